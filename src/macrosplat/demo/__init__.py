@@ -1,0 +1,5 @@
+"""The capture that ships with the package: 30 blurred photos of a fruit fly (`LICENSE.txt` names source and licence)."""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent  # holds `photos/`: a capture like any other
