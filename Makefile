@@ -1,0 +1,41 @@
+# make demo   reconstruct the photos that ship with the package     make test    run the tests
+# make check  formatting, lint, types                               make setup   only the environment, in .venv
+#
+# PYTHON=python3.12 chooses the Python (3.11 or newer). On Linux, PyPI's torch brings CUDA along, several GB; without a GPU
+#     make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# takes the small build for CPUs instead.
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+# Warnings about a registry's state help nobody here; errors (-qq keeps them) do.
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
+
+.PHONY: demo test check setup clean
+
+demo: setup
+	@$(BIN)/macrosplat demo
+
+test: setup
+	@$(BIN)/python -m pytest
+
+check: setup
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+setup: $(VENV)/ready
+
+# torch goes first and by its exact version, so that no other package's wish for "some torch" picks another build.
+$(VENV)/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "macrosplat needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Setting up $(VENV): some minutes, once."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(shell grep '^torch==' constraints.txt)
+	@$(PIP) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache build dist
