@@ -1,0 +1,46 @@
+"""The one place that knows devices: which kernels serve a tensor, and how many threads they get.
+
+A stage `x` has its kernels in `x_cpu.py` (Numba), `x_cuda.py` (Triton) and `x_reference.py` (plain torch, any dtype).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator
+from types import ModuleType
+
+import torch
+
+from macrosplat.errors import MacrosplatError
+
+
+def twin(stage: str, tensor: torch.Tensor) -> ModuleType:
+    """The module with the kernels of `stage` (as "macrosplat.render.project") for this tensor's device and dtype.
+
+    float64 always goes to the reference: it is the specification, and nothing fast is written in float64.
+    """
+    kind = "reference" if tensor.dtype == torch.float64 else tensor.device.type
+    return importlib.import_module(f"{stage}_{kind}")
+
+
+def choose(device: str) -> torch.device:
+    """The device that `--device auto|cpu|cuda` means.
+
+    Raises:
+        MacrosplatError: `cuda` was asked for and there is no CUDA GPU.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise MacrosplatError("--device cuda was asked for, but torch finds no CUDA GPU; use --device cpu (or auto).")
+    return torch.device("cpu" if device == "auto" else device)
+
+
+@contextlib.contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Numba owns the cores while a step runs: torch's own pool would fight it for them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,113 @@
+"""Which splats lie over which tile, front to back: depth sort of the splats, then a stable counting sort by tile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from macrosplat._numba import njit, prange
+from macrosplat.render import constants
+
+F = np.float32
+TILE = 16  # px; a row of it is one AVX-512 vector of floats
+ONE, TWO, HALF, ZERO = F(1), F(2), F(0.5), F(0)
+ALPHA_MIN = F(constants.ALPHA_MIN)
+
+
+@dataclass(frozen=True)
+class Bins:
+    """M (tile, splat) pairs of n drawn splats over the tiles, row by row."""
+
+    order: np.ndarray  # [n] drawn splats, front to back
+    offsets: np.ndarray  # [n + 1] where the pairs of the n-th drawn splat begin, in splat order
+    ranges: np.ndarray  # [tiles + 1] where the pairs of a tile begin, in tile order
+    items: np.ndarray  # [M] the splat of a pair, in tile order
+    slots: np.ndarray  # [M] the place of the same pair in splat order
+    work: np.ndarray  # [tiles] tiles in the order of work: dealt so that equal spans of it cost the same
+    stops: np.ndarray  # [tiles] written by the forward pass: behind which pair all light paths of a tile have ended
+    extents: np.ndarray  # [N, 2] as they came in
+
+
+@njit
+def _touches(mx, my, a, b, c, reach, left, right, top, bottom):
+    """Whether the ellipse a dx^2 + 2 b dx dy + c dy^2 <= reach meets a rectangle: the form's minimum over it, exactly."""
+    ox = left if mx < left else (right if mx > right else mx)
+    oy = top if my < top else (bottom if my > bottom else my)
+    dx, dy = ox - mx, oy - my
+    if dx == ZERO and dy == ZERO:
+        return True
+    # A convex form takes its minimum on one of the two edges that face the centre.
+    if dx != ZERO:
+        y = min(max(my - b * dx / c, top), bottom) - my
+        if a * dx * dx + TWO * b * dx * y + c * y * y <= reach:
+            return True
+    if dy != ZERO:
+        x = min(max(mx - b * dy / a, left), right) - mx
+        if a * x * x + TWO * b * x * dy + c * dy * dy <= reach:
+            return True
+    return False
+
+
+@njit(parallel=True)
+def _pairs(splats, extents, order, offsets, tiles_x, tiles_y, tiles, count_only):
+    for rank in prange(order.shape[0]):
+        i = order[rank]
+        mx, my, a, b, c = splats[i, 0], splats[i, 1], splats[i, 2], splats[i, 3], splats[i, 4]
+        reach = TWO * np.log(splats[i, 5] / ALPHA_MIN)
+        x_lo = max(0, int(np.floor((mx - extents[i, 0]) / F(TILE))))
+        x_hi = min(tiles_x - 1, int(np.floor((mx + extents[i, 0]) / F(TILE))))
+        y_lo = max(0, int(np.floor((my - extents[i, 1]) / F(TILE))))
+        y_hi = min(tiles_y - 1, int(np.floor((my + extents[i, 1]) / F(TILE))))
+        n = 0
+        start = offsets[rank]
+        for ty in range(y_lo, y_hi + 1):
+            top, bottom = F(ty * TILE) + HALF, F(ty * TILE + TILE) - HALF
+            for tx in range(x_lo, x_hi + 1):
+                left, right = F(tx * TILE) + HALF, F(tx * TILE + TILE) - HALF
+                if _touches(mx, my, a, b, c, reach, left, right, top, bottom):
+                    if not count_only:
+                        tiles[start + n] = ty * tiles_x + tx
+                    n += 1
+        if count_only:
+            offsets[rank + 1] = n  # a count for now: the caller sums them up
+
+
+@njit
+def _sort_by_tile(tiles, order, offsets, ranges, items, slots):
+    for pair in range(tiles.shape[0]):
+        ranges[tiles[pair] + 1] += 1
+    for tile in range(ranges.shape[0] - 1):
+        ranges[tile + 1] += ranges[tile]
+    cursor = ranges[:-1].copy()
+    for rank in range(order.shape[0]):
+        for pair in range(offsets[rank], offsets[rank + 1]):
+            place = cursor[tiles[pair]]
+            cursor[tiles[pair]] = place + 1
+            items[place] = order[rank]
+            slots[place] = pair
+
+
+def bin_splats(splats: np.ndarray, extents: np.ndarray, width: int, height: int) -> Bins:
+    """Bins of splats [N, 10] with extents [N, 2] over a width x height frame."""
+    tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
+    drawn = np.flatnonzero(extents[:, 0] > 0).astype(np.int32)
+    order = drawn[np.argsort(splats[drawn, constants.DEPTH], kind="stable")]
+    offsets = np.zeros(len(order) + 1, np.int64)
+    _pairs(splats, extents, order, offsets, tiles_x, tiles_y, np.empty(0, np.int32), True)
+    np.cumsum(offsets, out=offsets)
+    pairs = int(offsets[-1])
+    tiles, items, slots = np.empty(pairs, np.int32), np.empty(pairs, np.int32), np.empty(pairs, np.int32)
+    _pairs(splats, extents, order, offsets, tiles_x, tiles_y, tiles, False)
+    ranges = np.zeros(tiles_x * tiles_y + 1, np.int64)
+    _sort_by_tile(tiles, order, offsets, ranges, items, slots)
+    return Bins(order, offsets, ranges, items, slots, _deal(np.diff(ranges)), np.empty(len(ranges) - 1, np.int64), extents)
+
+
+def _deal(loads: np.ndarray) -> np.ndarray:
+    """Tiles in an order whose equal spans carry equal loads: threads take spans, and an object fills the middle only.
+
+    Heaviest first, dealt like cards to 16 hands; a span of the result is some of the hands.
+    """
+    heaviest = np.argsort(-loads, kind="stable")
+    return np.concatenate([heaviest[hand::16] for hand in range(16)]).astype(np.int32)

@@ -1,0 +1,329 @@
+"""`project` on a CPU, forward and backward: one pass over the Gaussians each, in fixed chunks, so the bits repeat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from macrosplat._numba import kernel_lock, njit, prange
+from macrosplat.render import constants, sh
+from macrosplat.scene.gaussians import SH_C0
+
+if TYPE_CHECKING:
+    from macrosplat.render.render import Pinhole
+
+F = np.float32
+VARIANCE, ALPHA_MIN, MARGIN = F(constants.PIXEL_VARIANCE), F(constants.ALPHA_MIN), F(constants.FOV_MARGIN)
+COMPENSATION_MIN = F(constants.COMPENSATION_MIN)
+SPLAT = constants.SPLAT
+Y0, C1 = F(SH_C0), F(sh.C1)
+C20, C21, C22 = (F(c) for c in sh.C2)
+C30, C31, C32, C33, C34 = (F(c) for c in sh.C3)
+ONE, TWO, HALF, ZERO = F(1), F(2), F(0.5), F(0)
+# Partial sums of the view's gradient: their number fixes the order of summation, whatever the number of threads.
+CHUNKS = 64
+
+
+@njit
+def _sh_basis(x, y, z, degree, ys):
+    ys[0] = Y0
+    if degree > 0:
+        ys[1], ys[2], ys[3] = -C1 * y, C1 * z, -C1 * x
+    if degree > 1:
+        ys[4], ys[5], ys[6] = C20 * x * y, -C20 * y * z, C21 * (F(3) * z * z - ONE)
+        ys[7], ys[8] = -C20 * x * z, C22 * (x * x - y * y)
+    if degree > 2:
+        xx, yy, zz = x * x, y * y, z * z
+        ys[9], ys[10], ys[11] = -C30 * y * (F(3) * xx - yy), C31 * x * y * z, -C32 * y * (F(5) * zz - ONE)
+        ys[12], ys[13] = C33 * z * (F(5) * zz - F(3)), -C32 * x * (F(5) * zz - ONE)
+        ys[14], ys[15] = C34 * z * (xx - yy), -C30 * x * (xx - F(3) * yy)
+
+
+@njit
+def _sh_slope(x, y, z, degree, k):
+    """The gradient of Y_k as a polynomial in (x, y, z)."""
+    if k == 1:
+        return ZERO, -C1, ZERO
+    if k == 2:
+        return ZERO, ZERO, C1
+    if k == 3:
+        return -C1, ZERO, ZERO
+    if k == 4:
+        return C20 * y, C20 * x, ZERO
+    if k == 5:
+        return ZERO, -C20 * z, -C20 * y
+    if k == 6:
+        return ZERO, ZERO, F(6) * C21 * z
+    if k == 7:
+        return -C20 * z, ZERO, -C20 * x
+    if k == 8:
+        return TWO * C22 * x, -TWO * C22 * y, ZERO
+    xx, yy, zz = x * x, y * y, z * z
+    if k == 9:
+        return -F(6) * C30 * x * y, -F(3) * C30 * (xx - yy), ZERO
+    if k == 10:
+        return C31 * y * z, C31 * x * z, C31 * x * y
+    if k == 11:
+        return ZERO, -C32 * (F(5) * zz - ONE), -F(10) * C32 * y * z
+    if k == 12:
+        return ZERO, ZERO, C33 * (F(15) * zz - F(3))
+    if k == 13:
+        return -C32 * (F(5) * zz - ONE), ZERO, -F(10) * C32 * x * z
+    if k == 14:
+        return TWO * C34 * x * z, -TWO * C34 * y * z, C34 * (xx - yy)
+    return -F(3) * C30 * (xx - yy), F(6) * C30 * x * y, ZERO
+
+
+@njit
+def _axes(quats, log_scales, i, r, q):
+    """Rotation of Gaussian i into r [3, 3], rotation times scale into q [3, 3]; returns 1 / |quat|."""
+    w, x, y, z = quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]
+    inverse = ONE / max(np.sqrt(w * w + x * x + y * y + z * z), F(1e-12))
+    w, x, y, z = w * inverse, x * inverse, y * inverse, z * inverse
+    r[0, 0], r[0, 1], r[0, 2] = ONE - TWO * (y * y + z * z), TWO * (x * y - w * z), TWO * (x * z + w * y)
+    r[1, 0], r[1, 1], r[1, 2] = TWO * (x * y + w * z), ONE - TWO * (x * x + z * z), TWO * (y * z - w * x)
+    r[2, 0], r[2, 1], r[2, 2] = TWO * (x * z - w * y), TWO * (y * z + w * x), ONE - TWO * (x * x + y * y)
+    for j in range(3):
+        s = np.exp(log_scales[i, j])
+        for k in range(3):
+            q[k, j] = r[k, j] * s
+    return inverse
+
+
+@njit
+def _half_covariance(view, q, m, t, jx, jy, jxz, jyz):
+    """m = W q [3, 3], t = J m [2, 3]; the projected covariance is t t^T."""
+    for r in range(3):
+        for c in range(3):
+            m[r, c] = view[r, 0] * q[0, c] + view[r, 1] * q[1, c] + view[r, 2] * q[2, c]
+    for c in range(3):
+        t[0, c] = jx * m[0, c] + jxz * m[2, c]
+        t[1, c] = jy * m[1, c] + jyz * m[2, c]
+
+
+@njit(parallel=True)
+def _forward(means, log_scales, quats, logits, sh0, sh_rest, view, centre, camera, degree, splats, extents):
+    n = means.shape[0]
+    fx, fy, cx, cy, width, height, near = camera
+    lo_x, hi_x = -cx / fx - MARGIN * HALF * width / fx, (width - cx) / fx + MARGIN * HALF * width / fx
+    lo_y, hi_y = -cy / fy - MARGIN * HALF * height / fy, (height - cy) / fy + MARGIN * HALF * height / fy
+    coefficients = (degree + 1) * (degree + 1)
+    for chunk in prange(CHUNKS):
+        r, q, m = np.empty((3, 3), F), np.empty((3, 3), F), np.empty((3, 3), F)
+        t, ys = np.empty((2, 3), F), np.empty(16, F)
+        for i in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS):
+            u, v, w = means[i, 0], means[i, 1], means[i, 2]
+            z = view[2, 0] * u + view[2, 1] * v + view[2, 2] * w + view[2, 3]
+            for c in range(SPLAT):
+                splats[i, c] = ZERO
+            extents[i, 0] = extents[i, 1] = ZERO
+            if not z > near:
+                continue
+            x = (view[0, 0] * u + view[0, 1] * v + view[0, 2] * w + view[0, 3]) / z
+            y = (view[1, 0] * u + view[1, 1] * v + view[1, 2] * w + view[1, 3]) / z
+            tx, ty = min(max(x, lo_x), hi_x), min(max(y, lo_y), hi_y)
+            _axes(quats, log_scales, i, r, q)
+            _half_covariance(view, q, m, t, fx / z, fy / z, -fx * tx / z, -fy * ty / z)
+            a0 = t[0, 0] * t[0, 0] + t[0, 1] * t[0, 1] + t[0, 2] * t[0, 2]
+            b = t[0, 0] * t[1, 0] + t[0, 1] * t[1, 1] + t[0, 2] * t[1, 2]
+            c0 = t[1, 0] * t[1, 0] + t[1, 1] * t[1, 1] + t[1, 2] * t[1, 2]
+            a, c = a0 + VARIANCE, c0 + VARIANCE
+            # |t0 x t1|^2 is the determinant without the cancellation that kills a0 * c0 - b * b for needles.
+            k0 = t[0, 1] * t[1, 2] - t[0, 2] * t[1, 1]
+            k1 = t[0, 2] * t[1, 0] - t[0, 0] * t[1, 2]
+            k2 = t[0, 0] * t[1, 1] - t[0, 1] * t[1, 0]
+            det0 = k0 * k0 + k1 * k1 + k2 * k2
+            det = det0 + VARIANCE * (a0 + c0 + VARIANCE)
+            opacity = np.sqrt(max(det0 / det, COMPENSATION_MIN)) / (ONE + np.exp(-logits[i]))
+            mx, my = fx * x + cx, fy * y + cy
+            splats[i, 0], splats[i, 1] = mx, my
+            splats[i, 2], splats[i, 3], splats[i, 4] = c / det, -b / det, a / det
+            splats[i, 5], splats[i, 9] = opacity, z
+
+            dx, dy, dz = u - centre[0], v - centre[1], w - centre[2]
+            inverse = ONE / max(np.sqrt(dx * dx + dy * dy + dz * dz), F(1e-12))
+            _sh_basis(dx * inverse, dy * inverse, dz * inverse, degree, ys)
+            for channel in range(3):
+                colour = HALF + Y0 * sh0[i, channel]
+                for k in range(1, coefficients):
+                    colour += ys[k] * sh_rest[i, k - 1, channel]
+                splats[i, 6 + channel] = max(colour, ZERO)
+            if opacity > ALPHA_MIN:
+                reach = TWO * np.log(opacity / ALPHA_MIN)
+                ex, ey = np.sqrt(reach * a), np.sqrt(reach * c)
+                if mx + ex >= ZERO and mx - ex <= width and my + ey >= ZERO and my - ey <= height:
+                    extents[i, 0], extents[i, 1] = ex, ey
+
+
+@njit(parallel=True)
+def _backward(
+    means, log_scales, quats, logits, sh0, sh_rest, view, centre, camera, degree, extents, g_splats,
+    g_means, g_log_scales, g_quats, g_logits, g_sh0, g_sh_rest, g_view, g_centre,
+):  # fmt: skip
+    n = means.shape[0]
+    fx, fy, cx, cy, width, height, near = camera
+    lo_x, hi_x = -cx / fx - MARGIN * HALF * width / fx, (width - cx) / fx + MARGIN * HALF * width / fx
+    lo_y, hi_y = -cy / fy - MARGIN * HALF * height / fy, (height - cy) / fy + MARGIN * HALF * height / fy
+    coefficients = (degree + 1) * (degree + 1)
+    for chunk in prange(CHUNKS):
+        r, q, m = np.empty((3, 3), F), np.empty((3, 3), F), np.empty((3, 3), F)
+        g_r, g_m = np.empty((3, 3), F), np.empty((3, 3), F)
+        t, g_t, ys = np.empty((2, 3), F), np.empty((2, 3), F), np.empty(16, F)
+        for i in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS):
+            if extents[i, 0] <= ZERO:  # drew nothing: no gradient
+                for c in range(3):
+                    g_means[i, c] = g_log_scales[i, c] = g_sh0[i, c] = ZERO
+                    for k in range(sh_rest.shape[1]):
+                        g_sh_rest[i, k, c] = ZERO
+                for c in range(4):
+                    g_quats[i, c] = ZERO
+                g_logits[i] = ZERO
+                continue
+            u, v, w = means[i, 0], means[i, 1], means[i, 2]
+            z = view[2, 0] * u + view[2, 1] * v + view[2, 2] * w + view[2, 3]
+            x = (view[0, 0] * u + view[0, 1] * v + view[0, 2] * w + view[0, 3]) / z
+            y = (view[1, 0] * u + view[1, 1] * v + view[1, 2] * w + view[1, 3]) / z
+            tx, ty = min(max(x, lo_x), hi_x), min(max(y, lo_y), hi_y)
+            norm = _axes(quats, log_scales, i, r, q)
+            jx, jy, jxz, jyz = fx / z, fy / z, -fx * tx / z, -fy * ty / z
+            _half_covariance(view, q, m, t, jx, jy, jxz, jyz)
+            a0 = t[0, 0] * t[0, 0] + t[0, 1] * t[0, 1] + t[0, 2] * t[0, 2]
+            b = t[0, 0] * t[1, 0] + t[0, 1] * t[1, 1] + t[0, 2] * t[1, 2]
+            c0 = t[1, 0] * t[1, 0] + t[1, 1] * t[1, 1] + t[1, 2] * t[1, 2]
+            a, c = a0 + VARIANCE, c0 + VARIANCE
+            k0 = t[0, 1] * t[1, 2] - t[0, 2] * t[1, 1]
+            k1 = t[0, 2] * t[1, 0] - t[0, 0] * t[1, 2]
+            k2 = t[0, 0] * t[1, 1] - t[0, 1] * t[1, 0]
+            det0 = k0 * k0 + k1 * k1 + k2 * k2
+            det = det0 + VARIANCE * (a0 + c0 + VARIANCE)
+
+            # Conic X = covariance^-1: d covariance = -X G X, with G symmetric.
+            p, s, o = c / det, -b / det, a / det
+            g_a, g_b, g_c = g_splats[i, 2], HALF * g_splats[i, 3], g_splats[i, 4]
+            h00, h01 = p * g_a + s * g_b, p * g_b + s * g_c
+            h10, h11 = s * g_a + o * g_b, s * g_b + o * g_c
+            g_a, g_b, g_c = -(h00 * p + h01 * s), -TWO * (h00 * s + h01 * o), -(h10 * s + h11 * o)
+
+            ratio = det0 / det
+            compensation = np.sqrt(max(ratio, COMPENSATION_MIN))
+            sigmoid = ONE / (ONE + np.exp(-logits[i]))
+            g_logits[i] = g_splats[i, 5] * compensation * sigmoid * (ONE - sigmoid)
+            if ratio > COMPENSATION_MIN:
+                g_ratio = g_splats[i, 5] * sigmoid * HALF / (compensation * det)
+                g_a += g_ratio * (c0 - ratio * c)
+                g_c += g_ratio * (a0 - ratio * a)
+                g_b += g_ratio * TWO * b * (ratio - ONE)
+
+            g_jx = g_jy = g_jxz = g_jyz = ZERO
+            for k in range(3):
+                g_t[0, k] = TWO * g_a * t[0, k] + g_b * t[1, k]
+                g_t[1, k] = TWO * g_c * t[1, k] + g_b * t[0, k]
+                g_m[0, k] = jx * g_t[0, k]
+                g_m[1, k] = jy * g_t[1, k]
+                g_m[2, k] = jxz * g_t[0, k] + jyz * g_t[1, k]
+                g_jx += g_t[0, k] * m[0, k]
+                g_jxz += g_t[0, k] * m[2, k]
+                g_jy += g_t[1, k] * m[1, k]
+                g_jyz += g_t[1, k] * m[2, k]
+            # Of J = [fx/z, 0, -fx tx/z] and mean = (fx x + cx, ...), where x and y are already divided by z.
+            g_x, g_y = g_splats[i, 0] * fx, g_splats[i, 1] * fy
+            if lo_x < x < hi_x:
+                g_x -= g_jxz * fx / z
+            if lo_y < y < hi_y:
+                g_y -= g_jyz * fy / z
+            g_z = g_splats[i, 9] - (g_jx * jx + g_jy * jy + g_jxz * jxz + g_jyz * jyz) / z - (g_x * x + g_y * y) / z
+            g_x, g_y = g_x / z, g_y / z
+
+            dx, dy, dz = u - centre[0], v - centre[1], w - centre[2]
+            inverse = ONE / max(np.sqrt(dx * dx + dy * dy + dz * dz), F(1e-12))
+            dx, dy, dz = dx * inverse, dy * inverse, dz * inverse
+            _sh_basis(dx, dy, dz, degree, ys)
+            e_x = e_y = e_z = ZERO
+            for k in range(coefficients, sh_rest.shape[1] + 1):
+                for channel in range(3):
+                    g_sh_rest[i, k - 1, channel] = ZERO
+            g_colour = (g_splats[i, 6], g_splats[i, 7], g_splats[i, 8])
+            for channel in range(3):
+                colour = HALF + Y0 * sh0[i, channel]
+                for k in range(1, coefficients):
+                    colour += ys[k] * sh_rest[i, k - 1, channel]
+                g = g_colour[channel] if colour > ZERO else ZERO
+                g_sh0[i, channel] = Y0 * g
+                for k in range(1, coefficients):
+                    g_sh_rest[i, k - 1, channel] = ys[k] * g
+                    e0, e1, e2 = _sh_slope(dx, dy, dz, degree, k)
+                    scaled = g * sh_rest[i, k - 1, channel]
+                    e_x += scaled * e0
+                    e_y += scaled * e1
+                    e_z += scaled * e2
+            along = e_x * dx + e_y * dy + e_z * dz
+            e_x, e_y, e_z = (e_x - along * dx) * inverse, (e_y - along * dy) * inverse, (e_z - along * dz) * inverse
+            g_centre[chunk, 0] -= e_x
+            g_centre[chunk, 1] -= e_y
+            g_centre[chunk, 2] -= e_z
+            g_means[i, 0] = view[0, 0] * g_x + view[1, 0] * g_y + view[2, 0] * g_z + e_x
+            g_means[i, 1] = view[0, 1] * g_x + view[1, 1] * g_y + view[2, 1] * g_z + e_y
+            g_means[i, 2] = view[0, 2] * g_x + view[1, 2] * g_y + view[2, 2] * g_z + e_z
+
+            g_cam = (g_x, g_y, g_z)
+            for row in range(3):
+                g = g_cam[row]
+                g_view[chunk, row, 0] += g * u
+                g_view[chunk, row, 1] += g * v
+                g_view[chunk, row, 2] += g * w
+                g_view[chunk, row, 3] += g
+                for k in range(3):
+                    g_view[chunk, row, k] += g_m[row, 0] * q[k, 0] + g_m[row, 1] * q[k, 1] + g_m[row, 2] * q[k, 2]
+            for k in range(3):  # q = r diag(s)
+                scale = np.exp(log_scales[i, k])
+                g_scale = ZERO
+                for row in range(3):
+                    g = view[0, row] * g_m[0, k] + view[1, row] * g_m[1, k] + view[2, row] * g_m[2, k]
+                    g_scale += g * r[row, k]
+                    g_r[row, k] = g * scale
+                g_log_scales[i, k] = g_scale * scale
+            qw, qx, qy, qz = quats[i, 0] * norm, quats[i, 1] * norm, quats[i, 2] * norm, quats[i, 3] * norm
+            d10, d02, d21 = g_r[1, 0] - g_r[0, 1], g_r[0, 2] - g_r[2, 0], g_r[2, 1] - g_r[1, 2]
+            s10, s02, s21 = g_r[1, 0] + g_r[0, 1], g_r[0, 2] + g_r[2, 0], g_r[2, 1] + g_r[1, 2]
+            g_w = TWO * (qz * d10 + qy * d02 + qx * d21)
+            g_i = TWO * (qy * s10 + qz * s02 + qw * d21 - TWO * qx * (g_r[1, 1] + g_r[2, 2]))
+            g_j = TWO * (qx * s10 + qw * d02 + qz * s21 - TWO * qy * (g_r[0, 0] + g_r[2, 2]))
+            g_k = TWO * (qw * d10 + qx * s02 + qy * s21 - TWO * qz * (g_r[0, 0] + g_r[1, 1]))
+            along = g_w * qw + g_i * qx + g_j * qy + g_k * qz
+            g_quats[i, 0] = (g_w - along * qw) * norm
+            g_quats[i, 1] = (g_i - along * qx) * norm
+            g_quats[i, 2] = (g_j - along * qy) * norm
+            g_quats[i, 3] = (g_k - along * qz) * norm
+
+
+def _camera(pinhole: Pinhole) -> tuple:
+    p = pinhole
+    return tuple(F(value) for value in (p.fx, p.fy, p.cx, p.cy, p.width, p.height, p.near))
+
+
+def _arrays(tensors: tuple[Tensor, ...]) -> list[np.ndarray]:
+    return [tensor.detach().contiguous().numpy() for tensor in tensors]
+
+
+def forward(*inputs_and_camera) -> tuple[Tensor, Tensor]:
+    """(means, log_scales, quats, logits, sh0, sh_rest, view, centre, pinhole, degree) -> splats [N, 10], extents [N, 2]."""
+    *inputs, pinhole, degree = inputs_and_camera
+    n = inputs[0].shape[0]
+    splats, extents = torch.empty(n, SPLAT), torch.empty(n, 2)
+    with kernel_lock:
+        _forward(*_arrays(tuple(inputs)), _camera(pinhole), degree, splats.numpy(), extents.numpy())
+    return splats, extents
+
+
+def backward(*inputs_and_gradient) -> tuple[Tensor, ...]:
+    """The same inputs, then extents and the gradient of splats -> the gradients of the eight tensors."""
+    *inputs, pinhole, degree, extents, g_splats = inputs_and_gradient
+    gradients = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in inputs[:6]]
+    g_view, g_centre = torch.zeros(CHUNKS, 4, 4), torch.zeros(CHUNKS, 3)
+    outputs = [tensor.numpy() for tensor in (*gradients, g_view, g_centre)]
+    with kernel_lock:
+        _backward(*_arrays(tuple(inputs)), _camera(pinhole), degree, extents.numpy(), g_splats.numpy(), *outputs)
+    return (*gradients, g_view.sum(0), g_centre.sum(0))

@@ -1,0 +1,47 @@
+"""Stage 2: splats to pixels, front to back: C = sum_i T_i alpha_i c_i, T_i = prod_{j<i} (1 - alpha_j), and the same of depth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from macrosplat.devices import twin
+from macrosplat.render.constants import SPLAT
+
+STAGE = "macrosplat.render.rasterize"
+
+
+def rasterize(splats: Tensor, extents: Tensor, width: int, height: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Composite splats in the order of their depth.
+
+    Args:
+        splats: [N, 10], extents: [N, 2] as `project` makes them.
+
+    Returns:
+        colour [H, W, 3] premultiplied, alpha [H, W], depth [H, W] (the alpha-weighted sum).
+    """
+    n = splats.shape[0]
+    assert splats.shape == (n, SPLAT), f"splats has shape {tuple(splats.shape)}, expected (N, {SPLAT})"
+    assert extents.shape == (n, 2), f"extents has shape {tuple(extents.shape)}, expected ({n}, 2)"
+    kernels = twin(STAGE, splats)
+    if kernels.__name__.endswith("_reference"):
+        return kernels.rasterize(splats, extents, width, height)
+    return _Rasterize.apply(kernels, splats, extents, width, height)  # type: ignore[return-value]
+
+
+class _Rasterize(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, kernels: Any, splats: Tensor, extents: Tensor, width: int, height: int):
+        # `bins` says which splats lie over which tile; the backward pass replays the same lists.
+        colour, alpha, depth, bins = kernels.forward(splats, extents, width, height)
+        ctx.kernels, ctx.bins = kernels, bins
+        ctx.save_for_backward(splats, colour, alpha, depth)
+        return colour, alpha, depth
+
+    @staticmethod
+    def backward(ctx: Any, g_colour: Tensor, g_alpha: Tensor, g_depth: Tensor):  # type: ignore[override]
+        splats, *drawn = ctx.saved_tensors
+        incoming = (g_colour.contiguous(), g_alpha.contiguous(), g_depth.contiguous())
+        return None, ctx.kernels.backward(splats, ctx.bins, *drawn, *incoming), None, None, None
