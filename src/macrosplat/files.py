@@ -30,12 +30,13 @@ def whole(path: Path) -> Iterator[Path]:
         yield part
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the error to speak of is the first one
+            part.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise MacrosplatError(
                 f"The disk is full: {path} could not be written; free some space and run again with --resume."
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
             raise MacrosplatError(f"{path} cannot be written ({error.strerror}); choose another --out.") from error
         raise
     except BaseException:
