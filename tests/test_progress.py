@@ -1,0 +1,103 @@
+"""Progress: a bar in a terminal, few lines in a log."""
+
+import io
+
+import pytest
+
+from macrosplat.progress import SECONDS_BETWEEN_LINES, Progress, _duration
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def test_a_log_gets_one_line_per_minute_and_one_per_stage(clock):
+    stream = io.StringIO()
+    with Progress(stream, clock) as progress:
+        progress.stage("Training", 300)
+        for _ in range(300):
+            clock.now += 0.5
+            progress.advance(loss=0.125)
+    assert SECONDS_BETWEEN_LINES == 60
+    assert stream.getvalue().splitlines() == [
+        "Training: 120 of 300, 1 min 30 s left, loss 0.125",
+        "Training: 240 of 300, 30 s left, loss 0.125",
+        "Training: done in 2 min 30 s, loss 0.125",
+    ]
+
+
+def test_what_an_earlier_run_did_does_not_make_the_rest_look_short(clock):
+    stream = io.StringIO()
+    progress = Progress(stream, clock)
+    progress.stage("Training", 300, done=200)
+    clock.now += 60
+    progress.advance(50)
+    assert stream.getvalue() == "Training: 250 of 300, 1 min 00 s left\n"
+
+
+def test_a_stage_whose_size_nobody_knows_and_the_next_stage_ends_it(clock):
+    stream = io.StringIO()
+    with Progress(stream, clock) as progress:
+        progress.stage("Finding cameras")
+        clock.now += 61
+        progress.advance(7)
+        progress.note("2 of 30 photos found no place.")
+        progress.stage("Training", 10)
+    assert stream.getvalue().splitlines() == [
+        "Finding cameras: 7",
+        "2 of 30 photos found no place.",
+        "Finding cameras: done in 1 min 01 s",
+        "Training: done in 0 s",
+    ]
+
+
+def test_an_interrupted_stage_does_not_claim_to_be_done(clock):
+    stream = io.StringIO()
+    with pytest.raises(KeyboardInterrupt), Progress(stream, clock) as progress:
+        progress.stage("Training", 10)
+        raise KeyboardInterrupt
+    assert stream.getvalue() == ""
+
+
+def test_a_terminal_gets_a_bar_with_figures_and_is_left_in_order(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    stream = Terminal()
+    with pytest.raises(ValueError, match="diverged"), Progress(stream) as progress:
+        progress.stage("Training", 3)
+        progress.advance(2, loss=0.125)
+        progress.note("[bold] is not markup here.")
+        raise ValueError("diverged")
+    text = stream.getvalue()
+    assert "2/3" in text
+    assert "loss 0.125" in text
+    assert "[bold] is not markup here." in text
+    assert text.rstrip().endswith("\x1b[?25h")  # the cursor is shown again
+
+
+def test_a_dumb_terminal_is_written_to_like_a_log(monkeypatch, clock):
+    monkeypatch.setenv("TERM", "dumb")
+    stream = Terminal()
+    with Progress(stream, clock) as progress:
+        progress.stage("Training", 3)
+    assert stream.getvalue() == "Training: done in 0 s\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")]
+)
+def test_durations_in_words(seconds, words):
+    assert _duration(seconds) == words
