@@ -2,8 +2,8 @@
 
     python tools/make_demo_photos.py SOURCE [DESTINATION]
 
-One quality for all photos, the highest that fits. Chroma keeps its full resolution: on the photos of the demo that costs
-0.1 dB of luma (one step of quality less, in as many bytes) and gains 1.2 dB of colour at half size, where training happens.
+One quality for all photos, the highest that fits. Chroma keeps its full resolution: on the photos of the demo that
+costs 0.1 dB of luma (one step of quality less fits) and gains 1.2 dB of colour at half size, where training happens.
 """
 
 from __future__ import annotations

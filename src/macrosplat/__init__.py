@@ -1,1 +1,30 @@
-"""macrosplat: sharp photos and a sharp 3D scene from blurred macro photographs."""
+"""macrosplat: sharp photos and a sharp 3D scene from blurred macro photographs.
+
+The public names stand in `_HOMES`; each loads its module when it is first used, so that importing the package (as the
+command line does for `--help`) needs neither torch nor a GPU.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from macrosplat.errors import MacrosplatError as MacrosplatError
+    from macrosplat.options import Options as Options
+    from macrosplat.pipeline import reconstruct as reconstruct
+
+_HOMES = {
+    "MacrosplatError": "macrosplat.errors",
+    "Options": "macrosplat.options",
+    "reconstruct": "macrosplat.pipeline",
+}
+
+if not TYPE_CHECKING:  # a type checker that sees this function believes that every name exists
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'macrosplat' has no attribute {name!r}")
+        return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

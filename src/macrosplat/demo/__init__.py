@@ -1,4 +1,4 @@
-"""The capture that ships with the package: 30 blurred photos of a fruit fly (`LICENSE.txt` names source and licence)."""
+"""The capture that ships with the package: 30 blurred photos of a fruit fly (see `LICENSE.txt`)."""
 
 from pathlib import Path
 

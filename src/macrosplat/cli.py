@@ -1,0 +1,187 @@
+"""The command line: words in, one call of the library, sentences out. Each command is a record; its texts are the help.
+
+Exit codes: 0 done, 2 bad usage or bad input (one sentence on stderr), 130 interrupted. Results go to stdout, progress
+to stderr. The library is imported inside the commands: `--help` must not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
+
+from macrosplat.errors import MacrosplatError
+from macrosplat.options import Device, Options
+
+
+@dataclass(frozen=True)
+class Reconstruct:
+    """Make sharp photos and a sharp 3D scene of a folder of blurred photos.
+
+    In RUN then:
+    - sharp/: every photo, deblurred
+    - scene.ply: the Gaussian splats, for any 3DGS viewer
+    - maps/: depth and circle of confusion of every photo
+    - lens.json: aperture and focus, as found
+    - transforms.json and sparse/: the cameras
+    - log.jsonl, config.json and checkpoint: how it was made
+
+    Ctrl-C loses nothing: the same command with --resume goes on.
+    """
+
+    capture: Annotated[Positional[Path], arg(metavar="CAPTURE")]
+    """A folder of photos, or one that holds photos/ or images/ and perhaps masks/, transforms.json, sparse/0 (COLMAP).
+    Without cameras they are found from the photos."""
+
+    out: Annotated[Path, arg(metavar="RUN")]
+    """The folder to write to: new, empty, or with --resume one that was begun before."""
+
+    options: Annotated[Options, arg(name="")] = field(default_factory=Options)
+
+    resume: FlagCreatePairsOff[bool] = False
+    """Go on with a run that was interrupted, to the same result as if it had not been."""
+
+    def run(self) -> None:
+        from macrosplat import pipeline
+
+        print(pipeline.reconstruct(self.capture, self.out, self.options, self.resume))
+
+
+@dataclass(frozen=True)
+class Render:
+    """Draw sharp views of a reconstructed scene from any cameras."""
+
+    run_folder: Annotated[Positional[Path], arg(name="run", metavar="RUN")]
+    """What `macrosplat reconstruct` wrote."""
+
+    cameras: Annotated[Path, arg(metavar="FILE.json")]
+    """The cameras, laid out like transforms.json and in the coordinates of RUN/transforms.json.
+    A view is named after its `file_path`."""
+
+    out: Annotated[Path, arg(metavar="DIR")]
+    """The folder to write the views to, as PNG."""
+
+    def run(self) -> None:
+        from macrosplat import pipeline
+
+        written = pipeline.render_cameras(self.run_folder, self.cameras, self.out)
+        print(f"{len(written)} views in {self.out}")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Compare a run with the truth, where it is known.
+
+    PSNR, SSIM and FLIP, on the whole frame and on masks/, of
+    - the deblurred photos against sharp/ of the truth
+    - renders from the cameras of novel.json against novel/
+    - the photos as they were taken against sharp/, for comparison
+
+    Aperture and focus are compared with truth.json.
+    The table is also written to RUN/evaluation.json.
+    """
+
+    run_folder: Annotated[Positional[Path], arg(name="run", metavar="RUN")]
+    """What `macrosplat reconstruct` wrote."""
+
+    truth: Annotated[Path, arg(metavar="CAPTURE")]
+    """A folder that holds sharp/ and, if known, novel.json with novel/, masks/ and truth.json."""
+
+    def run(self) -> None:
+        from macrosplat import pipeline
+
+        print(pipeline.evaluate(self.run_folder, self.truth))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measure this machine: milliseconds of every stage of a step, and how far above its floor each is."""
+
+    device: Device = "auto"
+    """Where to compute."""
+
+    def run(self) -> None:
+        from macrosplat import bench
+
+        bench.main(self.device)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Reconstruct the 30 blurred photos of a fruit fly that come with the package.
+
+    From the photos alone. Interrupted, it goes on when called again.
+    """
+
+    out: Annotated[Path, arg(metavar="RUN")] = Path("macrosplat-demo")
+    """The folder to write to."""
+
+    device: Device = "auto"
+    """Where to compute."""
+
+    def run(self) -> None:
+        from macrosplat import demo, pipeline
+
+        # Half the width of the photos: a quarter of the work.
+        options = Options(width=320, device=self.device)
+        begun = self.out.is_dir() and any(self.out.iterdir())
+        print(pipeline.reconstruct(demo.FOLDER, self.out, options, begun))
+
+
+Command = (
+    Annotated[Reconstruct, subcommand("reconstruct")]
+    | Annotated[Render, subcommand("render")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Bench, subcommand("bench")]
+    | Annotated[Demo, subcommand("demo")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code. Bad usage leaves through SystemExit(2), as argument parsers do."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments == ["--version"]:
+        print(importlib.metadata.version("macrosplat"))
+        return 0
+    # `kill` is answered like Ctrl-C, so that half-written files are removed on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    command = None
+    try:
+        command = tyro.cli(Command, prog="macrosplat", description=PROGRAM, args=arguments or ["--help"])  # type: ignore[arg-type]
+        command.run()
+    except MacrosplatError as error:
+        print(f"macrosplat: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"macrosplat: Interrupted.{_how_to_resume(command)}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (`| head`) has what it wanted; the interpreter's own flush at exit must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0
+
+
+PROGRAM = "Sharp photos and a sharp 3D scene from blurred macro photographs."
+
+
+def _how_to_resume(command: object) -> str:
+    """What to say after Ctrl-C, with the space before it."""
+    match command:
+        case Reconstruct(out=out):
+            return f" What was done is kept in {out}: give the same command with --resume to go on."
+        case Demo(out=out):
+            return f" What was done is kept in {out}: give the same command again to go on."
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""The options of a reconstruction: every default, and the text that `macrosplat reconstruct --help` shows, stand here.
+
+In: what the user chose, checked on construction. Out: one frozen record, which the pipeline reads and `config.json`
+keeps. No torch: the command line has to answer before torch has loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+from macrosplat.errors import MacrosplatError
+
+Lens = Literal["lens", "plain"]  # the lens models by name; the registry of the lens room has exactly these
+Quality = Literal["draft", "standard", "high"]
+Device = Literal["auto", "cpu", "cuda"]
+
+BY_QUALITY = "(default: by --quality)"
+
+
+@dataclass(frozen=True)
+class Options:
+    lens: Lens = "lens"
+    """How the camera is modelled.
+    `lens`: a thin lens whose aperture and focus are learned, so that the scene comes out sharp.
+    `plain`: a pinhole, which takes the photos as they are and keeps their blur; for comparison."""
+
+    quality: Quality = "standard"
+    """How much time to spend: it sets the number of steps and of Gaussians. Try `draft` first on a new capture."""
+
+    steps: Annotated[int | None, arg(metavar="N", help_behavior_hint=BY_QUALITY)] = None
+    """Training steps. One step compares one photo."""
+
+    width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: that of the photos)")] = None
+    """Train on photos brought to this width. Half the width is a quarter of the pixels."""
+
+    max_gaussians: Annotated[int | None, arg(metavar="N", help_behavior_hint=BY_QUALITY)] = None
+    """The most Gaussians that the scene may have. Memory and the time of a step grow with it."""
+
+    device: Device = "auto"
+    """Where to compute. `auto` takes a CUDA GPU if there is one that this version can use, else the CPU."""
+
+    seed: Annotated[int, arg(metavar="S")] = 0
+    """Of the random numbers. The same seed on the same machine gives the same bits."""
+
+    masks: Literal["auto", "off"] = "auto"
+    """`auto` uses the masks of the capture (white = object) where there are any; `off` leaves them aside."""
+
+    hold_out: Annotated[int, arg(metavar="N")] = 0
+    """Keep every N-th photo out of training, to see how well views come out that were never learned; 0: none."""
+
+    def __post_init__(self) -> None:
+        least = {"steps": 1, "width": 16, "max_gaussians": 100, "seed": 0, "hold_out": 0}
+        for name, minimum in least.items():
+            value = getattr(self, name)
+            if value is not None and value < minimum:
+                raise MacrosplatError(f"--{name.replace('_', '-')} is {value}; it has to be at least {minimum}.")
+        if self.hold_out == 1:
+            raise MacrosplatError("--hold-out 1 would keep every photo out of training; use 2 or more, or 0 for none.")

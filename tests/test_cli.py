@@ -1,0 +1,204 @@
+"""The command line: help, exit codes, what is said on which stream. The work itself is replaced by a stand-in."""
+
+import dataclasses
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import pytest
+
+from macrosplat import cli, demo
+from macrosplat.errors import MacrosplatError
+from macrosplat.options import Options
+
+COMMANDS = ["reconstruct", "render", "evaluate", "bench", "demo"]
+
+
+@pytest.fixture
+def pipeline(monkeypatch):
+    """A stand-in for the library that writes down its calls."""
+    calls = []
+
+    def stand_in(name, result):
+        def call(*arguments):
+            calls.append((name, *arguments))
+            return result
+
+        return call
+
+    results = {"reconstruct": "summary", "render_cameras": [Path("a.png")], "evaluate": "table"}
+    module = types.SimpleNamespace(calls=calls, **{name: stand_in(name, result) for name, result in results.items()})
+    monkeypatch.setitem(sys.modules, "macrosplat.pipeline", module)
+    monkeypatch.setattr("macrosplat.pipeline", module, raising=False)
+    return module
+
+
+def run(words):
+    """The exit code of one command line."""
+    return cli.main(words.split())
+
+
+def usage(*arguments):
+    """The exit code of arguments that leave while they are parsed."""
+    with pytest.raises(SystemExit) as left:
+        cli.main(arguments)
+    return left.value.code
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command, capsys):
+    assert usage(command, "--help") == 0
+    assert f"usage: macrosplat {command}" in capsys.readouterr().out
+
+
+def test_without_a_word_the_commands_are_listed(capsys):
+    assert usage() == 0
+    out = capsys.readouterr().out
+    assert all(command in out for command in COMMANDS)
+
+
+def test_every_option_of_a_reconstruction_is_in_its_help_and_has_a_text(capsys):
+    usage("reconstruct", "--help")
+    out = capsys.readouterr().out
+    options = [field.name.replace("_", "-") for field in dataclasses.fields(Options)]
+    assert len(options) <= 30
+    for option in options:
+        after = out.split(f"--{option} ", 1)[1]
+        assert len(after.split("--", 1)[0]) > 60, f"--{option} has no text"
+
+
+def test_help_is_quick_since_it_needs_no_torch():
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "macrosplat", "--help"], check=True, capture_output=True)
+    assert (
+        time.perf_counter() - start < 5
+    )  # 0.3 s on a quiet machine; loading torch on a busy one takes longer than this
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.count(".") == 2
+
+
+def test_words_reach_the_library_as_they_were_meant(pipeline, capsys):
+    words = "reconstruct photos --out run --lens plain --quality draft --steps 7 --width 320 --max-gaussians 2000"
+    words += " --device cpu --seed 3 --masks off --hold-out 8 --resume"
+    assert run(words) == 0
+    options = Options("plain", "draft", 7, 320, 2000, "cpu", 3, "off", 8)
+    assert pipeline.calls == [("reconstruct", Path("photos"), Path("run"), options, True)]
+    assert capsys.readouterr().out == "summary\n"
+
+
+def test_render_and_evaluate(pipeline, capsys):
+    assert run("render run --cameras novel.json --out views") == 0
+    assert run("evaluate run --truth capture") == 0
+    assert pipeline.calls == [
+        ("render_cameras", Path("run"), Path("novel.json"), Path("views")),
+        ("evaluate", Path("run"), Path("capture")),
+    ]
+    assert capsys.readouterr().out == "1 views in views\ntable\n"
+
+
+def test_the_demo_takes_the_packaged_photos_and_goes_on_where_it_stopped(pipeline, tmp_path):
+    out = tmp_path / "demo"
+    assert cli.main(["demo", "--out", str(out)]) == 0
+    out.mkdir()
+    (out / "config.json").write_text("{}")
+    assert cli.main(["demo", "--out", str(out)]) == 0
+    assert pipeline.calls == [("reconstruct", demo.FOLDER, out, Options(width=320), begun) for begun in (False, True)]
+
+
+def test_the_packaged_photos_are_small_and_name_source_and_licence():
+    photos = list((demo.FOLDER / "photos").iterdir())
+    assert len(photos) == 30
+    assert sum(photo.stat().st_size for photo in photos) < 2_000_000
+    assert "Apache License" in (demo.FOLDER / "LICENSE.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "reconstuct photos --out run",
+        "reconstruct photos",
+        "reconstruct photos --out run --lens fisheye",
+        "reconstruct photos --out run --steps many",
+        "reconstruct photos --out run --step 10",
+        "bench --device tpu",
+    ],
+)
+def test_bad_usage_leaves_with_2_and_without_a_traceback(words, pipeline, capsys):
+    assert usage(*words.split()) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert pipeline.calls == []
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [("--steps 0", "--steps"), ("--width 2", "--width"), ("--hold-out 1", "--hold-out"), ("--seed -1", "--seed")],
+)
+def test_impossible_numbers_are_one_sentence_and_2(words, named, pipeline, capsys):
+    assert cli.main(["reconstruct", "photos", "--out", "run", *words.split()]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert named in said.err
+    assert pipeline.calls == []
+
+
+def fail_with(error):
+    def call(*arguments):
+        raise error
+
+    return call
+
+
+def test_bad_input_is_one_sentence_on_stderr_and_2(pipeline, monkeypatch, capsys):
+    monkeypatch.setattr(pipeline, "reconstruct", fail_with(MacrosplatError("photos holds no photos.")))
+    assert run("reconstruct photos --out run") == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "macrosplat: photos holds no photos.\n")
+
+
+def test_a_defect_is_not_dressed_up_as_bad_input(pipeline, monkeypatch):
+    monkeypatch.setattr(pipeline, "reconstruct", fail_with(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        run("reconstruct photos --out run")
+
+
+@pytest.mark.parametrize(
+    ("words", "way_on"),
+    [("reconstruct photos --out run", "--resume"), ("demo --out run", "the same command again")],
+)
+def test_an_interruption_says_how_to_go_on(words, way_on, pipeline, monkeypatch, capsys):
+    monkeypatch.setattr(pipeline, "reconstruct", fail_with(KeyboardInterrupt()))
+    assert run(words) == 130
+    said = capsys.readouterr().err
+    assert "run:" in said
+    assert way_on in said
+
+
+def test_a_killed_run_says_so_too(tmp_path):
+    """`kill` is answered like Ctrl-C. A stand-in pipeline waits for it."""
+    code = f"""
+import sys, time, types
+stand_in = types.ModuleType("macrosplat.pipeline")
+def wait(*arguments):
+    print("waiting", flush=True)
+    time.sleep(60)
+stand_in.reconstruct = wait
+sys.modules["macrosplat.pipeline"] = stand_in
+import macrosplat
+macrosplat.pipeline = stand_in
+from macrosplat.cli import main
+sys.exit(main(["reconstruct", "photos", "--out", {str(tmp_path)!r}]))
+"""
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "waiting\n"
+    child.terminate()
+    _, said = child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert "--resume" in said
+    assert "Traceback" not in said

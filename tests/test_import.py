@@ -1,0 +1,54 @@
+"""Importing the package: quick, without torch, and Numba's cache where the user's caches are."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import macrosplat
+
+
+def python(code: str, **environment: str) -> str:
+    """Run `code` in a fresh interpreter; what it printed."""
+    env = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"} | environment
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("module", ["macrosplat", "macrosplat.cli", "macrosplat.options", "macrosplat.progress"])
+def test_what_the_command_line_needs_leaves_the_heavy_packages_alone(module):
+    heavy = {"torch", "numba", "numpy", "pycolmap", "PIL"}
+    loaded = python(f"import sys, {module}; print(*sys.modules)").split()
+    assert heavy.isdisjoint(loaded)
+
+
+def test_public_names_are_listed_and_an_unknown_one_is_an_attribute_error():
+    assert macrosplat.Options().lens == "lens"
+    assert issubclass(macrosplat.MacrosplatError, Exception)
+    assert {"Options", "MacrosplatError", "reconstruct"} <= set(dir(macrosplat))
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = macrosplat.no_such_name
+
+
+def test_every_public_name_can_be_had():
+    assert all(callable(getattr(macrosplat, name)) for name in macrosplat._HOMES)
+
+
+KERNEL = """
+from macrosplat._numba import njit
+
+@njit
+def double(x):
+    return 2 * x
+"""
+
+
+def test_compiled_kernels_are_cached_in_the_users_cache_folder(tmp_path: Path):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "kernel.py").write_text(KERNEL)
+    call = f"import sys; sys.path.insert(0, {str(tmp_path / 'code')!r}); import kernel; print(kernel.double(21))"
+    assert python(call, XDG_CACHE_HOME=str(tmp_path / "cache"), PYTHONDONTWRITEBYTECODE="1") == "42"
+    assert list((tmp_path / "cache" / "macrosplat" / "numba").rglob("*.nbi"))
+    assert [path.name for path in (tmp_path / "code").rglob("*")] == ["kernel.py"]
