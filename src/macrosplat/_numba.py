@@ -10,12 +10,13 @@ import threading
 from pathlib import Path
 
 import numba
+from numba.core import config
 
 # The cache belongs in the user's cache folder: a package may be installed where nobody can write.
 if "NUMBA_CACHE_DIR" not in os.environ:
     _cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "macrosplat" / "numba"
     os.environ["NUMBA_CACHE_DIR"] = str(_cache)
-    numba.config.reload_config()  # a program may have imported Numba before
+    config.reload_config()  # a program may have imported Numba before
 
 prange = numba.prange
 
