@@ -1,0 +1,286 @@
+"""The blur ladder on a CPU.
+
+Inside, channels lie in planes [C, H, W], and the ladder is climbed with two planes: each level is added to the
+result where its weight is not zero, then only serves to make the next one. The derivative with respect to sigma
+is gathered on the way, so that no level has to be kept. The frame is mirrored at its borders (the edge pixel
+repeated): then every filter is its own adjoint, and the way back is the same ladder walked down.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from macrosplat._numba import kernel_lock, njit, prange
+from macrosplat.lens.ladder import ENTRIES, LEVELS, PAIRS, SIGMA_HALF, SIGMA_MAX, coordinate, ladder
+
+ROWS = 8  # rows a thread takes at a time: their scratch stays in L1, and 600 rows still split evenly
+RUN = 64  # px of a row that share the decision whether a level is used: 4 AVX-512 vectors
+
+_COORDINATE_MAX = np.float32(coordinate(SIGMA_MAX))
+
+
+class _Tables:
+    """The ladder in float32, as the kernels read it."""
+
+    def __init__(self):
+        numbers = ladder()
+        self.strides = [int(s) for s in numbers.strides]
+        self.taps = numbers.taps.astype(np.float32)
+        self.weights = numbers.weights.astype(np.float32)
+        self.support = numbers.support.astype(np.float32)
+
+
+_tables: _Tables | None = None
+_workspace: list[np.ndarray] = []
+
+
+def _get_tables() -> _Tables:
+    global _tables
+    if _tables is None:
+        _tables = _Tables()
+    return _tables
+
+
+def _planes(shape: tuple[int, int, int]) -> list[np.ndarray]:
+    """Three planes of scratch, kept for the next call of the same size. Only under the kernel lock."""
+    global _workspace
+    if not _workspace or _workspace[0].shape != shape:
+        _workspace = [np.empty(shape, np.float32) for _ in range(3)]
+    return _workspace
+
+
+@njit
+def _mirror(i, n):
+    """The pixel that stands for pixel i outside 0 ... n - 1."""
+    i = i % (2 * n)
+    return i if i < n else 2 * n - 1 - i
+
+
+@njit
+def _filter_row(plane, y, taps, stride, padded, row):
+    """One row of the separable filter: down the columns into `padded`, then along it into `row`."""
+    height, width = plane.shape
+    reach = PAIRS * stride
+    t0, t1, t2, t3, t4 = taps[0], taps[1], taps[2], taps[3], taps[4]
+    inner = padded[reach : reach + width]
+    # Two loops each way: LLVM vectorises only where it has at most 8 overlaps of arrays to rule out.
+    a0 = plane[y]
+    a1 = plane[_mirror(y - stride, height)]
+    b1 = plane[_mirror(y + stride, height)]
+    a2 = plane[_mirror(y - 2 * stride, height)]
+    b2 = plane[_mirror(y + 2 * stride, height)]
+    for x in range(width):
+        inner[x] = t0 * a0[x] + t1 * (a1[x] + b1[x]) + t2 * (a2[x] + b2[x])
+    a1 = plane[_mirror(y - 3 * stride, height)]
+    b1 = plane[_mirror(y + 3 * stride, height)]
+    a2 = plane[_mirror(y - 4 * stride, height)]
+    b2 = plane[_mirror(y + 4 * stride, height)]
+    for x in range(width):
+        inner[x] += t3 * (a1[x] + b1[x]) + t4 * (a2[x] + b2[x])
+    for i in range(reach):
+        padded[i] = inner[_mirror(i - reach, width)]
+        padded[reach + width + i] = inner[_mirror(width + i, width)]
+    a1 = padded[reach - stride :]
+    b1 = padded[reach + stride :]
+    a2 = padded[reach - 2 * stride :]
+    b2 = padded[reach + 2 * stride :]
+    for x in range(width):
+        row[x] = t0 * inner[x] + t1 * (a1[x] + b1[x]) + t2 * (a2[x] + b2[x])
+    a1 = padded[reach - 3 * stride :]
+    b1 = padded[reach + 3 * stride :]
+    a2 = padded[reach - 4 * stride :]
+    b2 = padded[reach + 4 * stride :]
+    for x in range(width):
+        row[x] += t3 * (a1[x] + b1[x]) + t4 * (a2[x] + b2[x])
+
+
+@njit
+def _look_up(coordinates, table, weight, slope):
+    for x in range(coordinates.shape[0]):
+        v = coordinates[x]
+        i = np.uint32(v)
+        a = table[i]
+        d = table[i + np.uint32(1)] - a
+        weight[x] = a + (v - np.float32(i)) * d
+        slope[x] = d
+
+
+@njit(parallel=True)
+def _read(frame, planes):
+    """[H, W, C] to [C, H, W]"""
+    height, width, channels = frame.shape
+    for y in prange(height):
+        for c in range(channels):
+            source = frame[y, :, c]
+            target = planes[c, y]
+            for x in range(width):
+                target[x] = source[x]
+
+
+@njit(parallel=True)
+def _write(planes, frame):
+    """[C, H, W] to [H, W, C]"""
+    height, width, channels = frame.shape
+    for y in prange(height):
+        for c in range(channels):
+            source = planes[c, y]
+            target = frame[y, :, c]
+            for x in range(width):
+                target[x] = source[x]
+
+
+@njit(parallel=True)
+def _locate(sigma, coordinates, lowest, highest):
+    """Table coordinates, and their range in every run of a row."""
+    height, width = sigma.shape
+    for y in prange(height):
+        for run in range(lowest.shape[1]):
+            start = run * RUN
+            stop = min(start + RUN, width)
+            low = _COORDINATE_MAX
+            high = np.float32(0.0)
+            for x in range(start, stop):
+                s = sigma[y, x]
+                v = np.float32(ENTRIES) * s / (s + np.float32(SIGMA_HALF))
+                # A sigma that is no number reads the table at 0; `_climb` lets it through to the result.
+                v = v if v > np.float32(0.0) else np.float32(0.0)
+                v = v if v < _COORDINATE_MAX else _COORDINATE_MAX
+                coordinates[y, x] = v
+                low = min(low, v)
+                high = max(high, v)
+            lowest[y, run] = low
+            highest[y, run] = high
+
+
+@njit(parallel=True)
+def _climb(below, level, taps, stride, sigma, coordinates, lowest, highest, table, support, blurred, slopes):
+    """Makes a level (stride 0: it is `below` itself) and adds its share to the result and its derivative."""
+    channels, height, width = below.shape
+    with_slopes = slopes.shape[0] > 0
+    for block in prange((height + ROWS - 1) // ROWS):
+        padded = np.empty(width + 2 * PAIRS * stride, np.float32)
+        weight = np.empty(RUN, np.float32)
+        slope = np.empty(RUN, np.float32)
+        for y in range(block * ROWS, min(block * ROWS + ROWS, height)):
+            if stride > 0:
+                for c in range(channels):
+                    _filter_row(below[c], y, taps, stride, padded, level[c, y])
+            else:
+                for c in range(channels):
+                    for x in range(width):
+                        blurred[c, y, x] = np.float32(0.0) * sigma[y, x]
+                    if with_slopes:
+                        slopes[c, y, :] = np.float32(0.0)
+            for run in range(lowest.shape[1]):
+                if highest[y, run] < support[0] or lowest[y, run] > support[1]:
+                    continue
+                start = run * RUN
+                stop = min(start + RUN, width)
+                _look_up(coordinates[y, start:stop], table, weight, slope)
+                for c in range(channels):
+                    source = level[c, y, start:stop]
+                    target = blurred[c, y, start:stop]
+                    for x in range(stop - start):
+                        target[x] += weight[x] * source[x]
+                    if with_slopes:
+                        target = slopes[c, y, start:stop]
+                        for x in range(stop - start):
+                            target[x] += slope[x] * source[x]
+
+
+@njit(parallel=True)
+def _descend(above, level, taps, stride, coordinates, lowest, highest, table, support, gradient):
+    """Gradient of a level: what the level above (stride 0: none) passes down, and its own share of the result."""
+    channels, height, width = gradient.shape
+    for block in prange((height + ROWS - 1) // ROWS):
+        padded = np.empty(width + 2 * PAIRS * stride, np.float32)
+        weight = np.empty(RUN, np.float32)
+        slope = np.empty(RUN, np.float32)
+        for y in range(block * ROWS, min(block * ROWS + ROWS, height)):
+            for c in range(channels):
+                if stride > 0:
+                    _filter_row(above[c], y, taps, stride, padded, level[c, y])
+                else:
+                    level[c, y, :] = np.float32(0.0)
+            for run in range(lowest.shape[1]):
+                if highest[y, run] < support[0] or lowest[y, run] > support[1]:
+                    continue
+                start = run * RUN
+                stop = min(start + RUN, width)
+                _look_up(coordinates[y, start:stop], table, weight, slope)
+                for c in range(channels):
+                    source = gradient[c, y, start:stop]
+                    target = level[c, y, start:stop]
+                    for x in range(stop - start):
+                        target[x] += weight[x] * source[x]
+
+
+@njit(parallel=True)
+def _sigma_gradient(gradient, slopes, coordinates, result):
+    channels, height, width = gradient.shape
+    for y in prange(height):
+        row = result[y]
+        row[:] = np.float32(0.0)
+        for c in range(channels):
+            g = gradient[c, y]
+            s = slopes[c, y]
+            for x in range(width):
+                row[x] += g[x] * s[x]
+        for x in range(width):
+            v = coordinates[y, x]
+            rest = np.float32(1.0) - v * np.float32(1.0 / ENTRIES)
+            inside = np.float32(1.0) if v < _COORDINATE_MAX else np.float32(0.0)
+            row[x] *= inside * np.float32(ENTRIES / SIGMA_HALF) * rest * rest
+
+
+def _levels_used(highest: np.ndarray, tables: _Tables) -> int:
+    top = highest.max()
+    return max(k for k in range(LEVELS) if tables.support[k, 0] <= top) + 1
+
+
+def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
+    """Returns blurred [H, W, C] and what `backward` needs."""
+    height, width, channels = sharp.shape
+    runs = (width + RUN - 1) // RUN
+    blurred = torch.empty_like(sharp)
+    sigma_array = sigma.numpy()
+    coordinates = np.empty((height, width), np.float32)
+    lowest, highest = np.empty((2, height, runs), np.float32)
+    slopes = np.empty((channels if with_slopes else 0, height, width), np.float32)
+    with kernel_lock:
+        tables = _get_tables()
+        below, level, result = _planes((channels, height, width))
+        _read(sharp.numpy(), below)
+        _locate(sigma_array, coordinates, lowest, highest)
+        levels = _levels_used(highest, tables)
+        common = (sigma_array, coordinates, lowest, highest)
+        _climb(below, below, tables.taps[0], 0, *common, tables.weights[0], tables.support[0], result, slopes)
+        for k in range(1, levels):
+            rung = tables.taps[k], tables.strides[k]
+            _climb(below, level, *rung, *common, tables.weights[k], tables.support[k], result, slopes)
+            below, level = level, below
+        _write(result, blurred.numpy())
+    return blurred, (coordinates, lowest, highest, levels, slopes)
+
+
+def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bool):
+    """Gradients of sharp [H, W, C] and sigma [H, W] (None where not wanted)."""
+    coordinates, lowest, highest, levels, slopes = saved
+    height, width, channels = gradient.shape
+    sharp_gradient = torch.empty_like(gradient) if sharp_wanted else None
+    sigma_gradient = torch.empty(height, width) if sigma_wanted else None
+    with kernel_lock:
+        tables = _get_tables()
+        above, level, planes = _planes((channels, height, width))
+        _read(gradient.numpy(), planes)
+        if sigma_gradient is not None:
+            _sigma_gradient(planes, slopes, coordinates, sigma_gradient.numpy())
+        if sharp_gradient is not None:
+            for k in range(levels - 1, -1, -1):
+                rung = (tables.taps[k + 1], tables.strides[k + 1]) if k + 1 < levels else (tables.taps[0], 0)
+                common = (coordinates, lowest, highest, tables.weights[k], tables.support[k])
+                _descend(above, level, *rung, *common, planes)
+                above, level = level, above
+            _write(above, sharp_gradient.numpy())
+    return sharp_gradient, sigma_gradient

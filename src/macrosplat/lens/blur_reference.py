@@ -1,0 +1,68 @@
+"""What the blur is, in plain torch of any precision.
+
+`gather_blur` is the wish: every output pixel gathers with its own Gaussian. `ladder_blur` is what the kernels
+compute instead, in O(pixels): the ladder of `ladder.py`. Both mirror the frame at its borders.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from macrosplat.lens.ladder import ENTRIES, SIGMA_MAX, coordinate, ladder
+
+
+def _mirrored(first: int, length: int, size: int, device) -> torch.Tensor:
+    """Indices of pixels first ... first + length - 1, mirrored into 0 ... size - 1 (the edge pixel repeats)."""
+    i = torch.arange(first, first + length, device=device) % (2 * size)
+    return torch.where(i < size, i, 2 * size - 1 - i)
+
+
+def gather_blur(
+    sharp: torch.Tensor,  # [H, W, C] linear light
+    sigma: torch.Tensor,  # [H, W] px
+) -> torch.Tensor:  # [H, W, C]
+    """Sampled Gaussian of each output pixel's own sigma, normalised, cut off at 4 sigma of the widest."""
+    height, width, _ = sharp.shape
+    # 0.05 px: all samples but the central one weigh exp(-200) or less
+    precision = 0.5 / sigma.clamp(min=0.05) ** 2
+    reach = max(1, math.ceil(4.0 * float(sigma.detach().max())))
+    one_way = {d: torch.exp(-d * d * precision) for d in range(reach + 1)}
+    norm = one_way[0] + 2.0 * sum(one_way[d] for d in range(1, reach + 1))
+    total = torch.zeros_like(sharp)
+    for dy in range(-reach, reach + 1):
+        rows = sharp[_mirrored(dy, height, height, sharp.device)]
+        along = torch.zeros_like(sharp)
+        for dx in range(-reach, reach + 1):
+            columns = rows[:, _mirrored(dx, width, width, sharp.device)]
+            along = along + (one_way[abs(dx)] / norm)[..., None] * columns
+        total = total + (one_way[abs(dy)] / norm)[..., None] * along
+    return total
+
+
+def ladder_blur(
+    sharp: torch.Tensor,  # [H, W, C] linear light
+    sigma: torch.Tensor,  # [H, W] px
+) -> torch.Tensor:  # [H, W, C]
+    """The ladder level by level, each weighted by the table."""
+    numbers = ladder()
+    height, width, _ = sharp.shape
+    v = coordinate(sigma.clamp(0.0, SIGMA_MAX))
+    i = v.detach().floor().clamp(0, ENTRIES - 1).long()
+    fraction = v - i
+    table = torch.as_tensor(numbers.weights, dtype=sharp.dtype, device=sharp.device)
+    level = sharp
+    blurred = torch.zeros_like(sharp)
+    for k, stride in enumerate(numbers.strides):
+        if k > 0:
+            for axis, size in ((0, height), (1, width)):
+                filtered = float(numbers.taps[k, 0]) * level
+                for j in range(1, numbers.taps.shape[1]):
+                    for offset in (-j * int(stride), j * int(stride)):
+                        shifted = level.index_select(axis, _mirrored(offset, size, size, sharp.device))
+                        filtered = filtered + float(numbers.taps[k, j]) * shifted
+                level = filtered
+        weight = table[k][i] + fraction * (table[k][i + 1] - table[k][i])
+        blurred = blurred + weight[..., None] * level
+    return blurred
