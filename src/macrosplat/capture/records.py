@@ -1,7 +1,7 @@
 """What crosses the walls of this room: `Photo`, `Capture`, `Cameras`, `SparsePoints`. Plain numpy, no torch.
 
-Camera axes are OpenCV's (x right, y down, z forward). A pixel's centre lies at +0.5: the photo spans [0, width] x [0, height].
-Lengths are scene units (mm where the cameras were given in mm).
+Camera axes are OpenCV's (x right, y down, z forward). A pixel's centre lies at +0.5: the photo spans
+[0, width] x [0, height]. Lengths are scene units (mm where the cameras were given in mm).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Exif:
 
     f_number: float | None = None
     focal_mm: float | None = None
-    focal_35mm: float | None = None  # 35 mm equivalent, from the *diagonal or width* as `focal_px` documents
-    sensor_width_mm: float | None = None  # from FocalPlaneXResolution and the original width
+    focal_35mm: float | None = None  # 35 mm equivalent, by the diagonal
+    sensor_width_mm: float | None = None  # its long side, from FocalPlaneXResolution and the original width
     camera: str | None = None  # make, model and lens, to tell mixed cameras apart
 
 
