@@ -1,0 +1,90 @@
+"""Adam over named parameter tensors, each with its own learning rate.
+
+In: gradients by name. The parameters are changed in place. Rows of the state follow the rows of the scene
+through `remap` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import torch
+
+from macrosplat.train import adam_reference
+
+_KERNELS = {"cpu": "macrosplat.train.adam_cpu"}  # device type -> module with `step`
+
+BETA1 = 0.9
+BETA2 = 0.999
+EPS = 1e-15  # gradients of a mean over 10^6 pixels are of the order 1e-9 and must not drown in it
+
+
+class Adam:
+    """`parameters` and `rates` may be read at any time; rates may be set between steps."""
+
+    def __init__(self, parameters: dict[str, torch.Tensor], rates: dict[str, float]):
+        assert parameters.keys() == rates.keys(), f"rates for {sorted(rates)}, parameters {sorted(parameters)}"
+        for name, parameter in parameters.items():
+            assert parameter.is_contiguous(), f"{name} must be contiguous"
+        self.parameters = dict(parameters)
+        self.rates = dict(rates)
+        self.first = {name: torch.zeros_like(p, requires_grad=False) for name, p in parameters.items()}
+        self.second = {name: torch.zeros_like(p, requires_grad=False) for name, p in parameters.items()}
+        self.counts = dict.fromkeys(parameters, 0)
+
+    def step(self, gradients: dict[str, torch.Tensor | None]) -> None:
+        """A parameter without a gradient (None or not named) stays, and so does its state."""
+        for name, gradient in gradients.items():
+            if gradient is None:
+                continue
+            parameter = self.parameters[name]
+            assert gradient.shape == parameter.shape, (
+                f"gradient of {name} is {tuple(gradient.shape)}, the parameter {tuple(parameter.shape)}"
+            )
+            self.counts[name] += 1
+            moments = self.first[name], self.second[name]
+            how = self.rates[name], self.counts[name], BETA1, BETA2, EPS
+            fast = parameter.dtype == torch.float32
+            kernels = importlib.import_module(_KERNELS[parameter.device.type]) if fast else adam_reference
+            kernels.step(parameter.detach(), gradient.detach().contiguous(), *moments, *how)
+
+    def remap(
+        self,
+        parameters: dict[str, torch.Tensor],  # the new tensors [M, ...] of the names concerned
+        source: torch.Tensor,  # [M] int64, the old row that each new row comes from
+        fresh: torch.Tensor | None = None,  # [M] bool, rows that start with empty moments
+    ) -> None:
+        """Rows were relocated, sorted, added or dropped: the moments follow, and the new tensors are stepped."""
+        for name, parameter in parameters.items():
+            assert parameter.is_contiguous(), f"{name} must be contiguous"
+            assert parameter.shape[0] == source.shape[0], (
+                f"{name} has {parameter.shape[0]} rows, source {source.shape[0]}"
+            )
+            for moments in (self.first, self.second):
+                rows = moments[name].index_select(0, source)
+                if fresh is not None:
+                    rows[fresh] = 0.0
+                moments[name] = rows
+            self.parameters[name] = parameter
+
+    def state_dict(self) -> dict:
+        """All but the parameters themselves; tensors are not copied."""
+        return {
+            "first": dict(self.first),
+            "second": dict(self.second),
+            "counts": dict(self.counts),
+            "rates": dict(self.rates),
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        assert state["first"].keys() == self.parameters.keys(), (
+            f"state of {sorted(state['first'])}, parameters {sorted(self.parameters)}"
+        )
+        for name, parameter in self.parameters.items():
+            for moments, saved in ((self.first, state["first"]), (self.second, state["second"])):
+                assert saved[name].shape == parameter.shape, (
+                    f"state of {name} is {tuple(saved[name].shape)}, the parameter {tuple(parameter.shape)}"
+                )
+                moments[name] = saved[name].detach().to(parameter).clone(memory_format=torch.contiguous_format)
+        self.counts = dict(state["counts"])
+        self.rates = dict(state["rates"])
