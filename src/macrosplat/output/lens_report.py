@@ -1,0 +1,93 @@
+"""`RUN/lens.json`: what the lens was found to be, in scene units, and in millimetres where the scale is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from macrosplat.errors import MacrosplatError
+from macrosplat.files import write_json
+
+
+@dataclass(frozen=True)
+class LensReport:
+    """The learned lens of one capture."""
+
+    pupil_diameter: float  # D, of the entrance pupil, scene units
+    focus_distances: Mapping[str, float]  # d0 by photo name: pupil to plane of focus, along the axis, scene units
+    sigma0_px: float  # blur that is left in perfect focus, standard deviation, px of the training size
+    focal_px: float  # calibrated fx at the training size
+    mm_per_unit: float | None = None  # None: the scale is not known (cameras found from the photos)
+    focal_mm: float | None = None  # EXIF
+
+
+def write_lens(run: Path, report: LensReport) -> None:
+    """Write `RUN/lens.json`, whole or not at all."""
+    write_json(run / "lens.json", describe(report))
+
+
+def describe(report: LensReport) -> dict[str, Any]:
+    """The report as JSON holds it; see the `about` texts for what the keys mean."""
+    mm = report.mm_per_unit
+
+    def length(value: float) -> dict[str, float | None]:
+        return {"scene_units": float(value), "mm": None if mm is None else float(value * mm)}
+
+    middle = float(np.median(list(report.focus_distances.values())))
+    out: dict[str, Any] = {
+        "about": {
+            "pupil_diameter": "diameter of the entrance pupil",
+            "sigma0": "blur left in perfect focus: standard deviation on the object, at the median focus distance",
+            "sigma0_px": "the same in px of the training size",
+            "focus_distance": "from the entrance pupil to the plane of focus, along the optical axis",
+            "f_number": "focal length / pupil diameter, as on the lens; effective: as the light meter sees it, "
+            "f_number * (1 + magnification); both for a symmetric lens",
+        },
+        "mm_per_unit": mm,
+        "pupil_diameter": length(report.pupil_diameter),
+        "sigma0": length(report.sigma0_px * middle / report.focal_px),
+        "sigma0_px": float(report.sigma0_px),
+        "focal_px": float(report.focal_px),
+        **_f_numbers(report, middle),
+        "photos": [{"photo": name, "focus_distance": length(value)} for name, value in report.focus_distances.items()],
+    }
+    return out
+
+
+def _f_numbers(report: LensReport, focus: float) -> dict[str, float | None]:
+    """None where focal length or scale are unknown, the pupil is shut, or the focus lies inside the focal length."""
+    keys = ("f_number", "effective_f_number", "magnification")
+    if report.mm_per_unit is None or report.focal_mm is None or report.pupil_diameter <= 0:
+        return dict.fromkeys(keys)
+    number, focus_mm = report.focal_mm / (report.pupil_diameter * report.mm_per_unit), focus * report.mm_per_unit
+    if focus_mm <= report.focal_mm:
+        return {**dict.fromkeys(keys), "f_number": number}
+    magnification = report.focal_mm / (focus_mm - report.focal_mm)
+    return dict(zip(keys, (number, number * (1 + magnification), magnification), strict=True))
+
+
+def read_lens(run: Path) -> LensReport | None:
+    """Read `RUN/lens.json` back; None where there is none (a run without a lens model).
+
+    Raises:
+        MacrosplatError: the file is not one that `write_lens` wrote.
+    """
+    path = run / "lens.json"
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return LensReport(
+            pupil_diameter=float(found["pupil_diameter"]["scene_units"]),
+            focus_distances={p["photo"]: float(p["focus_distance"]["scene_units"]) for p in found["photos"]},
+            sigma0_px=float(found["sigma0_px"]),
+            focal_px=float(found["focal_px"]),
+            mm_per_unit=found["mm_per_unit"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise MacrosplatError(f"{path} is not a lens report of macrosplat ({error}).") from error

@@ -1,0 +1,89 @@
+"""Depth and circle-of-confusion maps, one pair per photo: 16 bit PNG to compute with, coloured PNG to look at.
+
+`RUN/maps/depth/<photo>.png`: camera z = value * scale. `RUN/maps/coc/<photo>.png`: radius of the circle of confusion,
+px of the training size = value * scale. 0 is "nothing there". The scales stand in `RUN/maps/maps.json`.
+Colours: `depth_colour/` from near (yellow) to far (violet); `coc_colour/` white in focus, blue before it, red behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from macrosplat.files import write_json, write_whole
+from macrosplat.output.sharp import write_png
+
+OPAQUE = 0.5  # alpha: below it there is no surface whose depth could be told
+DARK = np.array([0.08, 0.08, 0.08])  # sRGB of "nothing there"
+# viridis at nine places (matplotlib, CC0): even steps to the eye, also in grey and to the colour-blind.
+_VIRIDIS = np.array(
+    [
+        *([0.267, 0.005, 0.329], [0.279, 0.175, 0.483], [0.230, 0.322, 0.546]),
+        *([0.173, 0.449, 0.558], [0.128, 0.567, 0.551], [0.158, 0.684, 0.502]),
+        *([0.369, 0.789, 0.383], [0.678, 0.864, 0.190], [0.993, 0.906, 0.144]),
+    ]
+)
+# Blue, white, red (ends of ColorBrewer's RdBu).
+_AROUND = np.array([[0.02, 0.19, 0.38], [0.26, 0.58, 0.76], [1.0, 1.0, 1.0], [0.84, 0.38, 0.30], [0.40, 0.0, 0.12]])
+
+
+@dataclass(frozen=True)
+class PhotoMaps:
+    """The maps of one photo, at training size."""
+
+    name: str  # `Photo.name`
+    depth: NDArray[np.floating]  # [H, W] expected camera z, scene units
+    alpha: NDArray[np.floating]  # [H, W]
+    defocus: NDArray[np.floating]  # [H, W] signed radius of the circle of confusion, px; > 0 behind the focus
+
+
+def write_maps(run: Path, maps: Iterable[PhotoMaps]) -> None:
+    """Write the maps of every photo, then the sidecar; one photo is held at a time."""
+    photos: dict[str, Any] = {}
+    for photo in maps:
+        shape = photo.depth.shape
+        assert photo.alpha.shape == photo.defocus.shape == shape, f"maps of {photo.name}: {shape}, {photo.alpha.shape}"
+        stem = PurePosixPath(photo.name).with_suffix("")
+        there = photo.alpha >= OPAQUE
+        radius = np.abs(photo.defocus)
+        for kind, value in {"depth": photo.depth, "coc": radius}.items():
+            scale = write_16_bit(run / "maps" / kind / f"{stem}.png", value, there)
+            photos.setdefault(photo.name, {})[f"{kind}_scale"] = scale
+        write_png(run / "maps" / "depth_colour" / f"{stem}.png", colour_depth(photo.depth, there))
+        write_png(run / "maps" / "coc_colour" / f"{stem}.png", colour_defocus(photo.defocus, there))
+    about = "depth (camera z, scene units) or radius (px of the map) = 16 bit value * scale; 0: nothing there"
+    write_json(run / "maps" / "maps.json", {"about": about, "photos": photos})
+
+
+def write_16_bit(path: Path, value: NDArray[np.floating], there: NDArray[np.bool_]) -> float:
+    """Write values >= 0 so that the largest becomes 65535; where not `there`, 0, else at least 1. The scale used."""
+    most = float(value[there].max()) if there.any() else 0.0
+    scale = most / 65535.0 if most > 0 else 1.0
+    levels = np.where(there, np.clip(np.rint(value / scale), 1, 65535), 0).astype(np.uint16)
+    write_whole(path, Image.fromarray(levels).save)
+    return scale
+
+
+def colour_depth(depth: NDArray[np.floating], there: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """[H, W, 3] sRGB, near bright, far dark; the ends are the 1st and 99th percentile."""
+    near, far = np.percentile(depth[there], [1, 99]) if there.any() else (0.0, 1.0)
+    at = 1.0 - (depth - near) / max(far - near, 1e-12)
+    return np.where(there[..., None], _ramp(_VIRIDIS, at), DARK)
+
+
+def colour_defocus(defocus: NDArray[np.floating], there: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """[H, W, 3] sRGB, white in focus, blue before it, red behind; the ends are the 99th percentile of the radius."""
+    most = max(float(np.percentile(np.abs(defocus[there]), 99)), 1e-12) if there.any() else 1.0
+    return np.where(there[..., None], _ramp(_AROUND, 0.5 + 0.5 * defocus / most), DARK)
+
+
+def _ramp(stops: NDArray[np.float64], at: NDArray[np.floating]) -> NDArray[np.float64]:
+    """[..., 3] colours at places 0..1 between evenly spaced stops [S, 3]."""
+    places = np.linspace(0.0, 1.0, len(stops))
+    return np.stack([np.interp(at, places, stops[:, k]) for k in range(3)], axis=-1)
