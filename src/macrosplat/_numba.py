@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numba
 from numba.core import config
@@ -28,7 +30,7 @@ kernel_lock = threading.RLock()
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
 
-def njit(function=None, *, parallel: bool = False, inline: bool = False):
+def njit(function: Callable[..., Any] | None = None, *, parallel: bool = False, inline: bool = False) -> Any:
     """`numba.njit` with this project's flags: cached, without the GIL, fast arithmetic that still knows NaN."""
 
     def decorate(f):
