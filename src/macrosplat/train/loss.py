@@ -1,0 +1,85 @@
+"""How far a blurred render is from its photo: L1 + D-SSIM behind the sRGB curve.
+
+In: blurred [H, W, 3] in linear light, a `Target` made once per photo and resolution. Out: one number. The definition
+stands in `loss_reference.py`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+
+import torch
+
+from macrosplat.train import loss_reference
+
+_KERNELS = {"cpu": "macrosplat.train.loss_cpu"}  # device type -> module with `loss_and_gradient`
+
+LAMBDA_DSSIM = 0.2  # as in 3D Gaussian Splatting (Kerbl et al. 2023)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A photo as the loss wants it: 31 bytes per pixel."""
+
+    photo: torch.Tensor  # [3, H, W] uint8
+    weight: torch.Tensor  # [H, W] float32, 0 ... 1: share of each pixel in the loss
+    total: float  # sum of the weights
+    mean: torch.Tensor  # [3, H, W] float32, of photo / 255 under the window
+    variance: torch.Tensor  # [3, H, W] float32
+
+
+def make_target(
+    photo: torch.Tensor,  # [H, W, 3] uint8, sRGB
+    mask: torch.Tensor | None = None,  # [H, W] uint8, 255 = counts
+) -> Target:
+    assert photo.ndim == 3 and photo.shape[2] == 3 and photo.dtype == torch.uint8, (
+        f"photo must be [H, W, 3] uint8, not {tuple(photo.shape)} {photo.dtype}"
+    )
+    size = photo.shape[:2]
+    if mask is None:
+        weight = torch.ones(size, device=photo.device)
+    else:
+        assert mask.shape == size and mask.dtype == torch.uint8, (
+            f"mask must be {tuple(size)} uint8, not {tuple(mask.shape)} {mask.dtype}"
+        )
+        weight = mask.float() / 255.0
+    total = float(weight.sum(dtype=torch.float64))
+    assert total > 0.0, "the mask leaves no pixel of the photo"
+    planes = photo.permute(2, 0, 1).contiguous()
+    y = planes.float() / 255.0
+    mean = loss_reference.window_mean(y)
+    # Taken about a mid grey, so that float32 does not cancel in bright parts.
+    variance = loss_reference.window_mean((y - 0.5) ** 2) - (mean - 0.5) ** 2
+    return Target(planes, weight, total, mean.contiguous(), variance.clamp(min=0.0).contiguous())
+
+
+class _PhotoLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, blurred, target, lambda_dssim):
+        kernels = importlib.import_module(_KERNELS[blurred.device.type])
+        loss, gradient = kernels.loss_and_gradient(blurred, target, lambda_dssim, ctx.needs_input_grad[0])
+        ctx.save_for_backward(gradient)
+        return loss
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):  # type: ignore[override]
+        (ready,) = ctx.saved_tensors
+        # A loss that is differentiated as it stands comes with 1; on a CPU looking is free.
+        plain = gradient.device.type == "cpu" and float(gradient) == 1.0
+        return (ready if plain else ready * gradient), None, None
+
+
+def photo_loss(
+    blurred: torch.Tensor,  # [H, W, 3] linear light
+    target: Target,
+    lambda_dssim: float = LAMBDA_DSSIM,
+) -> torch.Tensor:  # []
+    """Differentiable in `blurred`. float32 takes the kernels, float64 the reference."""
+    size = tuple(target.weight.shape)
+    assert blurred.shape == (*size, 3), f"blurred must be {(*size, 3)}, not {tuple(blurred.shape)}"
+    if blurred.dtype == torch.float64:
+        return loss_reference.photo_loss(blurred, target, lambda_dssim)
+    assert blurred.dtype == torch.float32, f"blurred must be float32 or float64, not {blurred.dtype}"
+    return _PhotoLoss.apply(blurred.contiguous(), target, lambda_dssim)

@@ -1,0 +1,74 @@
+"""The photometric loss in plain torch of any precision.
+
+    loss = sum_p w_p sum_c [ (1 - lambda) |x - y| + lambda (1 - SSIM(x, y)) ] / (3 sum_p w_p)
+
+x is the blurred render behind the sRGB curve, y the photo, w the mask. SSIM (Wang et al. 2004) of each channel has
+a Gaussian window of 11 taps and 1.5 px; frames are mirrored at their borders (the edge pixel repeated), so that
+every pixel has its term. The mask weighs the terms; the windows see all pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from macrosplat.train.loss import Target
+
+REACH = 5  # px on each side: 11 taps
+WINDOW_SIGMA = 1.5  # px
+C1 = 0.01**2  # SSIM's own constants, for a range of 1
+C2 = 0.03**2
+
+# Beyond a radiance of 16 (no photo goes above 1) the curve goes on as its tangent: the kernels' root is fitted
+# up to there.
+CURVE_END = 16.0
+_KNEE = 0.0031308
+
+
+def window_taps() -> list[float]:
+    """Centre tap, then the symmetric ones."""
+    g = [math.exp(-0.5 * (j / WINDOW_SIGMA) ** 2) for j in range(REACH + 1)]
+    norm = g[0] + 2.0 * sum(g[1:])
+    return [v / norm for v in g]
+
+
+def srgb_curve(linear: torch.Tensor) -> torch.Tensor:
+    """IEC 61966-2-1, its linear part also below 0, not clamped above 1."""
+    inside = linear.clamp(_KNEE, CURVE_END)
+    power = 1.055 * inside ** (1.0 / 2.4) - 0.055
+    tangent = 1.055 / 2.4 * CURVE_END ** (1.0 / 2.4 - 1.0)
+    above = power + tangent * (linear - CURVE_END).clamp(min=0.0)
+    return torch.where(linear > _KNEE, above, 12.92 * linear)
+
+
+def window_mean(planes: torch.Tensor) -> torch.Tensor:  # [C, H, W] to [C, H, W]
+    """Mean under the window around every pixel."""
+    taps = window_taps()
+    for axis in (1, 2):
+        size = planes.shape[axis]
+        total = taps[0] * planes
+        for j in range(1, REACH + 1):
+            for offset in (-j, j):
+                i = torch.arange(offset, size + offset, device=planes.device) % (2 * size)
+                i = torch.where(i < size, i, 2 * size - 1 - i)
+                total = total + taps[j] * planes.index_select(axis, i)
+        planes = total
+    return planes
+
+
+def photo_loss(blurred: torch.Tensor, target: Target, lambda_dssim: float) -> torch.Tensor:
+    """As `loss.photo_loss`; the photo's window means and variances are computed anew."""
+    x = srgb_curve(blurred).permute(2, 0, 1)
+    y = target.photo.to(x.dtype) / 255.0
+    mean_x, mean_y = window_mean(x), window_mean(y)
+    variance_x = window_mean(x * x) - mean_x**2
+    variance_y = window_mean(y * y) - mean_y**2
+    covariance = window_mean(x * y) - mean_x * mean_y
+    ssim = (2.0 * mean_x * mean_y + C1) * (2.0 * covariance + C2)
+    ssim = ssim / ((mean_x**2 + mean_y**2 + C1) * (variance_x + variance_y + C2))
+    terms = (1.0 - lambda_dssim) * (x - y).abs() + lambda_dssim * (1.0 - ssim)
+    weight = target.weight.to(x.dtype)
+    return (terms * weight).sum() / (3.0 * weight.sum())
