@@ -1,0 +1,52 @@
+"""Depth to blur: the thin lens' circle of confusion, as the sigma of a Gaussian.
+
+In: depth (camera z, scene units) and alpha of a render, the lens. Out: sigma [H, W] in px of this frame. The
+formula, and what the backdrop does, stand in `coc_reference.py`.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import torch
+
+from macrosplat.lens import coc_reference
+
+_KERNELS = {"cpu": "macrosplat.lens.coc_cpu"}  # device type -> module with `forward` and `backward`
+
+
+class _Defocus(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, depth, weight, pupil, focus, sigma0, fx):
+        ctx.kernels = importlib.import_module(_KERNELS[depth.device.type])
+        sigma, saved = ctx.kernels.forward(depth, weight, fx, pupil, focus, sigma0)
+        ctx.fx = fx
+        ctx.save_for_backward(weight, pupil, focus, sigma0, sigma, *saved)
+        return sigma
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):  # type: ignore[override]
+        by_depth, by_lens = ctx.kernels.backward(gradient.contiguous(), ctx.fx, *ctx.saved_tensors)
+        by_pupil, by_focus, by_sigma0 = by_lens
+        return by_depth, None, by_pupil, by_focus, by_sigma0, None
+
+
+def defocus(
+    depth: torch.Tensor,  # [H, W] camera z, scene units; only read where weight >= 0.5
+    weight: torch.Tensor,  # [H, W] alpha of the render; no gradient
+    fx: float,  # px, calibrated focal length of this frame
+    pupil: torch.Tensor,  # [] scene units, diameter of the entrance pupil
+    focus: torch.Tensor,  # [] scene units, distance of the focal plane
+    sigma0: torch.Tensor,  # [] px of this frame, blur in focus
+) -> torch.Tensor:  # [H, W] px
+    """Differentiable in depth (where weight >= 0.5), pupil, focus and sigma0."""
+    assert depth.ndim == 2, f"depth must be [H, W], not {tuple(depth.shape)}"
+    assert weight.shape == depth.shape, f"weight must be {tuple(depth.shape)}, not {tuple(weight.shape)}"
+    for name, scalar in (("pupil", pupil), ("focus", focus), ("sigma0", sigma0)):
+        assert scalar.numel() == 1 and scalar.ndim == 0, f"{name} must be [], not {tuple(scalar.shape)}"
+    weight = weight.detach()
+    if depth.dtype == torch.float64:
+        return coc_reference.defocus(depth, weight, fx, pupil, focus, sigma0)
+    assert depth.dtype == torch.float32, f"depth must be float32 or float64, not {depth.dtype}"
+    return _Defocus.apply(depth.contiguous(), weight.contiguous(), pupil, focus, sigma0, float(fx))

@@ -1,0 +1,189 @@
+"""Defocus on a CPU: cells of the geometry, their spread over the backdrop, then one pass over the pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from macrosplat._numba import kernel_lock, njit, prange
+from macrosplat.lens.coc_reference import CELL, SOLID
+
+_SOLID = np.float32(SOLID)
+_EMPTY = np.float32(-np.inf)  # strength of a cell without geometry
+
+
+@njit(parallel=True)
+def _cells(depth, weight, half, focus, strength, source):
+    """The most defocused geometry of every cell: s^2 and 1/d."""
+    height, width = depth.shape
+    rows, columns = strength.shape
+    centre = np.float32(1.0) / focus
+    for row in prange(rows):
+        for column in range(columns):
+            best = _EMPTY
+            found = centre
+            for y in range(row * CELL, min(row * CELL + CELL, height)):
+                for x in range(column * CELL, min(column * CELL + CELL, width)):
+                    if weight[y, x] >= _SOLID:
+                        inverse = np.float32(1.0) / depth[y, x]
+                        s = half * (centre - inverse)
+                        if s * s > best:
+                            best = s * s
+                            found = inverse
+            strength[row, column] = best
+            source[row, column] = found
+
+
+@njit
+def _spread_line(strength, source, hull, starts, new_strength, new_source):
+    """Along a line of cells: the largest strength_q - (distance to q)^2, and the source of that q.
+
+    The parabolas that are largest somewhere are found in one sweep (Felzenszwalb & Huttenlocher 2012).
+    """
+    count = -1
+    area = np.float32(CELL * CELL)
+    for q in range(strength.shape[0]):
+        if strength[q] == _EMPTY:
+            continue
+        start = _EMPTY
+        while count >= 0:
+            p = hull[count]
+            # From here on q's parabola lies above p's.
+            lead = (strength[p] - strength[q]) / area
+            start = np.float32(0.5) * (lead / np.float32(q - p) + np.float32(q + p))
+            if start > starts[count]:
+                break
+            count -= 1
+            start = _EMPTY
+        count += 1
+        hull[count] = q
+        starts[count] = start
+    if count < 0:
+        new_strength[:] = _EMPTY
+        new_source[:] = source
+        return
+    at = 0
+    for x in range(strength.shape[0]):
+        while at < count and starts[at + 1] < x:
+            at += 1
+        q = hull[at]
+        new_strength[x] = strength[q] - area * np.float32((x - q) * (x - q))
+        new_source[x] = source[q]
+
+
+@njit(parallel=True)
+def _spread(strength, source, new_strength, new_source):
+    """Along every row; the result is transposed, so that a second call goes along the columns."""
+    rows, columns = strength.shape
+    for row in prange(rows):
+        hull = np.empty(columns, np.int64)
+        starts = np.empty(columns, np.float32)
+        line = np.empty((2, columns), np.float32)
+        _spread_line(strength[row], source[row], hull, starts, line[0], line[1])
+        for column in range(columns):
+            new_strength[column, row] = line[0, column]
+            new_source[column, row] = line[1, column]
+
+
+@njit(parallel=True)
+def _pixels(depth, weight, source, lefts, shares, k, focus, sigma0, sigma, defocus, square):
+    """sigma, and for the way back e = 1/d0 - 1/d and e^2 as the backdrop mixes them."""
+    height, width = depth.shape
+    rows, columns = source.shape
+    centre = np.float32(1.0) / focus
+    per_cell = np.float32(1.0 / CELL)
+    for y in prange(height):
+        at = min(max((np.float32(y) + np.float32(0.5)) * per_cell - np.float32(0.5), np.float32(0.0)), rows - 1.0)
+        top = min(int(at), max(rows - 2, 0))
+        bottom = min(top + 1, rows - 1)
+        v = np.float32(at - top)
+        mixed = np.empty((2, columns + 1), np.float32)
+        for column in range(columns):
+            upper = centre - source[top, column]
+            lower = centre - source[bottom, column]
+            mixed[0, column] = upper + v * (lower - upper)
+            mixed[1, column] = upper * upper + v * (lower * lower - upper * upper)
+        mixed[:, columns] = mixed[:, columns - 1]
+        m0, m1 = mixed[0], mixed[1]
+        for x in range(width):
+            left = np.uint32(lefts[x])
+            right = left + np.uint32(1)
+            u = shares[x]
+            e = m0[left] + u * (m0[right] - m0[left])
+            ee = m1[left] + u * (m1[right] - m1[left])
+            own = centre - np.float32(1.0) / depth[y, x]
+            solid = weight[y, x] >= _SOLID
+            e = own if solid else e
+            ee = own * own if solid else ee
+            defocus[y, x] = e
+            square[y, x] = ee
+            sigma[y, x] = np.sqrt(sigma0 * sigma0 + k * k * ee)
+
+
+@njit(parallel=True)
+def _gradients(gradient, weight, k, focus, sigma, defocus, square, by_depth, sums):
+    """Per row, `sums` gets the gradients of sigma0, pupil and focus, but for the factors common to all pixels."""
+    height, width = gradient.shape
+    centre = np.float32(1.0) / focus
+    for y in prange(height):
+        total0 = np.float32(0.0)
+        total1 = np.float32(0.0)
+        total2 = np.float32(0.0)
+        for x in range(width):
+            g = gradient[y, x] / max(sigma[y, x], np.float32(1e-9))
+            e = defocus[y, x]
+            total0 += g
+            total1 += g * square[y, x]
+            total2 += g * e
+            inverse = centre - e
+            pull = k * k * g * e * inverse * inverse
+            by_depth[y, x] = pull if weight[y, x] >= _SOLID else np.float32(0.0)
+        sums[y, 0] = total0
+        sums[y, 1] = total1
+        sums[y, 2] = total2
+
+
+def _columns(width: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Left cell of every pixel of a row, and the share of its right neighbour."""
+    at = np.clip((np.arange(width) + 0.5) / CELL - 0.5, 0, columns - 1)
+    left = np.minimum(at.astype(np.int32), max(columns - 2, 0))
+    return left, (at - left).astype(np.float32)
+
+
+def forward(depth: torch.Tensor, weight: torch.Tensor, fx: float, pupil, focus, sigma0):
+    """Returns sigma [H, W] and what `backward` needs: defocus 1/d0 - 1/d and its square, [H, W]."""
+    height, width = depth.shape
+    rows, columns = (height + CELL - 1) // CELL, (width + CELL - 1) // CELL
+    d0 = np.float32(float(focus))
+    half = np.float32(0.5 * float(pupil) * fx)
+    sigma, defocus, square = (torch.empty_like(depth) for _ in range(3))
+    depth_array, weight_array = depth.numpy(), weight.numpy()
+    strength, source = np.empty((2, rows, columns), np.float32)
+    turned_strength, turned_source = np.empty((2, columns, rows), np.float32)
+    results = sigma.numpy(), defocus.numpy(), square.numpy()
+    with kernel_lock:
+        _cells(depth_array, weight_array, half, d0, strength, source)
+        _spread(strength, source, turned_strength, turned_source)
+        _spread(turned_strength, turned_source, strength, source)
+        lens = np.float32(0.5) * half, d0, np.float32(float(sigma0))
+        _pixels(depth_array, weight_array, source, *_columns(width, columns), *lens, *results)
+    return sigma, (defocus, square)
+
+
+def backward(gradient, fx: float, weight, pupil, focus, sigma0, sigma, defocus, square):
+    """Gradients of depth [H, W] and of (pupil, focus, sigma0)."""
+    d0, diameter = float(focus), float(pupil)
+    quarter = 0.25 * fx
+    k = np.float32(quarter * diameter)
+    by_depth = torch.empty_like(gradient)
+    sums = np.empty((gradient.shape[0], 3), np.float32)
+    arrays = sigma.numpy(), defocus.numpy(), square.numpy()
+    with kernel_lock:
+        _gradients(gradient.numpy(), weight.numpy(), k, np.float32(d0), *arrays, by_depth.numpy(), sums)
+    total0, total1, total2 = (float(v) for v in sums.sum(axis=0, dtype=np.float64))
+    by_lens = (
+        quarter * quarter * diameter * total1,
+        -((quarter * diameter / d0) ** 2) * total2,
+        float(sigma0) * total0,
+    )
+    return by_depth, tuple(torch.tensor(v, dtype=torch.float32) for v in by_lens)
