@@ -63,8 +63,11 @@ def decode(path: Path) -> NDArray[Any]:
     suffix = path.suffix.lower()
     if suffix in RAW:
         with _extra("rawpy", "raw", path).imread(str(path)) as raw:
-            # Linear, the camera's white balance, no brightening: exposures of one capture stay comparable.
-            pixels = raw.postprocess(gamma=(1, 1), no_auto_bright=True, output_bps=16, use_camera_wb=True)
+            # Linear, the camera's white balance, and nothing that depends on the picture itself (brightening, a white
+            # level taken from its maximum): the exposures of one capture stay comparable.
+            pixels = raw.postprocess(
+                gamma=(1, 1), no_auto_bright=True, adjust_maximum_thr=0, output_bps=16, use_camera_wb=True
+            )
         return pixels.astype(np.float32) / (LEVELS - 1)
     if suffix in TIFF:
         pixels = _deep_tiff(path)
@@ -103,7 +106,7 @@ def inspect(path: Path) -> tuple[int, int, Exif, str | None]:
             tags = opened.getexif()
             orientation = tags.get(ORIENTATION, 1)
             # An eighth of the size: the whole file is still parsed, at a fraction of the time.
-            opened.draft("RGB", (width // 8, height // 8))
+            opened.draft("RGB", (-(-width // 8), -(-height // 8)))
             opened.load()
     if ORIENTATIONS.get(orientation, (False,))[0]:
         width, height = height, width
@@ -154,7 +157,8 @@ def _deep_tiff(path: Path) -> NDArray[np.float32] | None:
             return None
         if page.photometric == RGB and page.planarconfig == 2 and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
-        profile = page.tags.get(ICC_TAG)
+        profile_tag = page.tags.get(ICC_TAG)
+        icc = None if profile_tag is None else bytes(profile_tag.value)
         orientation, photometric = _orientation(page), page.photometric
     if pixels.ndim == 2:
         pixels = pixels[..., None]
@@ -165,20 +169,20 @@ def _deep_tiff(path: Path) -> NDArray[np.float32] | None:
         pixels = (pixels.astype(np.float64) / np.iinfo(pixels.dtype).max * (LEVELS - 1)).astype(np.uint16)
     if photometric == GREY_INVERTED:
         pixels = (LEVELS - 1) - pixels
-    if profile is not None and photometric == RGB:
-        found = _profile(bytes(profile.value))
-        if found is None:  # a table: ImageCms knows it, at 8 bits
+    if icc is not None and photometric == RGB:
+        profile = _profile(icc)
+        if profile is None:  # a table: ImageCms knows it, at 8 bits
             eight = Image.fromarray(np.ascontiguousarray(pixels >> 8).astype(np.uint8))
-            return TABLE_8[np.asarray(convert_with_cms(eight, bytes(profile.value)))]
-        if not found.is_srgb:
-            return apply_profile(pixels, found)
+            return TABLE_8[np.asarray(convert_with_cms(eight, icc))]
+        if not profile.is_srgb:
+            return apply_profile(pixels, profile)
     return TABLE_16[pixels]
 
 
 def _inspect_raw(path: Path) -> tuple[int, int, Exif]:
     with _extra("rawpy", "raw", path).imread(str(path)) as raw:
-        sizes, other, lens = raw.sizes, raw.other, raw.lens
-        raw.unpack()
+        sizes, other, lens = raw.sizes, raw.other, f"{raw.lens.make} {raw.lens.model}".strip()
+        _ = raw.raw_image  # unpacks it
         width, height = sizes.iwidth, sizes.iheight
         if sizes.flip in (5, 6):
             width, height = height, width
@@ -187,11 +191,7 @@ def _inspect_raw(path: Path) -> tuple[int, int, Exif]:
     except (OSError, SyntaxError, ValueError, KeyError):  # not a TIFF underneath (CR3, RAF)
         exif = Exif()
     if exif == Exif():
-        exif = Exif(
-            f_number=other.aperture or None,
-            focal_mm=other.focal_len or None,
-            focal_35mm=getattr(lens, "focal_length_in_35mm_format", None) or None,
-        )
+        exif = Exif(f_number=other.aperture or None, focal_mm=other.focal_length or None, camera=lens or None)
     return width, height, exif
 
 

@@ -30,9 +30,7 @@ def open_capture(folder: Path | str, masks: bool = True) -> Capture:
     """
     root = Path(folder).expanduser()
     transforms = root / "transforms.json"
-    usual = any((root / name).is_dir() for name in PHOTO_FOLDERS)
-    elsewhere = first_folder(transforms) if transforms.is_file() and not usual else None
-    found = find_photos(root, masks, elsewhere)
+    found = find_photos(root, masks, _named_folder(root, transforms) if transforms.is_file() else None)
     photos, notes = found.photos, list(found.notes)
     _enough(root, photos, "readable photos", notes)
     cameras = points = None
@@ -46,6 +44,15 @@ def open_capture(folder: Path | str, masks: bool = True) -> Capture:
         _enough(root, photos, "photos that the COLMAP model knows", notes)
     notes += _remarks(photos, known_cameras=cameras is not None)
     return Capture(root, photos, cameras, points, tuple(notes))
+
+
+def _named_folder(root: Path, transforms: Path) -> Path | None:
+    """The folder that the file's photos lie in, which may be another than the usual; None for the root itself."""
+    named = first_folder(transforms).resolve()
+    for name in PHOTO_FOLDERS:
+        if named.is_relative_to((root / name).resolve()):
+            return root / name
+    return None if named == root.resolve() else named
 
 
 def _enough(root: Path, photos: tuple[Photo, ...], what: str, notes: list[str]) -> None:

@@ -47,7 +47,7 @@ def find_photos(root: Path, masks: bool = True, folder: Path | None = None) -> F
     Args:
         root: a folder of photos, or one that holds `photos/` or `images/` (whose subfolders count too).
         masks: whether to look for masks, in `root/masks`.
-        folder: where the photos lie, if known; else as above.
+        folder: where the photos lie, if known; if there are none, as above.
 
     Raises:
         MacrosplatError: no such folder, no photos, a missing reader (RAW, HEIC), a mask of another shape.
@@ -101,8 +101,11 @@ def read_photo(photo: Photo, width: int | None = None) -> NDArray[np.uint8]:
 def read_linear(photo: Photo, width: int | None = None) -> NDArray[np.float32]:
     """[H, W, 3] linear light (0 to 1) of a photo; otherwise as `read_photo`, without its rounding."""
     pixels = _decode(photo)
-    linear = TABLE_8[pixels] if pixels.dtype == np.uint8 else pixels
-    return _fit(np.ascontiguousarray(linear, dtype=np.float32), photo, width)
+    table = TABLE_8 if pixels.dtype == np.uint8 else None
+    size = resized(photo.width, photo.height, photo.width if width is None else width)
+    if photo.distortion is None:
+        return area_average(pixels, size, table)
+    return area_average(_straight(area_average(pixels, (photo.width, photo.height), table), photo), size)
 
 
 def read_mask(photo: Photo, width: int | None = None) -> NDArray[np.uint8]:
@@ -123,11 +126,10 @@ def read_mask(photo: Photo, width: int | None = None) -> NDArray[np.uint8]:
     mask = np.minimum(mask / (1 if top <= 1 else 255 if top <= 255 else 65535), 1)[..., None]
     if not same_shape(mask.shape[1::-1], (photo.width, photo.height)):
         mask = oriented(mask, orientation_of(photo.path))  # drawn on the pixels as stored
-    if photo.distortion is None:
-        target = resized(photo.width, photo.height, photo.width if width is None else width)
-        return np.rint(area_average(mask, target)[..., 0] * 255).astype(np.uint8)
-    whole = np.ascontiguousarray(area_average(mask, (photo.width, photo.height)))
-    return np.rint(_fit(whole, photo, width)[..., 0] * 255).astype(np.uint8)
+    size = resized(photo.width, photo.height, photo.width if width is None else width)
+    if photo.distortion is not None:
+        mask = _straight(area_average(mask, (photo.width, photo.height)), photo)
+    return np.rint(area_average(mask, size)[..., 0] * 255).astype(np.uint8)
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:
@@ -158,17 +160,15 @@ def _decode(photo: Photo) -> NDArray[Any]:
     return pixels
 
 
-def _fit(pixels: NDArray[np.float32], photo: Photo, width: int | None) -> NDArray[np.float32]:
-    if photo.distortion is not None:
-        pixels = straighten(pixels, rescaled(photo.distortion, photo.width, photo.height))
-    if width is None or width >= photo.width:
-        return pixels
-    return area_average(pixels, resized(photo.width, photo.height, width))
+def _straight(pixels: NDArray[np.float32], photo: Photo) -> NDArray[np.float32]:
+    assert photo.distortion is not None
+    return straighten(np.ascontiguousarray(pixels), rescaled(photo.distortion, photo.width, photo.height))
 
 
 def _photo_paths(root: Path, folder: Path | None) -> tuple[Path, list[Path]]:
     """The photo folder and the photos in it: with subfolders, except for the root, which may hold other pictures."""
-    candidates = [folder] if folder is not None else [root / name for name in PHOTO_FOLDERS]
+    candidates = [folder] if folder is not None else []
+    candidates += [root / name for name in PHOTO_FOLDERS]
     for candidate in candidates:
         paths = _sorted(candidate, candidate.rglob("*")) if candidate.is_dir() else []
         if paths:
@@ -208,7 +208,9 @@ def _check(path: Path):
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "the file is missing"
-    text = str(error).strip().split("\n")[0].rstrip(".")
+    first = error.args[0] if error.args else ""
+    text = first.decode(errors="replace") if isinstance(first, bytes) else str(error)  # LibRaw speaks bytes
+    text = text.strip().split("\n")[0].rstrip(".")
     if "cannot identify" in text:  # Pillow adds the path, which the sentence has already
         return "not a picture"
     return text or type(error).__name__

@@ -5,8 +5,6 @@ A pixel's centre lies at +0.5; a photo spans [0, width] x [0, height].
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
@@ -15,34 +13,64 @@ from macrosplat._numba import njit
 from macrosplat.capture.records import Distortion
 
 
-def area_average(photo: NDArray, size: tuple[int, int]) -> NDArray[np.float32]:
+def area_average(
+    photo: NDArray, size: tuple[int, int], table: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """[H, W, ...] to [height, width, ...], `size` = (width, height): each new pixel is the mean of the area it covers.
 
     The weights are exact for any ratio, so the photo's mean is kept. For a ratio below 1 (enlarging) it repeats pixels.
+
+    Args:
+        photo: float values; or uint8 with a `table`.
+        size: what to bring it to.
+        table: [256] the value of each uint8 level: looked up on the way, which spares a float copy of a large photo.
     """
     width, height = size
-    rows = _average_axis(photo, height, 0)
-    return _average_axis(rows, width, 1)
+    if (height, width) == photo.shape[:2]:
+        return table.take(photo) if table is not None else photo.astype(np.float32, copy=False)
+    source_height, source_width = photo.shape[:2]
+    flat = np.ascontiguousarray(photo if table is not None else photo.astype(np.float32, copy=False))
+    flat = flat.reshape(source_height, -1)
+    row = np.empty(flat.shape[1], np.float32)
+    out = np.empty((height, width, flat.shape[1] // source_width), np.float32)
+    ratio = source_height / height
+    for i in range(height):
+        row[:] = 0
+        if table is None:
+            _add_rows(flat, i * ratio, ratio, row)
+        else:
+            _add_rows_of(flat, table, i * ratio, ratio, row)
+        _average_row(row.reshape(source_width, -1), out[i])
+    return out.reshape(height, width, *photo.shape[2:])
 
 
-def _average_axis(x: NDArray, n: int, axis: int) -> NDArray[np.float32]:
-    length = x.shape[axis]
-    if n == length:
-        return x.astype(np.float32, copy=False)
-    ratio = length / n
-    begin = np.arange(n) * ratio
-    end = begin + ratio
-    first = np.floor(begin).astype(np.int64)
-    shape = [1] * x.ndim
-    shape[axis] = n
-    out = np.zeros((*x.shape[:axis], n, *x.shape[axis + 1 :]), dtype=np.float32)
-    # A new pixel touches at most ceil(ratio) + 1 old ones; the k-th of all new pixels is added in one go.
-    for k in range(math.ceil(ratio) + 1):
-        old = first + k
-        weight = np.clip(np.minimum(end, old + 1) - np.maximum(begin, old), 0, None) / ratio
-        if weight.any():
-            out += weight.astype(np.float32).reshape(shape) * x.take(np.minimum(old, length - 1), axis)
-    return out
+@njit
+def _add_rows(photo, begin, length, row):  # photo [H, N], row [N] added to
+    """The mean of the rows from `begin` on, the first and last by the part that is covered."""
+    for j in range(int(begin), min(int(np.ceil(begin + length)), photo.shape[0])):
+        weight = np.float32((min(begin + length, j + 1) - max(begin, j)) / length)
+        for n in range(row.shape[0]):
+            row[n] += weight * photo[j, n]
+
+
+@njit
+def _add_rows_of(photo, table, begin, length, row):  # as `_add_rows`, photo [H, N] uint8
+    for j in range(int(begin), min(int(np.ceil(begin + length)), photo.shape[0])):
+        weight = np.float32((min(begin + length, j + 1) - max(begin, j)) / length)
+        for n in range(row.shape[0]):
+            row[n] += weight * table[photo[j, n]]
+
+
+@njit
+def _average_row(row, out):  # row [W, C], out [width, C] written
+    length = row.shape[0] / out.shape[0]
+    for i in range(out.shape[0]):
+        begin = i * length
+        for c in range(out.shape[1]):
+            total = 0.0
+            for j in range(int(begin), min(int(np.ceil(begin + length)), row.shape[0])):
+                total += (min(begin + length, j + 1) - max(begin, j)) * row[j, c]
+            out[i, c] = total / length
 
 
 def pinhole_of(distortion: Distortion) -> NDArray[np.float64]:
@@ -64,7 +92,7 @@ def pinhole_of(distortion: Distortion) -> NDArray[np.float64]:
         """Whether the whole border, hence the whole photo, comes from within the photo as taken."""
         rays = (border - (cx, cy)) / (fx * scale, fy * scale)
         px = np.asarray(camera.img_from_cam(np.column_stack([rays, np.ones(len(rays))])))
-        tolerance = 1e-6 * max(w, h)  # else an undistorted camera would come out enlarged by the last bit
+        tolerance = 1e-9 * max(w, h)  # else an undistorted camera would come out enlarged by the last bit
         with np.errstate(invalid="ignore"):
             return bool(((px >= -tolerance) & (px <= np.array([w, h]) + tolerance)).all())
 

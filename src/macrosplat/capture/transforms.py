@@ -138,8 +138,8 @@ def write_transforms(path: Path, cameras: Cameras, extra: dict[str, Any] | None 
     write_json(path, {"camera_model": "PINHOLE", **(rows[0] if shared else {}), **(extra or {}), "frames": frames})
 
 
-def first_folder(path: Path) -> Path | None:
-    """The folder of the first frame's photo, for captures whose photos lie elsewhere than usual."""
+def first_folder(path: Path) -> Path:
+    """The folder of the first frame's photo."""
     frames = _load(path)["frames"]
     _, file_path = _named(path, 0, frames[0])
     return (path.parent / file_path).parent
