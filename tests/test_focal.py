@@ -1,0 +1,79 @@
+"""EXIF and the focal length that follows from it."""
+
+import math
+
+import pytest
+
+from macrosplat.capture import Exif, Photo, camera_key, find_photos, focal_px, focals_px
+from macrosplat.capture.exif import exif_of
+from making_photos import CANON, exif, make_photos
+
+
+def photo(width: int = 600, height: int = 400, **facts) -> Photo:
+    return Photo(name="1.jpg", path=None, width=width, height=height, exif=Exif(**facts))  # type: ignore[arg-type]
+
+
+def test_resized_copy_keeps_the_sensor(tmp_path):
+    """4272 px at 4720.44 per inch are 22.99 mm, however small the copy is; 55 mm of it are 2.39 widths."""
+    make_photos(tmp_path, 1, 48, 32, exif(model="Canon EOS", **CANON))
+    (found,) = find_photos(tmp_path).photos
+    assert found.exif.sensor_width_mm == pytest.approx(4272 / 4720.441988950276 * 25.4)
+    assert (found.exif.f_number, found.exif.focal_mm, found.exif.camera) == (18, 55, "Canon EOS")
+    assert focal_px(found)[0] == pytest.approx(55 / 22.987 * 48, rel=1e-4)
+
+
+def test_turned_photo_uses_the_long_side(tmp_path):
+    make_photos(tmp_path, 1, 48, 32, exif(6, **CANON))
+    (found,) = find_photos(tmp_path).photos
+    assert (found.width, found.height) == (32, 48)
+    assert focal_px(found)[0] == pytest.approx(55 / 22.987 * 48, rel=1e-4)
+
+
+@pytest.mark.parametrize(("unit", "per_mm"), [(2, 25.4), (3, 10), (4, 1)])
+def test_units(unit, per_mm):
+    tags = exif(FocalLength=50, ExifImageWidth=6000, FocalPlaneXResolution=6000 / 36 * per_mm)
+    tags.get_ifd(0x8769)[0xA210] = unit
+    assert exif_of(tags, 600, 400).sensor_width_mm == pytest.approx(36)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"FocalPlaneXResolution": 72.0},  # dpi of the screen: a sensor of 1.5 m
+        {"FocalPlaneXResolution": 0.0},
+        {"ExifImageWidth": 1068, "ExifImageHeight": 712, "FocalLengthIn35mmFilm": 88},  # rewritten on resizing
+    ],
+)
+def test_impossible_sensor_is_dropped(lie):
+    assert exif_of(exif(**(CANON | lie)), 600, 400).sensor_width_mm is None
+
+
+def test_nothing_useful_is_none():
+    assert exif_of(exif(FNumber=0, FocalLength=0), 600, 400) == Exif()
+    assert exif_of(exif(FNumber=math.nan), 600, 400).f_number is None
+
+
+def test_equivalent_is_by_the_diagonal():
+    """50 mm on 36 x 24 spans its diagonal of 43.27 mm; a square photo of that diagonal has the same focal length."""
+    assert focal_px(photo(focal_35mm=50))[0] == pytest.approx(50 / 36 * 600)
+    side = math.hypot(600, 400) / math.sqrt(2)
+    assert focal_px(photo(width=round(side), height=round(side), focal_35mm=50))[0] == pytest.approx(833, rel=2e-3)
+
+
+def test_assumption_is_stated():
+    focal, sentence = focal_px(photo())
+    assert focal == pytest.approx(100 / 36 * 600)
+    assert "assumed" in sentence
+    assert "assumed" not in focal_px(photo(focal_mm=60, sensor_width_mm=22))[1]
+
+
+def test_photo_without_exif_follows_the_others():
+    known = photo(focal_35mm=72)
+    assert focals_px([known, photo(300, 200), known]).tolist() == pytest.approx([1200, 600, 1200])
+    assert focals_px([photo()]).tolist() == pytest.approx([100 / 36 * 600])
+
+
+def test_camera_key():
+    assert camera_key(photo(focal_mm=60)) == camera_key(photo(focal_mm=60, f_number=8))
+    for other in (photo(focal_mm=70), photo(400, 600, focal_mm=60), photo(focal_mm=60, camera="B")):
+        assert camera_key(other) != camera_key(photo(focal_mm=60))

@@ -1,0 +1,92 @@
+"""`open_capture`: which cameras it takes, and what it tells."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from macrosplat.capture import open_capture
+from macrosplat.errors import MacrosplatError
+from making_photos import exif, make_photos, save, texture
+from test_colmap import make_model
+from test_transforms import frame
+
+
+def write_json(root, names, folder="photos"):
+    frames = [{**frame(name), "file_path": f"{folder}/{name}"} for name in names]
+    (root / "transforms.json").write_text(json.dumps({"fl_x": 100.0, "frames": frames}))
+
+
+def test_order_of_cameras(tmp_path):
+    """transforms.json, else COLMAP (sparse/0 or sparse), else none."""
+    make_photos(tmp_path / "photos", 4)
+    make_model(tmp_path / "sparse" / "0")
+    write_json(tmp_path, ["1.jpg", "2.jpg", "3.jpg"])
+    capture = open_capture(tmp_path)
+    assert capture.cameras is not None and capture.cameras.source == "transforms" and capture.points is None
+    assert tuple(p.name for p in capture.photos) == capture.cameras.names
+    assert any("4.jpg" in note for note in capture.notes)
+    (tmp_path / "transforms.json").unlink()
+    capture = open_capture(str(tmp_path))
+    assert capture.cameras is not None and capture.cameras.source == "colmap" and capture.points is not None
+    capture = open_capture(tmp_path / "photos")
+    assert capture.cameras is None and capture.notes == () and len(capture.photos) == 4
+
+
+def test_photos_elsewhere(tmp_path):
+    """transforms.json may name any folder, and its choice counts before the usual ones."""
+    make_photos(tmp_path / "photos", 5)
+    for folder in ("rgb", "images", "images/left", "photos"):
+        make_photos(tmp_path / folder, 3)
+        write_json(tmp_path, ["1.jpg", "2.jpg", "3.jpg"], folder)
+        capture = open_capture(tmp_path)
+        assert [p.path.parent.resolve() for p in capture.photos] == [(tmp_path / folder).resolve()] * 3
+    make_photos(tmp_path, 3)
+    make_photos(tmp_path / "sharp", 3)
+    write_json(tmp_path, ["1.jpg", "2.jpg", "3.jpg"], ".")
+    with pytest.raises(MacrosplatError, match="missing"):
+        open_capture(tmp_path)  # photos/ is there, so what lies beside it are other pictures
+
+
+def test_notes(tmp_path):
+    """A damaged photo, one without EXIF, two sizes, two cameras: each is told once, and the rest goes on."""
+    make_photos(tmp_path, 4, tags=exif(model="A", FNumber=8, FocalLength=60, FocalLengthIn35mmFilm=90))
+    save(tmp_path / "5.jpg", texture(32, 48), exif(model="B", FNumber=8, FocalLengthIn35mmFilm=90))
+    save(tmp_path / "6.jpg", texture(48, 32))
+    data = (tmp_path / "2.jpg").read_bytes()
+    (tmp_path / "2.jpg").write_bytes(data[:-300])
+    capture = open_capture(tmp_path)
+    assert [p.name for p in capture.photos] == ["1.jpg", "3.jpg", "4.jpg", "5.jpg", "6.jpg"]
+    for note, word in zip(
+        capture.notes, ["2.jpg", "32 x 48, 48 x 32", "2 cameras", "focal.*6.jpg", "f-number.*6.jpg"], strict=True
+    ):
+        assert re.search(word, note), (word, note)
+
+
+def test_masks_can_be_left_alone(tmp_path):
+    make_photos(tmp_path / "photos", 3)
+    for n in range(1, 4):
+        save(tmp_path / "masks" / f"{n}.png", np.zeros((32, 48), np.uint8))
+    assert all(p.mask for p in open_capture(tmp_path).photos)
+    assert not any(p.mask for p in open_capture(tmp_path, masks=False).photos)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_too_few(tmp_path, count):
+    make_photos(tmp_path, count)
+    with pytest.raises(MacrosplatError, match=r"at least 3|no photos"):
+        open_capture(tmp_path)
+
+
+def test_too_few_are_left(tmp_path):
+    """Of four photos two are whole, or two are named: the sentence says why the others do not count."""
+    make_photos(tmp_path / "photos", 4)
+    write_json(tmp_path, ["1.jpg", "2.jpg"])
+    with pytest.raises(MacrosplatError, match=r"2 photos that transforms\.json names.*3\.jpg, 4\.jpg"):
+        open_capture(tmp_path)
+    (tmp_path / "transforms.json").unlink()
+    for n in (1, 2):
+        (tmp_path / "photos" / f"{n}.jpg").write_bytes(b"x")
+    with pytest.raises(MacrosplatError, match=r"2 readable photos.*1\.jpg.*2\.jpg"):
+        open_capture(tmp_path)
