@@ -1,0 +1,330 @@
+"""`evaluate_run`: a run against the truth, in figures.
+
+In: RUN/sharp, transforms.json, config.json and lens.json, a way to render the scene, a truth folder.
+Out: `Evaluation`, and RUN/evaluation.json.
+
+Sections: the deblurred photos against their sharp twins; the photos as taken against the same twins (the bar to pass);
+renders from cameras that were never photographed against `novel/`; renders at photos that were kept out of training
+against these photos. Everything at the run's width.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macrosplat.capture import Cameras, Photo, read_cameras_file
+from macrosplat.capture.photos import find_photos
+from macrosplat.colour import to_bytes
+from macrosplat.errors import MacrosplatError
+from macrosplat.evaluate.align import Similarity, align_cameras, centre_errors, refine_similarity
+from macrosplat.evaluate.metrics import Comparison, Scores, compare, mean_scores
+from macrosplat.evaluate.truth import Key, Truth, key_of, matching, open_truth, read_srgb, read_where
+from macrosplat.files import write_json
+from macrosplat.output.lens_report import read_lens
+
+# (view [4, 4] world to camera, intrinsics [4] fx fy cx cy, (width, height)) -> [H, W, 3] sRGB in [0, 1]
+RenderView = Callable[[NDArray[np.float64], NDArray[np.float64], tuple[int, int]], NDArray[np.floating]]
+
+INPUT, DEBLURRED, NOVEL, HELD_OUT = "input photos", "deblurred photos", "novel views", "held-out photos"
+
+
+class Watcher(Protocol):
+    """Who is told how far it is (`macrosplat.progress.Progress`)."""
+
+    def stage(self, name: str, total: int) -> None: ...
+    def advance(self, n: int = 1) -> None: ...
+
+
+@dataclass(frozen=True)
+class Section:
+    """One kind of comparison, photo by photo."""
+
+    photos: dict[str, Comparison]
+
+    @property
+    def frame(self) -> Scores:
+        return mean_scores(c.frame for c in self.photos.values())
+
+    @property
+    def mask(self) -> Scores | None:
+        """The mean over those photos that have a mask."""
+        masked = [c.mask for c in self.photos.values() if c.mask is not None]
+        return mean_scores(masked) if masked else None
+
+
+@dataclass(frozen=True)
+class LensErrors:
+    """The learned lens against the true one, mm."""
+
+    pupil_diameter: float
+    true_pupil_diameter: float
+    focus: dict[str, tuple[float, float]]  # by photo: found, true
+
+    @property
+    def pupil_error(self) -> float:
+        """Relative, signed."""
+        return self.pupil_diameter / self.true_pupil_diameter - 1.0
+
+    @property
+    def focus_errors(self) -> NDArray[np.float64]:
+        """[photos] absolute, mm."""
+        return np.array([abs(found - true) for found, true in self.focus.values()])
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All figures of one run."""
+
+    run: Path
+    truth: Path
+    width: int  # px, of the comparisons
+    sections: dict[str, Section]
+    lens: LensErrors | None = None
+    centre_errors: dict[str, float] | None = None  # by photo, % of the camera distance; None: cameras were given
+    similarity: Similarity | None = None  # truth to run, where cameras were not given
+    notes: list[str] = field(default_factory=list)  # sentences: what could not be compared, and why
+
+
+def evaluate_run(
+    run: Path, truth: Path, render_view: RenderView, watcher: Watcher | None = None, refine: bool = True
+) -> Evaluation:
+    """Compare, and write RUN/evaluation.json (whole or not at all).
+
+    Where the run's cameras were not given in the truth's frame, the true cameras of the photos are aligned with the
+    run's (`align_cameras`), then `refine_similarity` compares renders at both: novel views take no part in it.
+
+    Raises:
+        MacrosplatError: RUN is not a finished run, or the truth folder holds nothing to compare it with.
+    """
+    config = _config(run)
+    cameras = read_cameras_file(run / "transforms.json")
+    known = open_truth(truth)
+    deblurred = _deblurred(run)
+    held_out = [key_of(name) for name in config.get("held_out") or []]
+    if not known.sharp and not known.novel and not held_out:
+        raise MacrosplatError(
+            f"{truth} has nothing to compare {run} with: neither sharp/ nor novel.json with novel/, "
+            "and the run kept no photos out of training."
+        )
+    width = int(np.median([photo.width for photo in deblurred.values()]))
+    cameras = cameras.resized(width)
+    notes: list[str] = []
+    similarity, errors = Similarity.identity(), None
+    if config.get("camera_source", "transforms") != "transforms":
+        found = _align(cameras, known, render_view if refine else None, set(held_out), watcher, notes)
+        similarity, errors = found if found else (None, None)
+
+    pairs: dict[str, list[_Pair]] = {
+        INPUT: list(_pairs(known.photos, known.sharp)),
+        DEBLURRED: list(_pairs(deblurred, known.sharp)),
+        NOVEL: _novel_pairs(known, similarity, width, render_view, notes),
+        HELD_OUT: _held_out_pairs(run, cameras, known, held_out, width, render_view, notes),
+    }
+    sections = {}
+    for title, group in pairs.items():
+        if not group:
+            continue
+        if watcher:
+            watcher.stage(f"comparing {title}", len(group))
+        compared = {}
+        for pair in group:
+            compared[pair.name] = pair.compare(width)
+            if watcher:
+                watcher.advance()
+        sections[title] = Section(compared)
+    lens = _lens(run, known, similarity, notes)
+    aligned = similarity if errors is not None else None
+    evaluation = Evaluation(run, truth, width, sections, lens, errors, aligned, notes)
+    write_json(run / "evaluation.json", as_json(evaluation))
+    return evaluation
+
+
+def as_json(evaluation: Evaluation) -> dict[str, Any]:
+    """What evaluation.json holds."""
+
+    def scores(s: Scores | None) -> dict[str, float] | None:
+        return None if s is None else dict(vars(s))
+
+    def both(x: Section | Comparison) -> dict[str, Any]:
+        return {"frame": scores(x.frame), "mask": scores(x.mask)}
+
+    lens, errors = evaluation.lens, evaluation.centre_errors
+    out: dict[str, Any] = {
+        "run": str(evaluation.run),
+        "truth": str(evaluation.truth),
+        "width": evaluation.width,
+        "means": {title: {"photos": len(s.photos), **both(s)} for title, s in evaluation.sections.items()},
+    }
+    if lens is not None:
+        out["lens"] = {
+            "pupil_diameter_mm": lens.pupil_diameter,
+            "true_pupil_diameter_mm": lens.true_pupil_diameter,
+            "relative_error": lens.pupil_error,
+            "focus_error_mm": _summary(lens.focus_errors),
+            "focus_mm": {name: {"found": found, "true": true} for name, (found, true) in lens.focus.items()},
+        }
+    if errors is not None:
+        out["camera_centre_error_percent"] = {**_summary(np.array(list(errors.values()))), "photos": errors}
+    if evaluation.similarity is not None:
+        out["truth_to_run_scale"] = evaluation.similarity.scale
+    out["notes"] = evaluation.notes
+    out["photos"] = {title: {name: both(c) for name, c in s.photos.items()} for title, s in evaluation.sections.items()}
+    return out
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """What to compare with what; pixels are made when they are needed, one pair at a time."""
+
+    name: str
+    test: Callable[[], NDArray[np.floating]] | Photo
+    truth: Photo
+    mask: Photo | None  # the photo whose mask counts
+
+    def compare(self, width: int) -> Comparison:
+        test = read_srgb(self.test, width) if isinstance(self.test, Photo) else self.test()
+        truth = read_srgb(self.truth, width)
+        if test.shape != truth.shape:
+            raise MacrosplatError(
+                f"{self.truth.path} is {truth.shape[1]} x {truth.shape[0]} px at the run's width, but the run's "
+                f"{self.name} {test.shape[1]} x {test.shape[0]}: the run is of another capture."
+            )
+        return compare(test, truth, None if self.mask is None else read_where(self.mask, width))
+
+
+def _pairs(photos: dict[Key, Photo], sharp: dict[Key, Photo]) -> Iterator[_Pair]:
+    """Photos, or deblurred photos, that have a sharp twin."""
+    for key, photo in photos.items():
+        if key in sharp:
+            yield _Pair(photo.name, photo, sharp[key], sharp[key])
+
+
+def _novel_pairs(
+    truth: Truth, similarity: Similarity | None, width: int, render_view: RenderView, notes: list[str]
+) -> list[_Pair]:
+    if truth.novel_cameras is None:
+        return []
+    if similarity is None:
+        notes.append("Novel views were left out: the true cameras of the photos are not known, so nothing maps them.")
+        return []
+    cameras = similarity.cameras(truth.novel_cameras.resized(width))
+    return list(_rendered(cameras, truth.novel, render_view))
+
+
+def _held_out_pairs(
+    run: Path,
+    cameras: Cameras,
+    truth: Truth,
+    held_out: list[Key],
+    width: int,
+    render_view: RenderView,
+    notes: list[str],
+) -> list[_Pair]:
+    """Photos that training never saw, rendered at the cameras that the run knows for them."""
+    if not held_out:
+        return []
+    apart = run / "held_out.json"
+    known = read_cameras_file(apart).resized(width) if apart.is_file() else cameras
+    photos = {key: photo for key, photo in truth.photos.items() if key in held_out}
+    pairs = list(_rendered(known, photos, render_view))
+    if len(pairs) < len(held_out):
+        notes.append(f"{len(held_out) - len(pairs)} of {len(held_out)} held-out photos have no camera or are missing.")
+    return pairs
+
+
+def _rendered(cameras: Cameras, photos: dict[Key, Photo], render_view: RenderView) -> Iterator[_Pair]:
+    for view, k, (w, h), name in zip(cameras.views, cameras.intrinsics, cameras.sizes, cameras.names, strict=True):
+        key = matching(name, photos)
+        if key is None:
+            continue
+
+        def test(view=view, k=k, size=(int(w), int(h))) -> NDArray[np.floating]:
+            # Rounded as `render` writes it: what a user would get.
+            return to_bytes(render_view(view, k, size)) / 255.0
+
+        yield _Pair(photos[key].name, test, photos[key], photos[key])
+
+
+def _align(
+    cameras: Cameras,
+    truth: Truth,
+    render_view: RenderView | None,
+    left_out: set[Key],
+    watcher: Watcher | None,
+    notes: list[str],
+) -> tuple[Similarity, dict[str, float]] | None:
+    """The similarity from the truth's frame to the run's, and the errors of the run's camera centres under it."""
+    if truth.cameras is None:
+        notes.append(f"{truth.root} has no transforms.json, so the run's cameras cannot be compared with true ones.")
+        return None
+    keys = list(truth.photos)
+    true_name = {matching(name, keys): name for name in truth.cameras.names}
+    both = {
+        name: true_name[key]
+        for name in cameras.names
+        if (key := matching(name, keys)) is not None and key in true_name and key not in left_out
+    }
+    if len(both) < 2:
+        raise MacrosplatError(f"{truth.root} knows the cameras of {len(both)} of the run's photos; is it its capture?")
+    own, true = cameras.select(list(both)), truth.cameras.select(list(both.values()))
+    start = align_cameras(true, own)
+    errors = dict(zip(own.names, (float(e) for e in centre_errors(true, own, start)), strict=True))
+    if render_view is None:
+        return start, errors
+    if watcher:
+        watcher.stage("aligning with the true cameras", 1)
+
+    def render_at(view: NDArray[np.float64], v: int) -> NDArray[np.floating]:
+        width, height = own.sizes[v]
+        return render_view(view, own.intrinsics[v], (int(width), int(height)))
+
+    return refine_similarity(start, true, own, render_at), errors
+
+
+def _lens(run: Path, truth: Truth, similarity: Similarity | None, notes: list[str]) -> LensErrors | None:
+    report = read_lens(run)
+    if report is None or truth.lens is None:
+        return None
+    if similarity is None:
+        notes.append("The lens was not compared: without true cameras the scale of the run is not known.")
+        return None
+    mm = 1.0 / similarity.scale
+    true = truth.lens.focus_distances
+    focus = {
+        name: (mm * found, true[key])
+        for name, found in report.focus_distances.items()
+        if (key := matching(name, true)) is not None
+    }
+    return LensErrors(mm * report.pupil_diameter, truth.lens.pupil_diameter, focus) if focus else None
+
+
+def _summary(errors: NDArray[np.float64]) -> dict[str, float]:
+    return {"median": float(np.median(errors)), "largest": float(errors.max())}
+
+
+def _config(run: Path) -> dict[str, Any]:
+    path = run / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MacrosplatError(f"{run} is not a run of macrosplat: {path} cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise MacrosplatError(f"{path} is not JSON ({error}).") from error
+    if not isinstance(config, dict):
+        raise MacrosplatError(f"{path} does not hold a JSON object.")
+    return config
+
+
+def _deblurred(run: Path) -> dict[Key, Photo]:
+    """RUN/sharp without RUN/sharp/full."""
+    if not (run / "sharp").is_dir():
+        raise MacrosplatError(f"{run} has no sharp/: the run is not finished; go on with `reconstruct ... --resume`.")
+    found = find_photos(run, masks=False, folder=run / "sharp").photos
+    return {key_of(p.name): p for p in found if key_of(p.name)[0] != "full"}

@@ -1,0 +1,59 @@
+"""An `Evaluation` as text for a terminal."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from macrosplat.evaluate.evaluate import Evaluation
+from macrosplat.evaluate.metrics import Scores
+
+
+def table(evaluation: Evaluation) -> Table:
+    """A row per section: means over its photos."""
+    out = Table(title=f"{evaluation.run} against {evaluation.truth}, {evaluation.width} px wide", title_justify="left")
+    out.add_column("")
+    out.add_column("photos", justify="right")
+    for where in ("frame", "mask"):
+        for figure in ("PSNR dB", "SSIM", "FLIP"):
+            out.add_column(f"{figure}\n{where}", justify="right")
+    for title, section in evaluation.sections.items():
+        out.add_row(title, str(len(section.photos)), *_cells(section.frame), *_cells(section.mask))
+    return out
+
+
+def sentences(evaluation: Evaluation) -> list[str]:
+    """The lens, the cameras, and what could not be compared."""
+    out, lens, errors = [], evaluation.lens, evaluation.centre_errors
+    if lens is not None:
+        away = lens.focus_errors
+        out.append(
+            f"Pupil diameter {lens.pupil_diameter:.2f} mm, true {lens.true_pupil_diameter:.2f} mm "
+            f"({100 * lens.pupil_error:+.1f} %). Focus distance off by {np.median(away):.2f} mm in the median, "
+            f"{away.max():.2f} mm at most."
+        )
+    if errors is not None:
+        away = np.array(list(errors.values()))
+        out.append(
+            f"Camera centres off by {np.median(away):.2f} % of their distance in the median, "
+            f"{away.max():.2f} % at most."
+        )
+    return out + evaluation.notes
+
+
+def as_text(evaluation: Evaluation, width: int = 110) -> str:
+    """The table and the sentences, plain text."""
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(table(evaluation))
+    for sentence in sentences(evaluation):
+        console.print(sentence, highlight=False)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def _cells(scores: Scores | None) -> tuple[str, str, str]:
+    if scores is None:
+        return "–", "–", "–"
+    return f"{scores.psnr:.2f}", f"{scores.ssim:.4f}", f"{scores.flip:.4f}"

@@ -1,0 +1,126 @@
+"""A truth folder: what `evaluate` knows that a reconstruction never sees, matched photo by photo.
+
+In: a capture with some of `sharp/` (a sharp twin of every photo, or one per pose), `novel.json` and `novel/` (held-out
+views), `masks/`, `novel_masks/`, `transforms.json` (true cameras), `truth.json` (pupil, focus of each photo, in mm).
+Out: sRGB floats in [0, 1] and bool masks, brought to a width by area averaging in linear light.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macrosplat.capture import Cameras, Photo, find_photos, open_capture, read_cameras_file, read_mask, read_photo
+from macrosplat.capture.photos import PHOTO_FOLDERS
+from macrosplat.errors import MacrosplatError
+
+Key = tuple[str, ...]  # the parts of a photo's path below its folder, without the suffix
+
+
+@dataclass(frozen=True)
+class LensTruth:
+    """The lens that took the photos, mm."""
+
+    pupil_diameter: float
+    focus_distances: dict[Key, float]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known about a capture; every part may be missing."""
+
+    root: Path
+    photos: dict[Key, Photo]  # as taken
+    sharp: dict[Key, Photo]  # sharp twins, by photo
+    novel: dict[Key, Photo]  # held-out views, with masks from `novel_masks/`
+    novel_cameras: Cameras | None  # names as in novel.json
+    cameras: Cameras | None  # of the photos, names as in transforms.json
+    lens: LensTruth | None
+
+
+def key_of(name: str) -> Key:
+    """`rows/007.jpg` -> (rows, 007)."""
+    return PurePosixPath(name).with_suffix("").parts
+
+
+def matching(name: str, keys: Iterable[Key]) -> Key | None:
+    """The photo that a camera named `name` is of: a path's last parts, since files call it from different folders."""
+    parts = key_of(name)
+    found = [key for key in keys if parts[-len(key) :] == key]
+    return max(found, key=len, default=None)
+
+
+def open_truth(root: Path) -> Truth:
+    """Find everything in a truth folder.
+
+    Raises:
+        MacrosplatError: no such folder, nothing in it to compare with, or a broken file.
+    """
+    if not root.is_dir():
+        raise MacrosplatError(f"{root} is not a folder; --truth takes a capture folder with its truth.")
+    pictures = (root / "sharp").is_dir()
+    photos: dict[Key, Photo] = {}
+    if not pictures or any((root / name).is_dir() for name in PHOTO_FOLDERS):
+        photos = _by_key(open_capture(root).photos)
+    known = _json(root / "truth.json")
+    twins = _by_key(find_photos(root, folder=root / "sharp").photos) if pictures else {}
+    poses = {key_of(p["photo"]): key_of(p["pose"]) for p in known.get("photos", []) if "pose" in p}
+    # Slices of a focus bracket share the twin of their pose.
+    sharp = {key: twins[poses.get(key, key)] for key in (photos or twins) if poses.get(key, key) in twins}
+    novel: dict[Key, Photo] = {}
+    novel_cameras = None
+    if (root / "novel.json").is_file() and (root / "novel").is_dir():
+        novel_cameras = read_cameras_file(root / "novel.json")
+        # masks/ belongs to the photos, whose names are the same.
+        novel = _by_key(find_photos(root, masks=False, folder=root / "novel").photos)
+        novel = {key: replace(photo, mask=_mask(root / "novel_masks", key)) for key, photo in novel.items()}
+    transforms = root / "transforms.json"
+    cameras = read_cameras_file(transforms) if transforms.is_file() else None
+    return Truth(root, photos, sharp, novel, novel_cameras, cameras, _lens(root / "truth.json", known))
+
+
+def read_srgb(photo: Photo, width: int | None) -> NDArray[np.float64]:
+    """[H, W, 3] sRGB in [0, 1], 8 bit steps."""
+    return read_photo(photo, width).astype(np.float64) / 255.0
+
+
+def read_where(photo: Photo, width: int | None) -> NDArray[np.bool_] | None:
+    """[H, W] the pixels that the mask covers by half or more; None without a mask."""
+    return None if photo.mask is None else read_mask(photo, width) >= 128
+
+
+def _by_key(photos: Iterable[Photo]) -> dict[Key, Photo]:
+    return {key_of(photo.name): photo for photo in photos}
+
+
+def _mask(folder: Path, key: Key) -> Path | None:
+    path = folder.joinpath(*key).with_name(f"{key[-1]}.png")
+    return path if path.is_file() else None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise MacrosplatError(f"{path} is not JSON ({error}).") from error
+    if not isinstance(found, dict):
+        raise MacrosplatError(f"{path} does not hold a JSON object.")
+    return found
+
+
+def _lens(path: Path, known: dict[str, Any]) -> LensTruth | None:
+    if "pupil_diameter_mm" not in known:
+        return None
+    try:
+        focus = {key_of(p["photo"]): float(p["focus_mm"]) for p in known["photos"]}
+        return LensTruth(float(known["pupil_diameter_mm"]), focus)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MacrosplatError(f"{path} lacks a focus_mm for each of its photos ({error}).") from error

@@ -1,0 +1,204 @@
+"""A made-up run and its truth: what is perfect scores as perfect, what is off is off by the amount put in.
+
+The scene is a textured plane, ray-cast, so that every view of it is exact and no part of macrosplat draws it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from macrosplat.capture import Cameras, area_average, write_transforms
+from macrosplat.colour import to_bytes, to_linear, to_srgb
+from macrosplat.errors import MacrosplatError
+from macrosplat.evaluate import Similarity, as_text, evaluate_run
+from macrosplat.output.lens_report import LensReport, write_lens
+
+SIZE = (48, 36)
+NAMES = ("a/000.png", "a/001.png", "b/000.png", "b/001.png", "b/002.png")
+TURN = np.array([[0.0, -1.0, 0.0], [0.6, 0.0, -0.8], [0.8, 0.0, 0.6]])
+TO_RUN = Similarity(0.02, TURN, np.array([1.0, -2.0, 0.5]))
+
+
+def plane(view: np.ndarray, k: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[H, W, 3] sRGB of the plane z = 0, textured in mm, through a pinhole."""
+    x, y = np.meshgrid(np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5)
+    rays = np.stack([(x - k[2]) / k[0], (y - k[3]) / k[1], np.ones_like(x)], axis=-1) @ view[:3, :3]
+    centre = -view[:3, :3].T @ view[:3, 3]
+    hit = centre - rays * (centre[2] / rays[..., 2])[..., None]
+    u, v = hit[..., 0], hit[..., 1]
+    waves = [np.sin(0.9 * u + 0.3 * v), np.sin(0.7 * v - 0.4 * u + 1), np.sin(0.5 * u + 0.6 * v + 2)]
+    return 0.5 + 0.35 * np.stack(waves, axis=-1)
+
+
+def cameras(names: tuple[str, ...], seed: int, size: tuple[int, int] = SIZE) -> Cameras:
+    """Cameras 100 mm above the plane, which see some 25 mm of it."""
+    rng = np.random.default_rng(seed)
+    views = look_at_origin(np.array([[*rng.uniform(-40, 40, 2), 100.0] for _ in names]))
+    k = np.array([160.0, 160.0, SIZE[0] / 2, SIZE[1] / 2]) * (size[0] / SIZE[0])
+    return Cameras(names, views, np.tile(k, (len(names), 1)), np.tile(size, (len(names), 1)), "transforms")
+
+
+def look_at_origin(centres: np.ndarray) -> np.ndarray:
+    views = np.tile(np.eye(4), (len(centres), 1, 1))
+    for view, centre in zip(views, centres, strict=True):
+        z = -centre / np.linalg.norm(centre)
+        x = np.cross(z, [0.0, 1.0, 0.1])
+        x /= np.linalg.norm(x)
+        view[:3, :3] = np.stack([x, np.cross(z, x), z])
+        view[:3, 3] = -view[:3, :3] @ centre
+    return views
+
+
+def save(path: Path, srgb: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(to_bytes(srgb)).save(path)
+
+
+def blurred(photo: np.ndarray) -> np.ndarray:
+    return (photo + np.roll(photo, 2, 0) + np.roll(photo, 2, 1) + np.roll(photo, -2, 1)) / 4
+
+
+def make_truth(root: Path, size: tuple[int, int] = SIZE) -> Cameras:
+    """A whole truth folder; the mask is the left half."""
+    own, novel = cameras(NAMES, 1, size), cameras(("novel/a/000.png", "novel/x.png"), 2, size)
+    for name, view, k in zip(own.names, own.views, own.intrinsics, strict=True):
+        sharp = plane(view, k, size)
+        save(root / "sharp" / name, sharp)
+        save(root / "photos" / name, blurred(sharp))
+        mask = np.zeros((size[1], size[0]))
+        mask[:, : size[0] // 2] = 1
+        save(root / "masks" / name, mask)
+    for name, view, k in zip(novel.names, novel.views, novel.intrinsics, strict=True):
+        save(root / name, plane(view, k, size))
+    write_transforms(root / "transforms.json", own, folder="photos")
+    write_transforms(root / "novel.json", novel)
+    focus = [{"photo": name[:-4], "pose": name[:-4], "focus_mm": 100.0 + i} for i, name in enumerate(NAMES)]
+    (root / "truth.json").write_text(json.dumps({"pupil_diameter_mm": 10.0, "photos": focus}))
+    return own
+
+
+def make_run(root: Path, own: Cameras, similarity: Similarity, source: str, **config: object) -> None:
+    """A run whose deblurred photos are perfect, whose pupil is 5 % wide and whose focus is 0.3 mm far."""
+    for name, view, k in zip(own.names, own.views, own.intrinsics, strict=True):
+        save(root / "sharp" / name, plane(view, k, SIZE))
+        save(root / "sharp" / "full" / name, np.zeros((4, 4, 3)))
+    write_transforms(root / "transforms.json", similarity.cameras(own), folder="photos")
+    focus = {name: (100.3 + i) * similarity.scale for i, name in enumerate(NAMES)}
+    write_lens(root, LensReport(10.5 * similarity.scale, focus, 0.5, 160.0))
+    (root / "config.json").write_text(json.dumps({"camera_source": source, "lens": "lens", **config}))
+
+
+def test_given_cameras(tmp_path: Path) -> None:
+    own = make_truth(tmp_path / "truth")
+    make_run(tmp_path / "run", own, Similarity.identity(), "transforms")
+    got = evaluate_run(tmp_path / "run", tmp_path / "truth", plane)
+    assert list(got.sections) == ["input photos", "deblurred photos", "novel views"] and got.width == SIZE[0]
+    assert set(got.sections["deblurred photos"].photos) == set(NAMES)
+    assert got.sections["deblurred photos"].frame.psnr == pytest.approx(100.0)
+    assert got.sections["novel views"].frame.psnr == pytest.approx(100.0) and got.sections["novel views"].mask is None
+    sharp = np.asarray(Image.open(tmp_path / "truth/sharp/b/001.png")) / 255.0
+    photo = np.asarray(Image.open(tmp_path / "truth/photos/b/001.png")) / 255.0
+    scores = got.sections["input photos"].photos["b/001.png"]
+    assert scores.frame.psnr == pytest.approx(-10 * np.log10(np.mean((sharp - photo) ** 2)))
+    left = np.mean((sharp - photo)[:, : SIZE[0] // 2] ** 2)
+    assert scores.mask is not None and scores.mask.psnr == pytest.approx(-10 * np.log10(left))
+    assert got.lens is not None and got.lens.pupil_error == pytest.approx(0.05)
+    np.testing.assert_allclose(got.lens.focus_errors, 0.3)
+    assert got.centre_errors is None and got.notes == []
+    written = json.loads((tmp_path / "run/evaluation.json").read_text())
+    assert written["means"]["input photos"]["frame"]["psnr"] == got.sections["input photos"].frame.psnr
+    assert written["photos"]["input photos"]["b/001.png"]["mask"]["psnr"] == scores.mask.psnr
+    assert written["lens"]["focus_error_mm"]["median"] == pytest.approx(0.3)
+    text = as_text(got)
+    assert "deblurred photos" in text and "(+5.0 %)" in text and "0.30 mm in the median" in text
+
+
+def test_cameras_found_in_a_frame_of_their_own(tmp_path: Path) -> None:
+    own = make_truth(tmp_path / "truth")
+    # SfM errs so: the camera slides by 1 % of its distance, and turns back to what it saw.
+    slid = own.centres + np.random.default_rng(8).normal(0, 1.0, (5, 3))
+    make_run(tmp_path / "run", replace(own, views=look_at_origin(slid)), TO_RUN, "sfm")
+
+    def render_view(view: np.ndarray, k: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        return plane(TO_RUN.inverse().views(view), k, size)
+
+    rough = evaluate_run(tmp_path / "run", tmp_path / "truth", render_view, refine=False)
+    fine = evaluate_run(tmp_path / "run", tmp_path / "truth", render_view)
+    psnr = [got.sections["novel views"].frame.psnr for got in (rough, fine)]
+    assert psnr[1] > 33 and psnr[1] > psnr[0] + 3
+    assert fine.centre_errors is not None and 0.3 < np.median(list(fine.centre_errors.values())) < 2.0
+    # The scale of a plane seen from above is as good as the distances to it: 1 %.
+    assert fine.similarity is not None and fine.similarity.scale == pytest.approx(0.02, rel=0.02)
+    assert fine.lens is not None and fine.lens.pupil_error == pytest.approx(0.05, abs=0.02)
+    assert "Camera centres off by" in as_text(fine)
+
+
+def test_without_true_cameras_novel_views_are_left_out_and_said_so(tmp_path: Path) -> None:
+    own = make_truth(tmp_path / "truth")
+    make_run(tmp_path / "run", own, TO_RUN, "sfm")
+    (tmp_path / "truth/transforms.json").unlink()
+    got = evaluate_run(tmp_path / "run", tmp_path / "truth", plane)
+    assert "novel views" not in got.sections and got.lens is None
+    assert any(note.startswith("Novel views were left out") for note in got.notes)
+
+
+def test_truth_is_brought_to_the_runs_width_in_linear_light(tmp_path: Path) -> None:
+    own = make_truth(tmp_path / "truth", (2 * SIZE[0], 2 * SIZE[1]))
+    make_run(tmp_path / "run", own.resized(SIZE[0]), Similarity.identity(), "transforms")
+    for name in NAMES:
+        large = np.asarray(Image.open(tmp_path / "truth/sharp" / name)) / 255.0
+        save(tmp_path / "run/sharp" / name, to_srgb(area_average(to_linear(large), SIZE)))
+    got = evaluate_run(tmp_path / "run", tmp_path / "truth", plane)
+    assert got.width == SIZE[0] and got.sections["deblurred photos"].frame.psnr > 60
+    assert got.sections["novel views"].frame.psnr > 30  # a point sample of a pixel against its mean
+
+
+def test_slices_of_a_bracket_share_the_twin_of_their_pose(tmp_path: Path) -> None:
+    truth, own = tmp_path / "truth", cameras(("000_0.png", "000_1.png", "001_0.png"), 3)
+    for name, view, k in zip(own.names, own.views, own.intrinsics, strict=True):
+        save(truth / "photos" / name, blurred(plane(view, k, SIZE)))
+        save(truth / "sharp" / f"{name[:3]}.png", plane(view, k, SIZE))
+        save(tmp_path / "run/sharp" / name, plane(view, k, SIZE))
+    listed = [{"photo": n[:-4], "pose": n[:3], "focus_mm": 100.0} for n in own.names]
+    (truth / "truth.json").write_text(json.dumps({"pupil_diameter_mm": 10.0, "photos": listed}))
+    write_transforms(tmp_path / "run/transforms.json", own)
+    (tmp_path / "run/config.json").write_text('{"camera_source": "transforms"}')
+    got = evaluate_run(tmp_path / "run", truth, plane)
+    deblurred = got.sections["deblurred photos"].photos
+    assert set(deblurred) == set(own.names) and deblurred["001_0.png"].frame.psnr == pytest.approx(100.0)
+    assert deblurred["000_0.png"].frame.psnr < 30  # its pose's twin was written last by slice 1
+
+
+def test_held_out_photos_are_compared_with_renders(tmp_path: Path) -> None:
+    own = make_truth(tmp_path / "truth")
+    make_run(tmp_path / "run", own, Similarity.identity(), "transforms", held_out=["b/001.png"])
+    capture = tmp_path / "capture"
+    for name in NAMES:
+        save(capture / "photos" / name, np.asarray(Image.open(tmp_path / "truth/sharp" / name)) / 255.0)
+    got = evaluate_run(tmp_path / "run", capture, plane)
+    assert list(got.sections) == ["held-out photos"]
+    assert got.sections["held-out photos"].photos["b/001.png"].frame.psnr == pytest.approx(100.0)
+
+
+def test_errors_are_sentences(tmp_path: Path) -> None:
+    own = make_truth(tmp_path / "truth")
+    make_run(tmp_path / "run", own, Similarity.identity(), "transforms")
+    bare = tmp_path / "bare"
+    for name in NAMES:
+        save(bare / "photos" / name, np.full((36, 48, 3), 0.5))
+    with pytest.raises(MacrosplatError, match="neither sharp/ nor novel"):
+        evaluate_run(tmp_path / "run", bare, plane)
+    with pytest.raises(MacrosplatError, match="is not a folder"):
+        evaluate_run(tmp_path / "run", tmp_path / "nowhere", plane)
+    with pytest.raises(MacrosplatError, match="is not a run"):
+        evaluate_run(tmp_path / "truth", tmp_path / "truth", plane)
+    save(tmp_path / "truth/sharp/b/001.png", np.zeros((36, 36, 3)))
+    (tmp_path / "truth/masks/b/001.png").unlink()
+    with pytest.raises(MacrosplatError, match="another capture"):
+        evaluate_run(tmp_path / "run", tmp_path / "truth", plane)
