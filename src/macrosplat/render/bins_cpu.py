@@ -101,7 +101,9 @@ def bin_splats(splats: np.ndarray, extents: np.ndarray, width: int, height: int)
     _pairs(splats, extents, order, offsets, tiles_x, tiles_y, tiles, False)
     ranges = np.zeros(tiles_x * tiles_y + 1, np.int64)
     _sort_by_tile(tiles, order, offsets, ranges, items, slots)
-    return Bins(order, offsets, ranges, items, slots, _deal(np.diff(ranges)), np.empty(len(ranges) - 1, np.int64), extents)
+    return Bins(
+        order, offsets, ranges, items, slots, _deal(np.diff(ranges)), np.empty(len(ranges) - 1, np.int64), extents
+    )
 
 
 def _deal(loads: np.ndarray) -> np.ndarray:

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 STAGE = "macrosplat.render.project"
 
 
-def project(
-    gaussians: Gaussians, view: Tensor, centre: Tensor, pinhole: Pinhole, degree: int
-) -> tuple[Tensor, Tensor]:
+def project(gaussians: Gaussians, view: Tensor, centre: Tensor, pinhole: Pinhole, degree: int) -> tuple[Tensor, Tensor]:
     """Project N Gaussians.
 
     Args:

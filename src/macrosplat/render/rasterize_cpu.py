@@ -21,6 +21,12 @@ T_MIN = F(constants.TRANSMITTANCE_MIN)
 SPLAT = constants.SPLAT
 ONE, ZERO, HALF = F(1), F(0), F(0.5)
 AREA = TILE * TILE
+# The loops over a row of a tile become vector instructions only with unsigned indices (a signed one might wrap around),
+# offsets into one flat buffer (two arrays might overlap) and ternaries in place of `min`, `max` and `and`: 3 ns instead
+# of 220 ns a row.
+U = np.uint64
+P1, P2, P3, P4, P5 = (U(k * AREA) for k in range(1, 6))
+S1, S2, S3, S4, S5, S6 = (U(k * TILE) for k in range(1, 7))
 # exp(x) = p(x / 16)^16 on [-5.6, 0], the only exponents above the cut-off of 1/255 (ln 255 = 5.54): p is the Taylor
 # polynomial of degree 5, relative error 16 * 0.35^6 / 720 = 4e-5 at the far end, and it needs no vector math library.
 EXPONENT_MIN = F(-5.6)
@@ -31,7 +37,7 @@ DONE_EVERY = 16
 
 @njit(inline=True)
 def _exp(x):
-    x = max(x, EXPONENT_MIN)
+    x = x if x > EXPONENT_MIN else EXPONENT_MIN
     p = ONE + x * (E1 + x * (E2 + x * (E3 + x * (E4 + x * E5))))
     p = p * p
     p = p * p
@@ -62,22 +68,26 @@ def _forward(splats, extents, ranges, items, work, width, height, colour, alpha,
             for row in range(top, bottom):
                 dy = F(y0 + row) + HALF - my
                 constant, linear = cc * dy * dy, -cb * dy
-                base = row * TILE
+                base = U(row) * U(TILE)
                 for x in range(TILE):
                     dx = left + F(x)
-                    a = min(opacity * _exp(constant + dx * (linear + ca * dx)), ALPHA_MAX)
-                    t = acc[base + x]
-                    a = a if (a >= ALPHA_MIN and t > T_MIN) else ZERO
+                    k = base + U(x)
+                    a = opacity * _exp(constant + dx * (linear + ca * dx))
+                    a = a if a < ALPHA_MAX else ALPHA_MAX
+                    t = acc[k]
+                    a = a if a >= ALPHA_MIN else ZERO
+                    a = a if t > T_MIN else ZERO
                     weight = a * t
-                    acc[base + x] = t - weight
-                    acc[AREA + base + x] += weight * red
-                    acc[2 * AREA + base + x] += weight * green
-                    acc[3 * AREA + base + x] += weight * blue
-                    acc[4 * AREA + base + x] += weight * z
+                    acc[k] = t - weight
+                    acc[k + P1] += weight * red
+                    acc[k + P2] += weight * green
+                    acc[k + P3] += weight * blue
+                    acc[k + P4] += weight * z
             if (position - ranges[tile]) % DONE_EVERY == DONE_EVERY - 1:
                 most = ZERO
-                for k in range(AREA):
-                    most = max(most, acc[k])
+                for x in range(AREA):
+                    t = acc[U(x)]
+                    most = t if t > most else most
                 if most <= T_MIN:
                     stop = position + 1
                     break
@@ -117,7 +127,7 @@ def _backward(
                     acc[(2 + channel) * AREA + k] = g
                 acc[AREA + k] = rest
         # Per column of the tile: sums over its rows of what one splat receives.
-        sums = np.zeros(8 * TILE, F)
+        sums = np.zeros(7 * TILE, F)
         for position in range(ranges[tile], stops[tile]):
             i = items[position]
             mx, my, ca, cb, cc = splats[i, 0], splats[i, 1], splats[i, 2], splats[i, 3], splats[i, 4]
@@ -126,48 +136,50 @@ def _backward(
             bottom = min(rows, int(np.ceil(my + extents[i, 1] - F(y0))))
             ca2, cc2 = -HALF * ca, -HALF * cc
             left = F(x0) + HALF - mx
-            sums[:] = ZERO
+            for x in range(7 * TILE):
+                sums[U(x)] = ZERO
             for row in range(top, bottom):
                 dy = F(y0 + row) + HALF - my
                 constant, linear = cc2 * dy * dy, -cb * dy
-                base = row * TILE
+                base = U(row) * U(TILE)
                 for x in range(TILE):
                     dx = left + F(x)
+                    k, column = base + U(x), U(x)
                     raw = opacity * _exp(constant + dx * (linear + ca2 * dx))
-                    a = min(raw, ALPHA_MAX)
-                    t = acc[base + x]
-                    a = a if (a >= ALPHA_MIN and t > T_MIN) else ZERO
+                    a = raw if raw < ALPHA_MAX else ALPHA_MAX
+                    t = acc[k]
+                    a = a if a >= ALPHA_MIN else ZERO
+                    a = a if t > T_MIN else ZERO
                     weight = a * t
-                    gr, gg = acc[2 * AREA + base + x], acc[3 * AREA + base + x]
-                    gb, gz = acc[4 * AREA + base + x], acc[5 * AREA + base + x]
+                    gr, gg, gb, gz = acc[k + P2], acc[k + P3], acc[k + P4], acc[k + P5]
                     light = red * gr + green * gg + blue * gb + z * gz
-                    rest = acc[AREA + base + x] - weight * light
-                    acc[base + x] = t - weight
-                    acc[AREA + base + x] = rest
+                    rest = acc[k + P1] - weight * light
+                    acc[k] = t - weight
+                    acc[k + P1] = rest
                     # d L / d alpha times d alpha / d power = alpha, and nothing where alpha is held at its maximum
                     g = a * (t * light - rest / (ONE - a))
                     g = g if raw < ALPHA_MAX else ZERO
-                    sums[x] += g
-                    sums[TILE + x] += g * dy
-                    sums[2 * TILE + x] += g * dy * dy
-                    sums[3 * TILE + x] += weight * gr
-                    sums[4 * TILE + x] += weight * gg
-                    sums[5 * TILE + x] += weight * gb
-                    sums[6 * TILE + x] += weight * gz
+                    sums[column] += g
+                    sums[column + S1] += g * dy
+                    sums[column + S2] += g * dy * dy
+                    sums[column + S3] += weight * gr
+                    sums[column + S4] += weight * gg
+                    sums[column + S5] += weight * gb
+                    sums[column + S6] += weight * gz
             s = sx = sy = sxx = sxy = syy = s_r = s_g = s_b = s_z = ZERO
             for x in range(TILE):
-                dx = left + F(x)
-                g = sums[x]
+                dx, column = left + F(x), U(x)
+                g, gy = sums[column], sums[column + S1]
                 s += g
                 sx += g * dx
                 sxx += g * dx * dx
-                sy += sums[TILE + x]
-                sxy += sums[TILE + x] * dx
-                syy += sums[2 * TILE + x]
-                s_r += sums[3 * TILE + x]
-                s_g += sums[4 * TILE + x]
-                s_b += sums[5 * TILE + x]
-                s_z += sums[6 * TILE + x]
+                sy += gy
+                sxy += gy * dx
+                syy += sums[column + S2]
+                s_r += sums[column + S3]
+                s_g += sums[column + S4]
+                s_b += sums[column + S5]
+                s_z += sums[column + S6]
             out = slots[position]
             rows_out[out, 0] = ca * sx + cb * sy
             rows_out[out, 1] = cb * sx + cc * sy

@@ -1,0 +1,26 @@
+"""`plain`: no lens at all. The photo is the render, so the scene keeps the blur: what everybody else does."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from macrosplat.lens.model import Draw, LensStart, Sharp
+from macrosplat.render import Pinhole
+
+
+class PlainLens:
+    name = "plain"
+
+    def __init__(self, start: LensStart) -> None:
+        self.parameters: dict[str, Tensor] = {}
+        self.rates: dict[str, float] = {}
+
+    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: int) -> Tensor:
+        return draw(view).colour
+
+    def sigma(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
+        return torch.zeros_like(sharp.depth)
+
+    def found(self) -> dict:
+        return {"model": self.name}

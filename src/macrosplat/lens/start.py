@@ -1,0 +1,110 @@
+"""Where the lens starts: a focus distance per photo and a pupil, from how sharp each photo shows the same points.
+
+Every observation of a track (photo, pixel, depth) has a local sharpness; divided by the sharpest observation of the same
+track, its texture cancels. What is left peaks, over 1 / depth, where the photo is in focus, and the peak's width is the
+pupil: sharpness falls like the contrast of an edge, 1 / sqrt(1 + (r / r_half)^2), with r = (D / 2) fx |1 / d0 - 1 / d|.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macrosplat.capture.records import Cameras, Photo, SparsePoints
+from macrosplat.colour import to_linear
+from macrosplat.lens.model import LensStart
+
+WINDOW = 9  # px: sharpness is the mean gradient over this square
+R_EDGE = 2.0  # px: an unblurred edge of a photo is about as wide as a circle of confusion of this radius
+# A pupil 20 % too small costs 4 dB, one that is too large nothing: training shrinks it.
+START_HIGH = 1.3
+LEAST = 12  # observations without which a photo's focus is taken from the others
+CANDIDATES = 64  # focus distances tried per photo
+
+
+def start_lens(
+    points: SparsePoints,
+    depths: NDArray[np.float64],  # [O] camera z of every observation
+    cameras: Cameras,  # V, at the training width
+    full_sizes: NDArray[np.int64],  # [V, 2] that `points.px` counts in
+    photos: Sequence[NDArray[np.uint8]],  # V of [H, W, 3] sRGB at the training width
+    records: Sequence[Photo],  # V, for their EXIF
+) -> LensStart:
+    """A start for the lens of V photos."""
+    sharpness = _sharpness(points, cameras, full_sizes, photos)
+    best = np.zeros(len(points))
+    np.maximum.at(best, points.point, sharpness)
+    views = np.bincount(points.point, minlength=len(points))
+    told = (views[points.point] >= 3) & (best[points.point] > 0)
+    relative = sharpness[told] / best[points.point[told]]
+    photo, inverse = points.photo[told], 1 / depths[told]
+    aperture = _relative_apertures(records)
+    slope = cameras.intrinsics[photo, 0] / 2 * aperture[photo]  # r = D * slope * |1/d0 - 1/d|
+    pupil, focus = _fit(photo, inverse, relative, slope, len(cameras))
+    return LensStart(
+        pupil=pupil * START_HIGH,
+        focus=tuple((1 / focus).tolist()),
+        aperture=tuple(aperture.tolist()),
+        width=int(cameras.sizes[0, 0]),
+    )
+
+
+def _fit(photo, inverse, relative, slope, count: int) -> tuple[float, NDArray[np.float64]]:
+    """The pupil and the focus [V] (as 1 / d0) under which `relative` is least wrong, in the mean absolute sense."""
+    if len(inverse) < LEAST:
+        return 1e-6, np.full(count, np.median(inverse) if len(inverse) else 1.0)
+    low, high = np.percentile(inverse, [2, 98])
+    candidates = np.linspace(low, high, CANDIDATES)
+    # Across the whole range of depths r is between a fifth of an edge's width and 50 times that.
+    reach = np.median(slope) * max(high - low, 1e-9 * high)
+    best = (np.inf, 0.0, np.empty(0))
+    for pupil in np.geomspace(0.2, 50, 40) * R_EDGE / reach:
+        r = pupil * slope[:, None] * np.abs(candidates - inverse[:, None])  # [O, candidates]
+        wrong = np.abs(relative[:, None] - 1 / np.sqrt(1 + (r / R_EDGE) ** 2))
+        per_photo = np.zeros((count, CANDIDATES))
+        np.add.at(per_photo, photo, wrong)
+        seen = np.bincount(photo, minlength=count)
+        choice = per_photo.argmin(1)
+        choice[seen < LEAST] = np.argmin(per_photo.sum(0))
+        error = per_photo[np.arange(count), choice].sum()
+        if error < best[0]:
+            best = (error, pupil, candidates[choice])
+    return best[1], best[2]
+
+
+def _sharpness(points, cameras, full_sizes, photos) -> NDArray[np.float64]:
+    """[O] mean gradient (linear light) in a window around every observation, relative to the light there."""
+    out = np.zeros(len(points.photo))
+    for v, photo in enumerate(photos):
+        seen = np.flatnonzero(points.photo == v)
+        if len(seen) == 0:
+            continue
+        light = to_linear(photo.astype(np.float32) / 255).mean(2)
+        gy, gx = np.gradient(light)
+        gradient, brightness = _box(np.hypot(gx, gy)), _box(light)
+        px = (points.px[seen] * (cameras.sizes[v] / full_sizes[v])).astype(int)
+        x, y = np.clip(px[:, 0], 0, light.shape[1] - 1), np.clip(px[:, 1], 0, light.shape[0] - 1)
+        out[seen] = gradient[y, x] / (brightness[y, x] + 1e-3)
+    return out
+
+
+def _box(x: NDArray) -> NDArray:
+    """Mean over a WINDOW x WINDOW square, edges replicated."""
+    half = WINDOW // 2
+    for axis in (0, 1):
+        pad = [(half + 1, half) if a == axis else (0, 0) for a in (0, 1)]
+        total = np.cumsum(np.pad(x, pad, mode="edge").astype(np.float64), axis=axis)
+        n = x.shape[axis]
+        x = (np.take(total, range(WINDOW, n + WINDOW), axis) - np.take(total, range(n), axis)) / WINDOW
+    return x
+
+
+def _relative_apertures(records: Sequence[Photo]) -> NDArray[np.float64]:
+    """[V] pupil diameters relative to the capture's: from the f-numbers where every photo has one, else 1."""
+    numbers = [photo.exif.f_number for photo in records]
+    known = [n for n in numbers if n]
+    if len(known) < len(numbers):
+        return np.ones(len(numbers))
+    return np.median(known) / np.array(known)

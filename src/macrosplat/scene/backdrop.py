@@ -1,0 +1,50 @@
+"""The backdrop: what is seen where the scene ends, a smooth colour field per photo in linear light.
+
+It is composited before the blur: light from the backdrop is out of focus like any other.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+GRID = (3, 4)  # rows, columns: smooth enough that it cannot draw an object's edge, fine enough for a light fall-off
+
+
+class Backdrop:
+    """A [3, 4] grid of colours per photo, interpolated bilinearly from edge to edge of the frame."""
+
+    def __init__(self, grids: Tensor) -> None:
+        assert grids.ndim == 4 and grids.shape[1:] == (*GRID, 3), f"grids has shape {tuple(grids.shape)}"
+        self.grids = grids  # [V, 3, 4, 3] linear light
+        self._weights: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+
+    @staticmethod
+    def of_photos(photos: list[Tensor]) -> Backdrop:
+        """Start from the photos themselves, [H, W, 3] linear: their average in each cell of the grid."""
+        cells = [torch.nn.functional.adaptive_avg_pool2d(p.permute(2, 0, 1), GRID).permute(1, 2, 0) for p in photos]
+        return Backdrop(torch.stack(cells))
+
+    def at(self, photo: int, width: int, height: int) -> Tensor:
+        """[H, W, 3] behind one photo."""
+        return self.spread(self.grids[photo], width, height)
+
+    def mean(self, width: int, height: int) -> Tensor:
+        """[H, W, 3] behind a view that is no photo's."""
+        return self.spread(self.grids.mean(0), width, height)
+
+    def spread(self, grid: Tensor, width: int, height: int) -> Tensor:
+        """One grid [3, 4, 3] over a frame: [H, W, 3]."""
+        if (width, height) not in self._weights:
+            self._weights[width, height] = (
+                _linear(height, GRID[0]).to(grid),
+                _linear(width, GRID[1]).to(grid),
+            )
+        rows, columns = self._weights[width, height]
+        return torch.einsum("hr,wc,rcx->hwx", rows, columns, grid.clamp_min(0))
+
+
+def _linear(n: int, knots: int) -> Tensor:
+    """[n, knots] weights of linear interpolation at n pixel centres between knots from edge to edge."""
+    position = (torch.arange(n) + 0.5) / n * (knots - 1)
+    return (1 - (position[:, None] - torch.arange(knots)).abs()).clamp_min(0)

@@ -1,0 +1,41 @@
+"""Poses that training may move a little: each photo's camera is turned about the object and shifted along it.
+
+Turning about a pivot in the scene keeps turn and shift apart: about the camera's own centre, a narrow lens cannot tell a
+small turn from a small shift.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Poses:
+    """view = (turn about the pivot) (shift) view0, per photo."""
+
+    def __init__(self, views: Tensor, pivot_depth: Tensor, pixel: float) -> None:
+        """Args: views [V, 4, 4] to start from, pivot_depth [V] camera z of the pivot, pixel: scene units of one px there."""
+        self.views = views
+        self.pivot_depth = pivot_depth
+        self.pixel = pixel
+        self.parameters = {
+            "pose.turn": torch.zeros(len(views), 3),  # radians
+            "pose.shift": torch.zeros(len(views), 3),  # px at the pivot
+        }
+
+    def view(self, photo: int) -> Tensor:
+        """[4, 4] world to camera, differentiable in turn and shift."""
+        turn, shift = self.parameters["pose.turn"][photo], self.parameters["pose.shift"][photo] * self.pixel
+        zero = torch.zeros_like(turn[0])
+        x, y, z = turn.unbind()
+        skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).view(3, 3)
+        rotation = torch.linalg.matrix_exp(skew)
+        pivot = torch.stack([zero, zero, self.pivot_depth[photo]])
+        start = self.views[photo]
+        moved = torch.cat([rotation @ start[:3, :3], (rotation @ (start[:3, 3] + shift - pivot) + pivot)[:, None]], 1)
+        return torch.cat([moved, start[3:]])
+
+    def all(self) -> Tensor:
+        """[V, 4, 4] where the cameras stand now."""
+        with torch.no_grad():
+            return torch.stack([self.view(photo) for photo in range(len(self.views))])

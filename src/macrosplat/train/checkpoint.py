@@ -1,0 +1,94 @@
+"""Checkpoints: all that a run has learned and needs to go on, to the same bits, in one file.
+
+Random numbers are functions of (seed, step), so no generator's state has to be kept.
+"""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from macrosplat.errors import MacrosplatError
+from macrosplat.files import write_whole
+from macrosplat.lens import LENSES, LensStart
+from macrosplat.render import Pinhole
+from macrosplat.scene.backdrop import Backdrop
+from macrosplat.scene.gaussians import Gaussians
+from macrosplat.scene.poses import Poses
+from macrosplat.train.trainer import Learned, Trainer
+
+VERSION = 1  # of the file; a checkpoint of another version is refused
+
+
+@dataclass
+class Checkpoint:
+    """What a run stands at."""
+
+    learned: Learned
+    names: tuple[str, ...]  # V photos, in the order of poses, focus and backdrop
+    pinholes: tuple[Pinhole, ...]  # V, at the training width
+    pixel: float  # scene units of one px of the training width at the object
+    start: int  # Gaussians at the first step
+    done: int  # steps
+    adam: dict
+
+
+def save(path: Path, trainer: Trainer, names: tuple[str, ...], lens_start: LensStart) -> None:
+    """Write all of a trainer's state, whole or not at all."""
+    learned = trainer.learned
+    state = {
+        "version": VERSION,
+        "done": trainer.done,
+        "start": trainer.start,
+        "pixel": trainer.pixel,
+        "names": list(names),
+        "pinholes": [asdict(pinhole) for pinhole in trainer.frames.pinholes],
+        "gaussians": {name: t.detach() for name, t in learned.gaussians.tensors().items()},
+        "lens": {"name": learned.lens.name, "start": asdict(lens_start)},
+        "lens_parameters": {name: t.detach() for name, t in learned.lens.parameters.items()},
+        "poses": {"views": learned.poses.views, "pivot_depth": learned.poses.pivot_depth, "pixel": learned.poses.pixel},
+        "pose_parameters": {name: t.detach() for name, t in learned.poses.parameters.items()},
+        "backdrop": learned.backdrop.grids.detach(),
+        "adam": trainer.adam.state_dict(),
+    }
+    write_whole(path, lambda part: torch.save(state, part))
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        MacrosplatError: the file is missing, damaged, or of another version.
+    """
+    if not path.is_file():
+        raise MacrosplatError(f"{path} does not exist: this folder holds no run (or one that has not begun to train).")
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise MacrosplatError(f"{path} is damaged and cannot be read; reconstruct into a new folder.") from error
+    if state.get("version") != VERSION:
+        raise MacrosplatError(f"{path} was written by another version of macrosplat; reconstruct into a new folder.")
+    start = LensStart(**state["lens"]["start"])
+    lens = LENSES[state["lens"]["name"]](start)
+    lens.parameters.update(state["lens_parameters"])
+    poses = Poses(**state["poses"])
+    poses.parameters.update(state["pose_parameters"])
+    learned = Learned(Gaussians(**state["gaussians"]), lens, poses, Backdrop(state["backdrop"]))
+    return Checkpoint(
+        learned=learned,
+        names=tuple(state["names"]),
+        pinholes=tuple(Pinhole(**pinhole) for pinhole in state["pinholes"]),
+        pixel=state["pixel"],
+        start=state["start"],
+        done=state["done"],
+        adam=state["adam"],
+    )
+
+
+def resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    """Bring a trainer that was made with `checkpoint.learned` to where the checkpoint stands."""
+    trainer.adam.load_state_dict(checkpoint.adam)
+    trainer.start, trainer.done = checkpoint.start, checkpoint.done

@@ -1,0 +1,107 @@
+"""Where the Gaussians are: dead ones move to live ones, and new ones are added under a cap.
+
+3DGS as Markov chain Monte Carlo (Kheradmand et al. 2024): a blur low-passes the gradient, so thresholds on gradients
+would starve exactly the places where detail is missing; this needs none. All surgery goes through `remap`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from macrosplat.scene.gaussians import Gaussians
+from macrosplat.train.adam import Adam
+
+DEAD = 0.005  # opacity below which a Gaussian draws less than two 8-bit steps
+MOST_COPIES = 51  # of one Gaussian in one go, as the paper's code has it
+NOISE = 80.0  # 5e5 * 1.6e-4: the paper's noise times its learning rate of the means, in units of 1000 px
+NOISE_SHARPNESS = 100.0  # how fast the noise fades with opacity
+
+
+def generator(seed: int, step: int, purpose: int) -> torch.Generator:
+    """Random numbers that depend on nothing but these three: a resumed run draws the same."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + step) * 8 + purpose)
+
+
+def densify(gaussians: Gaussians, adam: Adam, wanted: int, seed: int, step: int) -> Gaussians:
+    """Relocate the dead, grow to `wanted` Gaussians, and sort along a space-filling curve."""
+    n = len(gaussians)
+    opacity = torch.sigmoid(gaussians.opacity_logits)
+    dead = opacity <= DEAD
+    source = torch.arange(n)
+    empty = torch.cat([source[dead], torch.arange(n, max(n, wanted))])  # rows to fill
+    if len(empty) == 0 or dead.all():
+        return gaussians
+    weights = torch.where(dead, torch.zeros_like(opacity), opacity).double()
+    # Inverse transform sampling: `torch.multinomial` refuses more than 2^24 categories and is no faster.
+    draws = torch.rand(len(empty), generator=generator(seed, step, 0), dtype=torch.float64) * weights.sum()
+    chosen = torch.searchsorted(weights.cumsum(0), draws, right=True).clamp_max(n - 1)
+    copies = torch.bincount(chosen, minlength=n) + 1
+    logits, log_scales = _share(opacity, gaussians.log_scales, copies.clamp_max(MOST_COPIES))
+    parents = copies > 1
+    logits = torch.where(parents, logits, gaussians.opacity_logits)
+    log_scales = torch.where(parents[:, None], log_scales, gaussians.log_scales)
+
+    source = torch.cat([source, torch.empty(len(empty) - int(dead.sum()), dtype=torch.int64)])
+    source[empty] = chosen
+    fresh = torch.cat([parents, torch.zeros(len(source) - n, dtype=torch.bool)])
+    fresh[empty] = True
+    order = z_order(gaussians.means[source])
+    shared = gaussians.with_(opacity_logits=logits, log_scales=log_scales)
+    return remap(shared, adam, source[order], fresh[order])
+
+
+def remap(gaussians: Gaussians, adam: Adam, source: Tensor, fresh: Tensor) -> Gaussians:
+    """Rows of the scene and of the optimiser's state from rows `source`; those marked `fresh` start with empty moments."""
+    moved = gaussians.map(lambda t: t.detach()[source].contiguous().requires_grad_())
+    adam.remap(moved.tensors(), source, fresh)
+    return moved
+
+
+def _share(opacity: Tensor, log_scales: Tensor, copies: Tensor) -> tuple[Tensor, Tensor]:
+    """Opacity logits and log scales of each of `copies` equal Gaussians that together draw what one did (eq. 9)."""
+    o = opacity.double()
+    new = 1 - (1 - o) ** (1 / copies)
+    total = torch.zeros_like(o)
+    term = torch.zeros_like(o)
+    for i in range(1, int(copies.max()) + 1):
+        # sum over k of binomial(i - 1, k) (-1)^k new^(k + 1) / sqrt(k + 1)
+        term = sum(  # type: ignore[assignment]
+            (math.comb(i - 1, k) * (-1) ** k / math.sqrt(k + 1)) * new ** (k + 1) for k in range(i)
+        )
+        total = torch.where(copies >= i, total + term, total)
+    new = new.clamp(DEAD * 1.01, 1 - 1e-6)
+    return torch.logit(new).float(), log_scales + torch.log(o / total)[:, None].float()
+
+
+def jitter(gaussians: Gaussians, scale: float, pixel: float, seed: int, step: int) -> Tensor:
+    """[N, 3] what the means move by chance (eq. 8): only nearly transparent Gaussians, along their own shape.
+
+    Args:
+        scale: relative to the paper's noise. pixel: scene units of a px at the object; 1000 of them are its unit of length.
+    """
+    from macrosplat.render.project_reference import rotations
+
+    # Opaque ones would get less than 1e-4 of it: leave them out of the arithmetic.
+    opacity = torch.sigmoid(gaussians.opacity_logits)
+    faint = torch.nonzero(opacity < 0.1)[:, 0]
+    gate = torch.sigmoid(NOISE_SHARPNESS * (DEAD - opacity[faint]))
+    axes = rotations(gaussians.quats[faint]) * gaussians.log_scales[faint].exp()[:, None, :]
+    draw = torch.randn(len(faint), 3, generator=generator(seed, step, 1))
+    moved = torch.einsum("nij,nkj,nk->ni", axes, axes, draw) * (gate * scale * NOISE / (1000 * pixel))[:, None]
+    return torch.zeros_like(gaussians.means).index_copy_(0, faint, moved)
+
+
+def z_order(means: Tensor) -> Tensor:
+    """[N] order along a Morton curve of 10 bits an axis: neighbours in space become neighbours in memory."""
+    low, high = means.amin(0), means.amax(0)
+    cell = ((means - low) / (high - low).clamp_min(1e-12) * 1023).long()
+    code = torch.zeros(len(means), dtype=torch.int64)
+    for axis in range(3):
+        x = cell[:, axis]
+        for bits, mask in ((16, 0x030000FF), (8, 0x0300F00F), (4, 0x030C30C3), (2, 0x09249249)):
+            x = (x | (x << bits)) & mask
+        code |= x << axis
+    return torch.argsort(code, stable=True)

@@ -1,0 +1,86 @@
+"""When what happens: every learning rate, weight and switching point of a training run in one place.
+
+In: a step number. Out: a `Plan`, the values that this step runs with. A feature of training is a value here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import cos, pi
+
+# Learning rates of Adam per step, at the start. Those of the scene are 3DGS's; `means` is in px of the training width at
+# the object (scenes in mm and scenes of unknown scale train alike).
+RATES = {
+    "means": 0.16,  # px
+    "log_scales": 5e-3,
+    "quats": 1e-3,
+    "opacity_logits": 5e-2,
+    "sh0": 2.5e-3,
+    "sh_rest": 2.5e-3 / 20,
+    "backdrop": 1e-3,  # linear light
+    "pose.turn": 1e-4,  # radians about the object
+    "pose.shift": 1e-2,  # px
+}
+MEANS_END = 0.02  # of the first rate of `means`, reached exponentially
+REST_END = 0.1  # of every other rate, over the last part
+COOLING = 0.3  # the share of the steps in which those fall
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The values of one step."""
+
+    scale: float  # resolution: 1 is the training width
+    sh_degree: int
+    rates: dict[str, float]
+    densify: int  # Gaussians wanted after this step; 0: leave density alone
+    noise: float  # of the means, relative to MCMC's own
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A whole run. Switching points are shares of `steps`."""
+
+    steps: int
+    gaussians: int  # the most there may be
+    sh_degree: int = 2
+    refine_poses: bool = False  # poses from structure from motion on blurred photos are 0.2-1 % off
+    half_from: float = 0.12  # resolution 1/4 before, at which the photos are nearly in focus
+    full_from: float = 0.35
+    lens_from: float = 0.05  # the lens's numbers are held until there is a scene to judge them by
+    poses_from: float = 0.4  # after the blur has settled
+    sh_from: tuple[float, ...] = (0.3, 0.45, 0.6)  # degree 1, 2, 3
+    densify_every: int = 100  # steps
+    densify_from: float = 0.05
+    grown: float = 0.5  # when the last Gaussian has been added
+    densify_until: float = 0.85
+    opacity_weight: float = 0.003
+    scale_weight: float = 0.003
+    dssim_weight: float = 0.2
+
+    def at(self, step: int, start: int, lens_rates: dict[str, float]) -> Plan:
+        """The plan of a step, for a scene that began with `start` Gaussians."""
+        t = step / self.steps
+        cooled = 1.0
+        if t > 1 - COOLING:
+            cooled = REST_END + (1 - REST_END) * 0.5 * (1 + cos(pi * (t - 1 + COOLING) / COOLING))
+        rates = {name: rate * cooled for name, rate in (RATES | lens_rates).items()}
+        rates["means"] = RATES["means"] * MEANS_END**t
+        held = [*(lens_rates if t < self.lens_from else ())]
+        held += [
+            name for name in rates if name.startswith("pose.") and not (self.refine_poses and t >= self.poses_from)
+        ]
+        rates = {name: rate for name, rate in rates.items() if name not in held}
+        return Plan(
+            scale=0.25 if t < self.half_from else 0.5 if t < self.full_from else 1.0,
+            sh_degree=min(self.sh_degree, sum(t >= begin for begin in self.sh_from)),
+            rates=rates,
+            densify=self._wanted(t, start) if step > 0 and step % self.densify_every == 0 else 0,
+            noise=cooled if t < self.densify_until else 0.0,
+        )
+
+    def _wanted(self, t: float, start: int) -> int:
+        if not self.densify_from <= t <= self.densify_until:
+            return 0
+        grown = min(1.0, (t - self.densify_from) / (self.grown - self.densify_from))
+        return round(start * (self.gaussians / start) ** grown)
