@@ -28,16 +28,14 @@ def gather_blur(
     # 0.05 px: all samples but the central one weigh exp(-200) or less
     precision = 0.5 / sigma.clamp(min=0.05) ** 2
     reach = max(1, math.ceil(4.0 * float(sigma.detach().max())))
-    one_way = {d: torch.exp(-d * d * precision) for d in range(reach + 1)}
-    norm = one_way[0] + 2.0 * sum(one_way[d] for d in range(1, reach + 1))
+    offsets = torch.arange(-reach, reach + 1, device=sharp.device)
+    kernel = torch.exp(-offsets * offsets * precision[..., None])  # [H, W, taps]
+    kernel = kernel / kernel.sum(dim=-1, keepdim=True)
+    wide = sharp[:, _mirrored(-reach, width + 2 * reach, width, sharp.device)]
     total = torch.zeros_like(sharp)
-    for dy in range(-reach, reach + 1):
-        rows = sharp[_mirrored(dy, height, height, sharp.device)]
-        along = torch.zeros_like(sharp)
-        for dx in range(-reach, reach + 1):
-            columns = rows[:, _mirrored(dx, width, width, sharp.device)]
-            along = along + (one_way[abs(dx)] / norm)[..., None] * columns
-        total = total + (one_way[abs(dy)] / norm)[..., None] * along
+    for n in range(2 * reach + 1):
+        rows = wide[_mirrored(n - reach, height, height, sharp.device)].unfold(1, 2 * reach + 1, 1)  # [H, W, C, taps]
+        total = total + kernel[:, :, n, None] * torch.einsum("hwcn,hwn->hwc", rows, kernel)
     return total
 
 

@@ -25,6 +25,9 @@ LEVELS = 16  # 0, 0.5, 0.71, 1, ... 64 px
 # 30 entries (linear interpolation between them: <= 4e-4 of contrast) and needs no logarithm per pixel.
 ENTRIES = 4096
 SIGMA_HALF = 2.0  # px
+# Weights are multiples of 1 / GRID: in float32, too, they then add up to 1 and their differences to 0 exactly,
+# and a plain surface pulls at no sigma.
+GRID = 2.0**22
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ def ladder() -> Ladder:
         # w0 + w1 + w2 = 1: a constant stays constant.
         basis = np.stack([rays[first + 1] - rays[first], rays[first + 2] - rays[first]], axis=1)
         w = np.linalg.lstsq(basis, (targets[rows] - rays[first]).T, rcond=None)[0]
+        w = np.round(w * GRID) / GRID
         weights[first : first + 3, rows] = 1.0 - w.sum(0), w[0], w[1]
     for k in range(LEVELS):
         used = np.flatnonzero(weights[k])

@@ -7,6 +7,7 @@ through `remap` and nowhere else.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 
 import torch
 
@@ -22,7 +23,7 @@ EPS = 1e-15  # gradients of a mean over 10^6 pixels are of the order 1e-9 and mu
 class Adam:
     """`parameters` and `rates` may be read at any time; rates may be set between steps."""
 
-    def __init__(self, parameters: dict[str, torch.Tensor], rates: dict[str, float]):
+    def __init__(self, parameters: Mapping[str, torch.Tensor], rates: Mapping[str, float]):
         assert parameters.keys() == rates.keys(), f"rates for {sorted(rates)}, parameters {sorted(parameters)}"
         for name, parameter in parameters.items():
             assert parameter.is_contiguous(), f"{name} must be contiguous"
@@ -32,7 +33,7 @@ class Adam:
         self.second = {name: torch.zeros_like(p, requires_grad=False) for name, p in parameters.items()}
         self.counts = dict.fromkeys(parameters, 0)
 
-    def step(self, gradients: dict[str, torch.Tensor | None]) -> None:
+    def step(self, gradients: Mapping[str, torch.Tensor | None]) -> None:
         """A parameter without a gradient (None or not named) stays, and so does its state."""
         for name, gradient in gradients.items():
             if gradient is None:
@@ -50,7 +51,7 @@ class Adam:
 
     def remap(
         self,
-        parameters: dict[str, torch.Tensor],  # the new tensors [M, ...] of the names concerned
+        parameters: Mapping[str, torch.Tensor],  # the new tensors [M, ...] of the names concerned
         source: torch.Tensor,  # [M] int64, the old row that each new row comes from
         fresh: torch.Tensor | None = None,  # [M] bool, rows that start with empty moments
     ) -> None:

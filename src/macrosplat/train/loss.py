@@ -49,8 +49,8 @@ def make_target(
     planes = photo.permute(2, 0, 1).contiguous()
     y = planes.float() / 255.0
     mean = loss_reference.window_mean(y)
-    # Taken about a mid grey, so that float32 does not cancel in bright parts.
-    variance = loss_reference.window_mean((y - 0.5) ** 2) - (mean - 0.5) ** 2
+    grey = loss_reference.GREY
+    variance = loss_reference.window_mean((y - grey) ** 2) - (mean - grey) ** 2
     return Target(planes, weight, total, mean.contiguous(), variance.clamp(min=0.0).contiguous())
 
 

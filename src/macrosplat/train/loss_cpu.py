@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from macrosplat._numba import kernel_lock, njit, prange
-from macrosplat.train.loss_reference import C1, C2, CURVE_END, REACH, window_taps
+from macrosplat.train.loss_reference import C1, C2, CURVE_END, GREY, REACH, window_taps
 
 TAPS = 2 * REACH + 1
 STRIP = 100  # rows: 20 of them are done twice, and 600 rows x 3 channels make 18 tasks
@@ -20,6 +20,7 @@ STRIP = 100  # rows: 20 of them are done twice, and 600 rows x 3 channels make 1
 _TAPS = tuple(np.float32(v) for v in window_taps())
 _C1 = np.float32(C1)
 _C2 = np.float32(C2)
+_GREY = np.float32(GREY)
 _KNEE = np.float32(0.0031308)
 _END = np.float32(CURVE_END)
 _TANGENT = np.float32(1.055 / 2.4 * CURVE_END ** (1.0 / 2.4 - 1.0))
@@ -85,14 +86,15 @@ def _down(ring, y, height, row):
 
 @njit
 def _similarity(mean_x, square, product, mean_y, variance_y, weight, ssim, d_mean, d_square, d_product):
-    """SSIM of a row times the weight, and its derivatives by the three window means of x, xx and xy."""
+    """SSIM of a row times the weight, and its derivatives by the window means of x, xx and xy (about grey)."""
     two = np.float32(2.0)
     for x in range(ssim.shape[0]):
         mx, my = mean_x[x], mean_y[x]
         light = two * mx * my + _C1
-        structure = two * (product[x] - mx * my) + _C2
+        gx, gy = mx - _GREY, my - _GREY
+        structure = two * (product[x] - gx * gy) + _C2
         lights = mx * mx + my * my + _C1
-        structures = square[x] - mx * mx + variance_y[x] + _C2
+        structures = square[x] - gx * gx + variance_y[x] + _C2
         inverse = np.float32(1.0) / (lights * structures)
         w = weight[x]
         s = w * light * structure * inverse
@@ -100,7 +102,9 @@ def _similarity(mean_x, square, product, mean_y, variance_y, weight, ssim, d_mea
         by_structures = s * inverse * lights
         d_square[x] = -by_structures
         d_product[x] = two * w * light * inverse
-        d_mean[x] = two * (my * w * (structure - light) * inverse + mx * (by_structures - s * inverse * structures))
+        d_mean[x] = two * (
+            w * inverse * (my * structure - gy * light) + gx * by_structures - mx * s * inverse * structures
+        )
 
 
 @njit(parallel=True)
@@ -133,8 +137,8 @@ def _sweep(blurred, photo, mean, variance, weight, l1_share, ssim_share, gradien
                     v = _encode(e[x])
                     e[x] = v
                     q0[x] = v
-                    q1[x] = v * v
-                    q2[x] = v * (scale * np.float32(y[x]))
+                    q1[x] = (v - _GREY) * (v - _GREY)
+                    q2[x] = (v - _GREY) * (scale * np.float32(y[x]) - _GREY)
                 _along(p0, width, rings[0, y1 % TAPS])
                 _along(p1, width, rings[1, y1 % TAPS])
                 _along(p2, width, rings[2, y1 % TAPS])
@@ -171,7 +175,9 @@ def _sweep(blurred, photo, mean, variance, weight, l1_share, ssim_share, gradien
                     value = scale * np.float32(y[x])
                     away = e[x] - value
                     sign = np.float32(1.0) if away > 0 else (np.float32(-1.0) if away < 0 else away)
-                    g = l1_share * w[x] * sign - ssim_share * (r0[x] + np.float32(2.0) * e[x] * r1[x] + value * r2[x])
+                    g = l1_share * w[x] * sign - ssim_share * (
+                        r0[x] + np.float32(2.0) * (e[x] - _GREY) * r1[x] + (value - _GREY) * r2[x]
+                    )
                     linear = r3[x]
                     power = np.float32(1.055 / 2.4) / np.float32(1.055) * (e[x] + np.float32(0.055))
                     slope = power / max(linear, _KNEE) if linear < _END else _TANGENT
