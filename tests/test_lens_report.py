@@ -12,13 +12,14 @@ from macrosplat.errors import MacrosplatError
 from macrosplat.output.lens_report import LensReport, describe, read_lens, write_lens
 
 # 100 mm at 1:1: focus 200 mm before the pupil; 25 mm pupil = f/4; scene unit 2 mm.
-ONE_TO_ONE = LensReport(12.5, {"a.jpg": 100.0, "b.jpg": 90.0, "c.jpg": 110.0}, 0.8, 1600.0, 2.0, 100.0)
+ONE_TO_ONE = LensReport(12.5, {"a.jpg": 100.0, "b.jpg": 90.0, "c.jpg": 110.0}, 0.8, 1600.0, 2.0, 100.0, {"b.jpg": 0.5})
 
 
 def test_lengths_in_both_units_and_f_numbers() -> None:
     got = describe(ONE_TO_ONE)
     assert got["pupil_diameter"] == {"scene_units": 12.5, "mm": 25.0}
-    assert got["photos"][1] == {"photo": "b.jpg", "focus_distance": {"scene_units": 90.0, "mm": 180.0}}
+    wanted = {"photo": "b.jpg", "focus_distance": {"scene_units": 90.0, "mm": 180.0}, "relative_aperture": 0.5}
+    assert got["photos"][1] == wanted and got["photos"][0]["relative_aperture"] == 1.0
     assert (got["f_number"], got["effective_f_number"], got["magnification"]) == pytest.approx((4.0, 8.0, 1.0))
     assert got["sigma0"]["mm"] == pytest.approx(0.8 * 200 / 1600)
 
@@ -36,7 +37,9 @@ def test_focus_inside_the_focal_length_has_no_magnification() -> None:
 def test_written_and_read_back(tmp_path: Path) -> None:
     assert read_lens(tmp_path) is None
     write_lens(tmp_path, ONE_TO_ONE)
-    assert read_lens(tmp_path) == replace(ONE_TO_ONE, focal_mm=None)
+    got = read_lens(tmp_path)
+    assert got is not None and got.relative_apertures == {"a.jpg": 1.0, "b.jpg": 0.5, "c.jpg": 1.0}
+    assert replace(got, relative_apertures={}) == replace(ONE_TO_ONE, focal_mm=None, relative_apertures={})
     json.loads((tmp_path / "lens.json").read_text())
     (tmp_path / "lens.json").write_text("{}")
     with pytest.raises(MacrosplatError, match="not a lens report"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ class LensReport:
     focal_px: float  # calibrated fx at the training size
     mm_per_unit: float | None = None  # None: the scale is not known (cameras found from the photos)
     focal_mm: float | None = None  # EXIF
+    # Pupil diameters by photo name, relative to `pupil_diameter`, where the f-number varied; 1 where not named.
+    relative_apertures: Mapping[str, float] = field(default_factory=dict)
 
 
 def write_lens(run: Path, report: LensReport) -> None:
@@ -45,6 +47,7 @@ def describe(report: LensReport) -> dict[str, Any]:
             "sigma0": "blur left in perfect focus: standard deviation on the object, at the median focus distance",
             "sigma0_px": "the same in px of the training size",
             "focus_distance": "from the entrance pupil to the plane of focus, along the optical axis",
+            "relative_aperture": "pupil diameter of this photo / pupil_diameter",
             "f_number": "focal length / pupil diameter, as on the lens; effective: as the light meter sees it, "
             "f_number * (1 + magnification); both for a symmetric lens",
         },
@@ -54,7 +57,14 @@ def describe(report: LensReport) -> dict[str, Any]:
         "sigma0_px": float(report.sigma0_px),
         "focal_px": float(report.focal_px),
         **_f_numbers(report, middle),
-        "photos": [{"photo": name, "focus_distance": length(value)} for name, value in report.focus_distances.items()],
+        "photos": [
+            {
+                "photo": name,
+                "focus_distance": length(value),
+                "relative_aperture": float(report.relative_apertures.get(name, 1.0)),
+            }
+            for name, value in report.focus_distances.items()
+        ],
     }
     return out
 
@@ -88,6 +98,7 @@ def read_lens(run: Path) -> LensReport | None:
             sigma0_px=float(found["sigma0_px"]),
             focal_px=float(found["focal_px"]),
             mm_per_unit=found["mm_per_unit"],
+            relative_apertures={p["photo"]: float(p["relative_aperture"]) for p in found["photos"]},
         )
     except (ValueError, KeyError, TypeError) as error:
         raise MacrosplatError(f"{path} is not a lens report of macrosplat ({error}).") from error
