@@ -17,15 +17,15 @@ _KERNELS = {"cpu": "macrosplat.lens.blur_cpu"}  # device type -> module with `fo
 
 class _VariableBlur(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, sharp, sigma):
+    def forward(ctx, sharp, sigma, with_slopes):
         ctx.kernels = importlib.import_module(_KERNELS[sharp.device.type])
-        blurred, ctx.saved = ctx.kernels.forward(sharp, sigma, ctx.needs_input_grad[1])
+        blurred, ctx.saved = ctx.kernels.forward(sharp, sigma, with_slopes)
         return blurred
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):  # type: ignore[override]
-        return ctx.kernels.backward(gradient.contiguous(), ctx.saved, *ctx.needs_input_grad)
+        return *ctx.kernels.backward(gradient.contiguous(), ctx.saved, *ctx.needs_input_grad[:2]), None
 
 
 def variable_blur(
@@ -39,4 +39,5 @@ def variable_blur(
     if sharp.dtype == torch.float64:
         return gather_blur(sharp, sigma)
     assert sharp.dtype == torch.float32, f"sharp must be float32 or float64, not {sharp.dtype}"
-    return _VariableBlur.apply(sharp.contiguous(), sigma.contiguous())
+    with_slopes = torch.is_grad_enabled() and sigma.requires_grad
+    return _VariableBlur.apply(sharp.contiguous(), sigma.contiguous(), with_slopes)

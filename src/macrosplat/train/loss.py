@@ -56,9 +56,9 @@ def make_target(
 
 class _PhotoLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, blurred, target, lambda_dssim):
+    def forward(ctx, blurred, target, lambda_dssim, with_gradient):
         kernels = importlib.import_module(_KERNELS[blurred.device.type])
-        loss, gradient = kernels.loss_and_gradient(blurred, target, lambda_dssim, ctx.needs_input_grad[0])
+        loss, gradient = kernels.loss_and_gradient(blurred, target, lambda_dssim, with_gradient)
         ctx.save_for_backward(gradient)
         return loss
 
@@ -68,7 +68,7 @@ class _PhotoLoss(torch.autograd.Function):
         (ready,) = ctx.saved_tensors
         # A loss that is differentiated as it stands comes with 1; on a CPU looking is free.
         plain = gradient.device.type == "cpu" and float(gradient) == 1.0
-        return (ready if plain else ready * gradient), None, None
+        return (ready if plain else ready * gradient), None, None, None
 
 
 def photo_loss(
@@ -82,4 +82,5 @@ def photo_loss(
     if blurred.dtype == torch.float64:
         return loss_reference.photo_loss(blurred, target, lambda_dssim)
     assert blurred.dtype == torch.float32, f"blurred must be float32 or float64, not {blurred.dtype}"
-    return _PhotoLoss.apply(blurred.contiguous(), target, lambda_dssim)
+    with_gradient = torch.is_grad_enabled() and blurred.requires_grad
+    return _PhotoLoss.apply(blurred.contiguous(), target, lambda_dssim, with_gradient)
