@@ -1,0 +1,248 @@
+"""Feature points of blurred photos and the pairs of them that fit together.
+
+In: photos (a `Photo` each). Out: `Features` per photo, and matches as `{(i, j): [M, 2]}` (rows of features of photo i
+and of photo j, i < j). Pixels are those of the *canvas*: the photo at working size (`WORK_SIDE`) in the middle of a
+square of its longer side, pixel centres at +0.5. On it upright and sideways photos of one camera share their intrinsics,
+and the principal point is the middle.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+from PIL import Image
+
+from macrosplat.capture.photos import read_mask, read_photo
+from macrosplat.capture.records import Photo, resized
+
+Matches = dict[tuple[int, int], NDArray[np.int64]]  # (i, j), i < j: [M, 2] feature rows
+Progress = Callable[[float, str], None]
+
+# px of the longer side. A defocused photo holds no more detail than this shows (a blur of 10 px at 640 is 25 px
+# here), and the time of SIFT grows with the square of it, that of matching with up to the fourth power.
+WORK_SIDE = 1600
+WORKERS = 2  # threads for the stages that release the GIL; the results do not depend on it
+
+
+def within(progress: Progress, start: float, end: float) -> Progress:
+    """The part of a progress bar from `start` to `end`, as a bar of its own."""
+    return lambda fraction, text: progress(start + (end - start) * fraction, text)
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What SIFT is asked to find. The defaults are COLMAP's, made for sharp photos."""
+
+    peak_threshold: float = 0.02 / 3
+    edge_threshold: float = 10.0
+    affine_shape: bool = False
+    domain_size_pooling: bool = False
+
+    def options(self) -> pycolmap.FeatureExtractionOptions:
+        options = pycolmap.FeatureExtractionOptions()
+        options.use_gpu = False
+        options.num_threads = 1  # one extractor per thread of ours
+        options.sift.peak_threshold = self.peak_threshold
+        options.sift.edge_threshold = self.edge_threshold
+        options.sift.estimate_affine_shape = self.affine_shape
+        options.sift.domain_size_pooling = self.domain_size_pooling
+        return options
+
+
+SHARP = Extraction()
+# Defocus flattens the peaks of the difference of Gaussians: on the blurred fly 541 points a photo become 1761; the
+# affine shape and the pooling over domain sizes are what makes them match (without both 17 of 30 photos register,
+# wrongly).
+BLURRED = Extraction(peak_threshold=0.0007, edge_threshold=20.0, affine_shape=True, domain_size_pooling=True)
+
+
+@dataclass(frozen=True)
+class Features:
+    """The feature points of one photo."""
+
+    keypoints: NDArray[np.float32]  # [N, 6] x, y (canvas px) and the 2x2 affine shape
+    descriptors: NDArray[np.float32]  # [N, 128] unit length
+    rgb: NDArray[np.uint8]  # [N, 3] sRGB of the photo at the point
+    size: tuple[int, int]  # working width, height
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    @property
+    def side(self) -> int:
+        """Width and height of the canvas, px."""
+        return max(self.size)
+
+    @property
+    def px(self) -> NDArray[np.float64]:
+        """[N, 2] positions, canvas px."""
+        return self.keypoints[:, :2].astype(np.float64)
+
+    def photo_px(self, width: int, height: int) -> NDArray[np.float64]:
+        """[N, 2] positions in the photo at `width` x `height`."""
+        return (self.px - self.margin) * (np.array([width, height]) / self.size)
+
+    @property
+    def margin(self) -> NDArray[np.float64]:
+        """[2] where the photo's corner lies on the canvas, px."""
+        return (self.side - np.array(self.size)) / 2
+
+
+def working_size(width: int, height: int) -> tuple[int, int]:
+    """(width, height) of a photo in which features are sought."""
+    return resized(width, height, round(width * min(1.0, WORK_SIDE / max(width, height))))
+
+
+def ordered(function: Callable[[Any], Any], items: list[Any]) -> Iterator[Any]:
+    """`map` over `WORKERS` threads, in order, that Ctrl-C stops between two items."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        futures = [pool.submit(function, item) for item in items]
+        try:
+            for future in futures:
+                while (
+                    not future.done()
+                ):  # waiting in slices: a plain result() would not see the signal on every platform
+                    wait([future], timeout=0.2, return_when=FIRST_COMPLETED)
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def extract(photos: tuple[Photo, ...], extraction: Extraction, progress: Progress) -> list[Features]:
+    """The features of every photo, in the order of `photos`. Points outside a photo's mask are left out."""
+    local = threading.local()
+
+    def one(photo: Photo) -> Features:
+        if not hasattr(local, "extractor"):  # an extractor holds SIFT's buffers and is not thread-safe
+            local.extractor = pycolmap.FeatureExtractor.create(extraction.options(), pycolmap.Device.cpu)
+        size = working_size(photo.width, photo.height)
+        rgb = read_photo(photo, size[0])
+        grey = np.asarray(Image.fromarray(rgb).convert("L"))
+        points, descriptors = local.extractor.extract_from_uint8_array(grey)
+        keypoints = np.array([[p.x, p.y, p.a11, p.a12, p.a21, p.a22] for p in points], np.float32).reshape(-1, 6)
+        vectors = np.asarray(descriptors.data, np.float32).reshape(-1, 128)
+        column = np.clip(keypoints[:, 0].astype(int), 0, size[0] - 1)
+        row = np.clip(keypoints[:, 1].astype(int), 0, size[1] - 1)
+        if photo.mask is not None:
+            inside = read_mask(photo, size[0])[row, column] >= 128
+            keypoints, vectors, row, column = keypoints[inside], vectors[inside], row[inside], column[inside]
+        keypoints[:, :2] += (max(size) - np.array(size)) / 2
+        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+        return Features(keypoints, vectors, rgb[row, column], size)
+
+    found = []
+    for features in ordered(one, list(photos)):
+        found.append(features)
+        progress(len(found) / len(photos), f"feature points of photo {len(found)} of {len(photos)}")
+    return found
+
+
+def match(
+    first: Features,
+    second: Features,
+    max_ratio: float,
+    allowed: NDArray[np.bool_] | None = None,
+    max_angle: float = 0.7,
+) -> NDArray[np.int64]:
+    """[M, 2] rows of points that are each other's nearest by descriptor, and clearly nearer than the next one.
+
+    Args:
+        max_ratio: angle to the nearest over angle to the second nearest, in both directions.
+        allowed: [N1, N2] pairs that may match at all (an epipolar band); None: all. The second nearest is sought in it
+            too: among the few points on an epipolar line the ratio test keeps repeated texture that it would discard.
+        max_angle: rad between two descriptors of unit length (COLMAP's default).
+    """
+    if len(first) == 0 or len(second) == 0:
+        return np.zeros((0, 2), np.int64)
+    likeness = first.descriptors @ second.descriptors.T
+    if allowed is not None:
+        likeness = np.where(allowed, likeness, np.float32(-1))
+    partner = likeness.argmax(1)
+    best = likeness[np.arange(len(first)), partner]
+    rows = np.flatnonzero((best >= likeness.max(0)[partner]) & (best > np.cos(max_angle)))
+    if len(rows) == 0:
+        return np.zeros((0, 2), np.int64)
+    partner, best, order = partner[rows], best[rows], np.arange(len(rows))
+    row_rest, column_rest = likeness[rows], likeness[:, partner]
+    row_rest[order, partner] = -1
+    column_rest[rows, order] = -1
+    second_best = np.maximum(row_rest.max(1), column_rest.max(0))
+    keep = np.arccos(np.minimum(best, 1)) < max_ratio * np.arccos(np.clip(second_best, -1, 1))
+    return np.stack([rows[keep], partner[keep]], 1)
+
+
+def match_all(features: list[Features], max_ratio: float, progress: Progress) -> Matches:
+    """Every pair of photos. Pairs with fewer than 8 matches are left out (nothing can be verified from them)."""
+    pairs = [(i, j) for i in range(len(features)) for j in range(i + 1, len(features))]
+    matches: Matches = {}
+    for count, (i, j) in enumerate(pairs, 1):
+        found = match(features[i], features[j], max_ratio)
+        if len(found) >= 8:
+            matches[i, j] = found
+        if count % 20 == 0 or count == len(pairs):
+            progress(count / len(pairs), f"matching pair {count} of {len(pairs)}")
+    return matches
+
+
+def match_guided(
+    features: list[Features],
+    views: NDArray[np.float64],
+    calibrations: NDArray[np.float64],
+    max_ratio: float,
+    band: float,
+    max_turn: float,
+    progress: Progress,
+) -> Matches:
+    """Matches that lie on each other's epipolar lines.
+
+    Args:
+        views: [V, 4, 4] world to camera, in the order of `features`.
+        calibrations: [V, 3, 3] in canvas px.
+        band: px on either side of an epipolar line, in both photos.
+        max_turn: degrees between two viewing directions above which a pair is not tried.
+    """
+    axes = views[:, 2, :3]
+    turn = np.degrees(np.arccos(np.clip(axes @ axes.T, -1, 1)))
+    pairs = [(i, j) for i in range(len(features)) for j in range(i + 1, len(features)) if turn[i, j] <= max_turn]
+    matches: Matches = {}
+    for count, (i, j) in enumerate(pairs, 1):
+        fundamental = fundamental_matrix(views[i], views[j], calibrations[i], calibrations[j])
+        allowed = _epipolar_band(features[i].px, features[j].px, fundamental, band)
+        found = match(features[i], features[j], max_ratio, allowed)
+        if len(found):
+            matches[i, j] = found
+        if count % 20 == 0 or count == len(pairs):
+            progress(count / len(pairs), f"matching along epipolar lines, pair {count} of {len(pairs)}")
+    return matches
+
+
+def fundamental_matrix(
+    view_1: NDArray[np.float64], view_2: NDArray[np.float64], k_1: NDArray[np.float64], k_2: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """[3, 3] F with x2' F x1 = 0, of two views [4, 4] and calibrations [3, 3]."""
+    relative = view_2 @ np.linalg.inv(view_1)
+    x, y, z = relative[:3, 3]
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.linalg.inv(k_2).T @ cross @ relative[:3, :3] @ np.linalg.inv(k_1)
+
+
+def _epipolar_band(
+    px_1: NDArray[np.float64], px_2: NDArray[np.float64], fundamental: NDArray[np.float64], band: float
+) -> NDArray[np.bool_]:
+    """[N1, N2] whether two points lie within `band` px of each other's epipolar line."""
+    one = np.column_stack([px_1, np.ones(len(px_1))])
+    two = np.column_stack([px_2, np.ones(len(px_2))])
+    lines_2 = one @ fundamental.T  # [N1, 3] lines in photo 2
+    lines_1 = two @ fundamental  # [N2, 3] lines in photo 1
+    reach_2 = band * np.linalg.norm(lines_2[:, :2], axis=1)
+    reach_1 = band * np.linalg.norm(lines_1[:, :2], axis=1)
+    algebraic = np.abs(lines_2.astype(np.float32) @ two.T.astype(np.float32))
+    return algebraic < np.minimum(reach_2[:, None], reach_1[None, :]).astype(np.float32)

@@ -1,0 +1,207 @@
+"""pycolmap, kept behind four verbs: register photos, triangulate, adjust, thin out. Nothing of it is logged.
+
+In: features and matches of this room. Out: a `pycolmap.Reconstruction` whose image n + 1 is photo n, in canvas px.
+Long calls run in a thread of their own and are cancelled by Ctrl-C; their files live in a folder that is removed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from macrosplat.capture.features import Features, Matches
+
+NO_FOLDER = "."  # where pycolmap asks for the photos' folder, to fetch colours: ours come with the features
+
+
+@dataclass(frozen=True)
+class Registration:
+    """How much the incremental mapper asks for before it believes a photo."""
+
+    min_matches: int = 15  # of a pair, verified
+    start_inliers: int = 100  # of the first pair
+    start_angle: float = 16.0  # degrees, median of the first pair
+    pose_inliers: int = 30  # points seen by a new photo
+    pose_share: float = 0.25  # of the points that it seemed to see
+
+
+STRICT = Registration()
+# On the blurred fly the strict setting stops at 13 of 30 photos. Ten matches in a pair and a tenth of true ones among a
+# photo's points are enough, because `verify.agreement` is asked afterwards.
+LOOSE = Registration(min_matches=10, start_inliers=30, start_angle=8.0, pose_inliers=30, pose_share=0.1)
+
+
+def interruptible(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a pycolmap function so that Ctrl-C reaches it: C++ alone would see the signal only when it is done."""
+    token = pycolmap.CancellationToken()
+    # Only errors are logged, and set here, since the level is read again when a stage begins.
+    pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(function, *args, cancellation_token=token, **kwargs)
+        try:
+            while not future.done():
+                wait([future], timeout=0.2)
+        except BaseException:
+            token.cancel()
+            raise
+        return future.result()
+
+
+def pinhole(side: int, focal: float, camera_id: int) -> pycolmap.Camera:
+    """A canvas camera: principal point in the middle."""
+    camera = pycolmap.Camera(
+        model="SIMPLE_PINHOLE", width=side, height=side, params=[focal, side / 2, side / 2], camera_id=camera_id
+    )
+    camera.has_prior_focal_length = True
+    return camera
+
+
+def register(
+    features: list[Features],
+    names: list[str],
+    cameras: list[pycolmap.Camera],
+    verified: Matches,
+    registration: Registration,
+    folder: Path,
+    seed: int,
+) -> pycolmap.Reconstruction | None:
+    """Register photos one by one, intrinsics fixed; the largest model, or None.
+
+    Letting the focal length float here breaks the registration even of sharp photos; fixing it 0.6 to 1.4 times the
+    true one does not.
+
+    Args:
+        cameras: one per photo; photos with the same `camera_id` share it.
+    """
+    options = pycolmap.IncrementalPipelineOptions()
+    options.min_num_matches = registration.min_matches
+    options.min_model_size = 3
+    options.multiple_models = False
+    options.extract_colors = False
+    options.random_seed = seed
+    options.ba_refine_focal_length = False
+    options.ba_refine_extra_params = False
+    mapper = options.mapper
+    mapper.random_seed = seed
+    mapper.init_min_num_inliers = registration.start_inliers
+    mapper.init_min_tri_angle = registration.start_angle
+    mapper.abs_pose_min_num_inliers = registration.pose_inliers
+    mapper.abs_pose_min_inlier_ratio = registration.pose_share
+    mapper.abs_pose_refine_focal_length = False
+    mapper.abs_pose_refine_extra_params = False
+    options.triangulation.random_seed = seed
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".sfm.") as scratch:
+        database = Path(scratch) / "matches.db"
+        _write_database(database, features, names, cameras, verified)
+        models = interruptible(pycolmap.incremental_mapping, database, NO_FOLDER, scratch, options)
+    return max(models.values(), key=pycolmap.Reconstruction.num_reg_images, default=None)
+
+
+def triangulate_tracks(
+    features: list[Features],
+    names: list[str],
+    cameras: list[pycolmap.Camera],
+    views: dict[int, NDArray[np.float64]],
+    matches: Matches,
+    folder: Path,
+    seed: int,
+) -> pycolmap.Reconstruction:
+    """Points of matches under fixed poses.
+
+    Args:
+        views: photo index to [4, 4] world to camera.
+    """
+    model = pycolmap.Reconstruction()
+    for index in sorted(views):
+        camera = cameras[index]
+        if not model.exists_camera(camera.camera_id):
+            model.add_camera_with_trivial_rig(camera)
+        image = pycolmap.Image(
+            name=names[index],
+            keypoints=features[index].px.reshape(-1, 2),
+            camera_id=camera.camera_id,
+            image_id=index + 1,
+        )
+        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(np.ascontiguousarray(views[index][:3])))
+    options = pycolmap.IncrementalPipelineOptions()
+    options.min_num_matches = 1
+    options.extract_colors = False
+    options.random_seed = seed
+    options.triangulation.random_seed = seed
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".sfm.") as scratch:
+        database = Path(scratch) / "matches.db"
+        _write_database(database, features, names, cameras, matches, sorted(views))
+        return interruptible(
+            pycolmap.triangulate_points, model, database, NO_FOLDER, scratch, clear_points=True, options=options
+        )
+
+
+def adjust(model: pycolmap.Reconstruction, focal: bool, loss_px: float) -> None:
+    """Bundle adjustment of poses and points, and of the shared focal length if `focal`; Cauchy loss of `loss_px` px."""
+    options = pycolmap.BundleAdjustmentOptions()
+    options.refine_focal_length = focal
+    options.refine_principal_point = False
+    options.refine_extra_params = False
+    options.print_summary = False
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+    options.ceres.loss_function_scale = loss_px
+    interruptible(pycolmap.bundle_adjustment, model, options)
+
+
+def thin_out(model: pycolmap.Reconstruction, max_error: float, min_angle: float) -> None:
+    """Drop observations above `max_error` px and points whose rays meet at less than `min_angle` degrees."""
+    manager = pycolmap.ObservationManager(model)
+    manager.filter_all_points3D(max_error, min_angle)
+    manager.filter_observations_with_negative_depth()
+
+
+def views_of(model: pycolmap.Reconstruction) -> dict[int, NDArray[np.float64]]:
+    """Photo index to [4, 4] world to camera."""
+    views = {}
+    for image_id in sorted(model.reg_image_ids()):
+        view = np.eye(4)
+        view[:3] = model.images[image_id].cam_from_world().matrix()
+        views[image_id - 1] = view
+    return views
+
+
+def _write_database(
+    path: Path,
+    features: list[Features],
+    names: list[str],
+    cameras: list[pycolmap.Camera],
+    matches: Matches,
+    indices: list[int] | None = None,
+) -> None:
+    """A COLMAP database of key points and verified matches, ids = index + 1. Descriptors are not needed any more."""
+    indices = list(range(len(features))) if indices is None else indices
+    database = pycolmap.Database.open(path)
+    try:
+        with pycolmap.DatabaseTransaction(database):
+            for camera in {cameras[i].camera_id: cameras[i] for i in indices}.values():
+                database.write_camera(camera, use_camera_id=True)
+                rig = pycolmap.Rig(rig_id=camera.camera_id)
+                rig.add_ref_sensor(camera.sensor_id)
+                database.write_rig(rig, use_rig_id=True)
+            for i in indices:
+                image = pycolmap.Image(name=names[i], camera_id=cameras[i].camera_id, image_id=i + 1)
+                database.write_image(image, use_image_id=True)
+                frame = pycolmap.Frame(frame_id=i + 1, rig_id=cameras[i].camera_id)
+                frame.add_data_id(image.data_id)
+                database.write_frame(frame, use_frame_id=True)
+                database.write_keypoints(i + 1, features[i].keypoints)
+            for (i, j), rows in matches.items():
+                geometry = pycolmap.TwoViewGeometry()
+                geometry.config = int(pycolmap.TwoViewGeometryConfiguration.CALIBRATED)
+                geometry.inlier_matches = rows.astype(np.uint32)
+                database.write_two_view_geometry(i + 1, j + 1, geometry)
+    finally:
+        database.close()

@@ -1,0 +1,153 @@
+"""From a first model to accurate cameras: more matches under the poses found, photos placed anew, bundle adjustment.
+
+In: a model as the mapper left it. Out: `Refined`: the better model, its cameras (with the focal length found), and how
+far it agrees with pairs of photos.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from macrosplat.capture import mapping
+from macrosplat.capture.features import Features, Matches, Progress, match_guided, within
+from macrosplat.capture.verify import Agreement, agreement
+
+# Ratio test among the points of an epipolar band: the band has already thrown out nine of ten rivals.
+GUIDED_RATIO = 0.9
+# px on either side of an epipolar line: poses off by 1 % of the distance move it by about 3 px; known poses by none,
+# but the key points of blurred photos scatter.
+FOUND_BAND = (5.0, 3.0)  # of the first and of the later rounds
+KNOWN_BAND = 3.0
+# Degrees between viewing directions. SIFT matches little beyond 60; more pairs only bring time and false matches.
+MAX_TURN = 75.0
+# px and degrees: an observation farther from its point's projection, or a point whose rays meet at less, is left out.
+KEEP_ERROR = 3.0
+KEEP_ANGLE = 2.0
+# px of the Cauchy loss: the scatter of good observations is 0.9 px.
+LOSS = 1.0
+# Share of the telling matches of a photo that the model must explain; below, the photo is placed anew or given up.
+AGREES = 0.6
+# A photo placed from points: inliers within 8 px (loose: the next adjustment moves it), and their number.
+PLACE_ERROR, PLACE_INLIERS = 8.0, 15
+
+
+@dataclass(frozen=True)
+class Refined:
+    """A model, its cameras (one per photo, registered or not) and how far it agrees with pairs of photos."""
+
+    model: pycolmap.Reconstruction
+    cameras: list[pycolmap.Camera]
+    judged: Agreement
+
+    @property
+    def agreeing(self) -> list[int]:
+        """Photo indices that the model holds and that do not contradict their neighbours."""
+        return [i for i in sorted(mapping.views_of(self.model)) if agrees(self.judged, i)]
+
+
+def agrees(judged: Agreement, photo: int) -> bool:
+    """Whether a registered photo may be trusted. One without a telling pair may not: nothing speaks for it."""
+    return bool(judged.per_photo[photo] >= AGREES)
+
+
+def improve(
+    model: pycolmap.Reconstruction,
+    features: list[Features],
+    names: list[str],
+    cameras: list[pycolmap.Camera],
+    matches: Matches,
+    verified: Matches,
+    free_focal: bool,
+    folder: Path,
+    progress: Progress,
+    seed: int,
+) -> Refined:
+    """Adjust; then, twice: drop contradicting photos, place missing ones, match along epipolar lines, adjust.
+
+    Args:
+        matches: all matches of pairs, from which missing photos are placed.
+        verified: those that pairs agreed on, by which the model is judged.
+        free_focal: adjust the shared focal length too.
+    """
+    mapping.adjust(model, free_focal, LOSS)
+    cameras = _cameras_of(model, cameras)
+    for n, band in enumerate(FOUND_BAND):
+        views = mapping.views_of(model)
+        judged = agreement(features, verified, views, calibrations(cameras))
+        trusted = {i: view for i, view in views.items() if agrees(judged, i)}
+        if len(trusted) < 3:
+            trusted = views
+        views = trusted | _place(model, features, cameras, matches, trusted, seed)
+        placed = sorted(views)
+        tell = within(progress, n / len(FOUND_BAND), (n + 1) / len(FOUND_BAND))
+        guided = match_guided(
+            [features[i] for i in placed],
+            np.stack([views[i] for i in placed]),
+            np.stack([calibrations(cameras)[i] for i in placed]),
+            GUIDED_RATIO,
+            band,
+            MAX_TURN,
+            tell,
+        )
+        guided = {(placed[i], placed[j]): rows for (i, j), rows in guided.items()}
+        model = mapping.triangulate_tracks(features, names, cameras, views, guided, folder, seed)
+        for error in (2 * KEEP_ERROR, KEEP_ERROR):
+            mapping.thin_out(model, error, KEEP_ANGLE)
+            mapping.adjust(model, free_focal, LOSS)
+        mapping.thin_out(model, KEEP_ERROR, KEEP_ANGLE)
+        cameras = _cameras_of(model, cameras)
+    judged = agreement(features, verified, mapping.views_of(model), calibrations(cameras))
+    return Refined(model, cameras, judged)
+
+
+def calibrations(cameras: list[pycolmap.Camera]) -> list[NDArray[np.float64]]:
+    """[3, 3] of every photo, canvas px."""
+    return [camera.calibration_matrix() for camera in cameras]
+
+
+def _cameras_of(model: pycolmap.Reconstruction, cameras: list[pycolmap.Camera]) -> list[pycolmap.Camera]:
+    """One camera per photo, as the model has adjusted it."""
+    return [model.cameras[c.camera_id] if model.exists_camera(c.camera_id) else c for c in cameras]
+
+
+def _place(
+    model: pycolmap.Reconstruction,
+    features: list[Features],
+    cameras: list[pycolmap.Camera],
+    matches: Matches,
+    trusted: dict[int, NDArray[np.float64]],
+    seed: int,
+) -> dict[int, NDArray[np.float64]]:
+    """Views of photos that are not in `trusted`, from the points that its photos see."""
+    point_of = {}
+    for i in trusted:
+        ids = [p.point3D_id if p.has_point3D() else -1 for p in model.images[i + 1].points2D]
+        point_of[i] = np.array(ids, dtype=np.int64)  # "no point" is the largest unsigned number, which -1 stands for
+    options = pycolmap.AbsolutePoseEstimationOptions()
+    options.ransac.max_error = PLACE_ERROR
+    options.ransac.random_seed = seed
+    placed = {}
+    for photo in range(len(features)):
+        if photo in trusted:
+            continue
+        seen: dict[tuple[int, int], None] = {}
+        for (i, j), rows in matches.items():
+            other = j if i == photo else i
+            if photo not in (i, j) or other not in trusted:
+                continue
+            mine, theirs = (rows[:, 0], rows[:, 1]) if i == photo else (rows[:, 1], rows[:, 0])
+            points = point_of[other][theirs]
+            seen.update(dict.fromkeys(zip(mine[points >= 0].tolist(), points[points >= 0].tolist(), strict=True)))
+        if len(seen) < PLACE_INLIERS:
+            continue
+        px = features[photo].px[[row for row, _ in seen]]
+        xyz = np.array([model.points3D[point].xyz for _, point in seen])
+        found = pycolmap.estimate_and_refine_absolute_pose(px, xyz, cameras[photo], options)
+        if found is not None and found["num_inliers"] >= PLACE_INLIERS:
+            placed[photo] = np.vstack([found["cam_from_world"].matrix(), [0, 0, 0, 1]])
+    return placed

@@ -1,0 +1,373 @@
+"""Cameras from photos alone, and points from known cameras.
+
+In: a `Capture`. Out: `Cameras` of the photos that could be placed, `SparsePoints`, an `SfmReport` of what was tried.
+Attempts go from strict to loose and end with the first in which every photo stands and agrees with its neighbours.
+The world of solved cameras has an arbitrary place; its unit is the median distance from a camera to the points it sees.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from macrosplat.capture import mapping, refine
+from macrosplat.capture.features import (
+    BLURRED,
+    SHARP,
+    Extraction,
+    Features,
+    Matches,
+    Progress,
+    extract,
+    match_all,
+    match_guided,
+    within,
+    working_size,
+)
+from macrosplat.capture.focal import focals_px
+from macrosplat.capture.records import Cameras, Capture, Photo, SparsePoints
+from macrosplat.capture.verify import verify
+from macrosplat.errors import MacrosplatError
+
+# The engraved focal length times this is where SfM starts: m = 1, the middle of macro (`focal.py` explains m).
+FOCAL_START = 2.0
+# A focal length that moves by more than this factor when it is set free was too far off to trust the verification of
+# pairs that was done with it: the attempt is repeated from where it ended.
+FOCAL_JUMP = 1.25
+# Fewer photos than this do not fix the focal length: it stays where it started.
+FOCAL_PHOTOS = 8
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way of trying."""
+
+    name: str
+    extraction: Extraction
+    max_ratio: float
+    registration: mapping.Registration
+    span: tuple[float, float]  # of the progress bar
+
+
+LADDER = (
+    Rung("strict", SHARP, 0.8, mapping.STRICT, (0.0, 0.3)),
+    Rung("loose", BLURRED, 0.9, mapping.LOOSE, (0.3, 1.0)),
+)
+# Before the strict rung maps anything: every photo must have this many partners with this many matches. Sharp photos
+# do (skull), blurred ones do not (fly, chess), and giving up here saves a third of the strict rung's time.
+PARTNERS, PARTNER_MATCHES = 2, 30
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How one attempt came out."""
+
+    name: str
+    registered: int
+    agreeing: int  # of the registered ones
+    agreement: float  # 0 to 1, see `verify.Agreement`
+    observations: int
+    track_length: float
+    error_px: float  # mean reprojection error at working size
+    focal: float  # median over photos, in engraved focal lengths
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class SfmReport:
+    """What a user wants to know about how the cameras were found."""
+
+    photos: int
+    registered: tuple[str, ...]
+    missing: dict[str, str]  # photo name: why and what to do, a sentence
+    attempts: tuple[Attempt, ...]
+    focal_px: tuple[float, ...]  # per registered photo, px of its full size
+    seconds: float
+    sentences: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class _Try:
+    """What an attempt leaves behind."""
+
+    attempt: Attempt
+    features: list[Features]
+    cameras: list[pycolmap.Camera]
+    model: pycolmap.Reconstruction | None = None
+    keep: list[int] = field(default_factory=list)  # photo indices that the model holds and that agree
+    placed: list[int] = field(default_factory=list)  # all that the model holds
+    lonely: dict[int, int] = field(default_factory=dict)  # photo index: partners, where these are few
+
+    @property
+    def rank(self) -> tuple[float, ...]:
+        return self.attempt.agreeing, self.attempt.agreement * self.attempt.observations
+
+
+def solve_cameras(
+    capture: Capture, workdir: Path, progress: Progress | None = None, seed: int = 0
+) -> tuple[Cameras, SparsePoints, SfmReport]:
+    """Structure from motion.
+
+    Args:
+        capture: its photos are used, and their masks; nothing else.
+        workdir: a folder for scratch files; nothing stays in it.
+        progress: called with a fraction (0 to 1) and what is being done.
+        seed: of every random choice. The same seed gives the same cameras on the same machine and number of cores.
+
+    Returns:
+        The registered cameras in the order of the photos, points seen by at least three of them, and the report.
+
+    Raises:
+        MacrosplatError: fewer than three photos, or fewer than three could be registered.
+    """
+    if len(capture.photos) < 3:
+        raise MacrosplatError(f"{capture.root} holds {len(capture.photos)} photos; at least 3 are needed.")
+    workdir.mkdir(parents=True, exist_ok=True)
+    progress, began = progress or _silent, time.monotonic()
+    tries: list[_Try] = []
+    for rung in LADDER:
+        tries += _climb(rung, capture.photos, workdir, within(progress, *rung.span), seed)
+        best = max(tries, key=lambda one: one.rank)
+        if best.attempt.agreeing == len(capture.photos):
+            break
+    best = max(tries, key=lambda one: one.rank)
+    if best.model is None or best.attempt.agreeing < 3:
+        raise MacrosplatError(
+            f"Only {best.attempt.agreeing} of {len(capture.photos)} photos could be placed in space; photograph with "
+            "more overlap (15 degrees or less between neighbours) and a smaller aperture, or give cameras (transforms.json "
+            "or a COLMAP model in sparse/0)."
+        )
+    cameras, points = _result(best, capture.photos)
+    progress(1.0, f"{len(cameras)} of {len(capture.photos)} photos placed")
+    missing = _missing(best, capture.photos, set(cameras.names))
+    report = SfmReport(
+        photos=len(capture.photos),
+        registered=cameras.names,
+        missing=missing,
+        attempts=tuple(one.attempt for one in tries),
+        focal_px=tuple(cameras.intrinsics[:, 0].tolist()),
+        seconds=time.monotonic() - began,
+    )
+    return cameras, points, replace(report, sentences=_sentences(report, best.attempt))
+
+
+def triangulate(
+    capture: Capture, cameras: Cameras, workdir: Path, progress: Progress | None = None, seed: int = 0
+) -> SparsePoints:
+    """Points seen by given cameras, which stay as they are.
+
+    Args:
+        capture: its photos and masks; those that `cameras` names are used.
+        cameras: V cameras in any unit.
+        workdir: a folder for scratch files; nothing stays in it.
+
+    Returns:
+        Points in the cameras' world, each seen by at least three of them; few or none if the cameras are wrong.
+
+    Raises:
+        MacrosplatError: a photo cannot be read, or `cameras` names one that the capture does not hold.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    progress = progress or _silent
+    known = {photo.name: photo for photo in capture.photos}
+    for name in cameras.names:
+        if name not in known:
+            raise MacrosplatError(f"The cameras name {name}, which is not among the photos of {capture.root}.")
+    photos = tuple(known[name] for name in cameras.names)
+    features = extract(photos, BLURRED, within(progress, 0.0, 0.6))
+    canvas = [_canvas_camera(cameras, n, features[n]) for n in range(len(cameras))]
+    views = dict(enumerate(cameras.views))
+    matches = match_guided(
+        features,
+        cameras.views,
+        np.stack([camera.calibration_matrix() for camera in canvas]),
+        refine.GUIDED_RATIO,
+        refine.KNOWN_BAND,
+        refine.MAX_TURN,
+        within(progress, 0.6, 0.9),
+    )
+    model = mapping.triangulate_tracks(features, list(cameras.names), canvas, views, matches, workdir, seed)
+    mapping.thin_out(model, refine.KEEP_ERROR, refine.KEEP_ANGLE)
+    progress(1.0, f"{model.num_points3D()} points")
+    return _points(model, features, photos, list(range(len(photos))))
+
+
+def _climb(rung: Rung, photos: tuple[Photo, ...], workdir: Path, progress: Progress, seed: int) -> list[_Try]:
+    """Try one rung: once, or twice if the focal length turns out far from its start."""
+    features = extract(photos, rung.extraction, within(progress, 0.0, 0.4))
+    matches = match_all(features, rung.max_ratio, within(progress, 0.4, 0.5))
+    cameras = _start_cameras(photos, features)
+    lonely = _lonely(matches, len(photos))
+    if rung.extraction is SHARP and lonely:
+        note = f"{len(lonely)} photos have too few sharp feature points in common with others"
+        return [_Try(Attempt(rung.name, 0, 0, 0.0, 0, 0.0, 0.0, FOCAL_START, note), features, cameras, lonely=lonely)]
+    names = [photo.name for photo in photos]
+    tries: list[_Try] = []
+    for n, span in enumerate(((0.5, 0.85), (0.85, 1.0))):
+        tell = within(progress, *span)
+        verified = verify(features, cameras, matches, rung.registration.min_matches, seed, within(tell, 0.0, 0.5))
+        tell(0.5, "placing photos")
+        model = mapping.register(features, names, cameras, verified, rung.registration, workdir, seed)
+        name = rung.name if n == 0 else f"{rung.name}, again from the focal length found"
+        one = _Try(Attempt(name, 0, 0, 0.0, 0, 0.0, 0.0, FOCAL_START), features, cameras, model, lonely=lonely)
+        tries.append(one)
+        if model is None or model.num_reg_images() < 3:
+            break
+        engraved = _engraved(photos)
+        started = np.median([camera.focal_length_x for camera in cameras] / engraved)
+        tell(0.6, "refining cameras")
+        free = model.num_reg_images() >= FOCAL_PHOTOS
+        refined = refine.improve(
+            model, features, names, cameras, matches, verified, free, workdir, within(tell, 0.6, 1.0), seed
+        )
+        one.model, one.cameras, one.keep = refined.model, refined.cameras, refined.agreeing
+        one.placed = sorted(mapping.views_of(refined.model))
+        one.attempt = _score(name, refined, engraved)
+        jump = one.attempt.focal / started
+        if max(jump, 1 / jump) < FOCAL_JUMP or not free:
+            break
+        cameras = refined.cameras
+    return tries
+
+
+def _score(name: str, refined: refine.Refined, engraved: NDArray[np.float64]) -> Attempt:
+    model = refined.model
+    focal = np.array([camera.focal_length_x for camera in refined.cameras])
+    return Attempt(
+        name=name,
+        registered=model.num_reg_images(),
+        agreeing=len(refined.agreeing),
+        agreement=refined.judged.share,
+        observations=model.compute_num_observations(),
+        track_length=model.compute_mean_track_length(),
+        error_px=model.compute_mean_reprojection_error(),
+        focal=float(np.median(focal / engraved)),
+    )
+
+
+def _start_cameras(photos: tuple[Photo, ...], features: list[Features]) -> list[pycolmap.Camera]:
+    """A camera per photo; photos of one camera, zoom and longer side share theirs, whichever way up they are."""
+    engraved = _engraved(photos)
+    cameras: dict[tuple[object, ...], pycolmap.Camera] = {}
+    chosen = []
+    for photo, side, focal in zip(photos, (one.side for one in features), engraved, strict=True):
+        key = (photo.exif.camera, photo.exif.focal_mm, max(photo.width, photo.height))
+        if key not in cameras:
+            cameras[key] = mapping.pinhole(side, FOCAL_START * focal, len(cameras) + 1)
+        chosen.append(cameras[key])
+    return chosen
+
+
+def _engraved(photos: tuple[Photo, ...]) -> NDArray[np.float64]:
+    """[V] engraved focal lengths in canvas px."""
+    sides = np.array([max(working_size(photo.width, photo.height)) for photo in photos])
+    return focals_px(photos) * sides / np.array([max(photo.width, photo.height) for photo in photos])
+
+
+def _canvas_camera(cameras: Cameras, n: int, features: Features) -> pycolmap.Camera:
+    """Camera `n` as it sees the canvas."""
+    fx, fy, cx, cy = cameras.intrinsics[n] * (np.array(features.size) / cameras.sizes[n])[[0, 1, 0, 1]]
+    x, y = features.margin
+    side = features.side
+    return pycolmap.Camera(model="PINHOLE", width=side, height=side, params=[fx, fy, cx + x, cy + y], camera_id=n + 1)
+
+
+def _lonely(matches: Matches, count: int) -> dict[int, int]:
+    """Photo index: number of partners with `PARTNER_MATCHES`, for photos with fewer than `PARTNERS` of them."""
+    partners = np.zeros(count, np.int64)
+    for pair, rows in matches.items():
+        if len(rows) >= PARTNER_MATCHES:
+            partners[list(pair)] += 1
+    return {int(i): int(partners[i]) for i in np.flatnonzero(partners < PARTNERS)}
+
+
+def _result(best: _Try, photos: tuple[Photo, ...]) -> tuple[Cameras, SparsePoints]:
+    """The agreeing photos' cameras at full size and the points, in units of the median distance to the points seen."""
+    assert best.model is not None
+    model, keep = best.model, best.keep
+    for image_id in list(model.reg_image_ids()):
+        if image_id - 1 not in keep:
+            model.deregister_frame(model.images[image_id].frame_id)
+    views = mapping.views_of(model)
+    points = _points(model, best.features, photos, keep)
+    depth = [
+        views[keep[n]][2, :3] @ points.xyz[p] + views[keep[n]][2, 3]
+        for n, p in zip(points.photo, points.point, strict=True)
+    ]
+    unit, middle = float(np.median(depth)), np.median(points.xyz, axis=0)
+    matrices = np.stack([views[i] for i in keep])
+    matrices[:, :3, 3] = (matrices[:, :3, 3] + matrices[:, :3, :3] @ middle) / unit
+    sizes = np.array([(photos[i].width, photos[i].height) for i in keep])
+    intrinsics = []
+    for i, (width, height) in zip(keep, sizes, strict=True):
+        scale = np.array([width, height]) / best.features[i].size
+        intrinsics.append([*(best.cameras[i].focal_length_x * scale), width / 2, height / 2])
+    cameras = Cameras(tuple(photos[i].name for i in keep), matrices, np.array(intrinsics), sizes, "sfm")
+    return cameras, replace(points, xyz=(points.xyz - middle) / unit)
+
+
+def _points(
+    model: pycolmap.Reconstruction, features: list[Features], photos: tuple[Photo, ...], keep: list[int]
+) -> SparsePoints:
+    """The model's points of three or more observations in the photos `keep`, coloured by the mean of these."""
+    place = {i: n for n, i in enumerate(keep)}
+    px = [one.photo_px(photo.width, photo.height) for one, photo in zip(features, photos, strict=True)]
+    xyz, rgb, point, photo_index, seen = [], [], [], [], []
+    for point_id in sorted(model.points3D):
+        track = model.points3D[point_id].track.elements
+        at = [(e.image_id - 1, e.point2D_idx) for e in track if e.image_id - 1 in place]
+        if len({i for i, _ in at}) < 3:
+            continue
+        rgb.append(np.mean([features[i].rgb[row] for i, row in at], axis=0))
+        point += [len(xyz)] * len(at)
+        photo_index += [place[i] for i, _ in at]
+        seen += [px[i][row] for i, row in at]
+        xyz.append(model.points3D[point_id].xyz)
+    return SparsePoints(
+        xyz=np.array(xyz, np.float64).reshape(-1, 3),
+        rgb=np.rint(np.array(rgb).reshape(-1, 3)).astype(np.uint8),
+        point=np.array(point, np.int64),
+        photo=np.array(photo_index, np.int64),
+        px=np.array(seen, np.float64).reshape(-1, 2),
+    )
+
+
+def _missing(best: _Try, photos: tuple[Photo, ...], registered: set[str]) -> dict[str, str]:
+    """Why each photo that is not registered is not, and what to do."""
+    placed = set() if best.model is None else set(best.placed)
+    reasons = {}
+    for i, photo in enumerate(photos):
+        if photo.name in registered:
+            continue
+        if len(best.features[i]) < PARTNER_MATCHES:
+            why = f"has only {len(best.features[i])} feature points: light it better, or focus on a textured part"
+        elif i in placed:
+            why = "was placed where it contradicts its neighbours: add photos between it and them"
+        elif i in best.lonely:
+            why = f"shares enough with only {best.lonely[i]} other photos: add photos between it and its neighbours"
+        else:
+            why = "could not be placed on the points seen by others: add photos near it, or focus on a part they share"
+        reasons[photo.name] = f"{photo.name} {why}."
+    return reasons
+
+
+def _sentences(report: SfmReport, best: Attempt) -> tuple[str, ...]:
+    said = [
+        f"{len(report.registered)} of {report.photos} photos were placed ({best.name} settings); "
+        f"{100 * best.agreement:.0f} % of what pairs of photos agree on fits, mean error {best.error_px:.2f} px.",
+        f"The focal length is {report.focal_px[0]:.0f} px, {best.focal:.2f} times the engraved one.",
+    ]
+    return (*said, *report.missing.values())
+
+
+def _silent(fraction: float, text: str) -> None:
+    pass
