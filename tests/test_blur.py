@@ -119,6 +119,14 @@ def test_no_blur_changes_no_bit():
     assert torch.equal(variable_blur(sharp, torch.zeros(20, 30)), sharp)
 
 
+def test_beyond_the_ladder_sigma_is_held():
+    sharp, sigma = texture(20, 30), torch.full((20, 30), 100.0, requires_grad=True)
+    blurred = variable_blur(sharp, sigma)
+    torch.testing.assert_close(blurred, variable_blur(sharp, torch.full((20, 30), 64.0)), atol=1e-6, rtol=0)
+    (by_sigma,) = torch.autograd.grad(blurred.sum(), sigma)
+    assert not by_sigma.any()
+
+
 def test_gaussian_blurred_by_gaussian_adds_variances():
     y, x = torch.meshgrid(torch.arange(80.0) - 40, torch.arange(80.0) - 40, indexing="ij")
 

@@ -16,6 +16,7 @@ from macrosplat.lens.ladder import ENTRIES, LEVELS, PAIRS, SIGMA_HALF, SIGMA_MAX
 
 ROWS = 8  # rows a thread takes at a time: their scratch stays in L1, and 600 rows still split evenly
 RUN = 64  # px of a row that share the decision whether a level is used: 4 AVX-512 vectors
+KEPT = 2**25  # bytes of a plane (1670 x 1670 px in colour) up to which scratch is kept between calls
 
 _COORDINATE_MAX = np.float32(coordinate(SIGMA_MAX))
 
@@ -47,7 +48,10 @@ def _planes(shape: tuple[int, int, int]) -> list[np.ndarray]:
     global _workspace
     if not _workspace or _workspace[0].shape != shape:
         _workspace = [np.empty(shape, np.float32) for _ in range(3)]
-    return _workspace
+    planes = _workspace
+    if planes[0].nbytes > KEPT:
+        _workspace = []
+    return planes
 
 
 @njit
