@@ -11,11 +11,17 @@ if TYPE_CHECKING:
     from macrosplat.errors import MacrosplatError as MacrosplatError
     from macrosplat.options import Options as Options
     from macrosplat.pipeline import reconstruct as reconstruct
+    from macrosplat.runs import Run as Run
+    from macrosplat.runs import load_run as load_run
+    from macrosplat.runs import render_cameras as render_cameras
 
 _HOMES = {
     "MacrosplatError": "macrosplat.errors",
     "Options": "macrosplat.options",
+    "Run": "macrosplat.runs",
+    "load_run": "macrosplat.runs",
     "reconstruct": "macrosplat.pipeline",
+    "render_cameras": "macrosplat.runs",
 }
 
 if not TYPE_CHECKING:  # a type checker that sees this function believes that every name exists

@@ -70,9 +70,9 @@ class Render:
     """The folder to write the views to, as PNG."""
 
     def run(self) -> None:
-        from macrosplat import pipeline
+        from macrosplat import runs
 
-        written = pipeline.render_cameras(self.run_folder, self.cameras, self.out)
+        written = runs.render_cameras(self.run_folder, self.cameras, self.out)
         print(f"{len(written)} views in {self.out}")
 
 
@@ -96,9 +96,9 @@ class Evaluate:
     """A folder that holds sharp/ and, if known, novel.json with novel/, masks/ and truth.json."""
 
     def run(self) -> None:
-        from macrosplat import pipeline
+        from macrosplat import runs
 
-        print(pipeline.evaluate(self.run_folder, self.truth))
+        print(runs.evaluate(self.run_folder, self.truth))
 
 
 @dataclass(frozen=True)

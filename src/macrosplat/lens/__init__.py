@@ -8,6 +8,7 @@ from collections.abc import Callable
 from macrosplat.lens.model import Draw as Draw
 from macrosplat.lens.model import Lens as Lens
 from macrosplat.lens.model import LensStart as LensStart
+from macrosplat.lens.model import Pupil as Pupil
 from macrosplat.lens.model import Sharp as Sharp
 from macrosplat.lens.plain import PlainLens
 from macrosplat.lens.thin import ThinLens

@@ -29,6 +29,14 @@ Draw = Callable[[Tensor], Sharp]  # view [4, 4] -> what a pinhole sees from ther
 
 
 @dataclass(frozen=True)
+class Pupil:
+    """Through how many points of the pupil a lens that can do so looks; 1: through its centre."""
+
+    points: int = 1
+    angle: float = 0.0  # radians by which their ring is turned: another one each step, so that no direction is favoured
+
+
+@dataclass(frozen=True)
 class LensStart:
     """Where the lens starts: V photos, scene units, px of the training width."""
 
@@ -46,12 +54,12 @@ class Lens(Protocol):
     parameters: dict[str, Tensor]  # learned with the scene; leaves that require gradients
     rates: dict[str, float]  # learning rate of each parameter at the start
 
-    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: int) -> Tensor:
+    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: int, through: Pupil) -> Tensor:
         """The photo [H, W, 3], linear light, that photo number `photo` would be."""
         ...
 
-    def sigma(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
-        """[H, W] standard deviation (px) of the blur that this photo has: for maps and reports."""
+    def radius(self, depth: Tensor, pinhole: Pinhole, photo: int) -> Tensor:
+        """[H, W] signed radius (px) of the circle of confusion at a depth, positive behind the focus: for maps."""
         ...
 
     def found(self) -> dict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from macrosplat.lens.model import Draw, LensStart, Sharp
+from macrosplat.lens.model import Draw, LensStart, Pupil
 from macrosplat.render import Pinhole
 
 
@@ -16,11 +16,11 @@ class PlainLens:
         self.parameters: dict[str, Tensor] = {}
         self.rates: dict[str, float] = {}
 
-    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: int) -> Tensor:
+    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: int, through: Pupil) -> Tensor:
         return draw(view).colour
 
-    def sigma(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
-        return torch.zeros_like(sharp.depth)
+    def radius(self, depth: Tensor, pinhole: Pinhole, photo: int) -> Tensor:
+        return torch.zeros_like(depth)
 
     def found(self) -> dict:
         return {"model": self.name}

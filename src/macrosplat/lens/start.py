@@ -19,7 +19,7 @@ from macrosplat.lens.model import LensStart
 WINDOW = 9  # px: sharpness is the mean gradient over this square
 R_EDGE = 2.0  # px: an unblurred edge of a photo is about as wide as a circle of confusion of this radius
 # A pupil 20 % too small costs 4 dB, one that is too large nothing: training shrinks it.
-START_HIGH = 1.3
+START_HIGH = 1.8
 LEAST = 12  # observations without which a photo's focus is taken from the others
 CANDIDATES = 64  # focus distances tried per photo
 
@@ -44,7 +44,7 @@ def start_lens(
     slope = cameras.intrinsics[photo, 0] / 2 * aperture[photo]  # r = D * slope * |1/d0 - 1/d|
     pupil, focus = _fit(photo, inverse, relative, slope, len(cameras))
     return LensStart(
-        pupil=pupil * START_HIGH,
+        pupil=float(pupil * START_HIGH),
         focus=tuple((1 / focus).tolist()),
         aperture=tuple(aperture.tolist()),
         width=int(cameras.sizes[0, 0]),

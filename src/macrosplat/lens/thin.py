@@ -1,7 +1,11 @@
 """`lens`: a thin lens with one pupil for the capture and one focus distance per photo.
 
-Signed defocus in px: s = (D / 2) fx (1 / d0 - 1 / d); blur sigma^2 = sigma0^2 + (s / 2)^2. Exact at every magnification,
-because a calibrated fx already holds the image distance.
+Signed defocus in px: s = (D / 2) fx (1 / d0 - 1 / d). Exact at every magnification, because a calibrated fx already
+holds the image distance. The photo is made in one of two ways:
+- through the centre of the pupil: one sharp render, blurred with sigma^2 = sigma0^2 + (s / 2)^2. Fast, but light that a
+  near thing hides from the centre is missing, and what is sharp leaks onto what is blurred behind it;
+- through M points of the pupil: a lens sees round the edges of near things. M renders from a ring inside the pupil, each
+  sheared so that the plane of focus stays put, blurred by what M points leave out, and averaged.
 """
 
 from __future__ import annotations
@@ -13,12 +17,23 @@ from torch import Tensor
 
 from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.coc import defocus
-from macrosplat.lens.model import Draw, LensStart, Sharp
+from macrosplat.lens.model import Draw, LensStart, Pupil, Sharp
 from macrosplat.render import Pinhole
 
-# Of Adam, per step. All three are relative: 0.002 is 0.2 % of the pupil or of sigma0, 5e-4 is 0.05 % of the focus distance.
-PUPIL_RATE, FOCUS_RATE, SIGMA0_RATE = 2e-3, 5e-4, 2e-3
+# Of Adam, per step, all relative: 0.05 % of the pupil, 0.1 % of the focus distance, 0.2 % of sigma0.
+PUPIL_RATE, FOCUS_RATE, SIGMA0_RATE = 5e-4, 1e-3, 2e-3
 SIGMA0_MIN, SIGMA0_MAX = 0.05, 1.5  # px: diffraction, anti-alias filter, demosaicing; more than that is defocus
+
+# Of the pupil's radius: where 4 points stand, and the sigma, in r, of the blur that they leave out. Against 256 samples of
+# a thin lens this has 42.7 dB, where one blurred render has 34.5.
+RING, RESIDUAL = 0.62, 0.24
+
+
+def sheared(view: Tensor, u: Tensor, v: Tensor, focus: Tensor) -> Tensor:
+    """The view [4, 4] from the point (u, v) of the pupil, scene units, sheared so that the plane of focus stays put."""
+    zero, one = torch.zeros_like(u), torch.ones_like(u)
+    rows = [one, zero, u / focus, -u, zero, one, v / focus, -v, zero, zero, one, zero, zero, zero, zero, one]
+    return torch.stack(rows).view(4, 4) @ view
 
 
 class ThinLens:
@@ -48,13 +63,24 @@ class ThinLens:
         """Blur in focus, px at the training width."""
         return self.parameters["lens.sigma0"].exp().clamp(SIGMA0_MIN, SIGMA0_MAX)
 
-    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: int) -> Tensor:
-        sharp = draw(view)
-        return variable_blur(sharp.colour, self.sigma(sharp, pinhole, photo))
+    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: int, through: Pupil) -> Tensor:
+        pupil, focus = self.pupil(photo), self.focus(photo)
+        if through.points == 1:
+            return self._blurred(draw(view), pinhole, pupil, focus)
+        seen = []
+        for k in range(through.points):
+            angle = through.angle + 2 * math.pi * k / through.points
+            u, v = (RING / 2 * pupil * f(angle) for f in (math.cos, math.sin))
+            # The residual 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
+            seen.append(self._blurred(draw(sheared(view, u, v, focus)), pinhole, 2 * RESIDUAL * pupil, focus))
+        return torch.stack(seen).mean(0)
 
-    def sigma(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
+    def _blurred(self, sharp: Sharp, pinhole: Pinhole, pupil: Tensor, focus: Tensor) -> Tensor:
         sigma0 = self.sigma0() * (pinhole.width / self.width)
-        return defocus(sharp.depth, sharp.alpha, pinhole.fx, self.pupil(photo), self.focus(photo), sigma0)
+        return variable_blur(sharp.colour, defocus(sharp.depth, sharp.alpha, pinhole.fx, pupil, focus, sigma0))
+
+    def radius(self, depth: Tensor, pinhole: Pinhole, photo: int) -> Tensor:
+        return self.pupil(photo) / 2 * pinhole.fx * (1 / self.focus(photo) - 1 / depth)
 
     def found(self) -> dict:
         photos = range(len(self.reference))

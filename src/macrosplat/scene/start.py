@@ -55,10 +55,12 @@ def start_scene(
 
 def _guess(points, cameras, photos, full_sizes, count, rng) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """`count` points at random pixels, each as far away as the observations around that pixel."""
-    xyz, rgb = [], []
+    xyz, rgb = [np.empty((0, 3))], [np.empty((0, 3), np.uint8)]
     shares = np.bincount(rng.integers(len(cameras), size=count), minlength=len(cameras))
     depths = observed_depths(points, cameras)
     for v, share in enumerate(shares):
+        if share == 0:
+            continue
         width, height = cameras.sizes[v]
         px = rng.random((share, 2)) * (width, height)
         seen = points.photo == v

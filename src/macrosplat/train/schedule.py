@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import cos, pi
 
+from macrosplat.lens import Pupil
+
 # Learning rates of Adam per step, at the start. Those of the scene are 3DGS's; `means` is in px of the training width at
 # the object (scenes in mm and scenes of unknown scale train alike).
 RATES = {
@@ -23,6 +25,7 @@ RATES = {
 }
 MEANS_END = 0.02  # of the first rate of `means`, reached exponentially
 REST_END = 0.1  # of every other rate, over the last part
+GOLDEN = 2.399963  # radians, the golden angle: turns of the pupil's ring that never repeat
 COOLING = 0.3  # the share of the steps in which those fall
 
 
@@ -35,6 +38,7 @@ class Plan:
     rates: dict[str, float]
     densify: int  # Gaussians wanted after this step; 0: leave density alone
     noise: float  # of the means, relative to MCMC's own
+    through: Pupil  # how the lens is looked through
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,12 @@ class Schedule:
     gaussians: int  # the most there may be
     sh_degree: int = 2
     refine_poses: bool = False  # poses from structure from motion on blurred photos are 0.2-1 % off
-    half_from: float = 0.12  # resolution 1/4 before, at which the photos are nearly in focus
-    full_from: float = 0.35
+    half_from: float = 0.1  # resolution 1/4 before, at which the photos are nearly in focus
+    full_from: float = 0.5
     lens_from: float = 0.05  # the lens's numbers are held until there is a scene to judge them by
     poses_from: float = 0.4  # after the blur has settled
+    pupil_from: float = 0.15  # when the lens is looked through at several points, which costs as many renders
+    pupil_points: int = 4
     sh_from: tuple[float, ...] = (0.3, 0.45, 0.6)  # degree 1, 2, 3
     densify_every: int = 100  # steps
     densify_from: float = 0.05
@@ -77,6 +83,7 @@ class Schedule:
             rates=rates,
             densify=self._wanted(t, start) if step > 0 and step % self.densify_every == 0 else 0,
             noise=cooled if t < self.densify_until else 0.0,
+            through=Pupil(self.pupil_points, step * GOLDEN) if t >= self.pupil_from else Pupil(),
         )
 
     def _wanted(self, t: float, start: int) -> int:

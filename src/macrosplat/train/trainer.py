@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,7 +79,7 @@ class Trainer:
 
         with one_torch_thread():
             view = self.learned.poses.view(photo)
-            taken = self.learned.lens.photograph(draw, view, pinhole, photo)
+            taken = self.learned.lens.photograph(draw, view, pinhole, photo, plan.through)
             loss = photo_loss(taken, target, self.schedule.dssim_weight)
             self._improve(loss, plan)
         self.done += 1
@@ -102,10 +103,10 @@ class Trainer:
         if plan.densify:
             self.learned.gaussians = densify(gaussians, self.adam, plan.densify, self.seed, self.done)
 
-    def _regularise(self, gradients: dict[str, Tensor | None]) -> None:
+    def _regularise(self, gradients: dict[str, Any]) -> None:
         """Mild L1 on opacity and size (MCMC): what the photos do not ask for fades, and is moved to where it is needed."""
         gaussians, n = self.learned.gaussians, len(self.learned.gaussians)
         opacity = torch.sigmoid(gaussians.opacity_logits)
-        gradients["opacity_logits"] += opacity * (1 - opacity) * (self.schedule.opacity_weight / n)  # type: ignore[operator]
+        gradients["opacity_logits"] += opacity * (1 - opacity) * (self.schedule.opacity_weight / n)
         size = gaussians.log_scales.exp() / (1000 * self.pixel)
-        gradients["log_scales"] += size * (self.schedule.scale_weight / (3 * n))  # type: ignore[operator]
+        gradients["log_scales"] += size * (self.schedule.scale_weight / (3 * n))

@@ -1,0 +1,172 @@
+"""The end of a run: everything that RUN holds is written from what was learned, and what improved is said.
+
+In: a trainer that has taken its last step. Out: sharp photos, scene.ply, cameras, lens.json, maps, and a `Summary`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from macrosplat.capture.records import Cameras
+from macrosplat.capture.transforms import write_transforms
+from macrosplat.colour import to_srgb
+from macrosplat.evaluate.metrics import psnr
+from macrosplat.lens import Pupil
+from macrosplat.options import Options
+from macrosplat.output.lens_report import LensReport, write_lens
+from macrosplat.output.maps import PhotoMaps, write_maps
+from macrosplat.output.ply import write_ply
+from macrosplat.output.run import update_config
+from macrosplat.output.sharp import write_sharp
+from macrosplat.output.viewer_fit import fit_for_viewers
+from macrosplat.progress import Progress
+
+if TYPE_CHECKING:
+    from macrosplat.pipeline import Given
+    from macrosplat.train.trainer import Learned, Trainer
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to."""
+
+    run: Path
+    photos: int
+    gaussians: int
+    steps: int
+    seconds: float
+    fit_psnr: float  # dB, photos as the lens model makes them against the photos as taken
+    sharper: float  # times the detail (mean gradient) of the sharp photos over the photos as taken
+    viewer_psnr: float  # dB, scene.ply composited the viewers' way against our own renders
+    lens: dict[str, Any]
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.photos} photos are sharp now: {self.sharper:.1f} times the fine detail of the photos as taken "
+            f"(mean gradient). Blurred again by the lens found, they match the photos to {self.fit_psnr:.1f} dB.",
+            f"{self.gaussians} Gaussians, {self.steps} steps, {self.seconds:.0f} s; scene.ply looks in viewers as here to "
+            f"{self.viewer_psnr:.1f} dB.",
+        ]
+        if "pupil_diameter" in self.lens:
+            focus = self.lens["focus_distance"]
+            lines.append(
+                f"The lens: pupil {self.lens['pupil_diameter']:.4g} wide, focused at {min(focus):.4g} to "
+                f"{max(focus):.4g} (scene units)."
+            )
+        lines += [
+            f"Sharp photos  {self.run / 'sharp'}",
+            f"3D scene      {self.run / 'scene.ply'}",
+            f"Blur, depth   {self.run / 'maps'}",
+        ]
+        return "\n".join(lines)
+
+
+def finish(
+    out: Path, trainer: Trainer, given: Given, options: Options, config: dict[str, Any], progress: Progress
+) -> Summary:
+    """Write all results; each file appears whole or not at all, so an interrupted end is simply done again."""
+    learned, frames = trainer.learned, trainer.frames
+    views = learned.poses.all()
+    cameras = replace(given.cameras, views=views.numpy().astype(np.float64))
+    write_transforms(out / "transforms.json", cameras, folder="photos")
+    if given.held_out is not None:
+        write_transforms(out / "held_out.json", given.held_out, folder="photos")
+
+    progress.stage("writing sharp photos", len(given.photos))
+    # As the last step saw it.
+    through = trainer.schedule.at(max(0, trainer.schedule.steps - 1), trainer.start, learned.lens.rates).through
+    fits, details = [], []
+    for v, photo in enumerate(given.photos):
+        pinhole = frames.pinholes[v]
+        sharp, taken = _photo(learned, views[v], pinhole, v, through)
+        full = None
+        if photo.width > pinhole.width:
+            full, _ = _photo(learned, views[v], pinhole.scaled(photo.width, photo.height), v)
+        write_sharp(out, photo.name, sharp, full)
+        seen = frames.photos[v] / 255.0
+        fits.append(psnr(taken, seen))
+        details.append(_detail(sharp) / max(_detail(seen), 1e-9))
+        progress.advance()
+
+    progress.stage("writing maps", len(given.photos))
+    write_maps(out, _maps(learned, views, frames.pinholes, given.cameras.names, progress))
+    found = learned.lens.found()
+    if "pupil_diameter" in found:
+        write_lens(out, _lens_report(found, given, float(np.median([p.fx for p in frames.pinholes])), config))
+    progress.stage("fitting the scene for viewers")
+    backdrops = [learned.backdrop.at(v, p.width, p.height).detach() for v, p in enumerate(frames.pinholes)]
+    fitted, viewer_psnr = fit_for_viewers(
+        learned.gaussians.detach(), views, frames.pinholes, backdrops, steps=VIEWER_STEPS, seed=options.seed
+    )
+    write_ply(out / "scene.ply", fitted)
+    summary = Summary(
+        run=out,
+        photos=len(given.photos),
+        gaussians=len(learned.gaussians),
+        steps=trainer.done,
+        seconds=config["seconds"],
+        fit_psnr=float(np.mean(fits)),
+        sharper=float(np.mean(details)),
+        viewer_psnr=viewer_psnr,
+        lens=found,
+    )
+    figures = {k: v for k, v in vars(summary).items() if k not in ("run", "lens")}
+    update_config(out, config, summary=json.loads(json.dumps(figures)))
+    return summary
+
+
+VIEWER_STEPS = 300  # of the fit for viewers; it ends early once its 40 dB are reached
+
+
+@torch.no_grad()
+def _photo(learned: Learned, view: torch.Tensor, pinhole: Any, photo: int, through: Pupil) -> tuple[NDArray, NDArray]:
+    """[H, W, 3] sRGB in [0, 1]: the sharp photo, and the photo as the lens makes it of that."""
+
+    def draw(at: torch.Tensor):
+        return learned.draw(at, pinhole, photo)
+
+    taken = learned.lens.photograph(draw, view, pinhole, photo, through)
+    return to_srgb(draw(view).colour.clamp(0, 1)).numpy(), to_srgb(taken.clamp(0, 1)).numpy()
+
+
+@torch.no_grad()
+def _maps(
+    learned: Learned, views: torch.Tensor, pinholes: Any, names: tuple[str, ...], progress: Progress
+) -> Iterator[PhotoMaps]:
+    for v, name in enumerate(names):
+        sharp = learned.draw(views[v], pinholes[v], v)
+        radius = learned.lens.radius(sharp.depth, pinholes[v], v)
+        yield PhotoMaps(name, sharp.depth.numpy(), sharp.alpha.numpy(), radius.numpy())
+        progress.advance()
+
+
+def _lens_report(found: dict[str, Any], given: Given, focal_px: float, config: dict[str, Any]) -> LensReport:
+    names = given.cameras.names
+    focal_mm = [photo.exif.focal_mm for photo in given.photos if photo.exif.focal_mm]
+    return LensReport(
+        pupil_diameter=found["pupil_diameter"],
+        focus_distances=dict(zip(names, found["focus_distance"], strict=True)),
+        sigma0_px=found["sigma0_px"],
+        focal_px=focal_px,
+        mm_per_unit=None,
+        focal_mm=float(np.median(focal_mm)) if focal_mm else None,
+        relative_apertures=dict(zip(names, found["relative_aperture"], strict=True)),
+    )
+
+
+def _detail(srgb: NDArray) -> float:
+    """Mean absolute difference of neighbouring pixels: what blur takes first."""
+    return float(np.abs(np.diff(srgb, axis=0)).mean() + np.abs(np.diff(srgb, axis=1)).mean())
+
+
+def view_of(cameras: Cameras, i: int) -> torch.Tensor:
+    """[4, 4] float32 of camera number i."""
+    return torch.tensor(cameras.views[i], dtype=torch.float32)

@@ -1,0 +1,57 @@
+"""`log.jsonl`: one line of figures every so many steps. A resumed run cuts off what an interrupted one wrote too much."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from macrosplat.train.trainer import Trainer
+
+
+class Log:
+    """Use as a context manager; `line` appends."""
+
+    def __init__(self, path: Path, done: int) -> None:
+        """Args: done: steps that the run stands at; later lines are of steps that will be taken again."""
+        self._path = path
+        lines = []
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                try:
+                    if json.loads(line)["step"] <= done:
+                        lines.append(line + "\n")
+                except (ValueError, KeyError):  # cut off in the middle by a kill
+                    continue
+        self._before = "".join(lines)
+        self._file: TextIO | None = None
+        self._began, self._at = time.monotonic(), done
+
+    def __enter__(self) -> Log:
+        self._file = self._path.open("w", encoding="utf-8")
+        self._file.write(self._before)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
+
+    def line(self, trainer: Trainer, loss: float) -> dict[str, float]:
+        """Append where the trainer stands; returns the figures worth showing."""
+        now = time.monotonic()
+        found = trainer.learned.lens.found()
+        record = {
+            "step": trainer.done,
+            "loss": loss if math.isfinite(loss) else None,
+            "gaussians": len(trainer.learned.gaussians),
+            "ms_per_step": 1000 * (now - self._began) / max(1, trainer.done - self._at),
+            **{name: value for name, value in found.items() if isinstance(value, float)},
+        }
+        self._began, self._at = now, trainer.done
+        if self._file:
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+        return {"loss": loss, "gaussians": record["gaussians"]}

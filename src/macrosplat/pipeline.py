@@ -1,0 +1,228 @@
+"""The whole way, room by room: a folder of photos in, RUN out. Every room's result is kept, so a run can go on anywhere.
+
+In: CAPTURE, RUN, `Options`. Out: the files of RUN and a `Summary`.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from macrosplat import capture as cap
+from macrosplat.capture.records import Cameras, Capture, SparsePoints
+from macrosplat.colour import to_linear
+from macrosplat.devices import choose
+from macrosplat.errors import MacrosplatError
+from macrosplat.lens import LENSES, LensStart
+from macrosplat.lens.start import start_lens
+from macrosplat.options import Options
+from macrosplat.output.finish import Summary, finish
+from macrosplat.output.log import Log
+from macrosplat.output.run import open_run, update_config
+from macrosplat.progress import Progress
+from macrosplat.render import Pinhole
+from macrosplat.scene.backdrop import Backdrop
+from macrosplat.scene.poses import Poses
+from macrosplat.scene.start import observed_depths, start_scene
+from macrosplat.train import checkpoint
+from macrosplat.train.budget import EFFORTS, check_memory, default_gaussians
+from macrosplat.train.frames import Frames
+from macrosplat.train.schedule import Schedule
+from macrosplat.train.trainer import Learned, Trainer
+
+# Nearest drawn depth, as a share of the distance to the object: nothing stands in front of a macro lens.
+NEAR = 0.2
+SECONDS_BETWEEN_CHECKPOINTS = 30.0
+LOG_EVERY = 100  # steps
+
+
+@dataclass(frozen=True)
+class Given:
+    """What training starts from: V photos with cameras, at the training width."""
+
+    photos: tuple[cap.Photo, ...]  # V
+    cameras: Cameras  # V, full size
+    held_out: Cameras | None  # photos that are not trained on
+    points: SparsePoints  # observations index the V photos
+    width: int
+
+
+def reconstruct(capture: Path, out: Path, options: Options | None = None, resume: bool = False) -> Summary:
+    """Sharp photos and a sharp scene of a folder of blurred photos; see `macrosplat reconstruct --help`.
+
+    Raises:
+        MacrosplatError: bad input; one sentence says what and where.
+        KeyboardInterrupt: interrupted; what was done is in `out`, and `resume` goes on to the same result.
+    """
+    options = options or Options()
+    choose(options.device)
+    began = time.monotonic()
+    with Progress() as progress:
+        opened = cap.open_capture(capture, masks=options.masks == "auto")
+        config = open_run(out, capture, opened.photos, options, resume)
+        for note in opened.notes:
+            progress.note(note)
+        given = _cameras(opened, out, options, config, progress)
+        trainer, names, lens_start = _trainer(given, out, options, config, progress)
+        with Log(out / "log.jsonl", trainer.done) as log:
+            _train(trainer, out, names, lens_start, log, progress)
+        config["seconds"] = config.get("seconds", 0.0) + time.monotonic() - began
+        return finish(out, trainer, given, options, config, progress)
+
+
+def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any], progress: Progress) -> Given:
+    """Cameras and points: from RUN/sparse, from the capture, or by structure from motion."""
+    from macrosplat.capture.sfm import solve_cameras, triangulate
+
+    sparse = out / "sparse" / "0"
+    if sparse.is_dir():
+        photos, cameras, points, _ = cap.read_colmap(sparse, opened.photos)
+    elif opened.cameras is None:
+        progress.stage("finding the cameras", 100)
+        cameras, points, report = solve_cameras(opened, out / "sfm", _advance(progress), options.seed)
+        for line in report.sentences:
+            progress.note(line)
+    else:
+        cameras = opened.cameras
+        points = opened.points
+        if points is None:
+            progress.stage("triangulating points", 100)
+            points = triangulate(opened, cameras, out / "sfm", _advance(progress), options.seed)
+    if not sparse.is_dir():
+        cap.write_colmap(sparse, cameras, points)
+        source = "sfm" if opened.cameras is None else opened.cameras.source
+        update_config(out, config, camera_source=source, registered=len(cameras))
+    by_name = {photo.name: photo for photo in opened.photos}
+    held = [name for i, name in enumerate(cameras.names) if options.hold_out and i % options.hold_out == 0]
+    kept = [name for name in cameras.names if name not in held]
+    if len(kept) < 3:
+        raise MacrosplatError(f"Only {len(kept)} photos of {opened.root} are left to train on; at least 3 are needed.")
+    width = min(options.width or 10**9, max(by_name[name].width for name in kept))
+    update_config(out, config, width=width, held_out=held, lens=options.lens)
+    return Given(
+        photos=tuple(by_name[name] for name in kept),
+        cameras=cameras.select(kept),
+        held_out=cameras.select(held) if held else None,
+        points=_of_photos(points, cameras, kept),
+        width=width,
+    )
+
+
+def _advance(progress: Progress):
+    """A callback (fraction, text) that moves a stage of 100."""
+    at = 0
+
+    def advance(fraction: float, text: str = "") -> None:
+        nonlocal at
+        now = int(100 * fraction)
+        progress.advance(max(0, now - at))
+        at = max(at, now)
+
+    return advance
+
+
+def _of_photos(points: SparsePoints, cameras: Cameras, kept: list[str]) -> SparsePoints:
+    """The points as the kept photos see them; those seen by none of them go."""
+    new = np.full(len(cameras), -1)
+    for i, name in enumerate(kept):
+        new[cameras.names.index(name)] = i
+    seen = new[points.photo] >= 0
+    used, point = np.unique(points.point[seen], return_inverse=True)
+    return SparsePoints(points.xyz[used], points.rgb[used], point, new[points.photo[seen]], points.px[seen])
+
+
+def _trainer(
+    given: Given, out: Path, options: Options, config: dict[str, Any], progress: Progress
+) -> tuple[Trainer, tuple[str, ...], LensStart]:
+    """A trainer at step 0, or where the checkpoint stands."""
+    small = given.cameras.resized(given.width)
+    depths = observed_depths(given.points, given.cameras)
+    distance = float(np.median(depths))
+    pixel = distance / float(np.median(small.intrinsics[:, 0]))
+    pinholes = [
+        Pinhole(*(float(x) for x in k), width=int(w), height=int(h), near=NEAR * distance)
+        for k, (w, h) in zip(small.intrinsics, small.sizes, strict=True)
+    ]
+    most = options.max_gaussians or default_gaussians(options.quality, pinholes)
+    check_memory(pinholes, most)
+    progress.stage("reading photos", len(given.photos))
+    photos, masks = [], []
+    for photo, pinhole in zip(given.photos, pinholes, strict=True):
+        photos.append(cap.read_photo(photo, pinhole.width))
+        masks.append(cap.read_mask(photo, pinhole.width) if photo.mask else None)
+        progress.advance()
+    frames = Frames(photos, pinholes, masks)
+    schedule = Schedule(
+        steps=options.steps or EFFORTS[options.quality].steps,
+        gaussians=most,
+        refine_poses=config["camera_source"] == "sfm",
+    )
+    lens_start = start_lens(given.points, depths, small, given.cameras.sizes, photos, given.photos)
+    saved = out / "checkpoint"
+    if saved.is_file():
+        state = checkpoint.load(saved)
+        trainer = Trainer(state.learned, frames, schedule, state.pixel, options.seed)
+        checkpoint.resume(trainer, state)
+        return trainer, state.names, lens_start
+    count = max(min(most, len(given.points)), most // 3)
+    scene = start_scene(
+        given.points, small, photos, given.cameras.sizes, pixel, count, schedule.sh_degree, options.seed
+    )
+    learned = Learned(
+        gaussians=scene,
+        lens=LENSES[options.lens](lens_start),
+        poses=Poses(
+            torch.tensor(small.views, dtype=torch.float32), torch.full((len(small),), distance), pixel
+        ),
+        backdrop=Backdrop.of_photos([torch.from_numpy(to_linear(p.astype(np.float32) / 255)) for p in photos]),
+    )
+    return Trainer(learned, frames, schedule, pixel, options.seed), small.names, lens_start
+
+
+def _train(
+    trainer: Trainer, out: Path, names: tuple[str, ...], start: LensStart, log: Log, progress: Progress
+) -> None:
+    """Step until done. Ctrl-C and `kill` are answered between two steps, with the state saved."""
+    steps, saved_at = trainer.schedule.steps, time.monotonic()
+    progress.stage("training", steps, trainer.done)
+    with _Stop() as stop:
+        while trainer.done < steps:
+            loss = trainer.step()
+            figures: dict[str, float] = {}
+            if trainer.done % LOG_EVERY == 0 or trainer.done == steps:
+                figures = log.line(trainer, float(loss))
+            progress.advance(1, **figures)
+            if stop.asked or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS or trainer.done == steps:
+                checkpoint.save(out / "checkpoint", trainer, names, start)
+                saved_at = time.monotonic()
+            if stop.asked:
+                raise KeyboardInterrupt
+
+
+class _Stop:
+    """Notes SIGINT and SIGTERM instead of letting them fall into the middle of a step. A second one falls through."""
+
+    def __enter__(self) -> _Stop:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        except ValueError:  # not the main thread: whoever started it decides about signals
+            pass
+        return self
+
+    def _note(self, number: int, frame: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

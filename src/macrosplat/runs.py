@@ -1,0 +1,81 @@
+"""Finished runs: RUN in, sharp views from any camera out, and the comparison with a truth folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from macrosplat.capture.transforms import read_cameras_file
+from macrosplat.colour import to_srgb
+from macrosplat.errors import MacrosplatError
+from macrosplat.evaluate import as_text, evaluate_run
+from macrosplat.output.sharp import write_png
+from macrosplat.progress import Progress
+from macrosplat.render import Pinhole
+from macrosplat.train import checkpoint
+from macrosplat.train.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it stands, for drawing."""
+
+    folder: Path
+    state: Checkpoint
+
+    @torch.no_grad()
+    def render(
+        self, view: NDArray[np.float64], intrinsics: NDArray[np.float64], size: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """A sharp view.
+
+        Args:
+            view: [4, 4] world to camera, OpenCV axes, in the run's coordinates.
+            intrinsics: [4] fx, fy, cx, cy in px. size: (width, height) in px.
+
+        Returns:
+            [H, W, 3] sRGB in [0, 1].
+        """
+        near = self.state.pinholes[0].near
+        pinhole = Pinhole(*(float(x) for x in intrinsics), width=size[0], height=size[1], near=near)
+        sharp = self.state.learned.draw(torch.tensor(view, dtype=torch.float32), pinhole, None)
+        return to_srgb(sharp.colour.clamp(0, 1)).numpy()
+
+
+def load_run(run: Path) -> Run:
+    """Load what `reconstruct` wrote (or is writing: the last checkpoint counts).
+
+    Raises:
+        MacrosplatError: RUN holds no run, or one that is damaged.
+    """
+    return Run(run, checkpoint.load(run / "checkpoint"))
+
+
+def render_cameras(run: Path, cameras_file: Path, out: Path) -> list[Path]:
+    """Draw every camera of a transforms.json into `out`, as PNG named after its file_path."""
+    cameras, loaded = read_cameras_file(cameras_file), load_run(run)
+    names = [str(PurePosixPath(name).with_suffix(".png")) for name in cameras.names]
+    names = [PurePosixPath(name).name for name in names]
+    if len(set(names)) < len(names):
+        raise MacrosplatError(f"{cameras_file} names two views alike; give each file_path another file name.")
+    written = []
+    with Progress() as progress:
+        progress.stage("rendering", len(cameras))
+        for i, name in enumerate(names):
+            width, height = (int(side) for side in cameras.sizes[i])
+            write_png(out / name, loaded.render(cameras.views[i], cameras.intrinsics[i], (width, height)))
+            written.append(out / name)
+            progress.advance()
+    return written
+
+
+def evaluate(run: Path, truth: Path) -> str:
+    """Compare RUN with a truth folder; writes RUN/evaluation.json and returns the table."""
+    loaded = load_run(run)
+    with Progress() as progress:
+        found = evaluate_run(run, truth, loaded.render, progress)
+    return as_text(found)

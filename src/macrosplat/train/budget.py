@@ -1,0 +1,75 @@
+"""How long and how large: steps and Gaussians by quality, and the memory that a run will need, estimated before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from macrosplat.errors import MacrosplatError
+from macrosplat.render import Pinhole
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a quality spends."""
+
+    steps: int
+    per_pixel: float  # Gaussians per pixel of one photo, at most
+    gaussians: int  # Gaussians, at most
+
+
+EFFORTS = {
+    "draft": Effort(steps=1500, per_pixel=0.15, gaussians=60_000),
+    "standard": Effort(steps=4000, per_pixel=0.30, gaussians=200_000),
+    "high": Effort(steps=15000, per_pixel=0.6, gaussians=600_000),
+}
+FEWEST = 2000  # Gaussians: below this even a thumbnail shows holes
+
+
+def default_gaussians(quality: str, pinholes: Sequence[Pinhole]) -> int:
+    """The cap on Gaussians for photos of this size."""
+    pixels = max(pinhole.width * pinhole.height for pinhole in pinholes)
+    effort = EFFORTS[quality]
+    return max(FEWEST, min(effort.gaussians, round(effort.per_pixel * pixels)))
+
+
+# Bytes. A Gaussian of SH degree 2 has 38 floats, held four times (value, gradient, two moments), and while it is drawn
+# its splat, its gradient and some six (tile, splat) pairs of 64 bytes. A pixel of a photo at full scale is its 3 bytes
+# and a target of 31; a pixel of the frame in work is in about 60 float buffers of the blur ladder and the stages.
+PER_GAUSSIAN = 38 * 4 * 4 + 2 * 40 + 6 * 64
+PER_PHOTO_PIXEL = 3 + 31
+PER_FRAME_PIXEL = 60 * 4 * 2
+FIXED = 600e6  # Python, torch, compiled kernels
+
+
+def estimate(pinholes: Sequence[Pinhole], gaussians: int) -> float:
+    """Bytes that training will need at its peak."""
+    pixels = [pinhole.width * pinhole.height for pinhole in pinholes]
+    return FIXED + gaussians * PER_GAUSSIAN + sum(pixels) * PER_PHOTO_PIXEL + max(pixels) * PER_FRAME_PIXEL
+
+
+def check_memory(pinholes: Sequence[Pinhole], gaussians: int) -> None:
+    """Refuse to start what cannot fit.
+
+    Raises:
+        MacrosplatError: more is needed than is available; says what to lower.
+    """
+    needed, there = estimate(pinholes, gaussians), available()
+    if there is not None and needed > there:
+        largest = max(pinhole.width for pinhole in pinholes)
+        raise MacrosplatError(
+            f"This run needs about {needed / 1e9:.1f} GB of memory and {there / 1e9:.1f} GB are free; lower --width "
+            f"(now {largest}) or --max-gaussians (now {gaussians})."
+        )
+
+
+def available() -> float | None:
+    """Bytes of memory free for a program (Linux); None where nobody says."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return float(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    return None
