@@ -19,7 +19,7 @@ from macrosplat.capture.records import Cameras
 from macrosplat.capture.transforms import write_transforms
 from macrosplat.colour import to_srgb
 from macrosplat.evaluate.metrics import psnr
-from macrosplat.lens import Pupil
+from macrosplat.lens import Pupil, Sharp
 from macrosplat.options import Options
 from macrosplat.output.lens_report import LensReport, write_lens
 from macrosplat.output.maps import PhotoMaps, write_maps
@@ -28,6 +28,7 @@ from macrosplat.output.run import update_config
 from macrosplat.output.sharp import write_sharp
 from macrosplat.output.viewer_fit import fit_for_viewers
 from macrosplat.progress import Progress
+from macrosplat.render import Pinhole
 
 if TYPE_CHECKING:
     from macrosplat.pipeline import Given
@@ -86,13 +87,12 @@ def finish(
     fits, details = [], []
     for v, photo in enumerate(given.photos):
         pinhole = frames.pinholes[v]
-        sharp, taken = _photo(learned, views[v], pinhole, v, through)
-        full = None
-        if photo.width > pinhole.width:
-            full, _ = _photo(learned, views[v], pinhole.scaled(photo.width, photo.height), v)
+        sharp = _sharp(learned, views[v], pinhole, v)
+        larger = photo.width > pinhole.width
+        full = _sharp(learned, views[v], pinhole.scaled(photo.width, photo.height), v) if larger else None
         write_sharp(out, photo.name, sharp, full)
         seen = frames.photos[v] / 255.0
-        fits.append(psnr(taken, seen))
+        fits.append(psnr(_taken(learned, views[v], pinhole, v, through), seen))
         details.append(_detail(sharp) / max(_detail(seen), 1e-9))
         progress.advance()
 
@@ -127,14 +127,19 @@ VIEWER_STEPS = 300  # of the fit for viewers; it ends early once its 40 dB are r
 
 
 @torch.no_grad()
-def _photo(learned: Learned, view: torch.Tensor, pinhole: Any, photo: int, through: Pupil) -> tuple[NDArray, NDArray]:
-    """[H, W, 3] sRGB in [0, 1]: the sharp photo, and the photo as the lens makes it of that."""
+def _sharp(learned: Learned, view: torch.Tensor, pinhole: Pinhole, photo: int) -> NDArray[np.float32]:
+    """[H, W, 3] sRGB in [0, 1]: a photo, deblurred."""
+    return to_srgb(learned.draw(view, pinhole, photo).colour.clamp(0, 1)).numpy()
 
-    def draw(at: torch.Tensor):
+
+@torch.no_grad()
+def _taken(learned: Learned, view: torch.Tensor, pinhole: Pinhole, photo: int, through: Pupil) -> NDArray[np.float32]:
+    """[H, W, 3] sRGB in [0, 1]: a photo as the lens makes it of the scene."""
+
+    def draw(at: torch.Tensor) -> Sharp:
         return learned.draw(at, pinhole, photo)
 
-    taken = learned.lens.photograph(draw, view, pinhole, photo, through)
-    return to_srgb(draw(view).colour.clamp(0, 1)).numpy(), to_srgb(taken.clamp(0, 1)).numpy()
+    return to_srgb(learned.lens.photograph(draw, view, pinhole, photo, through).clamp(0, 1)).numpy()
 
 
 @torch.no_grad()

@@ -20,9 +20,9 @@ class Effort:
 
 
 EFFORTS = {
-    "draft": Effort(steps=1500, per_pixel=0.15, gaussians=60_000),
-    "standard": Effort(steps=4000, per_pixel=0.30, gaussians=200_000),
-    "high": Effort(steps=15000, per_pixel=0.6, gaussians=600_000),
+    "draft": Effort(steps=1500, per_pixel=0.12, gaussians=60_000),
+    "standard": Effort(steps=4000, per_pixel=0.20, gaussians=200_000),
+    "high": Effort(steps=12000, per_pixel=0.4, gaussians=600_000),
 }
 FEWEST = 2000  # Gaussians: below this even a thumbnail shows holes
 
