@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from macrosplat.render import Pinhole, constants, render
-from macrosplat.render import rasterize_reference
+from macrosplat.render import Pinhole, constants, rasterize_reference, render
 from macrosplat.scene import Gaussians
 from macrosplat.scene.gaussians import SH_C0
 
