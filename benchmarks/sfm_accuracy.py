@@ -18,11 +18,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pycolmap
 from numpy.typing import NDArray
 from PIL import Image
 
 from macrosplat.capture import Cameras, Capture, SparsePoints, find_photos, read_transforms
+from macrosplat.capture.colmap import load_model
 from macrosplat.capture.sfm import solve_cameras, triangulate
 
 
@@ -70,14 +70,16 @@ def true_cameras(root: Path, capture: Capture) -> Cameras:
     """The cameras that the capture is compared with."""
     if (root / "transforms.json").is_file():
         return read_transforms(root / "transforms.json", capture.photos)[1]
-    model = pycolmap.Reconstruction(str(root / "reference_sparse"))
-    images = sorted(model.images.values(), key=lambda image: image.name)
-    size = {photo.name: (photo.width, photo.height) for photo in capture.photos}
+    model = load_model(root / "reference_sparse")
+    known = {Path(photo.name).stem: photo for photo in capture.photos}  # suffixes differ in case
+    images = [image for image in model.images.values() if Path(image.name).stem in known]
+    images.sort(key=lambda image: image.name)
+    photos = [known[Path(image.name).stem] for image in images]
     views = np.stack([np.vstack([image.cam_from_world().matrix(), [0, 0, 0, 1]]) for image in images])
-    sizes = np.array([size[image.name] for image in images])
+    sizes = np.array([(photo.width, photo.height) for photo in photos])
     focal = np.array([image.camera.focal_length_x / image.camera.width for image in images]) * sizes[:, 0]
     intrinsics = np.column_stack([focal, focal, sizes / 2])
-    return Cameras(tuple(image.name for image in images), views, intrinsics, sizes, "colmap")
+    return Cameras(tuple(photo.name for photo in photos), views, intrinsics, sizes, "colmap")
 
 
 def errors(cameras: Cameras, truth: Cameras) -> tuple[float, float, float]:

@@ -2,16 +2,17 @@
 
 In: photos (a `Photo` each). Out: `Features` per photo, and matches as `{(i, j): [M, 2]}` (rows of features of photo i
 and of photo j, i < j). Pixels are those of the *canvas*: the photo at working size (`WORK_SIDE`) in the middle of a
-square of its longer side, pixel centres at +0.5. On it upright and sideways photos of one camera share their intrinsics,
-and the principal point is the middle.
+square of its longer side, pixel centres at +0.5. On it upright and sideways photos of one camera share their
+intrinsics, and the principal point is the middle.
 """
 
 from __future__ import annotations
 
-import threading
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ Progress = Callable[[float, str], None]
 # px of the longer side. A defocused photo holds no more detail than this shows (a blur of 10 px at 640 is 25 px
 # here), and the time of SIFT grows with the square of it, that of matching with up to the fourth power.
 WORK_SIDE = 1600
+SILENT = pycolmap.logging.Level.FATAL.value
 WORKERS = 2  # threads for the stages that release the GIL; the results do not depend on it
 
 
@@ -48,7 +50,7 @@ class Extraction:
     def options(self) -> pycolmap.FeatureExtractionOptions:
         options = pycolmap.FeatureExtractionOptions()
         options.use_gpu = False
-        options.num_threads = 1  # one extractor per thread of ours
+        options.num_threads = WORKERS
         options.sift.peak_threshold = self.peak_threshold
         options.sift.edge_threshold = self.edge_threshold
         options.sift.estimate_affine_shape = self.affine_shape
@@ -71,6 +73,7 @@ class Features:
     descriptors: NDArray[np.float32]  # [N, 128] unit length
     rgb: NDArray[np.uint8]  # [N, 3] sRGB of the photo at the point
     size: tuple[int, int]  # working width, height
+    own: int | None = None  # rows of the first extraction, where `with_more` has added others; None: all
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -85,6 +88,17 @@ class Features:
         """[N, 2] positions, canvas px."""
         return self.keypoints[:, :2].astype(np.float64)
 
+    def first(self) -> Features:
+        """Without the rows that `with_more` has added."""
+        return Features(self.keypoints[: self.own], self.descriptors[: self.own], self.rgb[: self.own], self.size)
+
+    def with_more(self, more: Features) -> Features:
+        """With the rows of another extraction behind."""
+        keypoints, descriptors, rgb = (
+            np.concatenate([getattr(self, name), getattr(more, name)]) for name in ("keypoints", "descriptors", "rgb")
+        )
+        return Features(keypoints, descriptors, rgb, self.size, len(self))
+
     def photo_px(self, width: int, height: int) -> NDArray[np.float64]:
         """[N, 2] positions in the photo at `width` x `height`."""
         return (self.px - self.margin) * (np.array([width, height]) / self.size)
@@ -98,6 +112,21 @@ class Features:
 def working_size(width: int, height: int) -> tuple[int, int]:
     """(width, height) of a photo in which features are sought."""
     return resized(width, height, round(width * min(1.0, WORK_SIDE / max(width, height))))
+
+
+def interruptible(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a pycolmap function so that Ctrl-C reaches it: C++ alone would see the signal only when it is done."""
+    token = pycolmap.CancellationToken()
+    pycolmap.logging.minloglevel = SILENT  # here, since some of pycolmap's functions set it back
+    with ThreadPoolExecutor(1) as pool:
+        try:  # submitting is inside: an interrupt may come as soon as the thread runs
+            future = pool.submit(function, *args, cancellation_token=token, **kwargs)
+            while not future.done():
+                wait([future], timeout=0.2)
+            return future.result()
+        except BaseException:
+            token.cancel()
+            raise
 
 
 def ordered(function: Callable[[Any], Any], items: list[Any]) -> Iterator[Any]:
@@ -116,33 +145,63 @@ def ordered(function: Callable[[Any], Any], items: list[Any]) -> Iterator[Any]:
                 future.cancel()
 
 
-def extract(photos: tuple[Photo, ...], extraction: Extraction, progress: Progress) -> list[Features]:
-    """The features of every photo, in the order of `photos`. Points outside a photo's mask are left out."""
-    local = threading.local()
+def extract(photos: tuple[Photo, ...], extraction: Extraction, folder: Path, progress: Progress) -> list[Features]:
+    """The features of every photo, in the order of `photos`. Points outside a photo's mask are left out.
 
-    def one(photo: Photo) -> Features:
-        if not hasattr(local, "extractor"):  # an extractor holds SIFT's buffers and is not thread-safe
-            local.extractor = pycolmap.FeatureExtractor.create(extraction.options(), pycolmap.Device.cpu)
-        size = working_size(photo.width, photo.height)
-        rgb = read_photo(photo, size[0])
-        grey = np.asarray(Image.fromarray(rgb).convert("L"))
-        points, descriptors = local.extractor.extract_from_uint8_array(grey)
-        keypoints = np.array([[p.x, p.y, p.a11, p.a12, p.a21, p.a22] for p in points], np.float32).reshape(-1, 6)
-        vectors = np.asarray(descriptors.data, np.float32).reshape(-1, 128)
-        column = np.clip(keypoints[:, 0].astype(int), 0, size[0] - 1)
-        row = np.clip(keypoints[:, 1].astype(int), 0, size[1] - 1)
-        if photo.mask is not None:
-            inside = read_mask(photo, size[0])[row, column] >= 128
-            keypoints, vectors, row, column = keypoints[inside], vectors[inside], row[inside], column[inside]
-        keypoints[:, :2] += (max(size) - np.array(size)) / 2
-        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-        return Features(keypoints, vectors, rgb[row, column], size)
-
+    Args:
+        folder: for scratch files, which are removed. pycolmap finds features on several cores only in files: its
+            extractor for arrays holds the interpreter (28 s against 15 s on 30 photos, two cores).
+    """
     found = []
-    for features in ordered(one, list(photos)):
-        found.append(features)
+    step = 2 * WORKERS  # photos per call, between which progress is told
+    for start in range(0, len(photos), step):
+        found += _extract_some(photos[start : start + step], extraction, folder)
         progress(len(found) / len(photos), f"feature points of photo {len(found)} of {len(photos)}")
     return found
+
+
+def _extract_some(photos: tuple[Photo, ...], extraction: Extraction, folder: Path) -> list[Features]:
+    colours = []
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".features.") as scratch:
+        names = [f"{n}.png" for n in range(len(photos))]
+        for photo, name in zip(photos, names, strict=True):
+            rgb = read_photo(photo, working_size(photo.width, photo.height)[0])
+            Image.fromarray(rgb).convert("L").save(Path(scratch) / name, compress_level=1)
+            colours.append(rgb)
+        path = Path(scratch) / "features.db"
+        interruptible(
+            pycolmap.extract_features,
+            path,
+            scratch,
+            image_names=names,
+            camera_mode=pycolmap.CameraMode.PER_IMAGE,
+            extraction_options=extraction.options(),
+            device=pycolmap.Device.cpu,
+        )
+        database = pycolmap.Database.open(path)
+        try:
+            ids = {image.name: image.image_id for image in database.read_all_images()}
+            raw = [(database.read_keypoints(ids[n]), database.read_descriptors(ids[n]).data) for n in names]
+        finally:
+            database.close()
+    return [
+        _features(photo, rgb, keypoints, descriptors)
+        for photo, rgb, (keypoints, descriptors) in zip(photos, colours, raw, strict=True)
+    ]
+
+
+def _features(photo: Photo, rgb: NDArray[np.uint8], keypoints: NDArray, descriptors: NDArray) -> Features:
+    size = rgb.shape[1], rgb.shape[0]
+    keypoints = np.array(keypoints, np.float32).reshape(-1, 6)
+    vectors = np.asarray(descriptors, np.float32).reshape(-1, 128)
+    column = np.clip(keypoints[:, 0].astype(int), 0, size[0] - 1)
+    row = np.clip(keypoints[:, 1].astype(int), 0, size[1] - 1)
+    if photo.mask is not None:
+        inside = read_mask(photo, size[0])[row, column] >= 128
+        keypoints, vectors, row, column = keypoints[inside], vectors[inside], row[inside], column[inside]
+    keypoints[:, :2] += (max(size) - np.array(size)) / 2
+    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    return Features(keypoints, vectors, rgb[row, column], size)
 
 
 def match(
@@ -192,6 +251,15 @@ def match_all(features: list[Features], max_ratio: float, progress: Progress) ->
     return matches
 
 
+def joined(first: Matches, second: Matches) -> Matches:
+    """The matches of both."""
+    none = np.zeros((0, 2), np.int64)
+    return {
+        pair: np.concatenate([first.get(pair, none), second.get(pair, none)])
+        for pair in sorted(first.keys() | second.keys())
+    }
+
+
 def match_guided(
     features: list[Features],
     views: NDArray[np.float64],
@@ -201,7 +269,9 @@ def match_guided(
     max_turn: float,
     progress: Progress,
 ) -> Matches:
-    """Matches that lie on each other's epipolar lines.
+    """Matches that lie on each other's epipolar lines, of each photo's first extraction.
+
+    (The same spot found by two extractions would be its own rival in the ratio test.)
 
     Args:
         views: [V, 4, 4] world to camera, in the order of `features`.
@@ -209,6 +279,7 @@ def match_guided(
         band: px on either side of an epipolar line, in both photos.
         max_turn: degrees between two viewing directions above which a pair is not tried.
     """
+    features = [one.first() for one in features]
     axes = views[:, 2, :3]
     turn = np.degrees(np.arccos(np.clip(axes @ axes.T, -1, 1)))
     pairs = [(i, j) for i in range(len(features)) for j in range(i + 1, len(features)) if turn[i, j] <= max_turn]

@@ -23,6 +23,8 @@ VERIFY_ERROR = 4.0
 # Matches of one pair. With 70 false matches, ten lie on *some* epipolar geometry by chance; below this a pair says
 # nothing about the model and is left out of the agreement.
 TELLING_PAIR = 25
+# Of the five-point solver per pair: enough to find a share of true matches of 0.3 with a probability of 0.999.
+TRIALS = 3000
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Agreement:
     """How much of what pairs of photos agreed on, on their own, a model explains (0 to 1)."""
 
     share: float  # over all telling pairs between registered photos
-    per_photo: NDArray[np.float64]  # [V]; nan where a photo has no telling pair
+    per_photo: NDArray[np.float64]  # [V] over its telling pairs; over its other pairs if it has none; nan without any
     pairs: int  # telling pairs
 
 
@@ -51,11 +53,9 @@ def verify(
     options = pycolmap.RANSACOptions()
     options.max_error = VERIFY_ERROR
     options.confidence = 0.999
-    # Trials by the five-point solver until a share of 0.2 would have been found: ln(0.001) / ln(1 - 0.2^5) is 21,600;
-    # cut at 7,000 (a share of 0.25). At 2,000 a photo was registered 62 % of its distance off.
-    options.min_inlier_ratio = 0.2
+    options.min_inlier_ratio = 0.25
     options.min_num_trials = 100
-    options.max_num_trials = 7000
+    options.max_num_trials = TRIALS
     options.random_seed = seed  # every pair by itself: the result does not depend on the order of threads
 
     def one(pair: tuple[int, int]) -> NDArray[np.int64] | None:
@@ -93,20 +93,22 @@ def agreement(
         views: photo index to [4, 4] world to camera; registered photos only.
         calibrations: [3, 3] per photo, canvas px.
     """
-    good, total = np.zeros(len(features)), np.zeros(len(features))
+    good, total = np.zeros((2, len(features))), np.zeros((2, len(features)))  # of telling pairs, of the others
     pairs = 0
     for (i, j), rows in verified.items():
-        if i not in views or j not in views or len(rows) < TELLING_PAIR:
+        if i not in views or j not in views:
             continue
+        telling = len(rows) >= TELLING_PAIR
         fits = fits_model(
             features[i].px[rows[:, 0]], features[j].px[rows[:, 1]], views[i], views[j], calibrations[i], calibrations[j]
         )
-        pairs += 1
+        pairs += telling
         for photo in (i, j):
-            good[photo] += fits.sum()
-            total[photo] += len(fits)
-    with np.errstate(invalid="ignore"):
-        return Agreement(float(good.sum() / max(total.sum(), 1)), good / np.where(total > 0, total, np.nan), pairs)
+            good[0 if telling else 1, photo] += fits.sum()
+            total[0 if telling else 1, photo] += len(fits)
+    share = float(good[0].sum() / max(total[0].sum(), 1))
+    shares = good / np.where(total > 0, total, np.nan)
+    return Agreement(share, np.where(total[0] > 0, shares[0], shares[1]), pairs)
 
 
 def fits_model(

@@ -1,0 +1,311 @@
+"""Structure from motion against a scene whose cameras are known: the inside of a textured corner, ray-cast in numpy."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from macrosplat.capture import Cameras, Capture, Exif, Photo
+from macrosplat.capture.features import (
+    SHARP,
+    Features,
+    extract,
+    fundamental_matrix,
+    interruptible,
+    joined,
+    match,
+    match_all,
+    working_size,
+)
+from macrosplat.capture.mapping import pinhole
+from macrosplat.capture.refine import AGREES, MODEL_AGREES
+from macrosplat.capture.sfm import solve_cameras, triangulate
+from macrosplat.capture.verify import agreement, fits_model, verify
+from macrosplat.errors import MacrosplatError
+
+FOCAL = 640.0  # px, of photos 320 px wide: 36 mm wide sensor, 72 mm from lens to sensor
+ENGRAVED = Exif(focal_mm=40.0, sensor_width_mm=36.0, camera="corner")  # 0.56 of the true one, as in macro
+PHOTOS = 9
+SIDEWAYS = 4  # this photo is taken upright: 240 x 320
+DISTANCE = 4.0
+
+
+@dataclass(frozen=True)
+class Corner:
+    """A capture of the corner, and its true cameras."""
+
+    capture: Capture
+    truth: Cameras
+
+
+def texture(rng: np.random.Generator) -> NDArray[np.float64]:
+    """[512, 512] noise in octaves, 0 to 1."""
+    total = np.zeros((512, 512))
+    for size, weight in ((6, 1.0), (16, 1.0), (40, 1.0)):
+        small = Image.fromarray(rng.random((size, size)).astype(np.float32))
+        total += weight * np.asarray(small.resize((512, 512), Image.Resampling.BICUBIC))
+    return (total - total.min()) / (total.max() - total.min())
+
+
+def ray_cast(
+    view: NDArray[np.float64], size: tuple[int, int], textures: list[NDArray[np.float64]]
+) -> NDArray[np.uint8]:
+    """[H, W, 3] the planes x = 0, y = 0 and z = 0 up to 2 units from the corner, bilinear, 2x2 samples a pixel."""
+    width, height = size[0] * 2, size[1] * 2
+    x, y = np.meshgrid((np.arange(width) + 0.5) / 2, (np.arange(height) + 0.5) / 2)
+    rays = np.stack([(x - size[0] / 2) / FOCAL, (y - size[1] / 2) / FOCAL, np.ones_like(x)], -1) @ view[:3, :3]
+    centre = -view[:3, :3].T @ view[:3, 3]
+    grey, nearest = np.full(x.shape, 0.5), np.full(x.shape, np.inf)
+    for axis, plane in enumerate(textures):
+        with np.errstate(divide="ignore"):
+            t = -centre[axis] / rays[..., axis]
+        at = np.delete(centre + t[..., None] * rays, axis, axis=-1) / 2  # [H, W, 2] 0 to 1 on the plane
+        hit = (t > 0) & (t < nearest) & (at >= 0).all(-1) & (at < 1).all(-1)
+        u = np.clip(at[hit] * 511, 0, 510.99)
+        i, f = u.astype(int), u % 1
+        top = plane[i[:, 1], i[:, 0]] * (1 - f[:, 0]) + plane[i[:, 1], i[:, 0] + 1] * f[:, 0]
+        low = plane[i[:, 1] + 1, i[:, 0]] * (1 - f[:, 0]) + plane[i[:, 1] + 1, i[:, 0] + 1] * f[:, 0]
+        grey[hit] = top * (1 - f[:, 1]) + low * f[:, 1]
+        nearest[hit] = t[hit]
+    mean = grey.reshape(size[1], 2, size[0], 2).mean((1, 3))
+    return np.repeat(np.rint(255 * mean).astype(np.uint8)[..., None], 3, -1)
+
+
+def look(azimuth: float, elevation: float, roll: float = 0.0) -> NDArray[np.float64]:
+    """[4, 4] a camera `DISTANCE` from the point (0.5, 0.5, 0.5), looking at it; degrees."""
+    a, e, r = np.radians([azimuth, elevation, roll])
+    outward = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
+    right = np.cross(-outward, [0, 0, 1.0])
+    right /= np.linalg.norm(right)
+    down = np.cross(-outward, right)
+    right, down = np.cos(r) * right + np.sin(r) * down, np.cos(r) * down - np.sin(r) * right
+    view = np.eye(4)
+    view[:3, :3] = [right, down, -outward]
+    view[:3, 3] = -view[:3, :3] @ (0.5 + DISTANCE * outward)
+    return view
+
+
+@pytest.fixture(scope="module")
+def corner(tmp_path_factory: pytest.TempPathFactory) -> Corner:
+    folder = tmp_path_factory.mktemp("corner")
+    rng = np.random.default_rng(5)
+    textures = [texture(rng) for _ in range(3)]
+    photos, views, sizes = [], [], []
+    for n in range(PHOTOS):
+        size = (240, 320) if n == SIDEWAYS else (320, 240)
+        view = look(25 + 5 * n, 25 + 8 * (n % 3), 90.0 if n == SIDEWAYS else 0.0)
+        path = folder / f"{n}.png"
+        Image.fromarray(ray_cast(view, size, textures)).save(path)
+        photos.append(Photo(path.name, path, *size, ENGRAVED))
+        views.append(view)
+        sizes.append(size)
+    half = np.array(sizes) / 2
+    intrinsics = np.column_stack([np.full((PHOTOS, 2), FOCAL), half])
+    names = tuple(photo.name for photo in photos)
+    return Corner(
+        Capture(folder, tuple(photos)), Cameras(names, np.stack(views), intrinsics, np.array(sizes), "transforms")
+    )
+
+
+@pytest.fixture(scope="module")
+def features(corner: Corner, tmp_path_factory: pytest.TempPathFactory) -> list[Features]:
+    return extract(corner.capture.photos, SHARP, tmp_path_factory.mktemp("scratch"), ignore)
+
+
+def ignore(fraction: float, text: str) -> None:
+    pass
+
+
+def centre_errors(cameras: Cameras, truth: Cameras) -> NDArray[np.float64]:
+    """[V] distance of the centres after the best similarity, in parts of `DISTANCE`."""
+    source, target = cameras.centres, truth.select(cameras.names).centres
+    a, b = source - source.mean(0), target - target.mean(0)
+    u, d, vt = np.linalg.svd(b.T @ a)
+    flip = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
+    fitted = (d * flip).sum() / (a**2).sum() * a @ (u @ np.diag(flip) @ vt).T
+    return np.linalg.norm(fitted - b, axis=1) / DISTANCE
+
+
+def test_solves_the_corner(corner: Corner, tmp_path: Path) -> None:
+    told: list[float] = []
+    cameras, points, report = solve_cameras(corner.capture, tmp_path, lambda fraction, text: told.append(fraction))
+    assert cameras.names == corner.truth.names == report.registered
+    assert not report.missing
+    off = centre_errors(cameras, corner.truth)
+    assert np.median(off) < 0.01 and off.max() < 0.03
+    # From 0.56 of the true focal length, engraved, to it.
+    assert np.allclose(cameras.intrinsics[:, :2], FOCAL, rtol=0.05)
+    assert np.array_equal(cameras.intrinsics[:, 2:], cameras.sizes / 2)
+    # The unit is the distance to the points seen.
+    depth = np.einsum("oj,oj->o", cameras.views[points.photo, 2, :3], points.xyz[points.point])
+    assert np.median(depth + cameras.views[points.photo, 2, 3]) == pytest.approx(1, abs=1e-6)
+    check_observations(points, cameras, 1.5)
+    assert told == sorted(told) and told[-1] == 1
+    assert not list(tmp_path.iterdir())
+    assert report.sentences[0].startswith("9 of 9 photos")
+
+
+def check_observations(points, cameras: Cameras, most_px: float) -> None:
+    """Points are seen where they project to, at least three times, each photo once at most nearly always."""
+    seen = np.bincount(points.point, minlength=len(points))
+    assert seen.min() >= 3
+    in_camera = np.einsum("oij,oj->oi", cameras.views[points.photo, :3, :3], points.xyz[points.point])
+    in_camera += cameras.views[points.photo, :3, 3]
+    fx, fy, cx, cy = cameras.intrinsics[points.photo].T
+    px = np.column_stack([fx * in_camera[:, 0] / in_camera[:, 2] + cx, fy * in_camera[:, 1] / in_camera[:, 2] + cy])
+    assert np.median(np.linalg.norm(px - points.px, axis=1)) < most_px
+    assert (points.px >= 0).all() and (points.px <= cameras.sizes[points.photo]).all()
+
+
+def test_the_same_seed_gives_the_same_cameras(corner: Corner, tmp_path: Path) -> None:
+    some = Capture(corner.capture.root, corner.capture.photos[:5])
+    first, second = (solve_cameras(some, tmp_path, seed=3)[0] for _ in range(2))
+    assert np.abs(first.views - second.views).max() < 1e-9
+
+
+def test_triangulated_points_lie_on_the_planes(corner: Corner, tmp_path: Path) -> None:
+    some = Capture(corner.capture.root, corner.capture.photos[2:7])
+    truth = corner.truth.select([photo.name for photo in some.photos])
+    points = triangulate(some, truth, tmp_path)
+    assert len(points) > 100
+    off_plane = np.abs(points.xyz).min(1)
+    assert np.median(off_plane) < 0.01 and np.percentile(off_plane, 95) < 0.05
+    check_observations(points, truth, 1.0)
+    assert SIDEWAYS - 2 in points.photo
+    # Colour is the photos' own grey.
+    assert np.ptp(points.rgb.astype(int), axis=1).max() == 0 and points.rgb.std() > 10
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_camera_and_a_wrong_model_are_noticed(corner: Corner, features: list[Features]) -> None:
+    cameras = [pinhole(320, FOCAL, 1)] * PHOTOS
+    verified = verify(features, cameras, match_all(features, 0.8, ignore), 15, 0, ignore)
+    calibrations = [camera.calibration_matrix() for camera in cameras]
+    views = dict(enumerate(corner.truth.views))
+    right = agreement(features, verified, views, calibrations)
+    assert right.share > 0.9 and right.per_photo.min() > MODEL_AGREES
+    # One camera at its neighbour's place but one: 10 degrees off.
+    wrong = agreement(features, verified, views | {2: views[0]}, calibrations)
+    assert wrong.per_photo[2] < AGREES
+    assert np.nanargmin(wrong.per_photo) == 2
+    shuffled = agreement(features, verified, {i: views[(i * 4) % PHOTOS] for i in views}, calibrations)
+    assert shuffled.share < MODEL_AGREES
+
+
+def test_a_foreign_photo_is_left_out_with_a_reason(corner: Corner, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "foreign.png"
+    Image.fromarray(np.rint(255 * texture(rng)[:240, :320]).astype(np.uint8)).convert("RGB").save(path)
+    photos = (*corner.capture.photos[:5], Photo(path.name, path, 320, 240, ENGRAVED))
+    (tmp_path / "work").mkdir()
+    cameras, _, report = solve_cameras(Capture(tmp_path, photos), tmp_path / "work")
+    assert cameras.names == corner.truth.names[:5]
+    assert list(report.missing) == ["foreign.png"] and report.missing["foreign.png"] in report.sentences
+    assert centre_errors(cameras, corner.truth).max() < 0.04
+
+
+def test_photos_without_detail_end_in_a_sentence(tmp_path: Path) -> None:
+    photos = []
+    for n in range(3):
+        path = tmp_path / f"{n}.png"
+        Image.new("RGB", (160, 120), (90 + n, 90, 90)).save(path)
+        photos.append(Photo(path.name, path, 160, 120, ENGRAVED))
+    with pytest.raises(MacrosplatError, match=r"^Only 0 of 3 photos"):
+        solve_cameras(Capture(tmp_path, tuple(photos)), tmp_path / "work")
+    with pytest.raises(MacrosplatError, match="at least 3"):
+        solve_cameras(Capture(tmp_path, tuple(photos[:2])), tmp_path / "work")
+
+
+def test_cameras_of_other_photos_are_refused(corner: Corner, tmp_path: Path) -> None:
+    few = Capture(corner.capture.root, corner.capture.photos[1:])
+    with pytest.raises(MacrosplatError, match=r"name 0\.png"):
+        triangulate(few, corner.truth, tmp_path)
+
+
+def test_features_outside_the_mask_are_ignored(corner: Corner, features: list[Features], tmp_path: Path) -> None:
+    photo = corner.capture.photos[0]
+    mask = np.zeros((240, 320), np.uint8)
+    mask[:, :160] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    masked = Photo(photo.name, photo.path, photo.width, photo.height, photo.exif, tmp_path / "mask.png")
+    (inside,) = extract((masked,), SHARP, tmp_path, ignore)
+    x = features[0].photo_px(320, 240)[:, 0]
+    assert len(inside) == (x < 160).sum() < len(features[0])
+    assert inside.photo_px(320, 240)[:, 0].max() < 160
+
+
+def test_the_canvas_is_a_square_with_the_photo_in_the_middle(features: list[Features]) -> None:
+    sideways = features[SIDEWAYS]
+    assert sideways.size == (240, 320) and sideways.side == 320
+    assert sideways.margin.tolist() == [40, 0]
+    assert np.allclose(sideways.photo_px(480, 640), (sideways.px - [40, 0]) * 2)
+    assert working_size(4000, 3000) == (1600, 1200)
+    assert working_size(3000, 4000) == (1200, 1600)
+    assert working_size(640, 480) == (640, 480)
+
+
+def descriptors(vectors: NDArray[np.float64]) -> Features:
+    unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    count = len(unit)
+    return Features(np.zeros((count, 6), np.float32), unit, np.zeros((count, 3), np.uint8), (8, 8))
+
+
+def test_matches_are_mutual_and_unrivalled() -> None:
+    basis = np.eye(128)
+    first = descriptors(basis[:3])
+    # 0 has a clear partner; 1 has two equal ones; 2 has none.
+    second = descriptors(np.stack([basis[1] + 0.1 * basis[9], basis[1] + 0.1 * basis[8], basis[0] + 0.1 * basis[7]]))
+    assert match(first, second, 0.8).tolist() == [[0, 2]]
+    # Where an epipolar band leaves only one of the rivals, it is the match.
+    allowed = np.ones((3, 3), bool)
+    allowed[1, 0] = False
+    assert match(first, second, 0.8, allowed).tolist() == [[0, 2], [1, 1]]
+    assert match(first, descriptors(np.zeros((0, 128))), 0.8).shape == (0, 2)
+
+
+def test_added_rows_stay_out_of_the_first_extraction() -> None:
+    first, more = descriptors(np.eye(128)[:3]), descriptors(np.eye(128)[3:5])
+    both = first.with_more(more)
+    assert len(both) == 5 and len(both.first()) == 3 and len(first.first()) == 3
+    a, b = np.array([[0, 1]]), np.array([[3, 4]])
+    merged = joined({(0, 1): a}, {(0, 1): b, (1, 2): b})
+    assert merged[0, 1].tolist() == [[0, 1], [3, 4]] and merged[1, 2].tolist() == [[3, 4]]
+
+
+def test_the_fundamental_matrix_holds_for_projected_points(corner: Corner) -> None:
+    rng = np.random.default_rng(1)
+    xyz = rng.random((20, 3))
+    k = np.array([[FOCAL, 0, 160], [0, FOCAL, 120], [0, 0, 1]])
+    one, two = corner.truth.views[0], corner.truth.views[3]
+    px = [(xyz @ v[:3, :3].T + v[:3, 3]) @ k.T for v in (one, two)]
+    px = [p / p[:, 2:] for p in px]
+    assert np.abs((px[1] @ fundamental_matrix(one, two, k, k) * px[0]).sum(1)).max() < 1e-9
+    assert fits_model(px[0][:, :2], px[1][:, :2], one, two, k, k).all()
+    # The baseline turned round has the same epipolar lines, but the points lie behind the cameras.
+    relative = two @ np.linalg.inv(one)
+    relative[:3, 3] *= -1
+    assert not fits_model(px[0][:, :2], px[1][:, :2], np.eye(4), relative, k, k).any()
+    off = px[1][:, :2] + [0, 30]
+    assert not fits_model(px[0][:, :2], off, one, two, k, k).any()
+
+
+def test_ctrl_c_cancels_what_runs() -> None:
+    """The token is set when the waiting is interrupted, and the interrupt passes on."""
+    waiting, told = threading.Event(), threading.Event()
+
+    def slow(cancellation_token) -> None:
+        waiting.set()
+        while not cancellation_token.is_cancelled:
+            told.wait(0.01)
+
+    import _thread
+
+    threading.Thread(target=lambda: (waiting.wait(), _thread.interrupt_main())).start()
+    with pytest.raises(KeyboardInterrupt):
+        interruptible(slow)
