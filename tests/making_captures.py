@@ -130,7 +130,7 @@ def observe(xyz: np.ndarray, cameras: Cameras, photos: list[np.ndarray]) -> Spar
 
 
 def write_capture(folder: Path, made: Made, colmap: bool = True) -> Path:
-    """Photos, and cameras as a COLMAP model with its points, or as transforms.json; the truth too."""
+    """Photos, and cameras as a COLMAP model with points or as transforms.json; and the truth."""
     for name, photo, sharp in zip(made.cameras.names, made.photos, made.sharp, strict=True):
         save(folder / "photos" / name, photo, exif(**CANON))
         save(folder / "sharp" / name, sharp)

@@ -17,6 +17,25 @@ from macrosplat.errors import MacrosplatError
 
 
 @contextlib.contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Errors of writing `path` as sentences.
+
+    Raises:
+        MacrosplatError: the disk is full or the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise MacrosplatError(
+                f"The disk is full: {path} could not be written; free some space and run again with --resume."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
+            raise MacrosplatError(f"{path} cannot be written ({error.strerror}); choose another --out.") from error
+        raise
+
+
+@contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on a clean exit it becomes `path`, on an error it is removed.
 
@@ -25,23 +44,15 @@ def whole(path: Path) -> Iterator[Path]:
     """
     # The suffix stays last, since encoders choose the format by it; the process number keeps two runs apart.
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        os.replace(part, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # the error to speak of is the first one
-            part.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise MacrosplatError(
-                f"The disk is full: {path} could not be written; free some space and run again with --resume."
-            ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
-            raise MacrosplatError(f"{path} cannot be written ({error.strerror}); choose another --out.") from error
-        raise
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with written(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield part
+            os.replace(part, path)
+        except BaseException:
+            with contextlib.suppress(OSError):  # the error to speak of is the first one
+                part.unlink(missing_ok=True)
+            raise
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:

@@ -78,26 +78,19 @@ def reconstruct(capture: Path, out: Path, options: Options | None = None, resume
 
 def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any], progress: Progress) -> Given:
     """Cameras and points: from RUN/sparse, from the capture, or by structure from motion."""
-    from macrosplat.capture.sfm import solve_cameras, triangulate
-
     sparse = out / "sparse" / "0"
-    if sparse.is_dir():
-        photos, cameras, points, _ = cap.read_colmap(sparse, opened.photos)
-    elif opened.cameras is None:
-        progress.stage("finding the cameras", 100)
-        cameras, points, report = solve_cameras(opened, out / "sfm", _advance(progress), options.seed)
-        for line in report.sentences:
-            progress.note(line)
-    else:
-        cameras = opened.cameras
-        points = opened.points
-        if points is None:
-            progress.stage("triangulating points", 100)
-            points = triangulate(opened, cameras, out / "sfm", _advance(progress), options.seed)
     if not sparse.is_dir():
-        cap.write_colmap(sparse, cameras, points)
-        source = "sfm" if opened.cameras is None else opened.cameras.source
+        cameras, points, source = _solve(opened, out, options, progress)
+        # In this order: where there is a model, what it is of is known.
         update_config(out, config, camera_source=source, registered=len(cameras))
+        cap.write_colmap(sparse, cameras, points)
+    # Always as they read from there: cameras that were rounded on the way would not resume to the same bits.
+    _, cameras, points, _ = cap.read_colmap(sparse, opened.photos)
+    if len(points) == 0:
+        raise MacrosplatError(
+            f"The cameras of {opened.root} agree on no point of the photos: they belong to other photos, or follow "
+            "another convention; remove them to have them found from the photos."
+        )
     by_name = {photo.name: photo for photo in opened.photos}
     held = [name for i, name in enumerate(cameras.names) if options.hold_out and i % options.hold_out == 0]
     kept = [name for name in cameras.names if name not in held]
@@ -112,6 +105,23 @@ def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any
         points=_of_photos(points, cameras, kept),
         width=width,
     )
+
+
+def _solve(opened: Capture, out: Path, options: Options, progress: Progress) -> tuple[Cameras, SparsePoints, str]:
+    """Cameras, points, and where they came from."""
+    from macrosplat.capture.sfm import solve_cameras, triangulate
+
+    if opened.cameras is None:
+        progress.stage("finding the cameras", 100)
+        cameras, points, report = solve_cameras(opened, out / "sfm", _advance(progress), options.seed)
+        for line in report.sentences:
+            progress.note(line)
+        return cameras, points, "sfm"
+    if opened.points is not None:
+        return opened.cameras, opened.points, opened.cameras.source
+    progress.stage("triangulating points", 100)
+    points = triangulate(opened, opened.cameras, out / "sfm", _advance(progress), options.seed)
+    return opened.cameras, points, opened.cameras.source
 
 
 def _advance(progress: Progress):
@@ -177,17 +187,13 @@ def _trainer(
     learned = Learned(
         gaussians=scene,
         lens=LENSES[options.lens](lens_start),
-        poses=Poses(
-            torch.tensor(small.views, dtype=torch.float32), torch.full((len(small),), distance), pixel
-        ),
+        poses=Poses(torch.tensor(small.views, dtype=torch.float32), torch.full((len(small),), distance), pixel),
         backdrop=Backdrop.of_photos([torch.from_numpy(to_linear(p.astype(np.float32) / 255)) for p in photos]),
     )
     return Trainer(learned, frames, schedule, pixel, options.seed), small.names, lens_start
 
 
-def _train(
-    trainer: Trainer, out: Path, names: tuple[str, ...], start: LensStart, log: Log, progress: Progress
-) -> None:
+def _train(trainer: Trainer, out: Path, names: tuple[str, ...], start: LensStart, log: Log, progress: Progress) -> None:
     """Step until done. Ctrl-C and `kill` are answered between two steps, with the state saved."""
     steps, saved_at = trainer.schedule.steps, time.monotonic()
     progress.stage("training", steps, trainer.done)

@@ -1,4 +1,4 @@
-"""`log.jsonl`: one line of figures every so many steps. A resumed run cuts off what an interrupted one wrote too much."""
+"""`log.jsonl`: a line of figures every so many steps. A resumed run cuts off what an interrupted one wrote too much."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
+
+from macrosplat.files import write_whole, written
 
 if TYPE_CHECKING:
     from macrosplat.train.trainer import Trainer
@@ -31,8 +33,8 @@ class Log:
         self._began, self._at = time.monotonic(), done
 
     def __enter__(self) -> Log:
-        self._file = self._path.open("w", encoding="utf-8")
-        self._file.write(self._before)
+        write_whole(self._path, lambda part: part.write_text(self._before, encoding="utf-8"))
+        self._file = self._path.open("a", encoding="utf-8")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,6 +54,7 @@ class Log:
         }
         self._began, self._at = now, trainer.done
         if self._file:
-            self._file.write(json.dumps(record) + "\n")
-            self._file.flush()
+            with written(self._path):
+                self._file.write(json.dumps(record) + "\n")
+                self._file.flush()
         return {"loss": loss, "gaussians": record["gaussians"]}

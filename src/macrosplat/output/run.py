@@ -25,7 +25,8 @@ def open_run(run: Path, capture: Path, photos: tuple[Photo, ...], options: Optio
     """
     asked = {
         "capture": str(capture.resolve()),
-        "photos": [[photo.name, photo.width, photo.height] for photo in photos],
+        # Cameras number their photos alike: names and sizes in pixels do not tell two captures apart, bytes do.
+        "photos": [[photo.name, photo.width, photo.height, photo.path.stat().st_size] for photo in photos],
         "options": asdict(options),
     }
     path = run / "config.json"

@@ -5,9 +5,12 @@ Random numbers are functions of (seed, step), so no generator's state has to be 
 
 from __future__ import annotations
 
+import io
 import pickle
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -54,7 +57,10 @@ def save(path: Path, trainer: Trainer, names: tuple[str, ...], lens_start: LensS
         "backdrop": learned.backdrop.grids.detach(),
         "adam": trainer.adam.state_dict(),
     }
-    write_whole(path, lambda part: torch.save(state, part))
+    # Through memory: of a full disk torch's own writer only says "unexpected pos".
+    content = io.BytesIO()
+    torch.save(state, content)
+    write_whole(path, lambda part: part.write_bytes(content.getbuffer()))
 
 
 def load(path: Path) -> Checkpoint:
@@ -66,11 +72,33 @@ def load(path: Path) -> Checkpoint:
     if not path.is_file():
         raise MacrosplatError(f"{path} does not exist: this folder holds no run (or one that has not begun to train).")
     try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:  # torch does not look at the checksums
+                raise zipfile.BadZipFile
         state = torch.load(path, weights_only=True, map_location="cpu")
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        checkpoint = _restored(state) if state["version"] == VERSION else None
+    except _DAMAGE as error:
         raise MacrosplatError(f"{path} is damaged and cannot be read; reconstruct into a new folder.") from error
-    if state.get("version") != VERSION:
+    if checkpoint is None:
         raise MacrosplatError(f"{path} was written by another version of macrosplat; reconstruct into a new folder.")
+    return checkpoint
+
+
+# What reading a file raises that is no zip archive, not torch's, or lacks something.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AssertionError,
+)
+
+
+def _restored(state: dict[str, Any]) -> Checkpoint:
     start = LensStart(**state["lens"]["start"])
     lens = LENSES[state["lens"]["name"]](start)
     lens.parameters.update(state["lens_parameters"])

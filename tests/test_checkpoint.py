@@ -1,0 +1,94 @@
+"""Checkpoints: what goes in comes out, to the bit; what is damaged is said in one sentence."""
+
+import errno
+import pickle
+
+import pytest
+import torch
+
+from macrosplat.errors import MacrosplatError
+from macrosplat.train import checkpoint
+from making_training import make_trainer
+
+NAMES = tuple("abcdef")
+
+
+def test_round_trip(tmp_path):
+    trainer, start = make_trainer(steps=40, refine_poses=True)
+    for _ in range(25):
+        trainer.step()
+    checkpoint.save(tmp_path / "checkpoint", trainer, NAMES, start)
+    state = checkpoint.load(tmp_path / "checkpoint")
+    assert (state.done, state.start, state.pixel, state.names) == (25, trainer.start, trainer.pixel, NAMES)
+    assert state.pinholes == tuple(trainer.frames.pinholes)
+    saved, here = state.learned.parameters(), trainer.learned.parameters()
+    assert saved.keys() == here.keys() and all(torch.equal(saved[name], here[name]) for name in here)
+    assert state.learned.lens.found() == trainer.learned.lens.found()
+    assert torch.equal(state.learned.poses.all(), trainer.learned.poses.all())
+    for kind in ("first", "second"):
+        assert all(torch.equal(state.adam[kind][name], getattr(trainer.adam, kind)[name]) for name in here)
+    assert state.adam["counts"] == trainer.adam.counts
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_missing(tmp_path):
+    with pytest.raises(MacrosplatError, match="holds no run"):
+        checkpoint.load(tmp_path / "checkpoint")
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "checkpoint"
+    trainer, start = make_trainer(steps=10)
+    checkpoint.save(path, trainer, NAMES, start)
+    return path.read_bytes()
+
+
+def without(content: bytes, tmp_path, **changed) -> bytes:
+    path = tmp_path / "other"
+    path.write_bytes(content)
+    state = torch.load(path, weights_only=True)
+    torch.save({name: value for name, value in {**state, **changed}.items() if value is not None}, path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda c, _: b"",
+        lambda c, _: c[:100],
+        lambda c, _: c[: len(c) // 2],
+        lambda c, _: c[: len(c) // 2] + 64 * b"\x55" + c[len(c) // 2 + 64 :],
+        lambda c, _: b"hello world, this is no checkpoint",
+        lambda c, _: pickle.dumps([1, 2, 3]),
+        lambda c, folder: without(c, folder, adam=None),
+        lambda c, folder: without(c, folder, lens={"name": "telescope", "start": {}}),
+    ],
+    ids=["empty", "head", "half", "scratch", "text", "list", "no-adam", "other-lens"],
+)
+def test_damaged_is_one_sentence(content, damage, tmp_path):
+    path = tmp_path / "checkpoint"
+    path.write_bytes(damage(content, tmp_path))
+    with pytest.raises(MacrosplatError, match=r"checkpoint is damaged and cannot be read; reconstruct into a new fol"):
+        checkpoint.load(path)
+
+
+def test_other_version(content, tmp_path):
+    path = tmp_path / "checkpoint"
+    path.write_bytes(without(content, tmp_path, version=checkpoint.VERSION + 1))
+    with pytest.raises(MacrosplatError, match="another version"):
+        checkpoint.load(path)
+
+
+def test_full_disk_keeps_the_old_one(content, tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint"
+    path.write_bytes(content)
+    trainer, start = make_trainer(steps=10)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(MacrosplatError, match="disk is full"):
+        checkpoint.save(path, trainer, NAMES, start)
+    assert path.read_bytes() == content and len(list(tmp_path.iterdir())) == 1

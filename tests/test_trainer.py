@@ -1,0 +1,161 @@
+"""Training on a capture whose scene and lens are known: it learns, and the bits repeat."""
+
+import numpy as np
+import pytest
+import torch
+
+from macrosplat.evaluate.metrics import psnr
+from macrosplat.train import checkpoint
+from macrosplat.train.trainer import SMALLEST
+from making_captures import PUPIL, make, make_scene
+from making_training import made, make_trainer
+
+
+def bits(trainer):
+    """All that a trainer has learned, and its optimiser's state."""
+    out = {name: value.detach().clone() for name, value in trainer.learned.parameters().items()}
+    out |= {f"{name} first": value.clone() for name, value in trainer.adam.first.items()}
+    return out | {f"{name} second": value.clone() for name, value in trainer.adam.second.items()}
+
+
+def assert_same_bits(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+def run(trainer, steps):
+    return [float(trainer.step()) for _ in range(steps)]
+
+
+def test_loss_falls_and_sharp_views_come_out():
+    trainer, _ = make_trainer(steps=200, densify_every=20)
+    losses = run(trainer, 200)
+    assert trainer.done == 200
+    # Over the last part, at full resolution: rounds of 6 photos.
+    assert np.mean(losses[-12:]) < 0.8 * np.mean(losses[80:92])
+    assert len(trainer.learned.gaussians) == 1200
+    assert trainer.learned.gaussians.log_scales.min() >= np.log(SMALLEST * trainer.pixel) - 1e-5
+    capture, learned, gained = made(), trainer.learned, []
+    with torch.no_grad():
+        for v, (photo, sharp) in enumerate(zip(capture.photos, capture.sharp, strict=True)):
+            drawn = learned.draw(learned.poses.view(v), trainer.frames.pinholes[v], v).colour.clamp(0, 1)
+            linear = (((sharp / 255 + 0.055) / 1.055) ** 2.4).astype(np.float32)
+            taken = (((photo / 255 + 0.055) / 1.055) ** 2.4).astype(np.float32)
+            gained.append(psnr(drawn.numpy(), linear) - psnr(taken, linear))
+    assert np.mean(gained) > 0.5, gained
+
+
+def pupil_from(start, **schedule):
+    """The pupil that is learned, for the true scene and focus, from a wrong start."""
+    trainer, _ = make_trainer(
+        100, pupil=start, scene=make_scene(), capture=made(), lens_from=0.0, half_from=0.0, full_from=0.0, **schedule
+    )
+    trainer.learned.lens.rates = {"lens.pupil": 5e-3}
+    before = trainer.learned.lens.found()["pupil_diameter"]
+    run(trainer, 100)
+    return before, trainer.learned.lens.found()["pupil_diameter"]
+
+
+@pytest.mark.parametrize("start", [1.4 * PUPIL, 0.75 * PUPIL])
+def test_pupil_moves_to_the_truth(start):
+    before, after = pupil_from(start, densify_every=10**6, pupil_spans=((0.0, 1.0),))
+    assert before == pytest.approx(start)
+    assert abs(np.log(after / PUPIL)) < 0.5 * abs(np.log(before / PUPIL)), after
+
+
+def test_focus_moves_to_the_truth():
+    trainer, _ = make_trainer(
+        100, scene=make_scene(), lens_from=0.0, half_from=0.0, full_from=0.0, densify_every=10**6, pupil_spans=()
+    )
+    trainer.learned.lens.rates = {"lens.focus": 4e-3}
+    with torch.no_grad():
+        trainer.learned.lens.parameters["lens.focus"] += torch.tensor([0.05, -0.05, 0.05, -0.05, 0.05, -0.05])
+    off = np.abs(np.array(trainer.learned.lens.found()["focus_distance"]) - made().focus)
+    run(trainer, 100)
+    left = np.abs(np.array(trainer.learned.lens.found()["focus_distance"]) - made().focus)
+    assert np.median(left) < 0.5 * np.median(off), left
+
+
+def test_poses_move_to_the_truth_when_they_are_refined():
+    def shifted(refine):
+        trainer, _ = make_trainer(
+            90,
+            scene=make_scene(),
+            half_from=0.0,
+            full_from=0.0,
+            poses_from=0.0,
+            refine_poses=refine,
+            densify_every=10**6,
+        )
+        trainer.learned.poses.views = trainer.learned.poses.views.clone()
+        trainer.learned.poses.views[2, 0, 3] += trainer.pixel  # one pixel to the side
+        run(trainer, 90)
+        truth = torch.tensor(made().cameras.views[2], dtype=torch.float32)
+        pivot = torch.tensor([0.0, 0.0, 0.0, 1.0])  # the middle of the sheet
+        return ((trainer.learned.poses.view(2) - truth) @ pivot)[0].item() / trainer.pixel
+
+    assert shifted(False) == pytest.approx(1.0, abs=1e-3)
+    assert abs(shifted(True)) < 0.95
+
+
+def test_plain_has_no_lens_to_learn():
+    trainer, _ = make_trainer(30, lens="plain")
+    losses = run(trainer, 30)
+    assert all(np.isfinite(losses)) and not any(name.startswith("lens.") for name in trainer.adam.parameters)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """An uninterrupted run, over every switch of the schedule."""
+    trainer, _ = make_trainer(60, seed=3, densify_every=7, refine_poses=True)
+    run(trainer, 60)
+    return bits(trainer)
+
+
+def test_same_seed_same_bits(whole):
+    trainer, _ = make_trainer(60, seed=3, densify_every=7, refine_poses=True)
+    torch.manual_seed(99)  # the global generator must not matter
+    run(trainer, 60)
+    assert_same_bits(whole, bits(trainer))
+    trainer, _ = make_trainer(60, seed=4, densify_every=7, refine_poses=True)
+    run(trainer, 60)
+    assert not torch.equal(whole["backdrop"], bits(trainer)["backdrop"])
+
+
+@pytest.mark.parametrize("at", [1, 21, 28, 44])
+def test_resumed_is_uninterrupted_to_the_bit(whole, at, tmp_path):
+    trainer, start = make_trainer(60, seed=3, densify_every=7, refine_poses=True)
+    run(trainer, at)
+    checkpoint.save(tmp_path / "checkpoint", trainer, tuple("abcdef"), start)
+    state = checkpoint.load(tmp_path / "checkpoint")
+    fresh, _ = make_trainer(60, seed=3, densify_every=7, refine_poses=True)
+    again = type(fresh)(state.learned, fresh.frames, fresh.schedule, state.pixel, 3)
+    checkpoint.resume(again, state)
+    assert again.done == at
+    run(again, 60 - at)
+    assert_same_bits(whole, bits(again))
+
+
+def test_saving_disturbs_nothing(whole, tmp_path):
+    trainer, start = make_trainer(60, seed=3, densify_every=7, refine_poses=True)
+    for step in range(60):
+        trainer.step()
+        if step % 9 == 0:
+            checkpoint.save(tmp_path / "checkpoint", trainer, tuple("abcdef"), start)
+    assert_same_bits(whole, bits(trainer))
+
+
+def test_every_photo_once_a_round():
+    trainer, _ = make_trainer(10)
+    rounds = [[trainer.frames.photo_of(6 * turn + place, 0) for place in range(6)] for turn in range(8)]
+    assert all(sorted(turn) == list(range(6)) for turn in rounds) and len({tuple(turn) for turn in rounds}) > 4
+
+
+def test_a_capture_in_focus_keeps_its_detail():
+    """With nearly no pupil the photos are the sharp renders, and the lens leaves them alone."""
+    capture = make(3, pupil=1e-3, points_of_pupil=1)
+    trainer, _ = make_trainer(10, pupil=1e-3, capture=capture, scene=make_scene(), full_from=0.0, half_from=0.0)
+    with torch.no_grad():
+        trainer.learned.backdrop.grids.fill_(0.25)
+    assert run(trainer, 1)[0] < 0.01
