@@ -1,4 +1,4 @@
-"""The whole way, room by room: a folder of photos in, RUN out. Every room's result is kept, so a run can go on anywhere.
+"""The whole way, room by room: a folder of photos in, RUN out. Every room keeps its result: a run can go on anywhere.
 
 In: CAPTURE, RUN, `Options`. Out: the files of RUN and a `Summary`.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from macrosplat import capture as cap
-from macrosplat.capture.records import Cameras, Capture, SparsePoints
+from macrosplat.capture.records import Cameras, Capture, SparsePoints, resized
 from macrosplat.colour import to_linear
 from macrosplat.devices import choose
 from macrosplat.errors import MacrosplatError
@@ -65,6 +65,7 @@ def reconstruct(capture: Path, out: Path, options: Options | None = None, resume
     began = time.monotonic()
     with Progress() as progress:
         opened = cap.open_capture(capture, masks=options.masks == "auto")
+        _fits(opened.photos, options)
         config = open_run(out, capture, opened.photos, options, resume)
         for note in opened.notes:
             progress.note(note)
@@ -74,6 +75,13 @@ def reconstruct(capture: Path, out: Path, options: Options | None = None, resume
             _train(trainer, out, names, lens_start, log, progress)
         config["seconds"] = config.get("seconds", 0.0) + time.monotonic() - began
         return finish(out, trainer, given, options, config, progress)
+
+
+def _fits(photos: tuple[cap.Photo, ...], options: Options) -> None:
+    """Memory is judged before RUN is begun: what is asked for instead may have the same RUN."""
+    width = options.width or max(photo.width for photo in photos)
+    frames = [Pinhole(1.0, 1.0, 0.0, 0.0, *resized(photo.width, photo.height, width)) for photo in photos]
+    check_memory(frames, options.max_gaussians or default_gaussians(options.quality, frames))
 
 
 def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any], progress: Progress) -> Given:
@@ -160,12 +168,15 @@ def _trainer(
         for k, (w, h) in zip(small.intrinsics, small.sizes, strict=True)
     ]
     most = options.max_gaussians or default_gaussians(options.quality, pinholes)
-    check_memory(pinholes, most)
     progress.stage("reading photos", len(given.photos))
     photos, masks = [], []
     for photo, pinhole in zip(given.photos, pinholes, strict=True):
         photos.append(cap.read_photo(photo, pinhole.width))
         masks.append(cap.read_mask(photo, pinhole.width) if photo.mask else None)
+        if masks[-1] is not None and masks[-1].max() < 128:
+            raise MacrosplatError(
+                f"The mask {photo.mask} of {photo.name} is black: paint the object white, or give --masks off."
+            )
         progress.advance()
     frames = Frames(photos, pinholes, masks)
     schedule = Schedule(

@@ -1,0 +1,332 @@
+"""The whole way on a tiny capture with cameras: files, interruption, resuming, and bad input in one sentence."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import macrosplat
+from macrosplat import cli, pipeline, runs
+from macrosplat.capture import sfm
+from macrosplat.errors import MacrosplatError
+from macrosplat.options import Options
+from macrosplat.output import finish
+from macrosplat.train import budget
+from macrosplat.train.trainer import Trainer
+from making_captures import write_capture
+from making_training import made
+
+STEPS = 40
+OPTIONS = Options(steps=STEPS, max_gaussians=1000, width=64, seed=5, device="cpu")
+WORDS = f"--steps {STEPS} --max-gaussians 1000 --width 64 --seed 5 --device cpu".split()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_viewer_fit():
+    """The fit for viewers has its own tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finish, "VIEWER_STEPS", 5)
+        yield
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory):
+    return write_capture(tmp_path_factory.mktemp("capture"), made())
+
+
+@pytest.fixture(scope="module")
+def run(capture, tmp_path_factory):
+    """An uninterrupted run, and its summary."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    return out, pipeline.reconstruct(capture, out, OPTIONS)
+
+
+def interrupted_at(step, patch, number=signal.SIGINT):
+    """Ctrl-C in the middle of a training step."""
+    taken = Trainer.step
+
+    def stepping(self):
+        if self.done == step:
+            os.kill(os.getpid(), number)
+        return taken(self)
+
+    patch.setattr(Trainer, "step", stepping)
+
+
+def bits(out: Path):
+    """Everything of a run that must repeat: what was learned and what people get."""
+    state = torch.load(out / "checkpoint", weights_only=True)
+    flat = {f"{a}.{b}": v for a in ("gaussians", "lens_parameters", "pose_parameters") for b, v in state[a].items()}
+    flat |= {f"{a}.{b}": v for a in ("first", "second") for b, v in state["adam"][a].items()}
+    files = sorted(p for p in out.rglob("*") if p.is_file() and p.suffix in (".png", ".ply", ".npy", ".bin"))
+    files += [out / "lens.json", out / "transforms.json"]
+    return flat, state["done"], {str(p.relative_to(out)): p.read_bytes() for p in files}
+
+
+def assert_same_bits(one: Path, other: Path):
+    (a, steps_a, files_a), (b, steps_b, files_b) = bits(one), bits(other)
+    assert steps_a == steps_b == STEPS and a.keys() == b.keys() and files_a.keys() == files_b.keys()
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []
+    assert [name for name in files_a if files_a[name] != files_b[name]] == []
+    assert any(name.endswith("scene.ply") for name in files_a)
+
+
+def said(capsys):
+    """What the command line said on its last line of stderr, which has to be all it said but progress."""
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    lines = [line for line in err.splitlines() if line.startswith("macrosplat: ")]
+    assert len(lines) == 1, err
+    return lines[0]
+
+
+def names(folder: Path):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_every_file_of_run(run, capture):
+    out, summary = run
+    found = names(out)
+    for name in ("scene.ply", "transforms.json", "lens.json", "log.jsonl", "config.json", "checkpoint"):
+        assert name in found
+    for v in range(6):
+        with Image.open(out / "sharp" / f"{v}.png") as small, Image.open(out / "sharp" / "full" / f"{v}.png") as full:
+            assert small.size == (64, 48) and full.size == (96, 72)
+        assert [name for name in found if name.startswith("maps/") and f"{v}" in name], found
+    assert any(name.startswith("sparse/0/") for name in found)
+    assert not [name for name in found if ".part" in name]
+    config = json.loads((out / "config.json").read_text())
+    assert config["camera_source"] == "colmap" and config["width"] == 64 and config["registered"] == 6
+    assert config["summary"]["steps"] == STEPS and config["options"]["seed"] == 5
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["step"] == STEPS and np.isfinite(log[-1]["loss"])
+    lens = json.loads((out / "lens.json").read_text())
+    assert lens and "NaN" not in (out / "lens.json").read_text()
+    cameras = macrosplat.capture.read_cameras_file(out / "transforms.json")
+    np.testing.assert_allclose(cameras.views, made().cameras.views, atol=1e-5)
+    assert summary.photos == 6 and summary.steps == STEPS and str(out / "scene.ply") in str(summary)
+
+
+def test_same_seed_same_bits(run, capture, tmp_path):
+    pipeline.reconstruct(capture, tmp_path / "run", OPTIONS)
+    assert_same_bits(run[0], tmp_path / "run")
+
+
+@pytest.mark.parametrize("step, number", [(0, signal.SIGINT), (17, signal.SIGINT), (30, signal.SIGTERM)])
+def test_interrupted_and_resumed_is_uninterrupted_to_the_bit(run, capture, tmp_path, step, number):
+    out = tmp_path / "run"
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted_at(step, patch, number)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.reconstruct(capture, out, OPTIONS)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    assert runs.load_run(out).state.done == step + 1 and not (out / "scene.ply").exists()
+    pipeline.reconstruct(capture, out, OPTIONS, resume=True)
+    assert_same_bits(run[0], out)
+
+
+class Killed(BaseException):
+    """Nothing can be done any more: as `kill -9`."""
+
+
+@pytest.mark.parametrize("where", ["_trainer", "_train", "finish"])
+def test_killed_between_rooms_and_resumed_is_uninterrupted_to_the_bit(run, capture, tmp_path, where):
+    def killed(*_, **__):
+        raise Killed
+
+    out = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, where, killed)
+        with pytest.raises(Killed):
+            pipeline.reconstruct(capture, out, OPTIONS)
+    pipeline.reconstruct(capture, out, OPTIONS, resume=True)
+    assert_same_bits(run[0], out)
+
+
+def test_killed_after_a_checkpoint_takes_the_later_steps_again(run, capture, tmp_path, monkeypatch):
+    taken, out = Trainer.step, tmp_path / "run"
+
+    def stepping(self):
+        if self.done == 26:
+            raise Killed
+        return taken(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+        patch.setattr(pipeline, "LOG_EVERY", 5)
+        patch.setattr(Trainer, "step", stepping)
+        with pytest.raises(Killed):
+            pipeline.reconstruct(capture, out, OPTIONS)
+    # Lines of steps that the checkpoint has not seen, and half a line, as a kill leaves them.
+    with (out / "log.jsonl").open("a") as log:
+        log.write('{"step": 30, "loss": 0.1}\n{"step": 3')
+    monkeypatch.setattr(pipeline, "LOG_EVERY", 5)
+    pipeline.reconstruct(capture, out, OPTIONS, resume=True)
+    assert_same_bits(run[0], out)
+    steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert steps == list(range(5, STEPS + 1, 5))
+
+
+def test_finished_run_resumes_to_itself(run, capture, tmp_path):
+    shutil.copytree(run[0], tmp_path / "run")
+    pipeline.reconstruct(capture, tmp_path / "run", OPTIONS, resume=True)
+    assert_same_bits(run[0], tmp_path / "run")
+
+
+def test_transforms_and_held_out_photos(tmp_path, monkeypatch):
+    capture = write_capture(tmp_path / "capture", made(), colmap=False)
+    monkeypatch.setattr(sfm, "triangulate", lambda *_, **__: made().points)  # has its own tests
+    summary = pipeline.reconstruct(capture, tmp_path / "run", replace(OPTIONS, hold_out=3, lens="plain", steps=8))
+    assert summary.photos == 4
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["held_out"] == ["0.png", "3.png"] and config["camera_source"] == "transforms"
+    assert sorted(p.name for p in (tmp_path / "run" / "sharp").glob("*.png")) == ["1.png", "2.png", "4.png", "5.png"]
+    held = macrosplat.capture.read_cameras_file(tmp_path / "run" / "held_out.json")
+    np.testing.assert_allclose(held.views, made().cameras.views[[0, 3]], atol=1e-9)
+
+
+def test_render_cameras(run, capture, tmp_path, capsys):
+    words = ["render", str(run[0]), "--cameras", str(run[0] / "transforms.json"), "--out", str(tmp_path / "views")]
+    assert cli.main(words) == 0 and "6 views" in capsys.readouterr().out
+    for v in range(6):
+        with Image.open(tmp_path / "views" / f"{v}.png") as view, Image.open(run[0] / "sharp/full" / f"{v}.png") as own:
+            # The same cameras at the photos' size; only the backdrop is the mean one.
+            assert view.size == own.size == (96, 72)
+            middle = (slice(24, 48), slice(32, 64))
+            assert np.abs(np.asarray(view, float) - np.asarray(own, float))[middle].mean() < 2
+
+
+def test_evaluate(run, capture, capsys):
+    assert cli.main(["evaluate", str(run[0]), "--truth", str(capture)]) == 0
+    table = capsys.readouterr().out
+    assert "PSNR" in table
+    assert json.loads((run[0] / "evaluation.json").read_text())
+
+
+def reconstruct(capture, out, *more):
+    return cli.main(["reconstruct", str(capture), "--out", str(out), *WORDS, *more])
+
+
+def test_run_not_empty(run, capture, capsys):
+    before = names(run[0])
+    assert reconstruct(capture, run[0]) == 2
+    assert "add --resume" in said(capsys) and names(run[0]) == before
+
+
+def test_resume_with_other_options(run, capture, capsys):
+    assert reconstruct(capture, run[0], "--resume", "--lens", "plain") == 2
+    assert "--lens lens" in said(capsys)
+
+
+def test_resume_with_another_capture(run, tmp_path, capsys):
+    other = write_capture(tmp_path / "other", made())
+    (other / "photos" / "2.png").unlink()
+    assert reconstruct(other, run[0], "--resume") == 2
+    assert "other photos" in said(capsys)
+
+
+def test_interrupted_on_the_command_line(capture, tmp_path, capsys, monkeypatch):
+    interrupted_at(3, monkeypatch)
+    assert reconstruct(capture, tmp_path / "run") == 130
+    assert "--resume" in said(capsys)
+
+
+@pytest.mark.parametrize("name", ["config.json", "checkpoint", "log.jsonl", "scene.ply", "0.png", "lens.json"])
+def test_disk_full_and_then_resumed(run, capture, tmp_path, name, monkeypatch, capsys):
+    rename, out = os.replace, tmp_path / "run"
+
+    def full(source, target, **more):
+        if Path(target).name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        rename(source, target, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        assert reconstruct(capture, out) == 2
+        assert "disk is full" in said(capsys).lower()
+        assert not out.exists() or not [p for p in out.rglob("*") if ".part" in p.name]
+    assert reconstruct(capture, out, "--resume") == 0
+    assert_same_bits(run[0], out)
+
+
+def test_not_enough_memory_is_said_before_anything_is_begun(capture, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(budget, "available", lambda: 1e6)
+    assert reconstruct(capture, tmp_path / "run") == 2
+    sentence = said(capsys)
+    assert "memory" in sentence and "--width" in sentence and "--max-gaussians" in sentence
+    monkeypatch.undo()
+    # What it asks for has to work on the same RUN.
+    assert cli.main(f"reconstruct {capture} --out {tmp_path / 'run'} --steps 2 --width 48".split()) == 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_no_gpu(capture, tmp_path, capsys):
+    assert reconstruct(capture, tmp_path / "run", "--device", "cuda") == 2
+    assert "no CUDA GPU" in said(capsys) and not (tmp_path / "run").exists()
+
+
+def test_empty_folder_and_too_few_photos(capture, tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    assert reconstruct(tmp_path / "photos", tmp_path / "run") == 2
+    assert "photos" in said(capsys)
+    for name in ("0.png", "1.png"):
+        shutil.copy(capture / "photos" / name, tmp_path / "photos")
+    assert reconstruct(tmp_path / "photos", tmp_path / "run") == 2
+    assert "at least 3" in said(capsys)
+    assert reconstruct(tmp_path / "nowhere", tmp_path / "run") == 2
+    assert "nowhere" in said(capsys) and not (tmp_path / "run").exists()
+
+
+def test_damaged_photo_is_left_out_by_name(tmp_path, capsys):
+    capture = write_capture(tmp_path / "capture", made())
+    damaged = capture / "photos" / "4.png"
+    damaged.unlink()
+    Image.fromarray(made().photos[4]).save(damaged.with_suffix(".jpg"))
+    content = damaged.with_suffix(".jpg").read_bytes()
+    damaged.with_suffix(".jpg").write_bytes(content[: len(content) // 2])
+    assert reconstruct(capture, tmp_path / "run") == 0
+    assert "4.jpg" in capsys.readouterr().err
+    assert sorted(p.name for p in (tmp_path / "run" / "sharp").glob("*.png")) == [f"{v}.png" for v in (0, 1, 2, 3, 5)]
+
+
+def test_cameras_that_agree_on_nothing(tmp_path, capsys, monkeypatch):
+    capture = write_capture(tmp_path / "capture", made(), colmap=False)
+    points = made().points
+    nothing = replace(points, xyz=points.xyz[:0], rgb=points.rgb[:0], point=points.point[:0], photo=points.photo[:0])
+    monkeypatch.setattr(sfm, "triangulate", lambda *_, **__: replace(nothing, px=points.px[:0]))
+    assert reconstruct(capture, tmp_path / "run") == 2
+    assert "no point" in said(capsys)
+
+
+def test_black_mask(tmp_path, capsys):
+    capture = write_capture(tmp_path / "capture", made())
+    (capture / "masks").mkdir()
+    for v in range(6):
+        mask = np.full((72, 96), 0 if v == 2 else 255, np.uint8)
+        Image.fromarray(mask).save(capture / "masks" / f"{v}.png")
+    assert reconstruct(capture, tmp_path / "run") == 2
+    assert "2.png" in said(capsys)
+
+
+def test_damaged_checkpoint(run, capture, tmp_path, capsys):
+    shutil.copytree(run[0], tmp_path / "run")
+    content = (tmp_path / "run" / "checkpoint").read_bytes()
+    (tmp_path / "run" / "checkpoint").write_bytes(content[:-1000])
+    assert reconstruct(capture, tmp_path / "run", "--resume") == 2
+    assert "damaged" in said(capsys)
+
+
+def test_not_a_run(tmp_path, capsys, run):
+    words = ["render", str(tmp_path), "--cameras", str(run[0] / "transforms.json"), "--out", str(tmp_path / "views")]
+    assert cli.main(words) == 2 and "holds no run" in said(capsys)
+    with pytest.raises(MacrosplatError, match="holds no run"):
+        runs.load_run(tmp_path)
