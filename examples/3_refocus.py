@@ -1,0 +1,51 @@
+"""A photo taken again: the sharp scene of a finished run through another aperture, focused elsewhere.
+
+python examples/3_refocus.py RUN [OUT] [APERTURE]
+
+APERTURE is relative to the pupil that was found (default 2: twice as wide). The focus goes from front to back.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+import macrosplat
+from macrosplat.colour import to_srgb
+from macrosplat.lens import LENSES, LensStart, Pupil, Sharp
+
+PHOTO = 0  # which photo's camera
+STEPS = 5  # focus distances
+POINTS = 4  # of the pupil: a lens sees round the edges of near things
+
+
+@torch.no_grad()
+def main() -> None:
+    run_folder = Path(sys.argv[1])
+    out = Path(sys.argv[2]) if len(sys.argv) > 2 else run_folder / "refocused"
+    aperture = float(sys.argv[3]) if len(sys.argv) > 3 else 2.0
+
+    state = macrosplat.load_run(run_folder).state
+    pinhole, view, found = state.pinholes[PHOTO], state.learned.poses.view(PHOTO), state.learned.lens.found()
+    if "pupil_diameter" not in found:
+        sys.exit(f"{run_folder} was made with --lens {found['model']}, which has no aperture.")
+
+    def draw(at: torch.Tensor) -> Sharp:
+        return state.learned.draw(at, pinhole, PHOTO)
+
+    sharp = draw(view)
+    depths = sharp.depth[sharp.alpha > 0.5].numpy()
+    out.mkdir(parents=True, exist_ok=True)
+    for i, focus in enumerate(np.percentile(depths, np.linspace(5, 95, STEPS))):
+        start = LensStart(
+            aperture * found["pupil_diameter"], (float(focus),), (1.0,), found["sigma0_px"], pinhole.width
+        )
+        taken = LENSES["lens"](start).photograph(draw, view, pinhole, 0, Pupil(POINTS))
+        Image.fromarray(np.rint(255 * to_srgb(taken.clamp(0, 1)).numpy()).astype(np.uint8)).save(out / f"{i}.png")
+        print(f"focused at {focus:.4g} (scene units): {out / f'{i}.png'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The benchmark runs, counts and prints. Times are not looked at: they belong to the machine."""
+
+import math
+
+import torch
+
+from macrosplat import bench
+from macrosplat.bench import Rates, Size
+from macrosplat.lens.coc import defocus
+from macrosplat.render import render
+
+TINY = Size(gaussians=300, width=64, height=48, degree=1)
+
+
+def test_every_stage_is_measured():
+    found = bench.measure(TINY, Rates(flops=1e11, bytes=1e10), repeats=1)
+    assert [name for name, _, _ in found] == [
+        *("project", "rasterize", "defocus + blur", "loss", "adam"),
+        *("step, centre of the pupil", "step, 4 points of the pupil"),
+    ]
+    assert all(math.isfinite(seconds) and seconds > 0 and least > 0 for _, seconds, least in found)
+    floors = {name: least for name, _, least in found}
+    once = floors["loss"] + floors["adam"]
+    whole = floors["step, centre of the pupil"]
+    assert math.isclose(floors["step, 4 points of the pupil"] - once, 4 * (whole - once))
+
+
+def test_the_floor_is_the_longer_of_traffic_and_arithmetic():
+    rates = Rates(flops=100.0, bytes=10.0)
+    assert rates.floor(20.0, 100.0) == 2.0
+    assert rates.floor(20.0, 500.0) == 5.0
+
+
+def test_the_scene_is_what_it_says():
+    setting = bench.make_setting(TINY)
+    again = bench.make_setting(TINY)
+    pairs = zip(setting.gaussians.tensors().values(), again.gaussians.tensors().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    depth = setting.gaussians.means[:, 2]
+    nearest = torch.full((1, 1), bench.DISTANCE - bench.DEPTH)
+    lens = (torch.tensor(v) for v in (setting.pupil, bench.DISTANCE, 1e-6))
+    sigma = defocus(nearest, torch.ones(1, 1), setting.pinhole.fx, *lens)
+    assert math.isclose(float(sigma), TINY.width / 80, rel_tol=1e-4)
+    assert float((depth - bench.DISTANCE).abs().max()) <= bench.DEPTH
+    drawn = render(bench.make_setting(Size(3000, 64, 48, 0)).gaussians, torch.eye(4), setting.pinhole)
+    assert float(drawn.alpha.mean()) > 0.5  # it fills most of the frame
+
+
+def test_a_step_improves_and_the_tables_are_printed(monkeypatch, capsys):
+    trainer = bench.make_trainer(bench.make_setting(TINY), points=1)
+    losses = [float(trainer.step()) for _ in range(20)]
+    assert losses[-1] < losses[0]
+    monkeypatch.setattr(bench, "SIZES", (TINY,))
+    monkeypatch.setattr(bench, "calibrate", lambda: Rates(1e11, 1e10))
+    bench.main("cpu")
+    said = capsys.readouterr().out
+    assert "rasterize" in said and "GFLOP/s" in said and "Peak memory" in said
+
+
+def test_calibration_measures_something():
+    rates = bench.calibrate(cells=1 << 12)
+    assert rates.flops > 0 and rates.bytes > 0
