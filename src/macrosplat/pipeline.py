@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 
 from macrosplat import capture as cap
-from macrosplat.capture.records import Cameras, Capture, SparsePoints, resized
+from macrosplat.capture.records import Cameras, Capture, Given, SparsePoints, resized
 from macrosplat.colour import to_linear
 from macrosplat.devices import choose
 from macrosplat.errors import MacrosplatError
@@ -40,17 +39,6 @@ from macrosplat.train.trainer import Learned, Trainer
 NEAR = 0.2
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 LOG_EVERY = 100  # steps
-
-
-@dataclass(frozen=True)
-class Given:
-    """What training starts from: V photos with cameras, at the training width."""
-
-    photos: tuple[cap.Photo, ...]  # V
-    cameras: Cameras  # V, full size
-    held_out: Cameras | None  # photos that are not trained on
-    points: SparsePoints  # observations index the V photos
-    width: int
 
 
 def reconstruct(capture: Path, out: Path, options: Options | None = None, resume: bool = False) -> Summary:

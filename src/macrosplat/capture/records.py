@@ -119,3 +119,14 @@ class Capture:
     cameras: Cameras | None = None  # given with the capture (transforms.json, COLMAP); None: SfM has to find them
     points: SparsePoints | None = None  # given with a COLMAP model
     notes: tuple[str, ...] = field(default=())  # sentences for the user: what was left out or assumed
+
+
+@dataclass(frozen=True)
+class Given:
+    """What training starts from: V photos with cameras, at the training width."""
+
+    photos: tuple[Photo, ...]  # V
+    cameras: Cameras  # V, full size
+    held_out: Cameras | None  # photos that are not trained on
+    points: SparsePoints  # observations index the V photos
+    width: int

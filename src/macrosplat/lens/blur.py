@@ -6,19 +6,18 @@ Kernels follow the √2 ladder (`ladder.py`); it stays within 0.5 % of the exact
 
 from __future__ import annotations
 
-import importlib
-
 import torch
 
+from macrosplat.devices import twin
 from macrosplat.lens.blur_reference import gather_blur
 
-_KERNELS = {"cpu": "macrosplat.lens.blur_cpu"}  # device type -> module with `forward` and `backward`
+STAGE = "macrosplat.lens.blur"
 
 
 class _VariableBlur(torch.autograd.Function):
     @staticmethod
     def forward(ctx, sharp, sigma, with_slopes):
-        ctx.kernels = importlib.import_module(_KERNELS[sharp.device.type])
+        ctx.kernels = twin(STAGE, sharp)
         blurred, ctx.saved = ctx.kernels.forward(sharp, sigma, with_slopes)
         return blurred
 

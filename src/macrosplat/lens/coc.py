@@ -6,19 +6,18 @@ formula, and what the backdrop does, stand in `coc_reference.py`.
 
 from __future__ import annotations
 
-import importlib
-
 import torch
 
+from macrosplat.devices import twin
 from macrosplat.lens import coc_reference
 
-_KERNELS = {"cpu": "macrosplat.lens.coc_cpu"}  # device type -> module with `forward` and `backward`
+STAGE = "macrosplat.lens.coc"
 
 
 class _Defocus(torch.autograd.Function):
     @staticmethod
     def forward(ctx, depth, weight, pupil, focus, sigma0, fx):
-        ctx.kernels = importlib.import_module(_KERNELS[depth.device.type])
+        ctx.kernels = twin(STAGE, depth)
         sigma, saved = ctx.kernels.forward(depth, weight, fx, pupil, focus, sigma0)
         ctx.fx = fx
         ctx.save_for_backward(weight, pupil, focus, sigma0, sigma, *saved)

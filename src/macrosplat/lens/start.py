@@ -19,7 +19,7 @@ from macrosplat.lens.model import LensStart
 WINDOW = 9  # px: sharpness is the mean gradient over this square
 R_EDGE = 2.0  # px: an unblurred edge of a photo is about as wide as a circle of confusion of this radius
 # A pupil 20 % too small costs 4 dB, one that is too large nothing: training shrinks it.
-START_HIGH = 1.8
+START_HIGH = 2.0
 LEAST = 12  # observations without which a photo's focus is taken from the others
 CANDIDATES = 64  # focus distances tried per photo
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from macrosplat.capture.records import Cameras
+from macrosplat.capture.records import Given
 from macrosplat.capture.transforms import write_transforms
 from macrosplat.colour import to_srgb
 from macrosplat.evaluate.metrics import psnr
@@ -31,7 +31,6 @@ from macrosplat.progress import Progress
 from macrosplat.render import Pinhole
 
 if TYPE_CHECKING:
-    from macrosplat.pipeline import Given
     from macrosplat.train.trainer import Learned, Trainer
 
 
@@ -170,8 +169,3 @@ def _lens_report(found: dict[str, Any], given: Given, focal_px: float, config: d
 def _detail(srgb: NDArray) -> float:
     """Mean absolute difference of neighbouring pixels: what blur takes first."""
     return float(np.abs(np.diff(srgb, axis=0)).mean() + np.abs(np.diff(srgb, axis=1)).mean())
-
-
-def view_of(cameras: Cameras, i: int) -> torch.Tensor:
-    """[4, 4] float32 of camera number i."""
-    return torch.tensor(cameras.views[i], dtype=torch.float32)

@@ -3,6 +3,6 @@
 project -> rasterize, each a differentiable stage with a fast CPU kernel and a plain torch reference beside it.
 """
 
-from macrosplat.render.render import Pinhole as Pinhole
+from macrosplat.render.pinhole import Pinhole as Pinhole
 from macrosplat.render.render import Render as Render
 from macrosplat.render.render import render as render

@@ -5,16 +5,14 @@ EWA splatting (Zwicker et al. 2001) with the pixel's footprint and opacity compe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from macrosplat.devices import twin
+from macrosplat.render.pinhole import Pinhole
 from macrosplat.scene.gaussians import Gaussians
-
-if TYPE_CHECKING:
-    from macrosplat.render.render import Pinhole
 
 STAGE = "macrosplat.render.project"
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from macrosplat._numba import kernel_lock, njit, prange
 from macrosplat.render import constants, sh
+from macrosplat.render.pinhole import Pinhole
 from macrosplat.scene.gaussians import SH_C0
-
-if TYPE_CHECKING:
-    from macrosplat.render.render import Pinhole
 
 F = np.float32
 VARIANCE, ALPHA_MIN, MARGIN = F(constants.PIXEL_VARIANCE), F(constants.ALPHA_MIN), F(constants.FOV_MARGIN)

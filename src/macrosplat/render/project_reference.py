@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from macrosplat.render import constants, sh
-
-if TYPE_CHECKING:
-    from macrosplat.render.render import Pinhole
+from macrosplat.render.pinhole import Pinhole
 
 
 def rotations(quats: Tensor) -> Tensor:

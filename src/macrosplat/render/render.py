@@ -5,34 +5,15 @@ Naming: `means` are world, `*_cam` camera, `*_px` pixels; `depth` is camera z; a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from macrosplat.render.pinhole import Pinhole
 from macrosplat.render.project import project
 from macrosplat.render.rasterize import rasterize
 from macrosplat.scene.gaussians import Gaussians
-
-
-@dataclass(frozen=True)
-class Pinhole:
-    """A calibrated pinhole: focal lengths and principal point in px, size in px, nearest drawn depth in scene units."""
-
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-    width: int
-    height: int
-    near: float = 1e-2
-
-    def scaled(self, width: int, height: int) -> Pinhole:
-        """The same camera with other pixels."""
-        sx, sy = width / self.width, height / self.height
-        return replace(
-            self, fx=self.fx * sx, fy=self.fy * sy, cx=self.cx * sx, cy=self.cy * sy, width=width, height=height
-        )
 
 
 @dataclass(frozen=True)

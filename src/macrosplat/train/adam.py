@@ -6,14 +6,14 @@ through `remap` and nowhere else.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 
 import torch
 
+from macrosplat.devices import twin
 from macrosplat.train import adam_reference
 
-_KERNELS = {"cpu": "macrosplat.train.adam_cpu"}  # device type -> module with `step`
+STAGE = "macrosplat.train.adam"
 
 BETA1 = 0.9
 BETA2 = 0.999
@@ -46,7 +46,7 @@ class Adam:
             moments = self.first[name], self.second[name]
             how = self.rates[name], self.counts[name], BETA1, BETA2, EPS
             fast = parameter.dtype == torch.float32
-            kernels = importlib.import_module(_KERNELS[parameter.device.type]) if fast else adam_reference
+            kernels = twin(STAGE, parameter) if fast else adam_reference
             kernels.step(parameter.detach(), gradient.detach().contiguous(), *moments, *how)
 
     def remap(

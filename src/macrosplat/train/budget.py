@@ -1,4 +1,4 @@
-"""How long and how large: steps and Gaussians by quality, and the memory that a run will need, estimated before it starts."""
+"""How long and how large: steps and Gaussians by quality, and an estimate of the memory before a run starts."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def densify(gaussians: Gaussians, adam: Adam, wanted: int, seed: int, step: int)
 
 
 def remap(gaussians: Gaussians, adam: Adam, source: Tensor, fresh: Tensor) -> Gaussians:
-    """Rows of the scene and of the optimiser's state from rows `source`; those marked `fresh` start with empty moments."""
+    """Scene and optimiser state from their rows `source`; rows marked `fresh` start with empty moments."""
     moved = gaussians.map(lambda t: t.detach()[source].contiguous().requires_grad_())
     adam.remap(moved.tensors(), source, fresh)
     return moved
@@ -80,7 +80,8 @@ def jitter(gaussians: Gaussians, scale: float, pixel: float, seed: int, step: in
     """[N, 3] what the means move by chance (eq. 8): only nearly transparent Gaussians, along their own shape.
 
     Args:
-        scale: relative to the paper's noise. pixel: scene units of a px at the object; 1000 of them are its unit of length.
+        scale: relative to the paper's noise.
+        pixel: scene units of a px at the object; 1000 of them are the noise's unit of length.
     """
     from macrosplat.render.project_reference import rotations
 

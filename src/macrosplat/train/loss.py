@@ -6,14 +6,14 @@ stands in `loss_reference.py`.
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 
 import torch
 
+from macrosplat.devices import twin
 from macrosplat.train import loss_reference
 
-_KERNELS = {"cpu": "macrosplat.train.loss_cpu"}  # device type -> module with `loss_and_gradient`
+STAGE = "macrosplat.train.loss"
 
 LAMBDA_DSSIM = 0.2  # as in 3D Gaussian Splatting (Kerbl et al. 2023)
 
@@ -57,7 +57,7 @@ def make_target(
 class _PhotoLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, blurred, target, lambda_dssim, with_gradient):
-        kernels = importlib.import_module(_KERNELS[blurred.device.type])
+        kernels = twin(STAGE, blurred)
         loss, gradient = kernels.loss_and_gradient(blurred, target, lambda_dssim, with_gradient)
         ctx.save_for_backward(gradient)
         return loss

@@ -10,8 +10,8 @@ from math import cos, pi
 
 from macrosplat.lens import Pupil
 
-# Learning rates of Adam per step, at the start. Those of the scene are 3DGS's; `means` is in px of the training width at
-# the object (scenes in mm and scenes of unknown scale train alike).
+# Learning rates of Adam per step, at the start. Those of the scene are 3DGS's; `means` is in px of the training width
+# at the object (scenes in mm and scenes of unknown scale train alike).
 RATES = {
     "means": 0.3,  # px; 0.16, as 3DGS has it, loses 0.1 dB in 3000 steps
     "log_scales": 5e-3,
@@ -26,7 +26,7 @@ RATES = {
 MEANS_END = 0.02  # of the first rate of `means`, reached exponentially
 REST_END = 0.1  # of every other rate, over the last part
 GOLDEN = 2.399963  # radians, the golden angle: turns of the pupil's ring that never repeat
-COOLING = 0.3  # the share of the steps in which those fall
+COOLING = 0.15  # the share of the steps in which those fall
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,11 @@ class Schedule:
     full_from: float = 0.4
     lens_from: float = 0.05  # the lens's numbers are held until there is a scene to judge them by
     poses_from: float = 0.4  # after the blur has settled
-    # When the lens is looked through at several points, which costs as many renders: early at resolution 1/2, where it is
-    # cheap and finds the lens, and at the end. Between them, detail is drawn through the pupil's centre alone and the lens
-    # is held: learned that way, the pupil comes out 20 % too small where much is occluded.
+    # When the lens is looked through at several points, which costs as many renders: early at resolution 1/2, where it
+    # is cheap and finds the lens, and at the end. Between them, detail is drawn through the pupil's centre alone and
+    # the lens is held: learned that way, the pupil comes out 20 % too small where much is occluded. The pupil itself is
+    # learned in the first span only: at full resolution, parts that no photo has in focus keep their blur in the scene
+    # and pull it down by another 5 %.
     pupil_spans: tuple[tuple[float, float], ...] = ((0.12, 0.4), (0.7, 1.0))
     pupil_points: int = 4  # 3 leave 0.3 dB and 6 % of the pupil's width behind
     sh_from: tuple[float, ...] = (0.3, 0.45, 0.6)  # degree 1, 2, 3
@@ -78,6 +80,7 @@ class Schedule:
         through = any(begin <= t < end for begin, end in self.pupil_spans)
         settled = t >= self.pupil_spans[0][1] if self.pupil_spans else False
         held = [*(lens_rates if t < self.lens_from or (settled and not through) else ())]
+        held += ["lens.pupil"] if settled else []
         held += [
             name for name in rates if name.startswith("pose.") and not (self.refine_poses and t >= self.poses_from)
         ]

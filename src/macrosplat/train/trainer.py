@@ -104,7 +104,7 @@ class Trainer:
             self.learned.gaussians = densify(gaussians, self.adam, plan.densify, self.seed, self.done)
 
     def _regularise(self, gradients: dict[str, Any]) -> None:
-        """Mild L1 on opacity and size (MCMC): what the photos do not ask for fades, and is moved to where it is needed."""
+        """Mild L1 on opacity and size (MCMC): what the photos do not ask for fades, and moves to where it is needed."""
         gaussians, n = self.learned.gaussians, len(self.learned.gaussians)
         opacity = torch.sigmoid(gaussians.opacity_logits)
         gradients["opacity_logits"] += opacity * (1 - opacity) * (self.schedule.opacity_weight / n)
