@@ -11,10 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# Waiting threads sleep. Spinning ones burn the time slice that the thread they wait for needs as soon as another
-# program wants a core: a step that takes 57 ms then took 406 ms (2 cores, one of them busy).
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import numba
 from numba.core import config
 
