@@ -30,6 +30,8 @@ def main() -> None:
     # A fresh process: the peak of this one would stay.
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         peak, estimated = pool.apply(measure, (photos, width, height, gaussians))
+        pool.close()  # it ends by itself: pycolmap answers a signal with a page of addresses
+        pool.join()
     print(f"{photos} photos of {width} x {height}, {gaussians:,} Gaussians: {peak / 1e9:.2f} GB at the peak, ", end="")
     print(f"{estimated / 1e9:.2f} GB estimated")
 

@@ -1,6 +1,6 @@
 """Where the lens starts: a focus distance per photo and a pupil, from how sharp each photo shows the same points.
 
-Every observation of a track (photo, pixel, depth) has a local sharpness; divided by the sharpest observation of the same
+Every observation of a track (photo, pixel, depth) has a local sharpness; divided by the sharpest one of the same
 track, its texture cancels. What is left peaks, over 1 / depth, where the photo is in focus, and the peak's width is the
 pupil: sharpness falls like the contrast of an edge, 1 / sqrt(1 + (r / r_half)^2), with r = (D / 2) fx |1 / d0 - 1 / d|.
 """

@@ -4,7 +4,7 @@ Signed defocus in px: s = (D / 2) fx (1 / d0 - 1 / d). Exact at every magnificat
 holds the image distance. The photo is made in one of two ways:
 - through the centre of the pupil: one sharp render, blurred with sigma^2 = sigma0^2 + (s / 2)^2. Fast, but light that a
   near thing hides from the centre is missing, and what is sharp leaks onto what is blurred behind it;
-- through M points of the pupil: a lens sees round the edges of near things. M renders from a ring inside the pupil, each
+- through M points of the pupil: a lens sees round the edges of near things. M renders from a ring in the pupil, each
   sheared so that the plane of focus stays put, blurred by what M points leave out, and averaged.
 """
 
@@ -24,8 +24,8 @@ from macrosplat.render import Pinhole
 PUPIL_RATE, FOCUS_RATE, SIGMA0_RATE = 5e-4, 1e-3, 2e-3
 SIGMA0_MIN, SIGMA0_MAX = 0.05, 1.5  # px: diffraction, anti-alias filter, demosaicing; more than that is defocus
 
-# Of the pupil's radius: where 4 points stand, and the sigma, in r, of the blur that they leave out. Against 256 samples of
-# a thin lens this has 42.7 dB, where one blurred render has 34.5.
+# Of the pupil's radius: where 4 points stand, and the sigma, in r, of the blur that they leave out. Against 256 samples
+# of a thin lens this has 42.7 dB, where one blurred render has 34.5.
 RING, RESIDUAL = 0.62, 0.24
 
 

@@ -52,8 +52,8 @@ class Summary:
         lines = [
             f"{self.photos} photos are sharp now: {self.sharper:.1f} times the fine detail of the photos as taken "
             f"(mean gradient). Blurred again by the lens found, they match the photos to {self.fit_psnr:.1f} dB.",
-            f"{self.gaussians} Gaussians, {self.steps} steps, {self.seconds:.0f} s; scene.ply looks in viewers as here to "
-            f"{self.viewer_psnr:.1f} dB.",
+            f"{self.gaussians} Gaussians, {self.steps} steps, {self.seconds:.0f} s; scene.ply looks in viewers as here "
+            f"to {self.viewer_psnr:.1f} dB.",
         ]
         if "pupil_diameter" in self.lens:
             focus = self.lens["focus_distance"]

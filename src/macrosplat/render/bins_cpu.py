@@ -31,7 +31,7 @@ class Bins:
 
 @njit
 def _touches(mx, my, a, b, c, reach, left, right, top, bottom):
-    """Whether the ellipse a dx^2 + 2 b dx dy + c dy^2 <= reach meets a rectangle: the form's minimum over it, exactly."""
+    """Whether the ellipse a dx^2 + 2 b dx dy + c dy^2 <= reach meets a rectangle: the form's exact minimum over it."""
     ox = left if mx < left else (right if mx > right else mx)
     oy = top if my < top else (bottom if my > bottom else my)
     dx, dy = ox - mx, oy - my

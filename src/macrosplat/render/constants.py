@@ -1,7 +1,7 @@
 """Numbers that all twins of a render stage share."""
 
-# Variance [px^2] of the pixel's own footprint, added to every projected covariance. 1/12 is a box of one pixel; 0.1 as in
-# Mip-Splatting. Opacity is scaled so that a splat's light stays the same (Mip-Splatting, eq. 9).
+# Variance [px^2] of the pixel's own footprint, added to every projected covariance. 1/12 is a box of one pixel; 0.1 as
+# in Mip-Splatting. Opacity is scaled so that a splat's light stays the same (Mip-Splatting, eq. 9).
 PIXEL_VARIANCE = 0.1
 # Below one 8-bit step a splat is nothing: this is what bounds its extent.
 ALPHA_MIN = 1.0 / 255.0

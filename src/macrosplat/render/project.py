@@ -1,6 +1,7 @@
 """Stage 1: Gaussians to splats: mean, conic, opacity, colour and depth of every Gaussian as this camera sees it.
 
-EWA splatting (Zwicker et al. 2001) with the pixel's footprint and opacity compensation of Mip-Splatting (Yu et al. 2024).
+EWA splatting (Zwicker et al. 2001) with the pixel's footprint and opacity compensation of Mip-Splatting (Yu et al.
+2024).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def project(gaussians: Gaussians, view: Tensor, centre: Tensor, pinhole: Pinhole
 
     Returns:
         splats: [N, 10] columns as in `constants`: mean (px), conic (1/px^2), opacity, colour (linear), depth.
-        extents: [N, 2] half width and height (px) within which alpha reaches 1/255; 0 where nothing is drawn. No gradient.
+        extents: [N, 2] half width and height (px) within which alpha reaches 1/255; 0: nothing is drawn. No gradient.
     """
     kernels = twin(STAGE, gaussians.means)
     tensors = tuple(gaussians.tensors().values())

@@ -160,7 +160,7 @@ def _backward(
     g_means, g_log_scales, g_quats, g_logits, g_sh0, g_sh_rest, g_view, g_centre,
 ):  # fmt: skip
     n = means.shape[0]
-    fx, fy, cx, cy, width, height, near = camera
+    fx, fy, cx, cy, width, height, _ = camera
     lo_x, hi_x = -cx / fx - MARGIN * HALF * width / fx, (width - cx) / fx + MARGIN * HALF * width / fx
     lo_y, hi_y = -cy / fy - MARGIN * HALF * height / fy, (height - cy) / fy + MARGIN * HALF * height / fy
     coefficients = (degree + 1) * (degree + 1)
@@ -305,7 +305,7 @@ def _arrays(tensors: tuple[Tensor, ...]) -> list[np.ndarray]:
 
 
 def forward(*inputs_and_camera) -> tuple[Tensor, Tensor]:
-    """(means, log_scales, quats, logits, sh0, sh_rest, view, centre, pinhole, degree) -> splats [N, 10], extents [N, 2]."""
+    """Six tensors of a scene, view, centre, pinhole, degree -> splats [N, 10], extents [N, 2]."""
     *inputs, pinhole, degree = inputs_and_camera
     n = inputs[0].shape[0]
     splats, extents = torch.empty(n, SPLAT), torch.empty(n, 2)

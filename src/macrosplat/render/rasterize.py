@@ -1,4 +1,4 @@
-"""Stage 2: splats to pixels, front to back: C = sum_i T_i alpha_i c_i, T_i = prod_{j<i} (1 - alpha_j), and the same of depth."""
+"""Stage 2: splats to pixels, front to back: C = sum_i T_i alpha_i c_i, T_i = prod_{j<i} (1 - alpha_j); so depth."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """`rasterize` on a CPU: tiles of 16 x 16 pixels, a row of a tile as one vector; bins in `bins_cpu`.
 
 The backward pass replays the forward one front to back with two scalars per pixel, the transmittance T and the
-gradient-weighted light still to come: d alpha_i = T_i (c_i . g) - rest_{i+1} / (1 - alpha_i). Each (tile, splat) pair owns
-one row of gradients, summed per splat in a fixed order: no atomics, the bits repeat.
+gradient-weighted light still to come: d alpha_i = T_i (c_i . g) - rest_{i+1} / (1 - alpha_i). Each (tile, splat) pair
+owns one row of gradients, summed per splat in a fixed order: no atomics, the bits repeat.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`rasterize` in plain torch: every splat against every pixel, any dtype, differentiated by autograd: the specification."""
+"""`rasterize` in plain torch: every splat against every pixel, any dtype, gradients by autograd: the specification."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real spherical harmonics up to degree 3, as every 3DGS file uses them (signs and order of Sloan 2008, appendix A2)."""
+"""Real spherical harmonics up to degree 3, as 3DGS files use them (signs and order of Sloan 2008, appendix A2)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Poses that training may move a little: each photo's camera is turned about the object and shifted along it.
 
-Turning about a pivot in the scene keeps turn and shift apart: about the camera's own centre, a narrow lens cannot tell a
-small turn from a small shift.
+Turning about a pivot in the scene keeps turn and shift apart: about the camera's own centre, a narrow lens cannot tell
+a small turn from a small shift.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ class Poses:
     """view = (turn about the pivot) (shift) view0, per photo."""
 
     def __init__(self, views: Tensor, pivot_depth: Tensor, pixel: float) -> None:
-        """Args: views [V, 4, 4] to start from, pivot_depth [V] camera z of the pivot, pixel: scene units of one px there."""
+        """Args: views [V, 4, 4] to begin, pivot_depth [V] camera z of the pivot, pixel: scene units a px there."""
         self.views = views
         self.pivot_depth = pivot_depth
         self.pixel = pixel

@@ -1,6 +1,6 @@
 """The first Gaussians: the sparse points, and between them points guessed from the nearest observations.
 
-In: sparse points, cameras, the photos. Out: `Gaussians`, round, of the photos' colours, as large as their neighbourhood.
+In: sparse points, cameras, the photos. Out: `Gaussians`, round, of the photos' colours, as large as their spacing.
 """
 
 from __future__ import annotations

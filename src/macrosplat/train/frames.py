@@ -45,8 +45,8 @@ class Frames:
             pinhole = self.pinholes[photo]
             size = [max(SMALLEST, round(side * scale)) for side in (pinhole.width, pinhole.height)]
             small = _smaller(self.photos[photo], self.masks[photo], (size[0], size[1]))
-            tensors = [None if array is None else torch.from_numpy(array) for array in small]
-            self._targets[photo] = make_target(*tensors), pinhole.scaled(*size)
+            target = make_target(torch.from_numpy(small[0]), None if small[1] is None else torch.from_numpy(small[1]))
+            self._targets[photo] = target, pinhole.scaled(*size)
         return self._targets[photo]
 
 
