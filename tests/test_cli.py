@@ -30,8 +30,9 @@ def pipeline(monkeypatch):
 
     results = {"reconstruct": "summary", "render_cameras": [Path("a.png")], "evaluate": "table"}
     module = types.SimpleNamespace(calls=calls, **{name: stand_in(name, result) for name, result in results.items()})
-    monkeypatch.setitem(sys.modules, "macrosplat.pipeline", module)
-    monkeypatch.setattr("macrosplat.pipeline", module, raising=False)
+    for name in ("pipeline", "runs"):
+        monkeypatch.setitem(sys.modules, f"macrosplat.{name}", module)
+        monkeypatch.setattr(f"macrosplat.{name}", module, raising=False)
     return module
 
 
