@@ -28,11 +28,13 @@ def choose(device: str) -> torch.device:
     """The device that `--device auto|cpu|cuda` means.
 
     Raises:
-        MacrosplatError: `cuda` was asked for and there is no CUDA GPU.
+        MacrosplatError: `cuda` was asked for, and there is no CUDA GPU or there are no kernels for it.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise MacrosplatError("--device cuda was asked for, but torch finds no CUDA GPU; use --device cpu (or auto).")
-    return torch.device("cpu" if device == "auto" else device)
+    if device == "cuda":
+        raise MacrosplatError("--device cuda: this version computes on the CPU only; use --device cpu (or auto).")
+    return torch.device("cpu")
 
 
 @contextlib.contextmanager

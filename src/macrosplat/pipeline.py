@@ -5,6 +5,7 @@ In: CAPTURE, RUN, `Options`. Out: the files of RUN and a `Summary`.
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from pathlib import Path
@@ -59,9 +60,11 @@ def reconstruct(capture: Path, out: Path, options: Options | None = None, resume
             progress.note(note)
         given = _cameras(opened, out, options, config, progress)
         trainer, names, lens_start = _trainer(given, out, options, config, progress)
-        with Log(out / "log.jsonl", trainer.done) as log:
-            _train(trainer, out, names, lens_start, log, progress)
-        config["seconds"] = config.get("seconds", 0.0) + time.monotonic() - began
+        try:
+            with Log(out / "log.jsonl", trainer.done) as log:
+                _train(trainer, out, names, lens_start, log, progress)
+        finally:  # an interrupted run's time counts, too
+            update_config(out, config, seconds=config.get("seconds", 0.0) + time.monotonic() - began)
         return finish(out, trainer, given, options, config, progress)
 
 
@@ -202,6 +205,11 @@ def _train(trainer: Trainer, out: Path, names: tuple[str, ...], start: LensStart
             figures: dict[str, float] = {}
             if trainer.done % LOG_EVERY == 0 or trainer.done == steps:
                 figures = log.line(trainer, float(loss))
+                if not math.isfinite(figures["loss"]):
+                    raise MacrosplatError(
+                        f"Training diverged at step {trainer.done}; try another --seed, or look for a photo whose "
+                        "camera is wrong."
+                    )
             progress.advance(1, **figures)
             if stop.asked or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS or trainer.done == steps:
                 checkpoint.save(out / "checkpoint", trainer, names, start)
