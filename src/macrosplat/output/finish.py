@@ -44,19 +44,20 @@ class Summary:
     steps: int
     seconds: float
     fit_psnr: float  # dB, photos as the lens model makes them against the photos as taken
-    sharper: float  # times the detail (mean gradient) of the sharp photos over the photos as taken
+    blur_px: float  # median diameter of the circle of confusion over all photos, px of the training width
     viewer_psnr: float  # dB, scene.ply composited the viewers' way against our own renders
     lens: dict[str, Any]
 
     def __str__(self) -> str:
         lines = [
-            f"{self.photos} photos are sharp now: {self.sharper:.1f} times the fine detail of the photos as taken "
-            f"(mean gradient). Blurred again by the lens found, they match the photos to {self.fit_psnr:.1f} dB.",
-            f"{self.gaussians} Gaussians, {self.steps} steps, {self.seconds:.0f} s; scene.ply looks in viewers as here "
-            f"to {self.viewer_psnr:.1f} dB.",
+            f"{self.photos} photos, {self.gaussians} Gaussians, {self.steps} steps, {self.seconds:.0f} s. As the camera "
+            f"would take it, the scene matches the photos to {self.fit_psnr:.1f} dB;",
+            f"in viewers, scene.ply looks as here to {self.viewer_psnr:.1f} dB.",
         ]
         if "pupil_diameter" in self.lens:
             focus = self.lens["focus_distance"]
+            improved = f"Half of what the photos show was blurred over {self.blur_px:.1f} px or more;"
+            lines.insert(0, f"{improved} the sharp photos are drawn without that blur.")
             lines.append(
                 f"The lens: pupil {self.lens['pupil_diameter']:.4g} wide, focused at {min(focus):.4g} to "
                 f"{max(focus):.4g} (scene units)."
@@ -83,7 +84,7 @@ def finish(
     progress.stage("writing sharp photos", len(given.photos))
     # As the last step saw it.
     through = trainer.schedule.at(max(0, trainer.schedule.steps - 1), trainer.start, learned.lens.rates).through
-    fits, details = [], []
+    fits = []
     for v, photo in enumerate(given.photos):
         pinhole = frames.pinholes[v]
         sharp = _sharp(learned, views[v], pinhole, v)
@@ -92,11 +93,11 @@ def finish(
         write_sharp(out, photo.name, sharp, full)
         seen = frames.photos[v] / 255.0
         fits.append(psnr(_taken(learned, views[v], pinhole, v, through), seen))
-        details.append(_detail(sharp) / max(_detail(seen), 1e-9))
         progress.advance()
 
     progress.stage("writing maps", len(given.photos))
-    write_maps(out, _maps(learned, views, frames.pinholes, given.cameras.names, progress))
+    radii: list[float] = []
+    write_maps(out, _maps(learned, views, frames.pinholes, given.cameras.names, radii, progress))
     found = learned.lens.found()
     if "pupil_diameter" in found:
         write_lens(out, _lens_report(found, given, float(np.median([p.fx for p in frames.pinholes])), config))
@@ -113,7 +114,7 @@ def finish(
         steps=trainer.done,
         seconds=config["seconds"],
         fit_psnr=float(np.mean(fits)),
-        sharper=float(np.mean(details)),
+        blur_px=2 * float(np.median(radii)),
         viewer_psnr=viewer_psnr,
         lens=found,
     )
@@ -143,11 +144,12 @@ def _taken(learned: Learned, view: torch.Tensor, pinhole: Pinhole, photo: int, t
 
 @torch.no_grad()
 def _maps(
-    learned: Learned, views: torch.Tensor, pinholes: Any, names: tuple[str, ...], progress: Progress
+    learned: Learned, views: torch.Tensor, pinholes: Any, names: tuple[str, ...], radii: list[float], progress: Progress
 ) -> Iterator[PhotoMaps]:
     for v, name in enumerate(names):
         sharp = learned.draw(views[v], pinholes[v], v)
         radius = learned.lens.radius(sharp.depth, pinholes[v], v)
+        radii.append(float(radius.abs().median()))
         yield PhotoMaps(name, sharp.depth.numpy(), sharp.alpha.numpy(), radius.numpy())
         progress.advance()
 
@@ -164,8 +166,3 @@ def _lens_report(found: dict[str, Any], given: Given, focal_px: float, config: d
         focal_mm=float(np.median(focal_mm)) if focal_mm else None,
         relative_apertures=dict(zip(names, found["relative_aperture"], strict=True)),
     )
-
-
-def _detail(srgb: NDArray) -> float:
-    """Mean absolute difference of neighbouring pixels: what blur takes first."""
-    return float(np.abs(np.diff(srgb, axis=0)).mean() + np.abs(np.diff(srgb, axis=1)).mean())
