@@ -50,7 +50,7 @@ class Summary:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.photos} photos, {self.gaussians} Gaussians, {self.steps} steps, {self.seconds:.0f} s. As the camera "
+            f"{self.photos} photos, {self.gaussians} Gaussians, {self.steps} steps, {self.seconds:.0f} s. As the lens "
             f"would take it, the scene matches the photos to {self.fit_psnr:.1f} dB;",
             f"in viewers, scene.ply looks as here to {self.viewer_psnr:.1f} dB.",
         ]
