@@ -108,7 +108,9 @@ def test_the_demo_takes_the_packaged_photos_and_goes_on_where_it_stopped(pipelin
     out.mkdir()
     (out / "config.json").write_text("{}")
     assert cli.main(["demo", "--out", str(out)]) == 0
-    assert pipeline.calls == [("reconstruct", demo.FOLDER, out, Options(width=320), begun) for begun in (False, True)]
+    assert pipeline.calls == [
+        ("reconstruct", demo.FOLDER, out, Options(width=320, steps=2400), begun) for begun in (False, True)
+    ]
 
 
 def test_the_packaged_photos_are_small_and_name_source_and_licence():
