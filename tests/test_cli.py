@@ -109,7 +109,7 @@ def test_the_demo_takes_the_packaged_photos_and_goes_on_where_it_stopped(pipelin
     (out / "config.json").write_text("{}")
     assert cli.main(["demo", "--out", str(out)]) == 0
     assert pipeline.calls == [
-        ("reconstruct", demo.FOLDER, out, Options(width=320, steps=2400), begun) for begun in (False, True)
+        ("reconstruct", demo.FOLDER, out, Options(quality="draft", width=320), begun) for begun in (False, True)
     ]
 
 
