@@ -8,9 +8,8 @@ The world of solved cameras has an arbitrary place; its unit is the median dista
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pycolmap
@@ -33,6 +32,7 @@ from macrosplat.capture.features import (
 )
 from macrosplat.capture.focal import focals_px
 from macrosplat.capture.records import Cameras, Capture, Photo, SparsePoints
+from macrosplat.capture.sfm_report import Attempt, SfmReport, failure, reasons, sentences
 from macrosplat.capture.verify import verify
 from macrosplat.errors import MacrosplatError
 
@@ -71,38 +71,6 @@ PARTNERS, PARTNER_MATCHES = 2, 30
 # Up to this share of photos that the strict rung cannot register are looked at closer, by themselves, with the loose
 # settings (two of skull's 66, in 20 s; the loose rung for all of them takes minutes).
 RESCUE_SHARE = 0.2
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """How one attempt came out."""
-
-    name: str
-    registered: int = 0
-    agreeing: int = 0  # of the registered ones; none if the model as a whole is wrong
-    agreement: float = 0.0  # 0 to 1, see `verify.Agreement`
-    observations: int = 0
-    track_length: float = 0.0  # photos per point
-    error_px: float = 0.0  # mean reprojection error at working size
-    focal_start: float = FOCAL_START  # in engraved focal lengths, median over photos
-    focal: float = 0.0  # that the attempt ended with
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class SfmReport:
-    """What a user wants to know about how the cameras were found."""
-
-    photos: int
-    registered: tuple[str, ...]
-    missing: dict[str, str]  # photo name: why and what to do, a sentence
-    attempts: tuple[Attempt, ...]
-    focal_px: tuple[float, ...]  # per registered photo, px of its full size
-    seconds: float
-    sentences: tuple[str, ...] = field(default=())
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass
@@ -151,14 +119,11 @@ def solve_cameras(
             break
     best = max(tries, key=lambda one: one.rank)
     if best.model is None or best.attempt.agreeing < 3:
-        raise MacrosplatError(
-            f"Only {best.attempt.agreeing} of {len(capture.photos)} photos could be placed in space; photograph with "
-            "more overlap (15 degrees or less between neighbours) and a smaller aperture, or give cameras "
-            "(transforms.json, or a COLMAP model in sparse/0)."
-        )
+        raise MacrosplatError(failure(best.attempt, len(capture.photos)))
     cameras, points = _result(best, capture.photos)
     progress(1.0, f"{len(cameras)} of {len(capture.photos)} photos placed")
-    missing = _missing(best, capture.photos, set(cameras.names))
+    names = [photo.name for photo in capture.photos]
+    missing = reasons(names, cameras.names, [len(one) for one in best.features], best.placed, best.lonely)
     report = SfmReport(
         photos=len(capture.photos),
         registered=cameras.names,
@@ -167,7 +132,7 @@ def solve_cameras(
         focal_px=tuple(cameras.intrinsics[:, 0].tolist()),
         seconds=time.monotonic() - began,
     )
-    return cameras, points, replace(report, sentences=_sentences(report, best.attempt))
+    return cameras, points, replace(report, sentences=sentences(report, best.attempt))
 
 
 def triangulate(
@@ -220,7 +185,7 @@ def _climb(rung: Rung, photos: tuple[Photo, ...], workdir: Path, progress: Progr
     lonely = _lonely(matches, len(photos))
     if rung.rescues and len(lonely) > LONELY_SHARE * len(photos):
         note = f"{len(lonely)} photos have too few sharp feature points in common with others"
-        return [_Try(Attempt(rung.name, note=note), features, cameras, lonely=lonely)]
+        return [_Try(Attempt(rung.name, focal_start=FOCAL_START, note=note), features, cameras, lonely=lonely)]
     engraved, tries = _engraved(photos), []
     for n, span in enumerate(((0.5, 0.85), (0.85, 1.0))):
         tell = within(progress, *span)
@@ -372,34 +337,6 @@ def _points(
         photo=np.array(photo_index, np.int64),
         px=np.array(seen, np.float64).reshape(-1, 2),
     )
-
-
-def _missing(best: _Try, photos: tuple[Photo, ...], registered: set[str]) -> dict[str, str]:
-    """Why each photo that is not registered is not, and what to do."""
-    placed = set() if best.model is None else set(best.placed)
-    reasons = {}
-    for i, photo in enumerate(photos):
-        if photo.name in registered:
-            continue
-        if len(best.features[i]) < PARTNER_MATCHES:
-            why = f"has only {len(best.features[i])} feature points: light it better, or focus on a textured part"
-        elif i in placed:
-            why = "was placed where it contradicts its neighbours: add photos between it and them"
-        elif i in best.lonely:
-            why = f"shares enough with only {best.lonely[i]} other photos: add photos between it and its neighbours"
-        else:
-            why = "could not be placed on the points seen by others: add photos near it, or focus on a part they share"
-        reasons[photo.name] = f"{photo.name} {why}."
-    return reasons
-
-
-def _sentences(report: SfmReport, best: Attempt) -> tuple[str, ...]:
-    said = [
-        f"{len(report.registered)} of {report.photos} photos were placed ({best.name} settings); "
-        f"{100 * best.agreement:.0f} % of what pairs of photos agree on fits, mean error {best.error_px:.2f} px.",
-        f"The focal length is {report.focal_px[0]:.0f} px, {best.focal:.2f} times the engraved one.",
-    ]
-    return (*said, *report.missing.values())
 
 
 def _silent(fraction: float, text: str) -> None:

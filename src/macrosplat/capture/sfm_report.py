@@ -1,0 +1,93 @@
+"""What structure from motion tells the user: what was tried, which photos are missing, why, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+# Feature points in a photo below which nothing can be expected of it.
+FEW_POINTS = 30
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How one attempt came out."""
+
+    name: str
+    registered: int = 0
+    agreeing: int = 0  # of the registered ones; none if the model as a whole is wrong
+    agreement: float = 0.0  # 0 to 1, see `verify.Agreement`
+    observations: int = 0
+    track_length: float = 0.0  # photos per point
+    error_px: float = 0.0  # mean reprojection error at working size
+    focal_start: float = 0.0  # in engraved focal lengths, median over photos
+    focal: float = 0.0  # that the attempt ended with
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class SfmReport:
+    """What a user wants to know about how the cameras were found."""
+
+    photos: int
+    registered: tuple[str, ...]
+    missing: dict[str, str]  # photo name: why and what to do, a sentence
+    attempts: tuple[Attempt, ...]
+    focal_px: tuple[float, ...]  # per registered photo, px of its full size
+    seconds: float
+    sentences: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def failure(best: Attempt, photos: int) -> str:
+    """Why there is no model at all, and what to do."""
+    what = f"Only {best.agreeing} of {photos} photos could be placed in space"
+    if best.registered >= 3:
+        what = f"{best.registered} of {photos} photos could be placed in space, but in contradiction to each other"
+    return (
+        f"{what}; photograph with more overlap (15 degrees or less between neighbours) and a smaller aperture, or give "
+        "cameras (transforms.json, or a COLMAP model in sparse/0)."
+    )
+
+
+def reasons(
+    names: Sequence[str],
+    registered: Collection[str],
+    feature_points: Sequence[int],
+    contradicting: Collection[int],
+    partners: Mapping[int, int],
+) -> dict[str, str]:
+    """Why each photo that is not registered is not, and what to do: name to sentence.
+
+    Args:
+        feature_points: of every photo.
+        contradicting: indices of photos that were placed and taken out again.
+        partners: how many photos one has much in common with, where these are few, by index.
+    """
+    why = {}
+    for i, name in enumerate(names):
+        if name in registered:
+            continue
+        if feature_points[i] < FEW_POINTS:
+            text = f"has only {feature_points[i]} feature points: light it better, or focus on a textured part"
+        elif i in contradicting:
+            text = "was placed where it contradicts its neighbours: add photos between it and them"
+        elif i in partners:
+            text = f"shares enough with only {partners[i]} other photos: add photos between it and its neighbours"
+        else:
+            text = "could not be placed on the points seen by others: add photos near it, or focus on a part they share"
+        why[name] = f"{name} {text}."
+    return why
+
+
+def sentences(report: SfmReport, best: Attempt) -> tuple[str, ...]:
+    """The report in words."""
+    said = (
+        f"{len(report.registered)} of {report.photos} photos were placed ({best.name} settings); "
+        f"{100 * best.agreement:.0f} % of what pairs of photos agree on fits, mean error {best.error_px:.2f} px.",
+        f"The focal length is {report.focal_px[0]:.0f} px, {best.focal:.2f} times the engraved one.",
+    )
+    return (*said, *report.missing.values())
