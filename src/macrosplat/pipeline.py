@@ -116,7 +116,7 @@ def _solve(opened: Capture, out: Path, options: Options, progress: Progress) -> 
         for line in report.sentences:
             progress.note(line)
         return cameras, points, "sfm"
-    if opened.points is not None:
+    if opened.points is not None and len(opened.points):  # a model may hold cameras only
         return opened.cameras, opened.points, opened.cameras.source
     progress.stage("triangulating points", 100)
     points = triangulate(opened, opened.cameras, out / "sfm", _advance(progress), options.seed)
