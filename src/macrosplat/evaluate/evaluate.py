@@ -10,7 +10,6 @@ against these photos. Everything at the run's width.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from macrosplat.evaluate.metrics import Comparison, Scores, compare, mean_scores
 from macrosplat.evaluate.truth import Key, Truth, key_of, matching, open_truth, read_srgb, read_where
 from macrosplat.files import write_json
 from macrosplat.output.lens_report import read_lens
+from macrosplat.output.run import read_config
 
 # (view [4, 4] world to camera, intrinsics [4] fx fy cx cy, (width, height)) -> [H, W, 3] sRGB in [0, 1]
 RenderView = Callable[[NDArray[np.float64], NDArray[np.float64], tuple[int, int]], NDArray[np.floating]]
@@ -103,7 +103,7 @@ def evaluate_run(
     Raises:
         MacrosplatError: RUN is not a finished run, or the truth folder holds nothing to compare it with.
     """
-    config = _config(run)
+    config = read_config(run)
     cameras = read_cameras_file(run / "transforms.json")
     known = open_truth(truth)
     deblurred = _deblurred(run)
@@ -307,19 +307,6 @@ def _lens(run: Path, truth: Truth, similarity: Similarity | None, notes: list[st
 
 def _summary(errors: NDArray[np.float64]) -> dict[str, float]:
     return {"median": float(np.median(errors)), "largest": float(errors.max())}
-
-
-def _config(run: Path) -> dict[str, Any]:
-    path = run / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MacrosplatError(f"{run} is not a run of macrosplat: {path} cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise MacrosplatError(f"{path} is not JSON ({error}).") from error
-    if not isinstance(config, dict):
-        raise MacrosplatError(f"{path} does not hold a JSON object.")
-    return config
 
 
 def _deblurred(run: Path) -> dict[Key, Photo]:
