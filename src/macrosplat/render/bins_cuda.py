@@ -1,0 +1,157 @@
+"""Which splats lie over which tile on a GPU: depth sort of the splats, then a stable sort of their pairs by tile.
+
+No shape depends on the data but the room for the pairs, which `capacity` decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from macrosplat.render import constants
+from macrosplat.render.capacity import current_buffer
+
+TILE = 16  # px; a power of two
+BLOCK = 128  # splats or pairs a program
+ALPHA_MIN = tl.constexpr(constants.ALPHA_MIN)
+DEPTH, SPLAT = tl.constexpr(constants.DEPTH), tl.constexpr(constants.SPLAT)
+
+
+@dataclass(frozen=True)
+class Bins:
+    """M (tile, splat) pairs, or room for them, of N splats over the tiles, row by row."""
+
+    order: Tensor  # [N] splats, front to back; those that draw nothing come last
+    offsets: Tensor  # [N + 1] where the pairs of the n-th splat begin, in splat order; may exceed M: those are dropped
+    ranges: Tensor  # [tiles + 1] where the pairs of a tile begin, in tile order
+    items: Tensor  # [M] the splat of a pair, in tile order
+    slots: Tensor  # [M] the place of the same pair in splat order
+    stops: Tensor  # [tiles] written by the forward pass: behind which pair all light paths of a tile have ended
+    tile: int  # px
+
+
+@triton.jit
+def _depth_keys(splats, extents, keys, n, BLOCK: tl.constexpr):
+    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = i < n
+    drawn = tl.load(extents + i * 2, mask=inside, other=0.0) > 0
+    depth = tl.load(splats + i * SPLAT + DEPTH, mask=inside, other=0.0)
+    tl.store(keys + i, tl.where(drawn, depth, float("inf")), mask=inside)
+
+
+@triton.jit
+def _touches(mx, my, a, b, c, reach, left, right, top, bottom):
+    """Whether the ellipse a dx^2 + 2 b dx dy + c dy^2 <= reach meets a rectangle: the form's exact minimum over it."""
+    dx = tl.minimum(tl.maximum(mx, left), right) - mx
+    dy = tl.minimum(tl.maximum(my, top), bottom) - my
+    # A convex form takes its minimum on one of the two edges that face the centre.
+    y = tl.minimum(tl.maximum(my - b * dx / c, top), bottom) - my
+    x = tl.minimum(tl.maximum(mx - b * dy / a, left), right) - mx
+    on_side = (dx != 0) & (a * dx * dx + 2 * b * dx * y + c * y * y <= reach)
+    on_lid = (dy != 0) & (a * x * x + 2 * b * x * dy + c * dy * dy <= reach)
+    return ((dx == 0) & (dy == 0)) | on_side | on_lid
+
+
+@triton.jit
+def _pairs(
+    splats, extents, order, counts, offsets, keys, owners, needed, n, capacity, tiles_x, tiles_y,
+    TILE: tl.constexpr, BLOCK: tl.constexpr, COUNT_ONLY: tl.constexpr,
+):  # fmt: skip
+    rank = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = rank < n
+    i = tl.load(order + rank, mask=inside, other=0)
+    ex = tl.load(extents + i * 2, mask=inside, other=0.0)
+    ey = tl.load(extents + i * 2 + 1, mask=inside, other=0.0)
+    drawn = inside & (ex > 0)
+    row = splats + i * SPLAT
+    mx, my = tl.load(row, mask=drawn, other=0.0), tl.load(row + 1, mask=drawn, other=0.0)
+    a, b = tl.load(row + 2, mask=drawn, other=1.0), tl.load(row + 3, mask=drawn, other=0.0)
+    c, opacity = tl.load(row + 4, mask=drawn, other=1.0), tl.load(row + 5, mask=drawn, other=1.0)
+    reach = 2 * tl.log(opacity / ALPHA_MIN)
+    # Held within the frame as floats: a wide splat's reach may be beyond an int.
+    x_lo = tl.floor(tl.maximum(mx - ex, 0.0) / TILE).to(tl.int32)
+    y_lo = tl.floor(tl.maximum(my - ey, 0.0) / TILE).to(tl.int32)
+    x_hi = tl.floor(tl.minimum(tl.maximum((mx + ex) / TILE, -1.0), tiles_x - 1.0)).to(tl.int32)
+    y_hi = tl.floor(tl.minimum(tl.maximum((my + ey) / TILE, -1.0), tiles_y - 1.0)).to(tl.int32)
+    columns = tl.maximum(x_hi - x_lo + 1, 0)
+    boxes = tl.where(drawn, columns * tl.maximum(y_hi - y_lo + 1, 0), 0)
+    columns = tl.maximum(columns, 1)
+    if not COUNT_ONLY:
+        start = tl.load(offsets + rank, mask=inside, other=0)
+    found = tl.zeros([BLOCK], tl.int32)
+    most = tl.max(boxes, 0)
+    k = 0
+    while k < most:
+        tx, ty = x_lo + k % columns, y_lo + k // columns
+        left, top = (tx * TILE).to(tl.float32) + 0.5, (ty * TILE).to(tl.float32) + 0.5
+        hit = _touches(mx, my, a, b, c, reach, left, left + (TILE - 1), top, top + (TILE - 1)) & (k < boxes)
+        if not COUNT_ONLY:
+            slot = start + found
+            fits = hit & (slot < capacity)
+            tl.store(keys + slot, (ty * tiles_x + tx).to(keys.dtype.element_ty), mask=fits)
+            tl.store(owners + slot, i.to(tl.int32), mask=fits)
+        found += hit.to(tl.int32)
+        k += 1
+    if COUNT_ONLY:
+        # One place further on: after summing up, an offset is where a splat begins.
+        tl.store(counts + rank + 1, found, mask=inside)
+        if tl.program_id(0) == 0:
+            tl.store(counts, 0)
+    else:
+        if tl.program_id(0) == 0:  # the only writer
+            tl.store(needed, tl.maximum(tl.load(needed), tl.load(offsets + n)))
+
+
+@triton.jit
+def _lists(keys, slots, owners, items, ranges, capacity, tiles, BLOCK: tl.constexpr):
+    """The splat of every sorted pair, and by bisection where every tile's pairs begin."""
+    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    held = place < capacity
+    used = held & (tl.load(keys + place, mask=held, other=0) < tiles)
+    slot = tl.load(slots + place, mask=used, other=0)
+    tl.store(items + place, tl.load(owners + slot, mask=used, other=0), mask=used)
+    if tl.program_id(0) * BLOCK <= tiles:
+        low = tl.zeros([BLOCK], tl.int64)
+        high = low + capacity
+        while tl.max(high - low, 0) > 0:
+            middle = (low + high) // 2
+            open_ = low < high
+            before = tl.load(keys + middle, mask=open_, other=0) < place
+            low = tl.where(open_ & before, middle + 1, low)
+            high = tl.where(open_ & ~before, middle, high)
+        tl.store(ranges + place, low.to(tl.int32), mask=place <= tiles)
+
+
+def bin_splats(splats: Tensor, extents: Tensor, width: int, height: int) -> Bins:
+    """Bins of splats [N, 10] with extents [N, 2] over a width x height frame."""
+    n, device = splats.shape[0], splats.device
+    tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
+    tiles = tiles_x * tiles_y
+    blocks = (max(triton.cdiv(n, BLOCK), 1),)
+    depths = torch.empty(n, device=device)
+    _depth_keys[blocks](splats, extents, depths, n, BLOCK)
+    order = torch.sort(depths, stable=True).indices
+    counts = torch.empty(n + 1, dtype=torch.int32, device=device)
+    frame = (tiles_x, tiles_y, TILE, BLOCK)
+    _pairs[blocks](splats, extents, order, counts, counts, counts, counts, counts, n, 0, *frame, COUNT_ONLY=True)
+    offsets = torch.cumsum(counts, 0, dtype=torch.int64)
+
+    buffer = current_buffer()
+    capacity = buffer.capacity if buffer else max(int(offsets[-1].item()), 1)
+    needed = buffer.needed if buffer else torch.zeros(1, dtype=torch.int64, device=device)
+    # Unused room sorts behind all tiles. Two passes of a radix sort for 16 bits, four for 32.
+    keys = torch.full((capacity,), tiles, dtype=torch.int16 if tiles < 2**15 else torch.int32, device=device)
+    owners = torch.empty(capacity, dtype=torch.int32, device=device)
+    _pairs[blocks](
+        splats, extents, order, counts, offsets, keys, owners, needed, n, capacity, *frame, COUNT_ONLY=False
+    )
+    keys, slots = torch.sort(keys, stable=True)
+    items = torch.empty(capacity, dtype=torch.int32, device=device)
+    ranges = torch.empty(tiles + 1, dtype=torch.int32, device=device)
+    _lists[(triton.cdiv(max(capacity, tiles + 1), BLOCK),)](keys, slots, owners, items, ranges, capacity, tiles, BLOCK)
+    stops = torch.empty(tiles, dtype=torch.int32, device=device)
+    return Bins(order, offsets, ranges, items, slots, stops, TILE)

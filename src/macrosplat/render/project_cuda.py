@@ -1,0 +1,319 @@
+"""`project` on a GPU: a thread per Gaussian, one kernel forward and one backward, which recomputes what it needs.
+
+The gradients of view and centre are summed per block, then over the blocks: no atomics, the bits repeat.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from macrosplat.render import constants
+from macrosplat.render.pinhole import Pinhole
+from macrosplat.render.sh_cuda import Y0, sh_slope, sh_value
+
+BLOCK = 128  # Gaussians a program
+VARIANCE, ALPHA_MIN = tl.constexpr(constants.PIXEL_VARIANCE), tl.constexpr(constants.ALPHA_MIN)
+COMPENSATION_MIN = tl.constexpr(constants.COMPENSATION_MIN)
+SPLAT = tl.constexpr(constants.SPLAT)
+# Floats of a block's share of the gradients of view (12) and centre (3), padded.
+SHARE = tl.constexpr(16)
+
+
+@triton.jit
+def _row(matrix, row: tl.constexpr, u, v, w):
+    """A row of the view's linear part times (u, v, w)."""
+    return tl.load(matrix + 4 * row) * u + tl.load(matrix + 4 * row + 1) * v + tl.load(matrix + 4 * row + 2) * w
+
+
+@triton.jit
+def _column(matrix, column: tl.constexpr, u, v, w):
+    """A column of the view's linear part times (u, v, w)."""
+    return tl.load(matrix + column) * u + tl.load(matrix + 4 + column) * v + tl.load(matrix + 8 + column) * w
+
+
+@triton.jit
+def _triple(base, i, on):
+    return (
+        tl.load(base + i * 3, mask=on, other=0.0),
+        tl.load(base + i * 3 + 1, mask=on, other=0.0),
+        tl.load(base + i * 3 + 2, mask=on, other=0.0),
+    )
+
+
+@triton.jit
+def _store_triple(base, i, on, x, y, z):
+    tl.store(base + i * 3, x, mask=on)
+    tl.store(base + i * 3 + 1, y, mask=on)
+    tl.store(base + i * 3 + 2, z, mask=on)
+
+
+@triton.jit
+def _unit(quats, i, on):
+    """The unit quaternion and 1 / |quat|."""
+    w, x = tl.load(quats + i * 4, mask=on, other=1.0), tl.load(quats + i * 4 + 1, mask=on, other=0.0)
+    y, z = tl.load(quats + i * 4 + 2, mask=on, other=0.0), tl.load(quats + i * 4 + 3, mask=on, other=0.0)
+    inverse = 1 / tl.maximum(tl.sqrt(w * w + x * x + y * y + z * z), 1e-12)
+    return w * inverse, x * inverse, y * inverse, z * inverse, inverse
+
+
+@triton.jit
+def _rotation(w, x, y, z):
+    """By columns: the axes of the Gaussian."""
+    return (
+        (1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)),
+        (2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)),
+        (2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)),
+    )
+
+
+@triton.jit
+def _half_axis(view, axis, s, jx, jy, jxz, jyz):
+    """One axis of standard deviation s: in the camera m [3], and as a column of t = J m; covariance = t t^T."""
+    x, y, z = axis[0] * s, axis[1] * s, axis[2] * s
+    m0, m1, m2 = _row(view, 0, x, y, z), _row(view, 1, x, y, z), _row(view, 2, x, y, z)
+    return m0, m1, m2, jx * m0 + jxz * m2, jy * m1 + jyz * m2
+
+
+@triton.jit
+def _determinant(t00, t01, t02, t10, t11, t12):
+    """|t0 x t1|^2: the determinant of t t^T without the cancellation that kills it for needles."""
+    k0, k1, k2 = t01 * t12 - t02 * t11, t02 * t10 - t00 * t12, t00 * t11 - t01 * t10
+    return k0 * k0 + k1 * k1 + k2 * k2
+
+
+@triton.jit
+def _colour(sh0, sh_rest, i, on, channel: tl.constexpr, x, y, z, REST: tl.constexpr, USED: tl.constexpr):
+    """Before it is held above zero."""
+    colour = 0.5 + Y0 * tl.load(sh0 + i * 3 + channel, mask=on, other=0.0)
+    for k in tl.static_range(1, USED):
+        coefficient = tl.load(sh_rest + i * (3 * REST) + (3 * (k - 1) + channel), mask=on, other=0.0)
+        colour += sh_value(x, y, z, k) * coefficient
+    return colour
+
+
+@triton.jit
+def _forward(
+    means, log_scales, quats, logits, sh0, sh_rest, view, centre, splats, extents, n,
+    fx, fy, cx, cy, width, height, near, lo_x, hi_x, lo_y, hi_y,
+    REST: tl.constexpr, USED: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = i < n
+    u, v, w = _triple(means, i, inside)
+    z = _row(view, 2, u, v, w) + tl.load(view + 11)
+    seen = inside & (z > near)
+    z = tl.where(seen, z, 1.0)
+    x = (_row(view, 0, u, v, w) + tl.load(view + 3)) / z
+    y = (_row(view, 1, u, v, w) + tl.load(view + 7)) / z
+    tx, ty = tl.minimum(tl.maximum(x, lo_x), hi_x), tl.minimum(tl.maximum(y, lo_y), hi_y)
+    qw, qx, qy, qz, _ = _unit(quats, i, seen)
+    r0, r1, r2 = _rotation(qw, qx, qy, qz)
+    s0, s1, s2 = _triple(log_scales, i, seen)
+    jx, jy, jxz, jyz = fx / z, fy / z, -fx * tx / z, -fy * ty / z
+    _, _, _, t00, t10 = _half_axis(view, r0, tl.exp(s0), jx, jy, jxz, jyz)
+    _, _, _, t01, t11 = _half_axis(view, r1, tl.exp(s1), jx, jy, jxz, jyz)
+    _, _, _, t02, t12 = _half_axis(view, r2, tl.exp(s2), jx, jy, jxz, jyz)
+    a0, c0 = t00 * t00 + t01 * t01 + t02 * t02, t10 * t10 + t11 * t11 + t12 * t12
+    b = t00 * t10 + t01 * t11 + t02 * t12
+    a, c = a0 + VARIANCE, c0 + VARIANCE
+    det0 = _determinant(t00, t01, t02, t10, t11, t12)
+    det = det0 + VARIANCE * (a0 + c0 + VARIANCE)
+    compensation = tl.sqrt(tl.maximum(det0 / det, COMPENSATION_MIN))
+    opacity = compensation / (1 + tl.exp(-tl.load(logits + i, mask=seen, other=0.0)))
+    mx, my = fx * x + cx, fy * y + cy
+
+    dx, dy, dz = u - tl.load(centre), v - tl.load(centre + 1), w - tl.load(centre + 2)
+    inverse = 1 / tl.maximum(tl.sqrt(dx * dx + dy * dy + dz * dz), 1e-12)
+    dx, dy, dz = dx * inverse, dy * inverse, dz * inverse
+    row = splats + i * SPLAT
+    for channel in tl.static_range(3):
+        colour = _colour(sh0, sh_rest, i, seen, channel, dx, dy, dz, REST, USED)
+        tl.store(row + (6 + channel), tl.where(seen, tl.maximum(colour, 0.0), 0.0), mask=inside)
+    tl.store(row, tl.where(seen, mx, 0.0), mask=inside)
+    tl.store(row + 1, tl.where(seen, my, 0.0), mask=inside)
+    tl.store(row + 2, tl.where(seen, c / det, 0.0), mask=inside)
+    tl.store(row + 3, tl.where(seen, -b / det, 0.0), mask=inside)
+    tl.store(row + 4, tl.where(seen, a / det, 0.0), mask=inside)
+    tl.store(row + 5, tl.where(seen, opacity, 0.0), mask=inside)
+    tl.store(row + 9, tl.where(seen, z, 0.0), mask=inside)
+    reach = 2 * tl.log(tl.maximum(opacity / ALPHA_MIN, 1.0))
+    ex, ey = tl.sqrt(reach * a), tl.sqrt(reach * c)
+    drawn = seen & (opacity > ALPHA_MIN)
+    drawn = drawn & (mx + ex >= 0) & (mx - ex <= width) & (my + ey >= 0) & (my - ey <= height)
+    tl.store(extents + i * 2, tl.where(drawn, ex, 0.0), mask=inside)
+    tl.store(extents + i * 2 + 1, tl.where(drawn, ey, 0.0), mask=inside)
+
+
+@triton.jit
+def _axis_back(view, axis, s, t0, t1, m0, m1, m2, g_a, g_b, g_c, jx, jy, jxz, jyz):
+    """Of one axis: gradients of the view's linear part's inputs m, of J, of the axis and of log s."""
+    g_t0, g_t1 = 2 * g_a * t0 + g_b * t1, 2 * g_c * t1 + g_b * t0
+    g_m0, g_m1, g_m2 = jx * g_t0, jy * g_t1, jxz * g_t0 + jyz * g_t1
+    g_j = (g_t0 * m0, g_t1 * m1, g_t0 * m2, g_t1 * m2)
+    # q = axis s, m = view q
+    g_q0, g_q1, g_q2 = (
+        _column(view, 0, g_m0, g_m1, g_m2),
+        _column(view, 1, g_m0, g_m1, g_m2),
+        _column(view, 2, g_m0, g_m1, g_m2),
+    )
+    g_log_scale = (g_q0 * axis[0] + g_q1 * axis[1] + g_q2 * axis[2]) * s
+    return (g_m0, g_m1, g_m2), g_j, (g_q0 * s, g_q1 * s, g_q2 * s), g_log_scale
+
+
+@triton.jit
+def _view_row(share, row: tl.constexpr, g, u, v, w, g0, g1, g2, r0, r1, r2, s0, s1, s2):
+    """Add up a row of the view's gradient: from the mean (u, v, w) and from the three axes r s."""
+    g0, g1, g2 = g0 * s0, g1 * s1, g2 * s2
+    tl.store(share + 4 * row, tl.sum(g * u + g0 * r0[0] + g1 * r1[0] + g2 * r2[0], 0))
+    tl.store(share + 4 * row + 1, tl.sum(g * v + g0 * r0[1] + g1 * r1[1] + g2 * r2[1], 0))
+    tl.store(share + 4 * row + 2, tl.sum(g * w + g0 * r0[2] + g1 * r1[2] + g2 * r2[2], 0))
+    tl.store(share + 4 * row + 3, tl.sum(g, 0))
+
+
+@triton.jit
+def _backward(
+    means, log_scales, quats, logits, sh0, sh_rest, view, centre, extents, g_splats,
+    g_means, g_log_scales, g_quats, g_logits, g_sh0, g_sh_rest, shares, n,
+    fx, fy, cx, cy, lo_x, hi_x, lo_y, hi_y,
+    REST: tl.constexpr, USED: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = i < n
+    drawn = inside & (tl.load(extents + i * 2, mask=inside, other=0.0) > 0)  # the others get no gradient
+    u, v, w = _triple(means, i, drawn)
+    z = tl.where(drawn, _row(view, 2, u, v, w) + tl.load(view + 11), 1.0)
+    x = (_row(view, 0, u, v, w) + tl.load(view + 3)) / z
+    y = (_row(view, 1, u, v, w) + tl.load(view + 7)) / z
+    tx, ty = tl.minimum(tl.maximum(x, lo_x), hi_x), tl.minimum(tl.maximum(y, lo_y), hi_y)
+    qw, qx, qy, qz, norm = _unit(quats, i, drawn)
+    r0, r1, r2 = _rotation(qw, qx, qy, qz)
+    s0, s1, s2 = _triple(log_scales, i, drawn)
+    s0, s1, s2 = tl.exp(s0), tl.exp(s1), tl.exp(s2)
+    jx, jy, jxz, jyz = fx / z, fy / z, -fx * tx / z, -fy * ty / z
+    m00, m10, m20, t00, t10 = _half_axis(view, r0, s0, jx, jy, jxz, jyz)
+    m01, m11, m21, t01, t11 = _half_axis(view, r1, s1, jx, jy, jxz, jyz)
+    m02, m12, m22, t02, t12 = _half_axis(view, r2, s2, jx, jy, jxz, jyz)
+    a0, c0 = t00 * t00 + t01 * t01 + t02 * t02, t10 * t10 + t11 * t11 + t12 * t12
+    b = t00 * t10 + t01 * t11 + t02 * t12
+    a, c = a0 + VARIANCE, c0 + VARIANCE
+    det0 = _determinant(t00, t01, t02, t10, t11, t12)
+    det = det0 + VARIANCE * (a0 + c0 + VARIANCE)
+
+    # Conic X = covariance^-1: d covariance = -X G X, with G symmetric.
+    row = g_splats + i * SPLAT
+    p, s, o = c / det, -b / det, a / det
+    g_a, g_c = tl.load(row + 2, mask=drawn, other=0.0), tl.load(row + 4, mask=drawn, other=0.0)
+    g_b = 0.5 * tl.load(row + 3, mask=drawn, other=0.0)
+    h00, h01, h10, h11 = p * g_a + s * g_b, p * g_b + s * g_c, s * g_a + o * g_b, s * g_b + o * g_c
+    g_a, g_b, g_c = -(h00 * p + h01 * s), -2 * (h00 * s + h01 * o), -(h10 * s + h11 * o)
+
+    g_opacity = tl.load(row + 5, mask=drawn, other=0.0)
+    ratio = det0 / det
+    compensation = tl.sqrt(tl.maximum(ratio, COMPENSATION_MIN))
+    sigmoid = 1 / (1 + tl.exp(-tl.load(logits + i, mask=drawn, other=0.0)))
+    tl.store(g_logits + i, g_opacity * compensation * sigmoid * (1 - sigmoid), mask=inside)
+    g_ratio = tl.where(ratio > COMPENSATION_MIN, g_opacity * sigmoid * 0.5 / (compensation * det), 0.0)
+    g_a += g_ratio * (c0 - ratio * c)
+    g_c += g_ratio * (a0 - ratio * a)
+    g_b += g_ratio * 2 * b * (ratio - 1)
+
+    g_m_0, j0, g_r0, l0 = _axis_back(view, r0, s0, t00, t10, m00, m10, m20, g_a, g_b, g_c, jx, jy, jxz, jyz)
+    g_m_1, j1, g_r1, l1 = _axis_back(view, r1, s1, t01, t11, m01, m11, m21, g_a, g_b, g_c, jx, jy, jxz, jyz)
+    g_m_2, j2, g_r2, l2 = _axis_back(view, r2, s2, t02, t12, m02, m12, m22, g_a, g_b, g_c, jx, jy, jxz, jyz)
+    _store_triple(g_log_scales, i, inside, l0, l1, l2)
+    g_jx, g_jy = j0[0] + j1[0] + j2[0], j0[1] + j1[1] + j2[1]
+    g_jxz, g_jyz = j0[2] + j1[2] + j2[2], j0[3] + j1[3] + j2[3]
+    # Of J = [fx/z, 0, -fx tx/z] and mean = (fx x + cx, ...), where x and y are already divided by z.
+    g_x = tl.load(row, mask=drawn, other=0.0) * fx
+    g_y = tl.load(row + 1, mask=drawn, other=0.0) * fy
+    g_x -= tl.where((x > lo_x) & (x < hi_x), g_jxz * jx, 0.0)
+    g_y -= tl.where((y > lo_y) & (y < hi_y), g_jyz * jy, 0.0)
+    g_z = tl.load(row + 9, mask=drawn, other=0.0)
+    g_z -= (g_jx * jx + g_jy * jy + g_jxz * jxz + g_jyz * jyz) / z + (g_x * x + g_y * y) / z
+    g_x, g_y = g_x / z, g_y / z
+
+    dx, dy, dz = u - tl.load(centre), v - tl.load(centre + 1), w - tl.load(centre + 2)
+    inverse = 1 / tl.maximum(tl.sqrt(dx * dx + dy * dy + dz * dz), 1e-12)
+    dx, dy, dz = dx * inverse, dy * inverse, dz * inverse
+    e_x, e_y, e_z = tl.zeros_like(x), tl.zeros_like(x), tl.zeros_like(x)
+    for channel in tl.static_range(3):
+        colour = _colour(sh0, sh_rest, i, drawn, channel, dx, dy, dz, REST, USED)
+        g = tl.where(colour > 0, tl.load(row + (6 + channel), mask=drawn, other=0.0), 0.0)
+        tl.store(g_sh0 + i * 3 + channel, Y0 * g, mask=inside)
+        for k in tl.static_range(1, REST + 1):
+            at = i * (3 * REST) + (3 * (k - 1) + channel)
+            if k < USED:
+                tl.store(g_sh_rest + at, sh_value(dx, dy, dz, k) * g, mask=inside)
+                scaled = g * tl.load(sh_rest + at, mask=drawn, other=0.0)
+                e0, e1, e2 = sh_slope(dx, dy, dz, k)
+                e_x += scaled * e0
+                e_y += scaled * e1
+                e_z += scaled * e2
+            else:
+                tl.store(g_sh_rest + at, tl.zeros_like(g), mask=inside)
+    along = e_x * dx + e_y * dy + e_z * dz
+    e_x, e_y, e_z = (e_x - along * dx) * inverse, (e_y - along * dy) * inverse, (e_z - along * dz) * inverse
+    g_u, g_v = _column(view, 0, g_x, g_y, g_z) + e_x, _column(view, 1, g_x, g_y, g_z) + e_y
+    _store_triple(g_means, i, inside, g_u, g_v, _column(view, 2, g_x, g_y, g_z) + e_z)
+
+    d10, d02, d21 = g_r0[1] - g_r1[0], g_r2[0] - g_r0[2], g_r1[2] - g_r2[1]
+    s10, s02, s21 = g_r0[1] + g_r1[0], g_r2[0] + g_r0[2], g_r1[2] + g_r2[1]
+    g_w = 2 * (qz * d10 + qy * d02 + qx * d21)
+    g_i = 2 * (qy * s10 + qz * s02 + qw * d21 - 2 * qx * (g_r1[1] + g_r2[2]))
+    g_j = 2 * (qx * s10 + qw * d02 + qz * s21 - 2 * qy * (g_r0[0] + g_r2[2]))
+    g_k = 2 * (qw * d10 + qx * s02 + qy * s21 - 2 * qz * (g_r0[0] + g_r1[1]))
+    along = g_w * qw + g_i * qx + g_j * qy + g_k * qz
+    tl.store(g_quats + i * 4, (g_w - along * qw) * norm, mask=inside)
+    tl.store(g_quats + i * 4 + 1, (g_i - along * qx) * norm, mask=inside)
+    tl.store(g_quats + i * 4 + 2, (g_j - along * qy) * norm, mask=inside)
+    tl.store(g_quats + i * 4 + 3, (g_k - along * qz) * norm, mask=inside)
+
+    share = shares + tl.program_id(0).to(tl.int64) * SHARE
+    _view_row(share, 0, g_x, u, v, w, g_m_0[0], g_m_1[0], g_m_2[0], r0, r1, r2, s0, s1, s2)
+    _view_row(share, 1, g_y, u, v, w, g_m_0[1], g_m_1[1], g_m_2[1], r0, r1, r2, s0, s1, s2)
+    _view_row(share, 2, g_z, u, v, w, g_m_0[2], g_m_1[2], g_m_2[2], r0, r1, r2, s0, s1, s2)
+    tl.store(share + 12, -tl.sum(e_x, 0))
+    tl.store(share + 13, -tl.sum(e_y, 0))
+    tl.store(share + 14, -tl.sum(e_z, 0))
+    tl.store(share + 15, 0.0)
+
+
+def _field(p: Pinhole) -> tuple[float, float, float, float]:
+    """Between which x / z and y / z the projection is linearised where it is."""
+    margin_x = constants.FOV_MARGIN * 0.5 * p.width / p.fx
+    margin_y = constants.FOV_MARGIN * 0.5 * p.height / p.fy
+    return (
+        -p.cx / p.fx - margin_x, (p.width - p.cx) / p.fx + margin_x,
+        -p.cy / p.fy - margin_y, (p.height - p.cy) / p.fy + margin_y,
+    )  # fmt: skip
+
+
+def forward(*inputs_and_camera) -> tuple[Tensor, Tensor]:
+    """Six tensors of a scene, view, centre, pinhole, degree -> splats [N, 10], extents [N, 2]."""
+    *inputs, p, degree = inputs_and_camera
+    inputs = [tensor.detach().contiguous() for tensor in inputs]
+    n, rest = inputs[5].shape[:2]
+    splats, extents = inputs[0].new_empty(n, constants.SPLAT), inputs[0].new_empty(n, 2)
+    camera = tuple(float(value) for value in (p.fx, p.fy, p.cx, p.cy, p.width, p.height, p.near, *_field(p)))
+    sizes = {"REST": rest, "USED": (degree + 1) ** 2, "BLOCK": BLOCK}
+    _forward[(max(triton.cdiv(n, BLOCK), 1),)](*inputs, splats, extents, n, *camera, **sizes)
+    return splats, extents
+
+
+def backward(*inputs_and_gradient) -> tuple[Tensor, ...]:
+    """The same inputs, then extents and the gradient of splats -> the gradients of the eight tensors."""
+    *inputs, p, degree, extents, g_splats = inputs_and_gradient
+    inputs = [tensor.detach().contiguous() for tensor in inputs]
+    gradients = [torch.empty_like(tensor) for tensor in inputs[:6]]
+    n, rest = inputs[5].shape[:2]
+    blocks = max(triton.cdiv(n, BLOCK), 1)
+    shares = inputs[0].new_empty(blocks, 16)
+    camera = tuple(float(value) for value in (p.fx, p.fy, p.cx, p.cy, *_field(p)))
+    sizes = {"REST": rest, "USED": (degree + 1) ** 2, "BLOCK": BLOCK}
+    _backward[(blocks,)](*inputs, extents, g_splats, *gradients, shares, n, *camera, **sizes)
+    total = shares.sum(0)
+    # The view's last row never moves.
+    return (*gradients, torch.nn.functional.pad(total[:12], (0, 4)).view(4, 4), total[12:15])

@@ -1,0 +1,178 @@
+"""The Triton kernels of both render stages, on a GPU if there is one and in Triton's interpreter otherwise."""
+
+import importlib
+import math
+
+import pytest
+import torch
+from test_render import PINHOLE, incoming, make_scene, make_view
+
+from macrosplat.render import (
+    Pinhole,
+    bins_cuda,
+    composite_chunk_cuda,
+    composite_each_cuda,
+    project,
+    rasterize,
+    rasterize_cuda,
+    render,
+)
+from macrosplat.render.capacity import PairBuffer, fixed_capacity
+from macrosplat.render.rasterize_cuda import Way
+from macrosplat.scene import Gaussians
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+WAYS = {"each": composite_each_cuda, "chunk": composite_chunk_cuda}
+
+
+@pytest.fixture(autouse=True)
+def triton_kernels(monkeypatch):
+    """float32 goes to the Triton kernels, also from the CPU tensors of the interpreter."""
+
+    def twin(stage: str, tensor: torch.Tensor):
+        return importlib.import_module(f"{stage}_{'reference' if tensor.dtype == torch.float64 else 'cuda'}")
+
+    monkeypatch.setattr(project, "twin", twin)
+    monkeypatch.setattr(rasterize, "twin", twin)
+
+
+def choose(monkeypatch, way: str, tile: int) -> None:
+    monkeypatch.setattr(bins_cuda, "TILE", tile)
+    monkeypatch.setattr(rasterize_cuda, "FORWARD", Way(WAYS[way], warps=4, chunk=16))
+    monkeypatch.setattr(rasterize_cuda, "BACKWARD", Way(WAYS[way], warps=4, chunk=16))
+
+
+def fast(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to(DEVICE, torch.float32)
+
+
+def draw(scene: Gaussians, view: torch.Tensor, weights: list[torch.Tensor], degree=None, pinhole: Pinhole = PINHOLE):
+    """Render, and the gradients of all inputs, on the CPU and in float64."""
+    inputs = [t.detach().clone().requires_grad_() for t in (*scene.tensors().values(), view)]
+    out = render(Gaussians(*inputs[:6]), inputs[6], pinhole, degree)
+    drawn = (out.colour, out.alpha, out.depth)
+    grads = torch.autograd.grad(drawn, inputs, weights)
+    return [t.detach().cpu().double() for t in drawn], [g.cpu().double() for g in grads]
+
+
+def weights_of(pinhole: Pinhole) -> list[torch.Tensor]:
+    g = torch.Generator().manual_seed(1)
+    h, w = pinhole.height, pinhole.width
+    return [torch.randn(*shape, generator=g, dtype=torch.float64) for shape in ((h, w, 3), (h, w), (h, w))]
+
+
+def assert_close(got, expected) -> None:
+    for a, b in zip(got[0], expected[0], strict=True):
+        # float32 flips a few pixels across the 1/255 cut-off: those may differ by one such step
+        assert (a - b).abs().median() < 1e-5 and (a - b).abs().max() < 2.6 / 255 * 3
+    for a, b in zip(got[1], expected[1], strict=True):
+        assert a.shape == b.shape
+        assert torch.linalg.norm(a - b) <= 5e-3 * torch.linalg.norm(b)
+
+
+@pytest.mark.parametrize(("way", "tile"), [("each", 16), ("each", 8), ("chunk", 16), ("chunk", 8)])
+def test_agrees_with_reference(monkeypatch, way, tile):
+    choose(monkeypatch, way, tile)
+    scene, view, weights = make_scene(60, 3), make_view(), incoming()
+    expected = draw(scene, view, weights)
+    assert_close(draw(scene.map(fast), fast(view), [fast(w) for w in weights]), expected)
+
+
+@pytest.mark.parametrize(("degree", "used"), [(0, None), (1, None), (2, None), (3, 1)])
+def test_every_degree_agrees_with_reference(degree, used):
+    scene, view, weights = make_scene(20, degree), make_view(), incoming()
+    expected = draw(scene, view, weights, used)
+    assert_close(draw(scene.map(fast), fast(view), [fast(w) for w in weights], used), expected)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_opaque_splats_end_light_paths_and_give_the_rest_no_gradient(monkeypatch, way):
+    """More layers than a chunk, so that tiles stop early; some alphas are held at their maximum."""
+    choose(monkeypatch, way, 16)
+    scene = make_scene(50, 0, size=0.5)
+    scene = scene.with_(opacity_logits=scene.opacity_logits + 4)
+    expected = draw(scene, make_view(), incoming())
+    got = draw(scene.map(fast), fast(make_view()), [fast(w) for w in incoming()])
+    assert_close(got, expected)
+    assert (got[1][3] == 0).sum() > 10
+
+
+def test_frames_of_one_pixel_and_of_no_whole_tile():
+    for width, height in ((1, 1), (17, 31)):
+        pinhole = Pinhole(60.0, 55.0, width / 2, height / 2, width, height)
+        scene, view, weights = make_scene(30, 1), make_view(), weights_of(pinhole)
+        expected = draw(scene, view, weights, pinhole=pinhole)
+        assert_close(draw(scene.map(fast), fast(view), [fast(w) for w in weights], pinhole=pinhole), expected)
+
+
+def test_more_splats_than_a_block_and_more_tiles_than_pairs():
+    scene, view = make_scene(130, 0, size=0.02), make_view()
+    expected = draw(scene, view, incoming())
+    assert_close(draw(scene.map(fast), fast(view), [fast(w) for w in incoming()]), expected)
+    one = make_scene(1, 0, size=0.02)
+    expected = draw(one, view, incoming())
+    assert_close(draw(one.map(fast), fast(view), [fast(w) for w in incoming()]), expected)
+
+
+@pytest.mark.parametrize("culled", ["behind", "aside", "empty"])
+def test_what_is_not_seen_is_not_drawn_and_has_no_gradient(culled):
+    scene = make_scene(0 if culled == "empty" else 5, 1).map(fast)
+    offset = fast(torch.tensor([0.0, 0.0, -9.0]) if culled == "behind" else torch.tensor([99.0, 0.0, 0.0]))
+    drawn, grads = draw(scene.with_(means=scene.means + offset), fast(make_view(False)), [fast(w) for w in incoming()])
+    assert all(d.abs().max() == 0 for d in drawn)
+    assert all(not g.any() for g in grads)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_same_bits_every_time(monkeypatch, way):
+    choose(monkeypatch, way, 8)
+    scene, view, weights = make_scene(60, 1).map(fast), fast(make_view()), [fast(w) for w in incoming()]
+    first, again = draw(scene, view, weights), draw(scene, view, weights)
+    assert all(torch.equal(a, b) for kind in (0, 1) for a, b in zip(first[kind], again[kind], strict=True))
+
+
+def test_an_overflow_is_known_and_a_grown_buffer_draws_the_whole_picture():
+    scene, view, weights = make_scene(40, 0).map(fast), fast(make_view()), [fast(w) for w in incoming()]
+    exact = draw(scene, view, weights)
+    small = PairBuffer(7, DEVICE)
+    with fixed_capacity(small):
+        short = draw(scene, view, weights)
+    assert small.overflowed() and not torch.equal(short[0][1], exact[0][1])
+    grown = small.grown()
+    assert grown.capacity >= int(small.needed) > 7
+    with fixed_capacity(grown):
+        whole = draw(scene, view, weights)
+    assert not grown.overflowed() and int(grown.needed) == int(small.needed)
+    assert all(torch.equal(a, b) for kind in (0, 1) for a, b in zip(whole[kind], exact[kind], strict=True))
+
+
+def test_what_a_buffer_needed_is_the_most_of_all_its_pictures():
+    buffer, view = PairBuffer(4096, DEVICE), fast(make_view())
+    needed = []
+    with fixed_capacity(buffer):
+        for n in (5, 40, 10):
+            render(make_scene(n, 0).map(fast), view, PINHOLE)
+            needed.append(int(buffer.needed))
+    assert 0 < needed[0] < needed[1] == needed[2]
+
+
+def test_no_pair_is_missing_and_none_is_doubled():
+    """Against a count by brute force: tiles that hold a pixel which the splat reaches."""
+    scene, view = make_scene(40, 0).map(fast), fast(make_view())
+    splats, extents = project.project(scene, view, torch.zeros(3, device=DEVICE), PINHOLE, 0)
+    bins = bins_cuda.bin_splats(splats, extents, PINHOLE.width, PINHOLE.height)
+    columns = math.ceil(PINHOLE.width / bins.tile)
+    ranges, items = bins.ranges.tolist(), bins.items.tolist()
+    listed = [(t, i) for t in range(len(ranges) - 1) for i in items[ranges[t] : ranges[t + 1]]]
+    assert len(listed) == len(set(listed)) == ranges[-1] == len(items)
+    assert sorted(bins.slots.tolist()) == list(range(len(items)))
+    for t in range(len(ranges) - 1):  # front to back
+        depths = splats[items[ranges[t] : ranges[t + 1]], 9]
+        assert (depths.diff() >= 0).all()
+    y, x = torch.meshgrid(torch.arange(PINHOLE.height) + 0.5, torch.arange(PINHOLE.width) + 0.5, indexing="ij")
+    for i, (mx, my, a, b, c, opacity) in enumerate(splats[:, :6].tolist()):
+        dx, dy = x - mx, y - my
+        alpha = opacity * torch.exp(-0.5 * (a * dx * dx + c * dy * dy) - b * dx * dy)
+        rows, cols = torch.nonzero((alpha > 1.01 / 255) & bool(extents[i, 0] > 0), as_tuple=True)
+        reached = {(r // bins.tile * columns + q // bins.tile, i) for r, q in zip(rows.tolist(), cols.tolist())}
+        assert reached <= set(listed)
