@@ -29,7 +29,7 @@ _READ = tl.constexpr(READ)
 
 @cache
 def _steps() -> tuple[np.ndarray, np.ndarray]:
-    """For every entry of the table: the lowest level it reads [E], and weights and slopes of READ levels [E, 2, READ]."""
+    """For every entry of the table: the lowest level read [E], and weights and slopes of READ levels [E, 2, READ]."""
     weights = ladder().weights.astype(np.float32)
     used = (weights[:, :-1] != 0) | (weights[:, 1:] != 0)  # [LEVELS, ENTRIES]
     lowest = np.minimum(used.argmax(0), LEVELS - READ)
@@ -52,10 +52,7 @@ def _tables(device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
 def _mirror(i, n, far, FAR: tl.constexpr):
     """The pixel that stands for pixel i outside 0 ... n - 1. Filters that reach beyond n fold more than once:
     `far` is then a multiple of 2 n that makes i positive."""
-    if FAR:
-        i = (i + far) % (2 * n)
-    else:
-        i = tl.where(i < 0, -1 - i, i)
+    i = (i + far) % (2 * n) if FAR else tl.where(i < 0, -1 - i, i)
     return tl.where(i < n, i, 2 * n - 1 - i)
 
 
@@ -239,10 +236,11 @@ def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bo
     length, pixels = width * channels, height * width
     whole, support = _tables(gradient.device)[2], ladder().support
     level = torch.empty_like(gradient) if sharp_wanted else gradient
+    lowest = float(support[levels - 1, 0])
     by_sigma = torch.empty_like(coordinates) if sigma_wanted else coordinates
     _top[(triton.cdiv(pixels, RUN["BLOCK"]),)](
-        gradient, slopes if sigma_wanted else gradient, coordinates, whole[levels - 1], level, by_sigma, pixels, highest,
-        float(support[levels - 1, 0]), CHANNELS=channels, SHARP=sharp_wanted, SIGMA=sigma_wanted, **RUN,
+        gradient, slopes if sigma_wanted else gradient, coordinates, whole[levels - 1], level, by_sigma, pixels,
+        highest, lowest, CHANNELS=channels, SHARP=sharp_wanted, SIGMA=sigma_wanted, **RUN,
     )  # fmt: skip
     if sharp_wanted:
         half = torch.empty_like(gradient)
