@@ -7,6 +7,9 @@ launches forward and 2 L - 1 back. Frames are mirrored at their borders as in `b
 own adjoint. Nothing is read by the host: the number of levels comes from the largest sigma that the caller promises.
 """
 
+# Triton's own types do not know what its compiler accepts.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+
 from __future__ import annotations
 
 from functools import cache

@@ -3,6 +3,9 @@
 No shape depends on the data but the room for the pairs, which `capacity` decides.
 """
 
+# Triton's own types do not know what its compiler accepts.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -146,9 +149,7 @@ def bin_splats(splats: Tensor, extents: Tensor, width: int, height: int) -> Bins
     # Unused room sorts behind all tiles. Two passes of a radix sort for 16 bits, four for 32.
     keys = torch.full((capacity,), tiles, dtype=torch.int16 if tiles < 2**15 else torch.int32, device=device)
     owners = torch.empty(capacity, dtype=torch.int32, device=device)
-    _pairs[blocks](
-        splats, extents, order, counts, offsets, keys, owners, needed, n, capacity, *frame, COUNT_ONLY=False
-    )
+    _pairs[blocks](splats, extents, order, counts, offsets, keys, owners, needed, n, capacity, *frame, COUNT_ONLY=False)
     keys, slots = torch.sort(keys, stable=True)
     items = torch.empty(capacity, dtype=torch.int32, device=device)
     ranges = torch.empty(tiles + 1, dtype=torch.int32, device=device)

@@ -4,6 +4,9 @@ With the splats along the lanes of a warp, each lane loads a splat of its own, a
 pixels is addition within a lane; the price is a scan across the lanes.
 """
 
+# Triton's own types do not know what its compiler accepts.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+
 from __future__ import annotations
 
 import triton

@@ -3,6 +3,9 @@
 A splat's numbers are the same for all pixels; summing its gradients over the pixels costs a reduction each.
 """
 
+# Triton's own types do not know what its compiler accepts.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+
 from __future__ import annotations
 
 import triton

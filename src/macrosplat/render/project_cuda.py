@@ -3,6 +3,9 @@
 The gradients of view and centre are summed per block, then over the blocks: no atomics, the bits repeat.
 """
 
+# Triton's own types do not know what its compiler accepts.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+
 from __future__ import annotations
 
 import torch

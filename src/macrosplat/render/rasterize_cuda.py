@@ -5,6 +5,9 @@ gradient-weighted light still to come: d alpha_i = T_i (c_i . g) - rest_{i+1} / 
 owns one row of gradients, summed per splat in a fixed order: no atomics, the bits repeat.
 """
 
+# Triton's own types do not know what its compiler accepts.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -5,6 +5,9 @@ rows; those down the columns with SSIM and its derivatives; the windows of these
 with the gradient; and the sum of the loss, block by block in fixed order.
 """
 
+# Triton's own types do not know what its compiler accepts.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+
 from __future__ import annotations
 
 import torch
