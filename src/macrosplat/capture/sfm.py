@@ -158,23 +158,18 @@ def triangulate(
         if name not in known:
             raise MacrosplatError(f"The cameras name {name}, which is not among the photos of {capture.root}.")
     photos = tuple(known[name] for name in cameras.names)
-    # Sharp photos need no more than common features, and a photo of them takes a tenth of the time.
-    for extraction, span in ((SHARP, (0.0, 0.2)), (BLURRED, (0.2, 0.9))):
-        tell = within(progress, *span)
-        features = extract(photos, extraction, workdir, within(tell, 0.0, 0.67))
-        canvas = [_canvas_camera(cameras, n, features[n]) for n in range(len(cameras))]
-        matches = match_guided(
-            features,
-            cameras.views,
-            np.stack([camera.calibration_matrix() for camera in canvas]),
-            refine.GUIDED_RATIO,
-            refine.KNOWN_BAND,
-            refine.MAX_TURN,
-            within(tell, 0.67, 1.0),
-        )
-        if len(_lonely(matches, len(photos))) <= LONELY_SHARE * len(photos):
-            break
+    features = extract(photos, BLURRED, workdir, within(progress, 0.0, 0.6))
+    canvas = [_canvas_camera(cameras, n, features[n]) for n in range(len(cameras))]
     views = dict(enumerate(cameras.views))
+    matches = match_guided(
+        features,
+        cameras.views,
+        np.stack([camera.calibration_matrix() for camera in canvas]),
+        refine.GUIDED_RATIO,
+        refine.KNOWN_BAND,
+        refine.MAX_TURN,
+        within(progress, 0.6, 0.9),
+    )
     model = mapping.triangulate_tracks(features, list(cameras.names), canvas, views, matches, workdir, seed)
     mapping.thin_out(model, refine.KEEP_ERROR, refine.KEEP_ANGLE)
     progress(1.0, f"{model.num_points3D()} points")

@@ -8,7 +8,8 @@ own adjoint. Nothing is read by the host: the number of levels comes from the la
 """
 
 # Triton's own types do not know what its compiler accepts.
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportGeneralTypeIssues=false, reportReturnType=false
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ No shape depends on the data but the room for the pairs, which `capacity` decide
 """
 
 # Triton's own types do not know what its compiler accepts.
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportGeneralTypeIssues=false, reportReturnType=false
 
 from __future__ import annotations
 

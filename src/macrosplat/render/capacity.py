@@ -1,8 +1,8 @@
 """How many (tile, splat) pairs a GPU has room for, decided before they are counted.
 
 Counting them takes the host out of step with the GPU: it has to wait for the number before it can allocate. Inside
-`fixed_capacity` the room is given, nothing waits, and a step can be recorded as a CUDA graph; what was needed is kept on
-the device, to be read when the host has time. Outside, the count is read and the room is exact.
+`fixed_capacity` the room is given, nothing waits, and a step can be recorded as a CUDA graph; what was needed is kept
+on the device, to be read when the host has time. Outside, the count is read and the room is exact.
 """
 
 from __future__ import annotations

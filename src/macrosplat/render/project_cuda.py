@@ -4,7 +4,8 @@ The gradients of view and centre are summed per block, then over the blocks: no 
 """
 
 # Triton's own types do not know what its compiler accepts.
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportGeneralTypeIssues=false, reportReturnType=false
 
 from __future__ import annotations
 

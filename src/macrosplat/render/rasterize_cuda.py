@@ -6,7 +6,8 @@ owns one row of gradients, summed per splat in a fixed order: no atomics, the bi
 """
 
 # Triton's own types do not know what its compiler accepts.
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportGeneralTypeIssues=false, reportReturnType=false
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from macrosplat.render import composite_chunk_cuda, composite_each_cuda, constants
+from macrosplat.render import composite_each_cuda, constants
 from macrosplat.render.bins_cuda import Bins, bin_splats
 
 SPLAT = tl.constexpr(constants.SPLAT)

@@ -1,7 +1,8 @@
 """Spherical harmonics inside a GPU kernel: values and gradients, as in `sh`."""
 
 # Triton's own types do not know what its compiler accepts.
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportGeneralTypeIssues=false, reportReturnType=false
 
 from __future__ import annotations
 
