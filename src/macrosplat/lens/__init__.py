@@ -5,6 +5,7 @@ Lens models share one interface (`model.Lens`) and are chosen by name; the blur 
 
 from collections.abc import Callable
 
+from macrosplat.lens.blurnet import BlurNet
 from macrosplat.lens.model import Draw as Draw
 from macrosplat.lens.model import Lens as Lens
 from macrosplat.lens.model import LensStart as LensStart
@@ -13,4 +14,4 @@ from macrosplat.lens.model import Sharp as Sharp
 from macrosplat.lens.plain import PlainLens
 from macrosplat.lens.thin import ThinLens
 
-LENSES: dict[str, Callable[[LensStart], Lens]] = {"lens": ThinLens, "plain": PlainLens}
+LENSES: dict[str, Callable[[LensStart], Lens]] = {"lens": ThinLens, "plain": PlainLens, "blurnet": BlurNet}

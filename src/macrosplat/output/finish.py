@@ -148,7 +148,7 @@ def _maps(
 ) -> Iterator[PhotoMaps]:
     for v, name in enumerate(names):
         sharp = learned.draw(views[v], pinholes[v], v)
-        radius = learned.lens.radius(sharp.depth, pinholes[v], v)
+        radius = learned.lens.radius(sharp, pinholes[v], v)
         radii.append(float(radius.abs().median()))
         yield PhotoMaps(name, sharp.depth.numpy(), sharp.alpha.numpy(), radius.numpy())
         progress.advance()
