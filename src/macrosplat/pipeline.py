@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,16 +170,25 @@ def _trainer(
                 f"The mask {photo.mask} of {photo.name} is black: paint the object white, or give --masks off."
             )
         progress.advance()
-    frames = Frames(photos, pinholes, masks)
+    lens_start = replace(
+        start_lens(given.points, depths, small, given.cameras.sizes, photos, given.photos),
+        centre=tuple(np.median(given.points.xyz, 0).tolist()),
+        distance=distance,
+        spread=max(float(depths.std()), 1e-9 * distance),
+        seed=options.seed,
+        settings=options.lens_settings(),
+    )
+    saved = out / "checkpoint"
+    state = checkpoint.load(saved) if saved.is_file() else None
+    lens = state.learned.lens if state else LENSES[options.lens](lens_start)
+    frames = Frames(photos, pinholes, lens.look(photos, masks))
     schedule = Schedule(
         steps=options.steps or EFFORTS[options.quality].steps,
         gaussians=most,
         refine_poses=config["camera_source"] == "sfm",
+        **lens.schedule,
     )
-    lens_start = start_lens(given.points, depths, small, given.cameras.sizes, photos, given.photos)
-    saved = out / "checkpoint"
-    if saved.is_file():
-        state = checkpoint.load(saved)
+    if state:
         trainer = Trainer(state.learned, frames, schedule, state.pixel, options.seed)
         checkpoint.resume(trainer, state)
         return trainer, state.names, lens_start
@@ -188,7 +198,7 @@ def _trainer(
     )
     learned = Learned(
         gaussians=scene,
-        lens=LENSES[options.lens](lens_start),
+        lens=lens,
         poses=Poses(torch.tensor(small.views, dtype=torch.float32), torch.full((len(small),), distance), pixel),
         backdrop=Backdrop.of_photos([torch.from_numpy(to_linear(p.astype(np.float32) / 255)) for p in photos]),
     )

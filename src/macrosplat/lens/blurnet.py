@@ -6,6 +6,9 @@ Per view, from a sharp render and the photo's clarity mask M:
     variance = E(d_rel) * A(render, M)                depth CNN times RGB CNN, px^2                `BlurNet.variance`
     photo = render, each pixel blurred by its own isotropic Gaussian of that variance              `BlurNet.photograph`
 
+The blur is the ladder's (`blur.py`), not a kernel of fixed size per pixel: where the paper has a kernel's radius, here
+stands the largest sigma (`Blurnet.blur_radius`).
+
 The networks belong to one capture and are learned with its scene, from nothing but the photos. They are not needed to
 draw. What the paper leaves open is marked [ours].
 """
@@ -23,14 +26,15 @@ from torch import Tensor
 
 from macrosplat.colour import to_linear, to_srgb
 from macrosplat.lens.blur import variable_blur
-from macrosplat.lens.clarity import clarity_of
+from macrosplat.lens.clarity import REFERENCE_WIDTH, clarity_of
 from macrosplat.lens.model import Draw, Lens, LensStart, Pupil, Sharp
-from macrosplat.options import Blurnet
 from macrosplat.render import Pinhole
+from macrosplat.rivals import Blurnet
 
 SOLID = 0.5  # alpha from which a pixel has a depth
 SIGMA_START = 0.4  # px of the training width, of every pixel before anything is learned [ours]
 SIGMA_LEAST = 0.05  # px: the least sigma, where the root of the variance still has a slope
+FAINT = 1e-6  # clarity that every pixel has: a photo that is sharp nowhere on the object still has a centre
 QUIET = 0.1  # the last layer's first weights, relative to the others': the map starts nearly even
 
 
@@ -40,21 +44,25 @@ class BlurNet(Lens):
     def __init__(self, start: LensStart) -> None:
         self.chosen = chosen = Blurnet(**start.settings)
         self.width, self.centre, self.spread = start.width, start.distance, start.spread
+        alone, joint = (chosen.plain_until, chosen.joint_from) if chosen.stages == "three" else (0.0, 0.0)
         self.schedule = {
-            "blur_from": chosen.plain_until,
-            "lens_from": chosen.plain_until,
-            "warm": (chosen.plain_until, chosen.joint_from),
-            "warm_rate": chosen.warm_rate,
+            "blur_from": alone,
+            "lens_from": alone,
+            "slow": (alone, joint),
+            "slow_rate": chosen.warm_rate,
             "pupil_spans": (),
+            "dssim_weight": chosen.dssim,
         }
         random = torch.Generator().manual_seed(start.seed)
         self.parameters = {}
         for net, inputs, wanted in (("depth", 1, chosen.depth != "none"), ("rgb", 4, chosen.rgb == "on")):
             if wanted:
-                self.parameters |= _network(f"lens.{net}", inputs, chosen.channels, chosen.layers, chosen.kernel, random)
+                self.parameters |= _network(
+                    f"lens.{net}", inputs, chosen.channels, chosen.layers, chosen.kernel, random
+                )
         self.rates = dict.fromkeys(self.parameters, chosen.rate)
         self._masks: list[Tensor] = []
-        self._resized: dict[tuple, Tensor] = {}
+        self._resized: dict[int, Tensor] = {}  # by photo, at the size and on the device that were asked for last
 
     def look(
         self, photos: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.uint8] | None]
@@ -77,8 +85,8 @@ class BlurNet(Lens):
 
     def sigma(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
         """[H, W] standard deviation of the blur, px of this frame."""
-        scale = pinhole.width / self.width
-        least, most = (s * scale for s in (SIGMA_LEAST, self.chosen.sigma_most))
+        least = SIGMA_LEAST * pinhole.width / self.width
+        most = self.chosen.blur_radius * pinhole.width / REFERENCE_WIDTH
         return torch.sqrt(self.variance(sharp, pinhole, photo) + least**2).clamp_max(most)
 
     def variance(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
@@ -99,27 +107,20 @@ class BlurNet(Lens):
     def relative_depth(self, sharp: Sharp, mask: Tensor) -> Tensor:
         """[H, W] in units of the capture's depth range; the backdrop takes the depth of what is near it [ours]."""
         solid = sharp.alpha.detach() >= SOLID
-        if not solid.any():
-            return torch.zeros_like(sharp.depth)
         depth = filled(sharp.depth, solid)
         if self.chosen.depth == "raw":  # one centre for the whole capture
             return (depth - self.centre) / self.spread
-        weight = mask * solid
-        if not weight.any():
-            weight = solid.to(depth)
-        return (depth - (weight * depth).sum() / weight.sum()) / self.spread
+        weight = (mask + FAINT) * solid
+        return (depth - (weight * depth).sum() / weight.sum().clamp_min(FAINT)) / self.spread
 
     def mask(self, photo: int, frame: Sequence[int], like: Tensor) -> Tensor:
         """[H, W] the clarity mask of a photo at the size of a frame."""
         assert self._masks, "the lens has not seen its photos: `look` comes first"
-        key = (photo, *frame, like.device, like.dtype)
-        if key not in self._resized:
-            if self._resized and next(iter(self._resized))[1:] != key[1:] and next(iter(self._resized))[0] == photo:
-                self._resized.clear()  # another resolution: one lives at a time
-            whole = self._masks[photo].to(like)
-            small = whole if whole.shape == tuple(frame) else F.adaptive_avg_pool2d(whole[None], tuple(frame))[0]
-            self._resized[key] = small
-        return self._resized[key]
+        kept = self._resized.get(photo)
+        if kept is None or (kept.shape, kept.device, kept.dtype) != (torch.Size(frame), like.device, like.dtype):
+            kept = F.adaptive_avg_pool2d(self._masks[photo].to(like)[None], tuple(frame))[0]
+            self._resized[photo] = kept
+        return kept
 
     def _run(self, net: str, planes: Tensor) -> Tensor:
         """[H, W] >= 0 of planes [C, H, W]."""
@@ -146,14 +147,18 @@ class BlurNet(Lens):
 
 
 def filled(depth: Tensor, solid: Tensor) -> Tensor:
-    """Depth [H, W]; where it is not `solid`, that of what is near, smoothly, and as a constant to the gradient."""
+    """Depth [H, W]; where it is not `solid`, that of what is near, smoothly, and as a constant to the gradient.
+
+    Sums are halved until one pixel is left; on the way back up, what a level does not know comes from the one below.
+    """
     weight = solid.to(depth)[None, None]
     total = torch.where(solid, depth.detach(), torch.zeros_like(depth))[None, None]
     pyramid = [(total, weight)]
     while max(pyramid[-1][0].shape[2:]) > 1:
-        pyramid.append(tuple(F.avg_pool2d(x, 2, ceil_mode=True) for x in pyramid[-1]))  # type: ignore[arg-type]
+        total, weight = (F.avg_pool2d(x, 2, ceil_mode=True) for x in pyramid[-1])
+        pyramid.append((total, weight))
     total, weight = pyramid[-1]
-    spread = total / weight
+    spread = total / weight.clamp_min(1e-12)
     for total, weight in reversed(pyramid[:-1]):
         coarse = F.interpolate(spread, size=total.shape[2:], mode="bilinear", align_corners=False)
         spread = torch.where(weight > 0, total / weight.clamp_min(1e-12), coarse)

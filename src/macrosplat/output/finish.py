@@ -19,7 +19,7 @@ from macrosplat.capture.records import Given
 from macrosplat.capture.transforms import write_transforms
 from macrosplat.colour import to_srgb
 from macrosplat.evaluate.metrics import psnr
-from macrosplat.lens import Pupil, Sharp
+from macrosplat.lens import Pupil, Reshape, Sharp
 from macrosplat.options import Options
 from macrosplat.output.lens_report import LensReport, write_lens
 from macrosplat.output.maps import PhotoMaps, write_maps
@@ -136,8 +136,8 @@ def _sharp(learned: Learned, view: torch.Tensor, pinhole: Pinhole, photo: int) -
 def _taken(learned: Learned, view: torch.Tensor, pinhole: Pinhole, photo: int, through: Pupil) -> NDArray[np.float32]:
     """[H, W, 3] sRGB in [0, 1]: a photo as the lens makes it of the scene."""
 
-    def draw(at: torch.Tensor) -> Sharp:
-        return learned.draw(at, pinhole, photo)
+    def draw(at: torch.Tensor, reshape: Reshape | None = None) -> Sharp:
+        return learned.draw(at, pinhole, photo, None, reshape)
 
     return to_srgb(learned.lens.photograph(draw, view, pinhole, photo, through).clamp(0, 1)).numpy()
 
@@ -150,7 +150,8 @@ def _maps(
         sharp = learned.draw(views[v], pinholes[v], v)
         radius = learned.lens.radius(sharp, pinholes[v], v)
         radii.append(float(radius.abs().median()))
-        yield PhotoMaps(name, sharp.depth.numpy(), sharp.alpha.numpy(), radius.numpy())
+        more = {kind: plane.numpy() for kind, plane in learned.lens.maps(sharp, pinholes[v], v).items()}
+        yield PhotoMaps(name, sharp.depth.numpy(), sharp.alpha.numpy(), radius.numpy(), more)
         progress.advance()
 
 
