@@ -107,10 +107,11 @@ def test_the_ring_may_be_turned():
 def test_radius_is_the_closed_form():
     lens = ThinLens(START)
     depth = torch.tensor([[3.0, 5.0, 6.0, 8.0]])
+    sharp = Sharp(depth[..., None].expand(1, 4, 3), torch.ones_like(depth), depth)
     for photo, (focus, aperture) in enumerate(zip(START.focus, START.aperture, strict=True)):
         wanted = PUPIL * aperture / 2 * FX * (1 / focus - 1 / depth)
-        torch.testing.assert_close(lens.radius(depth, PINHOLE, photo).detach(), wanted)
-    assert PlainLens(START).radius(depth, PINHOLE, 0).abs().max() == 0
+        torch.testing.assert_close(lens.radius(sharp, PINHOLE, photo).detach(), wanted)
+    assert PlainLens(START).radius(sharp, PINHOLE, 0).abs().max() == 0
 
 
 def test_found_is_what_it_started_from():

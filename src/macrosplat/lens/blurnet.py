@@ -118,7 +118,7 @@ class BlurNet(Lens):
         assert self._masks, "the lens has not seen its photos: `look` comes first"
         kept = self._resized.get(photo)
         if kept is None or (kept.shape, kept.device, kept.dtype) != (torch.Size(frame), like.device, like.dtype):
-            kept = F.adaptive_avg_pool2d(self._masks[photo].to(like)[None], tuple(frame))[0]
+            kept = F.adaptive_avg_pool2d(self._masks[photo].to(like)[None], (frame[0], frame[1]))[0]
             self._resized[photo] = kept
         return kept
 
