@@ -18,6 +18,7 @@ import torch
 from macrosplat import capture as cap
 from macrosplat.capture.records import Cameras, Capture, Given, SparsePoints, resized
 from macrosplat.colour import to_linear
+from macrosplat.deblur import check_deblur, deblurred
 from macrosplat.devices import choose
 from macrosplat.errors import MacrosplatError
 from macrosplat.lens import LENSES, LensStart
@@ -56,6 +57,7 @@ def reconstruct(capture: Path, out: Path, options: Options | None = None, resume
     with Progress() as progress:
         opened = cap.open_capture(capture, masks=options.masks == "auto")
         _fits(opened.photos, options)
+        check_deblur(options)
         config = open_run(out, capture, opened.photos, options, resume)
         for note in opened.notes:
             progress.note(note)
@@ -170,6 +172,9 @@ def _trainer(
                 f"The mask {photo.mask} of {photo.name} is black: paint the object white, or give --masks off."
             )
         progress.advance()
+    if options.deblur_first != "none":
+        progress.stage("deblurring photos")
+        photos = deblurred(out, given.photos, photos, options)
     lens_start = replace(
         start_lens(given.points, depths, small, given.cameras.sizes, photos, given.photos),
         centre=tuple(np.median(given.points.xyz, 0).tolist()),
