@@ -151,7 +151,9 @@ def measure(scene: Gaussians, pinhole: Pinhole) -> None:
         if bins is None:
             continue
         pairs = len(bins.items)
-        print(f"tile {tile}: {pairs:,} pairs, {len(bins.stops):,} tiles, at most {int(bins.ranges.diff().max())} in one")
+        print(
+            f"tile {tile}: {pairs:,} pairs, {len(bins.stops):,} tiles, at most {int(bins.ranges.diff().max())} in one"
+        )
         with fixed_capacity(PairBuffer(pairs, "cuda")):
             binning = show(f"bins, tile {tile}", lambda: bins_cuda.bin_splats(splats, extents, width, height))
         keys = torch.randint(0, len(bins.stops), (pairs,), dtype=torch.int16, device="cuda")

@@ -1,4 +1,4 @@
-"""Without a GPU the Triton kernels run in Triton's interpreter, on CPU tensors: to be said before triton is imported."""
+"""Without a GPU the Triton kernels run in Triton's interpreter, on CPU tensors; to be said before its import."""
 
 import os
 

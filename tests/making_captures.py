@@ -86,8 +86,8 @@ def pinhole_of(cameras: Cameras, n: int) -> Pinhole:
 def drawing(scene: Gaussians, pinhole: Pinhole) -> Draw:
     """What a lens asks for: sharp renders before a plain backdrop."""
 
-    def draw(view: torch.Tensor) -> Sharp:
-        seen = render(scene, view, pinhole)
+    def draw(view: torch.Tensor, reshape=None) -> Sharp:
+        seen = render(scene if reshape is None else reshape(scene), view, pinhole)
         return Sharp(seen.over(torch.full((3,), BACKGROUND)), seen.alpha, seen.expected_depth())
 
     return draw

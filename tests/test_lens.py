@@ -56,7 +56,7 @@ def test_shear_comes_after_the_pose():
 def plane(depth: float):
     """`draw` of a smooth pattern on a plane of one depth, seen from any sheared view."""
 
-    def draw(view: torch.Tensor) -> Sharp:
+    def draw(view: torch.Tensor, reshape=None) -> Sharp:
         y, x = torch.meshgrid(torch.arange(PINHOLE.height) + 0.5, torch.arange(PINHOLE.width) + 0.5, indexing="ij")
         # Of a plane parallel to the sensor the view moves the whole picture by the same amount.
         shift = project(view, torch.tensor([0.0, 0.0, depth])) - torch.tensor([PINHOLE.cx, PINHOLE.cy])
@@ -107,10 +107,11 @@ def test_the_ring_may_be_turned():
 def test_radius_is_the_closed_form():
     lens = ThinLens(START)
     depth = torch.tensor([[3.0, 5.0, 6.0, 8.0]])
+    sharp = Sharp(depth[..., None].expand(1, 4, 3), torch.ones_like(depth), depth)
     for photo, (focus, aperture) in enumerate(zip(START.focus, START.aperture, strict=True)):
         wanted = PUPIL * aperture / 2 * FX * (1 / focus - 1 / depth)
-        torch.testing.assert_close(lens.radius(depth, PINHOLE, photo).detach(), wanted)
-    assert PlainLens(START).radius(depth, PINHOLE, 0).abs().max() == 0
+        torch.testing.assert_close(lens.radius(sharp, PINHOLE, photo).detach(), wanted)
+    assert PlainLens(START).radius(sharp, PINHOLE, 0).abs().max() == 0
 
 
 def test_found_is_what_it_started_from():
@@ -144,7 +145,7 @@ def test_gradients_of_the_lens_are_finite_differences(points):
     small = Pinhole(fx=FX, fy=FX, cx=10.0, cy=8.0, width=20, height=16)
     target = torch.rand(16, 20, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
-    def draw(view: torch.Tensor) -> Sharp:
+    def draw(view: torch.Tensor, reshape=None) -> Sharp:
         y, x = torch.meshgrid(torch.arange(16.0).double(), torch.arange(20.0).double(), indexing="ij")
         local = view[:3, :3] @ torch.tensor([0.0, 0.0, 4.2], dtype=torch.float64) + view[:3, 3]
         dx, dy = FX * local[0] / local[2], FX * local[1] / local[2]

@@ -6,14 +6,17 @@ keeps. No torch: the command line has to answer before torch has loaded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
 from macrosplat.errors import MacrosplatError
+from macrosplat.rivals import Blurnet, Covariance, Deblur, Focus
 
-Lens = Literal["lens", "plain"]  # the lens models by name; the registry of the lens room has exactly these
+Lens = Literal[
+    "lens", "plain", "focus", "covariance", "blurnet"
+]  # the lens models by name; the registry of the lens room has exactly these
 Quality = Literal["draft", "standard", "high"]
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -25,7 +28,9 @@ class Options:
     lens: Lens = "lens"
     """How the camera is modelled.
     `lens`: a thin lens whose aperture and focus are learned, so that the scene comes out sharp.
-    `plain`: a pinhole, which takes the photos as they are and keeps their blur; for comparison."""
+    The others are for comparison. `plain`: a pinhole, which takes the photos as they are and keeps their blur.
+    `focus`: the same, looking mostly where a photo is sharp. `covariance`: every Gaussian grows with the view.
+    `blurnet`: networks guess how blurred each pixel is."""
 
     quality: Quality = "standard"
     """How much time to spend: it sets the number of steps and of Gaussians. Try `draft` first on a new capture."""
@@ -48,8 +53,21 @@ class Options:
     masks: Literal["auto", "off"] = "auto"
     """`auto` uses the masks of the capture (white = object) where there are any; `off` leaves them aside."""
 
+    deblur_first: Annotated[str, arg(metavar="HOW")] = "none"
+    """Deblur the photos one by one before anything is learned from them: `none`, `richardson-lucy`, `restormer` (with
+    --deblur.weights), a FOLDER of deblurred photos of the same names, or a "COMMAND {in} {out}" that makes one."""
+
     hold_out: Annotated[int, arg(metavar="N")] = 0
     """Keep every N-th photo out of training, to see how well views come out that were never learned; 0: none."""
+
+    blurnet: Blurnet = field(default_factory=Blurnet)
+    focus: Focus = field(default_factory=Focus)
+    covariance: Covariance = field(default_factory=Covariance)
+    deblur: Deblur = field(default_factory=Deblur)
+
+    def lens_settings(self) -> dict[str, Any]:
+        """The options of the lens model that was chosen, by name."""
+        return asdict(getattr(self, self.lens)) if hasattr(self, self.lens) else {}
 
     def __post_init__(self) -> None:
         least = {"steps": 1, "width": 16, "max_gaussians": 100, "seed": 0, "hold_out": 0}

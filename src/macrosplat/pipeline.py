@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from macrosplat import capture as cap
 from macrosplat.capture.records import Cameras, Capture, Given, SparsePoints, resized
 from macrosplat.colour import to_linear
+from macrosplat.deblur import check_deblur, deblurred
 from macrosplat.devices import choose
 from macrosplat.errors import MacrosplatError
 from macrosplat.lens import LENSES, LensStart
@@ -50,16 +52,17 @@ def reconstruct(capture: Path, out: Path, options: Options | None = None, resume
         KeyboardInterrupt: interrupted; what was done is in `out`, and `resume` goes on to the same result.
     """
     options = options or Options()
-    choose(options.device)
+    device = choose(options.device)
     began = time.monotonic()
     with Progress() as progress:
         opened = cap.open_capture(capture, masks=options.masks == "auto")
         _fits(opened.photos, options)
+        check_deblur(options)
         config = open_run(out, capture, opened.photos, options, resume)
         for note in opened.notes:
             progress.note(note)
         given = _cameras(opened, out, options, config, progress)
-        trainer, names, lens_start = _trainer(given, out, options, config, progress)
+        trainer, names, lens_start = _trainer(given, out, options, config, device, progress)
         try:
             with Log(out / "log.jsonl", trainer.done) as log:
                 _train(trainer, out, names, lens_start, log, progress)
@@ -147,7 +150,7 @@ def _of_photos(points: SparsePoints, cameras: Cameras, kept: list[str]) -> Spars
 
 
 def _trainer(
-    given: Given, out: Path, options: Options, config: dict[str, Any], progress: Progress
+    given: Given, out: Path, options: Options, config: dict[str, Any], device: torch.device, progress: Progress
 ) -> tuple[Trainer, tuple[str, ...], LensStart]:
     """A trainer at step 0, or where the checkpoint stands."""
     small = given.cameras.resized(given.width)
@@ -169,17 +172,29 @@ def _trainer(
                 f"The mask {photo.mask} of {photo.name} is black: paint the object white, or give --masks off."
             )
         progress.advance()
-    frames = Frames(photos, pinholes, masks)
+    if options.deblur_first != "none":
+        progress.stage("deblurring photos")
+        photos = deblurred(out, given.photos, photos, options)
+    lens_start = replace(
+        start_lens(given.points, depths, small, given.cameras.sizes, photos, given.photos),
+        centre=tuple(np.median(given.points.xyz, 0).tolist()),
+        distance=distance,
+        spread=max(float(depths.std()), 1e-9 * distance),
+        seed=options.seed,
+        settings=options.lens_settings(),
+    )
+    saved = out / "checkpoint"
+    state = checkpoint.load(saved) if saved.is_file() else None
+    lens = state.learned.lens if state else LENSES[options.lens](lens_start)
+    frames = Frames(photos, pinholes, lens.look(photos, masks), device)
     schedule = Schedule(
         steps=options.steps or EFFORTS[options.quality].steps,
         gaussians=most,
         refine_poses=config["camera_source"] == "sfm",
+        **lens.schedule,
     )
-    lens_start = start_lens(given.points, depths, small, given.cameras.sizes, photos, given.photos)
-    saved = out / "checkpoint"
-    if saved.is_file():
-        state = checkpoint.load(saved)
-        trainer = Trainer(state.learned, frames, schedule, state.pixel, options.seed)
+    if state:
+        trainer = Trainer(state.learned.to(device), frames, schedule, state.pixel, options.seed)
         checkpoint.resume(trainer, state)
         return trainer, state.names, lens_start
     count = max(min(most, len(given.points)), most // 3)
@@ -188,11 +203,11 @@ def _trainer(
     )
     learned = Learned(
         gaussians=scene,
-        lens=LENSES[options.lens](lens_start),
+        lens=lens,
         poses=Poses(torch.tensor(small.views, dtype=torch.float32), torch.full((len(small),), distance), pixel),
         backdrop=Backdrop.of_photos([torch.from_numpy(to_linear(p.astype(np.float32) / 255)) for p in photos]),
     )
-    return Trainer(learned, frames, schedule, pixel, options.seed), small.names, lens_start
+    return Trainer(learned.to(device), frames, schedule, pixel, options.seed), small.names, lens_start
 
 
 def _train(trainer: Trainer, out: Path, names: tuple[str, ...], start: LensStart, log: Log, progress: Progress) -> None:

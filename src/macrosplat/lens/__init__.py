@@ -5,12 +5,22 @@ Lens models share one interface (`model.Lens`) and are chosen by name; the blur 
 
 from collections.abc import Callable
 
+from macrosplat.lens.blurnet import BlurNet
+from macrosplat.lens.covariance import CovarianceLens
+from macrosplat.lens.focus import FocusLens
 from macrosplat.lens.model import Draw as Draw
 from macrosplat.lens.model import Lens as Lens
 from macrosplat.lens.model import LensStart as LensStart
 from macrosplat.lens.model import Pupil as Pupil
+from macrosplat.lens.model import Reshape as Reshape
 from macrosplat.lens.model import Sharp as Sharp
 from macrosplat.lens.plain import PlainLens
 from macrosplat.lens.thin import ThinLens
 
-LENSES: dict[str, Callable[[LensStart], Lens]] = {"lens": ThinLens, "plain": PlainLens}
+LENSES: dict[str, Callable[[LensStart], Lens]] = {
+    "lens": ThinLens,
+    "plain": PlainLens,
+    "focus": FocusLens,
+    "covariance": CovarianceLens,
+    "blurnet": BlurNet,
+}

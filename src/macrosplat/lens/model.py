@@ -7,13 +7,17 @@ light. A lens knows nothing of Gaussians, and the trainer nothing of blur: a new
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from macrosplat.render import Pinhole
+from macrosplat.scene.gaussians import Gaussians
 
 
 @dataclass(frozen=True)
@@ -25,12 +29,19 @@ class Sharp:
     depth: Tensor  # [H, W] expected camera z of the scene; meaningless where alpha is small
 
 
-Draw = Callable[[Tensor], Sharp]  # view [4, 4] -> what a pinhole sees from there
+Reshape = Callable[[Gaussians], Gaussians]
+
+
+class Draw(Protocol):
+    def __call__(self, view: Tensor, reshape: Reshape | None = None, /) -> Sharp:
+        """What a pinhole sees from a view [4, 4]; `reshape` may change the scene before, for this once."""
+        ...
 
 
 @dataclass(frozen=True)
 class Pupil:
-    """Through how many points of the pupil a lens that can do so looks; 1: through its centre."""
+    """Through how many points of the pupil a lens that can do so looks; 1: through its centre; 0: it is not there yet,
+    and the photo is a pinhole's."""
 
     points: int = 1
     angle: float = 0.0  # radians by which their ring is turned: another one each step, so that no direction is favoured
@@ -45,23 +56,48 @@ class LensStart:
     aperture: tuple[float, ...]  # V relative pupil diameters, from the photos' f-numbers: 1 where they agree
     sigma0: float = 0.5  # px
     width: int = 640  # px that `sigma0` counts
+    centre: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the sparse points, scene units
+    distance: float = 1.0  # median depth of what the photos see, scene units
+    spread: float = 1.0  # standard deviation of those depths, scene units
+    seed: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)  # the model's own options, by name
 
 
 class Lens(Protocol):
-    """One lens model with what it has learned."""
+    """One lens model with what it has learned. Models derive from it; what most do not need has a default here."""
 
     name: str
     parameters: dict[str, Tensor]  # learned with the scene; leaves that require gradients
     rates: dict[str, float]  # learning rate of each parameter at the start
+    schedule: Mapping[str, Any] = {}  # what of `Schedule` is otherwise with this lens
+
+    def to(self, device: torch.device) -> None:
+        """Move everything that is learned or looked up to a device."""
+        self.parameters = {name: t.detach().to(device) for name, t in self.parameters.items()}
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value.to(device))
 
     def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: int, through: Pupil) -> Tensor:
         """The photo [H, W, 3], linear light, that photo number `photo` would be."""
         ...
 
-    def radius(self, depth: Tensor, pinhole: Pinhole, photo: int) -> Tensor:
-        """[H, W] signed radius (px) of the circle of confusion at a depth, positive behind the focus: for maps."""
+    def radius(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
+        """[H, W] signed radius (px) of the circle of confusion, positive behind the focus: for maps."""
         ...
 
     def found(self) -> dict:
         """What was learned, for `lens.json`: scene units and px, plain numbers."""
         ...
+
+    def look(
+        self,
+        photos: Sequence[NDArray[np.uint8]],  # V of [H, W, 3] sRGB at the training width
+        masks: Sequence[NDArray[np.uint8] | None],  # V of [H, W], white = counts
+    ) -> Sequence[NDArray[np.uint8] | None]:
+        """Sees the photos, once whenever a run begins or goes on. Returns the masks to train with."""
+        return masks
+
+    def maps(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> dict[str, Tensor]:
+        """Further pictures [H, W] >= 0 of a photo, by the name of their folder in `maps/`."""
+        return {}

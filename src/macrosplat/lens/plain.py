@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from macrosplat.lens.model import Draw, LensStart, Pupil
+from macrosplat.lens.model import Draw, Lens, LensStart, Pupil, Sharp
 from macrosplat.render import Pinhole
 
 
-class PlainLens:
+class PlainLens(Lens):
     name = "plain"
 
     def __init__(self, start: LensStart) -> None:
@@ -19,8 +19,8 @@ class PlainLens:
     def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: int, through: Pupil) -> Tensor:
         return draw(view).colour
 
-    def radius(self, depth: Tensor, pinhole: Pinhole, photo: int) -> Tensor:
-        return torch.zeros_like(depth)
+    def radius(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
+        return torch.zeros_like(sharp.depth)
 
     def found(self) -> dict:
         return {"model": self.name}

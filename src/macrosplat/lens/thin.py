@@ -17,7 +17,7 @@ from torch import Tensor
 
 from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.coc import defocus
-from macrosplat.lens.model import Draw, LensStart, Pupil, Sharp
+from macrosplat.lens.model import Draw, Lens, LensStart, Pupil, Sharp
 from macrosplat.render import Pinhole
 
 # Of Adam, per step, all relative: 0.1 % of the pupil and of the focus distance, 0.2 % of sigma0. At 0.05 % a pupil that
@@ -37,7 +37,7 @@ def sheared(view: Tensor, u: Tensor, v: Tensor, focus: Tensor) -> Tensor:
     return torch.stack(rows).view(4, 4) @ view
 
 
-class ThinLens:
+class ThinLens(Lens):
     name = "lens"
 
     def __init__(self, start: LensStart) -> None:
@@ -80,8 +80,8 @@ class ThinLens:
         sigma0 = self.sigma0() * (pinhole.width / self.width)
         return variable_blur(sharp.colour, defocus(sharp.depth, sharp.alpha, pinhole.fx, pupil, focus, sigma0))
 
-    def radius(self, depth: Tensor, pinhole: Pinhole, photo: int) -> Tensor:
-        return self.pupil(photo) / 2 * pinhole.fx * (1 / self.focus(photo) - 1 / depth)
+    def radius(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
+        return self.pupil(photo) / 2 * pinhole.fx * (1 / self.focus(photo) - 1 / sharp.depth)
 
     def found(self) -> dict:
         photos = range(len(self.reference))

@@ -19,7 +19,7 @@ from macrosplat.capture.records import Given
 from macrosplat.capture.transforms import write_transforms
 from macrosplat.colour import to_srgb
 from macrosplat.evaluate.metrics import psnr
-from macrosplat.lens import Pupil, Sharp
+from macrosplat.lens import Pupil, Reshape, Sharp
 from macrosplat.options import Options
 from macrosplat.output.lens_report import LensReport, write_lens
 from macrosplat.output.maps import PhotoMaps, write_maps
@@ -76,7 +76,7 @@ def finish(
     """Write all results; each file appears whole or not at all, so an interrupted end is simply done again."""
     learned, frames = trainer.learned, trainer.frames
     views = learned.poses.all()
-    cameras = replace(given.cameras, views=views.numpy().astype(np.float64))
+    cameras = replace(given.cameras, views=views.cpu().numpy().astype(np.float64))
     write_transforms(out / "transforms.json", cameras, folder="photos")
     if given.held_out is not None:
         write_transforms(out / "held_out.json", given.held_out, folder="photos")
@@ -129,17 +129,17 @@ VIEWER_STEPS = 300  # of the fit for viewers; it ends early once its 40 dB are r
 @torch.no_grad()
 def _sharp(learned: Learned, view: torch.Tensor, pinhole: Pinhole, photo: int) -> NDArray[np.float32]:
     """[H, W, 3] sRGB in [0, 1]: a photo, deblurred."""
-    return to_srgb(learned.draw(view, pinhole, photo).colour.clamp(0, 1)).numpy()
+    return to_srgb(learned.draw(view, pinhole, photo).colour.clamp(0, 1)).cpu().numpy()
 
 
 @torch.no_grad()
 def _taken(learned: Learned, view: torch.Tensor, pinhole: Pinhole, photo: int, through: Pupil) -> NDArray[np.float32]:
     """[H, W, 3] sRGB in [0, 1]: a photo as the lens makes it of the scene."""
 
-    def draw(at: torch.Tensor) -> Sharp:
-        return learned.draw(at, pinhole, photo)
+    def draw(at: torch.Tensor, reshape: Reshape | None = None) -> Sharp:
+        return learned.draw(at, pinhole, photo, None, reshape)
 
-    return to_srgb(learned.lens.photograph(draw, view, pinhole, photo, through).clamp(0, 1)).numpy()
+    return to_srgb(learned.lens.photograph(draw, view, pinhole, photo, through).clamp(0, 1)).cpu().numpy()
 
 
 @torch.no_grad()
@@ -148,9 +148,10 @@ def _maps(
 ) -> Iterator[PhotoMaps]:
     for v, name in enumerate(names):
         sharp = learned.draw(views[v], pinholes[v], v)
-        radius = learned.lens.radius(sharp.depth, pinholes[v], v)
+        radius = learned.lens.radius(sharp, pinholes[v], v)
         radii.append(float(radius.abs().median()))
-        yield PhotoMaps(name, sharp.depth.numpy(), sharp.alpha.numpy(), radius.numpy())
+        more = {kind: plane.cpu().numpy() for kind, plane in learned.lens.maps(sharp, pinholes[v], v).items()}
+        yield PhotoMaps(name, sharp.depth.cpu().numpy(), sharp.alpha.cpu().numpy(), radius.cpu().numpy(), more)
         progress.advance()
 
 

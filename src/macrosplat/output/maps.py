@@ -2,13 +2,14 @@
 
 `RUN/maps/depth/<photo>.png`: camera z = value * scale. `RUN/maps/coc/<photo>.png`: radius of the circle of confusion,
 px of the training size = value * scale. 0 is "nothing there". The scales stand in `RUN/maps/maps.json`.
+A lens model may add further maps of its own, values >= 0 at every pixel, in the same two ways.
 Colours: `depth_colour/` from near (yellow) to far (violet); `coc_colour/` white in focus, blue before it, red behind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -41,6 +42,7 @@ class PhotoMaps:
     depth: NDArray[np.floating]  # [H, W] expected camera z, scene units
     alpha: NDArray[np.floating]  # [H, W]
     defocus: NDArray[np.floating]  # [H, W] signed radius of the circle of confusion, px; > 0 behind the focus
+    more: dict[str, NDArray[np.floating]] = field(default_factory=dict)  # [H, W] >= 0, by the name of their folder
 
 
 def write_maps(run: Path, maps: Iterable[PhotoMaps]) -> None:
@@ -57,6 +59,11 @@ def write_maps(run: Path, maps: Iterable[PhotoMaps]) -> None:
             photos.setdefault(photo.name, {})[f"{kind}_scale"] = scale
         write_png(run / "maps" / "depth_colour" / f"{stem}.png", colour_depth(photo.depth, there))
         write_png(run / "maps" / "coc_colour" / f"{stem}.png", colour_defocus(photo.defocus, there))
+        for kind, value in photo.more.items():
+            everywhere = np.ones(shape, bool)
+            scale = write_16_bit(run / "maps" / kind / f"{stem}.png", value, everywhere)
+            photos[photo.name][f"{kind}_scale"] = scale
+            write_png(run / "maps" / f"{kind}_colour" / f"{stem}.png", colour_amount(value))
     about = "depth (camera z, scene units) or radius (px of the map) = 16 bit value * scale; 0: nothing there"
     write_json(run / "maps" / "maps.json", {"about": about, "photos": photos})
 
@@ -75,6 +82,11 @@ def colour_depth(depth: NDArray[np.floating], there: NDArray[np.bool_]) -> NDArr
     near, far = np.percentile(depth[there], [1, 99]) if there.any() else (0.0, 1.0)
     at = 1.0 - (depth - near) / max(far - near, 1e-12)
     return np.where(there[..., None], _ramp(_VIRIDIS, at), DARK)
+
+
+def colour_amount(value: NDArray[np.floating]) -> NDArray[np.float64]:
+    """[H, W, 3] sRGB, 0 dark; the bright end is the 99th percentile."""
+    return _ramp(_VIRIDIS, value / max(float(np.percentile(value, 99)), 1e-12))
 
 
 def colour_defocus(defocus: NDArray[np.floating], there: NDArray[np.bool_]) -> NDArray[np.float64]:

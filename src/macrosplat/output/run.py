@@ -44,14 +44,22 @@ def open_run(run: Path, capture: Path, photos: tuple[Photo, ...], options: Optio
             f"{run} is a run of other photos ({config.get('capture')}); give --resume the same capture, "
             "or choose another --out."
         )
-    for name, value in asked["options"].items():
-        before = config.get("options", {}).get(name)
-        if name not in FREE and before != value:
+    begun = _flat(config.get("options", {}))
+    for name, value in _flat(asked["options"]).items():
+        if name not in FREE and begun.get(name) != value:
             raise MacrosplatError(
-                f"{run} was begun with --{name.replace('_', '-')} {before} and cannot go on with {value}; "
+                f"{run} was begun with --{name.replace('_', '-')} {begun.get(name)} and cannot go on with {value}; "
                 "give the same options, or choose another --out."
             )
     return config
+
+
+def _flat(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of options by their names on the command line: `blurnet.layers`."""
+    out: dict[str, Any] = {}
+    for name, value in options.items():
+        out |= {f"{name}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {name: value}
+    return out
 
 
 def update_config(run: Path, config: dict[str, Any], **found: Any) -> None:

@@ -35,7 +35,10 @@ class Render:
 
 def camera_centre(view: Tensor) -> Tensor:
     """The point [3] that an affine view [4, 4] maps to the camera's origin."""
-    return -torch.linalg.solve(view[:3, :3], view[:3, 3])
+    # Cramer's rule: `linalg.solve` looks whether the matrix is singular, for which a GPU's host has to wait.
+    x, y, z, shift = view[:3].unbind(1)
+    across = torch.stack([torch.linalg.cross(y, z), torch.linalg.cross(z, x), torch.linalg.cross(x, y)])
+    return -(across @ shift) / (across[0] @ x)
 
 
 def render(gaussians: Gaussians, view: Tensor, pinhole: Pinhole, sh_degree: int | None = None) -> Render:

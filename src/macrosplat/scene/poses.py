@@ -23,13 +23,22 @@ class Poses:
             "pose.shift": torch.zeros(len(views), 3),  # px at the pivot
         }
 
+    def to(self, device: torch.device) -> None:
+        """Move the start and what is learned to a device."""
+        self.views, self.pivot_depth = self.views.to(device), self.pivot_depth.to(device)
+        self.parameters = {name: t.detach().to(device) for name, t in self.parameters.items()}
+
     def view(self, photo: int) -> Tensor:
         """[4, 4] world to camera, differentiable in turn and shift."""
         turn, shift = self.parameters["pose.turn"][photo], self.parameters["pose.shift"][photo] * self.pixel
         zero = torch.zeros_like(turn[0])
         x, y, z = turn.unbind()
         skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).view(3, 3)
-        rotation = torch.linalg.matrix_exp(skew)
+        # Rodrigues' formula; its two series are exact to float32 below 1 rad, and `matrix_exp` makes a GPU's host wait.
+        square = turn.square().sum()
+        sine = 1 - square / 6 * (1 - square / 20 * (1 - square / 42 * (1 - square / 72)))
+        cosine = 0.5 * (1 - square / 12 * (1 - square / 30 * (1 - square / 56 * (1 - square / 90))))
+        rotation = torch.eye(3, dtype=skew.dtype, device=skew.device) + sine * skew + cosine * (skew @ skew)
         pivot = torch.stack([zero, zero, self.pivot_depth[photo]])
         start = self.views[photo]
         moved = torch.cat([rotation @ start[:3, :3], (rotation @ (start[:3, 3] + shift - pivot) + pivot)[:, None]], 1)

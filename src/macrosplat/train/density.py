@@ -20,33 +20,35 @@ NOISE = 80.0  # 5e5 * 1.6e-4: the paper's noise times its learning rate of the m
 NOISE_SHARPNESS = 100.0  # how fast the noise fades with opacity
 
 
-def generator(seed: int, step: int, purpose: int) -> torch.Generator:
-    """Random numbers that depend on nothing but these three: a resumed run draws the same."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + step) * 8 + purpose)
+def generator(seed: int, step: int, purpose: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """Random numbers that depend on nothing but these three (and the device): a resumed run draws the same."""
+    return torch.Generator(device).manual_seed((seed * 1_000_003 + step) * 8 + purpose)
 
 
 def densify(gaussians: Gaussians, adam: Adam, wanted: int, seed: int, step: int) -> Gaussians:
     """Relocate the dead, grow to `wanted` Gaussians, and sort along a space-filling curve."""
-    n = len(gaussians)
+    n, device = len(gaussians), gaussians.means.device
     opacity = torch.sigmoid(gaussians.opacity_logits)
     dead = opacity <= DEAD
-    source = torch.arange(n)
-    empty = torch.cat([source[dead], torch.arange(n, max(n, wanted))])  # rows to fill
+    source = torch.arange(n, device=device)
+    empty = torch.cat([source[dead], torch.arange(n, max(n, wanted), device=device)])  # rows to fill
     if len(empty) == 0 or dead.all():
         return gaussians
     weights = torch.where(dead, torch.zeros_like(opacity), opacity).double()
     # Inverse transform sampling: `torch.multinomial` refuses more than 2^24 categories and is no faster.
-    draws = torch.rand(len(empty), generator=generator(seed, step, 0), dtype=torch.float64) * weights.sum()
+    draws = torch.rand(len(empty), generator=generator(seed, step, 0), dtype=torch.float64).to(device)
+    draws = draws * weights.sum()
     chosen = torch.searchsorted(weights.cumsum(0), draws, right=True).clamp_max(n - 1)
     copies = torch.bincount(chosen, minlength=n) + 1
-    logits, log_scales = _share(opacity, gaussians.log_scales, copies.clamp_max(MOST_COPIES))
     parents = copies > 1
-    logits = torch.where(parents, logits, gaussians.opacity_logits)
-    log_scales = torch.where(parents[:, None], log_scales, gaussians.log_scales)
+    logits, log_scales = gaussians.opacity_logits.clone(), gaussians.log_scales.clone()
+    # Thousands of operations on few numbers: a GPU would spend its time on starting them.
+    few = (t[parents].cpu() for t in (opacity, gaussians.log_scales, copies.clamp_max(MOST_COPIES)))
+    logits[parents], log_scales[parents] = (t.to(device) for t in _share(*few))
 
-    source = torch.cat([source, torch.empty(len(empty) - int(dead.sum()), dtype=torch.int64)])
+    source = torch.cat([source, torch.empty(len(empty) - int(dead.sum()), dtype=torch.int64, device=device)])
     source[empty] = chosen
-    fresh = torch.cat([parents, torch.zeros(len(source) - n, dtype=torch.bool)])
+    fresh = torch.cat([parents, torch.zeros(len(source) - n, dtype=torch.bool, device=device)])
     fresh[empty] = True
     order = z_order(gaussians.means[source])
     shared = gaussians.with_(opacity_logits=logits, log_scales=log_scales)
@@ -85,12 +87,12 @@ def jitter(gaussians: Gaussians, scale: float, pixel: float, seed: int, step: in
     """
     from macrosplat.render.project_reference import rotations
 
-    # Opaque ones would get less than 1e-4 of it: leave them out of the arithmetic.
-    opacity = torch.sigmoid(gaussians.opacity_logits)
-    faint = torch.nonzero(opacity < 0.1)[:, 0]
+    # Opaque ones would get less than 1e-4 of it: a CPU leaves them out of the arithmetic, a GPU does not stop to count.
+    opacity, device = torch.sigmoid(gaussians.opacity_logits), gaussians.means.device
+    faint = torch.arange(len(opacity), device=device) if device.type != "cpu" else torch.nonzero(opacity < 0.1)[:, 0]
     gate = torch.sigmoid(NOISE_SHARPNESS * (DEAD - opacity[faint]))
     axes = rotations(gaussians.quats[faint]) * gaussians.log_scales[faint].exp()[:, None, :]
-    draw = torch.randn(len(faint), 3, generator=generator(seed, step, 1))
+    draw = torch.randn(len(faint), 3, generator=generator(seed, step, 1, device), device=device)
     moved = torch.einsum("nij,nkj,nk->ni", axes, axes, draw) * (gate * scale * NOISE / (1000 * pixel))[:, None]
     return torch.zeros_like(gaussians.means).index_copy_(0, faint, moved)
 
@@ -99,7 +101,7 @@ def z_order(means: Tensor) -> Tensor:
     """[N] order along a Morton curve of 10 bits an axis: neighbours in space become neighbours in memory."""
     low, high = means.amin(0), means.amax(0)
     cell = ((means - low) / (high - low).clamp_min(1e-12) * 1023).long()
-    code = torch.zeros(len(means), dtype=torch.int64)
+    code = torch.zeros(len(means), dtype=torch.int64, device=means.device)
     for axis in range(3):
         x = cell[:, axis]
         for bits, mask in ((16, 0x030000FF), (8, 0x0300F00F), (4, 0x030C30C3), (2, 0x09249249)):

@@ -24,7 +24,9 @@ class Frames:
         photos: Sequence[NDArray[np.uint8]],  # V of [H, W, 3] sRGB
         pinholes: Sequence[Pinhole],  # V, at the photos' sizes
         masks: Sequence[NDArray[np.uint8] | None],  # V of [H, W], white = counts
+        device: torch.device | str = "cpu",  # where they are compared
     ) -> None:
+        self.device = torch.device(device)
         self.photos, self.pinholes, self.masks = photos, pinholes, masks
         self._scale = 0.0
         self._targets: dict[int, tuple[Target, Pinhole]] = {}
@@ -45,7 +47,9 @@ class Frames:
             pinhole = self.pinholes[photo]
             size = [max(SMALLEST, round(side * scale)) for side in (pinhole.width, pinhole.height)]
             small = _smaller(self.photos[photo], self.masks[photo], (size[0], size[1]))
-            target = make_target(torch.from_numpy(small[0]), None if small[1] is None else torch.from_numpy(small[1]))
+            bytes_, mask = (None if one is None else torch.from_numpy(one).to(self.device) for one in small)
+            assert bytes_ is not None
+            target = make_target(bytes_, mask)
             self._targets[photo] = target, pinhole.scaled(*size)
         return self._targets[photo]
 

@@ -36,6 +36,7 @@ class Plan:
     scale: float  # resolution: 1 is the training width
     sh_degree: int
     rates: dict[str, float]
+    extra: int  # Gaussians to add anywhere after this step
     densify: int  # Gaussians wanted after this step; 0: leave density alone
     noise: float  # of the means, relative to MCMC's own
     through: Pupil  # how the lens is looked through
@@ -52,6 +53,11 @@ class Schedule:
     half_from: float = 0.1  # resolution 1/4 before, at which the photos are nearly in focus
     full_from: float = 0.4
     lens_from: float = 0.05  # the lens's numbers are held until there is a scene to judge them by
+    blur_from: float = 0.0  # before, the photos are taken to be a pinhole's
+    slow: tuple[float, float] = (0.0, 0.0)  # a span in which the scene learns at `slow_rate`: its lens catches up
+    slow_rate: float = 1.0
+    extra: float = 0.0  # Gaussians added anywhere at `extra_at`, as a share of `gaussians`
+    extra_at: float = 0.0
     poses_from: float = 0.4  # after the blur has settled
     # When the lens is looked through at several points, which costs as many renders: early at resolution 1/2, where it
     # is cheap and finds the lens, and at the end. Between them, detail is drawn through the pupil's centre alone and
@@ -77,22 +83,32 @@ class Schedule:
             cooled = REST_END + (1 - REST_END) * 0.5 * (1 + cos(pi * (t - 1 + COOLING) / COOLING))
         rates = {name: rate * cooled for name, rate in (RATES | lens_rates).items()}
         rates["means"] = RATES["means"] * MEANS_END**t
-        through = any(begin <= t < end for begin, end in self.pupil_spans)
+        through = self._several(t)
         settled = t >= self.pupil_spans[0][1] if self.pupil_spans else False
         held = [*(lens_rates if t < self.lens_from or (settled and not through) else ())]
         held += ["lens.pupil"] if settled else []
         held += [
             name for name in rates if name.startswith("pose.") and not (self.refine_poses and t >= self.poses_from)
         ]
-        rates = {name: rate for name, rate in rates.items() if name not in held}
+        slowed = self.slow_rate if self.slow[0] <= t < self.slow[1] else 1.0
+        rates = {name: rate * (slowed if name in RATES else 1) for name, rate in rates.items() if name not in held}
         return Plan(
             scale=0.25 if t < self.half_from else 0.5 if t < self.full_from else 1.0,
             sh_degree=min(self.sh_degree, sum(t >= begin for begin in self.sh_from)),
             rates=rates,
+            extra=round(self.extra * self.gaussians) if step == round(self.extra_at * self.steps) else 0,
             densify=self._wanted(t, start) if step > 0 and step % self.densify_every == 0 else 0,
             noise=cooled if t < self.densify_until else 0.0,
-            through=Pupil(self.pupil_points, step * GOLDEN) if through else Pupil(),
+            through=self._through(t, step),
         )
+
+    def _through(self, t: float, step: int) -> Pupil:
+        if t < self.blur_from:
+            return Pupil(0)
+        return Pupil(self.pupil_points, step * GOLDEN) if self._several(t) else Pupil()
+
+    def _several(self, t: float) -> bool:
+        return any(begin <= t < end for begin, end in self.pupil_spans)
 
     def _wanted(self, t: float, start: int) -> int:
         if not self.densify_from <= t <= self.densify_until:

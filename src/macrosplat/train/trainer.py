@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from macrosplat.devices import one_torch_thread
-from macrosplat.lens import Lens, Sharp
+from macrosplat.lens import Lens, Reshape, Sharp
 from macrosplat.render import Pinhole, render
 from macrosplat.scene.backdrop import Backdrop
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.scene.poses import Poses
 from macrosplat.train.adam import Adam
 from macrosplat.train.density import densify, jitter
+from macrosplat.train.extra import add_anywhere
 from macrosplat.train.frames import Frames
 from macrosplat.train.loss import photo_loss
 from macrosplat.train.schedule import RATES, Plan, Schedule
@@ -47,9 +48,25 @@ class Learned:
             "backdrop": self.backdrop.grids,
         }
 
-    def draw(self, view: Tensor, pinhole: Pinhole, photo: int | None, degree: int | None = None) -> Sharp:
+    def to(self, device: torch.device) -> Learned:
+        """The same on a device."""
+        self.gaussians = self.gaussians.map(lambda t: t.detach().to(device))
+        self.lens.to(device)
+        self.poses.to(device)
+        self.backdrop = Backdrop(self.backdrop.grids.detach().to(device))
+        return self
+
+    def draw(
+        self,
+        view: Tensor,
+        pinhole: Pinhole,
+        photo: int | None,
+        degree: int | None = None,
+        reshape: Reshape | None = None,
+    ) -> Sharp:
         """What a pinhole sees from `view`, over the backdrop of a photo (None: a view that is no photo's)."""
-        seen = render(self.gaussians, view, pinhole, degree)
+        gaussians = self.gaussians if reshape is None else reshape(self.gaussians)
+        seen = render(gaussians, view, pinhole, degree)
         size = pinhole.width, pinhole.height
         backdrop = self.backdrop.mean(*size) if photo is None else self.backdrop.at(photo, *size)
         return Sharp(seen.over(backdrop), seen.alpha, seen.expected_depth())
@@ -74,8 +91,8 @@ class Trainer:
         photo = self.frames.photo_of(self.done, self.seed)
         target, pinhole = self.frames.at(photo, plan.scale)
 
-        def draw(view: Tensor) -> Sharp:
-            return self.learned.draw(view, pinhole, photo, plan.sh_degree)
+        def draw(view: Tensor, reshape: Reshape | None = None) -> Sharp:
+            return self.learned.draw(view, pinhole, photo, plan.sh_degree, reshape)
 
         with one_torch_thread():
             view = self.learned.poses.view(photo)
@@ -100,6 +117,10 @@ class Trainer:
             gaussians.means.add_(
                 jitter(gaussians, plan.noise * plan.rates["means"] / RATES["means"], self.pixel, self.seed, self.done)
             )
+        if plan.extra:
+            room = self.schedule.gaussians - len(gaussians)
+            gaussians = add_anywhere(gaussians, self.adam, min(plan.extra, room), self.seed, self.done)
+            self.learned.gaussians = gaussians
         if plan.densify:
             self.learned.gaussians = densify(gaussians, self.adam, plan.densify, self.seed, self.done)
 

@@ -1,0 +1,179 @@
+"""`blurnet`: the blur of every photo is a map of variances that two small networks guess (Zhao et al. 2025).
+
+Per view, from a sharp render and the photo's clarity mask M:
+
+    d_rel = d - sum M d / sum M                       relative depth, 0 where the photo is sharp   `relative_depth`
+    variance = E(d_rel) * A(render, M)                depth CNN times RGB CNN, px^2                `BlurNet.variance`
+    photo = render, each pixel blurred by its own isotropic Gaussian of that variance              `BlurNet.photograph`
+
+The blur is the ladder's (`blur.py`), not a kernel of fixed size per pixel: where the paper has a kernel's radius, here
+stands the largest sigma (`Blurnet.blur_radius`).
+
+The networks belong to one capture and are learned with its scene, from nothing but the photos. They are not needed to
+draw. What the paper leaves open is marked [ours].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from macrosplat.colour import to_linear, to_srgb
+from macrosplat.lens.blur import variable_blur
+from macrosplat.lens.clarity import REFERENCE_WIDTH, clarity_of
+from macrosplat.lens.model import Draw, Lens, LensStart, Pupil, Sharp
+from macrosplat.render import Pinhole
+from macrosplat.rivals import Blurnet
+
+SOLID = 0.5  # alpha from which a pixel has a depth
+SIGMA_START = 0.4  # px of the training width, of every pixel before anything is learned [ours]
+SIGMA_LEAST = 0.05  # px: the least sigma, where the root of the variance still has a slope
+FAINT = 1e-6  # clarity that every pixel has: a photo that is sharp nowhere on the object still has a centre
+QUIET = 0.1  # the last layer's first weights, relative to the others': the map starts nearly even
+
+
+class BlurNet(Lens):
+    name = "blurnet"
+
+    def __init__(self, start: LensStart) -> None:
+        self.chosen = chosen = Blurnet(**start.settings)
+        self.width, self.centre, self.spread = start.width, start.distance, start.spread
+        alone, joint = (chosen.plain_until, chosen.joint_from) if chosen.stages == "three" else (0.0, 0.0)
+        self.schedule = {
+            "blur_from": alone,
+            "lens_from": alone,
+            "slow": (alone, joint),
+            "slow_rate": chosen.warm_rate,
+            "pupil_spans": (),
+            "dssim_weight": chosen.dssim,
+        }
+        random = torch.Generator().manual_seed(start.seed)
+        self.parameters = {}
+        for net, inputs, wanted in (("depth", 1, chosen.depth != "none"), ("rgb", 4, chosen.rgb == "on")):
+            if wanted:
+                self.parameters |= _network(
+                    f"lens.{net}", inputs, chosen.channels, chosen.layers, chosen.kernel, random
+                )
+        self.rates = dict.fromkeys(self.parameters, chosen.rate)
+        self._masks: list[Tensor] = []
+        self._resized: dict[int, Tensor] = {}  # by photo, at the size and on the device that were asked for last
+
+    def look(
+        self, photos: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.uint8] | None]
+    ) -> Sequence[NDArray[np.uint8] | None]:
+        chosen = self.chosen
+        if chosen.clarity == "guided":
+            self._masks = [clarity_of(photo, chosen.clarity_radius, chosen.clarity_eps) for photo in photos]
+        else:
+            self._masks = [torch.ones(photo.shape[:2]) for photo in photos]
+        return masks
+
+    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: int, through: Pupil) -> Tensor:
+        sharp = draw(view)
+        if through.points == 0:
+            return sharp.colour
+        sigma = self.sigma(sharp, pinhole, photo)
+        if self.chosen.light == "linear":
+            return variable_blur(sharp.colour, sigma)
+        return to_linear(variable_blur(to_srgb(sharp.colour), sigma))
+
+    def sigma(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
+        """[H, W] standard deviation of the blur, px of this frame."""
+        least = SIGMA_LEAST * pinhole.width / self.width
+        most = self.chosen.blur_radius * pinhole.width / REFERENCE_WIDTH
+        return torch.sqrt(self.variance(sharp, pinhole, photo) + least**2).clamp_max(most)
+
+    def variance(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
+        """[H, W] px^2 of this frame: E(d_rel) * A(render, M). A part that is switched off is its first value."""
+        frame = sharp.depth.shape
+        mask = self.mask(photo, frame, sharp.depth)
+        one = torch.full(frame, SIGMA_START, dtype=sharp.depth.dtype, device=sharp.depth.device)
+        by_depth = by_colour = one
+        if self.chosen.depth != "none":
+            by_depth = self._run("lens.depth", self.relative_depth(sharp, mask)[None])
+        if self.chosen.rgb == "on":
+            # The render is evidence here, not something to be improved: no gradient, or colours would turn to
+            # whatever the network likes to read. As the photo shows it, behind the sRGB curve. [ours]
+            seen = to_srgb(sharp.colour.detach().clamp(0, 1)).permute(2, 0, 1)
+            by_colour = self._run("lens.rgb", torch.cat([seen, mask[None]]))
+        return by_depth * by_colour * (pinhole.width / self.width) ** 2
+
+    def relative_depth(self, sharp: Sharp, mask: Tensor) -> Tensor:
+        """[H, W] in units of the capture's depth range; the backdrop takes the depth of what is near it [ours]."""
+        solid = sharp.alpha.detach() >= SOLID
+        depth = filled(sharp.depth, solid)
+        if self.chosen.depth == "raw":  # one centre for the whole capture
+            return (depth - self.centre) / self.spread
+        weight = (mask + FAINT) * solid
+        return (depth - (weight * depth).sum() / weight.sum().clamp_min(FAINT)) / self.spread
+
+    def mask(self, photo: int, frame: Sequence[int], like: Tensor) -> Tensor:
+        """[H, W] the clarity mask of a photo at the size of a frame."""
+        assert self._masks, "the lens has not seen its photos: `look` comes first"
+        kept = self._resized.get(photo)
+        if kept is None or (kept.shape, kept.device, kept.dtype) != (torch.Size(frame), like.device, like.dtype):
+            kept = F.adaptive_avg_pool2d(self._masks[photo].to(like)[None], (frame[0], frame[1]))[0]
+            self._resized[photo] = kept
+        return kept
+
+    def _run(self, net: str, planes: Tensor) -> Tensor:
+        """[H, W] >= 0 of planes [C, H, W]."""
+        x, pad = planes[None], self.chosen.kernel // 2
+        for layer in range(self.chosen.layers):
+            weight, bias = (self.parameters[f"{net}.{layer}.{part}"].to(x) for part in ("weight", "bias"))
+            x = F.conv2d(F.pad(x, (pad, pad, pad, pad), mode="replicate"), weight, bias)
+            x = F.silu(x) if layer < self.chosen.layers - 1 else F.softplus(x)
+        return x[0, 0]
+
+    def radius(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
+        """Twice sigma, as a Gaussian stands for a disc; before or behind the focus as the relative depth says."""
+        mask = self.mask(photo, sharp.depth.shape, sharp.depth)
+        return 2 * self.sigma(sharp, pinhole, photo) * self.relative_depth(sharp, mask).sign()
+
+    def maps(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> dict[str, Tensor]:
+        return {
+            "clarity": self.mask(photo, sharp.depth.shape, sharp.depth),
+            "variance": self.sigma(sharp, pinhole, photo) ** 2,
+        }
+
+    def found(self) -> dict:
+        return {"model": self.name, "width_px": self.width}
+
+
+def filled(depth: Tensor, solid: Tensor) -> Tensor:
+    """Depth [H, W]; where it is not `solid`, that of what is near, smoothly, and as a constant to the gradient.
+
+    Sums are halved until one pixel is left; on the way back up, what a level does not know comes from the one below.
+    """
+    weight = solid.to(depth)[None, None]
+    total = torch.where(solid, depth.detach(), torch.zeros_like(depth))[None, None]
+    pyramid = [(total, weight)]
+    while max(pyramid[-1][0].shape[2:]) > 1:
+        total, weight = (F.avg_pool2d(x, 2, ceil_mode=True) for x in pyramid[-1])
+        pyramid.append((total, weight))
+    total, weight = pyramid[-1]
+    spread = total / weight.clamp_min(1e-12)
+    for total, weight in reversed(pyramid[:-1]):
+        coarse = F.interpolate(spread, size=total.shape[2:], mode="bilinear", align_corners=False)
+        spread = torch.where(weight > 0, total / weight.clamp_min(1e-12), coarse)
+    return torch.where(solid, depth, spread[0, 0])
+
+
+def _network(
+    name: str, inputs: int, channels: int, layers: int, kernel: int, random: torch.Generator
+) -> dict[str, Tensor]:
+    """Weights of `layers` convolutions; the product of two such networks starts at SIGMA_START^2."""
+    out = {}
+    for layer in range(layers):
+        last = layer == layers - 1
+        shape = (1 if last else channels, inputs if layer == 0 else channels, kernel, kernel)
+        deviation = math.sqrt(2 / math.prod(shape[1:])) * (QUIET if last else 1)
+        out[f"{name}.{layer}.weight"] = deviation * torch.randn(shape, generator=random)
+        out[f"{name}.{layer}.bias"] = torch.full((shape[0],), math.log(math.expm1(SIGMA_START)) if last else 0.0)
+    return out

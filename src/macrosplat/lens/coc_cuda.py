@@ -1,0 +1,167 @@
+"""Defocus on a GPU: four launches forward, two back, and nothing of the lens is read by the host.
+
+The formula, and what the backdrop does, stand in `coc_reference.py`. Which cell reaches a cell best is a distance
+transform: its square distances add, so the best of each row is found first, then the best of those along the column.
+"""
+
+# Triton's own types do not know what its compiler accepts.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportGeneralTypeIssues=false
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+
+from macrosplat.lens import coc_reference
+
+CELL = tl.constexpr(coc_reference.CELL)
+SOLID = tl.constexpr(coc_reference.SOLID)
+BLOCK = 256  # cells or pixels a program
+
+
+@triton.jit
+def _cells(depth, weight, pupil, focus, fx, strength, source, height, width, columns, count, BLOCK: tl.constexpr):
+    """Each cell's most defocused pixel of geometry: s^2, and 1/d."""
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    half, centre = 0.5 * tl.load(pupil) * fx, 1.0 / tl.load(focus)
+    best = tl.full([BLOCK], -float("inf"), tl.float32)
+    kept = tl.zeros([BLOCK], tl.float32) + centre
+    for row in tl.static_range(CELL):
+        for column in tl.static_range(CELL):
+            y, x = i // columns * CELL + row, i % columns * CELL + column
+            at = y.to(tl.int64) * width + x
+            inside = (i < count) & (y < height) & (x < width)
+            solid = tl.load(weight + at, mask=inside, other=0.0) >= SOLID
+            inverse = 1.0 / tl.load(depth + at, mask=inside & solid, other=1.0)
+            s = half * (centre - inverse)
+            better = inside & solid & (s * s > best)
+            best = tl.where(better, s * s, best)
+            kept = tl.where(better, inverse, kept)
+    tl.store(strength + i, best, mask=i < count)
+    tl.store(source + i, kept, mask=i < count)
+
+
+@triton.jit
+def _reach(strength, source, out_strength, out_source, steps, stride, columns, count, BLOCK: tl.constexpr):
+    """Along one axis, of `steps` cells a `stride` apart, the cell that reaches each cell best."""
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = i < count
+    along = i // stride % steps
+    first = i - along * stride
+    best = tl.full([BLOCK], -float("inf"), tl.float32)
+    kept = tl.load(source + i, mask=inside, other=0.0)
+    k = 0
+    while k < steps:
+        away = (CELL * (along - k)).to(tl.float32)
+        value = tl.load(strength + first + k * stride, mask=inside, other=-float("inf")) - away * away
+        better = value > best
+        best = tl.where(better, value, best)
+        kept = tl.where(better, tl.load(source + first + k * stride, mask=inside, other=0.0), kept)
+        k += 1
+    tl.store(out_strength + i, best, mask=inside)
+    tl.store(out_source + i, kept, mask=inside)
+
+
+@triton.jit
+def _corners(at, cells):
+    place = (at.to(tl.float32) + 0.5) * (1.0 / CELL) - 0.5
+    place = tl.minimum(tl.maximum(place, 0.0), (cells - 1) * 1.0)
+    low = tl.minimum(place.to(tl.int32), tl.maximum(cells - 2, 0))
+    return low, tl.minimum(low + 1, cells - 1), place - low.to(tl.float32)
+
+
+@triton.jit
+def _pixels(
+    depth, weight, source, pupil, focus, sigma0, fx, sigma, defocus, square, height, width, rows, columns,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = i < height * width
+    solid = tl.load(weight + i, mask=inside, other=0.0) >= SOLID
+    inverse = 1.0 / tl.load(depth + i, mask=inside & solid, other=1.0)
+    top, bottom, v = _corners((i // width).to(tl.int32), rows)
+    left, right, u = _corners((i % width).to(tl.int32), columns)
+    a = tl.load(source + top * columns + left, mask=inside, other=0.0)
+    b = tl.load(source + top * columns + right, mask=inside, other=0.0)
+    c = tl.load(source + bottom * columns + left, mask=inside, other=0.0)
+    d = tl.load(source + bottom * columns + right, mask=inside, other=0.0)
+    centre = 1.0 / tl.load(focus)
+    # Differences before they are mixed: 1/d0^2 - 2/d0 first + second cancels to nothing in float32.
+    ea, eb, ec, ed = centre - a, centre - b, centre - c, centre - d
+    own = centre - inverse
+    e = (1 - v) * ((1 - u) * ea + u * eb) + v * ((1 - u) * ec + u * ed)
+    e2 = (1 - v) * ((1 - u) * ea * ea + u * eb * eb) + v * ((1 - u) * ec * ec + u * ed * ed)
+    e, e2 = tl.where(solid, own, e), tl.where(solid, own * own, e2)
+    k, s0 = 0.25 * tl.load(pupil) * fx, tl.load(sigma0)
+    tl.store(sigma + i, tl.sqrt(s0 * s0 + k * k * e2), mask=inside)
+    tl.store(defocus + i, e, mask=inside)
+    tl.store(square + i, e2, mask=inside)
+
+
+def forward(depth: torch.Tensor, weight: torch.Tensor, fx: float, pupil, focus, sigma0):
+    """Returns sigma [H, W] and what `backward` needs: defocus 1/d0 - 1/d and its square, [H, W]."""
+    height, width = depth.shape
+    rows, columns = triton.cdiv(height, coc_reference.CELL), triton.cdiv(width, coc_reference.CELL)
+    count, lens = rows * columns, (pupil.detach(), focus.detach())
+    blocks = (triton.cdiv(count, BLOCK),)
+    strength, source, along, reached = depth.new_empty(4, count).unbind(0)
+    _cells[blocks](depth, weight, *lens, fx, strength, source, height, width, columns, count, BLOCK=BLOCK)
+    _reach[blocks](strength, source, along, reached, columns, 1, columns, count, BLOCK=BLOCK)
+    _reach[blocks](along, reached, strength, source, rows, columns, columns, count, BLOCK=BLOCK)
+    sigma, defocus, square = (torch.empty_like(depth) for _ in range(3))
+    _pixels[(triton.cdiv(height * width, BLOCK),)](
+        depth, weight, source, *lens, sigma0.detach(), fx, sigma, defocus, square, height, width, rows, columns,
+        BLOCK=BLOCK,
+    )  # fmt: skip
+    return sigma, (defocus, square)
+
+
+@triton.jit
+def _gradients(gradient, weight, pupil, focus, fx, sigma, defocus, square, by_depth, sums, size, BLOCK: tl.constexpr):
+    """Per block, `sums` gets those of sigma0, pupil and focus, but for the factors common to all pixels."""
+    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = i < size
+    g = tl.load(gradient + i, mask=inside, other=0.0) / tl.maximum(tl.load(sigma + i, mask=inside, other=1.0), 1e-9)
+    e = tl.load(defocus + i, mask=inside, other=0.0)
+    solid = tl.load(weight + i, mask=inside, other=0.0) >= SOLID
+    k, inverse = 0.25 * tl.load(pupil) * fx, 1.0 / tl.load(focus) - e
+    # d (1/d) = -1/d^2 dd
+    tl.store(by_depth + i, tl.where(solid, g * k * k * e * inverse * inverse, 0.0), mask=inside)
+    block = sums + tl.program_id(0).to(tl.int64) * 3
+    tl.store(block, tl.sum(g, 0))
+    tl.store(block + 1, tl.sum(g * tl.load(square + i, mask=inside, other=0.0), 0))
+    tl.store(block + 2, tl.sum(g * e, 0))
+
+
+@triton.jit
+def _total(sums, pupil, focus, sigma0, fx, out, blocks, WIDE: tl.constexpr):
+    """The three sums, in float64 and in one order, and their factors."""
+    lane = tl.arange(0, WIDE)
+    a, b, c = tl.zeros([WIDE], tl.float64), tl.zeros([WIDE], tl.float64), tl.zeros([WIDE], tl.float64)
+    k = 0
+    while k < blocks:
+        row = sums + (k + lane).to(tl.int64) * 3
+        inside = k + lane < blocks
+        a += tl.load(row, mask=inside, other=0.0).to(tl.float64)
+        b += tl.load(row + 1, mask=inside, other=0.0).to(tl.float64)
+        c += tl.load(row + 2, mask=inside, other=0.0).to(tl.float64)
+        k += WIDE
+    quarter, diameter, d0 = 0.25 * fx, tl.load(pupil), tl.load(focus)
+    slope = quarter * diameter / d0
+    tl.store(out, quarter * quarter * diameter * tl.sum(b, 0).to(tl.float32))
+    tl.store(out + 1, -slope * slope * tl.sum(c, 0).to(tl.float32))
+    tl.store(out + 2, tl.load(sigma0) * tl.sum(a, 0).to(tl.float32))
+
+
+def backward(gradient, fx: float, weight, pupil, focus, sigma0, sigma, defocus, square):
+    """Gradients of depth [H, W] and of (pupil, focus, sigma0)."""
+    by_depth, by_lens = torch.empty_like(gradient), gradient.new_empty(3)
+    blocks = triton.cdiv(gradient.numel(), BLOCK)
+    sums = gradient.new_empty(blocks, 3)
+    _gradients[(blocks,)](
+        gradient, weight, pupil, focus, fx, sigma, defocus, square, by_depth, sums, gradient.numel(), BLOCK=BLOCK
+    )
+    _total[(1,)](sums, pupil, focus, sigma0, fx, by_lens, blocks, WIDE=BLOCK)
+    return by_depth, by_lens.unbind(0)

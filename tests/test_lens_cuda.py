@@ -1,0 +1,73 @@
+"""The Triton kernels of blur, defocus, loss and Adam against the CPU's, on a GPU or in Triton's interpreter."""
+
+import pytest
+import torch
+from test_coc import FX, lens, scene
+
+from macrosplat.lens import blur_cpu, blur_cuda, coc_cpu, coc_cuda
+from macrosplat.train import adam_cpu, adam_cuda, loss_cpu, loss_cuda
+from macrosplat.train.loss import make_target
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def close(ours, theirs, tolerance):
+    """Within a share of the largest value."""
+    ours = ours.cpu()
+    assert ours.shape == theirs.shape
+    assert float((ours - theirs).abs().max()) <= tolerance * max(float(theirs.abs().max()), 1e-12)
+
+
+@pytest.mark.parametrize("size", [(37, 71), (6, 9), (3, 130)])
+def test_blur(size):
+    torch.manual_seed(0)
+    sharp, sigma, upstream = torch.rand(*size, 3), 9.5 * torch.rand(size) + 0.1, torch.randn(*size, 3)
+    blurred, saved = blur_cpu.forward(sharp, sigma, True)
+    ours, ours_saved = blur_cuda.forward(sharp.to(DEVICE), sigma.to(DEVICE), True)
+    close(ours, blurred, 1e-5)
+    expected = blur_cpu.backward(upstream, saved, True, True)
+    for got, want in zip(blur_cuda.backward(upstream.to(DEVICE), ours_saved, True, True), expected, strict=True):
+        close(got, want, 1e-5)
+
+
+@pytest.mark.parametrize("size", [(37, 54), (4, 3), (1, 9), (64, 64)])
+@pytest.mark.parametrize("solid", [True, False])
+def test_defocus(size, solid):
+    depth, weight = scene(*size)
+    weight = weight if solid else torch.zeros_like(weight)
+    sigma, saved = coc_cpu.forward(depth, weight, FX, *lens())
+    here = [t.to(DEVICE) for t in (depth, weight)]
+    parameters = [t.to(DEVICE) for t in lens()]
+    ours, ours_saved = coc_cuda.forward(*here, FX, *parameters)
+    close(ours, sigma, 1e-5)
+    upstream = torch.cos(torch.arange(sigma.numel(), dtype=torch.float32)).reshape(sigma.shape)
+    by_depth, by_lens = coc_cpu.backward(upstream, FX, weight, *lens(), sigma, *saved)
+    got, got_lens = coc_cuda.backward(upstream.to(DEVICE), FX, here[1], *parameters, ours, *ours_saved)
+    close(got, by_depth, 1e-4)
+    close(torch.stack(list(got_lens)), torch.stack(list(by_lens)), 1e-4)
+
+
+@pytest.mark.parametrize("size", [(37, 53), (4, 7), (1, 6)])
+@pytest.mark.parametrize("masked", [True, False])
+def test_loss(size, masked):
+    torch.manual_seed(0)
+    photo, blurred = (torch.rand(*size, 3) * 255).to(torch.uint8), torch.rand(*size, 3)
+    mask = (torch.rand(size) * 255).to(torch.uint8) if masked else None
+    loss, gradient = loss_cpu.loss_and_gradient(blurred, make_target(photo, mask), 0.2, True)
+    target = make_target(photo.to(DEVICE), None if mask is None else mask.to(DEVICE))
+    ours, ours_gradient = loss_cuda.loss_and_gradient(blurred.to(DEVICE), target, 0.2, True)
+    close(ours, loss, 1e-6)
+    close(ours_gradient, gradient, 1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1000, 15, 3), (7,), ()])
+def test_adam(shape):
+    torch.manual_seed(0)
+    theirs = [torch.randn(shape), torch.zeros(shape), torch.zeros(shape)]
+    ours = [t.clone().to(DEVICE) for t in theirs]
+    for count in range(1, 6):
+        gradient, rate = 1e-4 * torch.randn(shape), 0.01 * count
+        adam_cpu.step(theirs[0], gradient, *theirs[1:], rate, count, 0.9, 0.999, 1e-15)
+        adam_cuda.step(ours[0], gradient.to(DEVICE), *ours[1:], rate, count, 0.9, 0.999, 1e-15)
+    for got, want in zip(ours, theirs, strict=True):
+        close(got, want, 1e-5)
