@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from test_coc import FX, lens, scene
 
 from macrosplat.lens import blur_cpu, blur_cuda, coc_cpu, coc_cuda
 from macrosplat.train import adam_cpu, adam_cuda, loss_cpu, loss_cuda
 from macrosplat.train.loss import make_target
+from test_coc import FX, lens, scene
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

@@ -5,7 +5,6 @@ import math
 
 import pytest
 import torch
-from test_render import PINHOLE, incoming, make_scene, make_view
 
 from macrosplat.render import (
     Pinhole,
@@ -20,6 +19,7 @@ from macrosplat.render import (
 from macrosplat.render.capacity import PairBuffer, fixed_capacity
 from macrosplat.render.rasterize_cuda import Way
 from macrosplat.scene import Gaussians
+from test_render import PINHOLE, incoming, make_scene, make_view
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 WAYS = {"each": composite_each_cuda, "chunk": composite_chunk_cuda}

@@ -6,7 +6,7 @@ keeps. No torch: the command line has to answer before torch has loaded.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
@@ -67,7 +67,8 @@ class Options:
 
     def lens_settings(self) -> dict[str, Any]:
         """The options of the lens model that was chosen, by name."""
-        return asdict(getattr(self, self.lens)) if hasattr(self, self.lens) else {}
+        own = getattr(self, self.lens, None)
+        return asdict(own) if is_dataclass(own) and not isinstance(own, type) else {}
 
     def __post_init__(self) -> None:
         least = {"steps": 1, "width": 16, "max_gaussians": 100, "seed": 0, "hold_out": 0}

@@ -54,7 +54,7 @@ def _reach(strength, source, out_strength, out_source, steps, stride, columns, c
     kept = tl.load(source + i, mask=inside, other=0.0)
     k = 0
     while k < steps:
-        away = (CELL * (along - k)).to(tl.float32)
+        away = ((along - k) * CELL).to(tl.float32)
         value = tl.load(strength + first + k * stride, mask=inside, other=-float("inf")) - away * away
         better = value > best
         best = tl.where(better, value, best)
