@@ -48,6 +48,10 @@ class Options:
     masks: Literal["auto", "off"] = "auto"
     """`auto` uses the masks of the capture (white = object) where there are any; `off` leaves them aside."""
 
+    brackets: Literal["auto", "off"] = "auto"
+    """`auto` recognises focus brackets, whose slices share one camera (stem_0, stem_1, ...; a folder per pose; equal
+    cameras; brackets.json); `off` takes each photo for a view of its own."""
+
     hold_out: Annotated[int, arg(metavar="N")] = 0
     """Keep every N-th photo out of training, to see how well views come out that were never learned; 0: none."""
 

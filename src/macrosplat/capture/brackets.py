@@ -28,7 +28,7 @@ LISTING = "brackets.json"
 ALIKE = 0.95
 ALIKE_ALIGNED = 0.9  # to the middle slice, zoom and shift taken out: a slow turntable fails here
 SAME_POSE = 1e-6  # of a rotation's entries, and of the shift relative to its length: rounded copies, nothing else
-_NUMBERED = re.compile(r"^(?P<stem>.*[^0-9_\-. ])?[_\-. ]+[0-9]+$|^(?P<digits>[0-9]+)[_\-. ]+[0-9]+$")
+_NUMBERED = re.compile(r"^(.+?)[_\-. ]+[0-9]+$")
 
 
 def poses_of(photos: Sequence[Photo]) -> tuple[tuple[int, ...], ...]:
@@ -129,7 +129,7 @@ def _pose_name(name: str) -> str:
 
 def _stem(stem: str) -> str | None:
     found = _NUMBERED.match(stem)
-    return (found["stem"] or found["digits"]) if found else None
+    return found[1] if found else None
 
 
 def _proposed(photos: Sequence[Photo]) -> dict[str, list[int]]:
