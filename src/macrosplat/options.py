@@ -56,8 +56,8 @@ class Options:
     """Keep every N-th photo out of training, to see how well views come out that were never learned; 0: none."""
 
     scale_mm: Annotated[str | None, arg(metavar="MM", help_behavior_hint="(default: from EXIF, if it can tell)")] = None
-    """How long a scene unit is, in mm: a number (1 for cameras that were given in mm), or two photos and the millimetres
-    between their cameras: first.jpg:second.jpg=40."""
+    """How long a scene unit is, in mm: a number (1 for cameras that were given in mm), or two photos and the
+    millimetres between their cameras: first.jpg:second.jpg=40."""
 
     def __post_init__(self) -> None:
         least = {"steps": 1, "width": 16, "max_gaussians": 100, "seed": 0, "hold_out": 0}

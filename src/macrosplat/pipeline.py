@@ -26,6 +26,7 @@ from macrosplat.lens.start import start_lens
 from macrosplat.options import Options
 from macrosplat.output.finish import Summary, finish
 from macrosplat.output.log import Log
+from macrosplat.output.millimetres import check_scale, find_scale
 from macrosplat.output.run import open_run, update_config
 from macrosplat.progress import Progress
 from macrosplat.render import Pinhole
@@ -53,6 +54,8 @@ def reconstruct(capture: Path, out: Path, options: Options | None = None, resume
     """
     options = options or Options()
     choose(options.device)
+    if options.scale_mm is not None:
+        check_scale(options.scale_mm)
     began = time.monotonic()
     with Progress() as progress:
         opened = cap.open_capture(capture, options.masks == "auto", options.brackets == "auto")
@@ -100,6 +103,8 @@ def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any
     kept = [name for name in cameras.names if name not in held]
     if len(kept) < 3:
         raise MacrosplatError(f"Only {len(kept)} photos of {opened.root} are left to train on; at least 3 are needed.")
+    if options.scale_mm is not None:  # its photos have to have cameras; said before the work, not after it
+        find_scale(options.scale_mm, cameras.select(kept), (), ())
     width = min(options.width or 10**9, max(by_name[name].width for name in kept))
     update_config(out, config, width=width, held_out=held, lens=options.lens)
     return Given(

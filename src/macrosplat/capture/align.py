@@ -7,6 +7,7 @@ the middle of the frame in units of its longer side, so that a warp serves every
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +30,10 @@ def thumbnail(photo: Photo, width: int = THUMBNAIL) -> NDArray[np.float32]:
     return np.sqrt(np.maximum(read_linear(photo, width).mean(2), 0))
 
 
-def likeness(reference: NDArray[np.float32], other: NDArray[np.float32], warp: NDArray[np.float64]) -> float:
+def likeness(reference: NDArray[Any], other: NDArray[Any], warp: NDArray[np.float64]) -> float:
     """Correlation of two pictures, -1 to 1, over what both show."""
-    a, b = gaussian_filter(reference, SMOOTH), gaussian_filter(other, SMOOTH)
-    b = warped(b, warp)
+    a = gaussian_filter(reference, SMOOTH)
+    b = warped(gaussian_filter(other, SMOOTH), warp)
     both = np.isfinite(b)
     a, b = a[both] - a[both].mean(), b[both] - b[both].mean()
     size = float(np.sqrt((a * a).sum() * (b * b).sum()))
@@ -66,13 +67,13 @@ def aligned(reference: NDArray[np.float32], other: NDArray[np.float32]) -> NDArr
         )
         # Taking every n-th pixel moves the middle of the frame by (n - 1) / 2 px of the original, in both alike.
         warp = _gauss_newton(a, b, warp)
-    # Blur changes from slice to slice, too, and a warp can make up for a little of that. A lens that really zooms leaves
-    # far less of the difference (a tenth to a third, on two real stacks).
+    # Blur changes from slice to slice, too, and a warp can make up for a little of that. A lens that really zooms
+    # leaves far less of the difference (a tenth to a third, on two real stacks).
     left, before = (1 - likeness(reference, other, w) for w in (warp, IDENTITY))
     return warp if left < CONVINCES * before else IDENTITY.copy()
 
 
-def warped(picture: NDArray[np.float32], warp: NDArray[np.float64], order: int = 1) -> NDArray[np.float32]:
+def warped(picture: NDArray[Any], warp: NDArray[np.float64], order: int = 1) -> NDArray[np.float32]:
     """[H, W] or [H, W, C] a slice as it lies over the reference; NaN beyond its frame."""
     if np.array_equal(warp, IDENTITY):
         return picture.copy()
@@ -106,7 +107,7 @@ def _places(shape: tuple[int, ...], warp: NDArray[np.float64]) -> NDArray[np.flo
     return np.stack([(y - my) * warp[0] + warp[2] * side + my, (x - mx) * warp[0] + warp[1] * side + mx])
 
 
-def _gauss_newton(a: NDArray[np.float32], b: NDArray[np.float32], warp: NDArray[np.float64]) -> NDArray[np.float64]:
+def _gauss_newton(a: NDArray[Any], b: NDArray[Any], warp: NDArray[np.float64]) -> NDArray[np.float64]:
     height, width = a.shape
     side = max(a.shape)
     y, x = np.mgrid[:height, :width]

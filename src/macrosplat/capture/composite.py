@@ -1,7 +1,7 @@
 """One sharp picture of each pose of a focus bracket, and cameras found on those: the slices then share them.
 
-In: a `Capture` whose photos know their pose. Out: a smaller capture, in which each bracket is one composite, and the way
-back: cameras and points of the composites, spread over the slices. The composite takes every pixel from the slices that
+In: a `Capture` whose photos know their pose. Out: a smaller capture, in which each bracket is one composite, and the
+way back: cameras and points of the composites, spread over the slices. The composite takes every pixel from the slices that
 are sharpest there; it serves to find features only, training sees the slices as they are.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,10 +72,11 @@ def one_per_pose(capture: Capture, folder: Path) -> Poses:
 
 def composite(slices: Sequence[Photo], warps: NDArray[np.float64], width: int | None = None) -> NDArray[np.float32]:
     """[H, W, 3] linear light: every pixel from the slices that are sharpest there. One slice is held at a time."""
-    total = weights = None
+    total: Any = None
+    weights: Any = None
     for photo, warp in zip(slices, warps, strict=True):
         picture = warped(read_linear(photo, width), warp)
-        inside = np.isfinite(picture).all(2)
+        inside: Any = np.isfinite(picture).all(axis=2)
         picture = np.where(inside[..., None], picture, 0)
         weight = np.where(inside, sharpness(picture) ** PICKY + 1e-12, 0)[..., None]
         if total is None or weights is None:

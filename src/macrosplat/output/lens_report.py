@@ -44,9 +44,7 @@ def describe(report: LensReport) -> dict[str, Any]:
     def length(value: float) -> dict[str, float | None]:
         return {"scene_units": float(value), "mm": None if mm is None else float(value * mm)}
 
-    added = optics(
-        report.scale, report.pupil_diameter, report.focal_px, report.focus_distances, report.relative_apertures
-    )
+    added = optics(mm, report.pupil_diameter, report.focal_px, report.focus_distances, report.relative_apertures)
     middle = float(np.median(list(report.focus_distances.values())))
     out: dict[str, Any] = {
         "about": {

@@ -1,7 +1,7 @@
 """How long a scene unit is, and what the lens then is in millimetres.
 
-In: what the user says (`--scale-mm`), the EXIF of the photos, calibrated cameras, focus distances in scene units. Out: a
-`Scale` with its source and uncertainty, and sentences where the EXIF contradicts the fit.
+In: what the user says (`--scale-mm`), the EXIF of the photos, calibrated cameras, focus distances in scene units.
+Out: a `Scale` with its source and uncertainty, and sentences where the EXIF contradicts the fit.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def depth_of_field(focus: float, pupil: float, focal_px: float) -> tuple[float, 
 
 
 def optics(
-    scale: Scale, pupil: float, focal_px: float, focus: Mapping[str, float], apertures: Mapping[str, float]
+    mm: float | None, pupil: float, focal_px: float, focus: Mapping[str, float], apertures: Mapping[str, float]
 ) -> dict[str, dict[str, Any]]:
     """What `lens.json` adds to every photo: depth of field, in scene units and mm (None: unknown or unbounded)."""
     out = {}
@@ -126,7 +126,6 @@ def optics(
         near, far = depth_of_field(d0, pupil * apertures.get(name, 1.0), focal_px)
         deep = far - near
         finite = math.isfinite(deep)
-        mm = scale.mm_per_unit
         out[name] = {
             "depth_of_field": {
                 "scene_units": float(deep) if finite else None,
