@@ -73,7 +73,7 @@ def aligned(reference: NDArray[np.float32], other: NDArray[np.float32]) -> NDArr
     return warp if left < CONVINCES * before else IDENTITY.copy()
 
 
-def warped(picture: NDArray[Any], warp: NDArray[np.float64], order: int = 1) -> NDArray[np.float32]:
+def warped(picture: NDArray[Any], warp: NDArray[np.float64], order: int = 1) -> NDArray[Any]:
     """[H, W] or [H, W, C] a slice as it lies over the reference; NaN beyond its frame."""
     if np.array_equal(warp, IDENTITY):
         return picture.copy()

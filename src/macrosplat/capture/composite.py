@@ -1,8 +1,8 @@
 """One sharp picture of each pose of a focus bracket, and cameras found on those: the slices then share them.
 
 In: a `Capture` whose photos know their pose. Out: a smaller capture, in which each bracket is one composite, and the
-way back: cameras and points of the composites, spread over the slices. The composite takes every pixel from the slices that
-are sharpest there; it serves to find features only, training sees the slices as they are.
+way back: cameras and points of the composites, spread over the slices. The composite takes every pixel from the slices
+that are sharpest there; it serves to find features only, training sees the slices as they are.
 """
 
 from __future__ import annotations
