@@ -40,6 +40,13 @@ def test_exif_tells_the_scale_and_how_surely():
     assert magnification(photos(), cameras(), FOCUS, scale) == pytest.approx(0.5)
 
 
+def test_the_35_mm_equivalent_serves_where_the_sensor_is_not_known():
+    full_frame = 100 * 43.2666 / math.hypot(36, 24)  # a sensor of 36 x 24 mm: its equivalent is its focal length
+    exif = Exif(focal_mm=100.0, focal_35mm=full_frame)
+    known = [Photo(f"{n}.jpg", Path(f"{n}.jpg"), 600, 400, exif) for n in range(2)]
+    assert find_scale(None, cameras(), known, FOCUS).mm_per_unit == pytest.approx(MM, rel=1e-4)
+
+
 def test_what_exif_cannot_tell_is_left_open():
     assert find_scale(None, cameras(), photos(sensor=None), FOCUS).mm_per_unit is None
     far = find_scale(None, cameras(102.0), photos(), FOCUS)  # m = 0.02: a per cent of f is half of the distance

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from macrosplat.capture.focal import focal_px as engraved_px
+from macrosplat.capture.focal import knows_focal
 from macrosplat.capture.records import Cameras, Photo
 from macrosplat.errors import MacrosplatError
 
@@ -101,13 +103,15 @@ def _from_exif(cameras: Cameras, photos: Sequence[Photo], focus: Sequence[float]
     uncertainty = float(np.median(spread))
     if uncertainty > VAGUE:
         return Scale(None, f"EXIF leaves it uncertain by {100 * uncertainty:.0f} %", uncertainty)
-    return Scale(float(np.median(found)), "EXIF (focal length, sensor)", uncertainty)
+    return Scale(float(np.median(found)), "EXIF (focal length and size of the sensor)", uncertainty)
 
 
 def image_distance_mm(photo: Photo, focal_px: float, long_side: int) -> float | None:
-    """From the lens to the sensor; None if the sensor's size is not known."""
-    sensor = photo.exif.sensor_width_mm
-    return None if sensor is None else focal_px * sensor / long_side
+    """From the lens to the sensor; None if EXIF knows neither the sensor's size nor the 35 mm equivalent."""
+    if not knows_focal(photo) or photo.exif.focal_mm is None:
+        return None
+    engraved, _ = engraved_px(photo)
+    return photo.exif.focal_mm * focal_px / engraved * max(photo.width, photo.height) / long_side
 
 
 def depth_of_field(focus: float, pupil: float, focal_px: float) -> tuple[float, float]:
