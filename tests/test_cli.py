@@ -91,7 +91,7 @@ def test_words_reach_the_library_as_they_were_meant(pipeline, capsys):
     words = "reconstruct photos --out run --lens plain --quality draft --steps 7 --width 320 --max-gaussians 2000"
     words += " --device cpu --seed 3 --masks off --hold-out 8 --resume"
     assert run(words) == 0
-    options = Options("plain", "draft", 7, 320, 2000, "cpu", 3, "off", 8)
+    options = Options("plain", "draft", 7, 320, 2000, "cpu", 3, "off", hold_out=8)
     assert pipeline.calls == [("reconstruct", Path("photos"), Path("run"), options, True)]
     assert capsys.readouterr().out == "summary\n"
 

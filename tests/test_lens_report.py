@@ -19,7 +19,7 @@ def test_lengths_in_both_units_and_f_numbers() -> None:
     got = describe(ONE_TO_ONE)
     assert got["pupil_diameter"] == {"scene_units": 12.5, "mm": 25.0}
     wanted = {"photo": "b.jpg", "focus_distance": {"scene_units": 90.0, "mm": 180.0}, "relative_aperture": 0.5}
-    assert got["photos"][1] == wanted and got["photos"][0]["relative_aperture"] == 1.0
+    assert wanted.items() <= got["photos"][1].items() and got["photos"][0]["relative_aperture"] == 1.0
     assert (got["f_number"], got["effective_f_number"], got["magnification"]) == pytest.approx((4.0, 8.0, 1.0))
     assert got["sigma0"]["mm"] == pytest.approx(0.8 * 200 / 1600)
 

@@ -57,8 +57,16 @@ class Options:
     """Deblur the photos one by one before anything is learned from them: `none`, `richardson-lucy`, `restormer` (with
     --deblur.weights), a FOLDER of deblurred photos of the same names, or a "COMMAND {in} {out}" that makes one."""
 
+    brackets: Literal["auto", "off"] = "auto"
+    """`auto` recognises focus brackets, whose slices share one camera (stem_0, stem_1, ...; a folder per pose; equal
+    cameras; brackets.json); `off` takes each photo for a view of its own."""
+
     hold_out: Annotated[int, arg(metavar="N")] = 0
     """Keep every N-th photo out of training, to see how well views come out that were never learned; 0: none."""
+
+    scale_mm: Annotated[str | None, arg(metavar="MM", help_behavior_hint="(default: from EXIF, if it can tell)")] = None
+    """How long a scene unit is, in mm: a number (1 for cameras that were given in mm), or two photos and the
+    millimetres between their cameras: first.jpg:second.jpg=40."""
 
     blurnet: Blurnet = field(default_factory=Blurnet)
     focus: Focus = field(default_factory=Focus)

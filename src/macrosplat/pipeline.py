@@ -16,6 +16,8 @@ import numpy as np
 import torch
 
 from macrosplat import capture as cap
+from macrosplat.capture.brackets import poses_of
+from macrosplat.capture.composite import has_brackets, one_per_pose, spread
 from macrosplat.capture.records import Cameras, Capture, Given, SparsePoints, resized
 from macrosplat.colour import to_linear
 from macrosplat.deblur import check_deblur, deblurred
@@ -26,11 +28,12 @@ from macrosplat.lens.start import start_lens
 from macrosplat.options import Options
 from macrosplat.output.finish import Summary, finish
 from macrosplat.output.log import Log
+from macrosplat.output.millimetres import check_scale, find_scale
 from macrosplat.output.run import open_run, update_config
 from macrosplat.progress import Progress
 from macrosplat.render import Pinhole
 from macrosplat.scene.backdrop import Backdrop
-from macrosplat.scene.poses import Poses
+from macrosplat.scene.poses import Poses, leaders
 from macrosplat.scene.start import observed_depths, start_scene
 from macrosplat.train import checkpoint
 from macrosplat.train.budget import EFFORTS, check_memory, default_gaussians
@@ -53,9 +56,11 @@ def reconstruct(capture: Path, out: Path, options: Options | None = None, resume
     """
     options = options or Options()
     device = choose(options.device)
+    if options.scale_mm is not None:
+        check_scale(options.scale_mm)
     began = time.monotonic()
     with Progress() as progress:
-        opened = cap.open_capture(capture, masks=options.masks == "auto")
+        opened = cap.open_capture(capture, options.masks == "auto", options.brackets == "auto")
         _fits(opened.photos, options)
         check_deblur(options)
         config = open_run(out, capture, opened.photos, options, resume)
@@ -94,10 +99,15 @@ def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any
             "another convention; remove them to have them found from the photos."
         )
     by_name = {photo.name: photo for photo in opened.photos}
-    held = [name for i, name in enumerate(cameras.names) if options.hold_out and i % options.hold_out == 0]
+    # A bracket is held out as a whole: its other slices would show the view that was kept.
+    groups = poses_of([by_name[name] for name in cameras.names])
+    held_groups = groups[:: options.hold_out] if options.hold_out else ()
+    held = [cameras.names[i] for group in held_groups for i in group]
     kept = [name for name in cameras.names if name not in held]
     if len(kept) < 3:
         raise MacrosplatError(f"Only {len(kept)} photos of {opened.root} are left to train on; at least 3 are needed.")
+    if options.scale_mm is not None:  # its photos have to have cameras; said before the work, not after it
+        find_scale(options.scale_mm, cameras.select(kept), (), ())
     width = min(options.width or 10**9, max(by_name[name].width for name in kept))
     update_config(out, config, width=width, held_out=held, lens=options.lens)
     return Given(
@@ -113,6 +123,13 @@ def _solve(opened: Capture, out: Path, options: Options, progress: Progress) -> 
     """Cameras, points, and where they came from."""
     from macrosplat.capture.sfm import solve_cameras, triangulate
 
+    if opened.points is None and has_brackets(opened.photos):
+        progress.stage("joining the slices of each pose", 1)
+        poses = one_per_pose(opened, out / "sfm" / "composites")
+        cameras, points, source = _solve(poses.capture, out, options, progress)
+        if opened.cameras is not None:  # as they were given: a lens may zoom as it focuses
+            return opened.cameras, spread(poses, cameras, points, opened.photos)[1], source
+        return *spread(poses, cameras, points, opened.photos), source
     if opened.cameras is None:
         progress.stage("finding the cameras", 100)
         cameras, points, report = solve_cameras(opened, out / "sfm", _advance(progress), options.seed)
@@ -204,7 +221,12 @@ def _trainer(
     learned = Learned(
         gaussians=scene,
         lens=lens,
-        poses=Poses(torch.tensor(small.views, dtype=torch.float32), torch.full((len(small),), distance), pixel),
+        poses=Poses(
+            torch.tensor(small.views, dtype=torch.float32),
+            torch.full((len(small),), distance),
+            pixel,
+            leaders(poses_of(given.photos)),
+        ),
         backdrop=Backdrop.of_photos([torch.from_numpy(to_linear(p.astype(np.float32) / 255)) for p in photos]),
     )
     return Trainer(learned.to(device), frames, schedule, pixel, options.seed), small.names, lens_start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from macrosplat.capture.brackets import find_brackets
 from macrosplat.capture.colmap import find_model, read_colmap
 from macrosplat.capture.focal import ASSUMPTION, knows_focal
 from macrosplat.capture.photos import PHOTO_FOLDERS, find_photos, listed
@@ -15,7 +16,7 @@ from macrosplat.errors import MacrosplatError
 FEWEST_PHOTOS = 3
 
 
-def open_capture(folder: Path | str, masks: bool = True) -> Capture:
+def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) -> Capture:
     """Find and check the photos, masks and cameras of a capture.
 
     Cameras come from `transforms.json`, else from the COLMAP model `sparse/0`; with neither they are None, and SfM has
@@ -24,6 +25,7 @@ def open_capture(folder: Path | str, masks: bool = True) -> Capture:
     Args:
         folder: photos, or a folder that holds `photos/` or `images/` (and perhaps `masks/` and cameras).
         masks: False leaves masks alone.
+        brackets: False takes every photo for a view of its own.
 
     Raises:
         MacrosplatError: one sentence: what is wrong with which file, and what to do.
@@ -42,6 +44,9 @@ def open_capture(folder: Path | str, masks: bool = True) -> Capture:
         photos, cameras, points, more = read_colmap(model, photos)
         notes += more
         _enough(root, photos, "photos that the COLMAP model knows", notes)
+    if brackets:
+        photos, more = find_brackets(root, photos, cameras)
+        notes += more
     notes += _remarks(photos, known_cameras=cameras is not None)
     return Capture(root, photos, cameras, points, tuple(notes))
 

@@ -45,6 +45,7 @@ class Photo:
     exif: Exif = Exif()
     mask: Path | None = None  # white = object
     distortion: Distortion | None = None
+    pose: str | None = None  # slices of one focus bracket share it; None: a photo by itself
 
 
 @dataclass(frozen=True)

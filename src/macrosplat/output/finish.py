@@ -21,8 +21,9 @@ from macrosplat.colour import to_srgb
 from macrosplat.evaluate.metrics import psnr
 from macrosplat.lens import Pupil, Reshape, Sharp
 from macrosplat.options import Options
-from macrosplat.output.lens_report import LensReport, write_lens
+from macrosplat.output.lens_report import LensReport, sentences, write_lens
 from macrosplat.output.maps import PhotoMaps, write_maps
+from macrosplat.output.millimetres import contradictions, differing, find_scale, magnification
 from macrosplat.output.ply import write_ply
 from macrosplat.output.run import update_config
 from macrosplat.output.sharp import write_sharp
@@ -47,6 +48,7 @@ class Summary:
     blur_px: float  # median diameter of the circle of confusion over all photos, px of the training width
     viewer_psnr: float  # dB, scene.ply composited the viewers' way against our own renders
     lens: dict[str, Any]
+    report: LensReport | None = None
 
     def __str__(self) -> str:
         lines = [
@@ -62,6 +64,8 @@ class Summary:
                 f"The lens: pupil {self.lens['pupil_diameter']:.4g} wide, focused at {min(focus):.4g} to "
                 f"{max(focus):.4g} (scene units)."
             )
+        if self.report is not None:
+            lines += sentences(self.report)
         lines += [
             f"Sharp photos  {self.run / 'sharp'}",
             f"3D scene      {self.run / 'scene.ply'}",
@@ -98,9 +102,10 @@ def finish(
     progress.stage("writing maps", len(given.photos))
     radii: list[float] = []
     write_maps(out, _maps(learned, views, frames.pinholes, given.cameras.names, radii, progress))
-    found = learned.lens.found()
+    found, report = learned.lens.found(), None
     if "pupil_diameter" in found:
-        write_lens(out, _lens_report(found, given, float(np.median([p.fx for p in frames.pinholes])), config))
+        report = _lens_report(found, given, float(np.median([p.fx for p in frames.pinholes])), options.scale_mm)
+        write_lens(out, report)
     progress.stage("fitting the scene for viewers")
     backdrops = [learned.backdrop.at(v, p.width, p.height).detach() for v, p in enumerate(frames.pinholes)]
     fitted, viewer_psnr = fit_for_viewers(
@@ -117,8 +122,9 @@ def finish(
         blur_px=2 * float(np.median(radii)),
         viewer_psnr=viewer_psnr,
         lens=found,
+        report=report,
     )
-    figures = {k: v for k, v in vars(summary).items() if k not in ("run", "lens")}
+    figures = {k: v for k, v in vars(summary).items() if k not in ("run", "lens", "report")}
     update_config(out, config, summary=json.loads(json.dumps(figures)))
     return summary
 
@@ -155,15 +161,21 @@ def _maps(
         progress.advance()
 
 
-def _lens_report(found: dict[str, Any], given: Given, focal_px: float, config: dict[str, Any]) -> LensReport:
-    names = given.cameras.names
+def _lens_report(found: dict[str, Any], given: Given, focal_px: float, scale_mm: str | None) -> LensReport:
+    names, focus = given.cameras.names, found["focus_distance"]
+    scale = find_scale(scale_mm, given.cameras, given.photos, focus)
+    magnified = magnification(given.photos, given.cameras, focus, scale)
     focal_mm = [photo.exif.focal_mm for photo in given.photos if photo.exif.focal_mm]
     return LensReport(
         pupil_diameter=found["pupil_diameter"],
         focus_distances=dict(zip(names, found["focus_distance"], strict=True)),
         sigma0_px=found["sigma0_px"],
         focal_px=focal_px,
-        mm_per_unit=None,
+        mm_per_unit=scale.mm_per_unit,
         focal_mm=float(np.median(focal_mm)) if focal_mm else None,
         relative_apertures=dict(zip(names, found["relative_aperture"], strict=True)),
+        scale=scale,
+        magnification=magnified,
+        notes=contradictions(scale, found["pupil_diameter"], given.photos, magnified)
+        + differing(scale, given.cameras, given.photos, focus),
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from macrosplat.errors import MacrosplatError
 from macrosplat.files import write_json
+from macrosplat.output.millimetres import Scale, optics
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class LensReport:
     focal_mm: float | None = None  # EXIF
     # Pupil diameters by photo name, relative to `pupil_diameter`, where the f-number varied; 1 where not named.
     relative_apertures: Mapping[str, float] = field(default_factory=dict)
+    scale: Scale = field(default_factory=Scale)  # where `mm_per_unit` comes from
+    magnification: float | None = None  # from calibrated cameras and the sensor; None: by the focal length
+    notes: tuple[str, ...] = ()  # sentences: contradictions, limits
 
 
 def write_lens(run: Path, report: LensReport) -> None:
@@ -40,6 +44,7 @@ def describe(report: LensReport) -> dict[str, Any]:
     def length(value: float) -> dict[str, float | None]:
         return {"scene_units": float(value), "mm": None if mm is None else float(value * mm)}
 
+    added = optics(mm, report.pupil_diameter, report.focal_px, report.focus_distances, report.relative_apertures)
     middle = float(np.median(list(report.focus_distances.values())))
     out: dict[str, Any] = {
         "about": {
@@ -47,11 +52,16 @@ def describe(report: LensReport) -> dict[str, Any]:
             "sigma0": "blur left in perfect focus: standard deviation on the object, at the median focus distance",
             "sigma0_px": "the same in px of the training size",
             "focus_distance": "from the entrance pupil to the plane of focus, along the optical axis",
+            "mm_uncertainty": "relative standard deviation of every mm below, where it can be told",
+            "depth_of_field": "with circles of confusion of at most 1 px radius; null: unbounded",
             "relative_aperture": "pupil diameter of this photo / pupil_diameter",
             "f_number": "focal length / pupil diameter, as on the lens; effective: as the light meter sees it, "
             "f_number * (1 + magnification); both for a symmetric lens",
         },
         "mm_per_unit": mm,
+        "mm_per_unit_source": report.scale.source,
+        "mm_uncertainty": report.scale.uncertainty,
+        "notes": list(report.notes),
         "pupil_diameter": length(report.pupil_diameter),
         "sigma0": length(report.sigma0_px * middle / report.focal_px),
         "sigma0_px": float(report.sigma0_px),
@@ -62,6 +72,7 @@ def describe(report: LensReport) -> dict[str, Any]:
                 "photo": name,
                 "focus_distance": length(value),
                 "relative_aperture": float(report.relative_apertures.get(name, 1.0)),
+                **added[name],
             }
             for name, value in report.focus_distances.items()
         ],
@@ -75,10 +86,32 @@ def _f_numbers(report: LensReport, focus: float) -> dict[str, float | None]:
     if report.mm_per_unit is None or report.focal_mm is None or report.pupil_diameter <= 0:
         return dict.fromkeys(keys)
     number, focus_mm = report.focal_mm / (report.pupil_diameter * report.mm_per_unit), focus * report.mm_per_unit
+    if report.magnification is not None:
+        m = report.magnification
+        return dict(zip(keys, (number, number * (1 + m), m), strict=True))
     if focus_mm <= report.focal_mm:
         return {**dict.fromkeys(keys), "f_number": number}
     magnification = report.focal_mm / (focus_mm - report.focal_mm)
     return dict(zip(keys, (number, number * (1 + magnification), magnification), strict=True))
+
+
+def sentences(report: LensReport) -> list[str]:
+    """The lens in millimetres, where they are known, and what there is to say about it."""
+    out, mm = [], report.mm_per_unit
+    if mm is not None:
+        focus = sorted(report.focus_distances.values())
+        known = _f_numbers(report, float(np.median(focus)))
+        words = [
+            f"pupil {report.pupil_diameter * mm:.3g} mm",
+            f"focused at {focus[0] * mm:.4g} to {focus[-1] * mm:.4g} mm",
+        ]
+        if known["magnification"] is not None:
+            words.append(f"magnification {known['magnification']:.2f}")
+        if known["effective_f_number"] is not None:
+            words.append(f"effective f/{known['effective_f_number']:.3g}")
+        sure = f", give or take {100 * report.scale.uncertainty:.0f} %" if report.scale.uncertainty else ""
+        out.append(f"In millimetres: {', '.join(words)} (scale: {report.scale.source}{sure}).")
+    return [*out, *report.notes]
 
 
 def read_lens(run: Path) -> LensReport | None:

@@ -6,6 +6,8 @@ a small turn from a small shift.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -13,11 +15,15 @@ from torch import Tensor
 class Poses:
     """view = (turn about the pivot) (shift) view0, per photo."""
 
-    def __init__(self, views: Tensor, pivot_depth: Tensor, pixel: float) -> None:
-        """Args: views [V, 4, 4] to begin, pivot_depth [V] camera z of the pivot, pixel: scene units a px there."""
+    def __init__(self, views: Tensor, pivot_depth: Tensor, pixel: float, leader: tuple[int, ...] | None = None) -> None:
+        """Args: views [V, 4, 4] to begin, pivot_depth [V] camera z of the pivot, pixel: scene units a px there.
+
+        leader: V photos, the one whose turn and shift a photo shares (slices of a focus bracket); None: its own.
+        """
         self.views = views
         self.pivot_depth = pivot_depth
         self.pixel = pixel
+        self.leader = tuple(range(len(views))) if leader is None else tuple(leader)
         self.parameters = {
             "pose.turn": torch.zeros(len(views), 3),  # radians
             "pose.shift": torch.zeros(len(views), 3),  # px at the pivot
@@ -30,7 +36,8 @@ class Poses:
 
     def view(self, photo: int) -> Tensor:
         """[4, 4] world to camera, differentiable in turn and shift."""
-        turn, shift = self.parameters["pose.turn"][photo], self.parameters["pose.shift"][photo] * self.pixel
+        leader = self.leader[photo]
+        turn, shift = self.parameters["pose.turn"][leader], self.parameters["pose.shift"][leader] * self.pixel
         zero = torch.zeros_like(turn[0])
         x, y, z = turn.unbind()
         skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).view(3, 3)
@@ -48,3 +55,9 @@ class Poses:
         """[V, 4, 4] where the cameras stand now."""
         with torch.no_grad():
             return torch.stack([self.view(photo) for photo in range(len(self.views))])
+
+
+def leaders(poses: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Of photos grouped by pose, the first of each photo's group."""
+    of = {photo: group[0] for group in poses for photo in group}
+    return tuple(of[photo] for photo in range(len(of)))

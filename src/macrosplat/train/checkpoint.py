@@ -52,7 +52,7 @@ def save(path: Path, trainer: Trainer, names: tuple[str, ...], lens_start: LensS
         "gaussians": {name: t.detach() for name, t in learned.gaussians.tensors().items()},
         "lens": {"name": learned.lens.name, "start": asdict(lens_start)},
         "lens_parameters": {name: t.detach() for name, t in learned.lens.parameters.items()},
-        "poses": {"views": learned.poses.views, "pivot_depth": learned.poses.pivot_depth, "pixel": learned.poses.pixel},
+        "poses": {name: getattr(learned.poses, name) for name in ("views", "pivot_depth", "pixel", "leader")},
         "pose_parameters": {name: t.detach() for name, t in learned.poses.parameters.items()},
         "backdrop": learned.backdrop.grids.detach(),
         "adam": trainer.adam.state_dict(),

@@ -1,0 +1,184 @@
+"""How long a scene unit is, and what the lens then is in millimetres.
+
+In: what the user says (`--scale-mm`), the EXIF of the photos, calibrated cameras, focus distances in scene units.
+Out: a `Scale` with its source and uncertainty, and sentences where the EXIF contradicts the fit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from macrosplat.capture.focal import focal_px as engraved_px
+from macrosplat.capture.focal import knows_focal
+from macrosplat.capture.records import Cameras, Photo
+from macrosplat.errors import MacrosplatError
+
+CONTRADICTS = 1.3  # factor between EXIF and fit that is worth a sentence
+# What a scale from EXIF rests on: the image distance found by calibration, and the engraved focal length, which makers
+# round and which lenses that focus inside shorten.
+FOCAL_FOUND, FOCAL_ENGRAVED = 0.02, 0.03
+VAGUE = 0.5  # relative uncertainty from which a scale is none
+SHARP_PX = 1.0  # radius of the circle of confusion that still passes as sharp, px of the training width
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Millimetres per scene unit; None where nothing tells."""
+
+    mm_per_unit: float | None = None
+    source: str = "unknown"
+    uncertainty: float | None = None  # relative, one standard deviation
+
+
+def check_scale(text: str) -> None:
+    """Whether `--scale-mm` can be read.
+
+    Raises:
+        MacrosplatError: it cannot.
+    """
+    _parsed(text)
+
+
+def find_scale(text: str | None, cameras: Cameras, photos: Sequence[Photo], focus: Sequence[float]) -> Scale:
+    """From the user if he says it, else from EXIF where it can tell.
+
+    Args:
+        text: `--scale-mm`.
+        cameras: V, at full size.
+        photos: V.
+        focus: V focus distances, scene units.
+
+    Raises:
+        MacrosplatError: a photo of `--scale-mm` has no camera, or the two stand in one place.
+    """
+    if text is None:
+        return _from_exif(cameras, photos, focus)
+    ends, mm = _parsed(text)
+    if ends is None:
+        return Scale(mm, "--scale-mm", None)
+    for name in ends:
+        if name not in cameras.names:
+            raise MacrosplatError(f"--scale-mm names {name}, which is no photo with a camera; name two that are.")
+    a, b = (cameras.centres[cameras.names.index(name)] for name in ends)
+    away = float(np.linalg.norm(a - b))
+    if away < 1e-9 * max(1e-30, float(np.abs(cameras.centres).max())):
+        raise MacrosplatError(f"--scale-mm: {ends[0]} and {ends[1]} were taken from one place; name two others.")
+    return Scale(mm / away, f"the distance from {ends[0]} to {ends[1]}", None)
+
+
+def _parsed(text: str) -> tuple[tuple[str, str] | None, float]:
+    """The two photos, if any, and the millimetres."""
+    head, _, number = text.rpartition("=")
+    ends = tuple(part.strip() for part in head.split(":"))
+    try:
+        mm = float(number)
+    except ValueError:
+        mm = math.nan
+    if not (math.isfinite(mm) and mm > 0) or (head and (len(ends) != 2 or not all(ends))):
+        raise MacrosplatError(
+            f"--scale-mm {text} cannot be read; give the millimetres of a scene unit (0.5), or two photos and the "
+            "millimetres between their cameras (first.jpg:second.jpg=40)."
+        )
+    return ((ends[0], ends[1]) if head else None), mm
+
+
+def _from_exif(cameras: Cameras, photos: Sequence[Photo], focus: Sequence[float]) -> Scale:
+    """The lens equation: image distance v and focal length f leave one object distance, f v / (v - f)."""
+    found, spread = [], []
+    for photo, k, size, d0 in zip(photos, cameras.intrinsics, cameras.sizes, focus, strict=True):
+        f = photo.exif.focal_mm
+        image = image_distance_mm(photo, float(k[0]), int(max(size)))
+        if f is None or image is None or image <= f or not math.isfinite(d0):
+            continue
+        m = image / f - 1
+        found.append(f * image / (image - f) / d0)
+        spread.append(math.hypot(FOCAL_FOUND / m, FOCAL_ENGRAVED * (1 + 1 / m)))
+    if not found:
+        return Scale()
+    uncertainty = float(np.median(spread))
+    if uncertainty > VAGUE:
+        return Scale(None, f"EXIF leaves it uncertain by {100 * uncertainty:.0f} %", uncertainty)
+    return Scale(float(np.median(found)), "EXIF (focal length and size of the sensor)", uncertainty)
+
+
+def image_distance_mm(photo: Photo, focal_px: float, long_side: int) -> float | None:
+    """From the lens to the sensor; None if EXIF knows neither the sensor's size nor the 35 mm equivalent."""
+    if not knows_focal(photo) or photo.exif.focal_mm is None:
+        return None
+    engraved, _ = engraved_px(photo)
+    return photo.exif.focal_mm * focal_px / engraved * max(photo.width, photo.height) / long_side
+
+
+def depth_of_field(focus: float, pupil: float, focal_px: float) -> tuple[float, float]:
+    """Nearest and farthest depth, scene units, with a circle of confusion of at most `SHARP_PX`; inf if unbounded."""
+    width = 2 * SHARP_PX / (max(pupil, 1e-30) * focal_px)
+    far = 1 / focus - width
+    return 1 / (1 / focus + width), (1 / far if far > 0 else math.inf)
+
+
+def optics(
+    mm: float | None, pupil: float, focal_px: float, focus: Mapping[str, float], apertures: Mapping[str, float]
+) -> dict[str, dict[str, Any]]:
+    """What `lens.json` adds to every photo: depth of field, in scene units and mm (None: unknown or unbounded)."""
+    out = {}
+    for name, d0 in focus.items():
+        near, far = depth_of_field(d0, pupil * apertures.get(name, 1.0), focal_px)
+        deep = far - near
+        finite = math.isfinite(deep)
+        out[name] = {
+            "depth_of_field": {
+                "scene_units": float(deep) if finite else None,
+                "mm": float(deep * mm) if finite and mm is not None else None,
+            }
+        }
+    return out
+
+
+def magnification(photos: Sequence[Photo], cameras: Cameras, focus: Sequence[float], scale: Scale) -> float | None:
+    """Size on the sensor / size of the object in focus, median over photos; None if scale or sensor are unknown."""
+    if scale.mm_per_unit is None:
+        return None
+    found = []
+    for photo, k, size, d0 in zip(photos, cameras.intrinsics, cameras.sizes, focus, strict=True):
+        image = image_distance_mm(photo, float(k[0]), int(max(size)))
+        if image is not None:
+            found.append(image / (d0 * scale.mm_per_unit))
+    return float(np.median(found)) if found else None
+
+
+def contradictions(scale: Scale, pupil: float, photos: Sequence[Photo], magnified: float | None) -> tuple[str, ...]:
+    """Where EXIF and the fit differ by more than `CONTRADICTS`."""
+    mm, said = scale.mm_per_unit, []
+    focal = [photo.exif.focal_mm for photo in photos if photo.exif.focal_mm]
+    numbers = [photo.exif.f_number for photo in photos if photo.exif.f_number]
+    if mm is None or not focal or pupil <= 0:
+        return ()
+    if numbers:
+        engraved, found = float(np.median(numbers)), float(np.median(focal)) / (pupil * mm)
+        # Some cameras write the number on the ring, some the one that the light meter sees.
+        either = (engraved, engraved / (1 + magnified)) if magnified else (engraved,)
+        if all(_off(found, number) > CONTRADICTS for number in either):
+            said.append(
+                f"EXIF says f/{engraved:.3g}, the blur of the photos f/{found:.3g}: look at --scale-mm, or whether the "
+                "lens reported its aperture."
+            )
+    return tuple(said)
+
+
+def differing(given: Scale, cameras: Cameras, photos: Sequence[Photo], focus: Sequence[float]) -> tuple[str, ...]:
+    """Where EXIF would make the scene another size than the user says."""
+    told = _from_exif(cameras, photos, focus)
+    if given.mm_per_unit is None or told.mm_per_unit is None or told.uncertainty is None:
+        return ()
+    if _off(given.mm_per_unit, told.mm_per_unit) <= max(CONTRADICTS, 1 + 2 * told.uncertainty):
+        return ()
+    return (f"By EXIF a scene unit is {told.mm_per_unit:.3g} mm, by {given.source} {given.mm_per_unit:.3g} mm.",)
+
+
+def _off(a: float, b: float) -> float:
+    return max(a / b, b / a)

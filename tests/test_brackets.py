@@ -1,0 +1,170 @@
+"""Focus brackets: recognised by name, folder, listing, cameras and content; one camera for all slices of a pose."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from macrosplat import pipeline
+from macrosplat.capture import open_capture
+from macrosplat.capture.align import align, intrinsics_of_slice, px_in_slice, warped
+from macrosplat.capture.brackets import poses_of
+from macrosplat.capture.composite import composite, one_per_pose, spread
+from macrosplat.capture.records import Cameras, SparsePoints
+from macrosplat.colour import to_bytes, to_linear, to_srgb
+from macrosplat.errors import MacrosplatError
+from macrosplat.options import Options
+from macrosplat.output import finish
+from making_captures import make_cameras, write_capture
+from making_photos import CANON, exif, save
+from making_training import made
+
+
+def speckle(seed, width=120, height=90):
+    """[H, W, 3] linear light with detail of all sizes."""
+    random = np.random.default_rng(seed)
+    light = sum(gaussian_filter(random.normal(size=(height, width)), s) * s for s in (0.8, 3.0, 9.0))
+    light = 0.5 + 0.12 * light / light.std()
+    return np.clip(np.stack([light, 0.9 * light, 0.8 * light], -1), 0.02, 1).astype(np.float32)
+
+
+def halves(seed, count=3):
+    """Slices of one picture: sharp at the left in the first, at the right in the last."""
+    sharp, x = speckle(seed), np.linspace(0, 1, 120)
+    ladder = np.stack([gaussian_filter(sharp, (s, s, 0)) if s else sharp for s in np.arange(0, 4.5, 0.5)])
+    out = []
+    for n in range(count):
+        level = np.rint(8 * np.abs(x - n / (count - 1))).astype(int)
+        out.append(np.stack([ladder[level[c], :, c] for c in range(120)], 1))
+    return sharp, out
+
+
+def write(folder, slices, names):
+    for name, one in zip(names, slices, strict=True):
+        save(folder / name, to_bytes(to_srgb(one)), exif(**CANON))
+
+
+def grouped(folder):
+    photos = open_capture(folder).photos
+    return [[photos[i].name for i in group] for group in poses_of(photos)]
+
+
+@pytest.mark.parametrize("name", ["photos/{p:03d}_{s}.png", "photos/p{p}/IMG_{i:04d}.png", "photos/ab{p}-{s}.png"])
+def test_slices_are_recognised_from_names_and_folders(tmp_path, name):
+    for p in range(3):
+        write(tmp_path, halves(p)[1], [name.format(p=p, s=s, i=3 * p + s) for s in range(3)])
+    found = grouped(tmp_path)
+    assert [len(group) for group in found] == [3, 3, 3]
+    assert all(len({n.rsplit("_", 1)[0].rsplit("-", 1)[0] for n in group}) == 1 for group in found)
+
+
+def test_a_plain_capture_is_none(tmp_path):
+    for p in range(6):
+        write(tmp_path, [speckle(p)], [f"photos/IMG_{p:04d}.png"])
+    assert [len(group) for group in grouped(tmp_path)] == [1] * 6
+
+
+def test_a_listing_is_believed_and_checked(tmp_path):
+    names = [f"{c}.png" for c in "abcdef"]
+    write(tmp_path / "photos", [speckle(p) for p in range(6)], names)
+    (tmp_path / "brackets.json").write_text(json.dumps({"one": ["a.png", "c.png"], "two": ["b.png", "f.png"]}))
+    assert grouped(tmp_path) == [["a.png", "c.png"], ["b.png", "f.png"], ["d.png"], ["e.png"]]
+    assert len(poses_of(open_capture(tmp_path, brackets=False).photos)) == 6
+    (tmp_path / "brackets.json").write_text(json.dumps([["a.png", "z.png"]]))
+    with pytest.raises(MacrosplatError, match=r"z\.png, but there is no such photo"):
+        open_capture(tmp_path)
+
+
+def test_a_stranger_beside_a_stack_is_left_out(tmp_path):
+    write(tmp_path, [*halves(0)[1], speckle(0)], ["s_1.png", "s_2.png", "s_3.png", "result.png"])
+    capture = open_capture(tmp_path)
+    assert [len(group) for group in poses_of(capture.photos)] == [3]
+    assert any("result.png" in note for note in capture.notes)
+
+
+def test_zoom_and_shift_are_found_to_a_tenth_of_a_px():
+    picture = gaussian_filter(speckle(1, 480, 360).mean(2), 1.0)
+    truth = np.array([1.02, 0.004, -0.003])
+    inverse = np.array([1 / truth[0], *(-truth[1:] / truth[0])])
+    moved = np.nan_to_num(warped(picture, inverse, order=3), nan=0.5)
+    found = align([moved, picture])[0]  # the second is the middle one
+    corners = np.array([[0.0, 0.0], [480.0, 360.0]])
+    off = px_in_slice(corners, found, (480, 360)) - px_in_slice(corners, truth, (480, 360))
+    assert np.abs(off).max() < 0.1, (found, off)
+
+
+def test_only_focus_moved_means_no_warp():
+    _, slices = halves(2)
+    assert np.array_equal(align([one.mean(2) for one in slices]), np.tile([1.0, 0.0, 0.0], (3, 1)))
+
+
+def test_a_slices_intrinsics_project_where_its_pixels_are():
+    k, warp, size = np.array([300.0, 300.0, 60.0, 45.0]), np.array([1.1, 0.02, -0.01]), (120, 90)
+    ray = np.array([0.1, -0.05])
+    of_slice = intrinsics_of_slice(k, warp, size)
+    here = ray * of_slice[:2] + of_slice[2:]
+    np.testing.assert_allclose(here, px_in_slice((ray * k[:2] + k[2:])[None], warp, size)[0])
+
+
+def test_composite_is_nearer_to_sharp_than_any_slice(tmp_path):
+    sharp, slices = halves(3, 5)
+    write(tmp_path, slices, [f"s_{n}.png" for n in range(5)])
+    joined = composite(open_capture(tmp_path).photos, np.tile([1.0, 0.0, 0.0], (5, 1)))
+    error = np.abs(joined - sharp).mean()
+    assert error < 0.35 * min(np.abs(one - sharp).mean() for one in slices)
+
+
+def test_cameras_and_observations_reach_every_slice(tmp_path):
+    for p in range(3):
+        write(tmp_path, halves(p)[1], [f"{p}_{s}.png" for s in range(3)])
+    capture = open_capture(tmp_path)
+    poses = one_per_pose(capture, tmp_path / "scratch")
+    assert [photo.width for photo in poses.capture.photos] == [120] * 3
+    views = make_cameras(3).views
+    names = tuple(photo.name for photo in poses.capture.photos)
+    given = Cameras(names, views, np.tile([300.0, 300.0, 60, 45], (3, 1)), np.tile([120, 90], (3, 1)), "sfm")
+    points = SparsePoints(
+        np.zeros((1, 3)), np.zeros((1, 3), np.uint8), np.zeros(2, np.int64), np.array([0, 2]), np.full((2, 2), 20.0)
+    )
+    cameras, seen = spread(poses, given, points, capture.photos)
+    assert cameras.names == tuple(photo.name for photo in capture.photos)
+    for v in range(9):
+        assert np.array_equal(cameras.views[v], views[v // 3])
+    assert sorted(set(seen.photo.tolist())) == [0, 1, 2, 6, 7, 8] and (seen.px == 20.0).all()
+
+
+def test_slices_move_together_when_poses_are_refined():
+    from macrosplat.scene.poses import Poses, leaders
+
+    poses = Poses(torch.eye(4).repeat(4, 1, 1), torch.full((4,), 5.0), 0.01, leaders([(0, 2), (1,), (3,)]))
+    for value in poses.parameters.values():
+        value += torch.arange(4.0)[:, None] + 1
+    assert torch.equal(poses.view(0), poses.view(2)) and not torch.equal(poses.view(0), poses.view(1))
+
+
+@pytest.mark.parametrize("hold_out", [0, 3])
+def test_a_run_of_slices_with_cameras(tmp_path, monkeypatch, hold_out):
+    monkeypatch.setattr(finish, "VIEWER_STEPS", 3)
+    capture = write_capture(tmp_path / "capture", made(), colmap=True)
+    # Photo 1 gets the camera of photo 0: two slices of one pose, as far as cameras tell.
+    from macrosplat.capture import write_colmap
+
+    truth = made().cameras
+    views = truth.views.copy()
+    views[1] = views[0]
+    same = Cameras(truth.names, views, truth.intrinsics, truth.sizes, truth.source)
+    write_colmap(capture / "sparse" / "0", same, made().points)
+    options = Options(steps=5, max_gaussians=500, width=48, device="cpu", hold_out=hold_out)
+    out = tmp_path / "run"
+    pipeline.reconstruct(capture, out, options)
+    held = json.loads((out / "config.json").read_text())["held_out"]
+    assert held == ([] if hold_out == 0 else ["0.png", "1.png", "4.png"])
+    assert linear_of(out / "sharp" / "2.png").shape == (36, 48, 3)
+
+
+def linear_of(path):
+    from PIL import Image
+
+    return to_linear(np.asarray(Image.open(path)).astype(np.float32) / 255)

@@ -1,0 +1,85 @@
+"""Millimetres: the lens equation backwards, what the user says, and what contradicts."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from macrosplat.capture.records import Cameras, Exif, Photo
+from macrosplat.errors import MacrosplatError
+from macrosplat.output.millimetres import contradictions, depth_of_field, differing, find_scale, magnification
+
+# A 100 mm lens at half life size: 300 mm to the object, 150 mm to a sensor 36 mm wide that has 600 px.
+FOCUS_MM, IMAGE_MM = 300.0, 150.0
+MM = 2.5  # per scene unit
+FOCUS = [FOCUS_MM / MM] * 2
+
+
+def photos(f_number=4.0, focal=100.0, sensor: float | None = 36.0):
+    exif = Exif(f_number=f_number, focal_mm=focal, sensor_width_mm=sensor)
+    return [Photo(f"{n}.jpg", Path(f"{n}.jpg"), 600, 400, exif) for n in range(2)]
+
+
+def cameras(focal_mm=IMAGE_MM):
+    views = np.tile(np.eye(4), (2, 1, 1))
+    views[1, 0, 3] = -40 / MM  # 40 mm apart
+    fx = focal_mm / 36 * 600
+    return Cameras(("0.jpg", "1.jpg"), views, np.tile([fx, fx, 300, 200], (2, 1)), np.tile([600, 400], (2, 1)), "sfm")
+
+
+def test_exif_tells_the_scale_and_how_surely():
+    scale = find_scale(None, cameras(), photos(), FOCUS)
+    assert scale.mm_per_unit == pytest.approx(MM) and scale.uncertainty is not None
+    # By finite differences: 2 % of the image distance and 3 % of the focal length.
+    longer = find_scale(None, cameras(IMAGE_MM * 1.002), photos(), FOCUS).mm_per_unit
+    engraved = find_scale(None, cameras(), photos(focal=100.3), FOCUS).mm_per_unit
+    assert longer and engraved
+    expected = math.hypot(10 * (longer / MM - 1), 10 * (engraved / MM - 1))
+    assert scale.uncertainty == pytest.approx(expected, rel=0.03)
+    assert magnification(photos(), cameras(), FOCUS, scale) == pytest.approx(0.5)
+
+
+def test_the_35_mm_equivalent_serves_where_the_sensor_is_not_known():
+    full_frame = 100 * 43.2666 / math.hypot(36, 24)  # a sensor of 36 x 24 mm: its equivalent is its focal length
+    exif = Exif(focal_mm=100.0, focal_35mm=full_frame)
+    known = [Photo(f"{n}.jpg", Path(f"{n}.jpg"), 600, 400, exif) for n in range(2)]
+    assert find_scale(None, cameras(), known, FOCUS).mm_per_unit == pytest.approx(MM, rel=1e-4)
+
+
+def test_what_exif_cannot_tell_is_left_open():
+    assert find_scale(None, cameras(), photos(sensor=None), FOCUS).mm_per_unit is None
+    far = find_scale(None, cameras(102.0), photos(), FOCUS)  # m = 0.02: a per cent of f is half of the distance
+    assert far.mm_per_unit is None and "uncertain" in far.source
+
+
+def test_the_user_says_it():
+    assert find_scale("0.5", cameras(), photos(), FOCUS).mm_per_unit == 0.5
+    scale = find_scale("0.jpg:1.jpg=40", cameras(), photos(), FOCUS)
+    assert scale.mm_per_unit == pytest.approx(MM) and "1.jpg" in scale.source
+    assert differing(scale, cameras(), photos(), FOCUS) == ()
+    assert "2.5 mm" in differing(find_scale("1", cameras(), photos(), FOCUS), cameras(), photos(), FOCUS)[0]
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "0", "nan", "a.jpg=3", "a:b:c=3", "0.jpg:9.jpg=3", "0.jpg:0.jpg=3"])
+def test_bad_scales_are_one_sentence(text):
+    with pytest.raises(MacrosplatError, match="--scale-mm"):
+        find_scale(text, cameras(), photos(), FOCUS)
+
+
+def test_an_aperture_that_contradicts_exif_is_said():
+    scale = find_scale(None, cameras(), photos(), FOCUS)
+    true_pupil = 100 / 4 / MM
+    assert contradictions(scale, true_pupil, photos(), 0.5) == ()
+    assert contradictions(scale, true_pupil * 1.25, photos(), 0.5) == ()
+    # A camera that writes the effective number is no contradiction.
+    assert contradictions(scale, true_pupil, photos(f_number=6.0), 0.5) == ()
+    (said,) = contradictions(scale, true_pupil / 2, photos(), 0.5)
+    assert "f/4" in said and "f/8" in said
+
+
+def test_at_the_ends_of_the_depth_of_field_the_circle_is_one_px():
+    near, far = depth_of_field(120.0, 10.0, 2500.0)
+    for d in (near, far):
+        assert 10 / 2 * 2500 * abs(1 / 120 - 1 / d) == pytest.approx(1.0)
+    assert depth_of_field(120.0, 1e-6, 2500.0)[1] == math.inf
