@@ -70,7 +70,9 @@ def _with_photos(run: Path, out: Path) -> Cameras:
         paths = [sharp_path(run, name, full=True), sharp_path(run, name)]
         source = next((path for path in paths if path.is_file()), None)
         if source is None:
-            raise MacrosplatError(f"{run} lacks the sharp photo {paths[1]}: the run is not finished; go on with --resume.")
+            raise MacrosplatError(
+                f"{run} lacks the sharp photo {paths[1]}: the run is not finished; go on with --resume."
+            )
         names.append(str(PurePosixPath(name).with_suffix(source.suffix)))
         target = out / "images" / names[-1]
         write_whole(target, lambda part, source=source: shutil.copyfile(source, part))

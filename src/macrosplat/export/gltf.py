@@ -96,7 +96,11 @@ def _write(
         "nodes": [{"mesh": 0, "rotation": rotation}],
         "meshes": [{"primitives": [primitive]}],
         # Matt, as what was photographed mostly is.
-        **({"materials": [{"pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 1}}]} if faces is not None else {}),
+        **(
+            {"materials": [{"pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 1}}]}
+            if faces is not None
+            else {}
+        ),
         "accessors": accessors,
         "bufferViews": views,
         "buffers": [{"byteLength": sum(map(len, blobs))}],

@@ -120,5 +120,7 @@ def made(config: dict[str, Any] | None, gaussians: int, command: str) -> str:
 
 
 def _table(rows: dict[str, str]) -> str:
-    cells = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in rows.items())
+    cells = "".join(
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in rows.items()
+    )
     return f'<div class="wide"><table>{cells}</table></div>'
