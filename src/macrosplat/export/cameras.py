@@ -46,7 +46,8 @@ def sparse_points(run: Path, cameras: Cameras) -> SparsePoints:
             i = index.get(PurePosixPath(image.name).with_suffix(""))
             if i is None:
                 continue
-            scale = cameras.sizes[i] / (image.camera.width, image.camera.height)
+            camera = model.cameras[image.camera_id]
+            scale = cameras.sizes[i] / (camera.width, camera.height)
             point.append(len(xyz))
             photo.append(i)
             px.append(image.points2D[element.point2D_idx].xy * scale)

@@ -76,7 +76,7 @@ def _write(
         values = np.ascontiguousarray(values, dtype=dtype)
         width = 1 if values.ndim == 1 else values.shape[1]
         views.append({"buffer": 0, "byteOffset": sum(map(len, blobs)), "byteLength": values.nbytes})
-        accessor = {"bufferView": len(views) - 1, "componentType": component, "count": len(values)}
+        accessor: dict[str, Any] = {"bufferView": len(views) - 1, "componentType": component, "count": len(values)}
         accessor["type"] = KINDS[width]
         if bounds and len(values):
             accessor |= {"min": values.min(0).tolist(), "max": values.max(0).tolist()}

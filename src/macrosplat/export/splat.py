@@ -1,4 +1,4 @@
-""".splat: 32 bytes a Gaussian, the oldest format of web viewers (github.com/antimatter15/splat). No spherical harmonics.
+""".splat: 32 bytes a Gaussian, the first web viewers' format (github.com/antimatter15/splat). No harmonics.
 
 A row: position and scale (float32), colour and opacity (4 bytes), rotation w, x, y, z (4 bytes). Most visible first,
 since viewers draw while they load.

@@ -65,8 +65,7 @@ def photos(facts: dict[str, Any], pictures: list[str | None]) -> str:
         focus = shown[i]["focus"]
         where = f"focused at {focus * (facts['mm_per_unit'] or 1):.4g} {unit}" if focus else ""
         circle = (
-            f'<details><summary>Circle of confusion</summary><img alt="{name}: white in focus, blue before, red behind" '
-            f'src="{circles[i]}"></details>'
+            f'<details><summary>Circle of confusion</summary><img alt="{name}: defocus" src="{circles[i]}"></details>'
             if circles[i]
             else ""
         )
@@ -76,7 +75,10 @@ def photos(facts: dict[str, Any], pictures: list[str | None]) -> str:
         )
     if not figures:
         return ""
-    about = "Left of the line as taken, right of it sharp. The circle of confusion is white in focus, blue before it, red behind."
+    about = (
+        "Left of the line as taken, right of it sharp. "
+        "The circle of confusion is white in focus, blue before it, red behind."
+    )
     return f'<h2>Photos</h2><p class="soft">{about}</p><div class="photos">{"".join(figures)}</div>'
 
 
