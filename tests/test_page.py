@@ -84,7 +84,7 @@ def test_the_page_opens_from_disk_without_a_network(tmp_path: Path) -> None:
         near = detail(picture())
         box = page.locator("#view canvas").bounding_box()
         assert box is not None
-        page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + 0.5 * box["height"])
+        page.mouse.click(box["x"] + 0.65 * box["width"], box["y"] + 0.5 * box["height"])
         far = detail(picture())
         focus = page.evaluate("macrosplat.lens.focus")
         wiper = page.locator(".wiper input")
