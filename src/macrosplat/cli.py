@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
@@ -29,6 +29,7 @@ class Reconstruct:
     In RUN then:
     - sharp/: every photo, deblurred
     - scene.ply: the Gaussian splats, for any 3DGS viewer
+    - index.html: all of it to look at, offline
     - maps/: depth and circle of confusion of every photo
     - lens.json: aperture and focus, as found
     - transforms.json and sparse/: the cameras
@@ -74,6 +75,44 @@ class Render:
 
         written = runs.render_cameras(self.run_folder, self.cameras, self.out)
         print(f"{len(written)} views in {self.out}")
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a reconstructed scene for other programs.
+
+    ply, spz, splat, gltf: the Gaussians. colmap, nerfstudio: the cameras with the sharp photos. points: a point cloud.
+    """
+
+    run_folder: Annotated[Positional[Path], arg(name="run", metavar="RUN")]
+    """What `macrosplat reconstruct` wrote."""
+
+    format: Literal["ply", "spz", "splat", "gltf", "colmap", "nerfstudio", "points"]
+    """What to write."""
+
+    out: Annotated[Path | None, arg(metavar="PATH")] = None
+    """The file or folder to write to; by default one in RUN."""
+
+    def run(self) -> None:
+        from macrosplat.export import export
+
+        print(export(self.run_folder, self.format, self.out))
+
+
+@dataclass(frozen=True)
+class View:
+    """Show a run, or a scene of any program (.ply, .spz, .splat), in the browser of this machine."""
+
+    path: Annotated[Positional[Path], arg(metavar="RUN")]
+    """What `macrosplat reconstruct` wrote, or a scene file."""
+
+    port: Annotated[int, arg(metavar="N")] = 0
+    """The port on 127.0.0.1; 0 takes a free one."""
+
+    def run(self) -> None:
+        from macrosplat.web.serve import view
+
+        view(self.path, self.port)
 
 
 @dataclass(frozen=True)
@@ -140,6 +179,8 @@ class Demo:
 Command = (
     Annotated[Reconstruct, subcommand("reconstruct")]
     | Annotated[Render, subcommand("render")]
+    | Annotated[Export, subcommand("export")]
+    | Annotated[View, subcommand("view")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Demo, subcommand("demo")]

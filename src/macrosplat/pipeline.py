@@ -73,7 +73,20 @@ def reconstruct(capture: Path, out: Path, options: Options | None = None, resume
                 _train(trainer, out, names, lens_start, log, progress)
         finally:  # an interrupted run's time counts, too
             update_config(out, config, seconds=config.get("seconds", 0.0) + time.monotonic() - began)
-        return finish(out, trainer, given, options, config, progress)
+        summary = finish(out, trainer, given, options, config, progress)
+        _page(out, progress)
+        return summary
+
+
+def _page(out: Path, progress: Progress) -> None:
+    """RUN/index.html; that it is missing is said, and spoils nothing else."""
+    from macrosplat.web.page import write_page
+
+    progress.stage("writing the page")
+    try:
+        write_page(out)
+    except MacrosplatError as error:
+        progress.note(str(error))
 
 
 def _fits(photos: tuple[cap.Photo, ...], options: Options) -> None:

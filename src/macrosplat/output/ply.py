@@ -77,11 +77,7 @@ def read_ply(path: Path) -> Gaussians:
     Raises:
         MacrosplatError: no such file, not a binary little-endian PLY, cut short, or not of Gaussians.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise MacrosplatError(f"{path} cannot be read ({error.strerror}).") from error
-    table = _vertices(path, data)
+    table = read_elements(path)["vertex"]
     present = set(table.dtype.names or ())
     rest = sum(name.startswith("f_rest_") for name in present) // 3
     missing = [name for name in properties(rest) if name not in present and not name.startswith("n")]
@@ -104,23 +100,40 @@ def read_ply(path: Path) -> Gaussians:
     )
 
 
-def _vertices(path: Path, data: bytes) -> np.ndarray:
-    """The vertex element as a structured array; it has to be the first element."""
+def read_elements(path: Path) -> dict[str, np.ndarray]:
+    """The elements of a binary little-endian PLY by name, each a structured array; those after a list are left out.
+
+    Raises:
+        MacrosplatError: no such file, of another kind, without vertices, or cut short.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MacrosplatError(f"{path} cannot be read ({error.strerror}).") from error
     head, mark, body = data.partition(b"end_header\n")
     lines = [line.split() for line in head.decode("ascii", "replace").splitlines()]
     if not mark or not lines or lines[0] != ["ply"] or ["format", "binary_little_endian", "1.0"] not in lines:
         raise MacrosplatError(f"{path} is not a binary little-endian PLY file.")
-    lines = [line for line in lines if line and line[0] in ("element", "property")]
-    if not lines or lines[0][:2] != ["element", "vertex"]:
-        raise MacrosplatError(f"{path} is a PLY file without vertices.")
-    fields: list[tuple[str, str]] = []
-    for line in lines[1:]:
+    found: dict[str, tuple[int, list[tuple[str, str]]]] = {}
+    name = ""
+    for line in (line for line in lines if line and line[0] in ("element", "property")):
         if line[0] == "element":
+            name = line[1]
+            found[name] = int(line[2]), []
+        elif len(line) != 3 or line[1] not in _TYPES:
+            if name == "vertex":
+                raise MacrosplatError(f"{path} has a vertex property that no Gaussian has: {' '.join(line[1:])}.")
+            del found[name]  # faces, say: where a list ends nobody knows, and with it what follows
             break
-        if len(line) != 3 or line[1] not in _TYPES:
-            raise MacrosplatError(f"{path} has a vertex property that no Gaussian has: {' '.join(line[1:])}.")
-        fields.append((line[2], _TYPES[line[1]]))
-    row, count = np.dtype(fields), int(lines[0][2])
-    if len(body) < count * row.itemsize:
-        raise MacrosplatError(f"{path} is cut short: {count} Gaussians were promised.")
-    return np.frombuffer(body, row, count)
+        else:
+            found[name][1].append((line[2], _TYPES[line[1]]))
+    if "vertex" not in found:
+        raise MacrosplatError(f"{path} is a PLY file without vertices.")
+    tables, at = {}, 0
+    for name, (count, fields) in found.items():
+        row = np.dtype(fields)
+        if len(body) - at < count * row.itemsize:
+            raise MacrosplatError(f"{path} is cut short: {count} Gaussians were promised.")
+        tables[name] = np.frombuffer(body, row, count, at)
+        at += count * row.itemsize
+    return tables

@@ -1,0 +1,51 @@
+"""Bundles the page of a run when the package is built: web/page.js with Spark and three.js, as the lock file has them.
+
+Without Node.js the package is built all the same; a run then says that its page is missing, and why.
+"""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+ROOT = Path(__file__).parent
+BUNDLE = ROOT / "src" / "macrosplat" / "web" / "bundle.js.gz"
+SOURCES = [ROOT / "web" / name for name in ("page.js", "package.json", "package-lock.json")]
+
+
+class Bundle(BuildHookInterface):
+    """Called by hatchling for wheels, editable ones included."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        bundle()
+        if BUNDLE.is_file():
+            build_data.setdefault("artifacts", []).append(str(BUNDLE.relative_to(ROOT)))
+
+
+def bundle() -> None:
+    """Write the bundle unless it is newer than all that it is made of."""
+    if BUNDLE.is_file() and all(BUNDLE.stat().st_mtime > source.stat().st_mtime for source in SOURCES):
+        return
+    npm = shutil.which("npm")
+    if npm is None:
+        print("No npm here: runs will have no index.html until the package is built where there is.", file=sys.stderr)
+        return
+    web = ROOT / "web"
+    try:
+        subprocess.run([npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=web, check=True)
+        made = subprocess.run([npm, "run", "--silent", "build"], cwd=web, check=True, stdout=subprocess.PIPE)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"The page of runs could not be bundled ({error}): runs will have no index.html.", file=sys.stderr)
+        return
+    BUNDLE.parent.mkdir(parents=True, exist_ok=True)
+    BUNDLE.write_bytes(gzip.compress(made.stdout, 9, mtime=0))
+
+
+if __name__ == "__main__":
+    bundle()

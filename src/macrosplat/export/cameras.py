@@ -1,0 +1,84 @@
+"""A run's cameras with its *sharp* photos, for programs that train or measure from photos: COLMAP, nerfstudio.
+
+In: a finished RUN. Out: a folder with images/ and sparse/0, or with images/, transforms.json and sparse_pc.ply.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from macrosplat.capture.colmap import load_model, write_colmap
+from macrosplat.capture.records import Cameras, SparsePoints
+from macrosplat.capture.transforms import read_cameras_file, write_transforms
+from macrosplat.errors import MacrosplatError
+from macrosplat.export.points import write_points
+from macrosplat.files import write_whole
+from macrosplat.output.sharp import sharp_path
+
+
+def write_colmap_folder(run: Path, out: Path) -> None:
+    """`out/images` and `out/sparse/0`, a binary COLMAP model."""
+    cameras = _with_photos(run, out)
+    write_colmap(out / "sparse" / "0", cameras, sparse_points(run, cameras))
+
+
+def write_nerfstudio_folder(run: Path, out: Path) -> None:
+    """`out/images`, `out/transforms.json` and the points as `out/sparse_pc.ply`."""
+    cameras = _with_photos(run, out)
+    points = sparse_points(run, cameras)
+    write_points(out / "sparse_pc.ply", points.xyz, points.rgb)
+    write_transforms(out / "transforms.json", cameras, {"ply_file_path": "sparse_pc.ply"}, folder="images")
+
+
+def sparse_points(run: Path, cameras: Cameras) -> SparsePoints:
+    """The sparse points of RUN as `cameras` see them, matched by the photos' names without suffix."""
+    model = load_model(run / "sparse" / "0")
+    index = {PurePosixPath(name).with_suffix(""): i for i, name in enumerate(cameras.names)}
+    xyz, rgb, point, photo, px = [], [], [], [], []
+    for found in model.points3D.values():
+        for element in found.track.elements:
+            image = model.images[element.image_id]
+            i = index.get(PurePosixPath(image.name).with_suffix(""))
+            if i is None:
+                continue
+            camera = model.cameras[image.camera_id]
+            scale = cameras.sizes[i] / (camera.width, camera.height)
+            point.append(len(xyz))
+            photo.append(i)
+            px.append(image.points2D[element.point2D_idx].xy * scale)
+        xyz.append(found.xyz)
+        rgb.append(found.color)
+    return SparsePoints(
+        np.array(xyz, np.float64).reshape(-1, 3),
+        np.array(rgb, np.uint8).reshape(-1, 3),
+        np.array(point, np.int64),
+        np.array(photo, np.int64),
+        np.array(px, np.float64).reshape(-1, 2),
+    )
+
+
+def _with_photos(run: Path, out: Path) -> Cameras:
+    """Copy the sharp photos to `out/images`, as large as there are; their cameras, of that size."""
+    cameras = read_cameras_file(run / "transforms.json")
+    names, sizes = [], []
+    for name in cameras.names:
+        name = name.removeprefix("photos/")
+        paths = [sharp_path(run, name, full=True), sharp_path(run, name)]
+        source = next((path for path in paths if path.is_file()), None)
+        if source is None:
+            raise MacrosplatError(
+                f"{run} lacks the sharp photo {paths[1]}: the run is not finished; go on with --resume."
+            )
+        names.append(str(PurePosixPath(name).with_suffix(source.suffix)))
+        target = out / "images" / names[-1]
+        write_whole(target, lambda part, source=source: shutil.copyfile(source, part))
+        with Image.open(source) as photo:
+            sizes.append(photo.size)
+    size = np.array(sizes, np.int64)
+    factor = (size / cameras.sizes)[:, [0, 1, 0, 1]]
+    return replace(cameras, names=tuple(names), sizes=size, intrinsics=cameras.intrinsics * factor)

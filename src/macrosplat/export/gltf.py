@@ -1,0 +1,117 @@
+"""glTF binaries (.glb): Gaussians as KHR_gaussian_splatting has them, and triangle meshes with vertex colours.
+
+In: Gaussians whose colours are sRGB, or a mesh. Out: one .glb file. glTF's y points up where scene.ply's points down:
+the node turns the scene half round about x, the numbers stay those of scene.ply.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from macrosplat.files import write_whole
+from macrosplat.scene.gaussians import SH_C0, Gaussians
+
+EXTENSION = "KHR_gaussian_splatting"
+FLOAT, UNSIGNED = 5126, 5125  # componentType
+KINDS = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
+POINTS, TRIANGLES = 0, 4  # mode of a primitive
+HALF_TURN = [1.0, 0.0, 0.0, 0.0]  # x, y, z, w: 180 degrees about x
+
+
+def write_gltf(path: Path, gaussians: Gaussians) -> None:
+    """Write the scene, whole or not at all. Readers that do not know the extension show coloured points."""
+    g = {name: t.detach().to("cpu", torch.float32).numpy() for name, t in gaussians.tensors().items()}
+    quats = g["quats"] / np.linalg.norm(g["quats"], axis=1, keepdims=True).clip(1e-12)
+    alpha = 1 / (1 + np.exp(-g["opacity_logits"][:, None]))
+    colour = np.concatenate([np.clip(0.5 + SH_C0 * g["sh0"], 0, 1), alpha], 1)
+    attributes = {
+        "POSITION": g["means"],
+        "COLOR_0": colour,
+        f"{EXTENSION}:ROTATION": quats[:, [1, 2, 3, 0]],
+        f"{EXTENSION}:SCALE": np.exp(g["log_scales"]),
+        f"{EXTENSION}:OPACITY": alpha,
+        f"{EXTENSION}:SH_DEGREE_0_COEF_0": g["sh0"],
+    }
+    for k in range(g["sh_rest"].shape[1]):
+        degree = int(np.sqrt(k + 1))
+        attributes[f"{EXTENSION}:SH_DEGREE_{degree}_COEF_{k + 1 - degree**2}"] = g["sh_rest"][:, k]
+    extension = {
+        "kernel": "ellipse",
+        "colorSpace": "srgb_rec709_display",
+        "projection": "perspective",
+        "sortingMethod": "cameraDistance",
+    }
+    primitive = {"mode": POINTS, "extensions": {EXTENSION: extension}}
+    _write(path, primitive, attributes, None, [EXTENSION], HALF_TURN)
+
+
+def write_mesh_gltf(
+    path: Path, vertices: NDArray[np.floating], faces: NDArray[np.integer], linear: NDArray[np.floating]
+) -> None:
+    """Write a mesh [N, 3], [F, 3] with the vertices' colours [N, 3], which glTF wants in linear light."""
+    attributes = {"POSITION": vertices, "COLOR_0": np.clip(linear, 0, 1)}
+    _write(path, {"mode": TRIANGLES, "material": 0}, attributes, faces, [], HALF_TURN)
+
+
+def _write(
+    path: Path,
+    primitive: dict[str, Any],
+    attributes: dict[str, NDArray],
+    faces: NDArray | None,
+    extensions: list[str],
+    rotation: list[float],
+) -> None:
+    views: list[dict[str, Any]] = []
+    accessors: list[dict[str, Any]] = []
+    blobs: list[bytes] = []
+
+    def add(values: NDArray, component: int, dtype: str, bounds: bool) -> int:
+        values = np.ascontiguousarray(values, dtype=dtype)
+        width = 1 if values.ndim == 1 else values.shape[1]
+        views.append({"buffer": 0, "byteOffset": sum(map(len, blobs)), "byteLength": values.nbytes})
+        accessor: dict[str, Any] = {"bufferView": len(views) - 1, "componentType": component, "count": len(values)}
+        accessor["type"] = KINDS[width]
+        if bounds and len(values):
+            accessor |= {"min": values.min(0).tolist(), "max": values.max(0).tolist()}
+        accessors.append(accessor)
+        blobs.append(values.tobytes())  # of 4 byte numbers: every view begins where it has to, at a multiple of 4
+        return len(accessors) - 1
+
+    found = {name: add(values, FLOAT, "<f4", name == "POSITION") for name, values in attributes.items()}
+    primitive = {**primitive, "attributes": found}
+    if faces is not None:
+        primitive["indices"] = add(faces.reshape(-1), UNSIGNED, "<u4", False)
+    document = {
+        "asset": {"version": "2.0", "generator": "macrosplat"},
+        **({"extensionsUsed": extensions} if extensions else {}),
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0, "rotation": rotation}],
+        "meshes": [{"primitives": [primitive]}],
+        # Matt, as what was photographed mostly is.
+        **(
+            {"materials": [{"pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 1}}]}
+            if faces is not None
+            else {}
+        ),
+        "accessors": accessors,
+        "bufferViews": views,
+        "buffers": [{"byteLength": sum(map(len, blobs))}],
+    }
+    text = json.dumps(document, allow_nan=False).encode()
+    text += b" " * (-len(text) % 4)
+    binary = b"".join(blobs)
+    size = 12 + 8 + len(text) + 8 + len(binary)
+    parts = [
+        struct.pack("<4sII", b"glTF", 2, size),
+        *(struct.pack("<I4s", len(text), b"JSON"), text),
+        *(struct.pack("<I4s", len(binary), b"BIN\0"), binary),
+    ]
+    write_whole(path, lambda part: part.write_bytes(b"".join(parts)))

@@ -1,0 +1,223 @@
+"""`RUN/index.html`: the scene, the photos before and after, the lens and the figures, in one file that asks nobody.
+
+In: RUN as `reconstruct` left it (scene.ply, transforms.json, sharp/, maps/, lens.json, config.json; coverage.ply and
+evaluation.json if there). Out: the page. It holds the scene as SPZ, its program and its pictures as text.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import html
+import importlib.resources
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from string import Template
+from typing import Any
+
+import numpy as np
+import torch
+
+from macrosplat.capture.records import Cameras
+from macrosplat.capture.transforms import read_cameras_file
+from macrosplat.colour import to_bytes, to_srgb
+from macrosplat.errors import MacrosplatError
+from macrosplat.export.spz import to_spz
+from macrosplat.files import write_whole
+from macrosplat.output.lens_report import LensReport, read_lens
+from macrosplat.output.ply import read_ply
+from macrosplat.output.run import read_config
+from macrosplat.output.sharp import sharp_path
+from macrosplat.scene.gaussians import Gaussians
+from macrosplat.train import checkpoint
+from macrosplat.web import sections
+from macrosplat.web.pictures import fitting, read_picture
+
+LARGEST = 6_000_000  # bytes: a page that can be sent by mail
+PICTURES_LEAST = 300_000  # bytes that the pictures get in any case
+OPACITY_SEEN = 0.1  # Gaussians fainter than this do not count when the middle of the scene is sought
+NO_PROGRAM = (
+    "index.html was not written: the page's program was not bundled, because Node.js was missing when macrosplat was "
+    "built; install Node.js and npm and install macrosplat again."
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a page is made of."""
+
+    title: str
+    scene: Gaussians  # sRGB colours
+    cameras: Cameras
+    lens: LensReport | None = None
+    backdrop: tuple[float, float, float] = (0.5, 0.5, 0.5)  # sRGB
+    coverage: Gaussians | None = None
+    config: dict[str, Any] | None = None
+    evaluation: dict[str, Any] | None = None
+    before: tuple[Path | None, ...] = ()  # V, the photos as taken
+    after: tuple[Path | None, ...] = ()  # V, sharp
+    circles: tuple[Path | None, ...] = ()  # V, maps of the circle of confusion
+
+
+def write_page(run: Path) -> Path:
+    """Write `RUN/index.html`, whole or not at all.
+
+    Raises:
+        MacrosplatError: the page's program is missing, or RUN is not finished.
+    """
+    page = as_html(of_run(run))
+    write_whole(run / "index.html", lambda part: part.write_text(page, encoding="utf-8"))
+    return run / "index.html"
+
+
+def of_run(run: Path) -> Shown:
+    """What there is to show of a finished run."""
+    config = read_config(run)
+    cameras = read_cameras_file(run / "transforms.json")
+    names = [name.removeprefix("photos/") for name in cameras.names]
+    capture = Path(config.get("capture", ""))
+    folders = [folder for folder in (capture / "photos", capture / "images", capture) if folder.is_dir()]
+
+    def existing(*paths: Path) -> Path | None:
+        return next((path for path in paths if path.is_file()), None)
+
+    stems = [PurePosixPath(name).with_suffix("") for name in names]
+    evaluation = run / "evaluation.json"
+    return Shown(
+        title=run.resolve().name,
+        scene=read_ply(run / "scene.ply"),
+        cameras=cameras,
+        lens=read_lens(run),
+        backdrop=_backdrop(run),
+        coverage=read_ply(run / "coverage.ply") if (run / "coverage.ply").is_file() else None,
+        config=config,
+        evaluation=json.loads(evaluation.read_text(encoding="utf-8")) if evaluation.is_file() else None,
+        before=tuple(existing(*(folder / name for folder in folders)) for name in names),
+        after=tuple(existing(sharp_path(run, name, full=True), sharp_path(run, name)) for name in names),
+        circles=tuple(existing(run / "maps" / "coc_colour" / f"{stem}.png") for stem in stems),
+    )
+
+
+def of_file(path: Path) -> Shown:
+    """A scene of any program, without photos, seen by one camera that holds all of it."""
+    from macrosplat.export.read import read_scene
+
+    scene = read_scene(path)
+    means = scene.means.numpy().astype(np.float64)
+    low, high = np.percentile(means, [2, 98], axis=0)
+    middle, size = (low + high) / 2, float(np.linalg.norm(high - low))
+    view = np.eye(4)
+    view[:3, 3] = -middle + (0, 0, 1.6 * max(size, 1e-6))
+    intrinsics = np.array([[1200.0, 1200.0, 400.0, 300.0]])
+    cameras = Cameras((path.name,), view[None], intrinsics, np.array([[800, 600]]), "transforms")
+    return Shown(path.name, scene, cameras)
+
+
+def as_html(shown: Shown) -> str:
+    """The page.
+
+    Raises:
+        MacrosplatError: the page's program is missing.
+    """
+    fixed = {"program": _base64(program()), "scene": _base64(to_spz(shown.scene)), "coverage": ""}
+    if shown.coverage is not None:
+        content = _base64(to_spz(shown.coverage))
+        fixed["coverage"] = f'<script id="coverage-scene" type="text/plain">{content}</script>'
+    budget = max(PICTURES_LEAST, LARGEST - 60_000 - sum(map(len, fixed.values())))
+    files = [*shown.before, *shown.after, *shown.circles]
+    pictures = fitting([file and functools.partial(read_picture, file) for file in files], budget)
+    facts = _facts(shown)
+    red, green, blue = to_bytes(np.array(shown.backdrop))
+    width, height = shown.cameras.sizes[0]
+    template = importlib.resources.files("macrosplat.web").joinpath("template.html").read_text(encoding="utf-8")
+    return Template(template).substitute(
+        fixed,
+        title=html.escape(shown.title),
+        backdrop=f"rgb({red} {green} {blue})",
+        aspect=f"{width} / {height}",
+        # "<" would end the script element early, should a photo be called so.
+        facts=json.dumps(facts, allow_nan=False).replace("<", "\\u003c"),
+        tools=sections.tools(facts, shown.coverage is not None),
+        click="Click the scene to focus there.",
+        lens=sections.lens(shown.lens),
+        photos=sections.photos(facts, pictures),
+        quality=sections.quality(shown.evaluation),
+        made=sections.made(shown.config, len(shown.scene), _command(shown.config)),
+    )
+
+
+def program() -> bytes:
+    """The page's program, gzip.
+
+    Raises:
+        MacrosplatError: it was not bundled.
+    """
+    try:
+        return importlib.resources.files("macrosplat.web").joinpath("bundle.js.gz").read_bytes()
+    except FileNotFoundError as error:
+        raise MacrosplatError(NO_PROGRAM) from error
+
+
+def _facts(shown: Shown) -> dict[str, Any]:
+    """What the program has to know; see web/page.js."""
+    cameras, lens = shown.cameras, shown.lens
+    seen = shown.scene.opacity_logits > float(np.log(OPACITY_SEEN / (1 - OPACITY_SEEN)))
+    means = shown.scene.means[seen if seen.any() else slice(None)].double().numpy()
+    # Where the axes of the cameras come nearest to one another; a lone camera looks at the middle of the scene.
+    target = np.median(means, axis=0)
+    distance = float(np.median(np.linalg.norm(cameras.centres - target, axis=1)))
+    depths = (means @ cameras.views[0, 2, :3]) + cameras.views[0, 2, 3]
+    near, far = (float(depth) for depth in np.percentile(depths, [0.5, 99.5]))
+    focus = dict(lens.focus_distances) if lens else {}
+    if focus:
+        near, far = min(near, *focus.values()), max(far, *focus.values())
+    photos = []
+    for name, view, (fx, _, cx, cy), (width, height) in zip(
+        cameras.names, cameras.views, cameras.intrinsics, cameras.sizes, strict=True
+    ):
+        name = name.removeprefix("photos/")
+        photos.append(
+            {
+                "name": name,
+                "view": view.reshape(-1).tolist(),
+                "fov_x": float(np.degrees(2 * np.arctan(width / 2 / fx))),
+                "aspect": float(width / height),
+                "off_axis": [float(1 - 2 * cx / width), float(2 * cy / height - 1)],
+                "focus": focus.get(name),
+                "relative_aperture": lens.relative_apertures.get(name, 1.0) if lens else 1.0,
+            }
+        )
+    up = -cameras.views[:, 1, :3].mean(0)
+    return {
+        "photos": photos,
+        "target": target.tolist(),
+        "up": (up / max(float(np.linalg.norm(up)), 1e-9)).tolist(),
+        "near": 0.02 * distance,
+        "focus": float(np.median(list(focus.values()))) if focus else (near + far) / 2,
+        "focus_range": [near - 0.1 * (far - near), far + 0.1 * (far - near)],
+        # Without a lens of its own, one that shows what an aperture does: f/10 at 1:1, say.
+        "pupil": lens.pupil_diameter if lens else 0.05 * distance,
+        "mm_per_unit": lens.mm_per_unit if lens else None,
+        "backdrop": [float(x) for x in shown.backdrop],
+    }
+
+
+def _backdrop(run: Path) -> tuple[float, float, float]:
+    """The mean colour behind the photos, sRGB; grey if the run keeps none."""
+    if not (run / "checkpoint").is_file():
+        return (0.5, 0.5, 0.5)
+    grids = checkpoint.load(run / "checkpoint").learned.backdrop.grids.detach().cpu()
+    red, green, blue = to_srgb(grids.mean((0, 1, 2)).clamp(0, 1).to(torch.float64)).tolist()
+    return red, green, blue
+
+
+def _command(config: dict[str, Any] | None) -> str:
+    """The command as it would be typed: without the folders that the program lies in."""
+    words = list((config or {}).get("command") or [])
+    return shlex.join([Path(words[0]).name, *words[1:]]) if words else ""
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
