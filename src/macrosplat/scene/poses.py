@@ -41,10 +41,10 @@ class Poses:
         zero = torch.zeros_like(turn[0])
         x, y, z = turn.unbind()
         skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).view(3, 3)
-        # Rodrigues' formula; its two series are exact to float32 below 1 rad, and `matrix_exp` makes a GPU's host wait.
-        square = turn.square().sum()
-        sine = 1 - square / 6 * (1 - square / 20 * (1 - square / 42 * (1 - square / 72)))
-        cosine = 0.5 * (1 - square / 12 * (1 - square / 30 * (1 - square / 56 * (1 - square / 90))))
+        # Rodrigues' formula by half angles, safe at no turn at all; `matrix_exp` would make a GPU's host wait.
+        half = 0.5 * turn.square().sum().clamp_min(1e-14).sqrt()
+        sinc = half.sin() / half
+        sine, cosine = sinc * half.cos(), 0.5 * sinc.square()
         rotation = torch.eye(3, dtype=skew.dtype, device=skew.device) + sine * skew + cosine * (skew @ skew)
         pivot = torch.stack([zero, zero, self.pivot_depth[photo]])
         start = self.views[photo]
