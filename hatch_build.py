@@ -1,7 +1,7 @@
 """Bundles the page of a run when the package is built: web/page.js with Spark and three.js, as the lock file has them.
 
-Node.js comes as a wheel, wanted by pyproject.toml for the build alone. Where npm cannot reach its registry the package is
-built all the same; a run then says that its page is missing, and why.
+Node.js comes as a wheel, wanted by pyproject.toml for the build alone. Where npm cannot reach its registry the package
+is built all the same; a run then says that its page is missing, and why.
 """
 
 from __future__ import annotations

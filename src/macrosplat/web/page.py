@@ -39,8 +39,8 @@ LARGEST = 6_000_000  # bytes: a page that can be sent by mail
 PICTURES_LEAST = 300_000  # bytes that the pictures get in any case
 OPACITY_SEEN = 0.1  # Gaussians fainter than this do not count when the middle of the scene is sought
 NO_PROGRAM = (
-    "index.html was not written: the page's program was not bundled, because npm could not fetch it when macrosplat was "
-    "built; install macrosplat again with a network at hand."
+    "index.html was not written: the page's program was not bundled, because npm could not fetch it when macrosplat "
+    "was built; install macrosplat again with a network at hand."
 )
 
 
