@@ -27,7 +27,7 @@ def load_restormer(weights: str | None) -> Any:
     if not path.is_file():
         raise MacrosplatError(f"{path} does not exist; --deblur.weights takes the file of Restormer's weights.")
     try:
-        import spandrel
+        import spandrel  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise MacrosplatError(
             f"--deblur-first restormer needs the package spandrel ({error}); install macrosplat[restormer]."
