@@ -17,17 +17,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from macrosplat.render import Pinhole, bins_cuda, composite_chunk_cuda, composite_each_cuda, project_cuda, render
+from macrosplat.render import Pinhole, bins_cuda, composite_cuda, project_cuda, render
 from macrosplat.render import rasterize_cuda as rasterizer
 from macrosplat.render.capacity import PairBuffer, fixed_capacity
-from macrosplat.render.rasterize_cuda import Way
 from macrosplat.scene import Gaussians
 
 DEGREE = 3
 DISTANCE = 10.0  # scene units to the object's middle
 REPEATS = 50
-EACH = [Way(composite_each_cuda, warps, 16) for warps in (1, 2, 4)]
-CHUNK = [Way(composite_chunk_cuda, warps, chunk) for chunk, warps in ((16, 2), (16, 4), (16, 8), (32, 4), (32, 8))]
+WARPS = (1, 2, 4)
 
 
 def make_setting(n: int, width: int, height: int) -> tuple[Gaussians, Pinhole]:
@@ -100,12 +98,7 @@ def show(name: str, work: Callable[[], Any]) -> float | None:
     return graph
 
 
-def label(way: Way) -> str:
-    kind = "each " if way.kernels is composite_each_cuda else "chunk"
-    return f"{kind} warps {way.warps} chunk {way.chunk}"
-
-
-def check(tile: int, way: Way) -> None:
+def check(tile: int, warps: int) -> None:
     """The largest differences from the float64 reference on the CPU, pictures and gradients."""
     scene, pinhole = make_setting(300, 61, 45)
     random = torch.Generator().manual_seed(1)
@@ -121,7 +114,7 @@ def check(tile: int, way: Way) -> None:
     pictures = max((a - b).abs().max().item() for a, b in zip(got, expected, strict=True))
     gradients = max(((a - b).norm() / b.norm()).item() for a, b in zip(got_grads, expected_grads, strict=True))
     verdict = "agrees" if pictures < 0.03 * DISTANCE and gradients < 5e-3 else "DIFFERS"
-    print(f"tile {tile:2d} {label(way)}: {verdict}, pictures {pictures:.1e}, gradients {gradients:.1e}", flush=True)
+    print(f"tile {tile:2d} warps {warps}: {verdict}, pictures {pictures:.1e}, gradients {gradients:.1e}", flush=True)
 
 
 def measure(scene: Gaussians, pinhole: Pinhole) -> None:
@@ -140,9 +133,9 @@ def measure(scene: Gaussians, pinhole: Pinhole) -> None:
             f"project backward, block {block}",
             lambda: project_cuda.backward(*inputs, pinhole, DEGREE, extents, g_splats),
         )
-        if block == 128:
+        if block == 64:
             total = (ahead or math.nan) + (back or math.nan)
-    project_cuda.BLOCK = 128
+    project_cuda.BLOCK = 64
     show("torch.sort of N float32, stable", lambda: torch.sort(splats[:, 9], stable=True))
     best = {}
     for tile in (8, 16):
@@ -161,25 +154,25 @@ def measure(scene: Gaussians, pinhole: Pinhole) -> None:
         drawn = [torch.empty_like(t) for t in incoming]
         rows = torch.empty(pairs, 10, device="cuda")
         walks: dict[str, float] = {}
-        for way in EACH + CHUNK:
+        for warps in WARPS:
 
-            def forward(way=way, bins=bins, drawn=drawn, tile=tile):
-                way.kernels.forward_kernel[bins.stops.shape](
+            def forward(warps=warps, bins=bins, drawn=drawn, tile=tile):
+                composite_cuda.forward_kernel[bins.stops.shape](
                     splats, bins.items, bins.ranges, bins.stops, *drawn, width, height,
-                    TILE=tile, CHUNK=way.chunk, num_warps=way.warps,
+                    TILE=tile, CHUNK=rasterizer.CHUNK, num_warps=warps,
                 )  # fmt: skip
 
-            def backward(way=way, bins=bins, drawn=drawn, tile=tile, rows=rows):
-                way.kernels.backward_kernel[bins.stops.shape](
+            def backward(warps=warps, bins=bins, drawn=drawn, tile=tile, rows=rows):
+                composite_cuda.backward_kernel[bins.stops.shape](
                     splats, bins.items, bins.slots, bins.ranges, bins.stops, *drawn, *incoming, rows, width, height,
-                    TILE=tile, CHUNK=way.chunk, num_warps=way.warps,
+                    TILE=tile, CHUNK=rasterizer.CHUNK, num_warps=warps,
                 )  # fmt: skip
 
             for direction, work in (("forward", forward), ("backward", backward)):
-                took = show(f"tile {tile} {label(way)} {direction} kernel", work)
+                took = show(f"tile {tile} warps {warps} {direction} kernel", work)
                 if took is not None and took < walks.get(direction, math.inf):
-                    walks[direction], best[tile, direction] = took, way
-            if way is EACH[-1]:
+                    walks[direction], best[tile, direction] = took, warps
+            if warps == WARPS[-1]:
                 walked = int((bins.stops - bins.ranges[:-1]).sum())
                 print(f"  walked pairs: {walked:,} of {pairs:,}")
         summing = show(
@@ -209,8 +202,8 @@ def whole(scene: Gaussians, pinhole: Pinhole, incoming: list[Tensor], best: dict
         if (tile, "forward") not in best or (tile, "backward") not in best:
             continue
         bins_cuda.TILE = tile
-        rasterizer.FORWARD, rasterizer.BACKWARD = best[tile, "forward"], best[tile, "backward"]
-        print(f"\ntile {tile}: forward {label(rasterizer.FORWARD)}, backward {label(rasterizer.BACKWARD)}")
+        rasterizer.WARPS = best[tile, "backward"]
+        print(f"\ntile {tile}: warps {rasterizer.WARPS}")
         exact = tried("exact room", lambda: eager_ms(both))
         print(f"{f'WHOLE tile {tile}, exact room, the host waits':44s} {exact or math.nan:9.4f}")
         buffer = PairBuffer(1 << 14, "cuda")
@@ -254,9 +247,9 @@ def main() -> None:
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}; {n:,} Gaussians, {width} x {height}")
     for tile in (8, 16):
         bins_cuda.TILE = tile
-        for way in (EACH[0], EACH[2], CHUNK[1], CHUNK[3]):
-            rasterizer.FORWARD = rasterizer.BACKWARD = way
-            tried(f"check, tile {tile} {label(way)}", lambda tile=tile, way=way: check(tile, way))
+        for warps in WARPS:
+            rasterizer.WARPS = warps
+            tried(f"check, tile {tile} warps {warps}", lambda tile=tile, warps=warps: check(tile, warps))
     scene, pinhole = make_setting(n, width, height)
     scene = scene.map(lambda t: t.cuda())
     tried("measure", lambda: measure(scene, pinhole))

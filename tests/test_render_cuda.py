@@ -9,20 +9,16 @@ import torch
 from macrosplat.render import (
     Pinhole,
     bins_cuda,
-    composite_chunk_cuda,
-    composite_each_cuda,
     project,
     rasterize,
     rasterize_cuda,
     render,
 )
 from macrosplat.render.capacity import PairBuffer, fixed_capacity
-from macrosplat.render.rasterize_cuda import Way
 from macrosplat.scene import Gaussians
 from test_render import PINHOLE, incoming, make_scene, make_view
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-WAYS = {"each": composite_each_cuda, "chunk": composite_chunk_cuda}
 
 
 @pytest.fixture(autouse=True)
@@ -34,12 +30,6 @@ def triton_kernels(monkeypatch):
 
     monkeypatch.setattr(project, "twin", twin)
     monkeypatch.setattr(rasterize, "twin", twin)
-
-
-def choose(monkeypatch, way: str, tile: int) -> None:
-    monkeypatch.setattr(bins_cuda, "TILE", tile)
-    monkeypatch.setattr(rasterize_cuda, "FORWARD", Way(WAYS[way], warps=4, chunk=16))
-    monkeypatch.setattr(rasterize_cuda, "BACKWARD", Way(WAYS[way], warps=4, chunk=16))
 
 
 def fast(tensor: torch.Tensor) -> torch.Tensor:
@@ -70,9 +60,9 @@ def assert_close(got, expected) -> None:
         assert torch.linalg.norm(a - b) <= 5e-3 * torch.linalg.norm(b)
 
 
-@pytest.mark.parametrize(("way", "tile"), [("each", 16), ("each", 8), ("chunk", 16), ("chunk", 8)])
-def test_agrees_with_reference(monkeypatch, way, tile):
-    choose(monkeypatch, way, tile)
+@pytest.mark.parametrize("tile", [8, 16])
+def test_agrees_with_reference(monkeypatch, tile):
+    monkeypatch.setattr(bins_cuda, "TILE", tile)
     scene, view, weights = make_scene(60, 3), make_view(), incoming()
     expected = draw(scene, view, weights)
     assert_close(draw(scene.map(fast), fast(view), [fast(w) for w in weights]), expected)
@@ -85,10 +75,8 @@ def test_every_degree_agrees_with_reference(degree, used):
     assert_close(draw(scene.map(fast), fast(view), [fast(w) for w in weights], used), expected)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_opaque_splats_end_light_paths_and_give_the_rest_no_gradient(monkeypatch, way):
+def test_opaque_splats_end_light_paths_and_give_the_rest_no_gradient():
     """More layers than a chunk, so that tiles stop early; some alphas are held at their maximum."""
-    choose(monkeypatch, way, 16)
     scene = make_scene(50, 0, size=0.5)
     scene = scene.with_(opacity_logits=scene.opacity_logits + 4)
     expected = draw(scene, make_view(), incoming())
@@ -123,9 +111,7 @@ def test_what_is_not_seen_is_not_drawn_and_has_no_gradient(culled):
     assert all(not g.any() for g in grads)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_same_bits_every_time(monkeypatch, way):
-    choose(monkeypatch, way, 8)
+def test_same_bits_every_time():
     scene, view, weights = make_scene(60, 1).map(fast), fast(make_view()), [fast(w) for w in incoming()]
     first, again = draw(scene, view, weights), draw(scene, view, weights)
     assert all(torch.equal(a, b) for kind in (0, 1) for a, b in zip(first[kind], again[kind], strict=True))

@@ -18,7 +18,7 @@ from macrosplat.render import constants
 from macrosplat.render.pinhole import Pinhole
 from macrosplat.render.sh_cuda import Y0, sh_slope, sh_value
 
-BLOCK = 128  # Gaussians a program
+BLOCK = 64  # Gaussians a program. H200, 100k: 0.020 ms forward, 0.097 backward; 128 and 256 are slower
 VARIANCE, ALPHA_MIN = tl.constexpr(constants.PIXEL_VARIANCE), tl.constexpr(constants.ALPHA_MIN)
 COMPENSATION_MIN = tl.constexpr(constants.COMPENSATION_MIN)
 SPLAT = tl.constexpr(constants.SPLAT)

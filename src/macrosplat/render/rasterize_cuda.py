@@ -11,31 +11,19 @@ owns one row of gradients, summed per splat in a fixed order: no atomics, the bi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from types import ModuleType
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from macrosplat.render import composite_each_cuda, constants
+from macrosplat.render import composite_cuda, constants
 from macrosplat.render.bins_cuda import Bins, bin_splats
 
 SPLAT = tl.constexpr(constants.SPLAT)
 
 
-@dataclass(frozen=True)
-class Way:
-    """How a pass over the tiles is run."""
-
-    kernels: ModuleType
-    warps: int
-    chunk: int  # splats between two tests for the end of all light paths, or side by side
-
-
-FORWARD = Way(composite_each_cuda, warps=2, chunk=16)
-BACKWARD = Way(composite_each_cuda, warps=1, chunk=16)
+WARPS = 1  # a program: a tile has two pixels for each of its threads
+CHUNK = 16  # splats between two tests for the end of all light paths
 SUM_BLOCK = 32  # splats a program when their rows are summed
 
 
@@ -65,9 +53,9 @@ def forward(splats: Tensor, extents: Tensor, width: int, height: int):
     bins = bin_splats(splats, extents, width, height)
     colour = splats.new_empty(height, width, 3)
     alpha, depth = splats.new_empty(height, width), splats.new_empty(height, width)
-    FORWARD.kernels.forward_kernel[bins.stops.shape](
+    composite_cuda.forward_kernel[bins.stops.shape](
         splats, bins.items, bins.ranges, bins.stops, colour, alpha, depth, width, height,
-        TILE=bins.tile, CHUNK=FORWARD.chunk, num_warps=FORWARD.warps,
+        TILE=bins.tile, CHUNK=CHUNK, num_warps=WARPS,
     )  # fmt: skip
     return colour, alpha, depth, bins
 
@@ -79,9 +67,9 @@ def backward(splats: Tensor, bins: Bins, colour, alpha, depth, g_colour, g_alpha
     splats = splats.detach().contiguous()
     # Zeros: no row is written for pairs behind a tile's last light.
     rows = splats.new_zeros(capacity, constants.SPLAT)
-    BACKWARD.kernels.backward_kernel[bins.stops.shape](
+    composite_cuda.backward_kernel[bins.stops.shape](
         splats, bins.items, bins.slots, bins.ranges, bins.stops, colour, alpha, depth, g_colour, g_alpha, g_depth,
-        rows, width, height, TILE=bins.tile, CHUNK=BACKWARD.chunk, num_warps=BACKWARD.warps,
+        rows, width, height, TILE=bins.tile, CHUNK=CHUNK, num_warps=WARPS,
     )  # fmt: skip
     g_splats = torch.empty_like(splats)
     blocks = (max(triton.cdiv(n, SUM_BLOCK), 1),)
