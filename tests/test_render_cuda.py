@@ -11,7 +11,6 @@ from macrosplat.render import (
     bins_cuda,
     project,
     rasterize,
-    rasterize_cuda,
     render,
 )
 from macrosplat.render.capacity import PairBuffer, fixed_capacity

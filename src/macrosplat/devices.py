@@ -35,6 +35,11 @@ def choose(device: str) -> torch.device:
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def row(table: torch.Tensor, number: int | torch.Tensor) -> torch.Tensor:
+    """`table[number]`; of a number [1] on the device, without the host reading it."""
+    return table[number] if isinstance(number, int) else table.index_select(0, number)[0]
+
+
 @contextlib.contextmanager
 def one_torch_thread() -> Iterator[None]:
     """Numba owns the cores while a step runs: torch's own pool would fight it for them."""

@@ -251,6 +251,7 @@ def _train(trainer: Trainer, out: Path, names: tuple[str, ...], start: LensStart
     progress.stage("training", steps, trainer.done)
     with _Stop() as stop:
         while trainer.done < steps:
+            before = trainer.done
             loss = trainer.step()
             figures: dict[str, float] = {}
             if trainer.done % LOG_EVERY == 0 or trainer.done == steps:
@@ -260,7 +261,7 @@ def _train(trainer: Trainer, out: Path, names: tuple[str, ...], start: LensStart
                         f"Training diverged at step {trainer.done}; try another --seed, or look for a photo whose "
                         "camera is wrong."
                     )
-            progress.advance(1, **figures)
+            progress.advance(trainer.done - before, **figures)
             if stop.asked or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS or trainer.done == steps:
                 checkpoint.save(out / "checkpoint", trainer, names, start)
                 saved_at = time.monotonic()

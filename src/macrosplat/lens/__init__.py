@@ -11,6 +11,7 @@ from macrosplat.lens.focus import FocusLens
 from macrosplat.lens.model import Draw as Draw
 from macrosplat.lens.model import Lens as Lens
 from macrosplat.lens.model import LensStart as LensStart
+from macrosplat.lens.model import Number as Number
 from macrosplat.lens.model import Pupil as Pupil
 from macrosplat.lens.model import Reshape as Reshape
 from macrosplat.lens.model import Sharp as Sharp

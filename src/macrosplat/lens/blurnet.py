@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from macrosplat.colour import to_linear, to_srgb
+from macrosplat.devices import row
 from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.clarity import REFERENCE_WIDTH, clarity_of
-from macrosplat.lens.model import Draw, Lens, LensStart, Pupil, Sharp
+from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
 from macrosplat.render import Pinhole
 from macrosplat.rivals import Blurnet
 
@@ -62,7 +63,7 @@ class BlurNet(Lens):
                 )
         self.rates = dict.fromkeys(self.parameters, chosen.rate)
         self._masks: list[Tensor] = []
-        self._resized: dict[int, Tensor] = {}  # by photo, at the size and on the device that were asked for last
+        self._resized: Tensor | None = None  # all of them, at the size and on the device that were asked for last
 
     def look(
         self, photos: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.uint8] | None]
@@ -74,7 +75,7 @@ class BlurNet(Lens):
             self._masks = [torch.ones(photo.shape[:2]) for photo in photos]
         return masks
 
-    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: int, through: Pupil) -> Tensor:
+    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: Number, through: Pupil) -> Tensor:
         sharp = draw(view)
         if through.points == 0:
             return sharp.colour
@@ -83,13 +84,13 @@ class BlurNet(Lens):
             return variable_blur(sharp.colour, sigma)
         return to_linear(variable_blur(to_srgb(sharp.colour), sigma))
 
-    def sigma(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
+    def sigma(self, sharp: Sharp, pinhole: Pinhole, photo: Number) -> Tensor:
         """[H, W] standard deviation of the blur, px of this frame."""
         least = SIGMA_LEAST * pinhole.width / self.width
         most = self.chosen.blur_radius * pinhole.width / REFERENCE_WIDTH
         return torch.sqrt(self.variance(sharp, pinhole, photo) + least**2).clamp_max(most)
 
-    def variance(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
+    def variance(self, sharp: Sharp, pinhole: Pinhole, photo: Number) -> Tensor:
         """[H, W] px^2 of this frame: E(d_rel) * A(render, M). A part that is switched off is its first value."""
         frame = sharp.depth.shape
         mask = self.mask(photo, frame, sharp.depth)
@@ -113,14 +114,15 @@ class BlurNet(Lens):
         weight = (mask + FAINT) * solid
         return (depth - (weight * depth).sum() / weight.sum().clamp_min(FAINT)) / self.spread
 
-    def mask(self, photo: int, frame: Sequence[int], like: Tensor) -> Tensor:
+    def mask(self, photo: Number, frame: Sequence[int], like: Tensor) -> Tensor:
         """[H, W] the clarity mask of a photo at the size of a frame."""
         assert self._masks, "the lens has not seen its photos: `look` comes first"
-        kept = self._resized.get(photo)
-        if kept is None or (kept.shape, kept.device, kept.dtype) != (torch.Size(frame), like.device, like.dtype):
-            kept = F.adaptive_avg_pool2d(self._masks[photo].to(like)[None], (frame[0], frame[1]))[0]
-            self._resized[photo] = kept
-        return kept
+        kept = self._resized
+        if kept is None or (kept.shape[1:], kept.device, kept.dtype) != (torch.Size(frame), like.device, like.dtype):
+            size = frame[0], frame[1]
+            kept = torch.stack([F.adaptive_avg_pool2d(mask.to(like)[None], size)[0] for mask in self._masks])
+            self._resized = kept
+        return row(kept, photo)
 
     def _run(self, net: str, planes: Tensor) -> Tensor:
         """[H, W] >= 0 of planes [C, H, W]."""

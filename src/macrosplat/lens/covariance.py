@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from macrosplat.lens.model import Draw, Lens, LensStart, Pupil, Sharp
+from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
 from macrosplat.render import Pinhole
 from macrosplat.render.render import camera_centre
 from macrosplat.rivals import Covariance
@@ -30,7 +30,7 @@ class CovarianceLens(Lens):
 
     def __init__(self, start: LensStart) -> None:
         self.chosen = chosen = Covariance(**start.settings)
-        self.centre, self.distance = start.centre, start.distance
+        self.centre, self.distance = torch.tensor(start.centre), start.distance
         self.schedule = {"pupil_spans": (), "extra": chosen.extra, "extra_at": chosen.extra_at}
         inputs = 3 * 2 * (chosen.octaves + chosen.view_octaves) + 6 + 3 + 4
         random = torch.Generator().manual_seed(start.seed)
@@ -44,7 +44,7 @@ class CovarianceLens(Lens):
             self.parameters[f"lens.mlp.{layer}.bias"] = torch.full((shape[0],), begin)
         self.rates = dict.fromkeys(self.parameters, chosen.rate)
 
-    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: int, through: Pupil) -> Tensor:
+    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: Number, through: Pupil) -> Tensor:
         def enlarged(scene: Gaussians) -> Gaussians:
             by_scale, by_turn = self.factors(scene, view)
             return scene.with_(log_scales=scene.log_scales + by_scale.log(), quats=scene.quats * by_turn)
@@ -56,7 +56,7 @@ class CovarianceLens(Lens):
         chosen = self.chosen
         # The network reads the scene and does not move it: gradients of its sines are noise to positions. [ours]
         means, log_scales, quats = (t.detach() for t in (scene.means, scene.log_scales, scene.quats))
-        centre = torch.tensor(self.centre, dtype=means.dtype).to(means.device, non_blocking=True)
+        centre = self.centre.to(means)
         eye = (camera_centre(view).detach() - centre) / self.distance
         x = [
             encoded((means - centre) / self.distance, chosen.octaves),

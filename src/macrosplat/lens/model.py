@@ -29,6 +29,8 @@ class Sharp:
     depth: Tensor  # [H, W] expected camera z of the scene; meaningless where alpha is small
 
 
+# The number of a photo; as a tensor [1] on the device where the host must not know it (`devices.row`).
+Number = int | Tensor
 Reshape = Callable[[Gaussians], Gaussians]
 
 
@@ -44,7 +46,9 @@ class Pupil:
     and the photo is a pinhole's."""
 
     points: int = 1
-    angle: float = 0.0  # radians by which their ring is turned: another one each step, so that no direction is favoured
+    # Radians by which their ring is turned: another one each step, so that no direction is favoured. A tensor [] where
+    # the host must not know it.
+    angle: float | Tensor = 0.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Lens(Protocol):
             if isinstance(value, Tensor):
                 setattr(self, name, value.to(device))
 
-    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: int, through: Pupil) -> Tensor:
+    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: Number, through: Pupil) -> Tensor:
         """The photo [H, W, 3], linear light, that photo number `photo` would be."""
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from macrosplat.lens.model import Draw, Lens, LensStart, Pupil, Sharp
+from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
 from macrosplat.render import Pinhole
 
 
@@ -16,7 +16,7 @@ class PlainLens(Lens):
         self.parameters: dict[str, Tensor] = {}
         self.rates: dict[str, float] = {}
 
-    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: int, through: Pupil) -> Tensor:
+    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: Number, through: Pupil) -> Tensor:
         return draw(view).colour
 
     def radius(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:

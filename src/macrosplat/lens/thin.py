@@ -15,9 +15,10 @@ import math
 import torch
 from torch import Tensor
 
+from macrosplat.devices import row
 from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.coc import defocus
-from macrosplat.lens.model import Draw, Lens, LensStart, Pupil, Sharp
+from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
 from macrosplat.render import Pinhole
 
 # Of Adam, per step, all relative: 0.1 % of the pupil and of the focus distance, 0.2 % of sigma0. At 0.05 % a pupil that
@@ -52,26 +53,29 @@ class ThinLens(Lens):
         }
         self.rates = {"lens.pupil": PUPIL_RATE, "lens.focus": FOCUS_RATE, "lens.sigma0": SIGMA0_RATE}
 
-    def pupil(self, photo: int) -> Tensor:
+    def pupil(self, photo: Number) -> Tensor:
         """Diameter of the entrance pupil, scene units."""
-        return self.parameters["lens.pupil"].exp() * self.aperture[photo]
+        return self.parameters["lens.pupil"].exp() * row(self.aperture, photo)
 
-    def focus(self, photo: int) -> Tensor:
+    def focus(self, photo: Number) -> Tensor:
         """Focus distance (camera z), scene units."""
-        return 1 / (self.reference[photo] * (1 + self.parameters["lens.focus"][photo]))
+        return 1 / (row(self.reference, photo) * (1 + row(self.parameters["lens.focus"], photo)))
 
     def sigma0(self) -> Tensor:
         """Blur in focus, px at the training width."""
         return self.parameters["lens.sigma0"].exp().clamp(SIGMA0_MIN, SIGMA0_MAX)
 
-    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: int, through: Pupil) -> Tensor:
+    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: Number, through: Pupil) -> Tensor:
         pupil, focus = self.pupil(photo), self.focus(photo)
         if through.points == 1:
             return self._blurred(draw(view), pinhole, pupil, focus)
         seen = []
         for k in range(through.points):
             angle = through.angle + 2 * math.pi * k / through.points
-            u, v = (RING / 2 * pupil * f(angle) for f in (math.cos, math.sin))
+            cosine, sine = (
+                (angle.cos(), angle.sin()) if isinstance(angle, Tensor) else (math.cos(angle), math.sin(angle))
+            )
+            u, v = RING / 2 * pupil * cosine, RING / 2 * pupil * sine
             # The residual 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
             seen.append(self._blurred(draw(sheared(view, u, v, focus)), pinhole, 2 * RESIDUAL * pupil, focus))
         return torch.stack(seen).mean(0)

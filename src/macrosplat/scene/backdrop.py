@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from macrosplat.devices import row
+
 GRID = (3, 4)  # rows, columns: smooth enough that it cannot draw an object's edge, fine enough for a light fall-off
 
 
@@ -25,9 +27,9 @@ class Backdrop:
         cells = [torch.nn.functional.adaptive_avg_pool2d(p.permute(2, 0, 1), GRID).permute(1, 2, 0) for p in photos]
         return Backdrop(torch.stack(cells))
 
-    def at(self, photo: int, width: int, height: int) -> Tensor:
-        """[H, W, 3] behind one photo."""
-        return self.spread(self.grids[photo], width, height)
+    def at(self, photo: int | Tensor, width: int, height: int) -> Tensor:
+        """[H, W, 3] behind one photo (a number, or [1] on the device)."""
+        return self.spread(row(self.grids, photo), width, height)
 
     def mean(self, width: int, height: int) -> Tensor:
         """[H, W, 3] behind a view that is no photo's."""

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from macrosplat.devices import row
+
 
 class Poses:
     """view = (turn about the pivot) (shift) view0, per photo."""
@@ -24,6 +26,7 @@ class Poses:
         self.pivot_depth = pivot_depth
         self.pixel = pixel
         self.leader = tuple(range(len(views))) if leader is None else tuple(leader)
+        self._leaders = torch.tensor(self.leader, device=views.device)
         self.parameters = {
             "pose.turn": torch.zeros(len(views), 3),  # radians
             "pose.shift": torch.zeros(len(views), 3),  # px at the pivot
@@ -32,12 +35,14 @@ class Poses:
     def to(self, device: torch.device) -> None:
         """Move the start and what is learned to a device."""
         self.views, self.pivot_depth = self.views.to(device), self.pivot_depth.to(device)
+        self._leaders = self._leaders.to(device)
         self.parameters = {name: t.detach().to(device) for name, t in self.parameters.items()}
 
-    def view(self, photo: int) -> Tensor:
-        """[4, 4] world to camera, differentiable in turn and shift."""
-        leader = self.leader[photo]
-        turn, shift = self.parameters["pose.turn"][leader], self.parameters["pose.shift"][leader] * self.pixel
+    def view(self, photo: int | Tensor) -> Tensor:
+        """[4, 4] world to camera of a photo (a number, or [1] on the device), differentiable in turn and shift."""
+        leader = self.leader[photo] if isinstance(photo, int) else self._leaders.index_select(0, photo)
+        turn, shift = (row(self.parameters[name], leader) for name in ("pose.turn", "pose.shift"))
+        shift = shift * self.pixel
         zero = torch.zeros_like(turn[0])
         x, y, z = turn.unbind()
         skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).view(3, 3)
@@ -46,8 +51,8 @@ class Poses:
         sinc = half.sin() / half
         sine, cosine = sinc * half.cos(), 0.5 * sinc.square()
         rotation = torch.eye(3, dtype=skew.dtype, device=skew.device) + sine * skew + cosine * (skew @ skew)
-        pivot = torch.stack([zero, zero, self.pivot_depth[photo]])
-        start = self.views[photo]
+        pivot = torch.stack([zero, zero, row(self.pivot_depth, photo)])
+        start = row(self.views, photo)
         moved = torch.cat([rotation @ start[:3, :3], (rotation @ (start[:3, 3] + shift - pivot) + pivot)[:, None]], 1)
         return torch.cat([moved, start[3:]])
 

@@ -12,6 +12,7 @@ import torch
 
 from macrosplat.devices import twin
 from macrosplat.train import adam_reference
+from macrosplat.train.pace import pace
 
 STAGE = "macrosplat.train.adam"
 
@@ -48,6 +49,25 @@ class Adam:
             fast = parameter.dtype == torch.float32
             kernels = twin(STAGE, parameter) if fast else adam_reference
             kernels.step(parameter.detach(), gradient.detach().contiguous(), *moments, *how)
+
+    def pace(self, name: str, rate: float) -> tuple[float, float]:
+        """How far the next step of a parameter goes, as `step_paced` wants it."""
+        return pace(rate, self.counts[name] + 1, BETA1, BETA2)
+
+    def step_paced(
+        self,
+        gradients: Mapping[str, torch.Tensor | None],
+        paces: Mapping[str, torch.Tensor],  # [2] float64 each
+        stopped: torch.Tensor,  # [1]; not 0: nothing changes
+    ) -> None:
+        """`step` by numbers that are on the GPU already; counting is the caller's. float32 only."""
+        from macrosplat.train import adam_cuda
+
+        for name, gradient in gradients.items():
+            if gradient is not None:
+                moments = self.first[name], self.second[name]
+                how = paces[name], stopped, BETA1, BETA2, EPS
+                adam_cuda.paced(self.parameters[name].detach(), gradient.detach().contiguous(), *moments, *how)
 
     def remap(
         self,

@@ -41,6 +41,7 @@ class Checkpoint:
 
 def save(path: Path, trainer: Trainer, names: tuple[str, ...], lens_start: LensStart) -> None:
     """Write all of a trainer's state, whole or not at all."""
+    trainer.settle()
     learned = trainer.learned
     state = {
         "version": VERSION,

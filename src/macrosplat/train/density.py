@@ -20,9 +20,9 @@ NOISE = 80.0  # 5e5 * 1.6e-4: the paper's noise times its learning rate of the m
 NOISE_SHARPNESS = 100.0  # how fast the noise fades with opacity
 
 
-def generator(seed: int, step: int, purpose: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """Random numbers that depend on nothing but these three (and the device): a resumed run draws the same."""
-    return torch.Generator(device).manual_seed((seed * 1_000_003 + step) * 8 + purpose)
+def generator(seed: int, step: int, purpose: int) -> torch.Generator:
+    """Random numbers that depend on nothing but these three: a resumed run draws the same."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + step) * 8 + purpose)
 
 
 def densify(gaussians: Gaussians, adam: Adam, wanted: int, seed: int, step: int) -> Gaussians:
@@ -78,22 +78,21 @@ def _share(opacity: Tensor, log_scales: Tensor, copies: Tensor) -> tuple[Tensor,
     return torch.logit(new).float(), log_scales + torch.log(o / total)[:, None].float()
 
 
-def jitter(gaussians: Gaussians, scale: float, pixel: float, seed: int, step: int) -> Tensor:
+def jitter(gaussians: Gaussians, noise: float, seed: int, step: int) -> Tensor:
     """[N, 3] what the means move by chance (eq. 8): only nearly transparent Gaussians, along their own shape.
 
     Args:
-        scale: relative to the paper's noise.
-        pixel: scene units of a px at the object; 1000 of them are the noise's unit of length.
+        noise: times a Gaussian's covariance and a normal draw it is what a fully transparent one moves.
     """
     from macrosplat.render.project_reference import rotations
 
-    # Opaque ones would get less than 1e-4 of it: a CPU leaves them out of the arithmetic, a GPU does not stop to count.
-    opacity, device = torch.sigmoid(gaussians.opacity_logits), gaussians.means.device
-    faint = torch.arange(len(opacity), device=device) if device.type != "cpu" else torch.nonzero(opacity < 0.1)[:, 0]
+    # Opaque ones would get less than 1e-4 of it: they are left out of the arithmetic.
+    opacity = torch.sigmoid(gaussians.opacity_logits)
+    faint = torch.nonzero(opacity < 0.1)[:, 0]
     gate = torch.sigmoid(NOISE_SHARPNESS * (DEAD - opacity[faint]))
     axes = rotations(gaussians.quats[faint]) * gaussians.log_scales[faint].exp()[:, None, :]
-    draw = torch.randn(len(faint), 3, generator=generator(seed, step, 1, device), device=device)
-    moved = torch.einsum("nij,nkj,nk->ni", axes, axes, draw) * (gate * scale * NOISE / (1000 * pixel))[:, None]
+    draw = torch.randn(len(faint), 3, generator=generator(seed, step, 1)).to(faint.device)
+    moved = torch.einsum("nij,nkj,nk->ni", axes, axes, draw) * (gate * noise)[:, None]
     return torch.zeros_like(gaussians.means).index_copy_(0, faint, moved)
 
 

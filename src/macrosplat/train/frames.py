@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from macrosplat.capture.resample import area_average
 from macrosplat.colour import to_bytes, to_linear, to_srgb
+from macrosplat.devices import row
 from macrosplat.render import Pinhole
 from macrosplat.train.loss import Target, make_target
 
 SMALLEST = 32  # px: below this a frame says nothing, and the window of SSIM does not fit
+
+
+@dataclass(frozen=True)
+class Stack:
+    """All photos of one pinhole, to be compared with by a number that only the device knows."""
+
+    targets: Target  # with a leading dimension [B]; weights are scaled to a sum of `total` each
+    pinhole: Pinhole
+
+    def at(self, place: Tensor) -> Target:
+        """One of them; `place` [1] on the device."""
+        chosen = {n: row(getattr(self.targets, n), place) for n in ("photo", "weight", "mean", "variance")}
+        return replace(self.targets, **chosen)
 
 
 class Frames:
@@ -30,6 +46,7 @@ class Frames:
         self.photos, self.pinholes, self.masks = photos, pinholes, masks
         self._scale = 0.0
         self._targets: dict[int, tuple[Target, Pinhole]] = {}
+        self._stacks: dict[int, tuple[Stack, int]] = {}
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -41,17 +58,43 @@ class Frames:
 
     def at(self, photo: int, scale: float) -> tuple[Target, Pinhole]:
         """The photo to compare with, and its pinhole, at `scale` of the training width."""
-        if scale != self._scale:  # one scale lives at a time: the caches of a target are 9 times the photo
-            self._scale, self._targets = scale, {}
+        self._turn_to(scale)
         if photo not in self._targets:
-            pinhole = self.pinholes[photo]
-            size = [max(SMALLEST, round(side * scale)) for side in (pinhole.width, pinhole.height)]
-            small = _smaller(self.photos[photo], self.masks[photo], (size[0], size[1]))
-            bytes_, mask = (None if one is None else torch.from_numpy(one).to(self.device) for one in small)
-            assert bytes_ is not None
-            target = make_target(bytes_, mask)
-            self._targets[photo] = target, pinhole.scaled(*size)
+            self._targets[photo] = self._target(photo, scale), self._pinhole(photo, scale)
         return self._targets[photo]
+
+    def stack(self, photo: int, scale: float) -> tuple[Stack, int]:
+        """All photos of the pinhole that `photo` has, at `scale` of the training width, and its place among them."""
+        self._turn_to(scale)
+        if photo not in self._stacks:
+            pinhole = self._pinhole(photo, scale)
+            alike = [v for v in range(len(self)) if self._pinhole(v, scale) == pinhole]
+            total = float(pinhole.width * pinhole.height)
+            kept: dict[str, Tensor] = {}
+            for place, v in enumerate(alike):
+                target = self._target(v, scale)
+                target = replace(target, weight=target.weight * (total / target.total))
+                for name in ("photo", "weight", "mean", "variance"):
+                    one = getattr(target, name)
+                    kept.setdefault(name, one.new_empty(len(alike), *one.shape))[place] = one
+            stack = Stack(Target(total=total, **kept), pinhole)
+            self._stacks |= {v: (stack, place) for place, v in enumerate(alike)}
+        return self._stacks[photo]
+
+    def _turn_to(self, scale: float) -> None:
+        if scale != self._scale:  # one scale lives at a time: the caches of a target are 9 times the photo
+            self._scale, self._targets, self._stacks = scale, {}, {}
+
+    def _pinhole(self, photo: int, scale: float) -> Pinhole:
+        pinhole = self.pinholes[photo]
+        return pinhole.scaled(*(max(SMALLEST, round(side * scale)) for side in (pinhole.width, pinhole.height)))
+
+    def _target(self, photo: int, scale: float) -> Target:
+        pinhole = self._pinhole(photo, scale)
+        small = _smaller(self.photos[photo], self.masks[photo], (pinhole.width, pinhole.height))
+        bytes_, mask = (None if one is None else torch.from_numpy(one).to(self.device) for one in small)
+        assert bytes_ is not None
+        return make_target(bytes_, mask)
 
 
 def _smaller(

@@ -13,16 +13,17 @@ import torch
 from torch import Tensor
 
 from macrosplat.devices import one_torch_thread
-from macrosplat.lens import Lens, Reshape, Sharp
+from macrosplat.lens import Lens, Number, Pupil, Reshape, Sharp
 from macrosplat.render import Pinhole, render
 from macrosplat.scene.backdrop import Backdrop
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.scene.poses import Poses
 from macrosplat.train.adam import Adam
-from macrosplat.train.density import densify, jitter
+from macrosplat.train.density import NOISE, densify, jitter
 from macrosplat.train.extra import add_anywhere
 from macrosplat.train.frames import Frames
-from macrosplat.train.loss import photo_loss
+from macrosplat.train.loss import Target, photo_loss
+from macrosplat.train.recorded import AHEAD, Recorder
 from macrosplat.train.schedule import RATES, Plan, Schedule
 
 # Smallest standard deviation of a Gaussian, in px of the training width at the object: half a pixel across two of them.
@@ -60,7 +61,7 @@ class Learned:
         self,
         view: Tensor,
         pinhole: Pinhole,
-        photo: int | None,
+        photo: Number | None,
         degree: int | None = None,
         reshape: Reshape | None = None,
     ) -> Sharp:
@@ -84,45 +85,95 @@ class Trainer:
         self.adam = Adam(learned.parameters(), rates)
         self.start = len(learned.gaussians)
         self.done = 0
+        # On a GPU steps are recorded and replayed; the CPU takes each as it comes.
+        self._recorder = Recorder(self) if frames.device.type == "cuda" else None
 
     def step(self) -> Tensor:
-        """One photo: render, take the photo, compare, improve. Returns the loss (a scalar on the device)."""
-        plan = self.schedule.at(self.done, self.start, self.learned.lens.rates)
-        photo = self.frames.photo_of(self.done, self.seed)
-        target, pinhole = self.frames.at(photo, plan.scale)
+        """One photo: render, take the photo, compare, improve. Returns the loss (a scalar on the device).
+
+        `done` counts it. On a GPU up to `AHEAD` steps may turn out to want more room and be taken back (`settle`).
+        """
+        step = self.done
+        plan = self.schedule.at(step, self.start, self.learned.lens.rates)
+        photo = self.frames.photo_of(step, self.seed)
+        with one_torch_thread():
+            loss = self._recorder.step(plan, photo) if self._recorder else self._step(plan, photo)
+            self.done = step + 1
+            last = self.done % AHEAD == 0 or self.done == self.schedule.steps
+            if last or plan.extra or plan.densify:
+                self.settle()
+            if self.done == step + 1:
+                self._change_density(plan, step)
+        return loss
+
+    def settle(self) -> None:
+        """Make sure that all steps that `done` counts were taken: those that were not are taken off it."""
+        if self._recorder:
+            self.done -= self._recorder.settle()
+
+    def gradients(
+        self,
+        photo: Number,
+        target: Target,
+        pinhole: Pinhole,
+        through: Pupil,
+        degree: int,
+        names: list[str],
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """The loss of one photo, and its gradients by the parameters named (None: it does not depend on them)."""
 
         def draw(view: Tensor, reshape: Reshape | None = None) -> Sharp:
-            return self.learned.draw(view, pinhole, photo, plan.sh_degree, reshape)
+            return self.learned.draw(view, pinhole, photo, degree, reshape)
 
-        with one_torch_thread():
-            view = self.learned.poses.view(photo)
-            taken = self.learned.lens.photograph(draw, view, pinhole, photo, plan.through)
-            loss = photo_loss(taken, target, self.schedule.dssim_weight)
-            self._improve(loss, plan)
-        self.done += 1
+        view = self.learned.poses.view(photo)
+        taken = self.learned.lens.photograph(draw, view, pinhole, photo, through)
+        loss = photo_loss(taken, target, self.schedule.dssim_weight)
+        names = [name for name in self.learned.parameters() if name in names]
+        leaves = [self.adam.parameters[name] for name in names]
+        gradients = dict(zip(names, torch.autograd.grad(loss, leaves, allow_unused=True), strict=True))
+        with torch.no_grad():
+            self._regularise(gradients)
+        return loss, gradients
+
+    def rates(self, plan: Plan) -> dict[str, float]:
+        """Learning rates of a step, in the parameters' units."""
+        return {**plan.rates, "means": plan.rates["means"] * self.pixel}
+
+    def noise(self, plan: Plan) -> float:
+        """How far MCMC's noise moves a Gaussian that is fully transparent: times its covariance, scene units^-1."""
+        return plan.noise * plan.rates["means"] / RATES["means"] * NOISE / (1000 * self.pixel)
+
+    def drift(self, noise: Tensor, seed: Tensor, stopped: Tensor) -> None:
+        """What follows Adam, by numbers that are on the GPU; see `drift_cuda`."""
+        from macrosplat.train import drift_cuda
+
+        drift_cuda.drift(self.learned.gaussians, self._smallest, noise, seed, stopped)
+
+    @property
+    def _smallest(self) -> float:
+        return math.log(SMALLEST * self.pixel)
+
+    def _step(self, plan: Plan, photo: int) -> Tensor:
+        target, pinhole = self.frames.at(photo, plan.scale)
+        loss, gradients = self.gradients(photo, target, pinhole, plan.through, plan.sh_degree, list(plan.rates))
+        with torch.no_grad():
+            self.adam.rates.update(self.rates(plan))
+            self.adam.step(gradients)
+            gaussians = self.learned.gaussians
+            gaussians.log_scales.clamp_min_(self._smallest)
+            if plan.noise > 0:
+                gaussians.means.add_(jitter(gaussians, self.noise(plan), self.seed, self.done))
         return loss.detach()
 
     @torch.no_grad()
-    def _improve(self, loss: Tensor, plan: Plan) -> None:
-        names = [name for name in self.learned.parameters() if name in plan.rates]
-        leaves = [self.adam.parameters[name] for name in names]
-        gradients = dict(zip(names, torch.autograd.grad(loss, leaves, allow_unused=True), strict=True))
-        self._regularise(gradients)
-        self.adam.rates.update(plan.rates)
-        self.adam.rates["means"] = plan.rates["means"] * self.pixel
-        self.adam.step(gradients)
+    def _change_density(self, plan: Plan, step: int) -> None:
         gaussians = self.learned.gaussians
-        gaussians.log_scales.clamp_min_(math.log(SMALLEST * self.pixel))
-        if plan.noise > 0:
-            gaussians.means.add_(
-                jitter(gaussians, plan.noise * plan.rates["means"] / RATES["means"], self.pixel, self.seed, self.done)
-            )
         if plan.extra:
             room = self.schedule.gaussians - len(gaussians)
-            gaussians = add_anywhere(gaussians, self.adam, min(plan.extra, room), self.seed, self.done)
+            gaussians = add_anywhere(gaussians, self.adam, min(plan.extra, room), self.seed, step)
             self.learned.gaussians = gaussians
         if plan.densify:
-            self.learned.gaussians = densify(gaussians, self.adam, plan.densify, self.seed, self.done)
+            self.learned.gaussians = densify(gaussians, self.adam, plan.densify, self.seed, step)
 
     def _regularise(self, gradients: dict[str, Any]) -> None:
         """Mild L1 on opacity and size (MCMC): what the photos do not ask for fades, and moves to where it is needed."""

@@ -1,0 +1,65 @@
+"""What follows Adam on a GPU, in one launch: sizes are held above the smallest, and MCMC's noise moves the means.
+
+The noise is `density.jitter`'s; its random numbers are a function of (seed, row), by Philox.
+"""
+
+# Triton's own types do not know what its compiler accepts.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportGeneralTypeIssues=false
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from macrosplat.scene.gaussians import Gaussians
+from macrosplat.train import density
+
+BLOCK = 128  # Gaussians a program
+DEAD, SHARPNESS = tl.constexpr(density.DEAD), tl.constexpr(density.NOISE_SHARPNESS)
+
+
+@triton.jit
+def _drift(means, log_scales, quats, logits, noise, seed, stopped, smallest, n, BLOCK: tl.constexpr):
+    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = (i < n) & (tl.load(stopped) == 0)
+    s0 = tl.maximum(tl.load(log_scales + i * 3, mask=inside, other=0.0), smallest)
+    s1 = tl.maximum(tl.load(log_scales + i * 3 + 1, mask=inside, other=0.0), smallest)
+    s2 = tl.maximum(tl.load(log_scales + i * 3 + 2, mask=inside, other=0.0), smallest)
+    tl.store(log_scales + i * 3, s0, mask=inside)
+    tl.store(log_scales + i * 3 + 1, s1, mask=inside)
+    tl.store(log_scales + i * 3 + 2, s2, mask=inside)
+    opacity = 1 / (1 + tl.exp(-tl.load(logits + i, mask=inside, other=0.0)))
+    far = tl.load(noise).to(tl.float32) / (1 + tl.exp(SHARPNESS * (opacity - DEAD)))
+    w, x = tl.load(quats + i * 4, mask=inside, other=1.0), tl.load(quats + i * 4 + 1, mask=inside, other=0.0)
+    y, z = tl.load(quats + i * 4 + 2, mask=inside, other=0.0), tl.load(quats + i * 4 + 3, mask=inside, other=0.0)
+    inverse = 1 / tl.maximum(tl.sqrt(w * w + x * x + y * y + z * z), 1e-12)
+    w, x, y, z = w * inverse, x * inverse, y * inverse, z * inverse
+    a, b, c, _ = tl.randn4x(tl.load(seed).to(tl.int64), i.to(tl.int32))
+    # Covariance times draw = R S^2 R^T draw, R by columns.
+    u0, u1, u2 = 1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)
+    v0, v1, v2 = 2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)
+    t0, t1, t2 = 2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)
+    p = tl.exp(2 * s0) * (u0 * a + u1 * b + u2 * c) * far
+    q = tl.exp(2 * s1) * (v0 * a + v1 * b + v2 * c) * far
+    r = tl.exp(2 * s2) * (t0 * a + t1 * b + t2 * c) * far
+    moved = inside & (far > 0)
+    row = means + i * 3
+    tl.store(row, tl.load(row, mask=moved, other=0.0) + (p * u0 + q * v0 + r * t0), mask=moved)
+    tl.store(row + 1, tl.load(row + 1, mask=moved, other=0.0) + (p * u1 + q * v1 + r * t1), mask=moved)
+    tl.store(row + 2, tl.load(row + 2, mask=moved, other=0.0) + (p * u2 + q * v2 + r * t2), mask=moved)
+
+
+def drift(gaussians: Gaussians, smallest: float, noise: Tensor, seed: Tensor, stopped: Tensor) -> None:
+    """Changes log_scales and means in place.
+
+    Args:
+        smallest: ln of the least standard deviation.
+        noise: [1] float64, times a Gaussian's covariance (scene units^2) and a normal draw it is what a fully
+            transparent one moves; 0: none do. seed: [1] a whole number as float64. stopped: [1] not 0: nothing changes.
+    """
+    n = len(gaussians)
+    tensors = (gaussians.means, gaussians.log_scales, gaussians.quats, gaussians.opacity_logits)
+    blocks = (max(triton.cdiv(n, BLOCK), 1),)
+    _drift[blocks](*(t.detach() for t in tensors), noise, seed, stopped, smallest, n, BLOCK=BLOCK)

@@ -1,0 +1,169 @@
+"""Steps on a GPU: each kind of step is recorded once as a CUDA graph and replayed, and no step waits for the device.
+
+What differs between two steps of a kind (photo, ring of the pupil, rates, seed) is sent ahead in one small copy. Room
+for (tile, splat) pairs is given before they are counted (`render.capacity`). When it was too small, the device itself
+stops: that step and all that follow change nothing, until the host looks (`settle`, at the latest every `AHEAD` steps),
+makes room, and goes back to the first of them. No step is ever taken with a truncated picture.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from macrosplat.lens import Pupil
+from macrosplat.render import Pinhole
+from macrosplat.render.capacity import STEP, PairBuffer, fixed_capacity
+from macrosplat.train.frames import Stack
+
+if TYPE_CHECKING:
+    from macrosplat.train.schedule import Plan
+    from macrosplat.train.trainer import Trainer
+
+AHEAD = 100  # steps that the host may be ahead of what it has looked at
+PAIRS = 8  # a Gaussian has about so many, for the first guess of the room
+TIGHT = 1.1  # room is made anew, while a graph is recorded anyway, when less than this times the need is left
+# Places in what is sent ahead of a step, float64; the paces of Adam follow, two for each parameter.
+PHOTO, PLACE, ANGLE, NOISE, SEED, PACES = range(6)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a graph is recorded for."""
+
+    pinhole: Pinhole
+    points: int  # of the pupil
+    sh_degree: int
+    rates: tuple[str, ...]  # names of what learns
+
+
+class Recorder:
+    """Takes the steps of a trainer whose scene is on a CUDA device."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        device = trainer.frames.device
+        self._graphs_wanted = device.type == "cuda"  # Triton's interpreter takes the same steps one by one
+        self._names = list(trainer.learned.parameters())
+        length = PACES + 2 * len(self._names)
+        self._inputs = torch.zeros(length, dtype=torch.float64, device=device)
+        self._ahead = torch.zeros(AHEAD, length, dtype=torch.float64, pin_memory=self._graphs_wanted)
+        self._applied, self._stopped = torch.zeros(2, 1, dtype=torch.int64, device=device).unbind(0)
+        self._loss = torch.zeros((), device=device)
+        self._buffers: dict[tuple[Pinhole, int], PairBuffer] = {}
+        self._changed: dict[Kind, list[str]] = {}  # what a kind of step changes: what got a gradient when first taken
+        self._graphs: dict[Kind, Any] = {}
+        self._pending: list[Kind] = []  # steps taken since the host last looked
+        self._scene: object = None  # the record of tensors that the graphs were made for
+        self._stream, self._pool, self._keeper = None, None, None
+
+    def step(self, plan: Plan, photo: int) -> Tensor:
+        """Take a step. Returns the loss (a scalar on the device), which is only true if `settle` goes back no steps."""
+        if len(self._pending) == AHEAD:
+            raise AssertionError("the host looks at least every AHEAD steps")
+        trainer, gaussians = self._trainer, self._trainer.learned.gaussians
+        stack, place = trainer.frames.stack(photo, plan.scale)
+        kind = Kind(stack.pinhole, plan.through.points, plan.sh_degree, tuple(sorted(plan.rates)))
+        if self._scene is not gaussians:
+            self._renew()
+        self._send(plan, photo, place)
+        if kind in self._graphs:
+            self._graphs[kind].replay()
+        elif kind not in self._changed or not self._graphs_wanted:
+            self._changed[kind] = self._take(kind, stack)  # compiles what has to be compiled, and counts pairs
+        else:
+            self._graphs[kind] = self._record(kind, stack)
+            self._graphs[kind].replay()
+        self._pending.append(kind)
+        for name in self._changed[kind]:
+            trainer.adam.counts[name] += 1
+        return self._loss.clone()
+
+    def settle(self) -> int:
+        """Look at what the device did. Returns how many of the last steps it refused for want of room; there is room
+        now, and they are to be taken again. Waits for the device."""
+        if not self._pending:
+            return 0
+        applied, stopped = torch.cat([self._applied, self._stopped]).tolist()
+        refused = self._pending[applied:]
+        for kind in refused:
+            for name in self._changed[kind]:
+                self._trainer.adam.counts[name] -= 1
+        if stopped:
+            self._buffers = {key: b.grown() if b.overflowed() else b for key, b in self._buffers.items()}
+            self._graphs.clear()
+            self._stopped.zero_()
+        self._applied.zero_()
+        self._pending.clear()
+        return len(refused)
+
+    def _renew(self) -> None:
+        """The scene has other tensors: what was recorded is void."""
+        assert not self._pending, "settle before the scene changes"
+        self._graphs.clear()
+        for key, buffer in self._buffers.items():
+            if TIGHT * int(buffer.needed.item()) > buffer.capacity:
+                self._buffers[key] = buffer.grown()
+        self._scene = self._trainer.learned.gaussians
+
+    def _send(self, plan: Plan, photo: int, place: int) -> None:
+        """Bring what this step differs in to the device."""
+        trainer = self._trainer
+        rates = trainer.rates(plan)
+        values = [0.0] * len(self._inputs)
+        values[PHOTO], values[PLACE], values[ANGLE] = photo, place, math.remainder(plan.through.angle, 2 * math.pi)
+        values[NOISE], values[SEED] = trainer.noise(plan), trainer.seed * 1_000_003 + trainer.done
+        for k, name in enumerate(self._names):
+            if name in rates:
+                values[PACES + 2 * k : PACES + 2 * k + 2] = trainer.adam.pace(name, rates[name])
+        slot = self._ahead[len(self._pending)]
+        slot.copy_(torch.tensor(values, dtype=torch.float64))
+        self._inputs.copy_(slot, non_blocking=True)
+
+    def _take(self, kind: Kind, stack: Stack) -> list[str]:
+        """The step itself, from what was sent. Returns the names of what it changes."""
+        trainer, sent = self._trainer, self._inputs
+        key = kind.pinhole, kind.points
+        if key not in self._buffers:
+            pairs = -(-PAIRS * len(trainer.learned.gaussians) // STEP) * STEP
+            self._buffers[key] = PairBuffer(pairs, sent.device)
+        buffer = self._buffers[key]
+        photo, place = sent[PHOTO : PHOTO + 1].long(), sent[PLACE : PLACE + 1].long()
+        through = Pupil(kind.points, sent[ANGLE].float())
+        with fixed_capacity(buffer):
+            loss, gradients = trainer.gradients(
+                photo, stack.at(place), kind.pinhole, through, kind.sh_degree, list(kind.rates)
+            )
+        with torch.no_grad():
+            torch.maximum(self._stopped, (buffer.needed > buffer.capacity).long(), out=self._stopped)
+            self._applied.add_(1 - self._stopped)
+            paces = {n: sent[PACES + 2 * k : PACES + 2 * k + 2] for k, n in enumerate(self._names)}
+            trainer.adam.step_paced(gradients, paces, self._stopped)
+            trainer.drift(sent[NOISE : NOISE + 1], sent[SEED : SEED + 1], self._stopped)
+            self._loss.copy_(loss.detach())
+        return [name for name, gradient in gradients.items() if gradient is not None]
+
+    def _record(self, kind: Kind, stack: Stack) -> Any:
+        """A graph of the step. `torch.cuda.graph` would collect garbage first, which takes longer than recording."""
+        if self._stream is None:
+            self._stream, self._pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
+            self._keeper = self._captured(lambda: self._loss.mul(1.0))  # the pool lives as long as one graph of it
+        return self._captured(lambda: self._take(kind, stack))
+
+    def _captured(self, work: Any) -> Any:
+        stream = self._stream
+        assert stream is not None
+        graph = torch.cuda.CUDAGraph()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            graph.capture_begin(pool=self._pool, capture_error_mode="relaxed")
+            try:
+                work()
+            finally:
+                graph.capture_end()
+        torch.cuda.current_stream().wait_stream(stream)
+        return graph

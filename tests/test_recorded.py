@@ -1,0 +1,158 @@
+"""Steps as a GPU takes them: on one if there is one (as CUDA graphs), otherwise one by one in Triton's interpreter."""
+
+import importlib
+import math
+
+import pytest
+import torch
+
+from macrosplat.lens import blur, coc
+from macrosplat.render import project, rasterize
+from macrosplat.scene import Gaussians
+from macrosplat.train import adam, drift_cuda, loss, recorded
+from macrosplat.train.density import jitter
+from macrosplat.train.recorded import Recorder
+from macrosplat.train.trainer import Trainer
+from making_training import PIXEL, make_trainer
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+STEPS = 40  # at the first tenth: a quarter of the resolution
+
+
+@pytest.fixture
+def triton_kernels(monkeypatch):
+    """float32 goes to the Triton kernels, also from the CPU tensors of the interpreter."""
+
+    def twin(stage: str, tensor: torch.Tensor):
+        return importlib.import_module(f"{stage}_{'reference' if tensor.dtype == torch.float64 else 'cuda'}")
+
+    for module in (project, rasterize, coc, blur, loss, adam):
+        monkeypatch.setattr(module, "twin", twin)
+
+
+def make(lens: str = "lens", **schedule) -> Trainer:
+    """A trainer on the device whose steps are the GPU's, few Gaussians and a quarter of the resolution."""
+    trainer, _ = make_trainer(STEPS, lens=lens, half_from=0.9, full_from=0.95, **schedule)
+    trainer.frames.device = DEVICE
+    trainer = Trainer(trainer.learned.to(DEVICE), trainer.frames, trainer.schedule, PIXEL, seed=0)
+    trainer._recorder = Recorder(trainer)
+    return trainer
+
+
+def take(trainer: Trainer, steps: int) -> list[float]:
+    losses = [float(trainer.step()) for _ in range(steps)]
+    trainer.settle()
+    return losses
+
+
+def values(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {name: t.detach().cpu() for name, t in trainer.learned.parameters().items()}
+
+
+@pytest.mark.parametrize("points", [1, 3])
+def test_the_same_steps_as_one_by_one(triton_kernels, points):
+    spans = ((0.0, 1.0),) if points > 1 else ()
+    options = {"pupil_spans": spans, "pupil_points": points, "densify_until": 0.0, "refine_poses": True}
+    trainer = make(poses_from=0.0, lens_from=0.0, **options)
+    losses = take(trainer, 3)
+    assert trainer.done == 3
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (project, rasterize, coc, blur, loss, adam):
+            patch.undo()
+            patch.setattr(module, "twin", lambda stage, tensor: importlib.import_module(f"{stage}_cpu"))
+        other, _ = make_trainer(STEPS, half_from=0.9, full_from=0.95, poses_from=0.0, lens_from=0.0, **options)
+    expected = None
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (project, rasterize, coc, blur, loss, adam):
+            patch.setattr(module, "twin", lambda stage, tensor: importlib.import_module(f"{stage}_cpu"))
+        expected = [float(other.step()) for _ in range(3)]
+    assert losses == pytest.approx(expected, rel=2e-3)
+    assert trainer.adam.counts == other.adam.counts
+    got, wanted = values(trainer), values(other)
+    for name, value in wanted.items():
+        moved = (value - got[name]).norm() / value.norm().clamp_min(1e-3)
+        assert moved < 0.02, (name, float(moved))
+
+
+def test_an_overflow_is_taken_back(triton_kernels, monkeypatch):
+    """Too little room at first: the steps that wanted more are taken again, and end where much room ends."""
+    ample = make(pupil_spans=())
+    take(ample, 3)
+    monkeypatch.setattr(recorded, "PAIRS", 0.001)
+    monkeypatch.setattr(recorded, "STEP", 64)
+    tight = make(pupil_spans=())
+    taken = 0
+    while tight.done < 3:
+        tight.step()
+        tight.settle()
+        taken += 1
+        assert taken < 20
+    assert taken > 3  # some were refused
+    assert tight.adam.counts == ample.adam.counts
+    got, wanted = values(tight), values(ample)
+    assert all(torch.equal(got[name], value) for name, value in wanted.items())
+
+
+def test_what_was_refused_changed_nothing(triton_kernels, monkeypatch):
+    monkeypatch.setattr(recorded, "PAIRS", 0.001)
+    monkeypatch.setattr(recorded, "STEP", 64)
+    trainer = make(pupil_spans=())
+    before = {name: t.clone() for name, t in values(trainer).items()}
+    trainer.step()
+    trainer.step()
+    assert trainer.done == 2
+    trainer.settle()
+    assert trainer.done == 0 and set(trainer.adam.counts.values()) == {0}
+    after = values(trainer)
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize("lens", ["plain", "covariance", "blurnet"])
+def test_other_lenses_are_recorded(triton_kernels, lens):
+    trainer = make(lens)
+    trainer.learned.lens.look(trainer.frames.photos, trainer.frames.masks)
+    losses = take(trainer, 2)
+    assert all(math.isfinite(x) for x in losses) and trainer.done == 2
+
+
+def test_drift_is_the_noise_of_the_reference():
+    """With the draws read off unit Gaussians, any others move by their covariance times gate and draw."""
+    random = torch.Generator().manual_seed(3)
+    n = 300
+    scene = Gaussians(
+        means=torch.zeros(n, 3),
+        log_scales=torch.zeros(n, 3),
+        quats=torch.tensor([[1.0, 0, 0, 0]]).repeat(n, 1),
+        opacity_logits=torch.full((n,), -50.0),
+        sh0=torch.zeros(n, 3),
+        sh_rest=torch.zeros(n, 0, 3),
+    ).map(lambda t: t.to(DEVICE))
+    noise, seed, go = (
+        torch.tensor([v], dtype=d, device=DEVICE)
+        for v, d in ((0.7, torch.float64), (11.0, torch.float64), (0, torch.int64))
+    )
+    gate = 1 / (1 + math.exp(-100 * 0.005))
+    drift_cuda.drift(scene, math.log(0.5), noise, seed, go)
+    draws = scene.means / (0.7 * gate)
+    assert abs(float(draws.mean())) < 0.1 and abs(float(draws.std()) - 1) < 0.1
+    other = Gaussians(
+        means=torch.zeros(n, 3),
+        log_scales=torch.randn(n, 3, generator=random),
+        quats=torch.randn(n, 4, generator=random),
+        opacity_logits=torch.randn(n, generator=random) - 5,
+        sh0=torch.zeros(n, 3),
+        sh_rest=torch.zeros(n, 0, 3),
+    ).map(lambda t: t.to(DEVICE))
+    raw = other.log_scales.clone()
+    drift_cuda.drift(other, math.log(0.5), noise, seed, go)
+    torch.testing.assert_close(other.log_scales, raw.clamp_min(math.log(0.5)))
+    from macrosplat.render.project_reference import rotations
+
+    axes = rotations(other.quats) * other.log_scales.exp()[:, None, :]
+    gates = torch.sigmoid(100 * (0.005 - torch.sigmoid(other.opacity_logits)))
+    wanted = torch.einsum("nij,nkj,nk->ni", axes, axes, draws) * (0.7 * gates)[:, None]
+    torch.testing.assert_close(other.means, wanted, rtol=2e-4, atol=1e-5)
+    still = other.map(lambda t: t.clone())
+    drift_cuda.drift(still, 0.0, noise, seed, go + 1)
+    assert all(torch.equal(a, b) for a, b in zip(still.tensors().values(), other.tensors().values(), strict=True))
+    assert jitter(other.map(lambda t: t.cpu()), 0.7, 0, 0).shape == (n, 3)
