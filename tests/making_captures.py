@@ -88,7 +88,8 @@ def drawing(scene: Gaussians, pinhole: Pinhole) -> Draw:
 
     def draw(view: torch.Tensor, reshape=None) -> Sharp:
         seen = render(scene if reshape is None else reshape(scene), view, pinhole)
-        return Sharp(seen.over(torch.full((3,), BACKGROUND)), seen.alpha, seen.expected_depth())
+        colour, depth = seen.over(torch.full((3,), BACKGROUND))
+        return Sharp(colour, seen.alpha, depth)
 
     return draw
 

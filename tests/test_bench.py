@@ -1,5 +1,6 @@
 """The benchmark runs, counts and prints. Times are not looked at: they belong to the machine."""
 
+import json
 import math
 
 import torch
@@ -46,15 +47,23 @@ def test_the_scene_is_what_it_says():
     assert float(drawn.alpha.mean()) > 0.5  # it fills most of the frame
 
 
-def test_a_step_improves_and_the_tables_are_printed(monkeypatch, capsys):
+def test_a_step_improves_and_the_tables_are_printed(monkeypatch, capsys, tmp_path):
     trainer = bench.make_trainer(bench.make_setting(TINY), points=1)
     losses = [float(trainer.step()) for _ in range(20)]
     assert losses[-1] < losses[0]
     monkeypatch.setattr(bench, "SIZES", (TINY,))
     monkeypatch.setattr(bench, "calibrate", lambda: Rates(1e11, 1e10))
-    bench.main("cpu")
+    bench.main("cpu", profile=tmp_path / "trace.json", figures=tmp_path / "one.json")
     said = capsys.readouterr().out
     assert "rasterize" in said and "GFLOP/s" in said and "Peak memory" in said
+    assert "traceEvents" in (tmp_path / "trace.json").read_text()
+    was = json.loads((tmp_path / "one.json").read_text())
+    for stages in was["ms"].values():
+        stages["loss"] *= 2
+    (tmp_path / "two.json").write_text(json.dumps(was))
+    (said,) = bench.slower(tmp_path / "one.json", tmp_path / "two.json")
+    assert "loss" in said and "2.00 times" in said
+    assert bench.slower(tmp_path / "two.json", tmp_path / "one.json") == []
 
 
 def test_calibration_measures_something():

@@ -82,8 +82,8 @@ def test_fit_reaches_what_was_asked_and_reports_it_truly(ball: Gaussians) -> Non
         assert getattr(fitted, name) is getattr(ball, name) or torch.equal(getattr(fitted, name), getattr(ball, name))
     measured = []
     for view in at:
-        ours = to_srgb(render(ball, view, PINHOLE).over(GREY)).clamp(0, 1)
-        theirs = render(fitted, view, PINHOLE).over(to_srgb(GREY)).clamp(0, 1)
+        ours = to_srgb(render(ball, view, PINHOLE).over(GREY)[0]).clamp(0, 1)
+        theirs = render(fitted, view, PINHOLE).over(to_srgb(GREY))[0].clamp(0, 1)
         measured.append(-10 * math.log10(float((ours - theirs).square().mean())))
     assert quality == pytest.approx(sum(measured) / 6, abs=0.1)
 

@@ -146,11 +146,17 @@ class Bench:
 
     device: Device = "auto"
     """Where to compute."""
+    scaling: bool = False
+    """From 20,000 Gaussians at 400 x 300 to a million at 4000 x 3000 (for GPUs), instead of the usual two sizes."""
+    profile: Path | None = None
+    """Write a Chrome trace of 20 steps to this file, too."""
+    figures: Path | None = None
+    """Write the milliseconds to this JSON file, too."""
 
     def run(self) -> None:
         from macrosplat import bench
 
-        bench.main(self.device)
+        bench.main(self.device, self.scaling, self.profile, self.figures)
 
 
 @dataclass(frozen=True)

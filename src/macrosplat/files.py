@@ -9,7 +9,9 @@ import contextlib
 import errno
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +67,29 @@ def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all. NaN is refused: it is not JSON."""
     text = json.dumps(value, indent=1, allow_nan=False) + "\n"
     write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+class Writers:
+    """Threads that encode and write files while the work goes on. Leaving the context waits for them.
+
+    At most a few writings wait at a time. What goes wrong in one is raised by a later `add`, or on leaving.
+    """
+
+    def __enter__(self) -> Writers:
+        threads = os.cpu_count() or 1
+        self._pool, self._most = ThreadPoolExecutor(threads), 2 * threads
+        self._open: deque[Future] = deque()
+        return self
+
+    def add(self, function: Callable[..., Any], *args: Any) -> Future:
+        """Call `function(*args)` soon."""
+        while len(self._open) >= self._most:
+            self._open.popleft().result()
+        self._open.append(self._pool.submit(function, *args))
+        return self._open[-1]
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=kind is not None)
+        if kind is None:
+            for future in self._open:
+                future.result()

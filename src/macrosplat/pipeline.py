@@ -254,7 +254,7 @@ def _train(trainer: Trainer, out: Path, names: tuple[str, ...], start: LensStart
             before = trainer.done
             loss = trainer.step()
             figures: dict[str, float] = {}
-            if trainer.done % LOG_EVERY == 0 or trainer.done == steps:
+            if trainer.done > before and (trainer.done % LOG_EVERY == 0 or trainer.done == steps):
                 figures = log.line(trainer, float(loss))
                 if not math.isfinite(figures["loss"]):
                     raise MacrosplatError(

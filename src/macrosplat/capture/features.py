@@ -8,6 +8,7 @@ intrinsics, and the principal point is the middle.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -30,7 +31,8 @@ Progress = Callable[[float, str], None]
 # here), and the time of SIFT grows with the square of it, that of matching with up to the fourth power.
 WORK_SIDE = 1600
 SILENT = pycolmap.logging.Level.FATAL.value
-WORKERS = 2  # threads for the stages that release the GIL; the results do not depend on it
+# Threads for the stages that release the GIL; the results do not depend on it.
+WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def within(progress: Progress, start: float, end: float) -> Progress:

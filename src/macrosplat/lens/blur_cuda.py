@@ -4,7 +4,8 @@ A frame keeps its channels interleaved, [H, W * C]: a level is two launches (dow
 its stride. Levels stay in memory until one more launch weighs the up to four that a pixel reads; on the way back each
 level's second launch also adds the share of its own. With L levels (12 for sigma <= 10 px, 16 for all) that is 2 L - 1
 launches forward and 2 L - 1 back. Frames are mirrored at their borders as in `blur_cpu.py`, so that every filter is its
-own adjoint. Nothing is read by the host: the number of levels comes from the largest sigma that the caller promises.
+own adjoint. Nothing is read by the host: all levels are launched, and those that no pixel reads (the largest sigma of
+the frame is found first) load and store nothing.
 """
 
 # Triton's own types do not know what its compiler accepts.
@@ -62,13 +63,13 @@ def _mirror(i, n, far, FAR: tl.constexpr):
 
 @triton.jit(do_not_specialize=["stride", "far"])
 def _down(
-    below, level, height, length, stride, far, t0, t1, t2, t3,
+    below, level, height, length, stride, far, t0, t1, t2, t3, top, needed_from,
     FAR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Filters down the columns of [H, length]."""
+    """Filters down the columns of [H, length]; nothing where `top` is below `needed_from`."""
     y = tl.program_id(1) * ROWS + tl.arange(0, ROWS)[:, None]
     x = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
-    inside = (y < height) & (x < length)
+    inside = (y < height) & (x < length) & (_read(top) >= needed_from)
     total = t0 * tl.load(below + y * length + x, mask=inside, other=0.0)
     for j in tl.static_range(1, 4):
         tap = t1 if j == 1 else (t2 if j == 2 else t3)
@@ -82,31 +83,55 @@ def _down(
 
 @triton.jit(do_not_specialize=["stride", "far"])
 def _along(
-    below, level, height, width, stride, far, t0, t1, t2, t3,
+    below, level, height, width, stride, far, t0, t1, t2, t3, top, needed_from, stored_from,
     coordinates, table, gradient, low, high,
     CHANNELS: tl.constexpr, SHARE: tl.constexpr, FAR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Filters along the rows of [H, W * C]; with SHARE adds the gradient times this level's weight (its `table`)."""
+    """Filters along the rows of [H, W * C]; with SHARE adds the gradient times this level's weight (its `table`).
+
+    What comes from `below` is nothing where `top` is below `needed_from`; below `stored_from` nothing is stored.
+    """
     length = width * CHANNELS
     y = tl.program_id(1) * ROWS + tl.arange(0, ROWS)[:, None]
     e = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     x = e // CHANNELS
     c = e - x * CHANNELS
     inside = (y < height) & (e < length)
+    filtered = inside & (_read(top) >= needed_from)
     row = below + y * length + c
-    total = t0 * tl.load(row + x * CHANNELS, mask=inside, other=0.0)
+    total = t0 * tl.load(row + x * CHANNELS, mask=filtered, other=0.0)
     for j in tl.static_range(1, 4):
         tap = t1 if j == 1 else (t2 if j == 2 else t3)
         left = _mirror(x - j * stride, width, far, FAR)
         right = _mirror(x + j * stride, width, far, FAR)
-        a = tl.load(row + left * CHANNELS, mask=inside, other=0.0)
-        b = tl.load(row + right * CHANNELS, mask=inside, other=0.0)
+        a = tl.load(row + left * CHANNELS, mask=filtered, other=0.0)
+        b = tl.load(row + right * CHANNELS, mask=filtered, other=0.0)
         total += tap * (a + b)
     if SHARE:
         v = tl.load(coordinates + y * width + x, mask=inside, other=-1.0)
         used = (v >= low) & (v <= high)
         total += _weight(table, v, used) * tl.load(gradient + y * length + e, mask=used & inside, other=0.0)
-    tl.store(level + y * length + e, total, mask=inside)
+    tl.store(level + y * length + e, total, mask=inside & (_read(top) >= stored_from))
+
+
+@triton.jit
+def _read(top):
+    """The largest coordinate of the frame, of the bits that `_coordinates` left."""
+    return tl.load(top).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def _coordinates(sigma, coordinates, top, pixels, highest, BLOCK: tl.constexpr):
+    """Each pixel's place in the table, and the largest of the frame: floats >= 0 are ordered as their bits are."""
+    p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = p < pixels
+    s = tl.load(sigma + p, mask=inside, other=0.0)
+    v = tl.div_rn(_ENTRIES * s, s + _SIGMA_HALF)
+    # A sigma that is no number reads the table at 0; 0 * sigma lets it through to the result.
+    v = tl.where(v > 0.0, v, 0.0)
+    v = tl.where(v < highest, v, highest)
+    tl.store(coordinates + p, v, mask=inside)
+    tl.atomic_max(top, tl.max(v, 0).to(tl.int32, bitcast=True))
 
 
 @triton.jit
@@ -120,18 +145,14 @@ def _weight(table, v, used):
 
 @triton.jit
 def _combine(
-    sharp, levels, sigma, lowest, shares, blurred, slopes, coordinates, pixels, highest,
+    sharp, levels, sigma, lowest, shares, blurred, slopes, coordinates, pixels,
     CHANNELS: tl.constexpr, SLOPES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Each pixel's own levels, weighted; `levels` starts at level 1, level 0 is `sharp`."""
     p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = p < pixels
     s = tl.load(sigma + p, mask=inside, other=0.0)
-    v = tl.div_rn(_ENTRIES * s, s + _SIGMA_HALF)
-    # A sigma that is no number reads the table at 0; 0 * sigma lets it through to the result.
-    v = tl.where(v > 0.0, v, 0.0)
-    v = tl.where(v < highest, v, highest)
-    tl.store(coordinates + p, v, mask=inside)
+    v = tl.load(coordinates + p, mask=inside, other=0.0)
     i = tl.minimum(v.to(tl.int32), _ENTRIES - 1)
     fraction = v - i.to(tl.float32)
     first = tl.load(lowest + i)
@@ -185,12 +206,6 @@ def _top(
         tl.store(by_sigma + p, total, mask=inside)
 
 
-def levels_used(largest: float) -> int:
-    """Levels that sigmas up to `largest` px read."""
-    top = coordinate(min(largest, SIGMA_MAX))
-    return max(k for k in range(LEVELS) if ladder().support[k, 0] <= top) + 1
-
-
 def _filters(k: int, height: int, width: int) -> tuple[tuple, tuple]:
     """What makes level k: how the pass down the columns and that along the rows are called."""
     numbers = ladder()
@@ -207,52 +222,60 @@ def _grid(height: int, length: int) -> tuple[int, int]:
     return triton.cdiv(length, TILE["COLUMNS"]), triton.cdiv(height, TILE["ROWS"])
 
 
-def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool, largest: float = SIGMA_MAX):
-    """Returns blurred [H, W, C] and what `backward` needs. `largest` px: a sigma beyond it is blurred by that much."""
+def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
+    """Returns blurred [H, W, C] and what `backward` needs."""
     height, width, channels = sharp.shape
     length, pixels = width * channels, height * width
-    levels, highest = levels_used(largest), float(np.float32(coordinate(min(largest, SIGMA_MAX))))
+    highest, support = float(np.float32(coordinate(SIGMA_MAX))), ladder().support
     lowest, shares, _ = _tables(sharp.device)
-    stack = torch.empty((levels - 1, *sharp.shape), device=sharp.device)
+    stack = torch.empty((LEVELS - 1, *sharp.shape), device=sharp.device)
     half = torch.empty_like(sharp)
     blurred, coordinates = torch.empty_like(sharp), torch.empty_like(sigma)
+    top = torch.zeros(1, dtype=torch.int32, device=sharp.device)
     slopes = torch.empty_like(sharp) if with_slopes else None
+    blocks = (triton.cdiv(pixels, RUN["BLOCK"]),)
+    _coordinates[blocks](sigma, coordinates, top, pixels, highest, **RUN)
     below = sharp
-    for k in range(1, levels):
+    for k in range(1, LEVELS):
         (down, far_down), (along, far_along) = _filters(k, height, width)
-        _down[_grid(height, length)](below, half, height, length, *down, FAR=far_down, **TILE)
-        unused = coordinates, coordinates, sharp, 0.0, 0.0
+        needed = top, float(support[k, 0])
+        _down[_grid(height, length)](below, half, height, length, *down, *needed, FAR=far_down, **TILE)
+        unused = needed[1], coordinates, coordinates, sharp, 0.0, 0.0
         _along[_grid(height, length)](
-            half, stack[k - 1], height, width, *along, *unused, CHANNELS=channels, SHARE=False, FAR=far_along, **TILE
-        )
+            half, stack[k - 1], height, width, *along, *needed, *unused, CHANNELS=channels, SHARE=False, FAR=far_along,
+            **TILE,
+        )  # fmt: skip
         below = stack[k - 1]
-    _combine[(triton.cdiv(pixels, RUN["BLOCK"]),)](
+    _combine[blocks](
         sharp, stack, sigma, lowest, shares, blurred, blurred if slopes is None else slopes, coordinates, pixels,
-        highest, CHANNELS=channels, SLOPES=with_slopes, **RUN,
+        CHANNELS=channels, SLOPES=with_slopes, **RUN,
     )  # fmt: skip
-    return blurred, (coordinates, levels, highest, slopes)
+    return blurred, (coordinates, top, highest, slopes)
 
 
 def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bool):
     """Gradients of sharp [H, W, C] and sigma [H, W] (None where not wanted)."""
-    coordinates, levels, highest, slopes = saved
+    coordinates, top, highest, slopes = saved
     height, width, channels = gradient.shape
     length, pixels = width * channels, height * width
     whole, support = _tables(gradient.device)[2], ladder().support
     level = torch.empty_like(gradient) if sharp_wanted else gradient
-    lowest = float(support[levels - 1, 0])
+    lowest = float(support[LEVELS - 1, 0])
     by_sigma = torch.empty_like(coordinates) if sigma_wanted else coordinates
     _top[(triton.cdiv(pixels, RUN["BLOCK"]),)](
-        gradient, slopes if sigma_wanted else gradient, coordinates, whole[levels - 1], level, by_sigma, pixels,
+        gradient, slopes if sigma_wanted else gradient, coordinates, whole[LEVELS - 1], level, by_sigma, pixels,
         highest, lowest, CHANNELS=channels, SHARP=sharp_wanted, SIGMA=sigma_wanted, **RUN,
     )  # fmt: skip
     if sharp_wanted:
         half = torch.empty_like(gradient)
-        for k in range(levels - 2, -1, -1):
+        for k in range(LEVELS - 2, -1, -1):
             (down, far_down), (along, far_along) = _filters(k + 1, height, width)
-            _down[_grid(height, length)](level, half, height, length, *down, FAR=far_down, **TILE)
-            share = coordinates, whole[k], gradient, float(support[k, 0]), float(support[k, 1])
+            needed = top, float(support[k + 1, 0])
+            _down[_grid(height, length)](level, half, height, length, *down, *needed, FAR=far_down, **TILE)
+            low, high = float(support[k, 0]), float(support[k, 1])
+            share = min(low, 0.0) if k == 0 else low, coordinates, whole[k], gradient, low, high
             _along[_grid(height, length)](
-                half, level, height, width, *along, *share, CHANNELS=channels, SHARE=True, FAR=far_along, **TILE
-            )
+                half, level, height, width, *along, *needed, *share, CHANNELS=channels, SHARE=True, FAR=far_along,
+                **TILE,
+            )  # fmt: skip
     return level if sharp_wanted else None, by_sigma if sigma_wanted else None

@@ -19,6 +19,7 @@ from macrosplat.lens import coc_reference
 CELL = tl.constexpr(coc_reference.CELL)
 SOLID = tl.constexpr(coc_reference.SOLID)
 BLOCK = 256  # cells or pixels a program
+REACH = {"BLOCK": 32, "ROUND": 32, "num_warps": 4}  # cells a program looks for, and how many it looks at in one go
 
 
 @triton.jit
@@ -44,7 +45,9 @@ def _cells(depth, weight, pupil, focus, fx, strength, source, height, width, col
 
 
 @triton.jit
-def _reach(strength, source, out_strength, out_source, steps, stride, columns, count, BLOCK: tl.constexpr):
+def _reach(
+    strength, source, out_strength, out_source, steps, stride, columns, count, BLOCK: tl.constexpr, ROUND: tl.constexpr
+):
     """Along one axis, of `steps` cells a `stride` apart, the cell that reaches each cell best."""
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = i < count
@@ -52,14 +55,17 @@ def _reach(strength, source, out_strength, out_source, steps, stride, columns, c
     first = i - along * stride
     best = tl.full([BLOCK], -float("inf"), tl.float32)
     kept = tl.load(source + i, mask=inside, other=0.0)
-    k = 0
-    while k < steps:
-        away = ((along - k) * CELL).to(tl.float32)
-        value = tl.load(strength + first + k * stride, mask=inside, other=-float("inf")) - away * away
-        better = value > best
-        best = tl.where(better, value, best)
-        kept = tl.where(better, tl.load(source + first + k * stride, mask=inside, other=0.0), kept)
-        k += 1
+    start = 0
+    while start < steps:
+        k = start + tl.arange(0, ROUND)[None, :]
+        away = ((along[:, None] - k) * CELL).to(tl.float32)
+        there = inside[:, None] & (k < steps)
+        value = tl.load(strength + (first[:, None] + k * stride), mask=there, other=-float("inf")) - away * away
+        top, at = tl.max(value, 1, return_indices=True)
+        better = inside & (top > best)
+        best = tl.where(better, top, best)
+        kept = tl.where(better, tl.load(source + (first + (start + at) * stride), mask=better, other=0.0), kept)
+        start += ROUND
     tl.store(out_strength + i, best, mask=inside)
     tl.store(out_source + i, kept, mask=inside)
 
@@ -108,8 +114,10 @@ def forward(depth: torch.Tensor, weight: torch.Tensor, fx: float, pupil, focus, 
     blocks = (triton.cdiv(count, BLOCK),)
     strength, source, along, reached = depth.new_empty(4, count).unbind(0)
     _cells[blocks](depth, weight, *lens, fx, strength, source, height, width, columns, count, BLOCK=BLOCK)
-    _reach[blocks](strength, source, along, reached, columns, 1, columns, count, BLOCK=BLOCK)
-    _reach[blocks](along, reached, strength, source, rows, columns, columns, count, BLOCK=BLOCK)
+    _reach[(triton.cdiv(count, REACH["BLOCK"]),)](strength, source, along, reached, columns, 1, columns, count, **REACH)
+    _reach[(triton.cdiv(count, REACH["BLOCK"]),)](
+        along, reached, strength, source, rows, columns, columns, count, **REACH
+    )
     sigma, defocus, square = (torch.empty_like(depth) for _ in range(3))
     _pixels[(triton.cdiv(height * width, BLOCK),)](
         depth, weight, source, *lens, sigma0.detach(), fx, sigma, defocus, square, height, width, rows, columns,

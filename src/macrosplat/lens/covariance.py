@@ -17,7 +17,7 @@ from torch import Tensor
 
 from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
 from macrosplat.render import Pinhole
-from macrosplat.render.render import camera_centre
+from macrosplat.render.centre import camera_centre
 from macrosplat.rivals import Covariance
 from macrosplat.scene.gaussians import Gaussians
 

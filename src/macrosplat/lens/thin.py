@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from macrosplat.devices import row
+from macrosplat.devices import row, side_by_side
 from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
@@ -32,10 +32,23 @@ RING, RESIDUAL = 0.62, 0.24
 
 
 def sheared(view: Tensor, u: Tensor, v: Tensor, focus: Tensor) -> Tensor:
-    """The view [4, 4] from the point (u, v) of the pupil, scene units, sheared so that the plane of focus stays put."""
+    """Views [..., 4, 4] from points (u, v) [...] of the pupil, sheared so that the plane of focus stays put.
+
+    Args:
+        view: [4, 4] from the pupil's centre. u, v, focus []: scene units.
+    """
     zero, one = torch.zeros_like(u), torch.ones_like(u)
     rows = [one, zero, u / focus, -u, zero, one, v / focus, -v, zero, zero, one, zero, zero, zero, zero, one]
-    return torch.stack(rows).view(4, 4) @ view
+    return torch.stack(rows, -1).view(*u.shape, 4, 4) @ view
+
+
+def ring(points: int, angle: float | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [points] of directions evenly round the pupil, the first at `angle`."""
+    turns = [2 * math.pi * k / points for k in range(points)]
+    if isinstance(angle, Tensor):
+        angles = angle + torch.arange(points, dtype=like.dtype, device=like.device) * (2 * math.pi / points)
+        return angles.cos(), angles.sin()
+    return like.new_tensor([math.cos(angle + t) for t in turns]), like.new_tensor([math.sin(angle + t) for t in turns])
 
 
 class ThinLens(Lens):
@@ -69,15 +82,15 @@ class ThinLens(Lens):
         pupil, focus = self.pupil(photo), self.focus(photo)
         if through.points == 1:
             return self._blurred(draw(view), pinhole, pupil, focus)
-        seen = []
-        for k in range(through.points):
-            angle = through.angle + 2 * math.pi * k / through.points
-            cosine, sine = (
-                (angle.cos(), angle.sin()) if isinstance(angle, Tensor) else (math.cos(angle), math.sin(angle))
-            )
-            u, v = RING / 2 * pupil * cosine, RING / 2 * pupil * sine
-            # The residual 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
-            seen.append(self._blurred(draw(sheared(view, u, v, focus)), pinhole, 2 * RESIDUAL * pupil, focus))
+        cosine, sine = ring(through.points, through.angle, pupil)
+        radius = RING / 2 * pupil
+        views = sheared(view, radius * cosine, radius * sine, focus)
+        # The residual 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
+        rest = 2 * RESIDUAL * pupil
+        seen = side_by_side(
+            [lambda at=at: self._blurred(draw(at), pinhole, rest, focus) for at in views.unbind(0)],
+            shared=[views, rest, focus],
+        )
         return torch.stack(seen).mean(0)
 
     def _blurred(self, sharp: Sharp, pinhole: Pinhole, pupil: Tensor, focus: Tensor) -> Tensor:

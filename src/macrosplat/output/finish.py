@@ -19,6 +19,7 @@ from macrosplat.capture.records import Given
 from macrosplat.capture.transforms import write_transforms
 from macrosplat.colour import to_srgb
 from macrosplat.evaluate.metrics import psnr
+from macrosplat.files import Writers
 from macrosplat.lens import Pupil, Reshape, Sharp
 from macrosplat.options import Options
 from macrosplat.output.lens_report import LensReport, sentences, write_lens
@@ -89,15 +90,16 @@ def finish(
     # As the last step saw it.
     through = trainer.schedule.at(max(0, trainer.schedule.steps - 1), trainer.start, learned.lens.rates).through
     fits = []
-    for v, photo in enumerate(given.photos):
-        pinhole = frames.pinholes[v]
-        sharp = _sharp(learned, views[v], pinhole, v)
-        larger = photo.width > pinhole.width
-        full = _sharp(learned, views[v], pinhole.scaled(photo.width, photo.height), v) if larger else None
-        write_sharp(out, photo.name, sharp, full)
-        seen = frames.photos[v] / 255.0
-        fits.append(psnr(_taken(learned, views[v], pinhole, v, through), seen))
-        progress.advance()
+    with Writers() as writers:
+        for v, photo in enumerate(given.photos):
+            pinhole = frames.pinholes[v]
+            sharp = _sharp(learned, views[v], pinhole, v)
+            larger = photo.width > pinhole.width
+            full = _sharp(learned, views[v], pinhole.scaled(photo.width, photo.height), v) if larger else None
+            writers.add(write_sharp, out, photo.name, sharp, full)
+            seen = frames.photos[v] / 255.0
+            fits.append(psnr(_taken(learned, views[v], pinhole, v, through), seen))
+            progress.advance()
 
     progress.stage("writing maps", len(given.photos))
     radii: list[float] = []

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from macrosplat.files import write_json, write_whole
+from macrosplat.files import Writers, write_json, write_whole
 from macrosplat.output.sharp import write_png
 
 OPAQUE = 0.5  # alpha: below it there is no surface whose depth could be told
@@ -46,26 +45,29 @@ class PhotoMaps:
 
 
 def write_maps(run: Path, maps: Iterable[PhotoMaps]) -> None:
-    """Write the maps of every photo, then the sidecar; one photo is held at a time."""
-    photos: dict[str, Any] = {}
-    for photo in maps:
-        shape = photo.depth.shape
-        assert photo.alpha.shape == photo.defocus.shape == shape, f"maps of {photo.name}: {shape}, {photo.alpha.shape}"
-        stem = PurePosixPath(photo.name).with_suffix("")
-        there = photo.alpha >= OPAQUE
-        radius = np.abs(photo.defocus)
-        for kind, value in {"depth": photo.depth, "coc": radius}.items():
-            scale = write_16_bit(run / "maps" / kind / f"{stem}.png", value, there)
-            photos.setdefault(photo.name, {})[f"{kind}_scale"] = scale
-        write_png(run / "maps" / "depth_colour" / f"{stem}.png", colour_depth(photo.depth, there))
-        write_png(run / "maps" / "coc_colour" / f"{stem}.png", colour_defocus(photo.defocus, there))
-        for kind, value in photo.more.items():
-            everywhere = np.ones(shape, bool)
-            scale = write_16_bit(run / "maps" / kind / f"{stem}.png", value, everywhere)
-            photos[photo.name][f"{kind}_scale"] = scale
-            write_png(run / "maps" / f"{kind}_colour" / f"{stem}.png", colour_amount(value))
+    """Write the maps of every photo, then the sidecar; a few photos are held at a time."""
+    with Writers() as writers:
+        written = {photo.name: writers.add(_write_photo, run, photo) for photo in maps}
+    photos = {name: future.result() for name, future in written.items()}
     about = "depth (camera z, scene units) or radius (px of the map) = 16 bit value * scale; 0: nothing there"
     write_json(run / "maps" / "maps.json", {"about": about, "photos": photos})
+
+
+def _write_photo(run: Path, photo: PhotoMaps) -> dict[str, float]:
+    """The maps of one photo. Returns their scales."""
+    shape, scales = photo.depth.shape, {}
+    assert photo.alpha.shape == photo.defocus.shape == shape, f"maps of {photo.name}: {shape}, {photo.alpha.shape}"
+    stem = PurePosixPath(photo.name).with_suffix("")
+    there = photo.alpha >= OPAQUE
+    for kind, value in {"depth": photo.depth, "coc": np.abs(photo.defocus)}.items():
+        scales[f"{kind}_scale"] = write_16_bit(run / "maps" / kind / f"{stem}.png", value, there)
+    write_png(run / "maps" / "depth_colour" / f"{stem}.png", colour_depth(photo.depth, there))
+    write_png(run / "maps" / "coc_colour" / f"{stem}.png", colour_defocus(photo.defocus, there))
+    for kind, value in photo.more.items():
+        everywhere = np.ones(shape, bool)
+        scales[f"{kind}_scale"] = write_16_bit(run / "maps" / kind / f"{stem}.png", value, everywhere)
+        write_png(run / "maps" / f"{kind}_colour" / f"{stem}.png", colour_amount(value))
+    return scales
 
 
 def write_16_bit(path: Path, value: NDArray[np.floating], there: NDArray[np.bool_]) -> float:

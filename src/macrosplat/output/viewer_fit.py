@@ -55,7 +55,7 @@ def fit_for_viewers(
     with torch.no_grad():
         # Half precision: its steps below 1 are at most 2^-11, 72 dB, and 30 photos at 1600 px fit in 350 MB.
         targets = [
-            _shown(colour.to_srgb(render(gaussians, view, pinhole).over(backdrop))).half()
+            _shown(colour.to_srgb(render(gaussians, view, pinhole).over(backdrop)[0])).half()
             for view, pinhole, backdrop in zip(views, pinholes, backdrops, strict=True)
         ]
         backdrops = [colour.to_srgb(b) for b in backdrops]
@@ -99,7 +99,7 @@ def _fit(
     for _ in range(steps):
         order = order or torch.randperm(len(targets), generator=shuffle).tolist()
         v = order.pop()
-        shown = render(start.with_(**free), views[v], pinholes[v]).over(backdrops[v])
+        shown = render(start.with_(**free), views[v], pinholes[v]).over(backdrops[v])[0]
         # Not clipped: a value beyond white would get no gradient back; the target is in range, so it is pulled in.
         loss = torch.nn.functional.mse_loss(shown, targets[v].to(shown.dtype))
         adam.zero_grad(set_to_none=True)
@@ -120,7 +120,7 @@ def _psnr(
     """Mean over the views, dB, against the targets."""
     total = 0.0
     for view, pinhole, backdrop, target in zip(views, pinholes, backdrops, targets, strict=True):
-        shown = _shown(render(fitted, view, pinhole).over(backdrop))
+        shown = _shown(render(fitted, view, pinhole).over(backdrop)[0])
         error = float(torch.nn.functional.mse_loss(shown, target.to(shown.dtype)))
         total += -10.0 * math.log10(max(error, 1e-10))
     return total / len(targets)

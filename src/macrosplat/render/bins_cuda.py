@@ -106,8 +106,8 @@ def _pairs(
         if tl.program_id(0) == 0:
             tl.store(counts, 0)
     else:
-        if tl.program_id(0) == 0:  # the only writer
-            tl.store(needed, tl.maximum(tl.load(needed), tl.load(offsets + n)))
+        if tl.program_id(0) == 0:  # other views of the same step may write at the same time
+            tl.atomic_max(needed, tl.load(offsets + n))
 
 
 @triton.jit

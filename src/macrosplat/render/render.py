@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from macrosplat.render.centre import camera_centre
+from macrosplat.render.over import over
 from macrosplat.render.pinhole import Pinhole
 from macrosplat.render.project import project
 from macrosplat.render.rasterize import rasterize
@@ -24,21 +25,9 @@ class Render:
     alpha: Tensor  # [H, W]
     depth: Tensor  # [H, W] alpha-weighted sum of camera z: divide by alpha for the expected depth
 
-    def over(self, backdrop: Tensor) -> Tensor:
-        """The colour before a backdrop [H, W, 3] or [3]: [H, W, 3]."""
-        return self.colour + (1 - self.alpha)[..., None] * backdrop
-
-    def expected_depth(self) -> Tensor:
-        """[H, W] camera z, the mean along the ray; meaningless where alpha is small."""
-        return self.depth / self.alpha.clamp_min(1e-6)
-
-
-def camera_centre(view: Tensor) -> Tensor:
-    """The point [3] that an affine view [4, 4] maps to the camera's origin."""
-    # Cramer's rule: `linalg.solve` looks whether the matrix is singular, for which a GPU's host has to wait.
-    x, y, z, shift = view[:3].unbind(1)
-    across = torch.stack([torch.linalg.cross(y, z), torch.linalg.cross(z, x), torch.linalg.cross(x, y)])
-    return -(across @ shift) / (across[0] @ x)
+    def over(self, backdrop: Tensor) -> tuple[Tensor, Tensor]:
+        """Before a backdrop [H, W, 3] or [3]: opaque colour [H, W, 3], and the expected depth [H, W]."""
+        return over(self.colour, self.alpha, self.depth, backdrop)
 
 
 def render(gaussians: Gaussians, view: Tensor, pinhole: Pinhole, sh_degree: int | None = None) -> Render:

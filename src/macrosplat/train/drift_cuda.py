@@ -1,4 +1,4 @@
-"""What follows Adam on a GPU, in one launch: sizes are held above the smallest, and MCMC's noise moves the means.
+"""What stands before and after Adam on a GPU, a launch each: MCMC's regulariser, and then its noise.
 
 The noise is `density.jitter`'s; its random numbers are a function of (seed, row), by Philox.
 """
@@ -49,6 +49,27 @@ def _drift(means, log_scales, quats, logits, noise, seed, stopped, smallest, n, 
     tl.store(row, tl.load(row, mask=moved, other=0.0) + (p * u0 + q * v0 + r * t0), mask=moved)
     tl.store(row + 1, tl.load(row + 1, mask=moved, other=0.0) + (p * u1 + q * v1 + r * t1), mask=moved)
     tl.store(row + 2, tl.load(row + 2, mask=moved, other=0.0) + (p * u2 + q * v2 + r * t2), mask=moved)
+
+
+@triton.jit
+def _fade(log_scales, logits, by_logits, by_log_scales, by_opacity, by_size, n, BLOCK: tl.constexpr):
+    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = i < n
+    opacity = 1 / (1 + tl.exp(-tl.load(logits + i, mask=inside, other=0.0)))
+    g = tl.load(by_logits + i, mask=inside, other=0.0) + opacity * (1 - opacity) * by_opacity
+    tl.store(by_logits + i, g, mask=inside)
+    for k in tl.static_range(3):
+        size = tl.exp(tl.load(log_scales + i * 3 + k, mask=inside, other=0.0))
+        g = tl.load(by_log_scales + i * 3 + k, mask=inside, other=0.0) + size * by_size
+        tl.store(by_log_scales + i * 3 + k, g, mask=inside)
+
+
+def fade(gaussians: Gaussians, by_logits: Tensor, by_log_scales: Tensor, by_opacity: float, by_size: float) -> None:
+    """Adds to gradients [N] and [N, 3] those of by_opacity * sum(opacity) + by_size * sum(standard deviations)."""
+    n = len(gaussians)
+    assert by_logits.is_contiguous() and by_log_scales.is_contiguous(), "gradients must be contiguous"
+    tensors = (gaussians.log_scales.detach(), gaussians.opacity_logits.detach(), by_logits, by_log_scales)
+    _fade[(max(triton.cdiv(n, BLOCK), 1),)](*tensors, by_opacity, by_size, n, BLOCK=BLOCK)
 
 
 def drift(gaussians: Gaussians, smallest: float, noise: Tensor, seed: Tensor, stopped: Tensor) -> None:

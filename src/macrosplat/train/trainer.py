@@ -64,13 +64,23 @@ class Learned:
         photo: Number | None,
         degree: int | None = None,
         reshape: Reshape | None = None,
+        behind: Tensor | None = None,
     ) -> Sharp:
-        """What a pinhole sees from `view`, over the backdrop of a photo (None: a view that is no photo's)."""
+        """What a pinhole sees from `view`, over the backdrop of a photo (None: a view that is no photo's).
+
+        `behind` is that backdrop, for who draws before it more than once.
+        """
         gaussians = self.gaussians if reshape is None else reshape(self.gaussians)
         seen = render(gaussians, view, pinhole, degree)
+        if behind is None:
+            behind = self.behind(photo, pinhole)
+        colour, depth = seen.over(behind)
+        return Sharp(colour, seen.alpha, depth)
+
+    def behind(self, photo: Number | None, pinhole: Pinhole) -> Tensor:
+        """[H, W, 3] the backdrop of a photo (None: of a view that is no photo's)."""
         size = pinhole.width, pinhole.height
-        backdrop = self.backdrop.mean(*size) if photo is None else self.backdrop.at(photo, *size)
-        return Sharp(seen.over(backdrop), seen.alpha, seen.expected_depth())
+        return self.backdrop.mean(*size) if photo is None else self.backdrop.at(photo, *size)
 
 
 class Trainer:
@@ -123,8 +133,10 @@ class Trainer:
         """The loss of one photo, and its gradients by the parameters named (None: it does not depend on them)."""
 
         def draw(view: Tensor, reshape: Reshape | None = None) -> Sharp:
-            return self.learned.draw(view, pinhole, photo, degree, reshape)
+            return self.learned.draw(view, pinhole, photo, degree, reshape, behind)
 
+        # One backdrop for all points of the pupil; this name keeps it until the gradients are there.
+        behind = self.learned.behind(photo, pinhole)
         view = self.learned.poses.view(photo)
         taken = self.learned.lens.photograph(draw, view, pinhole, photo, through)
         loss = photo_loss(taken, target, self.schedule.dssim_weight)
@@ -178,7 +190,13 @@ class Trainer:
     def _regularise(self, gradients: dict[str, Any]) -> None:
         """Mild L1 on opacity and size (MCMC): what the photos do not ask for fades, and moves to where it is needed."""
         gaussians, n = self.learned.gaussians, len(self.learned.gaussians)
+        by_opacity = self.schedule.opacity_weight / n
+        by_size = self.schedule.scale_weight / (3 * n) / (1000 * self.pixel)
+        if self._recorder:
+            from macrosplat.train import drift_cuda
+
+            drift_cuda.fade(gaussians, gradients["opacity_logits"], gradients["log_scales"], by_opacity, by_size)
+            return
         opacity = torch.sigmoid(gaussians.opacity_logits)
-        gradients["opacity_logits"] += opacity * (1 - opacity) * (self.schedule.opacity_weight / n)
-        size = gaussians.log_scales.exp() / (1000 * self.pixel)
-        gradients["log_scales"] += size * (self.schedule.scale_weight / (3 * n))
+        gradients["opacity_logits"] += opacity * (1 - opacity) * by_opacity
+        gradients["log_scales"] += gaussians.log_scales.exp() * by_size

@@ -1,0 +1,108 @@
+"""The made-up scenes that are measured: always the same for a size."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from macrosplat.colour import to_bytes, to_srgb
+from macrosplat.lens import LensStart
+from macrosplat.lens.thin import ThinLens
+from macrosplat.render import Pinhole, render
+from macrosplat.scene.backdrop import Backdrop
+from macrosplat.scene.gaussians import SH_REST, Gaussians
+from macrosplat.scene.poses import Poses
+from macrosplat.train.frames import Frames
+from macrosplat.train.schedule import Schedule
+from macrosplat.train.trainer import Learned, Trainer
+
+DISTANCE = 10.0  # scene units to the object's middle, which is in focus
+DEPTH = 1.0  # scene units that the object reaches to either side of it
+MOST_BLUR = 1 / 80  # of the width: sigma of the object's nearest point
+
+
+@dataclass(frozen=True)
+class Size:
+    gaussians: int
+    width: int
+    height: int
+    degree: int  # of the spherical harmonics
+
+    def __str__(self) -> str:
+        return f"{self.gaussians:,} Gaussians, SH {self.degree}, {self.width} x {self.height}"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A made-up capture of one photo."""
+
+    gaussians: Gaussians
+    pinhole: Pinhole
+    pupil: float  # scene units
+
+    @property
+    def pixel(self) -> float:
+        """Scene units of a px at the object."""
+        return DISTANCE / self.pinhole.fx
+
+
+def make_setting(size: Size, seed: int = 0) -> Setting:
+    """An ellipsoid full of Gaussians of about 1.8 px, before a camera at the origin."""
+    random = torch.Generator().manual_seed(seed)
+    n, k = size.gaussians, SH_REST[size.degree]
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=random)
+
+    fx = 5.0 * size.width
+    half_frame = torch.tensor([size.width, size.height]) / 2 * DISTANCE / fx
+    place = torch.nn.functional.normalize(normal(n, 3), dim=1) * torch.rand(n, 1, generator=random) ** (1 / 3)
+    means = place * torch.tensor([*(0.95 * half_frame), DEPTH]) + torch.tensor([0.0, 0.0, DISTANCE])
+    gaussians = Gaussians(
+        means=means,
+        log_scales=math.log(1.8 * DISTANCE / fx) + 0.5 * normal(n, 3),
+        quats=normal(n, 4),
+        opacity_logits=1.5 * normal(n),
+        sh0=normal(n, 3),
+        sh_rest=0.2 * normal(n, k, 3),
+    )
+    # sigma = D / 4 fx |1 / d0 - 1 / d|
+    pupil = 4 * MOST_BLUR * size.width / fx / abs(1 / DISTANCE - 1 / (DISTANCE - DEPTH))
+    pinhole = Pinhole(fx, fx, size.width / 2, size.height / 2, size.width, size.height, near=0.2 * DISTANCE)
+    return Setting(gaussians, pinhole, pupil)
+
+
+def make_trainer(setting: Setting, points: int, photos: int = 1, device: torch.device | str = "cpu") -> Trainer:
+    """A trainer that stays at full resolution and density, and looks through so many points of the pupil."""
+    gaussians, pinhole = setting.gaussians, setting.pinhole
+    with torch.no_grad():
+        seen, _ = render(gaussians, torch.eye(4), pinhole).over(torch.full((3,), 0.2))
+    photo = to_bytes(to_srgb(seen.clamp(0, 1)).numpy())
+    # Something to learn: the photo is the scene one pixel away.
+    taken = [np.roll(photo, 1 + i, axis=1) for i in range(photos)]
+    views = torch.eye(4).repeat(photos, 1, 1)
+    start = LensStart(setting.pupil, (DISTANCE,) * photos, (1.0,) * photos, width=pinhole.width)
+    learned = Learned(
+        gaussians=gaussians.map(lambda t: t.clone()),
+        lens=ThinLens(start),
+        poses=Poses(views, torch.full((photos,), DISTANCE), setting.pixel),
+        backdrop=Backdrop(torch.full((photos, 3, 4, 3), 0.2)),
+    )
+    schedule = Schedule(
+        steps=10**6,
+        gaussians=len(gaussians),
+        sh_degree=gaussians.sh_degree,
+        half_from=0.0,
+        full_from=0.0,
+        lens_from=0.0,
+        pupil_spans=((0.0, 1.0),) if points > 1 else (),
+        pupil_points=points,
+        sh_from=(0.0, 0.0, 0.0),
+        densify_every=10**9,
+    )
+    frames = Frames(taken, [pinhole] * photos, [None] * photos, device)
+    return Trainer(learned.to(torch.device(device)), frames, schedule, setting.pixel, seed=0)

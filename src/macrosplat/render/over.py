@@ -1,0 +1,45 @@
+"""A render before its backdrop: opaque colour, and the expected depth, the mean of camera z along the ray."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+ALPHA_LEAST = 1e-6  # alpha that depth is divided by at the least
+
+
+def over(colour: Tensor, alpha: Tensor, depth: Tensor, backdrop: Tensor) -> tuple[Tensor, Tensor]:
+    """Differentiable in all four.
+
+    Args:
+        colour: [H, W, 3] premultiplied, alpha: [H, W], depth: [H, W] alpha-weighted sum, backdrop: [H, W, 3] or [3].
+
+    Returns:
+        colour [H, W, 3], expected depth [H, W] (meaningless where alpha is small).
+    """
+    if colour.device.type == "cuda" and colour.dtype == torch.float32 and backdrop.shape == colour.shape:
+        return _Over.apply(colour, alpha, depth, backdrop)  # type: ignore[return-value]
+    return colour + (1 - alpha)[..., None] * backdrop, depth / alpha.clamp_min(ALPHA_LEAST)
+
+
+class _Over(torch.autograd.Function):
+    """One launch each way over whole frames, where torch needs five and a dozen."""
+
+    @staticmethod
+    def forward(ctx: Any, colour: Tensor, alpha: Tensor, depth: Tensor, backdrop: Tensor):
+        from macrosplat.render import over_cuda
+
+        colour, alpha, depth, backdrop = (t.contiguous() for t in (colour, alpha, depth, backdrop))
+        ctx.save_for_backward(alpha, depth, backdrop)
+        return over_cuda.forward(colour, alpha, depth, backdrop)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, by_colour: Tensor, by_depth: Tensor):  # type: ignore[override]
+        from macrosplat.render import over_cuda
+
+        alpha, depth, backdrop = ctx.saved_tensors
+        by_colour = by_colour.contiguous()
+        return by_colour, *over_cuda.backward(alpha, depth, backdrop, by_colour, by_depth.contiguous())
