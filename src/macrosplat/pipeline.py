@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from macrosplat import capture as cap
 from macrosplat.capture.brackets import poses_of
@@ -36,7 +38,7 @@ from macrosplat.scene.backdrop import Backdrop
 from macrosplat.scene.poses import Poses, leaders
 from macrosplat.scene.start import observed_depths, start_scene
 from macrosplat.train import checkpoint
-from macrosplat.train.budget import EFFORTS, check_memory, default_gaussians
+from macrosplat.train.budget import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
 from macrosplat.train.frames import Frames
 from macrosplat.train.schedule import Schedule
 from macrosplat.train.trainer import Learned, Trainer
@@ -193,9 +195,12 @@ def _trainer(
     ]
     most = options.max_gaussians or default_gaussians(options.quality, pinholes)
     progress.stage("reading photos", len(given.photos))
-    photos, masks = [], []
-    for photo, pinhole in zip(given.photos, pinholes, strict=True):
-        photos.append(cap.read_photo(photo, pinhole.width))
+    photos: Sequence[NDArray[np.uint8]] = cap.Shelf(
+        len(pinholes), lambda v: cap.read_photo(given.photos[v], pinholes[v].width), room_for_photos()
+    )
+    masks = []
+    for v, (photo, pinhole) in enumerate(zip(given.photos, pinholes, strict=True)):
+        photos[v]  # what cannot be read is said now
         masks.append(cap.read_mask(photo, pinhole.width) if photo.mask else None)
         if masks[-1] is not None and masks[-1].max() < 128:
             raise MacrosplatError(
@@ -216,7 +221,8 @@ def _trainer(
     saved = out / "checkpoint"
     state = checkpoint.load(saved) if saved.is_file() else None
     lens = state.learned.lens if state else LENSES[options.lens](lens_start)
-    frames = Frames(photos, pinholes, lens.look(photos, masks), device)
+    room = room_for_targets(device, pinholes, most)
+    frames = Frames(photos, pinholes, lens.look(photos, masks), device, room)
     schedule = Schedule(
         steps=options.steps or EFFORTS[options.quality].steps,
         gaussians=most,
@@ -240,7 +246,7 @@ def _trainer(
             pixel,
             leaders(poses_of(given.photos)),
         ),
-        backdrop=Backdrop.of_photos([torch.from_numpy(to_linear(p.astype(np.float32) / 255)) for p in photos]),
+        backdrop=Backdrop.of_photos(torch.from_numpy(to_linear(p.astype(np.float32) / 255)) for p in photos),
     )
     return Trainer(learned.to(device), frames, schedule, pixel, options.seed), small.names, lens_start
 

@@ -69,7 +69,7 @@ def _down(
     """Filters down the columns of [H, length]; nothing where `top` is below `needed_from`."""
     y = tl.program_id(1) * ROWS + tl.arange(0, ROWS)[:, None]
     x = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
-    inside = (y < height) & (x < length) & (_read(top) >= needed_from)
+    inside = (y < _rows(top, needed_from, height)) & (x < length)
     total = t0 * tl.load(below + y * length + x, mask=inside, other=0.0)
     for j in tl.static_range(1, 4):
         tap = t1 if j == 1 else (t2 if j == 2 else t3)
@@ -97,7 +97,7 @@ def _along(
     x = e // CHANNELS
     c = e - x * CHANNELS
     inside = (y < height) & (e < length)
-    filtered = inside & (_read(top) >= needed_from)
+    filtered = inside & (y < _rows(top, needed_from, height))
     row = below + y * length + c
     total = t0 * tl.load(row + x * CHANNELS, mask=filtered, other=0.0)
     for j in tl.static_range(1, 4):
@@ -111,13 +111,14 @@ def _along(
         v = tl.load(coordinates + y * width + x, mask=inside, other=-1.0)
         used = (v >= low) & (v <= high)
         total += _weight(table, v, used) * tl.load(gradient + y * length + e, mask=used & inside, other=0.0)
-    tl.store(level + y * length + e, total, mask=inside & (_read(top) >= stored_from))
+    tl.store(level + y * length + e, total, mask=inside & (y < _rows(top, stored_from, height)))
 
 
 @triton.jit
-def _read(top):
-    """The largest coordinate of the frame, of the bits that `_coordinates` left."""
-    return tl.load(top).to(tl.float32, bitcast=True)
+def _rows(top, least, height):
+    """How many rows to work on: none where the largest coordinate of the frame (bits that `_coordinates` left) is
+    below `least`."""
+    return tl.where(tl.load(top).to(tl.float32, bitcast=True) >= least, height, 0)
 
 
 @triton.jit

@@ -18,7 +18,7 @@ from torch import Tensor
 from macrosplat.lens import Pupil
 from macrosplat.render import Pinhole
 from macrosplat.render.capacity import STEP, PairBuffer, fixed_capacity
-from macrosplat.train.frames import Stack
+from macrosplat.train.frames import SOON, Stack
 
 if TYPE_CHECKING:
     from macrosplat.train.schedule import Plan
@@ -66,7 +66,9 @@ class Recorder:
         if len(self._pending) == AHEAD:
             raise AssertionError("the host looks at least every AHEAD steps")
         trainer, gaussians = self._trainer, self._trainer.learned.gaussians
-        stack, place = trainer.frames.stack(photo, plan.scale)
+        frames, now = trainer.frames, trainer.done
+        soon = (frames.photo_of(later, trainer.seed) for later in range(now + 1, now + 1 + SOON))
+        stack, place = frames.stack(photo, plan.scale, soon)
         kind = Kind(stack.pinhole, plan.through.points, plan.sh_degree, tuple(sorted(plan.rates)))
         if self._scene is not gaussians:
             self._renew()
@@ -129,7 +131,7 @@ class Recorder:
         trainer, sent = self._trainer, self._inputs
         key = kind.pinhole, kind.points
         if key not in self._buffers:
-            pairs = -(-PAIRS * len(trainer.learned.gaussians) // STEP) * STEP
+            pairs = math.ceil(PAIRS * len(trainer.learned.gaussians) / STEP) * STEP
             self._buffers[key] = PairBuffer(pairs, sent.device)
         buffer = self._buffers[key]
         photo, place = sent[PHOTO : PHOTO + 1].long(), sent[PLACE : PLACE + 1].long()
