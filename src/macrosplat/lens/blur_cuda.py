@@ -61,7 +61,7 @@ def _mirror(i, n, far, FAR: tl.constexpr):
     return tl.where(i < n, i, 2 * n - 1 - i)
 
 
-@triton.jit(do_not_specialize=["stride", "far"])
+@triton.jit(do_not_specialize=["height", "stride", "far"])
 def _down(
     below, level, height, length, stride, far, t0, t1, t2, t3, top, needed_from,
     FAR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
@@ -81,7 +81,7 @@ def _down(
     tl.store(level + y * length + x, total, mask=inside)
 
 
-@triton.jit(do_not_specialize=["stride", "far"])
+@triton.jit(do_not_specialize=["height", "stride", "far", "table"])
 def _along(
     below, level, height, width, stride, far, t0, t1, t2, t3, top, needed_from, stored_from,
     coordinates, table, gradient, low, high,
@@ -180,7 +180,7 @@ def _combine(
             tl.store(slopes + e, slope, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["table"])
 def _top(
     gradient, slopes, coordinates, table, level, by_sigma, pixels, highest, low,
     CHANNELS: tl.constexpr, SHARP: tl.constexpr, SIGMA: tl.constexpr, BLOCK: tl.constexpr,

@@ -159,7 +159,7 @@ class Frames:
         pinhole = self._pinhole(photo, scale)
         bytes_, mask = _smaller(self.photos[photo], self.masks[photo], (pinhole.width, pinhole.height))
         total = float(bytes_.shape[0] * bytes_.shape[1]) if mask is None else float(mask.sum(dtype=np.int64)) / 255
-        sent = [None if a is None else torch.from_numpy(a) for a in (bytes_, mask)]
+        sent = [None if a is None else torch.from_numpy(np.require(a, requirements="W")) for a in (bytes_, mask)]
         if self.device.type == "cuda":
             sent = [None if a is None else a.pin_memory() for a in sent]
         assert sent[0] is not None

@@ -48,6 +48,10 @@ class Recorder:
         self._trainer = trainer
         device = trainer.frames.device
         self._graphs_wanted = device.type == "cuda"  # Triton's interpreter takes the same steps one by one
+        # Gradients are asked for, never accumulated: that leaves live on another stream than a capture harms nothing.
+        quiet = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
+        if quiet:
+            quiet(False)
         self._names = list(trainer.learned.parameters())
         length = PACES + 2 * len(self._names)
         self._inputs = torch.zeros(length, dtype=torch.float64, device=device)
