@@ -6,6 +6,7 @@ In: CAPTURE, RUN, `Options`. Out: the files of RUN and a `Summary`.
 from __future__ import annotations
 
 import math
+import shutil
 import signal
 import time
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ from macrosplat.options import Options
 from macrosplat.output.finish import Summary, finish
 from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
-from macrosplat.output.run import open_run, update_config
+from macrosplat.output.run import open_run, read_config, update_config
 from macrosplat.progress import Progress
 from macrosplat.render import Pinhole
 from macrosplat.scene.backdrop import Backdrop
@@ -49,8 +50,13 @@ SECONDS_BETWEEN_CHECKPOINTS = 30.0
 LOG_EVERY = 100  # steps
 
 
-def reconstruct(capture: Path, out: Path, options: Options | None = None, resume: bool = False) -> Summary:
+def reconstruct(
+    capture: Path, out: Path, options: Options | None = None, resume: bool = False, cameras_from: Path | None = None
+) -> Summary:
     """Sharp photos and a sharp scene of a folder of blurred photos; see `macrosplat reconstruct --help`.
+
+    Args:
+        cameras_from: what `find_cameras` wrote for the same capture, to begin with.
 
     Raises:
         MacrosplatError: bad input; one sentence says what and where.
@@ -68,6 +74,8 @@ def reconstruct(capture: Path, out: Path, options: Options | None = None, resume
         config = open_run(out, capture, opened.photos, options, resume)
         for note in opened.notes:
             progress.note(note)
+        if cameras_from is not None:
+            _take_cameras(cameras_from, out, config)
         given = _cameras(opened, out, options, config, progress)
         trainer, names, lens_start = _trainer(given, out, options, config, device, progress)
         try:
@@ -78,6 +86,32 @@ def reconstruct(capture: Path, out: Path, options: Options | None = None, resume
         summary = finish(out, trainer, given, options, config, progress)
         _page(out, progress)
         return summary
+
+
+def find_cameras(capture: Path, out: Path, options: Options) -> None:
+    """Only the cameras and points of a capture, as a run begins: what several runs may begin with.
+
+    Raises:
+        MacrosplatError: bad input; one sentence says what and where.
+    """
+    with Progress() as progress:
+        opened = cap.open_capture(capture, options.masks == "auto", options.brackets == "auto")
+        _cameras(opened, out, options, open_run(out, capture, opened.photos, options, resume=True), progress)
+
+
+def _take_cameras(begun: Path, out: Path, config: dict[str, Any]) -> None:
+    """Copy the cameras and points of `begun`, if the run has none yet."""
+    sparse = out / "sparse" / "0"
+    if sparse.is_dir():
+        return
+    known = read_config(begun)
+    if known.get("photos") != config["photos"]:
+        raise MacrosplatError(f"{begun} holds the cameras of other photos; remove it to have them found again.")
+    update_config(out, config, camera_source=known["camera_source"], registered=known["registered"])
+    part = out / "sparse" / ".0.part"
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(begun / "sparse" / "0", part)
+    part.rename(sparse)
 
 
 def _page(out: Path, progress: Progress) -> None:
