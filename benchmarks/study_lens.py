@@ -1,11 +1,12 @@
 """Which values of the schedule and of the lens are best: one run for each set of values, compared with the truth.
 
-    python benchmarks/study_lens.py CAPTURE TRUTH OUT [--width PX] [--seeds 0 1] "NAME=VALUE NAME=VALUE" "NAME=VALUE" ...
+    python benchmarks/study_lens.py CAPTURE TRUTH OUT [--width PX] [--seeds 0 1] ["NAME=VALUE NAME=VALUE" ...]
 
 CAPTURE is what is reconstructed, TRUTH what it is compared with (a copy of CAPTURE with sharp/, novel/, masks/). Each
-quoted set of values is one variant; "" is the default. A NAME is a field of `Schedule` (lens_from=0.1), a constant of
-the thin lens (RING=0.59), a learning rate (rates.means=0.2), or an option (quality=high, thin.points=8, steps=8000).
-Prints a line per run: PSNR in dB of the deblurred photos on their masks and of the novel views, errors of pupil and focus.
+quoted set of values is one variant, "" is the default; without any, CANDIDATES are tried. A NAME is a field of
+`Schedule` (lens_from=0.1), a constant of the thin lens (PUPIL_RATE=1e-3), a learning rate (rates.means=0.2), or an
+option (quality=high, thin.points=8, steps=8000). Prints a line per run: PSNR in dB of the deblurred photos on their
+masks and of the novel views, errors of pupil and focus.
 """
 
 from __future__ import annotations
@@ -27,6 +28,23 @@ from macrosplat.lens.thin import ThinLens
 from macrosplat.options import Options
 from macrosplat.train import schedule
 
+# What may be worth its time, most promising first.
+CANDIDATES = (
+    "",
+    "thin.points=1",  # what looking past edges is worth
+    "thin.points=8",
+    "PUPIL_RATE=1e-3 PUPIL_END=1.0",  # how the pupil was learned before
+    "pupil_spans=((0.12,0.4,4),(0.55,1.0,4))",  # earlier past the edges at full resolution
+    "max_gaussians=120000",  # twice the standard: is the scene too coarse for its lens?
+    "opacity_weight=0.001 scale_weight=0.001",
+    "pupil_spans=((0.05,0.4,4),(0.7,1.0,4))",  # from the first, at a quarter of the resolution
+    "full_from=0.3 pupil_spans=((0.12,0.3,4),(0.6,1.0,4))",
+    "LAYOUTS={4:(0.65,0.197),8:(0.72,0.152)}",
+    "FOCUS_RATE=5e-4",
+    "rates.means=0.2",
+    "steps=8000",
+)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -35,7 +53,7 @@ def main() -> None:
     parser.add_argument("--width", type=int)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("variants", nargs="+")
+    parser.add_argument("variants", nargs="*", default=CANDIDATES)
     asked = parser.parse_args()
     print("photos  novel   pupil   focus mm  seconds  seed  values", flush=True)
     for number, values in enumerate(asked.variants):

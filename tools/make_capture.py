@@ -3,8 +3,8 @@
     pip install mitsuba        (3.9; and for its variant llvm_ad_rgb Debian's libllvm19)
     python tools/make_capture.py OUT [--backdrop white|black] [--gains 0.2] [--views 16] [--width 240]
 
-OUT then holds photos/, transforms.json (cameras), and the truth: sharp/, masks/, novel.json with novel/ and novel_masks/,
-truth.json. Lengths are millimetres. What is told apart here: a silhouette before a backdrop much brighter (or darker)
+OUT then holds photos/, transforms.json (cameras), and the truth: sharp/, masks/, novel.json with novel/ and
+novel_masks/, truth.json. Lengths are millimetres. What is told apart here: a silhouette before a backdrop much brighter (or darker)
 than the thing, where blur in the wrong light or a backdrop in focus leaves a halo. macrosplat itself needs no mitsuba.
 """
 
@@ -96,10 +96,8 @@ def _things(mi, backdrop: str, random: np.random.Generator) -> dict:
     move = mi.ScalarTransform4f
 
     def dark() -> dict:
-        texture = mi.Bitmap(_pattern(random))
-        return {"type": "twosided", "bsdf": {
-            "type": "diffuse", "reflectance": {"type": "bitmap", "bitmap": texture, "raw": True, "filter_type": "bilinear"}
-        }}  # fmt: skip
+        texture = {"type": "bitmap", "bitmap": mi.Bitmap(_pattern(random)), "raw": True, "filter_type": "bilinear"}
+        return {"type": "twosided", "bsdf": {"type": "diffuse", "reflectance": texture}}
 
     scene: dict = {"type": "scene", "integrator": {"type": "path", "max_depth": 4, "hide_emitters": False}}
     for k in range(7):
@@ -147,7 +145,7 @@ def _pose(turn: float, height: float) -> np.ndarray:
 
 
 def _render(mi, scene, pose, width, samples, seed, aperture=0.0, focus=1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Colour [H, W, 3] linear through a thin lens; aperture 0: through a pinhole, and how much of each px is a thing."""
+    """Colour [H, W, 3] linear through a thin lens; aperture 0: a pinhole, and how much of each px is a thing."""
     # Mitsuba looks along +z with x to the left.
     sensor = {
         "type": "thinlens" if aperture else "perspective",
@@ -175,7 +173,7 @@ def _render(mi, scene, pose, width, samples, seed, aperture=0.0, focus=1.0) -> t
 
 
 def _gains(views: int, most: float, random: np.random.Generator) -> np.ndarray:
-    """[V, 3] of the channels: exposure by up to `most`, white balance by a quarter of that; their geometric mean is 1."""
+    """[V, 3]: exposure by up to `most`, white balance by a quarter of that; their geometric mean is 1."""
     logs = most * random.uniform(-1, 1, (views, 1)) + most / 4 * random.uniform(-1, 1, (views, 3))
     return np.exp(logs - logs.mean(0))
 
