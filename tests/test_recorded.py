@@ -69,7 +69,7 @@ def values(trainer: Trainer) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("points", [1, 2])
 def test_the_same_steps_as_one_by_one(monkeypatch, points):
-    options = {"pupil_spans": ((0.0, 1.0),) if points > 1 else (), "pupil_points": points, "densify_until": 0.0}
+    options = {"pupil_spans": ((0.0, 1.0, points),) if points > 1 else (), "densify_until": 0.0}
     options |= {"refine_poses": True, "poses_from": 0.0, "lens_from": 0.0, "half_from": 0.9, "full_from": 0.95}
     other, _ = make_trainer(STEPS, scene=few(), **options)
     steps = 3 - points  # what two points cost twice

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import arg
 
 from macrosplat.errors import MacrosplatError
+from macrosplat.optics import Thin
 from macrosplat.rivals import Blurnet, Covariance, Deblur, Focus
 
 Lens = Literal[
@@ -20,6 +21,7 @@ Lens = Literal[
 Quality = Literal["draft", "standard", "high"]
 Device = Literal["auto", "cpu", "cuda"]
 
+POINTS = {"draft": "4", "standard": "4", "high": "8"}  # of the pupil, by quality
 BY_QUALITY = "(default: by --quality)"
 
 
@@ -68,6 +70,7 @@ class Options:
     """How long a scene unit is, in mm: a number (1 for cameras that were given in mm), or two photos and the
     millimetres between their cameras: first.jpg:second.jpg=40."""
 
+    thin: Thin = field(default_factory=Thin)
     blurnet: Blurnet = field(default_factory=Blurnet)
     focus: Focus = field(default_factory=Focus)
     covariance: Covariance = field(default_factory=Covariance)
@@ -75,8 +78,11 @@ class Options:
 
     def lens_settings(self) -> dict[str, Any]:
         """The options of the lens model that was chosen, by name."""
-        own = getattr(self, self.lens, None)
-        return asdict(own) if is_dataclass(own) and not isinstance(own, type) else {}
+        own = self.thin if self.lens == "lens" else getattr(self, self.lens, None)
+        chosen = asdict(own) if is_dataclass(own) and not isinstance(own, type) else {}
+        if chosen.get("points") == "auto":
+            chosen["points"] = POINTS[self.quality]
+        return chosen
 
     def __post_init__(self) -> None:
         least = {"steps": 1, "width": 16, "max_gaussians": 100, "seed": 0, "hold_out": 0}
