@@ -41,8 +41,8 @@ def behind():
 
 
 def test_a_lone_gaussian_shows_all_its_light():
-    light, alone, depth = visible(plates((0, 0, 10.0), size=0.2), torch.eye(4), PINHOLE)
-    assert depth.item() == 10.0
+    light, alone, depth, inside = visible(plates((0, 0, 10.0), size=0.2), torch.eye(4), PINHOLE)
+    assert depth.item() == 10.0 and inside.item()
     # Alpha is cut off at 1/255 and capped at 0.999: 1 % of the light at most.
     assert light.item() == pytest.approx(alone.item(), rel=0.01)
     covariance = (200 * 0.2 / 10) ** 2 + 0.1
@@ -59,6 +59,14 @@ def test_hidden_is_not_covered():
     # Each is 9 from the view that sees it.
     np.testing.assert_allclose(covered.value, np.exp(-((np.array([near, far]) / UNIT_PX) ** 2)), atol=2e-3)
     assert covered.uncovered == pytest.approx(1.0)
+
+
+def test_only_what_most_photos_have_in_the_frame_counts():
+    aside = torch.eye(4)
+    aside[0, 3] = -2.0
+    scene = plates((0, 0, 10.0), (1.4, 0, 10.0), size=0.05)
+    covered = cover(scene, [torch.eye(4)] * 2 + [aside], [PINHOLE] * 3, radius_of([10.0] * 3))
+    assert covered.weight[0] == 0 and covered.weight[1] > 0 and covered.value.min() > 0.99
 
 
 def test_the_mask_counts():

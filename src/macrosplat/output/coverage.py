@@ -19,7 +19,7 @@ from torch import Tensor
 from macrosplat.output.maps import JUST_COVERED, colour_coverage
 from macrosplat.render import Pinhole
 from macrosplat.render.centre import camera_centre
-from macrosplat.render.constants import CA, CB, CC, DEPTH, OPACITY, RED
+from macrosplat.render.constants import CA, CB, CC, DEPTH, MX, MY, OPACITY, RED
 from macrosplat.render.project import project
 from macrosplat.render.rasterize import rasterize
 from macrosplat.scene.gaussians import SH_C0, Gaussians
@@ -31,9 +31,12 @@ COVERED = JUST_COVERED  # coverage from which a part counts as in focus
 # A view sees a Gaussian if it sees this share of what the view that sees most of it does. Gaussians of one surface hide
 # each other a little in every view; one behind another part loses nearly all.
 SEEN = 0.5
+# What counts lies in the frame of this share of the photos, hidden or not: the object does, what is far behind it and at
+# the rims does not, and nobody wants to focus there.
+FRAMED = 0.8
 BURIED = 0.01  # of a Gaussian's own light: who shows less in every view is no part of what is seen
-ENOUGH = 0.02  # of what the photos show: uncovered rests below are edges and floaters
-WORTH = 0.005  # of what the photos show: a further photo has to bring so much into focus
+ENOUGH = 0.02  # of what counts: uncovered rests below are edges and floaters
+WORTH = 0.005  # of what counts: a further photo has to bring so much into focus
 MOST = 12  # photos that a plan proposes at the most
 DEPTHS = 256  # bins of 1 / depth in which the best focus of a view is sought
 
@@ -47,13 +50,13 @@ class Coverage:
     """How well each of N Gaussians is covered by V photos."""
 
     value: NDArray[np.float32]  # [N] 0 (blurred in every view that sees it) to 1
-    weight: NDArray[np.float32]  # [N] px of all photos together that it makes
+    weight: NDArray[np.float32]  # [N] px of all photos together that it makes, 0 where it does not count
     seen: NDArray[np.bool_]  # [V, N]
     depth: NDArray[np.float32]  # [V, N] camera z, scene units
 
     @property
     def uncovered(self) -> float:
-        """Share of what the photos show that none of them has in focus."""
+        """Share of what counts that no photo has in focus."""
         total = float(self.weight.sum())
         return float(self.weight[self.value < COVERED].sum()) / total if total > 0 else 0.0
 
@@ -64,7 +67,7 @@ class Further:
 
     view: int
     focus: float  # scene units, camera z
-    gain: float  # share of what the photos show that it brings into focus
+    gain: float  # share of what counts that it brings into focus
 
 
 @torch.no_grad()
@@ -80,12 +83,13 @@ def cover(
     Only what a view really shows counts: a Gaussian that others hide is not covered by it.
     """
     n = len(gaussians)
-    weight = torch.zeros(n, device=gaussians.means.device)
+    weight, framed = torch.zeros(2, n, device=gaussians.means.device)
     shares, sharp, depths = [], [], []
     for v, (view, pinhole) in enumerate(zip(views, pinholes, strict=True)):
         mask = counts[v] if counts is not None else None
-        light, alone, depth = visible(gaussians, view, pinhole, mask)
+        light, alone, depth, inside = visible(gaussians, view, pinhole, mask)
         weight += light
+        framed += inside
         shares.append((light / alone.clamp_min(1e-12)).half())
         sharp.append(torch.exp(-((radius(depth, v) / UNIT_PX) ** 2)).half())
         depths.append(depth)
@@ -95,7 +99,7 @@ def cover(
     value = torch.where(seen, near, torch.zeros_like(near)).max(0).values
     return Coverage(
         value.cpu().numpy(),
-        torch.where(best > BURIED, weight, torch.zeros_like(weight)).cpu().numpy(),
+        (weight * ((best > BURIED) & (framed >= FRAMED * len(depths)))).cpu().numpy(),
         seen.cpu().numpy(),
         torch.stack(depths).cpu().numpy(),
     )
@@ -103,7 +107,7 @@ def cover(
 
 def visible(
     gaussians: Gaussians, view: Tensor, pinhole: Pinhole, mask: NDArray[np.uint8] | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What a view shows of each of N Gaussians.
 
     A pixel's colour is the sum of w_i c_i over Gaussians: the gradient of all pixels' sum by c_i is the light that
@@ -111,7 +115,7 @@ def visible(
 
     Returns:
         light [N]: px that it makes in the frame (where the mask is white). alone [N]: px that it would make if nothing
-        hid it. depth [N]: camera z.
+        hid it. depth [N]: camera z. inside [N]: whether its middle lies in the frame.
     """
     with torch.enable_grad():
         splats, extents = project(gaussians.detach(), view.detach(), camera_centre(view.detach()), pinhole, 0)
@@ -126,8 +130,10 @@ def visible(
     alone = 2 * math.pi * splats[:, OPACITY] / determinant.clamp_min(1e-20).sqrt()
     drawn = (extents > 0).all(1)
     depth = gaussians.means.detach() @ view[2, :3].to(gaussians.means) + view[2, 3]
+    x, y = splats[:, MX], splats[:, MY]
+    inside = drawn & (x >= 0) & (x < pinhole.width) & (y >= 0) & (y < pinhole.height)
     zero = torch.zeros_like(alone)
-    return torch.where(drawn, gradient[:, RED], zero), torch.where(drawn, alone, zero), depth
+    return torch.where(drawn, gradient[:, RED], zero), torch.where(drawn, alone, zero), depth, inside
 
 
 def plan(coverage: Coverage, slopes: Sequence[float]) -> list[Further]:

@@ -22,14 +22,14 @@ class Advice:
     photo: str  # from where this one was taken
     focus: float  # scene units, from the entrance pupil
     farther: float  # than that photo was focused, scene units; < 0: nearer
-    gain: float  # share of what the photos show
+    gain: float  # share of what most photos have in the frame
 
 
 @dataclass(frozen=True)
 class CoverageReport:
     """What no photo has in focus, and what to do about it."""
 
-    uncovered: float  # share of what the photos show
+    uncovered: float  # share of what most photos have in the frame
     advice: tuple[Advice, ...] = ()
 
 
@@ -47,7 +47,7 @@ def write_coverage(run: Path, report: CoverageReport, mm: float | None) -> None:
         return {"scene_units": value, "mm": None if mm is None else value * mm}
 
     about = {
-        "uncovered": "share of what the photos show that none of them has in focus",
+        "uncovered": "share of what most photos have in the frame that none of them has in focus",
         "in focus": f"circle of confusion of at most {UNIT_PX:g} px radius, px of the training width",
         "further_photos": "that would change this most: where to take them from, and where to focus",
     }
@@ -62,10 +62,10 @@ def sentences(report: CoverageReport, mm: float | None) -> list[str]:
     """What a photographer should know."""
     share = report.uncovered
     if share <= ENOUGH:
-        return [f"{_percent(1 - share)} of what the photos show is in focus in at least one of them."]
-    what = f"{_percent(share)} of what the photos show is in focus in none of them and stays blurred"
+        return [f"{_percent(1 - share)} of what most photos have in the frame is in focus in at least one of them."]
+    what = f"{_percent(share)} of what most photos have in the frame is in focus in none of them and stays blurred"
     if not report.advice:
-        return [f"{what}; it lies in small parts all over the scene (maps/coverage_colour, red)."]
+        return [f"{what}; it lies scattered (maps/coverage_colour, red)."]
     count = len(report.advice)
     left = share - sum(a.gain for a in report.advice)
     more = "1 more photo" if count == 1 else f"{count} more photos"

@@ -1,4 +1,4 @@
-"""How blur grows from slice to slice, and which end of a stack is near.
+"""How blur grows from slice to slice.
 
 In: aligned slices, and where each pixel is sharp. Out: `reach` [S], non-decreasing, in px: what is sharp in slice l is
 blurred in slice k with sigma = |reach_k - reach_l|. For a thin lens that is (D fx / 4) |1 / d_k - 1 / d_l|: reach is the
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, maximum_filter, median_filter, minimum_filter
+from scipy.ndimage import gaussian_filter
 
 from macrosplat.lens.blur import variable_blur
 
@@ -22,10 +22,6 @@ FEWEST = 200  # px in focus, without which a slice tells nothing of the others
 AROUND = 3.0  # px: only where everything within this distance is of the same slice, more or less, blur is that of one
 SAME = 1.0  # slices
 LAYERS = 12  # of a composed slice at the most
-# Which end is near is asked at steps of depth of at least STEP slices; px of the working size: what is smaller than
-# STEADY is no thing, what lies within ON_STEP is not believed, and blur reaches BESIDE_STEP.
-STEP, STEADY, ON_STEP, BESIDE_STEP = 2, 15, 2, 8
-WRONGEST = 0.01  # squared difference of linear light
 
 
 def blurred(picture: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
@@ -94,55 +90,3 @@ def layers_of(place: NDArray[np.float32], count: int) -> tuple[NDArray[np.float6
     at = np.linspace(0, count - 1, min(count, LAYERS))
     step = at[1] - at[0]
     return at, np.stack([np.maximum(0, 1 - np.abs(place - x) / step) for x in at]).astype(np.float32)
-
-
-def nearer_first(
-    slices: Sequence[NDArray[np.float32]],
-    place: NDArray[np.float32],
-    sharp: NDArray[np.float32],
-    reach: NDArray[np.float64],
-) -> float:
-    """By which factor the slices are better explained if the first one is focused nearest; below 1: if the last is.
-
-    Near things hide far ones, and not the other way round: each slice is composed of the layers in both orders. Looked
-    at is what lies beside the steps of depth: on a step nobody knows to the pixel where it is.
-    """
-    place = np.round(median_filter(place, STEADY))
-    at, shares = layers_of(place, len(slices))
-    where = np.interp(at, np.arange(len(slices)), reach)
-    beside = (_range(place, ON_STEP) < STEP) & (_range(place, BESIDE_STEP) >= STEP)
-    wrong = np.full(2, 1e-12)
-    orders = [_opaque(sharp, list(shares)), _opaque(sharp, list(shares)[::-1])[::-1]]
-    for k in np.unique(np.linspace(0, len(slices) - 1, 10).round().astype(int)):
-        full = []
-        for order, layers in enumerate(orders):
-            seen = [blurred(layer, abs(reach[k] - x)) for layer, x in zip(layers, where, strict=True)]
-            composed = composite(seen if order == 0 else seen[::-1])
-            full.append(composed[..., :3] / np.maximum(composed[..., 3:], 1e-3))
-        # Weighted by how far the orders differ; no pixel counts for very much.
-        differ = (np.minimum(((full[0] - full[1]) ** 2).sum(2), WRONGEST) * beside)[..., None]
-        for order in (0, 1):
-            wrong[order] += float((differ * np.minimum((full[order] - slices[k]) ** 2, WRONGEST)).sum())
-    return float(wrong[1] / wrong[0])
-
-
-def _range(plane: NDArray[np.floating], radius: int) -> NDArray[np.floating]:
-    return maximum_filter(plane, 2 * radius + 1) - minimum_filter(plane, 2 * radius + 1)
-
-
-def _opaque(sharp: NDArray[np.float32], shares: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """Layers [H, W, 4], nearest first, that are the sharp picture when they are composed as they are."""
-    left, layers = np.ones_like(shares[0]), []
-    for share in shares:
-        alpha = np.where(left > 1e-3, np.minimum(share / np.maximum(left, 1e-3), 1), 0)[..., None]
-        layers.append(np.concatenate([sharp * alpha, alpha], 2))
-        left = left - share
-    return layers
-
-
-def composite(layers: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Layers [H, W, 4] of premultiplied light and coverage, nearest first, over each other."""
-    out = np.zeros_like(layers[0])
-    for layer in layers:
-        out += (1 - out[..., 3:]) * layer
-    return out

@@ -22,13 +22,14 @@ from macrosplat.output.maps import colour_depth, write_16_bit
 from macrosplat.output.run import update_config
 from macrosplat.output.sharp import sharp_path, write_png, write_sharp
 from macrosplat.progress import Progress
-from macrosplat.stack.blur import find_reach, nearer_first
+from macrosplat.stack.blur import find_reach
 from macrosplat.stack.depth import WIDTH, place_of
+from macrosplat.stack.order import by_hiding, by_outlines
 from macrosplat.stack.peel import all_in_focus, fused
 from macrosplat.stack.slices import read_slices
 
 BLUR_WIDTH = 512  # px at which blurs are compared
-SURE = 1.1  # factor by which one order of the slices has to explain them better than the other, to be believed
+SURE = 0.1  # evidence (`order`) that is believed
 
 
 @dataclass(frozen=True)
@@ -86,16 +87,16 @@ def reconstruct_stack(
     size = tiny.light[0].shape[1::-1]
     coarse, sharp = area_average(place[..., None], size)[..., 0], area_average(joined, size)
     reach = find_reach(tiny.light, coarse, sharp)
-    factor = nearer_first(tiny.light, coarse, sharp, reach)
+    evidence = by_hiding(tiny.light, coarse, sharp, reach) + by_outlines(joined, place)
     reach = reach * (width / size[0])
 
     progress.stage("joining the slices")
     place = _enlarged(place, (height, width))
     light, inside = slices.light, slices.inside
-    if factor < 1:
+    if evidence < -SURE:
         photos, light, inside = photos[::-1], light[::-1], inside[::-1]
         place, reach = len(photos) - 1 - place, reach[-1] - reach[::-1]
-    known = max(factor, 1 / factor) >= SURE
+    known = abs(evidence) >= SURE
     picture = all_in_focus(light, inside, place, reach) if known else fused(light, inside, place)
 
     name = PurePosixPath(str(photos[0].pose)).name
