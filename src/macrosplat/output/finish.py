@@ -113,7 +113,7 @@ def finish(
     found, report, coverage, covered = learned.lens.found(), None, None, None
     if "pupil_diameter" in found:
         report = _lens_report(found, given, float(np.median([p.fx for p in frames.pinholes])), options.scale_mm)
-        write_lens(out, report)
+        write_lens(out, replace(report, notes=report.notes + ((config["limit"],) if config.get("limit") else ())))
         progress.stage("looking for what no photo has in focus")
         coverage = _coverage(learned, views, frames.pinholes, frames.masks)
         slopes = [
