@@ -57,7 +57,8 @@ class Options:
 
     deblur_first: Annotated[str, arg(metavar="HOW")] = "none"
     """Deblur the photos one by one before anything is learned from them: `none`, `richardson-lucy`, `restormer` (with
-    --deblur.weights), a FOLDER of deblurred photos of the same names, or a "COMMAND {in} {out}" that makes one."""
+    --deblur.weights), a FOLDER of deblurred photos of the same names, or a "COMMAND {in} {out}" that makes one; or
+    `stack`: join the slices of each focus bracket, pixel by pixel the sharpest."""
 
     brackets: Literal["auto", "off"] = "auto"
     """`auto` recognises focus brackets, whose slices share one camera (stem_0, stem_1, ...; a folder per pose; equal

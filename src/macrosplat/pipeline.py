@@ -27,6 +27,7 @@ from macrosplat.deblur import check_deblur, deblurred
 from macrosplat.devices import choose
 from macrosplat.errors import MacrosplatError
 from macrosplat.lens import LENSES, LensStart
+from macrosplat.lens.sharpest import nothing_in_focus
 from macrosplat.lens.start import start_lens
 from macrosplat.options import Options
 from macrosplat.output.finish import Summary, finish
@@ -38,6 +39,7 @@ from macrosplat.render import Pinhole
 from macrosplat.scene.backdrop import Backdrop
 from macrosplat.scene.poses import Poses, leaders
 from macrosplat.scene.start import observed_depths, start_scene
+from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
 from macrosplat.train import checkpoint
 from macrosplat.train.budget import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
 from macrosplat.train.frames import Frames
@@ -52,7 +54,7 @@ LOG_EVERY = 100  # steps
 
 def reconstruct(
     capture: Path, out: Path, options: Options | None = None, resume: bool = False, cameras_from: Path | None = None
-) -> Summary:
+) -> Summary | StackSummary:
     """Sharp photos and a sharp scene of a folder of blurred photos; see `macrosplat reconstruct --help`.
 
     Args:
@@ -69,11 +71,17 @@ def reconstruct(
     began = time.monotonic()
     with Progress() as progress:
         opened = cap.open_capture(capture, options.masks == "auto", options.brackets == "auto")
-        _fits(opened.photos, options)
         check_deblur(options)
+        alone = is_stack(opened)
+        if not alone:
+            _fits(opened.photos, options)
         config = open_run(out, capture, opened.photos, options, resume)
         for note in opened.notes:
             progress.note(note)
+        if alone:
+            stacked = reconstruct_stack(opened, out, options, config, progress)
+            _page(out, progress)
+            return stacked
         if cameras_from is not None:
             _take_cameras(cameras_from, out, config)
         given = _cameras(opened, out, options, config, progress)
@@ -244,11 +252,16 @@ def _trainer(
     if options.deblur_first != "none":
         progress.stage("deblurring photos")
         photos = deblurred(out, given.photos, photos, options)
+    limit = nothing_in_focus(photos)
+    if limit is not None:
+        progress.note(limit)
+    update_config(out, config, limit=limit)
     lens_start = replace(
         start_lens(given.points, depths, small, given.cameras.sizes, photos, given.photos),
         centre=tuple(np.median(given.points.xyz, 0).tolist()),
         distance=distance,
         spread=max(float(depths.std()), 1e-9 * distance),
+        all_blurred=limit is not None,
         seed=options.seed,
         settings=options.lens_settings(),
     )
