@@ -20,8 +20,8 @@ from macrosplat.capture.transforms import write_transforms
 from macrosplat.colour import to_srgb
 from macrosplat.evaluate.metrics import psnr
 from macrosplat.files import Writers
-from macrosplat.lens import Pupil, Reshape, Sharp
 from macrosplat.options import Options
+from macrosplat.output.fit import photographed
 from macrosplat.output.lens_report import LensReport, sentences, write_lens
 from macrosplat.output.maps import PhotoMaps, write_maps
 from macrosplat.output.millimetres import contradictions, differing, find_scale, magnification
@@ -50,6 +50,10 @@ class Summary:
     viewer_psnr: float  # dB, scene.ply composited the viewers' way against our own renders
     lens: dict[str, Any]
     report: LensReport | None = None
+
+    def figures(self) -> dict[str, Any]:
+        """The numbers alone."""
+        return {k: v for k, v in vars(self).items() if k not in ("run", "lens", "report")}
 
     def __str__(self) -> str:
         lines = [
@@ -98,7 +102,7 @@ def finish(
             full = _sharp(learned, views[v], pinhole.scaled(photo.width, photo.height), v) if larger else None
             writers.add(write_sharp, out, photo.name, sharp, full)
             seen = frames.photos[v] / 255.0
-            fits.append(psnr(_taken(learned, views[v], pinhole, v, through), seen))
+            fits.append(psnr(photographed(learned, v, pinhole, through), seen))
             progress.advance()
 
     progress.stage("writing maps", len(given.photos))
@@ -126,8 +130,7 @@ def finish(
         lens=found,
         report=report,
     )
-    figures = {k: v for k, v in vars(summary).items() if k not in ("run", "lens", "report")}
-    update_config(out, config, summary=json.loads(json.dumps(figures)))
+    update_config(out, config, summary=json.loads(json.dumps(summary.figures())))
     return summary
 
 
@@ -138,16 +141,6 @@ VIEWER_STEPS = 300  # of the fit for viewers; it ends early once its 40 dB are r
 def _sharp(learned: Learned, view: torch.Tensor, pinhole: Pinhole, photo: int) -> NDArray[np.float32]:
     """[H, W, 3] sRGB in [0, 1]: a photo, deblurred."""
     return to_srgb(learned.draw(view, pinhole, photo).colour.clamp(0, 1)).cpu().numpy()
-
-
-@torch.no_grad()
-def _taken(learned: Learned, view: torch.Tensor, pinhole: Pinhole, photo: int, through: Pupil) -> NDArray[np.float32]:
-    """[H, W, 3] sRGB in [0, 1]: a photo as the lens makes it of the scene."""
-
-    def draw(at: torch.Tensor, reshape: Reshape | None = None) -> Sharp:
-        return learned.draw(at, pinhole, photo, None, reshape)
-
-    return to_srgb(learned.lens.photograph(draw, view, pinhole, photo, through).clamp(0, 1)).cpu().numpy()
 
 
 @torch.no_grad()
