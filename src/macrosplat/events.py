@@ -37,8 +37,9 @@ class Events(Face):
 
     def say(self, event: str, **values: Any) -> None:
         """Write one event; numbers that JSON does not know become null."""
-        record = {"event": event, "time": round(self._wall_clock(), 3), **values}
-        print(json.dumps({name: _plain(value) for name, value in record.items()}), file=self._stream, flush=True)
+        record = {"event": event, "time": round(self._wall_clock(), 3)}
+        record |= {name: _plain(value) for name, value in values.items()}
+        print(json.dumps(record), file=self._stream, flush=True)
 
     def begin(self, stage: Stage, now: float) -> None:
         self._spoke, self._figures = now, {}
@@ -63,4 +64,4 @@ class Events(Face):
 
 
 def _plain(value: Any) -> Any:
-    return value if not isinstance(value, float) else float(f"{value:.9g}") if math.isfinite(value) else None
+    return value if not isinstance(value, float) else float(f"{value:.6g}") if math.isfinite(value) else None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PUPIL = 0.05  # of the distance to the object, for lens models that have none: f/10 at 1:1, say
 SIGMA0 = 0.5  # px of the training width, for lens models that have none
 SECONDS_BETWEEN = 1.0  # of the figures
-KINDS: dict[str, Kind] = {"Sharp": "sharp", "Blurred": "blurred", "Both": "split"}
+KINDS: dict[str, Kind] = {"Blurred": "blurred", "Sharp": "sharp", "Left blurred, right sharp": "split"}
 OPACITY_SEEN = 0.1  # Gaussians fainter than this do not count when the middle of the scene is sought
 
 
@@ -115,11 +115,10 @@ class Panel:
         self._bar = gui.add_progress_bar(0.0)
         self._pause_button = gui.add_button("Pause")
         self._stop_button = gui.add_button("Stop and save", color="red")
-        kinds = gui.add_button_group(
-            "Picture", tuple(KINDS), hint="Sharp, as a lens sees it, or both: sharp on the right"
-        )
+        kinds = gui.add_dropdown("Picture", tuple(KINDS), hint="Sharp, as a lens sees it, or half and half")
         aperture = gui.add_slider("Aperture", 0.0, 3.0, 0.05, 1.0, hint="In pupils as they were found from the photos")
-        step = (far - near) / 500
+        step = 10.0 ** np.floor(np.log10((far - near) / 100))  # a round one: the numbers stay short
+        near, far = step * np.floor(near / step), step * np.ceil(far / step)
         focus = gui.add_slider("Focus", near, far, step, min(max(self.focus, near), far), hint="Distance, scene units")
         view = gui.add_dropdown("Stand at", names, hint="Where a photo was taken from, and its focus")
         self._chart = gui.add_uplot(
@@ -141,7 +140,7 @@ class Panel:
             self.stop = True
             self._changed()
 
-        @kinds.on_click
+        @kinds.on_update
         def _(_: object) -> None:
             self.kind = KINDS[kinds.value]
             self._changed()

@@ -30,7 +30,8 @@ ALLOWED = (HOST, "localhost")  # whose pages may talk to the server; any port, a
 NEARER = 0.25  # of the nearest depth that training draws: visitors come closer than the photos
 ASLEEP = 0.05  # s between two looks at the visitors while training is paused
 JPEG_QUALITY = 85
-PIXELS_PAUSED = 2.0  # of the training's pixels: nothing waits for them
+PIXELS_LEAST = 120_000  # of a whole picture, otherwise as many as training has: a window is larger than small photos
+PIXELS_PAUSED = 2.0  # times as many: nothing waits for them
 
 
 def check_viser() -> None:
@@ -111,8 +112,8 @@ class LiveView(Watching):
         trainer = self._trainer
         trainer.settle()  # on a GPU: what is learned is only true then
         first = trainer.frames.pinholes[0]
-        pixels = share * first.width * first.height * (PIXELS_PAUSED if self._panel.paused else 1.0)
-        pinhole = pinhole_of(look, pixels, NEARER * first.near)
+        pixels = max(PIXELS_LEAST, first.width * first.height) * (PIXELS_PAUSED if self._panel.paused else 1.0)
+        pinhole = pinhole_of(look, share * pixels, NEARER * first.near)
         sigma0 = self._panel.sigma0 * pinhole.fx / first.fx
         pixels = picture(trainer.learned, look, pinhole, self._panel.pupil, sigma0)
         client.scene.set_background_image(pixels, format="jpeg", jpeg_quality=JPEG_QUALITY)
