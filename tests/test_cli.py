@@ -111,7 +111,7 @@ def test_a_strange_port_is_refused(capsys):
 def test_a_script_gets_events_alone(pipeline, monkeypatch, capsys):
     def reconstruct(*arguments):
         arguments[-1][0].say("progress", done=1)
-        return types.SimpleNamespace(figures=lambda: {"steps": 7})
+        return types.SimpleNamespace(steps=7, run=Path("run"))
 
     monkeypatch.setattr(pipeline, "reconstruct", reconstruct)
     assert run("reconstruct photos --out run --json") == 0

@@ -80,11 +80,11 @@ class Reconstruct:
         if not self.json:
             print(pipeline.reconstruct(self.capture, self.out, self.options, self.resume, self.live))
             return
-        from macrosplat.events import Events
+        from macrosplat.events import Events, numbers
 
         with Events(sys.stdout) as events:
             summary = pipeline.reconstruct(self.capture, self.out, self.options, self.resume, self.live, (events,))
-            events.say("done", run=str(self.out), **summary.figures())
+            events.say("done", run=str(self.out), **numbers(summary))
 
 
 @dataclass(frozen=True)

@@ -63,5 +63,10 @@ class Events(Face):
         pass
 
 
+def numbers(summary: object) -> dict[str, float]:
+    """The numbers of a record, by name."""
+    return {name: value for name, value in vars(summary).items() if isinstance(value, int | float)}
+
+
 def _plain(value: Any) -> Any:
     return value if not isinstance(value, float) else float(f"{value:.6g}") if math.isfinite(value) else None

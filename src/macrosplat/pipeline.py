@@ -23,7 +23,7 @@ from macrosplat.capture.composite import has_brackets, one_per_pose, spread
 from macrosplat.capture.records import Cameras, Capture, Given, SparsePoints, resized
 from macrosplat.colour import to_linear
 from macrosplat.deblur import check_deblur, deblurred
-from macrosplat.devices import choose
+from macrosplat.devices import choose, machine
 from macrosplat.errors import MacrosplatError
 from macrosplat.lens import LENSES, LensStart
 from macrosplat.lens.start import start_lens
@@ -87,7 +87,8 @@ def reconstruct(
             with Log(out / "log.jsonl", trainer.done) as log, viewer(trainer, names, progress) as watching:
                 _train(trainer, out, names, lens_start, log, progress, watching)
         finally:  # an interrupted run's time counts, too
-            update_config(out, config, seconds=config.get("seconds", 0.0) + time.monotonic() - began)
+            seconds = config.get("seconds", 0.0) + time.monotonic() - began
+            update_config(out, config, seconds=seconds, machine=machine(device))
         summary = finish(out, trainer, given, options, config, progress)
         _page(out, progress)
         return summary

@@ -51,10 +51,6 @@ class Summary:
     lens: dict[str, Any]
     report: LensReport | None = None
 
-    def figures(self) -> dict[str, Any]:
-        """The numbers alone."""
-        return {k: v for k, v in vars(self).items() if k not in ("run", "lens", "report")}
-
     def __str__(self) -> str:
         lines = [
             f"{self.photos} photos, {self.gaussians} Gaussians, {self.steps} steps, {self.seconds:.0f} s. As the lens "
@@ -130,7 +126,8 @@ def finish(
         lens=found,
         report=report,
     )
-    update_config(out, config, summary=json.loads(json.dumps(summary.figures())))
+    figures = {k: v for k, v in vars(summary).items() if k not in ("run", "lens", "report")}
+    update_config(out, config, summary=json.loads(json.dumps(figures)))
     return summary
 
 

@@ -59,6 +59,7 @@ class Shown:
     before: tuple[Path | None, ...] = ()  # V, the photos as taken
     after: tuple[Path | None, ...] = ()  # V, sharp
     circles: tuple[Path | None, ...] = ()  # V, maps of the circle of confusion
+    blur: tuple[float | None, ...] = ()  # V, the largest diameter in those, px of the training width
 
 
 def write_page(run: Path) -> Path:
@@ -84,7 +85,8 @@ def of_run(run: Path) -> Shown:
         return next((path for path in paths if path.is_file()), None)
 
     stems = [PurePosixPath(name).with_suffix("") for name in names]
-    evaluation = run / "evaluation.json"
+    evaluation, maps = run / "evaluation.json", run / "maps" / "maps.json"
+    scales = json.loads(maps.read_text(encoding="utf-8"))["photos"] if maps.is_file() else {}
     return Shown(
         title=run.resolve().name,
         scene=read_ply(run / "scene.ply"),
@@ -97,6 +99,7 @@ def of_run(run: Path) -> Shown:
         before=tuple(existing(*(folder / name for folder in folders)) for name in names),
         after=tuple(existing(sharp_path(run, name, full=True), sharp_path(run, name)) for name in names),
         circles=tuple(existing(run / "maps" / "coc_colour" / f"{stem}.png") for stem in stems),
+        blur=tuple(2 * 65535 * scales[name]["coc_scale"] if name in scales else None for name in names),
     )
 
 
@@ -140,9 +143,10 @@ def as_html(shown: Shown) -> str:
         # "<" would end the script element early, should a photo be called so.
         facts=json.dumps(facts, allow_nan=False).replace("<", "\\u003c"),
         tools=sections.tools(facts, shown.coverage is not None),
-        click="Click the scene to focus there.",
+        about=sections.about(len(shown.before), len(shown.scene)),
+        hint=sections.HINT,
         lens=sections.lens(shown.lens),
-        photos=sections.photos(facts, pictures),
+        photos=sections.photos(facts, pictures, shown.blur),
         quality=sections.quality(shown.evaluation),
         made=sections.made(shown.config, len(shown.scene), _command(shown.config)),
     )
