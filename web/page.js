@@ -1,6 +1,7 @@
 // The scene of a page: orbit, aperture and focus, and the photos' own views. The rest of the page is plain HTML.
 //
-// In: the page's JSON (#facts) and its scene (#scene, SPZ). Camera axes in the JSON are OpenCV's, lengths scene units.
+// In: the page's JSON (#facts), its scene (#scene: base64 of a file, data-kind says of which format) and perhaps colours of
+// its coverage (#coverage-colours: base64 of three bytes a Gaussian). Camera axes are OpenCV's, lengths scene units.
 import { SparkRenderer, SplatMesh } from "@sparkjsdev/spark";
 import * as THREE from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
@@ -24,8 +25,24 @@ export async function start() {
     renderer, preBlurAmount: 0, blurAmount: 0.1, maxStdDev: 3.33, sortRadial: false, maxPixelRadius: 1024,
   });
   world.add(spark);
-  const mesh = new SplatMesh({ fileBytes: bytesOf("scene"), fileType: "spz", lod: false });
-  mesh.rotation.x = Math.PI; // SPZ's axes to those of the cameras
+  // SPZ's axes are right, up, back; PLY's those of the cameras, in which this world is.
+  const meshOf = (id) => {
+    const fileType = $(id).dataset.kind;
+    const made = new SplatMesh({ fileBytes: bytesOf(id), fileType, lod: false });
+    if (fileType === "spz") made.rotation.x = Math.PI;
+    return made;
+  };
+  const mesh = meshOf("scene");
+  const recolour = (splats, colours) => {
+    const { rgbMin = 0, rgbMax = 1 } = splats.splatEncoding ?? {};
+    const byte = (c) => Math.max(0, Math.min(255, Math.round(((c / 255 - rgbMin) / (rgbMax - rgbMin)) * 255)));
+    for (let i = 0; i < splats.numSplats; i += 1) {
+      const [r, g, b] = [0, 1, 2].map((k) => byte(colours[3 * i + k]));
+      splats.packedArray[4 * i] = ((splats.packedArray[4 * i] & 0xff000000) | r | (g << 8) | (b << 16)) >>> 0;
+    }
+    splats.setMaxSh(0); // the same from every side
+    splats.needsUpdate = true;
+  };
   world.add(mesh);
   let shown = mesh;
   let coloured = null; // the scene coloured by coverage, loaded when first wanted
@@ -200,9 +217,9 @@ export async function start() {
     coverage.addEventListener("click", async () => {
       const on = coverage.getAttribute("aria-pressed") !== "true";
       if (on && !coloured) {
-        coloured = new SplatMesh({ fileBytes: bytesOf("coverage-scene"), fileType: "spz", lod: false });
-        coloured.rotation.x = Math.PI;
+        coloured = meshOf("scene");
         await coloured.initialized;
+        recolour(coloured.packedSplats, bytesOf("coverage-colours"));
       }
       world.remove(shown);
       shown = on ? coloured : mesh;

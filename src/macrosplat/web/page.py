@@ -30,7 +30,7 @@ from macrosplat.output.lens_report import LensReport, read_lens
 from macrosplat.output.ply import read_ply
 from macrosplat.output.run import read_config
 from macrosplat.output.sharp import sharp_path
-from macrosplat.scene.gaussians import Gaussians
+from macrosplat.scene.gaussians import SH_C0, Gaussians
 from macrosplat.train import checkpoint
 from macrosplat.web import sections
 from macrosplat.web.pictures import fitting, read_picture
@@ -53,7 +53,7 @@ class Shown:
     cameras: Cameras
     lens: LensReport | None = None
     backdrop: tuple[float, float, float] = (0.5, 0.5, 0.5)  # sRGB
-    coverage: Gaussians | None = None
+    coverage: Gaussians | None = None  # the same Gaussians in the colours of their coverage
     config: dict[str, Any] | None = None
     evaluation: dict[str, Any] | None = None
     before: tuple[Path | None, ...] = ()  # V, the photos as taken
@@ -126,8 +126,9 @@ def as_html(shown: Shown) -> str:
     """
     fixed = {"program": _base64(program()), "scene": _base64(to_spz(shown.scene)), "coverage": ""}
     if shown.coverage is not None:
-        content = _base64(to_spz(shown.coverage))
-        fixed["coverage"] = f'<script id="coverage-scene" type="text/plain">{content}</script>'
+        assert len(shown.coverage) == len(shown.scene), f"{len(shown.coverage)} colours, {len(shown.scene)} Gaussians"
+        colours = to_bytes(0.5 + SH_C0 * shown.coverage.sh0.numpy())
+        fixed["coverage"] = f'<script id="coverage-colours" type="text/plain">{_base64(colours.tobytes())}</script>'
     budget = max(PICTURES_LEAST, LARGEST - 60_000 - sum(map(len, fixed.values())))
     files = [*shown.before, *shown.after, *shown.circles]
     pictures = fitting([file and functools.partial(read_picture, file) for file in files], budget)
