@@ -15,12 +15,15 @@ def tools(facts: dict[str, Any], coverage: bool) -> str:
     most = 3 * facts["pupil"]
     options = "".join(f'<option value="{i}">{html.escape(p["name"])}</option>' for i, p in enumerate(facts["photos"]))
     button = '<button id="coverage" aria-pressed="false">Coverage</button>' if coverage else ""
+    views = f'<label>View of <select id="photo">{options}</select></label>'
+    if len(facts["photos"]) == 1:  # nothing to choose
+        views = f"<span hidden>{views}</span>"
+    taken = "As photographed" if facts["photos"][0]["focus"] else "Through a lens"
     return (
         '<div class="tools" role="group" aria-label="Lens and view">'
         '<div class="row"><span class="choice"><button id="sharp" aria-pressed="true">Sharp</button>'
-        f'<button id="taken" aria-pressed="false">As photographed</button></span>{button}</div>'
-        f'<div class="row end"><label>View of <select id="photo">{options}</select></label>'
-        '<button id="back" title="Back to where this photo was taken from">Reset</button></div>'
+        f'<button id="taken" aria-pressed="false">{taken}</button></span>{button}</div>'
+        f'<div class="row end">{views}<button id="back" title="Back to where this view began">Reset</button></div>'
         f'<label class="slider">Aperture <input id="aperture" type="range" min="0" max="{most:.6g}" '
         f'step="{most / 300:.6g}" value="0"><output id="aperture-value" for="aperture"></output></label>'
         f'<label class="slider">Focus <input id="focus" type="range" min="{near:.6g}" max="{far:.6g}" '
