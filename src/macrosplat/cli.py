@@ -22,6 +22,23 @@ from macrosplat.errors import MacrosplatError
 from macrosplat.options import Device, Options, Quality
 
 
+def _port(words: list[str]) -> int:
+    """`--live` alone, or with a port."""
+    port = words[0] if words else "8080"
+    if len(words) > 1 or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"takes one port, 0 to 65535, not {' '.join(words)}; CAPTURE goes before it")
+    return int(port)
+
+
+LIVE = tyro.constructors.PrimitiveConstructorSpec(
+    nargs="*",
+    metavar="[PORT]",
+    instance_from_str=_port,
+    is_instance=lambda value: value is None or isinstance(value, int),
+    str_from_instance=lambda value: [str(value)],
+)
+
+
 @dataclass(frozen=True)
 class Reconstruct:
     """Make sharp photos and a sharp 3D scene of a folder of blurred photos.
@@ -50,10 +67,24 @@ class Reconstruct:
     resume: FlagCreatePairsOff[bool] = False
     """Go on with a run that was interrupted, to the same result as if it had not been."""
 
+    live: Annotated[int | None, LIVE] = None
+    """Show the training while it runs, on a page for this machine only; PORT is 8080 if not given. The page can pause
+    and stop it. Needs viser: pip install 'macrosplat[live]'."""
+
+    json: FlagCreatePairsOff[bool] = False
+    """Write what happens to stdout for a script, one JSON object per line, instead of the summary."""
+
     def run(self) -> None:
         from macrosplat import pipeline
 
-        print(pipeline.reconstruct(self.capture, self.out, self.options, self.resume))
+        if not self.json:
+            print(pipeline.reconstruct(self.capture, self.out, self.options, self.resume, self.live))
+            return
+        from macrosplat.events import Events, numbers
+
+        with Events(sys.stdout) as events:
+            summary = pipeline.reconstruct(self.capture, self.out, self.options, self.resume, self.live, (events,))
+            events.say("done", run=str(self.out), **numbers(summary))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import math
 import shutil
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,17 +25,18 @@ from macrosplat.capture.composite import has_brackets, one_per_pose, spread
 from macrosplat.capture.records import Cameras, Capture, Given, SparsePoints, resized
 from macrosplat.colour import to_linear
 from macrosplat.deblur import check_deblur, deblurred
-from macrosplat.devices import choose
+from macrosplat.devices import choose, machine
 from macrosplat.errors import MacrosplatError
 from macrosplat.lens import LENSES, LensStart
 from macrosplat.lens.sharpest import nothing_in_focus
 from macrosplat.lens.start import start_lens
+from macrosplat.live import LiveView, Nobody, Watching, check_viser
 from macrosplat.options import Options
 from macrosplat.output.finish import Summary, finish
 from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
 from macrosplat.output.run import open_run, read_config, update_config
-from macrosplat.progress import Progress
+from macrosplat.progress import Face, Progress
 from macrosplat.render import Pinhole
 from macrosplat.scene.backdrop import Backdrop
 from macrosplat.scene.poses import Poses, leaders
@@ -53,12 +55,20 @@ LOG_EVERY = 100  # steps
 
 
 def reconstruct(
-    capture: Path, out: Path, options: Options | None = None, resume: bool = False, cameras_from: Path | None = None
+    capture: Path,
+    out: Path,
+    options: Options | None = None,
+    resume: bool = False,
+    cameras_from: Path | None = None,
+    live: int | None = None,
+    shown: Sequence[Face] = (),
 ) -> Summary | StackSummary:
     """Sharp photos and a sharp scene of a folder of blurred photos; see `macrosplat reconstruct --help`.
 
     Args:
         cameras_from: what `find_cameras` wrote for the same capture, to begin with.
+        live: a port on this machine for a page that shows the training; 0: a free one; None: no page.
+        shown: further ways of showing progress, besides stderr.
 
     Raises:
         MacrosplatError: bad input; one sentence says what and where.
@@ -68,8 +78,9 @@ def reconstruct(
     device = choose(options.device)
     if options.scale_mm is not None:
         check_scale(options.scale_mm)
+    viewer = _viewer(live)
     began = time.monotonic()
-    with Progress() as progress:
+    with Progress(more=shown) as progress:
         opened = cap.open_capture(capture, options.masks == "auto", options.brackets == "auto")
         check_deblur(options)
         alone = is_stack(opened)
@@ -87,10 +98,11 @@ def reconstruct(
         given = _cameras(opened, out, options, config, progress)
         trainer, names, lens_start = _trainer(given, out, options, config, device, progress)
         try:
-            with Log(out / "log.jsonl", trainer.done) as log:
-                _train(trainer, out, names, lens_start, log, progress)
+            with Log(out / "log.jsonl", trainer.done) as log, viewer(trainer, names, progress) as watching:
+                _train(trainer, out, names, lens_start, log, progress, watching)
         finally:  # an interrupted run's time counts, too
-            update_config(out, config, seconds=config.get("seconds", 0.0) + time.monotonic() - began)
+            seconds = config.get("seconds", 0.0) + time.monotonic() - began
+            update_config(out, config, seconds=seconds, machine=machine(device))
         summary = finish(out, trainer, given, options, config, progress)
         _page(out, progress)
         return summary
@@ -207,7 +219,7 @@ def _advance(progress: Progress):
     def advance(fraction: float, text: str = "") -> None:
         nonlocal at
         now = int(100 * fraction)
-        progress.advance(max(0, now - at))
+        progress.advance(max(0, now - at), text)
         at = max(at, now)
 
     return advance
@@ -298,10 +310,27 @@ def _trainer(
     return Trainer(learned.to(device), frames, schedule, pixel, options.seed), small.names, lens_start
 
 
-def _train(trainer: Trainer, out: Path, names: tuple[str, ...], start: LensStart, log: Log, progress: Progress) -> None:
-    """Step until done. Ctrl-C and `kill` are answered between two steps, with the state saved."""
+def _viewer(port: int | None) -> Callable[[Trainer, tuple[str, ...], Progress], AbstractContextManager[Watching]]:
+    """What shows the training; that it cannot is said before the work begins."""
+    if port is None:
+        return lambda trainer, names, progress: nullcontext(Nobody())
+    check_viser()
+    return lambda trainer, names, progress: LiveView(trainer, names, port, progress.note)
+
+
+def _train(
+    trainer: Trainer,
+    out: Path,
+    names: tuple[str, ...],
+    start: LensStart,
+    log: Log,
+    progress: Progress,
+    watching: Watching,
+) -> None:
+    """Step until done. Ctrl-C, `kill` and the live view are answered between two steps, with the state saved."""
     steps, saved_at = trainer.schedule.steps, time.monotonic()
-    progress.stage("training", steps, trainer.done)
+    progress.stage("training", steps, trainer.done, "steps")
+    counted = trainer.done
     with _Stop() as stop:
         while trainer.done < steps:
             before = trainer.done
@@ -314,11 +343,14 @@ def _train(trainer: Trainer, out: Path, names: tuple[str, ...], start: LensStart
                         f"Training diverged at step {trainer.done}; try another --seed, or look for a photo whose "
                         "camera is wrong."
                     )
-            progress.advance(trainer.done - before, **figures)
-            if stop.asked or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS or trainer.done == steps:
+            # On a GPU steps may have been taken back since they were counted.
+            progress.advance(trainer.done - counted, figures=figures)
+            counted = trainer.done
+            wants_stop = watching.between_steps(figures, lambda: stop.asked)
+            if wants_stop or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS or trainer.done == steps:
                 checkpoint.save(out / "checkpoint", trainer, names, start)
                 saved_at = time.monotonic()
-            if stop.asked:
+            if wants_stop:
                 raise KeyboardInterrupt
 
 

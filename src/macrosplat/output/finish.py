@@ -20,11 +20,11 @@ from macrosplat.capture.transforms import write_transforms
 from macrosplat.colour import to_srgb
 from macrosplat.evaluate.metrics import psnr
 from macrosplat.files import Writers
-from macrosplat.lens import Pupil, Reshape, Sharp
 from macrosplat.options import Options
 from macrosplat.output.coverage import Coverage, coloured, cover, draw_coverage, plan
 from macrosplat.output.coverage_report import CoverageReport, report_coverage, write_coverage
 from macrosplat.output.coverage_report import sentences as coverage_sentences
+from macrosplat.output.fit import photographed
 from macrosplat.output.lens_report import LensReport, sentences, write_lens
 from macrosplat.output.maps import PhotoMaps, write_maps
 from macrosplat.output.millimetres import contradictions, differing, find_scale, magnification
@@ -107,7 +107,7 @@ def finish(
             full = _sharp(learned, views[v], pinhole.scaled(photo.width, photo.height), v) if larger else None
             writers.add(write_sharp, out, photo.name, sharp, full)
             seen = frames.photos[v] / 255.0
-            fits.append(psnr(_taken(learned, views[v], pinhole, v, through), seen))
+            fits.append(psnr(photographed(learned, v, pinhole, through), seen))
             progress.advance()
 
     found, report, coverage, covered = learned.lens.found(), None, None, None
@@ -159,16 +159,6 @@ VIEWER_STEPS = 300  # of the fit for viewers; it ends early once its 40 dB are r
 def _sharp(learned: Learned, view: torch.Tensor, pinhole: Pinhole, photo: int) -> NDArray[np.float32]:
     """[H, W, 3] sRGB in [0, 1]: a photo, deblurred."""
     return to_srgb(learned.draw(view, pinhole, photo).colour.clamp(0, 1)).cpu().numpy()
-
-
-@torch.no_grad()
-def _taken(learned: Learned, view: torch.Tensor, pinhole: Pinhole, photo: int, through: Pupil) -> NDArray[np.float32]:
-    """[H, W, 3] sRGB in [0, 1]: a photo as the lens makes it of the scene."""
-
-    def draw(at: torch.Tensor, reshape: Reshape | None = None) -> Sharp:
-        return learned.draw(at, pinhole, photo, None, reshape)
-
-    return to_srgb(learned.lens.photograph(draw, view, pinhole, photo, through).clamp(0, 1)).cpu().numpy()
 
 
 @torch.no_grad()

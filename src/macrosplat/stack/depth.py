@@ -24,9 +24,7 @@ MEDIAN = 5  # px: lone pixels are outvoted
 RIM = 6  # px at the edge of a slice's frame that are not believed
 
 
-def place_of(
-    slices: Sequence[NDArray[np.float32]], inside: Sequence[NDArray[np.bool_]]
-) -> NDArray[np.float32]:
+def place_of(slices: Sequence[NDArray[np.float32]], inside: Sequence[NDArray[np.bool_]]) -> NDArray[np.float32]:
     """[H, W] where between the slices each pixel is sharpest.
 
     Args:

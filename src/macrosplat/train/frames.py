@@ -99,6 +99,11 @@ class Frames:
             self._targets[photo] = self._target(self._small(photo, scale)), pinhole
         return self._targets[photo]
 
+    def seen(self, photo: int, scale: float) -> tuple[NDArray[np.uint8], Pinhole]:
+        """The photo [H, W, 3] sRGB and its pinhole at `scale`, to look at; what training holds stays as it is."""
+        pinhole = self._pinhole(photo, scale)
+        return _smaller(self.photos[photo], None, (pinhole.width, pinhole.height))[0], pinhole
+
     def stack(self, photo: int, scale: float, soon: Iterable[int] = ()) -> tuple[Stack, int]:
         """A stack of the photos of one pinhole that holds `photo`, at `scale` of the training width, and its place.
 
