@@ -96,7 +96,7 @@ def finish(
             sharp = _sharp(learned, views[v], pinhole, v)
             larger = photo.width > pinhole.width
             full = _sharp(learned, views[v], pinhole.scaled(photo.width, photo.height), v) if larger else None
-            writers.add(write_sharp, out, photo.name, sharp, full)
+            writers.add(write_sharp, out, photo.name, sharp, full, photo.path, options.sharp_format)
             seen = frames.photos[v] / 255.0
             fits.append(psnr(_taken(learned, views[v], pinhole, v, through), seen))
             progress.advance()
