@@ -2,8 +2,8 @@
 
     python benchmarks/mesh_accuracy.py RUN CAPTURE [--mesh MESH.ply] [--picture FOLDER]
 
-CAPTURE holds `transforms.json`, `depth/NNN.png` (camera z, unit in `truth.json`) and `masks/`: the truth, read here only
-to compare. The mesh (made by `macrosplat export RUN --format mesh` unless given) is brought to the truth's world by the
+CAPTURE holds `transforms.json`, `depth/NNN.png` (camera z, unit in `truth.json`) and `masks/`: the truth, read here
+only to compare. The mesh (made by `macrosplat export RUN --format mesh` unless given) is brought to the truth's world by the
 similarity that fits RUN's cameras to the true ones, and seen by the true cameras: wherever the truth has the object,
 camera z of the mesh is compared with that of the truth. `--picture` writes shaded views of the mesh, to look at.
 """
@@ -23,7 +23,6 @@ from sfm_accuracy import similarity
 from macrosplat._numba import njit
 from macrosplat.capture.transforms import read_cameras_file
 from macrosplat.output.lens_report import read_lens
-from macrosplat.output.ply import read_elements
 
 FAR = np.float32(3e38)
 

@@ -19,7 +19,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from macrosplat.capture.exif import ORIENTATION, exif_of
+from macrosplat.capture.exif import EXIF_IFD, GPS_IFD, ORIENTATION, exif_of
 from macrosplat.capture.icc import LEVELS, apply_profile, convert_with_cms, read_profile
 from macrosplat.capture.records import Exif
 from macrosplat.colour import to_linear
@@ -200,7 +200,8 @@ def tiff_tags(path: Path) -> Image.Exif:
     tags = Image.Exif()
     with path.open("rb") as file:
         tags.load_from_fp(file)
-        tags.get_ifd(0x8769)  # read while the file is open
+        for directory in (EXIF_IFD, GPS_IFD):  # read while the file is open
+            tags.get_ifd(directory)
     return tags
 
 

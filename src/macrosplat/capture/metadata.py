@@ -19,7 +19,7 @@ from macrosplat.capture import exif as tag
 from macrosplat.capture.decode import HEIF, ICC_TAG, RAW, TIFF, extra, tiff_tags
 from macrosplat.capture.icc import MatrixProfile, read_profile
 
-GPS_IFD, INTEROP_IFD = 0x8825, 0xA005
+INTEROP_IFD = 0xA005
 PLANE_Y = 0xA20F
 # Tags of the first directory that speak of the picture, not of the file: description, maker, camera, resolution,
 # software, date, artist, host, rating, copyright, and what Windows adds.
@@ -56,7 +56,7 @@ class Metadata:
         if self.inner:
             out.get_ifd(tag.EXIF_IFD).update(_sized(self.inner, width, height))
         if self.gps:
-            out.get_ifd(GPS_IFD).update(self.gps)
+            out.get_ifd(tag.GPS_IFD).update(self.gps)
         return out
 
 
@@ -70,7 +70,7 @@ def read_metadata(path: Path) -> Metadata:
     return Metadata(
         _writable({number: tags[number] for number in KEPT if number in tags}),
         _writable(inner),
-        _writable(dict(tags.get_ifd(GPS_IFD))),
+        _writable(dict(tags.get_ifd(tag.GPS_IFD))),
         icc if profile is not None else None,
     )
 
@@ -87,7 +87,7 @@ def _read(path: Path) -> tuple[Image.Exif, bytes | None]:
         extra("pillow_heif", "heif", path).register_heif_opener()
     with Image.open(path) as opened:
         tags = opened.getexif()
-        for directory in (tag.EXIF_IFD, GPS_IFD):  # read while the file is open
+        for directory in (tag.EXIF_IFD, tag.GPS_IFD):  # read while the file is open
             tags.get_ifd(directory)
         return tags, opened.info.get("icc_profile")
 

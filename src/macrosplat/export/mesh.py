@@ -6,7 +6,6 @@ units; the axes are those of the cameras. Parts that no photo shows are left ope
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from macrosplat._numba import kernel_lock, njit, prange
 from macrosplat.colour import to_bytes, to_srgb
 from macrosplat.errors import MacrosplatError
 from macrosplat.export.gltf import write_mesh_gltf
-from macrosplat.export.orbit import orbit
+from macrosplat.export.orbit import orbit, pivot_of
 from macrosplat.export.tsdf import Volume
 from macrosplat.files import write_whole
 from macrosplat.output.lens_report import read_lens
@@ -133,13 +132,6 @@ def _stations(state: checkpoint.Checkpoint) -> list[Station]:
     return out + [Station(torch.tensor(view, dtype=torch.float32), out[0].pinhole) for view in around]
 
 
-def pivot_of(views: NDArray[np.float64], depths: NDArray[np.floating]) -> NDArray[np.float64]:
-    """[3] what the photos look at: the mean of the points `depths` [V] before the cameras `views` [V, 4, 4]."""
-    local = np.zeros((len(views), 3))
-    local[:, 2] = depths
-    return np.einsum("vji,vj->vi", views[:, :3, :3], local - views[:, :3, 3]).mean(0)
-
-
 def _limited(pinhole: Pinhole) -> Pinhole:
     factor = min(1.0, (MOST_PIXELS / (pinhole.width * pinhole.height)) ** 0.5)
     return pinhole.scaled(round(pinhole.width * factor), round(pinhole.height * factor))
@@ -178,7 +170,7 @@ def _colours(
     reach: float,
     progress: Progress,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Linear light [N, 3] of every vertex, a mean over the views that see it, most of those that face it; who is seen."""
+    """Linear light [N, 3] of every vertex, a mean over the views that see it, mostly those that face it; who is seen."""
     total, weight = np.zeros((len(vertices), 3)), np.zeros(len(vertices))
     progress.stage("colouring the mesh", len(stations))
     for station, depth in zip(stations, depths, strict=True):

@@ -35,6 +35,13 @@ def orbit(views: NDArray[np.float64], pivot: NDArray[np.float64], count: int) ->
     return np.stack([look_at(stand, pivot, up) for stand in stands])
 
 
+def pivot_of(views: NDArray[np.float64], depths: NDArray[np.floating]) -> NDArray[np.float64]:
+    """[3] what the photos look at: the mean of the points `depths` [V] before the cameras `views` [V, 4, 4]."""
+    local = np.zeros((len(views), 3))
+    local[:, 2] = depths
+    return np.einsum("vji,vj->vi", views[:, :3, :3], local - views[:, :3, 3]).mean(0)
+
+
 def look_at(centre: NDArray[np.float64], target: NDArray[np.float64], up: NDArray[np.float64]) -> NDArray[np.float64]:
     """[4, 4] world to camera, OpenCV axes: from `centre` to `target`, `up` upwards in the picture."""
     forward = (target - centre) / np.linalg.norm(target - centre)

@@ -1,7 +1,7 @@
 """A truncated signed distance field, fused from depth maps (Curless and Levoy 1996): positive before the surface.
 
-In: depth maps with their cameras. Out: a field on a regular grid, and the surface where it is zero. Memory is bounded by
-the number of voxels, however many maps there are.
+In: depth maps with their cameras. Out: a field on a regular grid, and the surface where it is zero. Memory is bounded
+by the number of voxels, however many maps there are.
 """
 
 from __future__ import annotations
