@@ -3,9 +3,9 @@
     python benchmarks/mesh_accuracy.py RUN CAPTURE [--mesh MESH.ply] [--picture FOLDER]
 
 CAPTURE holds `transforms.json`, `depth/NNN.png` (camera z, unit in `truth.json`) and `masks/`: the truth, read here
-only to compare. The mesh (made by `macrosplat export RUN --format mesh` unless given) is brought to the truth's world by the
-similarity that fits RUN's cameras to the true ones, and seen by the true cameras: wherever the truth has the object,
-camera z of the mesh is compared with that of the truth. `--picture` writes shaded views of the mesh, to look at.
+only to compare. The mesh (made by `macrosplat export RUN --format mesh` unless given) is brought to the truth's world
+by the similarity that fits RUN's cameras to the true ones, and seen by the true cameras: wherever the truth has the
+object, camera z of the mesh is compared with that of the truth. `--picture` writes shaded views of it, to look at.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Deblurred photos on disk: names, rounding, two sizes; EXIF and profiles as Pillow, tifffile and LittleCMS have them."""
+"""Deblurred photos on disk: names, rounding, two sizes; EXIF and profiles as other readers have them."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 from macrosplat._numba import kernel_lock, njit, prange
@@ -38,6 +38,7 @@ LEFT = 0.65
 ORBIT_VIEWS = 12
 FACING_LEAST = 0.05  # cosine between normal and ray: what is seen from the side alone gets its colour from there
 SPECK = 300  # faces: a part as small as this and touching nothing is dust of the reconstruction
+SMOOTHINGS = 5  # rounds: what is rougher than some voxels is noise of the depth
 VIEWS_LEAST = 2  # that must agree that a place is empty or full
 
 
@@ -170,7 +171,7 @@ def _colours(
     reach: float,
     progress: Progress,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Linear light [N, 3] of every vertex, a mean over the views that see it, mostly those that face it; who is seen."""
+    """Linear light [N, 3] of every vertex, a mean over the views that see it, and whether any does."""
     total, weight = np.zeros((len(vertices), 3)), np.zeros(len(vertices))
     progress.stage("colouring the mesh", len(stations))
     for station, depth in zip(stations, depths, strict=True):
@@ -220,13 +221,35 @@ def _gather(total, weight, vertices, normals, view, intrinsics, depth, colour, a
 def _tidied(
     vertices: NDArray[np.float64], faces: NDArray[np.int64], colours: NDArray[np.float32], seen: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float32]]:
-    """Without faces that no view sees and without specks; only vertices that are used."""
-    faces = faces[seen[faces].all(1)]
-    links = coo_array(
-        (np.ones(2 * len(faces), bool), (faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel())), (len(vertices),) * 2
-    )
-    part = connected_components(links, directed=False)[1][faces[:, 0]] if len(faces) else np.empty(0, np.int64)
-    size = np.bincount(part, minlength=1)
+    """Without faces that no view sees and without specks, smoothed; only vertices that are used."""
+    faces = faces[seen[faces].any(1)]
+    if not len(faces):
+        return vertices[:0], faces, colours[:0]
+    part = connected_components(_neighbours(faces, len(vertices)), directed=False)[1][faces[:, 0]]
+    size = np.bincount(part)
     faces = faces[size[part] > min(SPECK, size.max() - 1)]
     used, index = np.unique(faces, return_inverse=True)
-    return vertices[used], index.reshape(-1, 3), colours[used]
+    faces, seen = index.reshape(-1, 3), seen[used]
+    near = _neighbours(faces, len(used))
+    # What no view sees itself is of a face of which one does: it takes its neighbours' colour.
+    around = near @ seen.astype(np.float64)
+    mean = near @ np.where(seen[:, None], colours[used], 0) / around.clip(1)[:, None]
+    return _smoothed(vertices[used], near), faces, np.where(seen[:, None], colours[used], mean).astype(np.float32)
+
+
+def _neighbours(faces: NDArray[np.int64], count: int) -> csr_array:
+    """[count, count]: 1 where an edge joins two vertices."""
+    ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    ends = np.concatenate([ends, ends[:, ::-1]])
+    links = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), (count, count)).tocsr()
+    links.data[:] = 1
+    return links
+
+
+def _smoothed(vertices: NDArray[np.float64], near: csr_array) -> NDArray[np.float64]:
+    """Taubin's smoothing (1995), a step towards the neighbours' mean and a larger one back: noise goes, size stays."""
+    degree = np.maximum(near.sum(1), 1)[:, None]
+    for _ in range(SMOOTHINGS):
+        for step in (0.5, -0.53):
+            vertices = vertices + step * (near @ vertices / degree - vertices)
+    return vertices

@@ -15,7 +15,10 @@ from macrosplat._numba import kernel_lock, njit, prange
 from macrosplat.errors import MacrosplatError
 
 F = np.float32
-ZERO, HALF, ONE = F(0), F(0.5), F(1)
+ONE = F(1)
+# What a map counts that sees a place empty and far before its surface, against 1 of one that sees a surface there: rays
+# slip through what is thin or hazy, and the surfaces behind would carve it away.
+EMPTY = F(0.3)
 
 
 @dataclass
@@ -53,7 +56,7 @@ class Volume:
         turn = view[:3, :3] * self.voxel
         start = view[:3, :3] @ self.origin + view[:3, 3]
         with kernel_lock:
-            _fuse(self.distance, self.weight, depth, turn, start, intrinsics, self.truncation)
+            _fuse(self.distance, self.weight, depth, turn, start, intrinsics, self.truncation, EMPTY)
 
     def surface(self, least: int = 1) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
         """Vertices [N, 3] in the world, faces [M, 3] counter-clockwise seen from outside, normals [N, 3] outwards.
@@ -78,7 +81,7 @@ class Volume:
 
 
 @njit(parallel=True)
-def _fuse(distance, weight, depth, turn, start, intrinsics, truncation):
+def _fuse(distance, weight, depth, turn, start, intrinsics, truncation, empty):
     nx, ny, nz = distance.shape
     height, width = depth.shape
     fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
@@ -111,6 +114,7 @@ def _fuse(distance, weight, depth, turn, start, intrinsics, truncation):
                     off = min(off, 1.0)
                 else:
                     off = 1.0
+                share = empty if off >= 1 else ONE
                 before = weight[i, j, k]
-                distance[i, j, k] = F((distance[i, j, k] * before + off) / (before + 1))
-                weight[i, j, k] = F(before + 1)
+                distance[i, j, k] = F((distance[i, j, k] * before + share * off) / (before + share))
+                weight[i, j, k] = F(before + share)
