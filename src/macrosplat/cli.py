@@ -13,12 +13,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
 from macrosplat.errors import MacrosplatError
+from macrosplat.export import Format
 from macrosplat.options import Device, Options, Quality
 
 
@@ -112,22 +113,30 @@ class Render:
 class Export:
     """Write a reconstructed scene for other programs.
 
-    ply, spz, splat, gltf: the Gaussians. colmap, nerfstudio: the cameras with the sharp photos. points: a point cloud.
+    - ply, spz, splat, gltf: the Gaussians, for viewers
+    - colmap, nerfstudio: the cameras with the sharp photos, for other programs to go on with
+    - points: a point cloud (PLY)
+    - mesh: a triangle mesh with colours, in mm where the scale is known (PLY, or GLB by the suffix of --out)
+    - video: a film round the object with the focus going through it (MP4)
+    - focus-stack: one photo's view, focused from near to far in 12 pictures, and all in focus
     """
 
     run_folder: Annotated[Positional[Path], arg(name="run", metavar="RUN")]
     """What `macrosplat reconstruct` wrote."""
 
-    format: Literal["ply", "spz", "splat", "gltf", "colmap", "nerfstudio", "points"]
+    format: Format
     """What to write."""
 
     out: Annotated[Path | None, arg(metavar="PATH")] = None
     """The file or folder to write to; by default one in RUN."""
 
+    photo: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the first)")] = None
+    """The photo whose view a focus stack shows."""
+
     def run(self) -> None:
         from macrosplat.export import export
 
-        print(export(self.run_folder, self.format, self.out))
+        print(export(self.run_folder, self.format, self.out, self.photo))
 
 
 @dataclass(frozen=True)

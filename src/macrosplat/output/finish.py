@@ -20,6 +20,7 @@ from macrosplat.capture.transforms import write_transforms
 from macrosplat.colour import to_srgb
 from macrosplat.evaluate.metrics import psnr
 from macrosplat.files import Writers
+from macrosplat.lens import Sharp
 from macrosplat.options import Options
 from macrosplat.output.coverage import Coverage, coloured, cover, draw_coverage, plan
 from macrosplat.output.coverage_report import CoverageReport, report_coverage, write_coverage
@@ -105,7 +106,7 @@ def finish(
             sharp = _sharp(learned, views[v], pinhole, v)
             larger = photo.width > pinhole.width
             full = _sharp(learned, views[v], pinhole.scaled(photo.width, photo.height), v) if larger else None
-            writers.add(write_sharp, out, photo.name, sharp, full)
+            writers.add(write_sharp, out, photo.name, sharp, full, photo.path, options.sharp_format)
             seen = frames.photos[v] / 255.0
             fits.append(psnr(photographed(learned, v, pinhole, through), seen))
             progress.advance()

@@ -13,8 +13,8 @@ from macrosplat.errors import MacrosplatError
 from macrosplat.files import write_json
 from macrosplat.options import Options
 
-# What a resumed run may change: where it computes does not change what it was asked for.
-FREE = ("device",)
+# What a resumed run may change: where it computes and how results are stored do not change what is learned.
+FREE = ("device", "sharp_format")
 
 
 def open_run(run: Path, capture: Path, photos: tuple[Photo, ...], options: Options, resume: bool) -> dict[str, Any]:
