@@ -137,7 +137,8 @@ class Trainer:
 
         # One backdrop for all points of the pupil; this name keeps it until the gradients are there.
         behind = self.learned.behind(photo, pinhole)
-        view = self.learned.poses.view(photo)
+        poses = self.learned.poses
+        view = poses.view(photo) if any(name in poses.parameters for name in names) else poses.held(photo)
         taken = self.learned.lens.photograph(draw, view, pinhole, photo, through)
         loss = photo_loss(taken, target, self.schedule.dssim_weight)
         names = [name for name in self.learned.parameters() if name in names]
