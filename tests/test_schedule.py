@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from macrosplat.lens import Pupil
-from macrosplat.train.schedule import RATES, Schedule
+from macrosplat.train.schedule import PUPIL_END, RATES, Schedule
 
 LENS = {"lens.pupil": 1e-3, "lens.focus": 2e-3}
 START = 1000
@@ -49,11 +49,20 @@ def test_without_spans_the_lens_is_looked_through_the_centre_and_learned_through
         assert found.through == Pupil() and LENS.keys() <= found.rates.keys()
 
 
+def test_the_pupil_s_rate_falls_until_it_is_held():
+    held = round(10_000 * Schedule(10_000, 4000).pupil_spans[0][1])
+    first = round(10_000 * Schedule(10_000, 4000).lens_from)
+    assert plan(first).rates["lens.pupil"] == LENS["lens.pupil"] and "lens.pupil" not in plan(held).rates
+    assert plan(held - 1).rates["lens.pupil"] == pytest.approx(PUPIL_END * LENS["lens.pupil"], rel=0.01)
+    assert plan(held - 1).rates["lens.focus"] == LENS["lens.focus"]
+
+
 def test_several_points_in_the_spans_alone_and_their_ring_turns():
-    spans = ((0.2, 0.3), (0.6, 1.0))
-    points = [plan(step, pupil_spans=spans).through.points for step in (1999, 2000, 2999, 3000, 5999, 6000, 9999)]
-    many = Schedule(10_000, 4000).pupil_points
-    assert points == [1, many, many, 1, 1, many, many]
+    spans = ((0.2, 0.3, 4), (0.6, 0.8, 4), (0.8, 1.0, 8))
+    points = [
+        plan(step, pupil_spans=spans).through.points for step in (1999, 2000, 2999, 3000, 5999, 6000, 7999, 8000, 9999)
+    ]
+    assert points == [1, 4, 4, 1, 1, 4, 4, 8, 8]
     assert plan(2000, pupil_spans=spans).through.angle != plan(2001, pupil_spans=spans).through.angle
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import arg
 
 from macrosplat.errors import MacrosplatError
+from macrosplat.optics import Thin
 from macrosplat.rivals import Blurnet, Covariance, Deblur, Focus
 
 Lens = Literal[
@@ -19,7 +20,9 @@ Lens = Literal[
 ]  # the lens models by name; the registry of the lens room has exactly these
 Quality = Literal["draft", "standard", "high"]
 Device = Literal["auto", "cpu", "cuda"]
+SharpFormat = Literal["png", "tiff"]
 
+POINTS = {"draft": "4", "standard": "4", "high": "8"}  # of the pupil, by quality
 BY_QUALITY = "(default: by --quality)"
 
 
@@ -55,7 +58,8 @@ class Options:
 
     deblur_first: Annotated[str, arg(metavar="HOW")] = "none"
     """Deblur the photos one by one before anything is learned from them: `none`, `richardson-lucy`, `restormer` (with
-    --deblur.weights), a FOLDER of deblurred photos of the same names, or a "COMMAND {in} {out}" that makes one."""
+    --deblur.weights), a FOLDER of deblurred photos of the same names, or a "COMMAND {in} {out}" that makes one; or
+    `stack`: join the slices of each focus bracket, pixel by pixel the sharpest."""
 
     brackets: Literal["auto", "off"] = "auto"
     """`auto` recognises focus brackets, whose slices share one camera (stem_0, stem_1, ...; a folder per pose; equal
@@ -68,6 +72,10 @@ class Options:
     """How long a scene unit is, in mm: a number (1 for cameras that were given in mm), or two photos and the
     millimetres between their cameras: first.jpg:second.jpg=40."""
 
+    sharp_format: SharpFormat = "png"
+    """The sharp photos as PNG of 8 or TIFF of 16 bits a channel; either keeps the photo's EXIF and colour profile."""
+
+    thin: Thin = field(default_factory=Thin)
     blurnet: Blurnet = field(default_factory=Blurnet)
     focus: Focus = field(default_factory=Focus)
     covariance: Covariance = field(default_factory=Covariance)
@@ -75,8 +83,11 @@ class Options:
 
     def lens_settings(self) -> dict[str, Any]:
         """The options of the lens model that was chosen, by name."""
-        own = getattr(self, self.lens, None)
-        return asdict(own) if is_dataclass(own) and not isinstance(own, type) else {}
+        own = self.thin if self.lens == "lens" else getattr(self, self.lens, None)
+        chosen = asdict(own) if is_dataclass(own) and not isinstance(own, type) else {}
+        if chosen.get("points") == "auto":
+            chosen["points"] = POINTS[self.quality]
+        return chosen
 
     def __post_init__(self) -> None:
         least = {"steps": 1, "width": 16, "max_gaussians": 100, "seed": 0, "hold_out": 0}

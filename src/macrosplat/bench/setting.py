@@ -99,8 +99,7 @@ def make_trainer(setting: Setting, points: int, photos: int = 1, device: torch.d
         half_from=0.0,
         full_from=0.0,
         lens_from=0.0,
-        pupil_spans=((0.0, 1.0),) if points > 1 else (),
-        pupil_points=points,
+        pupil_spans=((0.0, 1.0, points),) if points > 1 else (),
         sh_from=(0.0, 0.0, 0.0),
         densify_every=10**9,
     )

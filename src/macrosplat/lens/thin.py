@@ -21,14 +21,26 @@ from macrosplat.lens.coc import defocus
 from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
 from macrosplat.render import Pinhole
 
-# Of Adam, per step, all relative: 0.1 % of the pupil and of the focus distance, 0.2 % of sigma0. At 0.05 % a pupil that
-# starts 40 % too wide (chess) is still 14 % too wide when it is held.
-PUPIL_RATE, FOCUS_RATE, SIGMA0_RATE = 1e-3, 1e-3, 2e-3
+# Of Adam, per step, all relative: 0.3 % of the pupil at first (see `schedule.PUPIL_END`), 0.1 % of the focus distance,
+# 0.2 % of sigma0. At a constant 0.1 % a pupil that starts 125 % too wide (dark things in a light tent, 2000 steps) is
+# still 30 % too wide when it is held, and light halos stay around silhouettes.
+PUPIL_RATE, FOCUS_RATE, SIGMA0_RATE = 3e-3, 1e-3, 2e-3
 SIGMA0_MIN, SIGMA0_MAX = 0.05, 1.5  # px: diffraction, anti-alias filter, demosaicing; more than that is defocus
 
-# Of the pupil's radius: where 4 points stand, and the sigma, in r, of the blur that they leave out. Against 256 samples
-# of a thin lens this has 42.7 dB, where one blurred render has 34.5.
-RING, RESIDUAL = 0.62, 0.24
+# By the number of points: the radius of their ring in the pupil's, and the sigma, in r, of the blur that they leave
+# out. The second moments are the disc's: radius^2 / 2 * (ring's share) + residual^2 = 1/4. Against a disc alone 8 points
+# are best at 0.69; in a scene with occlusions, where the residual blur is what errs, a wider ring is: on the fly at
+# 320 px, against 96 points, 4 have 47.1 dB, 8 have 49.5 dB at 0.684 and 51.8 dB at 0.71, one has 38.0 dB
+# (`benchmarks/ring.py`).
+LAYOUTS = {4: (0.62, 0.24), 8: (0.71, 0.1716)}
+CENTRED = 8  # from so many points on, one of them is the pupil's centre
+
+# When how many points are looked through, by `--thin.points`; see `Schedule.pupil_spans`.
+SPANS = {
+    "1": (),
+    "4": ((0.12, 0.4, 4), (0.7, 1.0, 4)),
+    "8": ((0.12, 0.4, 4), (0.7, 0.85, 4), (0.85, 1.0, 8)),
+}
 
 
 def sheared(view: Tensor, u: Tensor, v: Tensor, focus: Tensor) -> Tensor:
@@ -40,6 +52,17 @@ def sheared(view: Tensor, u: Tensor, v: Tensor, focus: Tensor) -> Tensor:
     zero, one = torch.zeros_like(u), torch.ones_like(u)
     rows = [one, zero, u / focus, -u, zero, one, v / focus, -v, zero, zero, one, zero, zero, zero, zero, one]
     return torch.stack(rows, -1).view(*u.shape, 4, 4) @ view
+
+
+def points_of_pupil(through: Pupil, like: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Where the points [M] stand, in the pupil's radius, and the sigma (in r) of the blur that they leave out."""
+    centred = through.points >= CENTRED
+    radius, residual = LAYOUTS[8 if centred else 4]
+    u, v = (radius * x for x in ring(through.points - centred, through.angle, like))
+    if centred:
+        centre = torch.zeros_like(u[:1])
+        u, v = torch.cat([centre, u]), torch.cat([centre, v])
+    return u, v, residual
 
 
 def ring(points: int, angle: float | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,6 +78,7 @@ class ThinLens(Lens):
     name = "lens"
 
     def __init__(self, start: LensStart) -> None:
+        self.schedule = {"pupil_spans": SPANS[start.settings.get("points", "4")]}
         focus = torch.tensor(start.focus)
         self.reference = 1 / focus  # [V] 1 / scene units: what `focus` is relative to
         self.aperture = torch.tensor(start.aperture)  # [V]
@@ -65,6 +89,8 @@ class ThinLens(Lens):
             "lens.sigma0": torch.tensor(math.log(start.sigma0)),  # ln of px at the training width
         }
         self.rates = {"lens.pupil": PUPIL_RATE, "lens.focus": FOCUS_RATE, "lens.sigma0": SIGMA0_RATE}
+        if start.all_blurred:
+            del self.rates["lens.sigma0"]
 
     def pupil(self, photo: Number) -> Tensor:
         """Diameter of the entrance pupil, scene units."""
@@ -82,11 +108,10 @@ class ThinLens(Lens):
         pupil, focus = self.pupil(photo), self.focus(photo)
         if through.points == 1:
             return self._blurred(draw(view), pinhole, pupil, focus)
-        cosine, sine = ring(through.points, through.angle, pupil)
-        radius = RING / 2 * pupil
-        views = sheared(view, radius * cosine, radius * sine, focus)
-        # The residual 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
-        rest = 2 * RESIDUAL * pupil
+        u, v, residual = points_of_pupil(through, pupil)
+        views = sheared(view, pupil / 2 * u, pupil / 2 * v, focus)
+        # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
+        rest = 2 * residual * pupil
         seen = side_by_side(
             [lambda at=at: self._blurred(draw(at), pinhole, rest, focus) for at in views.unbind(0)],
             shared=[views, rest, focus],

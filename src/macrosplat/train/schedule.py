@@ -25,6 +25,7 @@ RATES = {
 }
 MEANS_END = 0.02  # of the first rate of `means`, reached exponentially
 REST_END = 0.1  # of every other rate, over the last part
+PUPIL_END = 0.1  # of the pupil's first rate, reached linearly when it is held: it has far to go and then to settle
 GOLDEN = 2.399963  # radians, the golden angle: turns of the pupil's ring that never repeat
 COOLING = 0.15  # the share of the steps in which those fall
 
@@ -63,9 +64,8 @@ class Schedule:
     # is cheap and finds the lens, and at the end. Between them, detail is drawn through the pupil's centre alone and
     # the lens is held: learned that way, the pupil comes out 20 % too small where much is occluded. The pupil itself is
     # learned in the first span only: at full resolution, parts that no photo has in focus keep their blur in the scene
-    # and pull it down by another 5 %.
-    pupil_spans: tuple[tuple[float, float], ...] = ((0.12, 0.4), (0.7, 1.0))
-    pupil_points: int = 4  # 3 leave 0.3 dB and 6 % of the pupil's width behind
+    # and pull it down by another 5 %. Begin, end, points: 3 leave 0.3 dB and 6 % of the pupil's width behind.
+    pupil_spans: tuple[tuple[float, float, int], ...] = ((0.12, 0.4, 4), (0.7, 1.0, 4))
     sh_from: tuple[float, ...] = (0.3, 0.45, 0.6)  # degree 1, 2, 3
     densify_every: int = 100  # steps
     densify_from: float = 0.05
@@ -83,9 +83,12 @@ class Schedule:
             cooled = REST_END + (1 - REST_END) * 0.5 * (1 + cos(pi * (t - 1 + COOLING) / COOLING))
         rates = {name: rate * cooled for name, rate in (RATES | lens_rates).items()}
         rates["means"] = RATES["means"] * MEANS_END**t
-        through = self._several(t)
+        if "lens.pupil" in rates and self.pupil_spans:
+            begin, settled_at = self.lens_from, self.pupil_spans[0][1]
+            rates["lens.pupil"] *= 1 - (1 - PUPIL_END) * min(1.0, max(0.0, (t - begin) / (settled_at - begin)))
+        through = self._through(t, step)
         settled = t >= self.pupil_spans[0][1] if self.pupil_spans else False
-        held = [*(lens_rates if t < self.lens_from or (settled and not through) else ())]
+        held = [*(lens_rates if t < self.lens_from or (settled and through.points < 2) else ())]
         held += ["lens.pupil"] if settled else []
         held += [
             name for name in rates if name.startswith("pose.") and not (self.refine_poses and t >= self.poses_from)
@@ -99,16 +102,14 @@ class Schedule:
             extra=round(self.extra * self.gaussians) if step == round(self.extra_at * self.steps) else 0,
             densify=self._wanted(t, start) if step > 0 and step % self.densify_every == 0 else 0,
             noise=cooled if t < self.densify_until else 0.0,
-            through=self._through(t, step),
+            through=through,
         )
 
     def _through(self, t: float, step: int) -> Pupil:
         if t < self.blur_from:
             return Pupil(0)
-        return Pupil(self.pupil_points, step * GOLDEN) if self._several(t) else Pupil()
-
-    def _several(self, t: float) -> bool:
-        return any(begin <= t < end for begin, end in self.pupil_spans)
+        points = [points for begin, end, points in self.pupil_spans if begin <= t < end]
+        return Pupil(points[0], step * GOLDEN) if points else Pupil()
 
     def _wanted(self, t: float, start: int) -> int:
         if not self.densify_from <= t <= self.densify_until:

@@ -34,6 +34,7 @@ from macrosplat.scene.gaussians import SH_C0, Gaussians
 from macrosplat.train import checkpoint
 from macrosplat.web import sections
 from macrosplat.web.pictures import fitting, read_picture
+from macrosplat.web.stack_page import stack_page
 
 LARGEST = 6_000_000  # bytes: a page that can be sent by mail
 PICTURES_LEAST = 300_000  # bytes that the pictures get in any case
@@ -68,9 +69,19 @@ def write_page(run: Path) -> Path:
     Raises:
         MacrosplatError: the page's program is missing, or RUN is not finished.
     """
-    page = as_html(of_run(run))
+    page = html_of_run(run)
     write_whole(run / "index.html", lambda part: part.write_text(page, encoding="utf-8"))
     return run / "index.html"
+
+
+def html_of_run(run: Path) -> str:
+    """The page of any run.
+
+    Raises:
+        MacrosplatError: the page's program is missing, or RUN is not finished.
+    """
+    config = read_config(run)
+    return stack_page(run, config) if "stack" in config else as_html(of_run(run))
 
 
 def of_run(run: Path) -> Shown:

@@ -8,7 +8,7 @@ import webbrowser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from macrosplat.web.page import as_html, of_file, of_run
+from macrosplat.web.page import as_html, html_of_run, of_file
 
 HOST = "127.0.0.1"
 
@@ -19,7 +19,7 @@ def server(path: Path, port: int = 0) -> ThreadingHTTPServer:
     Raises:
         MacrosplatError: `path` is neither a finished run nor a scene that can be read, or the page cannot be made.
     """
-    page = as_html(of_run(path) if path.is_dir() else of_file(path)).encode()
+    page = (html_of_run(path) if path.is_dir() else as_html(of_file(path))).encode()
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,0 +1,201 @@
+"""Path-traces a small capture with known truth through a thin lens: dark things in a light tent, or before black.
+
+    pip install mitsuba        (3.9; and for its variant llvm_ad_rgb Debian's libllvm19)
+    python tools/make_capture.py OUT [--backdrop white|black] [--gains 0.2] [--views 16] [--width 240]
+
+OUT then holds photos/, transforms.json (cameras), and the truth: sharp/, masks/, novel.json with novel/ and
+novel_masks/, truth.json. Lengths are millimetres. What is told apart here: a silhouette before a backdrop much brighter (or darker)
+than the thing, where blur in the wrong light or a backdrop in focus leaves a halo. macrosplat itself needs no mitsuba.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+DISTANCE = 150.0  # mm from the pupil to the middle of the things
+FIELD = 30.0  # mm that the frame's width shows there
+CIRCLE = 0.021  # of the frame's width: radius of the circle of confusion 8 mm off the focus
+SENSOR = 24.0  # mm, width; only for the EXIF
+NOISE = 0.004  # sRGB, standard deviation
+SAMPLES = {"photos": 196, "sharp": 64}  # per px
+DARK, LIGHT = 0.015, 0.16  # linear albedo of the things' pattern
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--backdrop", choices=("white", "black"), default="white")
+    parser.add_argument("--gains", type=float, default=0.0, help="exposures differ by up to this share")
+    parser.add_argument("--views", type=int, default=16)
+    parser.add_argument("--novel", type=int, default=6)
+    parser.add_argument("--width", type=int, default=240)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    render_capture(options)
+
+
+def render_capture(options: argparse.Namespace) -> None:
+    mi = _mitsuba()
+    random = np.random.default_rng(options.seed)
+    scene = mi.load_dict(_things(mi, options.backdrop, random))
+    width = options.width
+    focal_px = DISTANCE / FIELD * width
+    pupil = 2 * CIRCLE * width / focal_px / (1 / (DISTANCE - 8) - 1 / DISTANCE)
+    focal_mm = 1 / (1 / DISTANCE + 1 / (focal_px / width * SENSOR))  # of a lens that focuses there
+    gains = _gains(options.views, options.gains, random)
+    photos, frames = [], []
+    for n in range(options.views):
+        pose = _pose(math.pi * (n + 0.5) / options.views, (0.3, 0.75)[n % 2])
+        focus = DISTANCE + 7.0 * math.sin(2.4 * n)
+        taken, _ = _render(mi, scene, pose, width, SAMPLES["photos"], n, pupil / 2, focus)
+        sharp, mask = _render(mi, scene, pose, width, SAMPLES["sharp"], n)
+        noise = random.normal(0, NOISE, taken.shape)
+        exif = {"f_number": focal_mm / pupil, "focal_mm": focal_mm}
+        _save(options.out / "photos" / f"{n:03d}.jpg", _srgb(taken * gains[n]) + noise, exif)
+        _save(options.out / "sharp" / f"{n:03d}.jpg", _srgb(sharp * gains[n]))
+        _save(options.out / "masks" / f"{n:03d}.png", mask)
+        frames.append(_frame("photos", n, pose))
+        photos.append({"photo": f"{n:03d}", "pose": f"{n:03d}", "focus_mm": focus, "gain": gains[n].tolist()})
+    novel = []
+    for n in range(options.novel):
+        pose = _pose(math.pi * (n + 0.8) / options.novel, 0.35 + 0.3 * (n % 3) / 2)
+        sharp, mask = _render(mi, scene, pose, width, SAMPLES["sharp"], 1000 + n)
+        _save(options.out / "novel" / f"{n:03d}.jpg", _srgb(sharp))
+        _save(options.out / "novel_masks" / f"{n:03d}.png", mask)
+        novel.append(_frame("novel", n, pose))
+    model = {"camera_model": "PINHOLE", "w": width, "h": width * 3 // 4, "fl_x": focal_px, "fl_y": focal_px}
+    model |= {"cx": width / 2, "cy": width * 3 // 4 / 2}
+    for name, listed in (("transforms.json", frames), ("novel.json", novel)):
+        (options.out / name).write_text(json.dumps({**model, "frames": listed}, indent=1))
+    told = {k: v for k, v in vars(options).items() if k != "out"}
+    truth = {"unit": "mm", "pupil_diameter_mm": pupil, "photos": photos, "options": told}
+    (options.out / "truth.json").write_text(json.dumps(truth, indent=1))
+
+
+def _mitsuba():
+    """Mitsuba on a CPU; without LLVM its slow variant."""
+    libraries = sorted(glob.glob("/usr/lib/*/libLLVM*.so*"), key=lambda name: ("19" not in name, name))
+    if libraries:
+        os.environ.setdefault("DRJIT_LIBLLVM_PATH", libraries[0])
+    import mitsuba as mi
+
+    mi.set_variant("llvm_ad_rgb" if libraries else "scalar_rgb")
+    return mi
+
+
+def _things(mi, backdrop: str, random: np.random.Generator) -> dict:
+    """Balls, rods and a cube in some 20 mm, dark, with a mild pattern to hold on to."""
+    move = mi.ScalarTransform4f
+
+    def dark() -> dict:
+        texture = {"type": "bitmap", "bitmap": mi.Bitmap(_pattern(random)), "raw": True, "filter_type": "bilinear"}
+        return {"type": "twosided", "bsdf": {"type": "diffuse", "reflectance": texture}}
+
+    scene: dict = {"type": "scene", "integrator": {"type": "path", "max_depth": 4, "hide_emitters": False}}
+    for k in range(7):
+        turn, out = 2 * math.pi * k / 7, 8.5 if k else 0.0
+        at = [out * math.cos(turn), out * math.sin(turn), 2.5 * math.sin(3.0 * k)]
+        to_world = move().translate(at).rotate([0.0, 0.6, 0.8], 47.0 * k).scale(1.8 + 0.4 * (k % 3))
+        scene[f"ball{k}"] = {"type": "sphere", "to_world": to_world, "bsdf": dark()}
+    for k in range(5):  # thin rods, as legs and hairs are
+        turn = 2 * math.pi * (k + 0.4) / 5
+        foot = [3.0 * math.cos(turn), 3.0 * math.sin(turn), -3.0]
+        tip = [11.0 * math.cos(turn + 0.5), 11.0 * math.sin(turn + 0.5), 4.5]
+        scene[f"rod{k}"] = {"type": "cylinder", "p0": foot, "p1": tip, "radius": 0.35, "bsdf": dark()}
+    to_world = move().translate([0.5, 1.5, 4.0]).rotate([0.8, 0.6, 0.0], 35.0).scale(1.8)
+    scene["cube"] = {"type": "cube", "to_world": to_world, "bsdf": dark()}
+    if backdrop == "white":
+        scene["tent"] = {"type": "constant", "radiance": 0.85}
+    else:
+        for k, at in enumerate(([150.0, -40.0, 150.0], [-120.0, 100.0, 130.0])):
+            lamp = {"type": "area", "radiance": {"type": "rgb", "value": 14.0}}
+            to_world = move().look_at(origin=at, target=[0.0, 0.0, 0.0], up=[0.0, 0.0, 1.0]).scale(45.0)
+            scene[f"lamp{k}"] = {"type": "rectangle", "to_world": to_world, "emitter": lamp}
+    return scene
+
+
+def _pattern(random: np.random.Generator) -> np.ndarray:
+    """[H, W, 3] float32 linear albedo: noise of several sizes, tinted."""
+    total = np.zeros((128, 256))
+    for size in (8, 16, 32, 64):
+        coarse = Image.fromarray(random.random((size, 2 * size)).astype(np.float32))
+        total += np.asarray(coarse.resize((256, 128), Image.Resampling.BICUBIC))
+    share = np.clip((total - total.mean()) / total.std() * 0.3 + 0.35, 0, 1)[..., None]
+    tint = random.uniform(0.6, 1.0, 3)
+    return (DARK + (LIGHT - DARK) * share * tint).astype(np.float32)
+
+
+def _pose(turn: float, height: float) -> np.ndarray:
+    """[4, 4] camera to world, OpenGL axes, z up: at an azimuth and an elevation (radians), aimed at the middle."""
+    back = np.array([math.cos(turn) * math.cos(height), math.sin(turn) * math.cos(height), math.sin(height)])
+    right = np.cross([0.0, 0.0, 1.0], back)
+    right /= np.linalg.norm(right)
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([right, np.cross(back, right), back], 1)
+    pose[:3, 3] = DISTANCE * back
+    return pose
+
+
+def _render(mi, scene, pose, width, samples, seed, aperture=0.0, focus=1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Colour [H, W, 3] linear through a thin lens; aperture 0: a pinhole, and how much of each px is a thing."""
+    # Mitsuba looks along +z with x to the left.
+    sensor = {
+        "type": "thinlens" if aperture else "perspective",
+        "fov": math.degrees(2 * math.atan(FIELD / DISTANCE / 2)),
+        "fov_axis": "x",
+        "to_world": mi.ScalarTransform4f(pose @ np.diag([-1.0, 1.0, -1.0, 1.0])),
+        "film": {
+            "type": "hdrfilm",
+            "width": width,
+            "height": width * 3 // 4,
+            "rfilter": {"type": "box"},
+            "pixel_format": "rgba",
+        },
+        "sampler": {"type": "independent", "sample_count": samples},
+    }
+    if aperture:
+        sensor |= {"aperture_radius": aperture, "focus_distance": focus}
+    camera = mi.load_dict(sensor)
+    seen = np.array(mi.render(scene, sensor=camera, spp=samples, seed=seed))[..., :3]
+    if aperture:
+        return seen, np.zeros(0)
+    # An environment counts as something seen unless it is hidden.
+    first = mi.load_dict({"type": "path", "max_depth": 2, "hide_emitters": True})
+    return seen, np.array(mi.render(scene, sensor=camera, spp=samples, seed=seed, integrator=first))[..., 3]
+
+
+def _gains(views: int, most: float, random: np.random.Generator) -> np.ndarray:
+    """[V, 3]: exposure by up to `most`, white balance by a quarter of that; their geometric mean is 1."""
+    logs = most * random.uniform(-1, 1, (views, 1)) + most / 4 * random.uniform(-1, 1, (views, 3))
+    return np.exp(logs - logs.mean(0))
+
+
+def _srgb(linear: np.ndarray) -> np.ndarray:
+    linear = np.clip(linear, 0, 1)
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def _frame(folder: str, n: int, pose: np.ndarray) -> dict:
+    return {"file_path": f"{folder}/{n:03d}.jpg", "transform_matrix": pose.tolist()}
+
+
+def _save(path: Path, values: np.ndarray, lens: dict[str, float] | None = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8))
+    exif = Image.Exif()
+    if lens:
+        ifd = exif.get_ifd(0x8769)
+        ifd[0x829D], ifd[0x920A] = lens["f_number"], lens["focal_mm"]
+    picture.save(path, quality=95, subsampling=0, exif=exif) if path.suffix == ".jpg" else picture.save(path)
+
+
+if __name__ == "__main__":
+    main()
