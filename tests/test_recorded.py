@@ -215,13 +215,14 @@ def test_before_a_backdrop_and_its_gradients():
 
 def test_looking_between_two_steps_changes_nothing(triton_kernels):
     """The live view's pictures and the PSNR of the log. (Blurred ones add what test_lens_cuda.py looks at.)"""
-    alone, watched = make("plain"), make("plain")
-    take(alone, 2)
-    take(watched, 1)
+    trainer = make("plain")
+    take(trainer, 1)
+    before = {name: t.clone() for name, t in values(trainer).items()}
+    room = {key: (buffer.capacity, int(buffer.needed)) for key, buffer in trainer._recorder._buffers.items()}
     look = Look((0.0, 0.0, -6.0), (1.0, 0.0, 0.0, 0.0), 0.3, 1.5, "sharp", 1.0, 6.0)
-    seen = picture(watched.learned, look, pinhole_of(look, 24 * 16, 0.25), PUPIL, 0.3)
+    seen = picture(trainer.learned, look, pinhole_of(look, 24 * 16, 0.25), PUPIL, 0.3)
     assert seen.shape == (16, 24, 3) and seen.std() > 1
-    assert 5 < Fit().psnr(watched) < 60
-    take(watched, 1)
-    got, wanted = values(watched), values(alone)
-    assert [name for name, value in wanted.items() if not torch.equal(got[name], value)] == []
+    assert 5 < Fit().psnr(trainer) < 60
+    assert trainer.done == 1
+    assert room == {key: (buffer.capacity, int(buffer.needed)) for key, buffer in trainer._recorder._buffers.items()}
+    assert [name for name, value in values(trainer).items() if not torch.equal(before[name], value)] == []
