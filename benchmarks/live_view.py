@@ -3,9 +3,9 @@
     python benchmarks/live_view.py CAPTURE [WIDTH STEPS]
 
 Trains on CAPTURE (with cameras) in turns of STEPS steps: alone, with the live view's server, and with a visitor who
-stands still. The visitor is a program in a process of its own that speaks viser's protocol and draws nothing, as a browser on
-another core or a GPU would. Prints milliseconds a step of each, in wall time and in CPU time of the training's process
-(which a busy machine disturbs less), and the share of the time that went into pictures.
+stands still. The visitor is a program in a process of its own that speaks viser's protocol and draws nothing, as a
+browser on another core or a GPU would. Prints milliseconds a step of each, in wall time and in CPU time of the
+training's process (which a busy machine disturbs less), and the share of the time that went into pictures.
 """
 
 from __future__ import annotations
@@ -81,9 +81,8 @@ def main() -> None:
         raise SystemExit
 
     pipeline._train = turns
-    with tempfile.TemporaryDirectory() as folder:
-        with contextlib.suppress(SystemExit):
-            pipeline.reconstruct(capture, Path(folder) / "run", Options(width=width, steps=10**4, device="cpu"))
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(SystemExit):
+        pipeline.reconstruct(capture, Path(folder) / "run", Options(width=width, steps=10**4, device="cpu"))
     alone = np.median(found["alone"], axis=0)
     for kind, (wall, cpu) in ((kind, np.median(times, axis=0)) for kind, times in found.items()):
         print(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import re
 import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+import gsply
 import numpy as np
 import pytest
 import torch
@@ -20,7 +22,7 @@ from macrosplat.output.lens_report import LensReport
 from macrosplat.output.ply import write_ply
 from macrosplat.render import Pinhole, render
 from macrosplat.scene.gaussians import Gaussians
-from macrosplat.web.page import LARGEST, Shown, as_html
+from macrosplat.web.page import LARGEST, Shown, as_html, of_file
 from macrosplat.web.serve import server
 from making_pages import browsable, bundled, opened
 
@@ -168,6 +170,24 @@ def test_a_page_of_100000_gaussians_and_many_photos_can_be_mailed(tmp_path: Path
     )
     page = as_html(Shown("large", scene, cameras, coverage=scene, before=files, after=files, circles=files))
     assert len(page.encode()) < LARGEST
+
+
+@bundled
+@pytest.mark.parametrize("name", ["a.ply", "a.compressed.ply", "a.spz"])
+def test_scenes_that_another_program_wrote_are_shown(tmp_path: Path, name: str) -> None:
+    write_ply(tmp_path / "own.ply", board())
+    theirs = gsply.plyread(tmp_path / "own.ply")
+    if name.endswith(".spz"):  # gsply writes the axes that it is given: SPZ's are right, up, back
+        theirs = dataclasses.replace(theirs, means=np.ascontiguousarray(theirs.means * np.float32([1, -1, -1])))
+        gsply.write_spz(tmp_path / name, theirs)
+    else:
+        gsply.plywrite(tmp_path / name, theirs, compressed="compressed" in name)
+    found = of_file(tmp_path / name).scene
+    off = (found.means[:, None] - board().means[None]).norm(dim=2)
+    order = off.argmin(1)
+    assert len(order.unique()) == 2000 and off.min(1).values.max() < 0.05
+    assert (found.sh0 - board().sh0[order]).abs().max() < 0.03
+    assert f"<h1>{name}</h1>" in as_html(of_file(tmp_path / name))
 
 
 @bundled

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from macrosplat.lens import blur, blur_cuda, coc
+from macrosplat.live.draw import Look, picture, pinhole_of
+from macrosplat.output.fit import Fit
 from macrosplat.render import capacity, centre_cuda, over, over_cuda, project, rasterize
 from macrosplat.render.centre import camera_centre
 from macrosplat.scene import Gaussians
@@ -14,6 +16,7 @@ from macrosplat.train import adam, drift_cuda, loss, recorded
 from macrosplat.train.density import jitter
 from macrosplat.train.recorded import Recorder
 from macrosplat.train.trainer import Trainer
+from making_captures import PUPIL
 from making_training import PIXEL, made, make_trainer
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -208,3 +211,18 @@ def test_before_a_backdrop_and_its_gradients():
     incoming = [w.float().to(DEVICE) for w in weights]
     for got, expected in zip(over_cuda.backward(*fast[1:], *incoming), wanted[1:], strict=True):
         torch.testing.assert_close(got.cpu().double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_looking_between_two_steps_changes_nothing(triton_kernels):
+    """The live view's pictures and the PSNR of the log. (Blurred ones add what test_lens_cuda.py looks at.)"""
+    trainer = make("plain")
+    take(trainer, 1)
+    before = {name: t.clone() for name, t in values(trainer).items()}
+    room = {key: (buffer.capacity, int(buffer.needed)) for key, buffer in trainer._recorder._buffers.items()}
+    look = Look((0.0, 0.0, -6.0), (1.0, 0.0, 0.0, 0.0), 0.3, 1.5, "sharp", 1.0, 6.0)
+    seen = picture(trainer.learned, look, pinhole_of(look, 24 * 16, 0.25), PUPIL, 0.3)
+    assert seen.shape == (16, 24, 3) and seen.std() > 1
+    assert 5 < Fit().psnr(trainer) < 60
+    assert trainer.done == 1
+    assert room == {key: (buffer.capacity, int(buffer.needed)) for key, buffer in trainer._recorder._buffers.items()}
+    assert [name for name, value in values(trainer).items() if not torch.equal(before[name], value)] == []
