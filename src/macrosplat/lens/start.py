@@ -88,7 +88,7 @@ def _fit(photo, inverse, relative, slope, count: int) -> tuple[float, NDArray[np
 
 
 def _sharpness(points, cameras, full_sizes, photos) -> NDArray[np.float64]:
-    """[O] mean gradient (of photos [H, W, 3] in linear light) in a window around every observation, relative to the light there."""
+    """[O] mean gradient of photos [H, W, 3] (linear light) around every observation, relative to the light there."""
     out = np.zeros(len(points.photo))
     for v, photo in enumerate(photos):
         seen = np.flatnonzero(points.photo == v)
