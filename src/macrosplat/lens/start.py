@@ -25,8 +25,8 @@ WINDOW = 9  # px: sharpness is the mean gradient over this square
 R_EDGE = 2.0  # px: an unblurred edge of a photo is about as wide as a circle of confusion of this radius
 # A pupil 20 % too small costs 4 dB, one that is too large nothing: training shrinks it.
 START_HIGH = 2.0
-# Slices of one pose show the same pixels with the focus moved: they tell the pupil to a fifth.
-BRACKETS_HIGH = 1.3
+# Slices of one pose show the same pixels with the focus moved: they tell the pupil to a fifth (too wide).
+BRACKETS_HIGH = 1.1
 LEAST = 12  # observations without which a photo's focus is taken from the others
 CANDIDATES = 64  # focus distances tried per photo
 

@@ -38,9 +38,13 @@ class Poses:
         self._leaders = self._leaders.to(device)
         self.parameters = {name: t.detach().to(device) for name, t in self.parameters.items()}
 
+    def leading(self, photo: int | Tensor) -> int | Tensor:
+        """The photo that stands for the pose of a photo (a number, or [1] on the device)."""
+        return self.leader[photo] if isinstance(photo, int) else self._leaders.index_select(0, photo)
+
     def view(self, photo: int | Tensor) -> Tensor:
         """[4, 4] world to camera of a photo (a number, or [1] on the device), differentiable in turn and shift."""
-        leader = self.leader[photo] if isinstance(photo, int) else self._leaders.index_select(0, photo)
+        leader = self.leading(photo)
         turn, shift = (row(self.parameters[name], leader) for name in ("pose.turn", "pose.shift"))
         shift = shift * self.pixel
         zero = torch.zeros_like(turn[0])
