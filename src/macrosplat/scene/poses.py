@@ -39,9 +39,13 @@ class Poses:
         self._leaders, self._held = self._leaders.to(device), None
         self.parameters = {name: t.detach().to(device) for name, t in self.parameters.items()}
 
+    def leading(self, photo: int | Tensor) -> int | Tensor:
+        """The photo that stands for the pose of a photo (a number, or [1] on the device)."""
+        return self.leader[photo] if isinstance(photo, int) else self._leaders.index_select(0, photo)
+
     def view(self, photo: int | Tensor) -> Tensor:
         """[4, 4] world to camera of a photo (a number, or [1] on the device), differentiable in turn and shift."""
-        leader = self.leader[photo] if isinstance(photo, int) else self._leaders.index_select(0, photo)
+        leader = self.leading(photo)
         if torch.is_grad_enabled():
             self._held = None  # about to change
         turn, shift = (row(self.parameters[name], leader) for name in ("pose.turn", "pose.shift"))

@@ -80,7 +80,10 @@ class Learned:
     def behind(self, photo: Number | None, pinhole: Pinhole) -> Tensor:
         """[H, W, 3] the backdrop of a photo (None: of a view that is no photo's)."""
         size = pinhole.width, pinhole.height
-        return self.backdrop.mean(*size) if photo is None else self.backdrop.at(photo, *size)
+        if photo is None:
+            return Backdrop(self.backdrop.grids[sorted(set(self.poses.leader))]).mean(*size)
+        # Slices of one pose see the same: with backdrops of their own each would keep some of its blur in it.
+        return self.backdrop.at(self.poses.leading(photo), *size)
 
 
 class Trainer:
