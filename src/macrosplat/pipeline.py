@@ -216,7 +216,7 @@ def _trainer(
     saved = out / "checkpoint"
     state = checkpoint.load(saved) if saved.is_file() else None
     lens = state.learned.lens if state else LENSES[options.lens](lens_start)
-    frames = Frames(photos, pinholes, lens.look(photos, masks), device)
+    frames = Frames(photos, pinholes, lens.look(photos, masks), device, covers=masks)
     schedule = Schedule(
         steps=options.steps or EFFORTS[options.quality].steps,
         gaussians=most,

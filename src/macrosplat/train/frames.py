@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from macrosplat.capture.resample import area_average
@@ -16,6 +17,8 @@ from macrosplat.devices import row
 from macrosplat.render import Pinhole
 from macrosplat.train.loss import Target, make_target
 
+SPREAD = 0.03  # of the frame's width: circles of confusion seldom have a larger radius
+SOFT = 0.2  # a mask is soft where more than this share of the px that near its edges is neither black nor white
 SMALLEST = 32  # px: below this a frame says nothing, and the window of SSIM does not fit
 
 
@@ -28,8 +31,7 @@ class Stack:
 
     def at(self, place: Tensor) -> Target:
         """One of them; `place` [1] on the device."""
-        chosen = {n: row(getattr(self.targets, n), place) for n in ("photo", "weight", "mean", "variance")}
-        return replace(self.targets, **chosen)
+        return replace(self.targets, **{name: row(table, place) for name, table in _planes(self.targets).items()})
 
 
 class Frames:
@@ -41,7 +43,9 @@ class Frames:
         pinholes: Sequence[Pinhole],  # V, at the photos' sizes
         masks: Sequence[NDArray[np.uint8] | None],  # V of [H, W], white = counts
         device: torch.device | str = "cpu",  # where they are compared
+        covers: Sequence[NDArray[np.uint8] | None] = (),  # V of [H, W], white = the scene; none: nothing is known
     ) -> None:
+        self.covers = covers if any(cover is not None for cover in covers) else ()
         self.device = torch.device(device)
         self.photos, self.pinholes, self.masks = photos, pinholes, masks
         self._scale = 0.0
@@ -74,8 +78,7 @@ class Frames:
             for place, v in enumerate(alike):
                 target = self._target(v, scale)
                 target = replace(target, weight=target.weight * (total / target.total))
-                for name in ("photo", "weight", "mean", "variance"):
-                    one = getattr(target, name)
+                for name, one in _planes(target).items():
                     kept.setdefault(name, one.new_empty(len(alike), *one.shape))[place] = one
             stack = Stack(Target(total=total, **kept), pinhole)
             self._stacks |= {v: (stack, place) for place, v in enumerate(alike)}
@@ -94,7 +97,40 @@ class Frames:
         small = _smaller(self.photos[photo], self.masks[photo], (pinhole.width, pinhole.height))
         bytes_, mask = (None if one is None else torch.from_numpy(one).to(self.device) for one in small)
         assert bytes_ is not None
-        return make_target(bytes_, mask)
+        return make_target(bytes_, mask, self._cover(photo, (pinhole.width, pinhole.height)))
+
+    def _cover(self, photo: int, size: tuple[int, int]) -> Tensor | None:
+        if not self.covers:
+            return None
+        mask = self.covers[photo]
+        known = np.full((size[1], size[0]), -1.0, np.float32) if mask is None else told_by(mask, size)
+        return torch.from_numpy(known).to(self.device)
+
+
+def told_by(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
+    """[H, W] what a mask, brought to (width, height), tells about the alpha of a blurred photo; -1: nothing.
+
+    A mask with soft edges was made for the blurred photo and tells all. One with hard edges, drawn on it or made of a
+    sharp twin, does not know how wide the blur spreads the silhouette: only what lies farther than that from its edges
+    counts.
+    """
+    small = area_average(mask[..., None].astype(np.float32) / 255, size)[..., 0]
+    inside, outside = small > 0.95, small < 0.05
+    away = np.maximum(_distance(inside), _distance(outside))
+    near = away < SPREAD * size[0]
+    soft = (~inside & ~outside).sum() > SOFT * max(1, near.sum())
+    return np.where(near & (not soft), -1.0, small).astype(np.float32)
+
+
+def _distance(region: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """[H, W] px from each pixel of a region to what is not of it; the frame's border is no edge."""
+    return distance_transform_edt(region) if not region.all() else np.full(region.shape, np.inf)
+
+
+def _planes(target: Target) -> dict[str, Tensor]:
+    """What differs between the photos of one pinhole."""
+    names = ("photo", "weight", "mean", "variance", "cover")
+    return {name: plane for name in names if (plane := getattr(target, name)) is not None}
 
 
 def _smaller(
