@@ -106,7 +106,7 @@ class BlurNet(Lens):
         if self.chosen.rgb == "on":
             # The render is evidence here, not something to be improved: no gradient, or colours would turn to
             # whatever the network likes to read. As the photo shows it, behind the sRGB curve. [ours]
-            seen = to_srgb(sharp.colour.detach().clamp(0, 1)).permute(2, 0, 1)
+            seen = to_srgb(sharp.colour[..., :3].detach().clamp(0, 1)).permute(2, 0, 1)
             by_colour = self._run("lens.rgb", torch.cat([seen, mask.clamp_max(1)[None]]))
         return by_depth * by_colour * (pinhole.width / REFERENCE_WIDTH) ** 2
 
