@@ -1,6 +1,6 @@
 """What the choices inside `blurnet` are worth: every one of them alone, and the parts of the paper's method left out.
 
-    python benchmarks/study_blurnet.py CAPTURE... --out DIR [--set choices|ablation|rivals] [--jobs N] [more of `compare`]
+    python benchmarks/study_blurnet.py CAPTURE... --out DIR [--set choices|ablation|rivals] [--jobs N] [...as `compare`]
 
 Captures hold their truth. Each set is one `macrosplat compare`, and goes on where it stopped; sets share their cells.
 """
@@ -18,12 +18,13 @@ SETS = {
         "plain",
         "blurnet",
         f"blurnet:{FIRST_CLARITY}",
-        "blurnet:sigma-start=1",
-        "blurnet:depth-learns=off",
         "blurnet:rate=0.004",
-        "blurnet:sigma-start=1,rate=0.004",
-        "blurnet:sigma-start=2",
-        "blurnet:sigma-start=1,depth-learns=off,rate=0.004",
+        "blurnet:depth-learns=off",
+        "blurnet:sigma-start=1",
+        "blurnet:sigma-start=4",
+        "blurnet:stages=one",
+        "blurnet:rgb=off",
+        "blurnet:depth-learns=off,rate=0.004",
         "blurnet:rgb=off,rate=0.004",
         "blurnet:plain-until=0.03,joint-from=0.1",
         "blurnet:plain-until=0.2,joint-from=0.3",
@@ -31,7 +32,6 @@ SETS = {
         "blurnet:clarity-power=16",
         "blurnet:channels=64",
         "blurnet:layers=3",
-        "blurnet:blur-radius=16",
         "blurnet:warm-rate=0",
         "blurnet:warm-rate=0.5",
         "blurnet:dssim=0.4",

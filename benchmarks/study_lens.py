@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("variants", nargs="*", default=CANDIDATES)
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     print("photos  novel   pupil   focus mm  seconds  seed  values", flush=True)
     for number, values in enumerate(asked.variants):
         for seed in asked.seeds:

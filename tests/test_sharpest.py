@@ -1,4 +1,4 @@
-"""Whether anything is in focus: known blurs are read back, grain is no sharpness, and a sharp capture is not accused."""
+"""Whether anything is in focus: known blurs are read back, grain is no sharpness, a sharp capture is not accused."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def scene():
 
 @pytest.fixture(scope="module")
 def found(scene):
-    sharp, slices, _ = scene
+    _, slices, _ = scene
     inside = [np.ones((HEIGHT, WIDTH), bool)] * COUNT
     place = place_of(slices, inside)
     joined = fused(slices, inside, place)

@@ -4,8 +4,9 @@
     python tools/make_capture.py OUT [--backdrop white|black] [--gains 0.2] [--views 16] [--width 240]
 
 OUT then holds photos/, transforms.json (cameras), and the truth: sharp/, masks/, novel.json with novel/ and
-novel_masks/, truth.json. Lengths are millimetres. What is told apart here: a silhouette before a backdrop much brighter (or darker)
-than the thing, where blur in the wrong light or a backdrop in focus leaves a halo. macrosplat itself needs no mitsuba.
+novel_masks/, truth.json. Lengths are millimetres. What is told apart here: a silhouette before a backdrop much
+brighter (or darker) than the thing, where blur in the wrong light or a backdrop in focus leaves a halo. macrosplat
+itself needs no mitsuba.
 """
 
 from __future__ import annotations

@@ -48,11 +48,13 @@ class Reconstruct:
     - sharp/: every photo, deblurred
     - scene.ply: the Gaussian splats, for any 3DGS viewer
     - index.html: all of it to look at, offline
-    - maps/: depth and circle of confusion of every photo
+    - maps/: depth, circle of confusion and coverage of every photo
+    - coverage.ply, coverage.json: what no photo has in focus, and where to focus next
     - lens.json: aperture and focus, as found
     - transforms.json and sparse/: the cameras
     - log.jsonl, config.json and checkpoint: how it was made
 
+    Slices of a single pose become one all-in-focus picture and a depth map.
     Ctrl-C loses nothing: the same command with --resume goes on.
     """
 

@@ -281,7 +281,7 @@ def _trainer(
     state = checkpoint.load(saved) if saved.is_file() else None
     lens = state.learned.lens if state else LENSES[options.lens](lens_start)
     room = room_for_targets(device, pinholes, most)
-    frames = Frames(photos, pinholes, lens.look(photos, masks), device, room)
+    frames = Frames(photos, pinholes, lens.look(photos, masks), device, room, covers=masks)
     schedule = Schedule(
         steps=options.steps or EFFORTS[options.quality].steps,
         gaussians=most,

@@ -56,11 +56,12 @@ class Blurnet:
     kernel: Annotated[int, arg(metavar="PX")] = 3
     """Width of a convolution, odd [ours]."""
 
-    blur_radius: Annotated[float, arg(metavar="PX")] = 10.0
+    blur_radius: Annotated[float, arg(metavar="PX")] = 16.0
     """Of the blur kernel: the largest sigma there may be, px of a frame 640 wide [ours]."""
 
-    sigma_start: Annotated[float, arg(metavar="PX")] = 0.4
-    """Sigma of every pixel before anything is learned, px of a frame 640 wide [ours]."""
+    sigma_start: Annotated[float, arg(metavar="PX")] = 2.0
+    """Sigma of every pixel before anything is learned, px of a frame 640 wide; at 1/4 of the resolution, where it is
+    learned first, less than 1 px has hardly a slope [ours]."""
 
     light: Literal["linear", "srgb"] = "linear"
     """Whether linear light is blurred [ours] or sRGB values."""

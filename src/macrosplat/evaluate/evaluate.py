@@ -62,6 +62,12 @@ class Section:
         masked = [c.mask for c in self.photos.values() if c.mask is not None]
         return mean_scores(masked) if masked else None
 
+    @property
+    def outline(self) -> tuple[float, float] | None:
+        """PSNR near the masks' outlines and on the rest of the masks, means over the photos that have both."""
+        both = [(c.edge, c.inside) for c in self.photos.values() if c.edge is not None and c.inside is not None]
+        return (float(np.mean([e for e, _ in both])), float(np.mean([i for _, i in both]))) if both else None
+
 
 @dataclass(frozen=True)
 class LensErrors:
@@ -170,7 +176,9 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         return None if s is None else {name: value for name, value in vars(s).items() if value is not None}
 
     def both(x: Section | Comparison) -> dict[str, Any]:
-        return {"frame": scores(x.frame), "mask": scores(x.mask)}
+        out: dict[str, Any] = {"frame": scores(x.frame), "mask": scores(x.mask)}
+        edge = x.outline if isinstance(x, Section) else (x.edge, x.inside)
+        return out | dict(zip(("outline_psnr", "inside_psnr"), edge, strict=True)) if edge else out
 
     lens, errors = evaluation.lens, evaluation.centre_errors
     out: dict[str, Any] = {

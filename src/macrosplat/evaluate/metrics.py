@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass
 import flip_evaluator
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 Srgb = NDArray[np.floating]  # [H, W, 3] in [0, 1]
 Mask = NDArray[np.bool_]  # [H, W]
@@ -22,6 +23,7 @@ SSIM_SIGMA = 1.5  # px, Wang et al. 2004
 SSIM_RADIUS = 5  # px: 11 taps
 SSIM_C1 = 0.01**2  # (K1 L)^2 with L = 1
 SSIM_C2 = 0.03**2  # (K2 L)^2
+EDGE = 0.0125  # of the frame's width: 4 px of 320
 LEAST_ERROR = 1e-10  # mean squared error of "identical": PSNR stays a number (100 dB), as JSON wants it
 
 
@@ -41,6 +43,8 @@ class Comparison:
 
     frame: Scores
     mask: Scores | None
+    edge: float | None = None  # PSNR within EDGE of the mask's outline, on both sides of it: halos show here
+    inside: float | None = None  # PSNR on the rest of the mask
 
 
 def compare(test: Srgb, truth: Srgb, mask: Mask | None = None, lpips: ErrorMap | None = None) -> Comparison:
@@ -65,8 +69,17 @@ def compare(test: Srgb, truth: Srgb, mask: Mask | None = None, lpips: ErrorMap |
         return Scores(_psnr(float(squared[weights].mean())), ssim, float(differs[weights].mean()), seen)
 
     frame = over(np.ones(test.shape[:2], bool))
-    masked = over(mask) if mask is not None and _has_inside(mask) else None
-    return Comparison(frame, masked)
+    if mask is None or not _has_inside(mask):
+        return Comparison(frame, None)
+    near = outline(mask, EDGE * mask.shape[1])
+    edge, inside = (_psnr(float(squared[part].mean())) if part.any() else None for part in (near, mask & ~near))
+    return Comparison(frame, over(mask), edge, inside)
+
+
+def outline(mask: Mask, reach: float) -> Mask:
+    """The pixels whose centre lies within `reach` px of the mask's outline, which runs between pixels."""
+    away = np.maximum(distance_transform_edt(mask), distance_transform_edt(~mask))
+    return away - 0.5 < reach if mask.any() and not mask.all() else np.zeros_like(mask)
 
 
 def mean_scores(scores: Iterable[Scores]) -> Scores:

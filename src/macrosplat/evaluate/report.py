@@ -8,8 +8,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from macrosplat.evaluate.evaluate import Evaluation
-from macrosplat.evaluate.metrics import Scores
+from macrosplat.evaluate.evaluate import DEBLURRED, Evaluation
+from macrosplat.evaluate.metrics import EDGE, Scores
 
 
 def table(evaluation: Evaluation) -> Table:
@@ -34,6 +34,13 @@ def sentences(evaluation: Evaluation) -> list[str]:
             f"Pupil diameter {lens.pupil_diameter:.2f} mm, true {lens.true_pupil_diameter:.2f} mm "
             f"({100 * lens.pupil_error:+.1f} %). Focus distance off by {np.median(away):.2f} mm in the median, "
             f"{away.max():.2f} mm at most."
+        )
+    deblurred = evaluation.sections.get(DEBLURRED)
+    if deblurred is not None and deblurred.outline is not None:
+        edge, inside = deblurred.outline
+        out.append(
+            f"Of the deblurred photos, what lies within {EDGE * evaluation.width:.0f} px of a mask's outline has "
+            f"{edge:.2f} dB, the rest of the mask {inside:.2f} dB."
         )
     if errors is not None:
         away = np.array(list(errors.values()))

@@ -31,7 +31,7 @@ from macrosplat.train import checkpoint
 
 MOST_VOXELS = 32_000_000  # of 8 bytes
 MOST_PIXELS = 1_000_000  # of a depth map: a finer one than the voxels says nothing new
-VOXEL, TRUNCATION = 1.0, 4.0  # px of the depth maps at the object: what one map is wrong by at most, mostly
+VOXEL, TRUNCATION = 1.0, 6.0  # px of the depth maps at the object: single maps are mostly within that
 # Transmittance at which a ray has met the surface. The surfaces of a trained scene are hazes some pixels deep, whose
 # middle (0.5) lies behind what they stand for.
 LEFT = 0.65

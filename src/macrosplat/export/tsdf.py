@@ -72,8 +72,13 @@ class Volume:
             raise MacrosplatError(
                 "A mesh needs scikit-image; install it with: pip install 'macrosplat[mesh]'."
             ) from error
+        # scikit-image asks a cube's farthest corner alone; what one unknown corner says is no surface.
+        known = self.weight >= least
+        for axis in range(3):
+            ahead, behind = (np.moveaxis(known, axis, 0)[part] for part in (slice(1, None), slice(None, -1)))
+            ahead &= behind.copy()
         try:
-            vertices, faces, normals, _ = marching_cubes(self.distance, 0.0, mask=self.weight >= least)
+            vertices, faces, normals, _ = marching_cubes(self.distance, 0.0, mask=known)
         except (ValueError, RuntimeError) as error:  # its way of saying that zero is nowhere crossed
             raise MacrosplatError("The scene has no surface to make a mesh of.") from error
         outwards = -normals.astype(np.float64)  # scikit-image's point down the field

@@ -34,7 +34,9 @@ from macrosplat.render import Pinhole
 from macrosplat.rivals import Blurnet
 
 SOLID = 0.5  # alpha from which a pixel has a depth
-SIGMA_LEAST = 0.05  # px of a frame 640 wide: the least sigma, where the root of the variance still has a slope
+# px of any frame: what the photo's own pixels blur, added to the variance. A sampled Gaussian below 0.25 px is a single
+# pixel, and its slope is nothing: sigmas that came there would stay there.
+SIGMA_LEAST = 0.3
 FAINT = 1e-6  # clarity that every pixel has: a photo that is sharp nowhere on the object still has a centre
 QUIET = 0.1  # the last layer's first weights, relative to the others': the map starts nearly even
 
@@ -90,7 +92,7 @@ class BlurNet(Lens):
     def sigma(self, sharp: Sharp, pinhole: Pinhole, photo: Number) -> Tensor:
         """[H, W] standard deviation of the blur, px of this frame."""
         scale = pinhole.width / REFERENCE_WIDTH
-        variance = self.variance(sharp, pinhole, photo) + (SIGMA_LEAST * scale) ** 2
+        variance = self.variance(sharp, pinhole, photo) + SIGMA_LEAST**2
         return torch.sqrt(variance).clamp_max(self.chosen.blur_radius * scale)
 
     def variance(self, sharp: Sharp, pinhole: Pinhole, photo: Number) -> Tensor:
@@ -104,7 +106,7 @@ class BlurNet(Lens):
         if self.chosen.rgb == "on":
             # The render is evidence here, not something to be improved: no gradient, or colours would turn to
             # whatever the network likes to read. As the photo shows it, behind the sRGB curve. [ours]
-            seen = to_srgb(sharp.colour.detach().clamp(0, 1)).permute(2, 0, 1)
+            seen = to_srgb(sharp.colour[..., :3].detach().clamp(0, 1)).permute(2, 0, 1)
             by_colour = self._run("lens.rgb", torch.cat([seen, mask.clamp_max(1)[None]]))
         return by_depth * by_colour * (pinhole.width / REFERENCE_WIDTH) ** 2
 

@@ -24,7 +24,8 @@ from macrosplat.scene.gaussians import Gaussians
 class Sharp:
     """What a pinhole sees, before its backdrop."""
 
-    colour: Tensor  # [H, W, 3] linear light, opaque: backdrop included
+    # [H, W, 3] linear light, opaque: backdrop included; as a fourth channel its alpha, where the photo has a mask.
+    colour: Tensor
     alpha: Tensor  # [H, W] how much of it is the scene's
     depth: Tensor  # [H, W] expected camera z of the scene; meaningless where alpha is small
 
@@ -84,7 +85,7 @@ class Lens(Protocol):
                 setattr(self, name, value.to(device))
 
     def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: Number, through: Pupil) -> Tensor:
-        """The photo [H, W, 3], linear light, that photo number `photo` would be."""
+        """The photo [H, W, C], linear light, that photo number `photo` would be; C as `Sharp.colour` has."""
         ...
 
     def radius(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:

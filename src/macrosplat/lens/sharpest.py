@@ -63,6 +63,6 @@ def edge_sigmas(photo: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _noise(light: NDArray[np.float64]) -> float:
-    """Standard deviation of the grain (Immerkaer, Fast noise variance estimation, 1996), by the median: edges are few."""
+    """Standard deviation of the grain (Immerkaer, Fast noise variance estimation, 1996); the median: edges are few."""
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]])  # its response to white noise of 1: 6
     return float(np.median(np.abs(convolve(light, kernel)))) / 0.6745 / 6

@@ -28,9 +28,9 @@ PUPIL_RATE, FOCUS_RATE, SIGMA0_RATE = 3e-3, 1e-3, 2e-3
 SIGMA0_MIN, SIGMA0_MAX = 0.05, 1.5  # px: diffraction, anti-alias filter, demosaicing; more than that is defocus
 
 # By the number of points: the radius of their ring in the pupil's, and the sigma, in r, of the blur that they leave
-# out. The second moments are the disc's: radius^2 / 2 * (ring's share) + residual^2 = 1/4. Against a disc alone 8 points
-# are best at 0.69; in a scene with occlusions, where the residual blur is what errs, a wider ring is: on the fly at
-# 320 px, against 96 points, 4 have 47.1 dB, 8 have 49.5 dB at 0.684 and 51.8 dB at 0.71, one has 38.0 dB
+# out. The second moments are the disc's: radius^2 / 2 * (ring's share) + residual^2 = 1/4. Against a disc alone 8
+# points are best at 0.69; in a scene with occlusions, where the residual blur is what errs, a wider ring is: on the
+# fly at 320 px, against 96 points, 4 have 47.1 dB, 8 have 49.5 dB at 0.684 and 51.8 dB at 0.71, one has 38.0 dB
 # (`benchmarks/ring.py`).
 LAYOUTS = {4: (0.62, 0.24), 8: (0.71, 0.1716)}
 CENTRED = 8  # from so many points on, one of them is the pupil's centre

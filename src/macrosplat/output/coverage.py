@@ -31,8 +31,8 @@ COVERED = JUST_COVERED  # coverage from which a part counts as in focus
 # A view sees a Gaussian if it sees this share of what the view that sees most of it does. Gaussians of one surface hide
 # each other a little in every view; one behind another part loses nearly all.
 SEEN = 0.5
-# What counts lies in the frame of this share of the photos, hidden or not: the object does, what is far behind it and at
-# the rims does not, and nobody wants to focus there.
+# What counts lies in the frame of this share of the photos, hidden or not: the object does, what is far behind it and
+# at the rims does not, and nobody wants to focus there.
 FRAMED = 0.8
 BURIED = 0.01  # of a Gaussian's own light: who shows less in every view is no part of what is seen
 ENOUGH = 0.02  # of what counts: uncovered rests below are edges and floaters
@@ -189,6 +189,6 @@ def draw_coverage(gaussians: Gaussians, coverage: Coverage, view: Tensor, pinhol
 
 def coloured(gaussians: Gaussians, coverage: Coverage) -> Gaussians:
     """The scene in the colours of its coverage (sRGB, for viewers): red never in focus, blue in focus, grey unseen."""
-    colours = np.where(coverage.seen.any(0)[:, None], colour_coverage(coverage.value), _GREY)
+    colours = np.where(np.any(coverage.seen, axis=0)[:, None], colour_coverage(coverage.value), _GREY)
     sh0 = torch.from_numpy((colours - 0.5) / SH_C0).to(gaussians.sh0)
     return gaussians.with_(sh0=sh0, sh_rest=gaussians.sh_rest[:, :0])

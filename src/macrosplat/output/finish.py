@@ -127,7 +127,7 @@ def finish(
     radii: list[float] = []
     write_maps(out, _maps(learned, views, frames.pinholes, given.cameras.names, coverage, radii, progress))
     progress.stage("fitting the scene for viewers")
-    backdrops = [learned.backdrop.at(v, p.width, p.height).detach() for v, p in enumerate(frames.pinholes)]
+    backdrops = [learned.behind(v, p).detach() for v, p in enumerate(frames.pinholes)]
     fitted, viewer_psnr = fit_for_viewers(
         learned.gaussians.detach(), views, frames.pinholes, backdrops, steps=VIEWER_STEPS, seed=options.seed
     )

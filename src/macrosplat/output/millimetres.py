@@ -22,8 +22,8 @@ CONTRADICTS = 1.3  # factor between EXIF and fit that is worth a sentence
 # What a scale from EXIF rests on: the image distance found by calibration, and the engraved focal length, which makers
 # round and which lenses that focus inside shorten.
 FOCAL_FOUND, FOCAL_ENGRAVED = 0.02, 0.03
-# The 35 mm equivalent, where nothing else tells the sensor's size: some makers compare diagonals, some widths (4 % apart
-# on a 4:3 sensor), and all round it to a whole number.
+# The 35 mm equivalent, where nothing else tells the sensor's size: some makers compare diagonals, some widths (4 %
+# apart on a 4:3 sensor), and all round it to a whole number.
 EQUIVALENT = 0.04
 VAGUE = 0.5  # relative uncertainty from which a scale is none
 SHARP_PX = 1.0  # radius of the circle of confusion that still passes as sharp, px of the training width

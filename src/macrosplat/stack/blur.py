@@ -1,8 +1,8 @@
 """How blur grows from slice to slice.
 
-In: aligned slices, and where each pixel is sharp. Out: `reach` [S], non-decreasing, in px: what is sharp in slice l is
-blurred in slice k with sigma = |reach_k - reach_l|. For a thin lens that is (D fx / 4) |1 / d_k - 1 / d_l|: reach is the
-focus position in the one unit that a stack has.
+In: aligned slices, and where each pixel is sharp. Out: `reach` [S], non-decreasing, in px: what is sharp in slice l
+is blurred in slice k with sigma = |reach_k - reach_l|. For a thin lens that is (D fx / 4) |1 / d_k - 1 / d_l|: reach is
+the focus position in the one unit that a stack has.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def find_reach(
     matrix, weight = np.array(rows), np.array(weights)
     solved = np.linalg.lstsq(matrix * weight[:, None], np.array(values) * weight, rcond=None)[0]
     reach = np.maximum.accumulate(solved - solved[0])
-    return reach if reach[-1] > 0 else np.arange(count) * 1.0
+    return np.asarray(reach if reach[-1] > 0 else np.arange(count), np.float64)
 
 
 def _least(wrong: NDArray[np.float64]) -> tuple[float, bool]:

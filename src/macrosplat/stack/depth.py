@@ -1,13 +1,15 @@
 """In which slice each pixel is sharp.
 
-In: aligned slices, about `WIDTH` px wide. Out: `place` [H, W]: 0 for the first slice to S - 1 for the last, between two slices where both are
-about as sharp. The sharpness of every slice is smoothed along the edges of the picture (guided filter; cost-volume
-filtering: Rhemann et al. 2011): pixels without texture take the place of their surroundings, up to the next edge.
+In: aligned slices, about `WIDTH` px wide. Out: `place` [H, W]: 0 for the first slice to S - 1 for the last, between two
+slices where both are about as sharp. The sharpness of every slice is smoothed along the edges of the picture (guided
+filter; cost-volume filtering: Rhemann et al. 2011): pixels without texture take the place of their surroundings, up to
+the next edge.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,12 +42,12 @@ def place_of(slices: Sequence[NDArray[np.float32]], inside: Sequence[NDArray[np.
         guided = Guided(guide, radius)
         for s, one in enumerate(sharp):
             total[s] += weight * np.maximum(guided(one), 0)
-    return median_filter(peak(total), MEDIAN)
+    return median_filter(peak(total), MEDIAN).astype(np.float32)
 
 
 def sharpness(picture: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.float32]:
     """[H, W] how much fine detail a slice has at every pixel; 0 outside its frame."""
-    fine = gaussian_filter(np.abs(laplace(gaussian_filter(brightness(picture), FINE))), POOL) ** PICKY
+    fine: Any = gaussian_filter(np.abs(laplace(gaussian_filter(brightness(picture), FINE))), POOL) ** PICKY
     if not inside.all():
         fine *= binary_erosion(inside, iterations=RIM, border_value=1)
     return fine
@@ -86,10 +88,10 @@ class Guided:
         self._mean = self._box(guide)
         self._variance = self._box(guide * guide) - self._mean**2
 
-    def __call__(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, plane: NDArray[Any]) -> NDArray[Any]:
         mean = self._box(plane)
         a = (self._box(self._guide * plane) - self._mean * mean) / (self._variance + EPS)
         return self._box(a) * self._guide + self._box(mean - a * self._mean)
 
-    def _box(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _box(self, plane: NDArray[Any]) -> Any:
         return uniform_filter(plane, self._size, mode="nearest")

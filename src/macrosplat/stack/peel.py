@@ -42,7 +42,7 @@ def all_in_focus(
     out = np.zeros_like(slices[0])
     hiding = [np.zeros((*place.shape, 4), np.float32) for _ in slices]  # light and coverage of what is nearer
     layers: list[NDArray[np.float32]] = []
-    for n, (x, y, share) in enumerate(zip(at, where, shares, strict=True)):
+    for n, (y, share) in enumerate(zip(where, shares, strict=True)):
         if n >= APART:
             for k in range(count):  # also those before: they are what is left close to an edge
                 hiding[k] += blurred(layers[n - APART], abs(reach[k] - where[n - APART]))
@@ -78,4 +78,5 @@ def _past(taken: NDArray[np.float32], hiding: NDArray[np.float32]) -> NDArray[np
     # Layers of one surface share its pixels: their sum covers what the surface covers, or a little more.
     coverage = np.maximum(hiding[..., 3:], 1e-6)
     kept = np.minimum(coverage, MOST)
-    return np.maximum(taken - hiding[..., :3] * (kept / coverage), 0) / (1 - kept)
+    past = np.maximum(taken - hiding[..., :3] * (kept / coverage), 0) / (1 - kept)
+    return past.astype(np.float32)

@@ -39,10 +39,10 @@ def default_gaussians(quality: str, pinholes: Sequence[Pinhole]) -> int:
 
 # Bytes. A Gaussian of SH degree 2 has 38 floats, held four times (value, gradient, two moments), and while it is drawn
 # its splat, its gradient and some six (tile, splat) pairs of 64 bytes. A pixel of a photo at full scale is its 3 bytes
-# and a target of 31; a pixel of the frame in work is in about 60 float buffers of the blur ladder and the stages, and
+# and a target of 35; a pixel of the frame in work is in about 60 float buffers of the blur ladder and the stages, and
 # each of 4 points of the pupil keeps some 45 for the way back (`benchmarks/memory.py` measures it all).
 PER_GAUSSIAN = 38 * 4 * 4 + 2 * 40 + 6 * 64
-PER_PHOTO_PIXEL = 3 + 31
+PER_PHOTO_PIXEL = 3 + 35
 PER_FRAME_PIXEL = (60 + 4 * 45) * 4
 FIXED = 600e6  # Python, torch, compiled kernels
 

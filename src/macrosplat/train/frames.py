@@ -22,6 +22,7 @@ from macrosplat.capture.resample import area_average
 from macrosplat.colour import to_bytes, to_linear, to_srgb
 from macrosplat.devices import row
 from macrosplat.render import Pinhole
+from macrosplat.train.covers import told_by
 from macrosplat.train.loss import Target, make_target
 
 SMALLEST = 32  # px: below this a frame says nothing, and the window of SSIM does not fit
@@ -29,7 +30,7 @@ PER_PIXEL = 31  # bytes of a `Target`
 LEAST = 2  # photos of a pinhole that are kept, whatever the room
 SOON = 8  # photos that are decoded ahead
 THREADS = 4  # that do so: a photo of 24 MP takes half a second, and as long again at another resolution
-PLANES = ("photo", "weight", "mean", "variance")
+PLANES = ("photo", "weight", "mean", "variance", "cover")  # the last where there are masks
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,15 @@ class Stack:
 
     def at(self, place: Tensor) -> Target:
         """One of them; `place` [1] on the device."""
-        return replace(self.targets, **{name: row(getattr(self.targets, name), place) for name in PLANES})
+        return replace(self.targets, **{name: row(plane, place) for name, plane in _planes(self.targets)})
 
     def put(self, photo: int, target: Target) -> None:
         """Keep one more, instead of the one used longest ago where all places are taken."""
         full = len(self.places) == len(self.targets.photo)
         place = self.places.pop(next(iter(self.places))) if full else len(self.places)
         target = replace(target, weight=target.weight * (self.targets.total / target.total))
-        for name in PLANES:
-            getattr(self.targets, name)[place] = getattr(target, name)
+        for name, plane in _planes(target):
+            getattr(self.targets, name)[place] = plane
         self.places[photo] = place
 
 
@@ -60,6 +61,12 @@ class Small(NamedTuple):
     photo: Tensor  # [H, W, 3] uint8, pinned for a GPU
     mask: Tensor | None  # [H, W] uint8, likewise
     total: float  # sum of the mask / 255
+    cover: Tensor | None  # [H, W] float32, as in `Target`, likewise
+
+
+def _planes(target: Target) -> list[tuple[str, Tensor]]:
+    """What differs between the photos of one pinhole."""
+    return [(name, plane) for name in PLANES if (plane := getattr(target, name)) is not None]
 
 
 class Frames:
@@ -72,7 +79,9 @@ class Frames:
         masks: Sequence[NDArray[np.uint8] | None],  # V of [H, W], white = counts
         device: torch.device | str = "cpu",  # where they are compared
         room: float = math.inf,  # bytes that they may take there
+        covers: Sequence[NDArray[np.uint8] | None] = (),  # V of [H, W], white = the scene; none: nothing is known
     ) -> None:
+        self.covers = covers if any(cover is not None for cover in covers) else ()
         self.device = torch.device(device)
         self.photos, self.pinholes, self.masks, self.room = photos, pinholes, masks, room
         self._scale = 0.0
@@ -136,6 +145,7 @@ class Frames:
                 total=float(size[0] * size[1]),
                 mean=planes(3, *size),
                 variance=planes(3, *size),
+                cover=planes(*size) if self.covers else None,
             )
             self._stacks |= dict.fromkeys(alike, Stack(targets, pinhole))
         return self._stacks[photo]
@@ -143,7 +153,8 @@ class Frames:
     def _places(self, pinhole: Pinhole, alike: int) -> int:
         """How many of so many photos of one pinhole there is room for, when each pinhole gets its share."""
         room = self.room * alike / len(self)
-        return int(min(alike, max(LEAST, room / (PER_PIXEL * pinhole.width * pinhole.height))))
+        each = (PER_PIXEL + 4 * bool(self.covers)) * pinhole.width * pinhole.height
+        return int(min(alike, max(LEAST, room / each)))
 
     def _turn_to(self, scale: float) -> None:
         if scale != self._scale:  # one scale lives at a time: the caches of a target are 9 times the photo
@@ -164,16 +175,27 @@ class Frames:
         pinhole = self._pinhole(photo, scale)
         bytes_, mask = _smaller(self.photos[photo], self.masks[photo], (pinhole.width, pinhole.height))
         total = float(bytes_.shape[0] * bytes_.shape[1]) if mask is None else float(mask.sum(dtype=np.int64)) / 255
-        sent = [None if a is None else torch.from_numpy(np.require(a, requirements="W")) for a in (bytes_, mask)]
+        sent = [
+            None if a is None else torch.from_numpy(np.require(a, requirements="W"))
+            for a in (bytes_, mask, self._cover(photo, (pinhole.width, pinhole.height)))
+        ]
         if self.device.type == "cuda":
-            sent = [None if a is None else a.pin_memory() for a in sent]
+            sent = [None if t is None else t.pin_memory() for t in sent]
         assert sent[0] is not None
-        return Small(sent[0], sent[1], total)
+        return Small(sent[0], sent[1], total, sent[2])
+
+    def _cover(self, photo: int, size: tuple[int, int]) -> NDArray[np.float32] | None:
+        if not self.covers:
+            return None
+        mask = self.covers[photo]
+        return np.full((size[1], size[0]), -1.0, np.float32) if mask is None else told_by(mask, size)
 
     def _target(self, small: Small) -> Target:
-        photo, mask = (None if t is None else t.to(self.device, non_blocking=True) for t in small[:2])
+        photo, mask, cover = (
+            None if t is None else t.to(self.device, non_blocking=True) for t in (small.photo, small.mask, small.cover)
+        )
         assert photo is not None
-        return make_target(photo, mask, small.total)
+        return make_target(photo, mask, cover, small.total)
 
 
 @functools.lru_cache(4)

@@ -27,11 +27,14 @@ class Target:
     total: float  # sum of the weights
     mean: torch.Tensor  # [3, H, W] float32, of photo / 255 under the window
     variance: torch.Tensor  # [3, H, W] float32
+    # [H, W] float32, 0 ... 1: the alpha that the photo's mask tells, -1 where it tells none; None: there is no mask.
+    cover: torch.Tensor | None = None
 
 
 def make_target(
     photo: torch.Tensor,  # [H, W, 3] uint8, sRGB
     mask: torch.Tensor | None = None,  # [H, W] uint8, 255 = counts
+    cover: torch.Tensor | None = None,  # [H, W] float32, as in `Target`
     total: float | None = None,  # sum of mask / 255, where the caller knows it: asking a GPU would wait for it
 ) -> Target:
     assert photo.ndim == 3 and photo.shape[2] == 3 and photo.dtype == torch.uint8, (
@@ -52,7 +55,21 @@ def make_target(
     mean = loss_reference.window_mean(y)
     grey = loss_reference.GREY
     variance = loss_reference.window_mean((y - grey) ** 2) - (mean - grey) ** 2
-    return Target(planes, weight, total, mean.contiguous(), variance.clamp(min=0.0).contiguous())
+    return Target(planes, weight, total, mean.contiguous(), variance.clamp(min=0.0).contiguous(), cover)
+
+
+def taken_loss(
+    taken: torch.Tensor,  # [H, W, 3] or [H, W, 4] linear light, and its alpha
+    target: Target,
+    lambda_dssim: float,
+    mask_weight: float,  # of the mean absolute difference of alpha and mask
+) -> torch.Tensor:  # []
+    """`photo_loss` and, with an alpha, how far that is from the mask."""
+    loss = photo_loss(taken[..., :3], target, lambda_dssim)
+    if target.cover is None:
+        return loss
+    cover = target.cover.to(taken.dtype)
+    return loss + mask_weight * ((taken[..., 3] - cover).abs() * (cover >= 0)).mean()
 
 
 class _PhotoLoss(torch.autograd.Function):

@@ -74,6 +74,7 @@ class Schedule:
     opacity_weight: float = 0.003
     scale_weight: float = 0.003
     dssim_weight: float = 0.2
+    mask_weight: float = 0.1  # of alpha against the masks, where there are any
 
     def at(self, step: int, start: int, lens_rates: dict[str, float]) -> Plan:
         """The plan of a step, for a scene that began with `start` Gaussians."""

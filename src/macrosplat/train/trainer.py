@@ -6,7 +6,7 @@ In: frames (photos to compare with), a start for everything learned, a schedule.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from macrosplat.train.adam import Adam
 from macrosplat.train.density import NOISE, densify, jitter
 from macrosplat.train.extra import add_anywhere
 from macrosplat.train.frames import Frames
-from macrosplat.train.loss import Target, photo_loss
+from macrosplat.train.loss import Target, taken_loss
 from macrosplat.train.recorded import AHEAD, Recorder
 from macrosplat.train.schedule import RATES, Plan, Schedule
 
@@ -80,7 +80,10 @@ class Learned:
     def behind(self, photo: Number | None, pinhole: Pinhole) -> Tensor:
         """[H, W, 3] the backdrop of a photo (None: of a view that is no photo's)."""
         size = pinhole.width, pinhole.height
-        return self.backdrop.mean(*size) if photo is None else self.backdrop.at(photo, *size)
+        if photo is None:
+            return Backdrop(self.backdrop.grids[sorted(set(self.poses.leader))]).mean(*size)
+        # Slices of one pose see the same: with backdrops of their own each would keep some of its blur in it.
+        return self.backdrop.at(self.poses.leading(photo), *size)
 
 
 class Trainer:
@@ -133,13 +136,18 @@ class Trainer:
         """The loss of one photo, and its gradients by the parameters named (None: it does not depend on them)."""
 
         def draw(view: Tensor, reshape: Reshape | None = None) -> Sharp:
-            return self.learned.draw(view, pinhole, photo, degree, reshape, behind)
+            sharp = self.learned.draw(view, pinhole, photo, degree, reshape, behind)
+            if target.cover is None:
+                return sharp
+            # Alpha is blurred along with the colours.
+            return replace(sharp, colour=torch.cat([sharp.colour, sharp.alpha[..., None]], -1))
 
         # One backdrop for all points of the pupil; this name keeps it until the gradients are there.
         behind = self.learned.behind(photo, pinhole)
-        view = self.learned.poses.view(photo)
+        poses = self.learned.poses
+        view = poses.view(photo) if any(name in poses.parameters for name in names) else poses.held(photo)
         taken = self.learned.lens.photograph(draw, view, pinhole, photo, through)
-        loss = photo_loss(taken, target, self.schedule.dssim_weight)
+        loss = taken_loss(taken, target, self.schedule.dssim_weight, self.schedule.mask_weight)
         names = [name for name in self.learned.parameters() if name in names]
         leaves = [self.adam.parameters[name] for name in names]
         gradients = dict(zip(names, torch.autograd.grad(loss, leaves, allow_unused=True), strict=True))
