@@ -23,8 +23,9 @@ def pipeline(monkeypatch):
     calls = []
 
     def stand_in(name, result):
-        def call(*arguments):
-            calls.append((name, *arguments))
+        def call(*arguments, **more):
+            given = {key: value for key, value in more.items() if value is not None}
+            calls.append((name, *arguments, *([given] if given else [])))
             return result
 
         return call
@@ -93,14 +94,14 @@ def test_words_reach_the_library_as_they_were_meant(pipeline, capsys):
     words += " --device cpu --seed 3 --masks off --hold-out 8 --resume"
     assert run(words) == 0
     options = Options("plain", "draft", 7, 320, 2000, "cpu", 3, "off", hold_out=8)
-    assert pipeline.calls == [("reconstruct", Path("photos"), Path("run"), options, True, None)]
+    assert pipeline.calls == [("reconstruct", Path("photos"), Path("run"), options, True)]
     assert capsys.readouterr().out == "summary\n"
 
 
 @pytest.mark.parametrize(("word", "port"), [("--live", 8080), ("--live 9001", 9001), ("--live 0", 0), ("", None)])
 def test_the_live_view_has_a_port_of_its_own_or_8080(pipeline, word, port):
     assert run(f"reconstruct photos --out run {word}") == 0
-    assert pipeline.calls[0][-1] == port
+    assert pipeline.calls[0][5:] == (() if port is None else ({"live": port},))
 
 
 def test_a_strange_port_is_refused(capsys):
@@ -109,8 +110,8 @@ def test_a_strange_port_is_refused(capsys):
 
 
 def test_a_script_gets_events_alone(pipeline, monkeypatch, capsys):
-    def reconstruct(*arguments):
-        arguments[-1][0].say("progress", done=1)
+    def reconstruct(*arguments, shown, live):
+        shown[0].say("progress", done=1)
         return types.SimpleNamespace(steps=7, run=Path("run"))
 
     monkeypatch.setattr(pipeline, "reconstruct", reconstruct)
@@ -179,7 +180,7 @@ def test_impossible_numbers_are_one_sentence_and_2(words, named, pipeline, capsy
 
 
 def fail_with(error):
-    def call(*arguments):
+    def call(*arguments, **more):
         raise error
 
     return call
@@ -215,7 +216,7 @@ def test_a_killed_run_says_so_too(tmp_path):
     code = f"""
 import sys, time, types
 stand_in = types.ModuleType("macrosplat.pipeline")
-def wait(*arguments):
+def wait(*arguments, **more):
     print("waiting", flush=True)
     time.sleep(60)
 stand_in.reconstruct = wait

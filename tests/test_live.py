@@ -22,6 +22,7 @@ from macrosplat import pipeline
 from macrosplat.errors import MacrosplatError
 from macrosplat.events import Events
 from macrosplat.live import LiveView
+from macrosplat.live import view as view_module
 from macrosplat.live.draw import Look, picture, pinhole_of
 from macrosplat.live.pace import LEAST_STILL, SHARE_MOVING, SHARE_STILL, Pace
 from macrosplat.options import Options
@@ -54,6 +55,7 @@ def test_training_comes_out_the_same_to_the_bit_with_a_visitor(monkeypatch):
     watched, _ = make_trainer(40, refine_poses=True)
     visitor = Visitor()
     monkeypatch.setattr(Pace, "pixels", lambda *_: 1.0)
+    monkeypatch.setattr(view_module, "PIXELS_LEAST", 5000)
     with LiveView(watched, NAMES, 0, lambda _: None) as view:
         monkeypatch.setattr(view._server, "get_clients", lambda: {0: visitor})
         for n in range(40):

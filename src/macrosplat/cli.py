@@ -81,12 +81,14 @@ class Reconstruct:
         from macrosplat import pipeline
 
         if not self.json:
-            print(pipeline.reconstruct(self.capture, self.out, self.options, self.resume, self.live))
+            print(pipeline.reconstruct(self.capture, self.out, self.options, self.resume, live=self.live))
             return
         from macrosplat.events import Events, numbers
 
         with Events(sys.stdout) as events:
-            summary = pipeline.reconstruct(self.capture, self.out, self.options, self.resume, self.live, (events,))
+            summary = pipeline.reconstruct(
+                self.capture, self.out, self.options, self.resume, live=self.live, shown=(events,)
+            )
             events.say("done", run=str(self.out), **numbers(summary))
 
 
