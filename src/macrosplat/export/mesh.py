@@ -31,6 +31,7 @@ from macrosplat.train import checkpoint
 
 MOST_VOXELS = 32_000_000  # of 8 bytes
 MOST_PIXELS = 1_000_000  # of a depth map: a finer one than the voxels says nothing new
+MOST_PIXELS_IN_ALL = 120_000_000  # of all depth maps, 4 bytes each
 VOXEL, TRUNCATION = 1.0, 6.0  # px of the depth maps at the object: single maps are mostly within that
 # Transmittance at which a ray has met the surface. The surfaces of a trained scene are hazes some pixels deep, whose
 # middle (0.5) lies behind what they stand for.
@@ -127,14 +128,15 @@ def write_mesh_ply(
 def _stations(state: checkpoint.Checkpoint) -> list[Station]:
     """The photos' views, then some from between and around them."""
     views = state.learned.poses.all()
-    out = [Station(view, _limited(pinhole)) for view, pinhole in zip(views, state.pinholes, strict=True)]
+    out = [Station(view, _limited(pinhole, len(views))) for view, pinhole in zip(views, state.pinholes, strict=True)]
     numbers = views.numpy().astype(np.float64)
     around = orbit(numbers, pivot_of(numbers, state.learned.poses.pivot_depth.numpy()), ORBIT_VIEWS)
     return out + [Station(torch.tensor(view, dtype=torch.float32), out[0].pinhole) for view in around]
 
 
-def _limited(pinhole: Pinhole) -> Pinhole:
-    factor = min(1.0, (MOST_PIXELS / (pinhole.width * pinhole.height)) ** 0.5)
+def _limited(pinhole: Pinhole, photos: int) -> Pinhole:
+    most = min(MOST_PIXELS, MOST_PIXELS_IN_ALL / (photos + ORBIT_VIEWS))
+    factor = min(1.0, (most / (pinhole.width * pinhole.height)) ** 0.5)
     return pinhole.scaled(round(pinhole.width * factor), round(pinhole.height * factor))
 
 
