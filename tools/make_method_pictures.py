@@ -3,19 +3,19 @@
     macrosplat reconstruct CAPTURE --lens blurnet --out RUN
     python tools/make_method_pictures.py RUN CAPTURE PHOTO OUT
 
-Maps are RUN's own (RUN/maps); the blurred render is drawn here, as training drew it.
+All of them are drawn from RUN/checkpoint, as training drew them.
 """
 
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from macrosplat.capture import open_capture, read_photo
 from macrosplat.colour import to_bytes, to_srgb
 from macrosplat.lens import Pupil
+from macrosplat.output.maps import colour_amount
 from macrosplat.runs import load_run
 
 WIDTH, GAP, TEXT = 400, 4, 15  # px
@@ -31,16 +31,15 @@ def main() -> None:
     learned.lens.look(taken, [None] * len(taken))
     with torch.no_grad():
         view = learned.poses.view(number)
-        blurred = learned.lens.photograph(
-            lambda at, reshape=None: learned.draw(at, pinhole, number, None, reshape), view, pinhole, number, Pupil()
-        )
-    stem = Path(name).with_suffix(".png")
+        sharp = learned.draw(view, pinhole, number)
+        blurred = learned.lens.photograph(lambda *_: sharp, view, pinhole, number, Pupil())
+        maps = learned.lens.maps(sharp, pinhole, number)
     pictures = {
         "the photo": taken[number],
-        "clarity mask M": picture(run / "maps" / "clarity_colour" / stem),
-        "variance map": picture(run / "maps" / "variance_colour" / stem),
+        "clarity mask M": to_bytes(colour_amount(maps["clarity"].numpy())),
+        "variance map": to_bytes(colour_amount(maps["variance"].numpy())),
         "render, blurred by it": to_bytes(to_srgb(blurred.clamp(0, 1)).numpy()),
-        "render, sharp": picture(run / "sharp" / stem),
+        "render, sharp": to_bytes(to_srgb(sharp.colour.clamp(0, 1)).numpy()),
     }
     height = round(WIDTH * pinhole.height / pinhole.width)
     line = TEXT + 2 * GAP
@@ -54,10 +53,6 @@ def main() -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(out, quality=88)
     print(f"{sheet.width} x {sheet.height} px in {out}")
-
-
-def picture(path: Path) -> np.ndarray:
-    return np.asarray(Image.open(path).convert("RGB"))
 
 
 if __name__ == "__main__":
