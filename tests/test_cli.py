@@ -14,7 +14,7 @@ from macrosplat import cli, demo
 from macrosplat.errors import MacrosplatError
 from macrosplat.options import Options
 
-COMMANDS = ["reconstruct", "render", "evaluate", "bench", "demo"]
+COMMANDS = ["reconstruct", "render", "evaluate", "compare", "bench", "demo"]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from making_captures import write_capture
 from making_training import made
 
 BASE = Options(masks="off", width=320)
-WORDS = "--steps 6 --max-gaussians 700 --width 64 --device cpu".split()
+WORDS = ["--steps", "6", "--max-gaussians", "700", "--width", "64", "--device", "cpu"]
 
 
 @pytest.mark.parametrize(

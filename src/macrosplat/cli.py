@@ -183,9 +183,13 @@ class Evaluate:
 
     def run(self) -> None:
         from macrosplat import runs
-        from macrosplat.evaluate import load_lpips
 
-        print(runs.evaluate(self.run_folder, self.truth, lpips=load_lpips(self.lpips) if self.lpips else None))
+        more = {}
+        if self.lpips:
+            from macrosplat.evaluate import load_lpips
+
+            more["lpips"] = load_lpips(self.lpips)
+        print(runs.evaluate(self.run_folder, self.truth, **more))
 
 
 @dataclass(frozen=True)
