@@ -8,12 +8,14 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from macrosplat import pipeline
-from macrosplat.capture import open_capture
-from macrosplat.capture.align import align, intrinsics_of_slice, px_in_slice, warped
+from macrosplat.capture import open_capture, read_photo
+from macrosplat.capture.align import align, intrinsics_of_slice, inverse, px_in_slice, warped
 from macrosplat.capture.brackets import poses_of
-from macrosplat.capture.composite import composite, one_per_pose, spread
+from macrosplat.capture.composite import composite, has_brackets, one_per_pose, spread
 from macrosplat.capture.records import Cameras, SparsePoints
 from macrosplat.colour import to_bytes, to_linear, to_srgb
+from macrosplat.deblur import deblurred
+from macrosplat.deblur.stacker import stack
 from macrosplat.errors import MacrosplatError
 from macrosplat.options import Options
 from macrosplat.output import finish
@@ -116,12 +118,41 @@ def test_composite_is_nearer_to_sharp_than_any_slice(tmp_path):
     assert error < 0.35 * min(np.abs(one - sharp).mean() for one in slices)
 
 
+def test_the_stacker_joins_the_sharpest(tmp_path):
+    sharp, slices = halves(4, 5)
+    bytes_ = [to_bytes(to_srgb(one)) for one in slices]
+    joined = stack(bytes_)
+    assert all(np.array_equal(one, joined[0]) for one in joined)  # nothing moved: it is the same in every slice
+    error = np.abs(to_linear(joined[0] / 255) - sharp).mean()
+    assert error < 0.4 * min(np.abs(one - sharp).mean() for one in slices)
+    # A pose of three and a lone photo, which stays as it is.
+    write(tmp_path / "photos", [*halves(5)[1], speckle(6)], ["a_0.png", "a_1.png", "a_2.png", "other.png"])
+    (tmp_path / "brackets.json").write_text(json.dumps([["a_0.png", "a_1.png", "a_2.png"]]))
+    photos = open_capture(tmp_path).photos
+    taken = [read_photo(photo) for photo in photos]
+    made_ = deblurred(tmp_path / "run", photos, taken, Options(deblur_first="stack"))
+    assert np.array_equal(made_[3], taken[3]) and np.array_equal(made_[0], stack(taken[:3])[0])
+    with pytest.raises(MacrosplatError, match="there are none here"):
+        deblurred(tmp_path / "other", photos[3:], taken[3:], Options(deblur_first="stack"))
+
+
+def test_a_stack_lies_in_each_slice_as_the_slice_lies():
+    picture, warp = gaussian_filter(speckle(1, 240, 180), (0.7, 0.7, 0)), np.array([1.03, 0.01, -0.01])
+    moved = np.nan_to_num(warped(picture, inverse(warp), order=3), nan=0.5).clip(0, 1)
+    bytes_ = [to_bytes(to_srgb(one)) for one in (moved, picture, picture)]
+    joined = stack(bytes_)
+    inner = slice(20, -20)
+    for one, own in zip(joined, bytes_, strict=True):
+        assert np.abs(one[inner, inner].astype(float) - own[inner, inner]).mean() < 3  # levels: resampled twice
+
+
 def test_cameras_and_observations_reach_every_slice(tmp_path):
     for p in range(3):
         write(tmp_path, halves(p)[1], [f"{p}_{s}.png" for s in range(3)])
     capture = open_capture(tmp_path)
     poses = one_per_pose(capture, tmp_path / "scratch")
     assert [photo.width for photo in poses.capture.photos] == [120] * 3
+    assert not has_brackets(poses.capture.photos)  # cameras are found on them as on any photos
     views = make_cameras(3).views
     names = tuple(photo.name for photo in poses.capture.photos)
     given = Cameras(names, views, np.tile([300.0, 300.0, 60, 45], (3, 1)), np.tile([120, 90], (3, 1)), "sfm")
@@ -168,3 +199,18 @@ def linear_of(path):
     from PIL import Image
 
     return to_linear(np.asarray(Image.open(path)).astype(np.float32) / 255)
+
+
+def test_slices_of_a_pose_have_one_backdrop():
+    from macrosplat.render import Pinhole
+    from macrosplat.scene.backdrop import Backdrop
+    from macrosplat.scene.poses import Poses, leaders
+    from macrosplat.train.trainer import Learned
+
+    grids = torch.arange(3.0)[:, None, None, None].expand(3, 3, 4, 3)
+    poses = Poses(torch.eye(4).repeat(3, 1, 1), torch.full((3,), 5.0), 0.01, leaders([(0, 1), (2,)]))
+    learned = Learned(None, None, poses, Backdrop(grids))  # type: ignore[arg-type]
+    pinhole = Pinhole(10.0, 10.0, 4.0, 3.0, 8, 6)
+    for number in (lambda v: v, lambda v: torch.tensor([v])):
+        assert [learned.behind(number(v), pinhole).mean().item() for v in range(3)] == [0.0, 0.0, 2.0]
+    assert learned.behind(None, pinhole).mean().item() == 1.0  # of the poses, not of the slices

@@ -1,6 +1,7 @@
 """The command line: help, exit codes, what is said on which stream. The work itself is replaced by a stand-in."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 import time
@@ -92,8 +93,31 @@ def test_words_reach_the_library_as_they_were_meant(pipeline, capsys):
     words += " --device cpu --seed 3 --masks off --hold-out 8 --resume"
     assert run(words) == 0
     options = Options("plain", "draft", 7, 320, 2000, "cpu", 3, "off", hold_out=8)
-    assert pipeline.calls == [("reconstruct", Path("photos"), Path("run"), options, True)]
+    assert pipeline.calls == [("reconstruct", Path("photos"), Path("run"), options, True, None)]
     assert capsys.readouterr().out == "summary\n"
+
+
+@pytest.mark.parametrize(("word", "port"), [("--live", 8080), ("--live 9001", 9001), ("--live 0", 0), ("", None)])
+def test_the_live_view_has_a_port_of_its_own_or_8080(pipeline, word, port):
+    assert run(f"reconstruct photos --out run {word}") == 0
+    assert pipeline.calls[0][-1] == port
+
+
+def test_a_strange_port_is_refused(capsys):
+    assert usage("reconstruct", "photos", "--out", "run", "--live", "65536") == 2
+    assert "takes one port" in " ".join(capsys.readouterr().err.replace("│", "").split())
+
+
+def test_a_script_gets_events_alone(pipeline, monkeypatch, capsys):
+    def reconstruct(*arguments):
+        arguments[-1][0].say("progress", done=1)
+        return types.SimpleNamespace(steps=7, run=Path("run"))
+
+    monkeypatch.setattr(pipeline, "reconstruct", reconstruct)
+    assert run("reconstruct photos --out run --json") == 0
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one.pop("time") > 1e9 for one in said] == [True, True]
+    assert said == [{"event": "progress", "done": 1}, {"event": "done", "run": "run", "steps": 7}]
 
 
 def test_render_and_evaluate(pipeline, capsys):

@@ -1,10 +1,13 @@
-"""Progress: a bar in a terminal, few lines in a log."""
+"""Progress: a bar in a terminal, few lines in a log, events for scripts."""
 
 import io
+import json
 
 import pytest
 
-from macrosplat.progress import SECONDS_BETWEEN_LINES, Progress, _duration
+from macrosplat.errors import MacrosplatError
+from macrosplat.events import Events
+from macrosplat.progress import SECONDS_BETWEEN_LINES, Progress, duration
 
 
 class Clock:
@@ -27,15 +30,15 @@ def clock():
 def test_a_log_gets_one_line_per_minute_and_one_per_stage(clock):
     stream = io.StringIO()
     with Progress(stream, clock) as progress:
-        progress.stage("Training", 300)
+        progress.stage("Training", 300, unit="steps")
         for _ in range(300):
             clock.now += 0.5
-            progress.advance(loss=0.125)
+            progress.advance(figures={"psnr": 27.125, "gaussians": 15360, "loss": 0.125})
     assert SECONDS_BETWEEN_LINES == 60
     assert stream.getvalue().splitlines() == [
-        "Training: 120 of 300, 1 min 30 s left, loss 0.125",
-        "Training: 240 of 300, 30 s left, loss 0.125",
-        "Training: done in 2 min 30 s, loss 0.125",
+        "Training: 120 of 300, 1 min 30 s left, 2 steps/s, PSNR 27.12 dB, 15,360 Gaussians, loss 0.1250",
+        "Training: 240 of 300, 30 s left, 2 steps/s, PSNR 27.12 dB, 15,360 Gaussians, loss 0.1250",
+        "Training: done in 2 min 30 s, 2 steps/s, PSNR 27.12 dB, 15,360 Gaussians, loss 0.1250",
     ]
 
 
@@ -53,11 +56,11 @@ def test_a_stage_whose_size_nobody_knows_and_the_next_stage_ends_it(clock):
     with Progress(stream, clock) as progress:
         progress.stage("Finding cameras")
         clock.now += 61
-        progress.advance(7)
+        progress.advance(7, "placing photos, 12 of 30")
         progress.note("2 of 30 photos found no place.")
         progress.stage("Training", 10)
     assert stream.getvalue().splitlines() == [
-        "Finding cameras: 7",
+        "Finding cameras: 7, placing photos, 12 of 30",
         "2 of 30 photos found no place.",
         "Finding cameras: done in 1 min 01 s",
         "Training: done in 0 s",
@@ -74,16 +77,16 @@ def test_an_interrupted_stage_does_not_claim_to_be_done(clock):
 
 def test_a_terminal_gets_a_bar_with_figures_and_is_left_in_order(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("COLUMNS", "80")
     stream = Terminal()
     with pytest.raises(ValueError, match="diverged"), Progress(stream) as progress:
-        progress.stage("Training", 3)
-        progress.advance(2, loss=0.125)
+        progress.stage("Training", 3, unit="steps")
+        progress.advance(2, figures={"psnr": 27.125, "gaussians": 15360, "loss": 0.125})
         progress.note("[bold] is not markup here.")
         raise ValueError("diverged")
     text = stream.getvalue()
     assert "2/3" in text
-    assert "loss 0.125" in text
+    assert "PSNR 27.12 dB" in text and "steps/s" in text and "Gaussians" in text
     assert "[bold] is not markup here." in text
     assert text.rstrip().endswith("\x1b[?25h")  # the cursor is shown again
 
@@ -100,4 +103,23 @@ def test_a_dumb_terminal_is_written_to_like_a_log(monkeypatch, clock):
     ("seconds", "words"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")]
 )
 def test_durations_in_words(seconds, words):
-    assert _duration(seconds) == words
+    assert duration(seconds) == words
+
+
+def test_events_for_scripts(clock):
+    stream = io.StringIO()
+    events = Events(stream, wall_clock=lambda: 1e9 + clock.now)
+    with pytest.raises(MacrosplatError), events, Progress(io.StringIO(), clock, more=(events,)) as progress:
+        progress.stage("training", 300, unit="steps")
+        for n in range(1, 101):
+            clock.now += 0.0625
+            progress.advance(figures={"loss": float("nan")} if n == 70 else {})
+        progress.note("a sentence")
+        raise MacrosplatError("what went wrong")
+    said = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert said[0] == {"event": "stage", "time": 1e9, "stage": "training", "done": 0, "total": 300}
+    moved = [one["done"] for one in said if one["event"] == "progress"]
+    assert moved == [16, 32, 48, 64, 70, 86]  # once a second, and for the figure
+    where = {"event": "progress", "time": 1e9 + 4.375, "stage": "training", "done": 70, "total": 300}
+    assert said[5] == {**where, "per_second": 16, "seconds_left": 14.375, "loss": None}
+    assert [one["text"] for one in said[-2:]] == ["a sentence", "what went wrong"] and said[-1]["event"] == "error"

@@ -1,6 +1,7 @@
 // The scene of a page: orbit, aperture and focus, and the photos' own views. The rest of the page is plain HTML.
 //
-// In: the page's JSON (#facts) and its scene (#scene, SPZ). Camera axes in the JSON are OpenCV's, lengths scene units.
+// In: the page's JSON (#facts), its scene (#scene: base64 of a file, data-kind says of which format) and perhaps colours of
+// its coverage (#coverage-colours: base64 of three bytes a Gaussian). Camera axes are OpenCV's, lengths scene units.
 import { SparkRenderer, SplatMesh } from "@sparkjsdev/spark";
 import * as THREE from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
@@ -12,7 +13,6 @@ export async function start() {
   const facts = JSON.parse($("facts").textContent);
   const box = $("view");
   const renderer = new THREE.WebGLRenderer({ antialias: false, preserveDrawingBuffer: true });
-  renderer.setPixelRatio(Math.min(window.devicePixelRatio, 2));
   // The first child: captions and marks lie above it.
   box.prepend(renderer.domElement);
   renderer.domElement.tabIndex = 0;
@@ -25,8 +25,24 @@ export async function start() {
     renderer, preBlurAmount: 0, blurAmount: 0.1, maxStdDev: 3.33, sortRadial: false, maxPixelRadius: 1024,
   });
   world.add(spark);
-  const mesh = new SplatMesh({ fileBytes: bytesOf("scene"), fileType: "spz", lod: false });
-  mesh.rotation.x = Math.PI; // SPZ's axes to those of the cameras
+  // SPZ's axes are right, up, back; PLY's those of the cameras, in which this world is.
+  const meshOf = (id) => {
+    const fileType = $(id).dataset.kind;
+    const made = new SplatMesh({ fileBytes: bytesOf(id), fileType, lod: false });
+    if (fileType === "spz") made.rotation.x = Math.PI;
+    return made;
+  };
+  const mesh = meshOf("scene");
+  const recolour = (splats, colours) => {
+    const { rgbMin = 0, rgbMax = 1 } = splats.splatEncoding ?? {};
+    const byte = (c) => Math.max(0, Math.min(255, Math.round(((c / 255 - rgbMin) / (rgbMax - rgbMin)) * 255)));
+    for (let i = 0; i < splats.numSplats; i += 1) {
+      const [r, g, b] = [0, 1, 2].map((k) => byte(colours[3 * i + k]));
+      splats.packedArray[4 * i] = ((splats.packedArray[4 * i] & 0xff000000) | r | (g << 8) | (b << 16)) >>> 0;
+    }
+    splats.setMaxSh(0); // the same from every side
+    splats.needsUpdate = true;
+  };
   world.add(mesh);
   let shown = mesh;
   let coloured = null; // the scene coloured by coverage, loaded when first wanted
@@ -44,6 +60,10 @@ export async function start() {
   let fovX = 20, aspect = 4 / 3;
   let wanted = true;
   const draw = () => { wanted = true; };
+  // Pixels per CSS pixel, fewer while something moves on a slow machine; a wide aperture makes every splat large. In ms:
+  // what a picture may take while moving, and at rest.
+  const best = Math.min(window.devicePixelRatio, 2);
+  const pace = { ratio: best, moving: 60, still: 1500, rest: 250 };
   spark.onDirty = draw;
 
   function optics() {
@@ -64,6 +84,7 @@ export async function start() {
 
   function resize() {
     const { clientWidth, clientHeight } = box;
+    renderer.setPixelRatio(pace.ratio);
     renderer.setSize(clientWidth, clientHeight, false);
     camera.aspect = clientWidth / clientHeight;
     optics();
@@ -116,6 +137,7 @@ export async function start() {
   $("sharp").addEventListener("click", () => set({ sharp: true }));
   $("taken").addEventListener("click", () => set({ sharp: false, pupil: lens.pupil || facts.pupil }));
   $("photo").addEventListener("change", (e) => photo(Number(e.target.value)));
+  $("back").addEventListener("click", () => photo(Number($("photo").value)));
   for (const [i, button] of document.querySelectorAll("[data-photo]").entries()) {
     button.addEventListener("click", () => {
       $("photo").value = String(i);
@@ -127,27 +149,42 @@ export async function start() {
   // Click to focus: at the depth of the surface under the pointer, unless the click was a drag.
   const down = new THREE.Vector2();
   const canvas = renderer.domElement;
-  canvas.addEventListener("pointerdown", (e) => down.set(e.clientX, e.clientY));
+  let fingers = 0, pinched = false;
+  canvas.addEventListener("pointerdown", (e) => {
+    fingers += 1;
+    pinched = fingers > 1;
+    down.set(e.clientX, e.clientY);
+  });
+  for (const gone of ["pointercancel", "pointerleave"]) canvas.addEventListener(gone, () => { fingers = 0; });
   canvas.addEventListener("pointerup", (e) => {
-    if (down.distanceTo(new THREE.Vector2(e.clientX, e.clientY)) > 4) return;
+    fingers = Math.max(0, fingers - 1);
+    const still = e.pointerType === "mouse" ? 4 : 10; // px: a finger is not as steady
+    if (pinched || down.distanceTo(new THREE.Vector2(e.clientX, e.clientY)) > still) return;
     const r = canvas.getBoundingClientRect();
     const at = new THREE.Vector2(((e.clientX - r.left) / r.width) * 2 - 1, 1 - ((e.clientY - r.top) / r.height) * 2);
     const depth = depthAt(at);
+    const ring = document.createElement("div"); // where the focus went, or that nothing is there
+    ring.className = depth === null ? "ring miss" : "ring";
+    ring.style.left = `${e.clientX - r.left}px`;
+    ring.style.top = `${e.clientY - r.top}px`;
+    ring.addEventListener("animationend", () => ring.remove());
+    box.append(ring);
     if (depth !== null) set({ focus: depth, sharp: false, pupil: lens.pupil || facts.pupil });
   });
 
-  const surface = []; // centre and opacity of every Gaussian that can be seen
+  const surface = []; // centre, opacity and size of every Gaussian that can be seen
   function depthAt(at) {
     // The first depth at which the Gaussians near the pointer hide half of what is behind them.
-    const reach = 0.012; // of half the height of the view
+    const reach = 0.012; // of half the height of the view: the least that a Gaussian counts for
+    const scale = camera.projectionMatrix.elements[5];
     const matrix = new THREE.Matrix4().multiplyMatrices(camera.projectionMatrix, camera.matrixWorldInverse);
     const v = new THREE.Vector4();
     const hits = [];
-    for (const [x, y, z, opacity] of surface) {
+    for (const [x, y, z, opacity, size] of surface) {
       v.set(x, y, z, 1).applyMatrix4(matrix);
       if (v.w <= 0) continue;
       const dx = (v.x / v.w - at.x) * camera.aspect, dy = v.y / v.w - at.y;
-      const far = Math.hypot(dx, dy) / reach;
+      const far = Math.hypot(dx, dy) / Math.max(reach, (size / v.w) * scale);
       if (far < 3) hits.push([v.w, opacity * Math.exp((-far * far) / 2)]);
     }
     hits.sort((a, b) => a[0] - b[0]);
@@ -180,14 +217,15 @@ export async function start() {
     coverage.addEventListener("click", async () => {
       const on = coverage.getAttribute("aria-pressed") !== "true";
       if (on && !coloured) {
-        coloured = new SplatMesh({ fileBytes: bytesOf("coverage-scene"), fileType: "spz", lod: false });
-        coloured.rotation.x = Math.PI;
+        coloured = meshOf("scene");
         await coloured.initialized;
+        recolour(coloured.packedSplats, bytesOf("coverage-colours"));
       }
       world.remove(shown);
       shown = on ? coloured : mesh;
       world.add(shown);
       coverage.setAttribute("aria-pressed", String(on));
+      $("coverage-legend").hidden = !on;
       draw();
     });
   }
@@ -195,18 +233,40 @@ export async function start() {
   await mesh.initialized;
   mesh.updateMatrixWorld();
   mesh.packedSplats.forEachSplat((i, centre, scales, quaternion, opacity) => {
-    if (opacity > 0.05) surface.push([...centre.clone().applyMatrix4(mesh.matrixWorld).toArray(), opacity]);
+    if (opacity <= 0.05) return;
+    const [, middle, largest] = scales.toArray().sort((a, b) => a - b);
+    surface.push([...centre.clone().applyMatrix4(mesh.matrixWorld).toArray(), opacity, Math.sqrt(middle * largest)]);
   });
   photo(0);
-  let frames = 0;
-  const settle = () => { frames = 8; }; // sorting is done beside: some frames more, until it has arrived
-  renderer.setAnimationLoop(() => {
-    if (wanted) { wanted = false; settle(); }
-    if (frames > 0) { frames -= 1; renderer.render(world, camera); }
-    box.dataset.ready = frames === 0 ? "yes" : "no";
+  const gl = renderer.getContext();
+  const pixel = new Uint8Array(4);
+  function render(ratio) {
+    if (ratio !== pace.ratio) { pace.ratio = ratio; resize(); }
+    wanted = false; // sorting is done beside, and asks again when it has arrived
+    const began = performance.now();
+    renderer.render(world, camera);
+    const sorted = gl.getParameter(gl.PIXEL_PACK_BUFFER_BINDING); // what Spark reads back for its sorting
+    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
+    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, pixel); // waits until the picture is there
+    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, sorted);
+    return performance.now() - began;
+  }
+  let last = 0, took = 0;
+  renderer.setAnimationLoop((now) => {
+    const sorting = spark.sorting || spark.sortDirty;
+    if (wanted) {
+      const share = Math.sqrt(pace.moving / Math.max(took, 1));
+      took = render(Math.min(best, Math.max(0.4 * best, pace.ratio * Math.min(1.25, share))));
+      last = now;
+    } else if (!sorting && pace.ratio < best && now - last > pace.rest) {
+      const finest = Math.min(best, pace.ratio * Math.sqrt(pace.still / Math.max(took, 1)));
+      if (finest > 1.1 * pace.ratio) took = render(finest);
+      last = Infinity; // nothing more to gain until something changes
+    }
+    box.dataset.ready = wanted || sorting || (pace.ratio < best && last !== Infinity) ? "no" : "yes";
   });
   // For tests and for scripts in the console.
-  window.macrosplat = { facts, photo, set, lens, camera, controls, draw, depthAt };
+  window.macrosplat = { facts, photo, set, lens, camera, controls, draw, depthAt, pace };
   box.dataset.loaded = "yes";
 }
 

@@ -19,7 +19,25 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
 from macrosplat.errors import MacrosplatError
-from macrosplat.options import Device, Options
+from macrosplat.export import Format
+from macrosplat.options import Device, Options, Quality
+
+
+def _port(words: list[str]) -> int:
+    """`--live` alone, or with a port."""
+    port = words[0] if words else "8080"
+    if len(words) > 1 or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"takes one port, 0 to 65535, not {' '.join(words)}; CAPTURE goes before it")
+    return int(port)
+
+
+LIVE = tyro.constructors.PrimitiveConstructorSpec(
+    nargs="*",
+    metavar="[PORT]",
+    instance_from_str=_port,
+    is_instance=lambda value: value is None or isinstance(value, int),
+    str_from_instance=lambda value: [str(value)],
+)
 
 
 @dataclass(frozen=True)
@@ -30,11 +48,13 @@ class Reconstruct:
     - sharp/: every photo, deblurred
     - scene.ply: the Gaussian splats, for any 3DGS viewer
     - index.html: all of it to look at, offline
-    - maps/: depth and circle of confusion of every photo
+    - maps/: depth, circle of confusion and coverage of every photo
+    - coverage.ply, coverage.json: what no photo has in focus, and where to focus next
     - lens.json: aperture and focus, as found
     - transforms.json and sparse/: the cameras
     - log.jsonl, config.json and checkpoint: how it was made
 
+    Slices of a single pose become one all-in-focus picture and a depth map.
     Ctrl-C loses nothing: the same command with --resume goes on.
     """
 
@@ -50,10 +70,24 @@ class Reconstruct:
     resume: FlagCreatePairsOff[bool] = False
     """Go on with a run that was interrupted, to the same result as if it had not been."""
 
+    live: Annotated[int | None, LIVE] = None
+    """Show the training while it runs, on a page for this machine only; PORT is 8080 if not given. The page can pause
+    and stop it. Needs viser: pip install 'macrosplat[live]'."""
+
+    json: FlagCreatePairsOff[bool] = False
+    """Write what happens to stdout for a script, one JSON object per line, instead of the summary."""
+
     def run(self) -> None:
         from macrosplat import pipeline
 
-        print(pipeline.reconstruct(self.capture, self.out, self.options, self.resume))
+        if not self.json:
+            print(pipeline.reconstruct(self.capture, self.out, self.options, self.resume, self.live))
+            return
+        from macrosplat.events import Events, numbers
+
+        with Events(sys.stdout) as events:
+            summary = pipeline.reconstruct(self.capture, self.out, self.options, self.resume, self.live, (events,))
+            events.say("done", run=str(self.out), **numbers(summary))
 
 
 @dataclass(frozen=True)
@@ -81,22 +115,30 @@ class Render:
 class Export:
     """Write a reconstructed scene for other programs.
 
-    ply, spz, splat, gltf: the Gaussians. colmap, nerfstudio: the cameras with the sharp photos. points: a point cloud.
+    - ply, spz, splat, gltf: the Gaussians, for viewers
+    - colmap, nerfstudio: the cameras with the sharp photos, for other programs to go on with
+    - points: a point cloud (PLY)
+    - mesh: a triangle mesh with colours, in mm where the scale is known (PLY, or GLB by the suffix of --out)
+    - video: a film round the object with the focus going through it (MP4)
+    - focus-stack: one photo's view, focused from near to far in 12 pictures, and all in focus
     """
 
     run_folder: Annotated[Positional[Path], arg(name="run", metavar="RUN")]
     """What `macrosplat reconstruct` wrote."""
 
-    format: Literal["ply", "spz", "splat", "gltf", "colmap", "nerfstudio", "points"]
+    format: Format
     """What to write."""
 
     out: Annotated[Path | None, arg(metavar="PATH")] = None
     """The file or folder to write to; by default one in RUN."""
 
+    photo: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the first)")] = None
+    """The photo whose view a focus stack shows."""
+
     def run(self) -> None:
         from macrosplat.export import export
 
-        print(export(self.run_folder, self.format, self.out))
+        print(export(self.run_folder, self.format, self.out, self.photo))
 
 
 @dataclass(frozen=True)
@@ -134,10 +176,84 @@ class Evaluate:
     truth: Annotated[Path, arg(metavar="CAPTURE")]
     """A folder that holds sharp/ and, if known, novel.json with novel/, masks/ and truth.json."""
 
+    lpips: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()
+    """Add LPIPS: torchvision's weights of AlexNet and the linear layers that LPIPS has for it (one file or two)."""
+
     def run(self) -> None:
         from macrosplat import runs
+        from macrosplat.evaluate import load_lpips
 
-        print(runs.evaluate(self.run_folder, self.truth))
+        print(runs.evaluate(self.run_folder, self.truth, lpips=load_lpips(self.lpips) if self.lpips else None))
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Run several methods on captures whose truth is known, and compare them in tables and pictures.
+
+    A method is [DEBLUR+]LENS[:OPTION=VALUE,...], for example
+    - plain, focus, covariance, blurnet, lens
+    - richardson-lucy+plain, FOLDER+plain (deblurred photos), "COMMAND {in} {out}+plain"
+    - restormer+plain:deblur.weights=FILE
+    - blurnet:depth=raw, blurnet:light=srgb,stages=one, covariance:most=3
+
+    DEBLUR is what --deblur-first of `reconstruct` takes; an OPTION is the lens model's own (depth of blurnet:
+    --blurnet.depth) or any other of `reconstruct`.
+
+    In DIR then:
+    - comparison.md, comparison.csv: the figures, mean and spread over seeds
+    - comparison.png: details beside the truth, of the median and the worst view
+    - CAPTURE/METHOD/SEED/: the runs
+
+    Every cell is run once: the same command goes on where it stopped, and more methods or seeds only add cells.
+    """
+
+    captures: Annotated[Positional[tuple[Path, ...]], arg(metavar="CAPTURE")]
+    """Folders as `reconstruct` takes them that hold the truth, too (see `evaluate`)."""
+
+    out: Annotated[Path, arg(metavar="DIR")]
+    """The folder to write to."""
+
+    methods: Annotated[tuple[str, ...], arg(metavar="METHOD")] = ("plain", "lens")
+    """What to compare."""
+
+    seeds: Annotated[tuple[int, ...], arg(metavar="S")] = (0,)
+    """Each method is run with each of them."""
+
+    width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: that of the photos)")] = None
+    """As of `reconstruct`, and so are the next four."""
+    quality: Quality = "standard"
+    steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: by --quality)")] = None
+    max_gaussians: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: by --quality)")] = None
+    device: Device = "auto"
+
+    masks: Literal["auto", "off"] = "off"
+    """The masks of a capture are taken for a part of its truth; `auto` learns with them."""
+
+    jobs: Annotated[int, arg(metavar="N")] = 1
+    """Cells at the same time, each in a process of its own. They share the GPU and the cores: then their times are
+    not those of a run that has the machine for itself."""
+
+    lpips: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()
+    """As of `evaluate`."""
+
+    collect: FlagCreatePairsOff[bool] = False
+    """Run nothing: write tables and figure of the cells that are finished."""
+
+    def run(self) -> None:
+        from macrosplat.compare import compare
+
+        if self.jobs < 1:
+            raise MacrosplatError(f"--jobs is {self.jobs}; it has to be at least 1.")
+        base = Options(
+            quality=self.quality,
+            steps=self.steps,
+            width=self.width,
+            max_gaussians=self.max_gaussians,
+            device=self.device,
+            masks=self.masks,
+        )
+        grid = self.captures, self.methods, self.seeds, self.out, base
+        print(compare(*grid, self.jobs, self.collect, self.lpips, sys.argv[1:]))
 
 
 @dataclass(frozen=True)
@@ -188,6 +304,7 @@ Command = (
     | Annotated[Export, subcommand("export")]
     | Annotated[View, subcommand("view")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Compare, subcommand("compare")]
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Demo, subcommand("demo")]
 )
@@ -226,6 +343,8 @@ def _how_to_resume(command: object) -> str:
     match command:
         case Reconstruct(out=out):
             return f" What was done is kept in {out}: give the same command with --resume to go on."
+        case Compare(out=out):
+            return f" What was done is kept in {out}: give the same command again to go on."
         case Demo(out=out):
             return f" What was done is kept in {out}: give the same command again to go on."
     return ""

@@ -20,6 +20,7 @@ Lens = Literal[
 ]  # the lens models by name; the registry of the lens room has exactly these
 Quality = Literal["draft", "standard", "high"]
 Device = Literal["auto", "cpu", "cuda"]
+SharpFormat = Literal["png", "tiff"]
 
 POINTS = {"draft": "4", "standard": "4", "high": "8"}  # of the pupil, by quality
 BY_QUALITY = "(default: by --quality)"
@@ -57,7 +58,8 @@ class Options:
 
     deblur_first: Annotated[str, arg(metavar="HOW")] = "none"
     """Deblur the photos one by one before anything is learned from them: `none`, `richardson-lucy`, `restormer` (with
-    --deblur.weights), a FOLDER of deblurred photos of the same names, or a "COMMAND {in} {out}" that makes one."""
+    --deblur.weights), a FOLDER of deblurred photos of the same names, or a "COMMAND {in} {out}" that makes one; or
+    `stack`: join the slices of each focus bracket, pixel by pixel the sharpest."""
 
     brackets: Literal["auto", "off"] = "auto"
     """`auto` recognises focus brackets, whose slices share one camera (stem_0, stem_1, ...; a folder per pose; equal
@@ -69,6 +71,9 @@ class Options:
     scale_mm: Annotated[str | None, arg(metavar="MM", help_behavior_hint="(default: from EXIF, if it can tell)")] = None
     """How long a scene unit is, in mm: a number (1 for cameras that were given in mm), or two photos and the
     millimetres between their cameras: first.jpg:second.jpg=40."""
+
+    sharp_format: SharpFormat = "png"
+    """The sharp photos as PNG of 8 or TIFF of 16 bits a channel; either keeps the photo's EXIF and colour profile."""
 
     thin: Thin = field(default_factory=Thin)
     blurnet: Blurnet = field(default_factory=Blurnet)

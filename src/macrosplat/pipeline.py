@@ -6,14 +6,18 @@ In: CAPTURE, RUN, `Options`. Out: the files of RUN and a `Summary`.
 from __future__ import annotations
 
 import math
+import shutil
 import signal
 import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from macrosplat import capture as cap
 from macrosplat.capture.brackets import poses_of
@@ -21,22 +25,25 @@ from macrosplat.capture.composite import has_brackets, one_per_pose, spread
 from macrosplat.capture.records import Cameras, Capture, Given, SparsePoints, resized
 from macrosplat.colour import to_linear
 from macrosplat.deblur import check_deblur, deblurred
-from macrosplat.devices import choose
+from macrosplat.devices import choose, machine
 from macrosplat.errors import MacrosplatError
 from macrosplat.lens import LENSES, LensStart
+from macrosplat.lens.sharpest import nothing_in_focus
 from macrosplat.lens.start import start_lens
+from macrosplat.live import LiveView, Nobody, Watching, check_viser
 from macrosplat.options import Options
 from macrosplat.output.finish import Summary, finish
 from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
-from macrosplat.output.run import open_run, update_config
-from macrosplat.progress import Progress
+from macrosplat.output.run import open_run, read_config, update_config
+from macrosplat.progress import Face, Progress
 from macrosplat.render import Pinhole
 from macrosplat.scene.backdrop import Backdrop
 from macrosplat.scene.poses import Poses, leaders
 from macrosplat.scene.start import observed_depths, start_scene
+from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
 from macrosplat.train import checkpoint
-from macrosplat.train.budget import EFFORTS, check_memory, default_gaussians
+from macrosplat.train.budget import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
 from macrosplat.train.frames import Frames
 from macrosplat.train.schedule import Schedule
 from macrosplat.train.trainer import Learned, Trainer
@@ -47,8 +54,21 @@ SECONDS_BETWEEN_CHECKPOINTS = 30.0
 LOG_EVERY = 100  # steps
 
 
-def reconstruct(capture: Path, out: Path, options: Options | None = None, resume: bool = False) -> Summary:
+def reconstruct(
+    capture: Path,
+    out: Path,
+    options: Options | None = None,
+    resume: bool = False,
+    cameras_from: Path | None = None,
+    live: int | None = None,
+    shown: Sequence[Face] = (),
+) -> Summary | StackSummary:
     """Sharp photos and a sharp scene of a folder of blurred photos; see `macrosplat reconstruct --help`.
+
+    Args:
+        cameras_from: what `find_cameras` wrote for the same capture, to begin with.
+        live: a port on this machine for a page that shows the training; 0: a free one; None: no page.
+        shown: further ways of showing progress, besides stderr.
 
     Raises:
         MacrosplatError: bad input; one sentence says what and where.
@@ -58,24 +78,60 @@ def reconstruct(capture: Path, out: Path, options: Options | None = None, resume
     device = choose(options.device)
     if options.scale_mm is not None:
         check_scale(options.scale_mm)
+    viewer = _viewer(live)
     began = time.monotonic()
-    with Progress() as progress:
+    with Progress(more=shown) as progress:
         opened = cap.open_capture(capture, options.masks == "auto", options.brackets == "auto")
-        _fits(opened.photos, options)
         check_deblur(options)
+        alone = is_stack(opened)
+        if not alone:
+            _fits(opened.photos, options)
         config = open_run(out, capture, opened.photos, options, resume)
         for note in opened.notes:
             progress.note(note)
+        if alone:
+            stacked = reconstruct_stack(opened, out, options, config, progress)
+            _page(out, progress)
+            return stacked
+        if cameras_from is not None:
+            _take_cameras(cameras_from, out, config)
         given = _cameras(opened, out, options, config, progress)
         trainer, names, lens_start = _trainer(given, out, options, config, device, progress)
         try:
-            with Log(out / "log.jsonl", trainer.done) as log:
-                _train(trainer, out, names, lens_start, log, progress)
+            with Log(out / "log.jsonl", trainer.done) as log, viewer(trainer, names, progress) as watching:
+                _train(trainer, out, names, lens_start, log, progress, watching)
         finally:  # an interrupted run's time counts, too
-            update_config(out, config, seconds=config.get("seconds", 0.0) + time.monotonic() - began)
+            seconds = config.get("seconds", 0.0) + time.monotonic() - began
+            update_config(out, config, seconds=seconds, machine=machine(device))
         summary = finish(out, trainer, given, options, config, progress)
         _page(out, progress)
         return summary
+
+
+def find_cameras(capture: Path, out: Path, options: Options) -> None:
+    """Only the cameras and points of a capture, as a run begins: what several runs may begin with.
+
+    Raises:
+        MacrosplatError: bad input; one sentence says what and where.
+    """
+    with Progress() as progress:
+        opened = cap.open_capture(capture, options.masks == "auto", options.brackets == "auto")
+        _cameras(opened, out, options, open_run(out, capture, opened.photos, options, resume=True), progress)
+
+
+def _take_cameras(begun: Path, out: Path, config: dict[str, Any]) -> None:
+    """Copy the cameras and points of `begun`, if the run has none yet."""
+    sparse = out / "sparse" / "0"
+    if sparse.is_dir():
+        return
+    known = read_config(begun)
+    if known.get("photos") != config["photos"]:
+        raise MacrosplatError(f"{begun} holds the cameras of other photos; remove it to have them found again.")
+    update_config(out, config, camera_source=known["camera_source"], registered=known["registered"])
+    part = out / "sparse" / ".0.part"
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(begun / "sparse" / "0", part)
+    part.rename(sparse)
 
 
 def _page(out: Path, progress: Progress) -> None:
@@ -163,7 +219,7 @@ def _advance(progress: Progress):
     def advance(fraction: float, text: str = "") -> None:
         nonlocal at
         now = int(100 * fraction)
-        progress.advance(max(0, now - at))
+        progress.advance(max(0, now - at), text)
         at = max(at, now)
 
     return advance
@@ -193,9 +249,12 @@ def _trainer(
     ]
     most = options.max_gaussians or default_gaussians(options.quality, pinholes)
     progress.stage("reading photos", len(given.photos))
-    photos, masks = [], []
-    for photo, pinhole in zip(given.photos, pinholes, strict=True):
-        photos.append(cap.read_photo(photo, pinhole.width))
+    photos: Sequence[NDArray[np.uint8]] = cap.Shelf(
+        len(pinholes), lambda v: cap.read_photo(given.photos[v], pinholes[v].width), room_for_photos()
+    )
+    masks = []
+    for v, (photo, pinhole) in enumerate(zip(given.photos, pinholes, strict=True)):
+        photos[v]  # what cannot be read is said now
         masks.append(cap.read_mask(photo, pinhole.width) if photo.mask else None)
         if masks[-1] is not None and masks[-1].max() < 128:
             raise MacrosplatError(
@@ -205,18 +264,24 @@ def _trainer(
     if options.deblur_first != "none":
         progress.stage("deblurring photos")
         photos = deblurred(out, given.photos, photos, options)
+    limit = nothing_in_focus(photos)
+    if limit is not None:
+        progress.note(limit)
+    update_config(out, config, limit=limit)
     lens_start = replace(
         start_lens(given.points, depths, small, given.cameras.sizes, photos, given.photos),
         centre=tuple(np.median(given.points.xyz, 0).tolist()),
         distance=distance,
         spread=max(float(depths.std()), 1e-9 * distance),
+        all_blurred=limit is not None,
         seed=options.seed,
         settings=options.lens_settings(),
     )
     saved = out / "checkpoint"
     state = checkpoint.load(saved) if saved.is_file() else None
     lens = state.learned.lens if state else LENSES[options.lens](lens_start)
-    frames = Frames(photos, pinholes, lens.look(photos, masks), device, covers=masks)
+    room = room_for_targets(device, pinholes, most)
+    frames = Frames(photos, pinholes, lens.look(photos, masks), device, room, covers=masks)
     schedule = Schedule(
         steps=options.steps or EFFORTS[options.quality].steps,
         gaussians=most,
@@ -240,15 +305,32 @@ def _trainer(
             pixel,
             leaders(poses_of(given.photos)),
         ),
-        backdrop=Backdrop.of_photos([torch.from_numpy(to_linear(p.astype(np.float32) / 255)) for p in photos]),
+        backdrop=Backdrop.of_photos(torch.from_numpy(to_linear(p.astype(np.float32) / 255)) for p in photos),
     )
     return Trainer(learned.to(device), frames, schedule, pixel, options.seed), small.names, lens_start
 
 
-def _train(trainer: Trainer, out: Path, names: tuple[str, ...], start: LensStart, log: Log, progress: Progress) -> None:
-    """Step until done. Ctrl-C and `kill` are answered between two steps, with the state saved."""
+def _viewer(port: int | None) -> Callable[[Trainer, tuple[str, ...], Progress], AbstractContextManager[Watching]]:
+    """What shows the training; that it cannot is said before the work begins."""
+    if port is None:
+        return lambda trainer, names, progress: nullcontext(Nobody())
+    check_viser()
+    return lambda trainer, names, progress: LiveView(trainer, names, port, progress.note)
+
+
+def _train(
+    trainer: Trainer,
+    out: Path,
+    names: tuple[str, ...],
+    start: LensStart,
+    log: Log,
+    progress: Progress,
+    watching: Watching,
+) -> None:
+    """Step until done. Ctrl-C, `kill` and the live view are answered between two steps, with the state saved."""
     steps, saved_at = trainer.schedule.steps, time.monotonic()
-    progress.stage("training", steps, trainer.done)
+    progress.stage("training", steps, trainer.done, "steps")
+    counted = trainer.done
     with _Stop() as stop:
         while trainer.done < steps:
             before = trainer.done
@@ -261,11 +343,14 @@ def _train(trainer: Trainer, out: Path, names: tuple[str, ...], start: LensStart
                         f"Training diverged at step {trainer.done}; try another --seed, or look for a photo whose "
                         "camera is wrong."
                     )
-            progress.advance(trainer.done - before, **figures)
-            if stop.asked or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS or trainer.done == steps:
+            # On a GPU steps may have been taken back since they were counted.
+            progress.advance(trainer.done - counted, figures=figures)
+            counted = trainer.done
+            wants_stop = watching.between_steps(figures, lambda: stop.asked)
+            if wants_stop or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS or trainer.done == steps:
                 checkpoint.save(out / "checkpoint", trainer, names, start)
                 saved_at = time.monotonic()
-            if stop.asked:
+            if wants_stop:
                 raise KeyboardInterrupt
 
 

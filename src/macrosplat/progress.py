@@ -1,7 +1,7 @@
 """What a person sees while the work goes on: a bar in a terminal, one line per minute in a log. It goes to stderr.
 
-In: stages with a name and a number of things to do. Out: nothing but text. Use it as a context manager, so that a
-terminal is left in order whatever happens.
+In: stages with a name and a number of things to do. Out: nothing but text (and JSON lines for a script, `events.py`).
+Use it as a context manager, so that a terminal is left in order whatever happens.
 """
 
 from __future__ import annotations
@@ -9,122 +9,194 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
     import rich.progress
 
 SECONDS_BETWEEN_LINES = 60.0  # in a log: often enough to see that it lives, seldom enough to be read
 REFRESHES_PER_SECOND = 4  # of the bar: each costs the training some milliseconds
+# How figures are called where people read them; the others by their own name before the number.
+WORDS = {"psnr": "PSNR {:.2f} dB", "gaussians": "{:,.0f} Gaussians", "loss": "loss {:.4f}"}
+
+
+@dataclass
+class Stage:
+    """Where a stage stands."""
+
+    name: str
+    total: int | None  # None: nobody knows
+    done: int
+    before: int  # of `done`: what an earlier run did
+    began: float  # seconds of the clock
+    unit: str = ""  # of what is counted, where their rate says something: "steps"
+    figures: dict[str, float] = field(default_factory=dict)
+    text: str = ""  # what is being done just now
+
+    def rate(self, now: float) -> float | None:
+        """Things per second, in the mean; None before there is one."""
+        passed = now - self.began
+        return (self.done - self.before) / passed if self.done > self.before and passed > 0 else None
+
+    def left(self, now: float) -> float | None:
+        """Seconds until the end; None where nobody can tell."""
+        rate = self.rate(now)
+        return (self.total - self.done) / rate if self.total and rate else None
+
+    def said(self, now: float) -> list[str]:
+        """Rate, text and figures, as people read them."""
+        rate = self.rate(now) if self.unit else None
+        figures = [WORDS.get(name, f"{name} {{:.4g}}").format(value) for name, value in self.figures.items()]
+        return [*([f"{rate:.3g} {self.unit}/s"] if rate else []), *([self.text] if self.text else []), *figures]
+
+
+class Face(Protocol):
+    """One way of showing progress."""
+
+    def begin(self, stage: Stage, now: float) -> None: ...
+    def moved(self, stage: Stage, n: int, now: float) -> None: ...
+    def end(self, stage: Stage, now: float) -> None: ...
+    def note(self, text: str) -> None: ...
+    def close(self) -> None: ...
 
 
 class Progress:
     """`stage` begins a stage and ends the one before; `advance` counts; `note` says a sentence."""
 
-    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream or sys.stderr
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        more: Sequence[Face] = (),  # further ways of showing it
+    ) -> None:
+        stream = stream or sys.stderr
+        assert stream is not None
+        terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._faces: list[Face] = [Bar(stream) if terminal else Lines(stream), *more]
         self._clock = clock
-        self._bar: rich.progress.Progress | None = None
-        if self._stream.isatty() and os.environ.get("TERM") != "dumb":
-            self._bar = _bar(self._stream)
-        self._name: str | None = None
-        self._total: int | None = None
-        self._done = self._done_before = 0
-        self._figures = ""
-        self._began = self._spoke = 0.0
-        self._task: rich.progress.TaskID | None = None
+        self._stage: Stage | None = None
 
     def __enter__(self) -> Progress:
-        if self._bar:
-            self._bar.start()
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is None:
             self._end_stage()
-        if self._bar:
-            self._bar.stop()
+        for face in self._faces:
+            face.close()
 
-    def stage(self, name: str, total: int | None = None, done: int = 0) -> None:
+    def stage(self, name: str, total: int | None = None, done: int = 0, unit: str = "") -> None:
         """Begin a stage of `total` things (None: nobody knows), `done` of which an earlier run did."""
         self._end_stage()
-        self._name, self._total, self._figures = name, total, ""
-        self._done = self._done_before = done
-        self._began = self._spoke = self._clock()
-        if self._bar:
-            self._task = self._bar.add_task(name, total=total, completed=done, figures="")
+        now = self._clock()
+        self._stage = Stage(name, total, done, done, now, unit)
+        for face in self._faces:
+            face.begin(self._stage, now)
 
-    def advance(self, n: int = 1, **figures: float) -> None:
-        """Count `n` more things as done; `figures` (loss=0.03) are shown until newer ones come."""
-        self._done += n
-        if figures:
-            self._figures = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
-        if self._bar and self._task is not None:
-            self._bar.update(self._task, advance=n, figures=self._figures)
-        elif self._clock() - self._spoke >= SECONDS_BETWEEN_LINES:
-            self._spoke = self._clock()
-            self._line(self._state())
+    def advance(self, n: int = 1, text: str = "", figures: dict[str, float] | None = None) -> None:
+        """Count `n` more things as done; what is being done, and figures ({"loss": 0.03}), are shown until newer come.
+
+        A negative `n` takes back what turned out not to have been done.
+        """
+        stage = self._stage
+        if stage is None:
+            return
+        stage.done += n
+        stage.text = text or stage.text
+        stage.figures = figures or stage.figures
+        now = self._clock()
+        for face in self._faces:
+            face.moved(stage, n, now)
 
     def note(self, text: str) -> None:
         """Say a sentence that stays to be read."""
-        if self._bar:
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        else:
-            self._line(text)
-
-    def _state(self) -> str:
-        """Where the stage stands, for a log."""
-        parts = [f"{self._name}: {self._done}" + (f" of {self._total}" if self._total else "")]
-        passed = self._clock() - self._began
-        if self._total and self._done > self._done_before:
-            left = passed / (self._done - self._done_before) * (self._total - self._done)
-            parts.append(f"{_duration(left)} left")
-        if self._figures:
-            parts.append(self._figures)
-        return ", ".join(parts)
+        for face in self._faces:
+            face.note(text)
 
     def _end_stage(self) -> None:
-        """Say in a log how long the stage took; fill the bar of a stage whose total nobody knew."""
-        if self._name is None:
-            return
-        if self._bar and self._task is not None:
-            # Shows the stage as done, with the time that it took.
-            self._bar.update(self._task, total=max(self._done, 1), completed=max(self._done, 1))
-        else:
-            figures = f", {self._figures}" if self._figures else ""
-            self._line(f"{self._name}: done in {_duration(self._clock() - self._began)}{figures}")
-        self._name = self._task = None
+        stage, self._stage = self._stage, None
+        if stage is not None:
+            for face in self._faces:
+                face.end(stage, self._clock())
 
-    def _line(self, text: str) -> None:
+
+class Lines(Face):
+    """A log: a line per minute, and one for each stage's end that says how long it took."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._spoke = stream, 0.0
+
+    def begin(self, stage: Stage, now: float) -> None:
+        self._spoke = now
+
+    def moved(self, stage: Stage, n: int, now: float) -> None:
+        if now - self._spoke < SECONDS_BETWEEN_LINES:
+            return
+        self._spoke = now
+        parts = [f"{stage.name}: {stage.done}" + (f" of {stage.total}" if stage.total else "")]
+        left = stage.left(now)
+        if left is not None:
+            parts.append(f"{duration(left)} left")
+        self.note(", ".join([*parts, *stage.said(now)]))
+
+    def end(self, stage: Stage, now: float) -> None:
+        stage.text = ""
+        self.note(", ".join([f"{stage.name}: done in {duration(now - stage.began)}", *stage.said(now)]))
+
+    def note(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class Bar(Face):
+    """A terminal: a bar for each stage, with what is left, the rate and the figures."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._bar = _bar(stream)
+        self._task: rich.progress.TaskID | None = None
+
+    def begin(self, stage: Stage, now: float) -> None:
+        self._bar.start()
+        self._task = self._bar.add_task(stage.name, total=stage.total, completed=stage.done, figures="")
+
+    def moved(self, stage: Stage, n: int, now: float) -> None:
+        if self._task is not None:
+            self._bar.update(self._task, advance=n, figures="  ".join(stage.said(now)))
+
+    def end(self, stage: Stage, now: float) -> None:
+        stage.text = ""
+        if self._task is not None:  # full, also where nobody knew the total; with the time that it took
+            most = max(stage.done, 1)
+            self._bar.update(self._task, total=most, completed=most, figures="  ".join(stage.said(now)))
+
+    def note(self, text: str) -> None:
+        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        self._bar.stop()
 
 
 def _bar(stream: TextIO) -> rich.progress.Progress:
     """The bar of a terminal. Imported here: in a log nobody needs it."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(bar_width=16),
         MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[figures]}", markup=False),
         console=Console(file=stream),
         refresh_per_second=REFRESHES_PER_SECOND,
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """`41 s`, `3 min 20 s`, `2 h 05 min`."""
     seconds = round(seconds)
     if seconds < 60:

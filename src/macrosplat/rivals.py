@@ -23,14 +23,26 @@ class Blurnet:
     clarity: Literal["guided", "none"] = "guided"
     """Where a photo is sharp: by guided filters [paper], or `none`: everywhere alike."""
 
-    clarity_radius: Annotated[float, arg(metavar="PX")] = CLARITY_RADIUS
-    """Of the guided filters' window, px of a frame 640 wide [ours]."""
+    clarity_radius: Annotated[float, arg(metavar="PX")] = 5.0
+    """Of the window of the guided filter that leaves the detail behind, px of a frame 640 wide [ours]."""
 
-    clarity_eps: Annotated[float, arg(metavar="E")] = CLARITY_EPS
-    """Variance (sRGB, 0 to 1) below which the guided filters see no edge [ours]."""
+    clarity_eps: Annotated[float, arg(metavar="E")] = 0.1
+    """Variance (sRGB, 0 to 1) below which that filter sees no edge [ours]."""
+
+    smooth_radius: Annotated[float, arg(metavar="PX")] = 3.0
+    """Of the window of the guided filter that smooths the detail to a mask, px of a frame 640 wide [ours]."""
+
+    smooth_eps: Annotated[float, arg(metavar="E")] = 1e-3
+    """Variance below which that filter sees no edge [ours]."""
+
+    clarity_power: Annotated[float, arg(metavar="P")] = 8.0
+    """Of the mask where it weighs depths: only the sharpest say where the focus is. 1 is the paper's mean [ours]."""
 
     depth: Literal["centred", "raw", "none"] = "centred"
     """What the depth CNN is given: depth centred by the clarity mask [paper], depth as it is, or no depth CNN."""
+
+    depth_learns: Literal["on", "off"] = "on"
+    """Whether the blur may move the scene's depths [ours]."""
 
     rgb: Literal["on", "off"] = "on"
     """Whether there is an RGB CNN [paper]."""
@@ -44,8 +56,12 @@ class Blurnet:
     kernel: Annotated[int, arg(metavar="PX")] = 3
     """Width of a convolution, odd [ours]."""
 
-    blur_radius: Annotated[float, arg(metavar="PX")] = 10.0
+    blur_radius: Annotated[float, arg(metavar="PX")] = 16.0
     """Of the blur kernel: the largest sigma there may be, px of a frame 640 wide [ours]."""
+
+    sigma_start: Annotated[float, arg(metavar="PX")] = 2.0
+    """Sigma of every pixel before anything is learned, px of a frame 640 wide; at 1/4 of the resolution, where it is
+    learned first, less than 1 px has hardly a slope [ours]."""
 
     light: Literal["linear", "srgb"] = "linear"
     """Whether linear light is blurred [ours] or sRGB values."""
@@ -70,7 +86,16 @@ class Blurnet:
 
     def __post_init__(self) -> None:
         _within(self, "blurnet", clarity_radius=(1, 100), clarity_eps=(1e-9, 1), channels=(1, 512), layers=(1, 12))
-        _within(self, "blurnet", kernel=(1, 15), blur_radius=(0.1, 64), plain_until=(0, 1), joint_from=(0, 1))
+        _within(self, "blurnet", smooth_radius=(1, 100), smooth_eps=(1e-9, 1), clarity_power=(0, 50))
+        _within(
+            self,
+            "blurnet",
+            sigma_start=(0.01, 64),
+            kernel=(1, 15),
+            blur_radius=(0.1, 64),
+            plain_until=(0, 1),
+            joint_from=(0, 1),
+        )
         _within(self, "blurnet", warm_rate=(0, 1), rate=(0, 1), dssim=(0, 1))
         if self.kernel % 2 == 0:
             raise MacrosplatError(f"--blurnet.kernel is {self.kernel}; a convolution has a middle only if it is odd.")

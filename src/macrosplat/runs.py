@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from macrosplat.capture.transforms import read_cameras_file
 from macrosplat.colour import to_srgb
 from macrosplat.errors import MacrosplatError
-from macrosplat.evaluate import as_text, evaluate_run
+from macrosplat.evaluate import Keep, Lpips, as_text, evaluate_run
 from macrosplat.output.sharp import write_png
 from macrosplat.progress import Progress
 from macrosplat.render import Pinhole
@@ -40,19 +40,26 @@ class Run:
         Returns:
             [H, W, 3] sRGB in [0, 1].
         """
-        near = self.state.pinholes[0].near
+        near, learned = self.state.pinholes[0].near, self.state.learned
         pinhole = Pinhole(*(float(x) for x in intrinsics), width=size[0], height=size[1], near=near)
-        sharp = self.state.learned.draw(torch.tensor(view, dtype=torch.float32), pinhole, None)
-        return to_srgb(sharp.colour.clamp(0, 1)).numpy()
+        device = learned.gaussians.means.device
+        sharp = learned.draw(torch.tensor(view, dtype=torch.float32, device=device), pinhole, None)
+        return to_srgb(sharp.colour.clamp(0, 1)).cpu().numpy()
 
 
-def load_run(run: Path) -> Run:
+def load_run(run: Path, device: torch.device | None = None) -> Run:
     """Load what `reconstruct` wrote (or is writing: the last checkpoint counts).
+
+    Args:
+        device: where to draw; None: the CPU.
 
     Raises:
         MacrosplatError: RUN holds no run, or one that is damaged.
     """
-    return Run(run, checkpoint.load(run / "checkpoint"))
+    state = checkpoint.load(run / "checkpoint")
+    if device is not None:
+        state.learned.to(device)
+    return Run(run, state)
 
 
 def render_cameras(run: Path, cameras_file: Path, out: Path) -> list[Path]:
@@ -73,9 +80,21 @@ def render_cameras(run: Path, cameras_file: Path, out: Path) -> list[Path]:
     return written
 
 
-def evaluate(run: Path, truth: Path) -> str:
-    """Compare RUN with a truth folder; writes RUN/evaluation.json and returns the table."""
-    loaded = load_run(run)
+def evaluate(
+    run: Path,
+    truth: Path,
+    device: torch.device | None = None,
+    lpips: Lpips | None = None,
+    keep: Keep | None = None,
+) -> str:
+    """Compare RUN with a truth folder; writes RUN/evaluation.json and returns the table.
+
+    Args:
+        device: where views are drawn; None: the CPU.
+        lpips: the network of a further figure (`load_lpips`).
+        keep: is handed every picture that was compared.
+    """
+    loaded = load_run(run, device)
     with Progress() as progress:
-        found = evaluate_run(run, truth, loaded.render, progress)
+        found = evaluate_run(run, truth, loaded.render, progress, lpips=lpips, keep=keep)
     return as_text(found)

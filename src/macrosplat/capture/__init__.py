@@ -23,6 +23,7 @@ from macrosplat.capture.records import Exif as Exif
 from macrosplat.capture.records import Photo as Photo
 from macrosplat.capture.records import SparsePoints as SparsePoints
 from macrosplat.capture.resample import area_average as area_average
+from macrosplat.capture.shelf import Shelf as Shelf
 from macrosplat.capture.transforms import read_cameras_file as read_cameras_file
 from macrosplat.capture.transforms import read_transforms as read_transforms
 from macrosplat.capture.transforms import write_transforms as write_transforms

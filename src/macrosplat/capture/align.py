@@ -58,6 +58,11 @@ def chained(first: NDArray[np.float64], then: NDArray[np.float64]) -> NDArray[np
     return np.array([first[0] * then[0], *(then[0] * first[1:] + then[1:])])
 
 
+def inverse(warp: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The warp that undoes one."""
+    return np.array([1 / warp[0], *(-warp[1:] / warp[0])])
+
+
 def aligned(reference: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
     """The warp from one slice to another: least squares of brightness, up to a gain and an offset."""
     warp = IDENTITY.copy()

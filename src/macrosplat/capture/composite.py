@@ -63,7 +63,7 @@ def one_per_pose(capture: Capture, folder: Path) -> Poses:
         path = folder / f"{str(middle.pose).replace('/', '_')}.png"
         picture = to_bytes(to_srgb(composite(slices, warps[-1])))
         write_whole(path, Image.fromarray(picture).save)
-        photos.append(replace(middle, path=path, distortion=None))
+        photos.append(replace(middle, path=path, distortion=None, pose=None))
     cameras = None
     if capture.cameras is not None:
         cameras = capture.cameras.select([photo.name for photo in photos])

@@ -19,7 +19,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from macrosplat.capture.exif import ORIENTATION, exif_of
+from macrosplat.capture.exif import EXIF_IFD, GPS_IFD, ORIENTATION, exif_of
 from macrosplat.capture.icc import LEVELS, apply_profile, convert_with_cms, read_profile
 from macrosplat.capture.records import Exif
 from macrosplat.colour import to_linear
@@ -62,7 +62,7 @@ def decode(path: Path) -> NDArray[Any]:
     """
     suffix = path.suffix.lower()
     if suffix in RAW:
-        with _extra("rawpy", "raw", path).imread(str(path)) as raw:
+        with extra("rawpy", "raw", path).imread(str(path)) as raw:
             # Linear, the camera's white balance, and nothing that depends on the picture itself (brightening, a white
             # level taken from its maximum): the exposures of one capture stay comparable.
             pixels = raw.postprocess(
@@ -74,7 +74,7 @@ def decode(path: Path) -> NDArray[Any]:
         if pixels is not None:
             return pixels
     if suffix in HEIF:
-        _extra("pillow_heif", "heif", path).register_heif_opener()
+        extra("pillow_heif", "heif", path).register_heif_opener()
     with Image.open(path) as opened:
         icc = opened.info.get("icc_profile")
         return _from_pillow(ImageOps.exif_transpose(opened), icc)
@@ -89,7 +89,7 @@ def inspect(path: Path) -> tuple[int, int, Exif, str | None]:
     if suffix in RAW:
         return *_inspect_raw(path), None
     if suffix in HEIF:
-        _extra("pillow_heif", "heif", path).register_heif_opener()
+        extra("pillow_heif", "heif", path).register_heif_opener()
     remark = None
     if suffix in TIFF:
         with tifffile.TiffFile(path) as tiff:
@@ -99,7 +99,7 @@ def inspect(path: Path) -> tuple[int, int, Exif, str | None]:
         pixels = decode(path)  # no cheaper way to know that every strip is there
         if deep and pixels.dtype == np.uint8:
             remark = "is compressed in a way that is read at 8 bits only; for all 16, pip install imagecodecs"
-        tags = _tiff_tags(path)
+        tags = tiff_tags(path)
     else:
         with Image.open(path) as opened:
             width, height = opened.size
@@ -124,7 +124,7 @@ def oriented(pixels: NDArray, orientation: int) -> NDArray:
 def orientation_of(path: Path) -> int:
     """The EXIF orientation of a photo, 1 (upright as stored) if it has none."""
     if path.suffix.lower() in TIFF:
-        return _tiff_tags(path).get(ORIENTATION, 1)
+        return tiff_tags(path).get(ORIENTATION, 1)
     with contextlib.suppress(OSError), Image.open(path) as opened:
         return opened.getexif().get(ORIENTATION, 1)
     return 1
@@ -180,14 +180,14 @@ def _deep_tiff(path: Path) -> NDArray[np.float32] | None:
 
 
 def _inspect_raw(path: Path) -> tuple[int, int, Exif]:
-    with _extra("rawpy", "raw", path).imread(str(path)) as raw:
+    with extra("rawpy", "raw", path).imread(str(path)) as raw:
         sizes, other, lens = raw.sizes, raw.other, f"{raw.lens.make} {raw.lens.model}".strip()
         _ = raw.raw_image  # unpacks it
         width, height = sizes.iwidth, sizes.iheight
         if sizes.flip in (5, 6):
             width, height = height, width
     try:
-        exif = exif_of(_tiff_tags(path), width, height)
+        exif = exif_of(tiff_tags(path), width, height)
     except (OSError, SyntaxError, ValueError, KeyError):  # not a TIFF underneath (CR3, RAF)
         exif = Exif()
     if exif == Exif():
@@ -195,12 +195,13 @@ def _inspect_raw(path: Path) -> tuple[int, int, Exif]:
     return width, height, exif
 
 
-def _tiff_tags(path: Path) -> Image.Exif:
+def tiff_tags(path: Path) -> Image.Exif:
     """The tags of a TIFF, or of a RAW that is one underneath; Pillow need not understand its pixels."""
     tags = Image.Exif()
     with path.open("rb") as file:
         tags.load_from_fp(file)
-        tags.get_ifd(0x8769)  # read while the file is open
+        for directory in (EXIF_IFD, GPS_IFD):  # read while the file is open
+            tags.get_ifd(directory)
     return tags
 
 
@@ -209,7 +210,12 @@ def _orientation(page: Any) -> int:
     return int(tag.value) if tag is not None else 1
 
 
-def _extra(module: str, extra: str, path: Path) -> ModuleType:
+def extra(module: str, extra: str, path: Path) -> ModuleType:
+    """The reader of a format that few need.
+
+    Raises:
+        MacrosplatError: it is not installed.
+    """
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -88,6 +88,13 @@ def apply_profile(photo: NDArray, profile: MatrixProfile) -> NDArray[np.float32]
     return np.clip(linear @ profile.matrix.T, 0, 1)
 
 
+def into_profile(linear: NDArray[np.floating], profile: MatrixProfile) -> NDArray[np.float32]:
+    """[H, W, 3] linear sRGB to the profile's values, 0 to 1: `apply_profile` undone; what it cannot show is clipped."""
+    own = np.clip(linear @ np.linalg.inv(profile.matrix).T, 0, 1)
+    levels = np.linspace(0, 1, LEVELS)
+    return np.stack([np.interp(own[..., c], profile.curves[c], levels) for c in range(3)], -1).astype(np.float32)
+
+
 def convert_with_cms(photo: Image.Image, icc: bytes) -> Image.Image:
     """An 8 bit photo of any profile to sRGB; a profile that cannot be used is ignored, as browsers do."""
     try:

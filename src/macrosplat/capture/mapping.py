@@ -15,7 +15,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from macrosplat.capture.features import Features, Matches, interruptible
+from macrosplat.capture.features import Features, Matches, Progress, interruptible
 
 # Fewer photos than this do not fix the focal length: it stays where it started.
 FOCAL_PHOTOS = 8
@@ -60,6 +60,7 @@ def register(
     registration: Registration,
     folder: Path,
     seed: int,
+    progress: Progress,
 ) -> pycolmap.Reconstruction | None:
     """Register photos one by one, intrinsics fixed; the largest model, or None.
 
@@ -69,6 +70,13 @@ def register(
     Args:
         cameras: one per photo; photos with the same `camera_id` share it.
     """
+    placed = 0
+
+    def tell(now: int) -> None:
+        nonlocal placed
+        placed = min(now, len(names))
+        progress(placed / len(names), f"placing photos, {placed} of {len(names)}")
+
     options = pycolmap.IncrementalPipelineOptions()
     options.min_num_matches = registration.min_matches
     options.min_model_size = 3
@@ -89,7 +97,8 @@ def register(
     with tempfile.TemporaryDirectory(dir=folder, prefix=".sfm.") as scratch:
         database = Path(scratch) / "matches.db"
         _write_database(database, features, names, cameras, verified)
-        models = interruptible(pycolmap.incremental_mapping, database, NO_FOLDER, scratch, options)
+        told = {"initial_image_pair_callback": lambda: tell(2), "next_image_callback": lambda: tell(placed + 1)}
+        models = interruptible(pycolmap.incremental_mapping, database, NO_FOLDER, scratch, options, **told)
     return max(models.values(), key=pycolmap.Reconstruction.num_reg_images, default=None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from macrosplat.capture.brackets import find_brackets
+from macrosplat.capture.brackets import find_brackets, poses_of
 from macrosplat.capture.colmap import find_model, read_colmap
 from macrosplat.capture.focal import ASSUMPTION, knows_focal
 from macrosplat.capture.photos import PHOTO_FOLDERS, find_photos, listed
@@ -47,7 +47,8 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
     if brackets:
         photos, more = find_brackets(root, photos, cameras)
         notes += more
-    notes += _remarks(photos, known_cameras=cameras is not None)
+    if len(poses_of(photos)) > 1:  # of a lone stack neither cameras nor a lens are sought
+        notes += _remarks(photos, known_cameras=cameras is not None)
     return Capture(root, photos, cameras, points, tuple(notes))
 
 

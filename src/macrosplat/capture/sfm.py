@@ -192,15 +192,17 @@ def _climb(rung: Rung, photos: tuple[Photo, ...], workdir: Path, progress: Progr
         start = _median_focal(cameras, engraved)
         verified = verify(features, cameras, matches, least, seed, within(tell, 0.0, 0.4))
         tell(0.4, "placing photos")
-        model = mapping.register(features, names, cameras, verified, rung.registration, workdir, seed)
+        placing = within(tell, 0.4, 0.5)
+        model = mapping.register(features, names, cameras, verified, rung.registration, workdir, seed, placing)
         registered = [] if model is None else sorted(mapping.views_of(model))
         if n == 0 and rung.rescues and len(photos) * (1 - RESCUE_SHARE) <= len(registered) < len(photos):
             features, added = refine.rescue(
-                registered, photos, features, matches, BLURRED, LADDER[-1].max_ratio, workdir, within(tell, 0.4, 0.6)
+                registered, photos, features, matches, BLURRED, LADDER[-1].max_ratio, workdir, within(tell, 0.5, 0.55)
             )
             matches = joined(matches, added)
             verified = joined(verified, verify(features, cameras, added, least, seed, _silent))
-            again = mapping.register(features, names, cameras, verified, rung.registration, workdir, seed)
+            placing = within(tell, 0.55, 0.6)
+            again = mapping.register(features, names, cameras, verified, rung.registration, workdir, seed, placing)
             model = again or model
         if model is None or model.num_reg_images() < 3:
             note = "no pair of photos to start from"

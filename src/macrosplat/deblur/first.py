@@ -16,6 +16,7 @@ from PIL import Image
 from macrosplat.capture import Photo, read_photo
 from macrosplat.capture.photos import find_photos
 from macrosplat.deblur.richardson_lucy import richardson_lucy
+from macrosplat.deblur.stacker import stacked
 from macrosplat.errors import MacrosplatError
 from macrosplat.files import write_whole
 from macrosplat.options import Options
@@ -30,7 +31,7 @@ def check_deblur(options: Options) -> None:
         MacrosplatError: no such folder, command, package or file of weights.
     """
     how = options.deblur_first
-    if how in ("none", "richardson-lucy"):
+    if how in ("none", "richardson-lucy", "stack"):
         return
     if how == "restormer":
         from macrosplat.deblur.restormer import load_restormer
@@ -43,8 +44,8 @@ def check_deblur(options: Options) -> None:
             raise MacrosplatError(f'--deblur-first "{how}": there is no program {_words(how)[0]}; check its name.')
     elif not Path(how).expanduser().is_dir():
         raise MacrosplatError(
-            f"--deblur-first {how} is not a folder; it takes none, richardson-lucy, restormer, a folder of deblurred "
-            'photos, or a "COMMAND {in} {out}".'
+            f"--deblur-first {how} is not a folder; it takes none, richardson-lucy, restormer, stack, a folder of "
+            'deblurred photos, or a "COMMAND {in} {out}".'
         )
 
 
@@ -77,6 +78,10 @@ def _made(photos: Sequence[Photo], taken: Sequence[Pixels], options: Options) ->
     how, chosen = options.deblur_first, options.deblur
     if how == "richardson-lucy":
         return [richardson_lucy(photo, chosen.sigma, chosen.iterations) for photo in taken]
+    if how == "stack":
+        if all(photo.pose is None for photo in photos):
+            raise MacrosplatError("--deblur-first stack joins the slices of focus brackets, and there are none here.")
+        return stacked(photos, taken)
     if how == "restormer":
         from macrosplat.deblur.restormer import load_restormer, restore
 

@@ -23,6 +23,7 @@ from macrosplat.capture.photos import find_photos
 from macrosplat.colour import to_bytes
 from macrosplat.errors import MacrosplatError
 from macrosplat.evaluate.align import Similarity, align_cameras, centre_errors, refine_similarity
+from macrosplat.evaluate.lpips import Lpips
 from macrosplat.evaluate.metrics import Comparison, Scores, compare, mean_scores
 from macrosplat.evaluate.truth import Key, Truth, key_of, matching, open_truth, read_srgb, read_where
 from macrosplat.files import write_json
@@ -31,6 +32,9 @@ from macrosplat.output.run import read_config
 
 # (view [4, 4] world to camera, intrinsics [4] fx fy cx cy, (width, height)) -> [H, W, 3] sRGB in [0, 1]
 RenderView = Callable[[NDArray[np.float64], NDArray[np.float64], tuple[int, int]], NDArray[np.floating]]
+
+# A picture that was compared: section, name, [H, W, 3] sRGB in [0, 1].
+Keep = Callable[[str, str, NDArray[np.floating]], None]
 
 INPUT, DEBLURRED, NOVEL, HELD_OUT = "input photos", "deblurred photos", "novel views", "held-out photos"
 
@@ -99,12 +103,22 @@ class Evaluation:
 
 
 def evaluate_run(
-    run: Path, truth: Path, render_view: RenderView, watcher: Watcher | None = None, refine: bool = True
+    run: Path,
+    truth: Path,
+    render_view: RenderView,
+    watcher: Watcher | None = None,
+    refine: bool = True,
+    lpips: Lpips | None = None,
+    keep: Keep | None = None,
 ) -> Evaluation:
     """Compare, and write RUN/evaluation.json (whole or not at all).
 
     Where the run's cameras were not given in the truth's frame, the true cameras of the photos are aligned with the
     run's (`align_cameras`), then `refine_similarity` compares renders at both: novel views take no part in it.
+
+    Args:
+        lpips: the network of a further figure; None: it is left out.
+        keep: is handed every picture that was compared: section, name, [H, W, 3] sRGB in [0, 1].
 
     Raises:
         MacrosplatError: RUN is not a finished run, or the truth folder holds nothing to compare it with.
@@ -141,7 +155,10 @@ def evaluate_run(
             watcher.stage(f"comparing {title}", len(group))
         compared = {}
         for pair in group:
-            compared[pair.name] = pair.compare(width)
+            test = pair.pixels(width)
+            compared[pair.name] = pair.compare(test, width, lpips)
+            if keep:
+                keep(title, pair.name, test)
             if watcher:
                 watcher.advance()
         sections[title] = Section(compared)
@@ -156,7 +173,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
     """What evaluation.json holds."""
 
     def scores(s: Scores | None) -> dict[str, float] | None:
-        return None if s is None else dict(vars(s))
+        return None if s is None else {name: value for name, value in vars(s).items() if value is not None}
 
     def both(x: Section | Comparison) -> dict[str, Any]:
         out: dict[str, Any] = {"frame": scores(x.frame), "mask": scores(x.mask)}
@@ -196,15 +213,17 @@ class _Pair:
     truth: Photo
     mask: Photo | None  # the photo whose mask counts
 
-    def compare(self, width: int) -> Comparison:
-        test = read_srgb(self.test, width) if isinstance(self.test, Photo) else self.test()
+    def pixels(self, width: int) -> NDArray[np.floating]:
+        return read_srgb(self.test, width) if isinstance(self.test, Photo) else self.test()
+
+    def compare(self, test: NDArray[np.floating], width: int, lpips: Lpips | None) -> Comparison:
         truth = read_srgb(self.truth, width)
         if test.shape != truth.shape:
             raise MacrosplatError(
                 f"{self.truth.path} is {truth.shape[1]} x {truth.shape[0]} px at the run's width, but the run's "
                 f"{self.name} {test.shape[1]} x {test.shape[0]}: the run is of another capture."
             )
-        return compare(test, truth, None if self.mask is None else read_where(self.mask, width))
+        return compare(test, truth, None if self.mask is None else read_where(self.mask, width), lpips)
 
 
 def _pairs(photos: dict[Key, Photo], sharp: dict[Key, Photo]) -> Iterator[_Pair]:

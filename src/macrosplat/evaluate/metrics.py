@@ -1,4 +1,4 @@
-"""PSNR, SSIM and FLIP, one implementation of each for every method, on the whole frame and on a mask.
+"""PSNR, SSIM, FLIP and LPIPS, one implementation of each for every method, on the whole frame and on a mask.
 
 In: sRGB photos as floats in [0, 1], [H, W, 3]; a mask [H, W] of bool. Out: `Scores`.
 Means over a mask are means of the *error map* over the mask's pixels: the map itself always sees the whole frame.
@@ -7,7 +7,7 @@ Means over a mask are means of the *error map* over the mask's pixels: the map i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass
 
 import flip_evaluator
@@ -17,6 +17,7 @@ from scipy.ndimage import distance_transform_edt
 
 Srgb = NDArray[np.floating]  # [H, W, 3] in [0, 1]
 Mask = NDArray[np.bool_]  # [H, W]
+ErrorMap = Callable[[Srgb, Srgb], NDArray[np.floating]]  # (test, truth) -> [H, W]
 
 SSIM_SIGMA = 1.5  # px, Wang et al. 2004
 SSIM_RADIUS = 5  # px: 11 taps
@@ -28,11 +29,12 @@ LEAST_ERROR = 1e-10  # mean squared error of "identical": PSNR stays a number (1
 
 @dataclass(frozen=True)
 class Scores:
-    """The three figures of one comparison."""
+    """The figures of one comparison."""
 
     psnr: float  # dB, higher is better
     ssim: float  # <= 1, higher is better
     flip: float  # [0, 1], lower is better
+    lpips: float | None = None  # >= 0, lower is better; None: its weights were not given
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,11 @@ class Comparison:
     inside: float | None = None  # PSNR on the rest of the mask
 
 
-def compare(test: Srgb, truth: Srgb, mask: Mask | None = None) -> Comparison:
+def compare(test: Srgb, truth: Srgb, mask: Mask | None = None, lpips: ErrorMap | None = None) -> Comparison:
     """Score `test` against `truth` (FLIP is not quite symmetric: `truth` is its reference).
+
+    Args:
+        lpips: a map [H, W] of LPIPS (`evaluate.lpips`); None leaves that figure out.
 
     Raises:
         AssertionError: the shapes differ.
@@ -55,11 +60,13 @@ def compare(test: Srgb, truth: Srgb, mask: Mask | None = None) -> Comparison:
     assert mask is None or mask.shape == test.shape[:2], f"mask {mask.shape} on {test.shape}"  # pyright: ignore
     test, truth = np.clip(test, 0.0, 1.0), np.clip(truth, 0.0, 1.0)
     squared, similar, differs = squared_error_map(test, truth), ssim_map(test, truth), flip_map(test, truth)
+    perceived = lpips(test, truth) if lpips else None
 
     def over(weights: Mask) -> Scores:
         inner = weights[SSIM_RADIUS:-SSIM_RADIUS, SSIM_RADIUS:-SSIM_RADIUS]
         ssim = float(similar[inner].mean()) if inner.any() else float("nan")
-        return Scores(_psnr(float(squared[weights].mean())), ssim, float(differs[weights].mean()))
+        seen = None if perceived is None else float(perceived[weights].mean())
+        return Scores(_psnr(float(squared[weights].mean())), ssim, float(differs[weights].mean()), seen)
 
     frame = over(np.ones(test.shape[:2], bool))
     if mask is None or not _has_inside(mask):
@@ -77,9 +84,9 @@ def outline(mask: Mask, reach: float) -> Mask:
 
 def mean_scores(scores: Iterable[Scores]) -> Scores:
     """The mean of each figure (PSNR: the mean of the decibels, as the field reports it)."""
-    table = np.array([astuple(s) for s in scores])
-    assert len(table), "mean of no scores"
-    return Scores(*(float(x) for x in table.mean(axis=0)))
+    columns = list(zip(*(astuple(s) for s in scores), strict=True))
+    assert columns, "mean of no scores"
+    return Scores(*(None if None in column else float(np.mean(column)) for column in columns))  # type: ignore[arg-type]
 
 
 def psnr(test: Srgb, truth: Srgb, mask: Mask | None = None) -> float:

@@ -8,32 +8,49 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-Format = Literal["ply", "spz", "splat", "gltf", "colmap", "nerfstudio", "points"]
+from macrosplat.errors import MacrosplatError
+
+Format = Literal["ply", "spz", "splat", "gltf", "points", "colmap", "nerfstudio", "mesh", "video", "focus-stack"]
 # What is written if no --out is given, below RUN.
 NAMES: dict[Format, str] = {
-    **{"ply": "export.ply", "spz": "scene.spz", "splat": "scene.splat", "gltf": "scene.glb", "colmap": "colmap"},
-    **{"nerfstudio": "nerfstudio", "points": "points.ply"},
+    **{"ply": "export.ply", "spz": "scene.spz", "splat": "scene.splat", "gltf": "scene.glb", "points": "points.ply"},
+    **{"colmap": "colmap", "nerfstudio": "nerfstudio"},
+    **{"mesh": "mesh.ply", "video": "orbit.mp4", "focus-stack": "focus_stack"},
 }
 
 
-def export(run: Path, format: Format, out: Path | None = None) -> Path:
+def export(run: Path, format: Format, out: Path | None = None, photo: str | None = None) -> Path:
     """Write RUN in another format; where it was written.
 
+    Args:
+        photo: whose view a focus stack is of; None: the first photo's. Other formats have no use for it.
+
     Raises:
-        MacrosplatError: RUN is not finished, or `out` cannot be written.
+        MacrosplatError: RUN is not finished, what the format needs is not installed, or `out` cannot be written.
     """
-    from macrosplat.export import cameras, gltf, points, splat, spz
+    from macrosplat.capture.transforms import read_cameras_file
+    from macrosplat.export import cameras, focus_stack, gltf, mesh, points, splat, spz, video
+    from macrosplat.export.flat import flattened
     from macrosplat.output.ply import read_ply, write_ply
 
+    if photo is not None and format != "focus-stack":
+        raise MacrosplatError(f"--photo belongs to --format focus-stack; leave it out for {format}.")
     out = out or run / NAMES[format]
-    if format == "colmap":
-        cameras.write_colmap_folder(run, out)
-    elif format == "nerfstudio":
-        cameras.write_nerfstudio_folder(run, out)
+    of_scene = {
+        **{"ply": write_ply, "spz": spz.write_spz, "splat": splat.write_splat, "gltf": gltf.write_gltf},
+        "points": points.write_scene_points,
+    }
+    of_run = {
+        **{"colmap": cameras.write_colmap_folder, "nerfstudio": cameras.write_nerfstudio_folder},
+        **{"mesh": mesh.write_mesh, "video": video.write_video},
+    }
+    if format == "focus-stack":
+        focus_stack.write_focus_stack(run, out, photo)
+    elif format in of_run:
+        of_run[format](run, out)
     else:
-        writers = {
-            **{"ply": write_ply, "spz": spz.write_spz, "splat": splat.write_splat, "gltf": gltf.write_gltf},
-            "points": points.write_scene_points,
-        }
-        writers[format](out, read_ply(run / "scene.ply"))
+        scene = read_ply(run / "scene.ply")
+        if format in ("splat", "points"):
+            scene = flattened(scene, read_cameras_file(run / "transforms.json").centres)
+        of_scene[format](out, scene)
     return out

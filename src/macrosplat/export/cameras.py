@@ -13,12 +13,15 @@ import numpy as np
 from PIL import Image
 
 from macrosplat.capture.colmap import load_model, write_colmap
+from macrosplat.capture.decode import decode
+from macrosplat.capture.metadata import read_metadata
 from macrosplat.capture.records import Cameras, SparsePoints
 from macrosplat.capture.transforms import read_cameras_file, write_transforms
+from macrosplat.colour import to_srgb
 from macrosplat.errors import MacrosplatError
 from macrosplat.export.points import write_points
 from macrosplat.files import write_whole
-from macrosplat.output.sharp import sharp_path
+from macrosplat.output.sharp import sharp_path, write_picture
 
 
 def write_colmap_folder(run: Path, out: Path) -> None:
@@ -63,7 +66,7 @@ def sparse_points(run: Path, cameras: Cameras) -> SparsePoints:
 
 
 def _with_photos(run: Path, out: Path) -> Cameras:
-    """Copy the sharp photos to `out/images`, as large as there are; their cameras, of that size."""
+    """The sharp photos in `out/images`, as large as there are; their cameras, of that size."""
     cameras = read_cameras_file(run / "transforms.json")
     names, sizes = [], []
     for name in cameras.names:
@@ -74,11 +77,24 @@ def _with_photos(run: Path, out: Path) -> Cameras:
             raise MacrosplatError(
                 f"{run} lacks the sharp photo {paths[1]}: the run is not finished; go on with --resume."
             )
-        names.append(str(PurePosixPath(name).with_suffix(source.suffix)))
-        target = out / "images" / names[-1]
-        write_whole(target, lambda part, source=source: shutil.copyfile(source, part))
-        with Image.open(source) as photo:
-            sizes.append(photo.size)
+        names.append(str(PurePosixPath(name).with_suffix(".png")))
+        sizes.append(_copy(source, out / "images" / names[-1]))
     size = np.array(sizes, np.int64)
     factor = (size / cameras.sizes)[:, [0, 1, 0, 1]]
     return replace(cameras, names=tuple(names), sizes=size, intrinsics=cameras.intrinsics * factor)
+
+
+def _copy(source: Path, target: Path) -> tuple[int, int]:
+    """A sharp photo as 8 bit PNG in sRGB, EXIF and all; its size (width, height).
+
+    Programs that train from photos look at no colour profile, and some read no TIFF of 16 bits.
+    """
+    carried = read_metadata(source)
+    if source.suffix == ".png" and carried.profile() is None:
+        write_whole(target, lambda part: shutil.copyfile(source, part))
+        with Image.open(source) as photo:
+            return photo.size
+    pixels = decode(source)
+    srgb = pixels / 255 if pixels.dtype == np.uint8 else to_srgb(pixels)
+    write_picture(target, srgb, replace(carried, icc=None))
+    return pixels.shape[1], pixels.shape[0]

@@ -49,15 +49,19 @@ def write_gltf(path: Path, gaussians: Gaussians) -> None:
         "sortingMethod": "cameraDistance",
     }
     primitive = {"mode": POINTS, "extensions": {EXTENSION: extension}}
-    _write(path, primitive, attributes, None, [EXTENSION], HALF_TURN)
+    _write(path, primitive, attributes, None, [EXTENSION], {"rotation": HALF_TURN})
 
 
 def write_mesh_gltf(
-    path: Path, vertices: NDArray[np.floating], faces: NDArray[np.integer], linear: NDArray[np.floating]
+    path: Path, vertices: NDArray[np.floating], faces: NDArray[np.integer], linear: NDArray[np.floating], metres: float
 ) -> None:
-    """Write a mesh [N, 3], [F, 3] with the vertices' colours [N, 3], which glTF wants in linear light."""
+    """Write a mesh [N, 3], [F, 3] with the vertices' colours [N, 3], which glTF wants in linear light.
+
+    `metres`: how long a unit of `vertices` is; glTF counts metres.
+    """
     attributes = {"POSITION": vertices, "COLOR_0": np.clip(linear, 0, 1)}
-    _write(path, {"mode": TRIANGLES, "material": 0}, attributes, faces, [], HALF_TURN)
+    node = {"rotation": HALF_TURN, "scale": [metres] * 3}
+    _write(path, {"mode": TRIANGLES, "material": 0}, attributes, faces, [], node)
 
 
 def _write(
@@ -66,7 +70,7 @@ def _write(
     attributes: dict[str, NDArray],
     faces: NDArray | None,
     extensions: list[str],
-    rotation: list[float],
+    node: dict[str, Any],
 ) -> None:
     views: list[dict[str, Any]] = []
     accessors: list[dict[str, Any]] = []
@@ -93,7 +97,7 @@ def _write(
         **({"extensionsUsed": extensions} if extensions else {}),
         "scene": 0,
         "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0, "rotation": rotation}],
+        "nodes": [{"mesh": 0, **node}],
         "meshes": [{"primitives": [primitive]}],
         # Matt, as what was photographed mostly is.
         **(

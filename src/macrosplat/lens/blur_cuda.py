@@ -61,7 +61,7 @@ def _mirror(i, n, far, FAR: tl.constexpr):
     return tl.where(i < n, i, 2 * n - 1 - i)
 
 
-@triton.jit(do_not_specialize=["stride", "far"])
+@triton.jit(do_not_specialize=["height", "stride", "far"])
 def _down(
     below, level, height, length, stride, far, t0, t1, t2, t3, top, needed_from,
     FAR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
@@ -69,7 +69,7 @@ def _down(
     """Filters down the columns of [H, length]; nothing where `top` is below `needed_from`."""
     y = tl.program_id(1) * ROWS + tl.arange(0, ROWS)[:, None]
     x = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
-    inside = (y < height) & (x < length) & (_read(top) >= needed_from)
+    inside = (y < _rows(top, needed_from, height)) & (x < length)
     total = t0 * tl.load(below + y * length + x, mask=inside, other=0.0)
     for j in tl.static_range(1, 4):
         tap = t1 if j == 1 else (t2 if j == 2 else t3)
@@ -81,7 +81,7 @@ def _down(
     tl.store(level + y * length + x, total, mask=inside)
 
 
-@triton.jit(do_not_specialize=["stride", "far"])
+@triton.jit(do_not_specialize=["height", "stride", "far", "table"])
 def _along(
     below, level, height, width, stride, far, t0, t1, t2, t3, top, needed_from, stored_from,
     coordinates, table, gradient, low, high,
@@ -97,7 +97,7 @@ def _along(
     x = e // CHANNELS
     c = e - x * CHANNELS
     inside = (y < height) & (e < length)
-    filtered = inside & (_read(top) >= needed_from)
+    filtered = inside & (y < _rows(top, needed_from, height))
     row = below + y * length + c
     total = t0 * tl.load(row + x * CHANNELS, mask=filtered, other=0.0)
     for j in tl.static_range(1, 4):
@@ -111,13 +111,14 @@ def _along(
         v = tl.load(coordinates + y * width + x, mask=inside, other=-1.0)
         used = (v >= low) & (v <= high)
         total += _weight(table, v, used) * tl.load(gradient + y * length + e, mask=used & inside, other=0.0)
-    tl.store(level + y * length + e, total, mask=inside & (_read(top) >= stored_from))
+    tl.store(level + y * length + e, total, mask=inside & (y < _rows(top, stored_from, height)))
 
 
 @triton.jit
-def _read(top):
-    """The largest coordinate of the frame, of the bits that `_coordinates` left."""
-    return tl.load(top).to(tl.float32, bitcast=True)
+def _rows(top, least, height):
+    """How many rows to work on: none where the largest coordinate of the frame (bits that `_coordinates` left) is
+    below `least`."""
+    return tl.where(tl.load(top).to(tl.float32, bitcast=True) >= least, height, 0)
 
 
 @triton.jit
@@ -179,7 +180,7 @@ def _combine(
             tl.store(slopes + e, slope, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["table"])
 def _top(
     gradient, slopes, coordinates, table, level, by_sigma, pixels, highest, low,
     CHANNELS: tl.constexpr, SHARP: tl.constexpr, SIGMA: tl.constexpr, BLOCK: tl.constexpr,

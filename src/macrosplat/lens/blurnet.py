@@ -2,7 +2,7 @@
 
 Per view, from a sharp render and the photo's clarity mask M:
 
-    d_rel = d - sum M d / sum M                       relative depth, 0 where the photo is sharp   `relative_depth`
+    d_rel = d - sum M^p d / sum M^p                   relative depth, 0 where the photo is sharp   `relative_depth`
     variance = E(d_rel) * A(render, M)                depth CNN times RGB CNN, px^2                `BlurNet.variance`
     photo = render, each pixel blurred by its own isotropic Gaussian of that variance              `BlurNet.photograph`
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,8 +34,9 @@ from macrosplat.render import Pinhole
 from macrosplat.rivals import Blurnet
 
 SOLID = 0.5  # alpha from which a pixel has a depth
-SIGMA_START = 0.4  # px of the training width, of every pixel before anything is learned [ours]
-SIGMA_LEAST = 0.05  # px: the least sigma, where the root of the variance still has a slope
+# px of any frame: what the photo's own pixels blur, added to the variance. A sampled Gaussian below 0.25 px is a single
+# pixel, and its slope is nothing: sigmas that came there would stay there.
+SIGMA_LEAST = 0.3
 FAINT = 1e-6  # clarity that every pixel has: a photo that is sharp nowhere on the object still has a centre
 QUIET = 0.1  # the last layer's first weights, relative to the others': the map starts nearly even
 
@@ -59,20 +61,23 @@ class BlurNet(Lens):
         for net, inputs, wanted in (("depth", 1, chosen.depth != "none"), ("rgb", 4, chosen.rgb == "on")):
             if wanted:
                 self.parameters |= _network(
-                    f"lens.{net}", inputs, chosen.channels, chosen.layers, chosen.kernel, random
+                    f"lens.{net}", inputs, chosen.channels, chosen.layers, chosen.kernel, chosen.sigma_start, random
                 )
         self.rates = dict.fromkeys(self.parameters, chosen.rate)
         self._masks: list[Tensor] = []
-        self._resized: Tensor | None = None  # all of them, at the size and on the device that were asked for last
+        # All of them, by the size, device and precision that were asked for. Each stays: a recorded step reads it.
+        self._resized: dict[tuple[Any, ...], Tensor] = {}
 
     def look(
         self, photos: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.uint8] | None]
     ) -> Sequence[NDArray[np.uint8] | None]:
         chosen = self.chosen
         if chosen.clarity == "guided":
-            self._masks = [clarity_of(photo, chosen.clarity_radius, chosen.clarity_eps) for photo in photos]
+            radii = chosen.clarity_radius, chosen.clarity_eps, chosen.smooth_radius, chosen.smooth_eps
+            self._masks = [clarity_of(photo, *radii) for photo in photos]
         else:
             self._masks = [torch.ones(photo.shape[:2]) for photo in photos]
+        self._resized = {}
         return masks
 
     def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: Number, through: Pupil) -> Tensor:
@@ -86,15 +91,15 @@ class BlurNet(Lens):
 
     def sigma(self, sharp: Sharp, pinhole: Pinhole, photo: Number) -> Tensor:
         """[H, W] standard deviation of the blur, px of this frame."""
-        least = SIGMA_LEAST * pinhole.width / self.width
-        most = self.chosen.blur_radius * pinhole.width / REFERENCE_WIDTH
-        return torch.sqrt(self.variance(sharp, pinhole, photo) + least**2).clamp_max(most)
+        scale = pinhole.width / REFERENCE_WIDTH
+        variance = self.variance(sharp, pinhole, photo) + SIGMA_LEAST**2
+        return torch.sqrt(variance).clamp_max(self.chosen.blur_radius * scale)
 
     def variance(self, sharp: Sharp, pinhole: Pinhole, photo: Number) -> Tensor:
         """[H, W] px^2 of this frame: E(d_rel) * A(render, M). A part that is switched off is its first value."""
         frame = sharp.depth.shape
         mask = self.mask(photo, frame, sharp.depth)
-        one = torch.full(frame, SIGMA_START, dtype=sharp.depth.dtype, device=sharp.depth.device)
+        one = torch.full(frame, self.chosen.sigma_start, dtype=sharp.depth.dtype, device=sharp.depth.device)
         by_depth = by_colour = one
         if self.chosen.depth != "none":
             by_depth = self._run("lens.depth", self.relative_depth(sharp, mask)[None])
@@ -102,27 +107,28 @@ class BlurNet(Lens):
             # The render is evidence here, not something to be improved: no gradient, or colours would turn to
             # whatever the network likes to read. As the photo shows it, behind the sRGB curve. [ours]
             seen = to_srgb(sharp.colour[..., :3].detach().clamp(0, 1)).permute(2, 0, 1)
-            by_colour = self._run("lens.rgb", torch.cat([seen, mask[None]]))
-        return by_depth * by_colour * (pinhole.width / self.width) ** 2
+            by_colour = self._run("lens.rgb", torch.cat([seen, mask.clamp_max(1)[None]]))
+        return by_depth * by_colour * (pinhole.width / REFERENCE_WIDTH) ** 2
 
     def relative_depth(self, sharp: Sharp, mask: Tensor) -> Tensor:
         """[H, W] in units of the capture's depth range; the backdrop takes the depth of what is near it [ours]."""
         solid = sharp.alpha.detach() >= SOLID
-        depth = filled(sharp.depth, solid)
+        depth = filled(sharp.depth if self.chosen.depth_learns == "on" else sharp.depth.detach(), solid)
         if self.chosen.depth == "raw":  # one centre for the whole capture
             return (depth - self.centre) / self.spread
-        weight = (mask + FAINT) * solid
-        return (depth - (weight * depth).sum() / weight.sum().clamp_min(FAINT)) / self.spread
+        # Only the sharpest say where the focus is: the mean of all that is not quite blurred is the object's middle.
+        weight = ((mask / mask.amax().clamp_min(FAINT)) ** self.chosen.clarity_power + FAINT) * solid
+        return (depth - (weight * depth).sum() / weight.sum().clamp_min(FAINT**2)) / self.spread
 
     def mask(self, photo: Number, frame: Sequence[int], like: Tensor) -> Tensor:
-        """[H, W] the clarity mask of a photo at the size of a frame."""
+        """[H, W] the clarity of a photo at the size of a frame."""
         assert self._masks, "the lens has not seen its photos: `look` comes first"
-        kept = self._resized
-        if kept is None or (kept.shape[1:], kept.device, kept.dtype) != (torch.Size(frame), like.device, like.dtype):
-            size = frame[0], frame[1]
-            kept = torch.stack([F.adaptive_avg_pool2d(mask.to(like)[None], size)[0] for mask in self._masks])
-            self._resized = kept
-        return row(kept, photo)
+        size = frame[0], frame[1]
+        key = (*size, like.device, like.dtype)
+        if key not in self._resized:
+            small = [F.adaptive_avg_pool2d(mask.to(like)[None], size)[0] for mask in self._masks]
+            self._resized[key] = torch.stack(small)
+        return row(self._resized[key], photo)
 
     def _run(self, net: str, planes: Tensor) -> Tensor:
         """[H, W] >= 0 of planes [C, H, W]."""
@@ -140,7 +146,7 @@ class BlurNet(Lens):
 
     def maps(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> dict[str, Tensor]:
         return {
-            "clarity": self.mask(photo, sharp.depth.shape, sharp.depth),
+            "clarity": self.mask(photo, sharp.depth.shape, sharp.depth).clamp_max(1),
             "variance": self.sigma(sharp, pinhole, photo) ** 2,
         }
 
@@ -168,14 +174,14 @@ def filled(depth: Tensor, solid: Tensor) -> Tensor:
 
 
 def _network(
-    name: str, inputs: int, channels: int, layers: int, kernel: int, random: torch.Generator
+    name: str, inputs: int, channels: int, layers: int, kernel: int, begin: float, random: torch.Generator
 ) -> dict[str, Tensor]:
-    """Weights of `layers` convolutions; the product of two such networks starts at SIGMA_START^2."""
+    """Weights of `layers` convolutions, of which comes about `begin`."""
     out = {}
     for layer in range(layers):
         last = layer == layers - 1
         shape = (1 if last else channels, inputs if layer == 0 else channels, kernel, kernel)
         deviation = math.sqrt(2 / math.prod(shape[1:])) * (QUIET if last else 1)
         out[f"{name}.{layer}.weight"] = deviation * torch.randn(shape, generator=random)
-        out[f"{name}.{layer}.bias"] = torch.full((shape[0],), math.log(math.expm1(SIGMA_START)) if last else 0.0)
+        out[f"{name}.{layer}.bias"] = torch.full((shape[0],), math.log(math.expm1(begin)) if last else 0.0)
     return out

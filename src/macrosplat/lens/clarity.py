@@ -1,6 +1,7 @@
 """Where a photo is sharp: clarity masks, by the guided filter (He, Sun, Tang 2013).
 
-In: photos (sRGB). Out: masks [H, W] of 0 (nothing sharp there) to 1. Plain torch of any precision and device,
+In: photos (sRGB). Out: masks [H, W], 0 where nothing is sharp, 1 where nearly the sharpest thing of the photo is, and
+more at the very sharpest. Plain torch of any precision and device,
 differentiable; a mask is made once per photo, before training.
 """
 
@@ -41,17 +42,18 @@ def guided_filter(
     return box_mean(a, radius) * guide + box_mean(b, radius)
 
 
-def clarity(grey: Tensor, radius: int, eps: float) -> Tensor:
-    """[H, W] of 0 to 1: what the guided filter takes out of a photo [H, W], smoothed by another guided by the photo."""
+def clarity(grey: Tensor, radius: int, eps: float, smooth_radius: int, smooth_eps: float) -> Tensor:
+    """[H, W] >= 0: what the guided filter takes out of a photo [H, W], smoothed by another guided by the photo."""
     detail = (grey - guided_filter(grey, grey, radius, eps)).abs()
-    smooth = guided_filter(grey, detail, radius, eps).clamp_min(0)
-    return (smooth / _quantile(smooth.detach(), BRIGHTEST).clamp_min(1e-9)).clamp_max(1)
+    smooth = guided_filter(grey, detail, smooth_radius, smooth_eps).clamp_min(0)
+    return smooth / _quantile(smooth.detach(), BRIGHTEST).clamp_min(1e-9)
 
 
-def clarity_of(photo: NDArray[np.uint8], radius: float, eps: float) -> Tensor:
-    """[H, W] float32: the clarity mask of a photo [H, W, 3] sRGB; `radius` in px of a frame of REFERENCE_WIDTH."""
+def clarity_of(photo: NDArray[np.uint8], radius: float, eps: float, smooth_radius: float, smooth_eps: float) -> Tensor:
+    """[H, W] float32: the clarity of a photo [H, W, 3] sRGB; radii in px of a frame of REFERENCE_WIDTH."""
     grey = torch.from_numpy(photo.astype(np.float64).mean(2) / 255)
-    return clarity(grey, max(1, round(radius * photo.shape[1] / REFERENCE_WIDTH)), eps).float()
+    radii = (max(1, round(r * photo.shape[1] / REFERENCE_WIDTH)) for r in (radius, smooth_radius))
+    return clarity(grey, next(radii), eps, next(radii), smooth_eps).float()
 
 
 def _quantile(plane: Tensor, q: float) -> Tensor:

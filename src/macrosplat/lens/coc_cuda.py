@@ -22,7 +22,7 @@ BLOCK = 256  # cells or pixels a program
 REACH = {"BLOCK": 32, "ROUND": 32, "num_warps": 4}  # cells a program looks for, and how many it looks at in one go
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["height", "width", "columns", "count"])
 def _cells(depth, weight, pupil, focus, fx, strength, source, height, width, columns, count, BLOCK: tl.constexpr):
     """Each cell's most defocused pixel of geometry: s^2, and 1/d."""
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -78,7 +78,7 @@ def _corners(at, cells):
     return low, tl.minimum(low + 1, cells - 1), place - low.to(tl.float32)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["height", "width", "rows", "columns"])
 def _pixels(
     depth, weight, source, pupil, focus, sigma0, fx, sigma, defocus, square, height, width, rows, columns,
     BLOCK: tl.constexpr,
@@ -143,7 +143,7 @@ def _gradients(gradient, weight, pupil, focus, fx, sigma, defocus, square, by_de
     tl.store(block + 2, tl.sum(g * e, 0))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["blocks"])
 def _total(sums, pupil, focus, sigma0, fx, out, blocks, WIDE: tl.constexpr):
     """The three sums, in float64 and in one order, and their factors."""
     lane = tl.arange(0, WIDE)

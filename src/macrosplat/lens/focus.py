@@ -32,6 +32,7 @@ class FocusLens(PlainLens):
     def weights(self, photo: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         """[H, W] weights in the loss, 255 = 1: mask (least + (1 - least) clarity^power)."""
         chosen = self.chosen
-        clear = clarity_of(photo, chosen.radius, chosen.eps).numpy().astype(np.float64) ** chosen.power
+        clear = clarity_of(photo, chosen.radius, chosen.eps, chosen.radius, chosen.eps).clamp_max(1)
+        clear = clear.numpy().astype(np.float64) ** chosen.power
         weight = (chosen.least + (1 - chosen.least) * clear) * (255 if mask is None else mask)
         return np.rint(weight).astype(np.uint8)

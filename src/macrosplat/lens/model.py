@@ -61,6 +61,7 @@ class LensStart:
     aperture: tuple[float, ...]  # V relative pupil diameters, from the photos' f-numbers: 1 where they agree
     sigma0: float = 0.5  # px
     width: int = 640  # px that `sigma0` counts
+    all_blurred: bool = False  # nothing is in focus anywhere: sigma0 is held, or it would take that for the lens's own
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the sparse points, scene units
     distance: float = 1.0  # median depth of what the photos see, scene units
     spread: float = 1.0  # standard deviation of those depths, scene units

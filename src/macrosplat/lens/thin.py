@@ -89,6 +89,8 @@ class ThinLens(Lens):
             "lens.sigma0": torch.tensor(math.log(start.sigma0)),  # ln of px at the training width
         }
         self.rates = {"lens.pupil": PUPIL_RATE, "lens.focus": FOCUS_RATE, "lens.sigma0": SIGMA0_RATE}
+        if start.all_blurred:
+            del self.rates["lens.sigma0"]
 
     def pupil(self, photo: Number) -> Tensor:
         """Diameter of the entrance pupil, scene units."""

@@ -20,8 +20,12 @@ from macrosplat.capture.transforms import write_transforms
 from macrosplat.colour import to_srgb
 from macrosplat.evaluate.metrics import psnr
 from macrosplat.files import Writers
-from macrosplat.lens import Pupil, Reshape, Sharp
+from macrosplat.lens import Sharp
 from macrosplat.options import Options
+from macrosplat.output.coverage import Coverage, coloured, cover, draw_coverage, plan
+from macrosplat.output.coverage_report import CoverageReport, report_coverage, write_coverage
+from macrosplat.output.coverage_report import sentences as coverage_sentences
+from macrosplat.output.fit import photographed
 from macrosplat.output.lens_report import LensReport, sentences, write_lens
 from macrosplat.output.maps import PhotoMaps, write_maps
 from macrosplat.output.millimetres import contradictions, differing, find_scale, magnification
@@ -50,6 +54,8 @@ class Summary:
     viewer_psnr: float  # dB, scene.ply composited the viewers' way against our own renders
     lens: dict[str, Any]
     report: LensReport | None = None
+    coverage: CoverageReport | None = None
+    limit: str | None = None  # a sentence: why the photos cannot be made sharp
 
     def __str__(self) -> str:
         lines = [
@@ -67,6 +73,10 @@ class Summary:
             )
         if self.report is not None:
             lines += sentences(self.report)
+        if self.limit is not None:
+            lines.append(self.limit)
+        elif self.coverage is not None:
+            lines += coverage_sentences(self.coverage, self.report.mm_per_unit if self.report else None)
         lines += [
             f"Sharp photos  {self.run / 'sharp'}",
             f"3D scene      {self.run / 'scene.ply'}",
@@ -96,24 +106,34 @@ def finish(
             sharp = _sharp(learned, views[v], pinhole, v)
             larger = photo.width > pinhole.width
             full = _sharp(learned, views[v], pinhole.scaled(photo.width, photo.height), v) if larger else None
-            writers.add(write_sharp, out, photo.name, sharp, full)
+            writers.add(write_sharp, out, photo.name, sharp, full, photo.path, options.sharp_format)
             seen = frames.photos[v] / 255.0
-            fits.append(psnr(_taken(learned, views[v], pinhole, v, through), seen))
+            fits.append(psnr(photographed(learned, v, pinhole, through), seen))
             progress.advance()
 
-    progress.stage("writing maps", len(given.photos))
-    radii: list[float] = []
-    write_maps(out, _maps(learned, views, frames.pinholes, given.cameras.names, radii, progress))
-    found, report = learned.lens.found(), None
+    found, report, coverage, covered = learned.lens.found(), None, None, None
     if "pupil_diameter" in found:
         report = _lens_report(found, given, float(np.median([p.fx for p in frames.pinholes])), options.scale_mm)
-        write_lens(out, report)
+        write_lens(out, replace(report, notes=report.notes + ((config["limit"],) if config.get("limit") else ())))
+        progress.stage("looking for what no photo has in focus")
+        coverage = _coverage(learned, views, frames.pinholes, frames.masks)
+        slopes = [
+            found["pupil_diameter"] * relative / 2 * pinhole.fx
+            for relative, pinhole in zip(found["relative_aperture"], frames.pinholes, strict=True)
+        ]
+        covered = report_coverage(coverage, plan(coverage, slopes), report.focus_distances)
+        write_coverage(out, covered, report.mm_per_unit)
+    progress.stage("writing maps", len(given.photos))
+    radii: list[float] = []
+    write_maps(out, _maps(learned, views, frames.pinholes, given.cameras.names, coverage, radii, progress))
     progress.stage("fitting the scene for viewers")
-    backdrops = [learned.backdrop.at(v, p.width, p.height).detach() for v, p in enumerate(frames.pinholes)]
+    backdrops = [learned.behind(v, p).detach() for v, p in enumerate(frames.pinholes)]
     fitted, viewer_psnr = fit_for_viewers(
         learned.gaussians.detach(), views, frames.pinholes, backdrops, steps=VIEWER_STEPS, seed=options.seed
     )
     write_ply(out / "scene.ply", fitted)
+    if coverage is not None:
+        write_ply(out / "coverage.ply", coloured(fitted, coverage))
     summary = Summary(
         run=out,
         photos=len(given.photos),
@@ -125,8 +145,10 @@ def finish(
         viewer_psnr=viewer_psnr,
         lens=found,
         report=report,
+        coverage=covered,
+        limit=config.get("limit"),
     )
-    figures = {k: v for k, v in vars(summary).items() if k not in ("run", "lens", "report")}
+    figures = {k: v for k, v in vars(summary).items() if isinstance(v, int | float)}
     update_config(out, config, summary=json.loads(json.dumps(figures)))
     return summary
 
@@ -141,26 +163,32 @@ def _sharp(learned: Learned, view: torch.Tensor, pinhole: Pinhole, photo: int) -
 
 
 @torch.no_grad()
-def _taken(learned: Learned, view: torch.Tensor, pinhole: Pinhole, photo: int, through: Pupil) -> NDArray[np.float32]:
-    """[H, W, 3] sRGB in [0, 1]: a photo as the lens makes it of the scene."""
-
-    def draw(at: torch.Tensor, reshape: Reshape | None = None) -> Sharp:
-        return learned.draw(at, pinhole, photo, None, reshape)
-
-    return to_srgb(learned.lens.photograph(draw, view, pinhole, photo, through).clamp(0, 1)).cpu().numpy()
-
-
-@torch.no_grad()
 def _maps(
-    learned: Learned, views: torch.Tensor, pinholes: Any, names: tuple[str, ...], radii: list[float], progress: Progress
+    learned: Learned,
+    views: torch.Tensor,
+    pinholes: Any,
+    names: tuple[str, ...],
+    coverage: Coverage | None,
+    radii: list[float],
+    progress: Progress,
 ) -> Iterator[PhotoMaps]:
     for v, name in enumerate(names):
         sharp = learned.draw(views[v], pinholes[v], v)
         radius = learned.lens.radius(sharp, pinholes[v], v)
         radii.append(float(radius.abs().median()))
         more = {kind: plane.cpu().numpy() for kind, plane in learned.lens.maps(sharp, pinholes[v], v).items()}
-        yield PhotoMaps(name, sharp.depth.cpu().numpy(), sharp.alpha.cpu().numpy(), radius.cpu().numpy(), more)
+        covered = draw_coverage(learned.gaussians, coverage, views[v], pinholes[v]).cpu().numpy() if coverage else None
+        planes = (plane.cpu().numpy() for plane in (sharp.depth, sharp.alpha, radius))
+        yield PhotoMaps(name, *planes, coverage=covered, more=more)
         progress.advance()
+
+
+def _coverage(learned: Learned, views: torch.Tensor, pinholes: Any, masks: Any) -> Coverage:
+    def radius(depth: torch.Tensor, photo: int) -> torch.Tensor:
+        row = depth[None]  # a frame of one row: how a lens blurs depends on depth alone
+        return learned.lens.radius(Sharp(row, torch.ones_like(row), row), pinholes[photo], photo)[0]
+
+    return cover(learned.gaussians, views, pinholes, radius, masks)
 
 
 def _lens_report(found: dict[str, Any], given: Given, focal_px: float, scale_mm: str | None) -> LensReport:

@@ -105,6 +105,10 @@ def sentences(report: LensReport) -> list[str]:
             f"pupil {report.pupil_diameter * mm:.3g} mm",
             f"focused at {focus[0] * mm:.4g} to {focus[-1] * mm:.4g} mm",
         ]
+        added = optics(mm, report.pupil_diameter, report.focal_px, report.focus_distances, report.relative_apertures)
+        deep = [a["depth_of_field"]["mm"] for a in added.values() if a["depth_of_field"]["mm"] is not None]
+        if deep:
+            words.append(f"depth of field {np.median(deep):.2g} mm")
         if known["magnification"] is not None:
             words.append(f"magnification {known['magnification']:.2f}")
         if known["effective_f_number"] is not None:

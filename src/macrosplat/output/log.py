@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from macrosplat.files import write_whole, written
+from macrosplat.output.fit import Fit
 
 if TYPE_CHECKING:
     from macrosplat.train.trainer import Trainer
@@ -31,6 +32,7 @@ class Log:
         self._before = "".join(lines)
         self._file: TextIO | None = None
         self._began, self._at = time.monotonic(), done
+        self._fit = Fit()
 
     def __enter__(self) -> Log:
         write_whole(self._path, lambda part: part.write_text(self._before, encoding="utf-8"))
@@ -48,6 +50,7 @@ class Log:
         record = {
             "step": trainer.done,
             "loss": loss if math.isfinite(loss) else None,
+            "psnr": self._fit.psnr(trainer),
             "gaussians": len(trainer.learned.gaussians),
             "ms_per_step": 1000 * (now - self._began) / max(1, trainer.done - self._at),
             **{name: value for name, value in found.items() if isinstance(value, float)},
@@ -57,4 +60,4 @@ class Log:
             with written(self._path):
                 self._file.write(json.dumps(record) + "\n")
                 self._file.flush()
-        return {"loss": loss, "gaussians": record["gaussians"]}
+        return {"psnr": record["psnr"], "gaussians": record["gaussians"], "loss": loss}

@@ -3,7 +3,9 @@
 `RUN/maps/depth/<photo>.png`: camera z = value * scale. `RUN/maps/coc/<photo>.png`: radius of the circle of confusion,
 px of the training size = value * scale. 0 is "nothing there". The scales stand in `RUN/maps/maps.json`.
 A lens model may add further maps of its own, values >= 0 at every pixel, in the same two ways.
-Colours: `depth_colour/` from near (yellow) to far (violet); `coc_colour/` white in focus, blue before it, red behind.
+`RUN/maps/coverage/<photo>.png`: how well what is seen there is covered by all photos, 0 to 1 = value * scale.
+Colours: `depth_colour/` from near (yellow) to far (violet); `coc_colour/` white in focus, blue before it, red behind;
+`coverage_colour/` blue in focus in some photo, yellow just so, red in none.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ _VIRIDIS = np.array(
 )
 # Blue, white, red (ends of ColorBrewer's RdBu).
 _AROUND = np.array([[0.02, 0.19, 0.38], [0.26, 0.58, 0.76], [1.0, 1.0, 1.0], [0.84, 0.38, 0.30], [0.40, 0.0, 0.12]])
+# Red, yellow, blue (ColorBrewer's RdYlBu).
+_COVERAGE = np.array([[0.84, 0.19, 0.15], [0.99, 0.68, 0.38], [1.0, 1.0, 0.75], [0.57, 0.75, 0.86], [0.27, 0.46, 0.71]])
+JUST_COVERED = float(np.exp(-1))  # coverage that is yellow
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class PhotoMaps:
     depth: NDArray[np.floating]  # [H, W] expected camera z, scene units
     alpha: NDArray[np.floating]  # [H, W]
     defocus: NDArray[np.floating]  # [H, W] signed radius of the circle of confusion, px; > 0 behind the focus
+    coverage: NDArray[np.floating] | None = None  # [H, W] 0 to 1
     more: dict[str, NDArray[np.floating]] = field(default_factory=dict)  # [H, W] >= 0, by the name of their folder
 
 
@@ -63,6 +69,10 @@ def _write_photo(run: Path, photo: PhotoMaps) -> dict[str, float]:
         scales[f"{kind}_scale"] = write_16_bit(run / "maps" / kind / f"{stem}.png", value, there)
     write_png(run / "maps" / "depth_colour" / f"{stem}.png", colour_depth(photo.depth, there))
     write_png(run / "maps" / "coc_colour" / f"{stem}.png", colour_defocus(photo.defocus, there))
+    if photo.coverage is not None:
+        scales["coverage_scale"] = write_16_bit(run / "maps" / "coverage" / f"{stem}.png", photo.coverage, there)
+        colours = np.where(there[..., None], colour_coverage(photo.coverage), DARK)
+        write_png(run / "maps" / "coverage_colour" / f"{stem}.png", colours)
     for kind, value in photo.more.items():
         everywhere = np.ones(shape, bool)
         scales[f"{kind}_scale"] = write_16_bit(run / "maps" / kind / f"{stem}.png", value, everywhere)
@@ -95,6 +105,12 @@ def colour_defocus(defocus: NDArray[np.floating], there: NDArray[np.bool_]) -> N
     """[H, W, 3] sRGB, white in focus, blue before it, red behind; the ends are the 99th percentile of the radius."""
     most = max(float(np.percentile(np.abs(defocus[there]), 99)), 1e-12) if there.any() else 1.0
     return np.where(there[..., None], _ramp(_AROUND, 0.5 + 0.5 * defocus / most), DARK)
+
+
+def colour_coverage(value: NDArray[np.floating]) -> NDArray[np.float64]:
+    """[..., 3] sRGB of coverage: 0 red, `JUST_COVERED` yellow, 1 blue."""
+    at = np.where(value < JUST_COVERED, value / (2 * JUST_COVERED), 1 - (1 - value) / (2 * (1 - JUST_COVERED)))
+    return _ramp(_COVERAGE, at)
 
 
 def _ramp(stops: NDArray[np.float64], at: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -22,6 +22,9 @@ CONTRADICTS = 1.3  # factor between EXIF and fit that is worth a sentence
 # What a scale from EXIF rests on: the image distance found by calibration, and the engraved focal length, which makers
 # round and which lenses that focus inside shorten.
 FOCAL_FOUND, FOCAL_ENGRAVED = 0.02, 0.03
+# The 35 mm equivalent, where nothing else tells the sensor's size: some makers compare diagonals, some widths (4 %
+# apart on a 4:3 sensor), and all round it to a whole number.
+EQUIVALENT = 0.04
 VAGUE = 0.5  # relative uncertainty from which a scale is none
 SHARP_PX = 1.0  # radius of the circle of confusion that still passes as sharp, px of the training width
 
@@ -97,7 +100,8 @@ def _from_exif(cameras: Cameras, photos: Sequence[Photo], focus: Sequence[float]
             continue
         m = image / f - 1
         found.append(f * image / (image - f) / d0)
-        spread.append(math.hypot(FOCAL_FOUND / m, FOCAL_ENGRAVED * (1 + 1 / m)))
+        sensor = 0.0 if photo.exif.sensor_width_mm else EQUIVALENT
+        spread.append(math.hypot(FOCAL_FOUND / m, sensor / m, FOCAL_ENGRAVED * (1 + 1 / m)))
     if not found:
         return Scale()
     uncertainty = float(np.median(spread))

@@ -13,8 +13,8 @@ from macrosplat.errors import MacrosplatError
 from macrosplat.files import write_json
 from macrosplat.options import Options
 
-# What a resumed run may change: where it computes does not change what it was asked for.
-FREE = ("device",)
+# What a resumed run may change: where it computes and how results are stored do not change what is learned.
+FREE = ("device", "sharp_format")
 
 
 def open_run(run: Path, capture: Path, photos: tuple[Photo, ...], options: Options, resume: bool) -> dict[str, Any]:
@@ -44,14 +44,23 @@ def open_run(run: Path, capture: Path, photos: tuple[Photo, ...], options: Optio
             f"{run} is a run of other photos ({config.get('capture')}); give --resume the same capture, "
             "or choose another --out."
         )
-    begun = _flat(config.get("options", {}))
-    for name, value in _flat(asked["options"]).items():
-        if name not in FREE and begun.get(name) != value:
+    refuse_other_options(run, config.get("options", {}), asked["options"])
+    return config
+
+
+def refuse_other_options(run: Path, begun: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Check that a run was begun with the options that are asked for now (both as `asdict` gives them).
+
+    Raises:
+        MacrosplatError: it was not; says which option differs.
+    """
+    before = _flat(begun)
+    for name, value in _flat(asked).items():
+        if name not in FREE and before.get(name) != value:
             raise MacrosplatError(
-                f"{run} was begun with --{name.replace('_', '-')} {begun.get(name)} and cannot go on with {value}; "
+                f"{run} was begun with --{name.replace('_', '-')} {before.get(name)} and cannot go on with {value}; "
                 "give the same options, or choose another --out."
             )
-    return config
 
 
 def _flat(options: dict[str, Any]) -> dict[str, Any]:

@@ -1,34 +1,76 @@
-"""The deblurred photos: sharp renders as PNG, `RUN/sharp/<photo>.png`, and `RUN/sharp/full/` at the photo's own size.
+"""The deblurred photos: sharp renders, `RUN/sharp/<photo>.png`, and `RUN/sharp/full/` at the photo's own size.
 
-In: sRGB floats in [0, 1]. Out: 8 bit sRGB, rounded to the nearest.
+In: sRGB floats in [0, 1], and the photo that they are of. Out: PNG of 8 bit or TIFF of 16 bit a channel, upright, with
+the photo's EXIF, in the colours of its profile (which is embedded), else sRGB; rounded to the nearest level.
 """
 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from macrosplat.colour import to_bytes
+from macrosplat.capture.icc import into_profile
+from macrosplat.capture.metadata import Metadata, read_metadata
+from macrosplat.colour import to_bytes, to_linear
 from macrosplat.files import write_whole
+from macrosplat.options import SharpFormat
+from macrosplat.output.tiff import write_tiff
+
+SUFFIXES: dict[SharpFormat, str] = {"png": ".png", "tiff": ".tif"}
 
 
-def sharp_path(run: Path, name: str, full: bool = False) -> Path:
-    """Where the deblurred photo `name` (`Photo.name`) lies."""
+def sharp_path(run: Path, name: str, full: bool = False, format: SharpFormat | None = None) -> Path:
+    """Where the deblurred photo `name` (`Photo.name`) lies, or is to lie; `format` None: whichever there is."""
     stem = PurePosixPath(name).with_suffix("")
-    return run / "sharp" / ("full" if full else "") / f"{stem}.png"
+    paths = {
+        kind: run / "sharp" / ("full" if full else "") / f"{stem}{SUFFIXES[kind]}" for kind in get_args(SharpFormat)
+    }
+    if format is not None:
+        return paths[format]
+    return next((path for path in paths.values() if path.is_file()), paths["png"])
 
 
-def write_sharp(run: Path, name: str, srgb: NDArray[np.floating], full: NDArray[np.floating] | None = None) -> None:
-    """Write the sharp render of photo `name` [H, W, 3] at training size; `full`, where the photo is larger."""
-    write_png(sharp_path(run, name), srgb)
+def write_sharp(
+    run: Path,
+    name: str,
+    srgb: NDArray[np.floating],
+    full: NDArray[np.floating] | None = None,
+    photo: Path | None = None,
+    format: SharpFormat = "png",
+) -> None:
+    """Write the sharp render of photo `name` [H, W, 3] at training size; `full`, where the photo is larger.
+
+    `photo`: the file whose EXIF and profile they get.
+    """
+    carried = Metadata() if photo is None else read_metadata(photo)
+    sizes = {False: srgb}
     if full is not None and full.shape != srgb.shape:
-        write_png(sharp_path(run, name, full=True), full)
+        sizes[True] = full
+    for is_full, pixels in sizes.items():
+        write_picture(sharp_path(run, name, is_full, format), pixels, carried)
+        for other in set(SUFFIXES) - {format}:  # of a run that was resumed with another format
+            sharp_path(run, name, is_full, other).unlink(missing_ok=True)
+
+
+def write_picture(path: Path, srgb: NDArray[np.floating], carried: Metadata) -> None:
+    """[H, W, 3] sRGB floats as 8 bit PNG or 16 bit TIFF, by the suffix; whole or not at all."""
+    assert srgb.ndim == 3 and srgb.shape[2] == 3, f"a photo of shape {srgb.shape}"
+    profile, exif = carried.profile(), carried.exif(srgb.shape[1], srgb.shape[0])
+    values = srgb if profile is None else into_profile(to_linear(np.clip(srgb, 0, 1)), profile)
+    if path.suffix == SUFFIXES["tiff"]:
+        levels = np.rint(np.clip(values, 0, 1).astype(np.float64) * 65535).astype(np.uint16)
+        write_whole(path, lambda part: write_tiff(part, levels, exif, carried.icc))
+        return
+    # An empty profile or EXIF would be written as an empty chunk.
+    options = {"icc_profile": carried.icc, "exif": exif}
+    options = {key: value for key, value in options.items() if value is not None}
+    write_whole(path, lambda part: Image.fromarray(to_bytes(values)).save(part, **options))
 
 
 def write_png(path: Path, srgb: NDArray[np.floating]) -> None:
     """An 8 bit sRGB PNG of [H, W, 3] floats, whole or not at all."""
-    assert srgb.ndim == 3 and srgb.shape[2] == 3, f"a photo of shape {srgb.shape}"
-    write_whole(path, Image.fromarray(to_bytes(srgb)).save)
+    write_picture(path, srgb, Metadata())

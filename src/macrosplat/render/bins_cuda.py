@@ -38,7 +38,7 @@ class Bins:
     tile: int  # px
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])
 def _depth_keys(splats, extents, keys, n, BLOCK: tl.constexpr):
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
@@ -60,7 +60,7 @@ def _touches(mx, my, a, b, c, reach, left, right, top, bottom):
     return ((dx == 0) & (dy == 0)) | on_side | on_lid
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n", "capacity", "tiles_x", "tiles_y"])
 def _pairs(
     splats, extents, order, counts, offsets, keys, owners, needed, n, capacity, tiles_x, tiles_y,
     TILE: tl.constexpr, BLOCK: tl.constexpr, COUNT_ONLY: tl.constexpr,
@@ -110,7 +110,7 @@ def _pairs(
             tl.atomic_max(needed, tl.load(offsets + n))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["capacity", "tiles"])
 def _lists(keys, slots, owners, items, ranges, capacity, tiles, BLOCK: tl.constexpr):
     """The splat of every sorted pair, and by bisection where every tile's pairs begin."""
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)

@@ -37,7 +37,7 @@ def _load(splats, items, position, valid):
     )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["width", "height"])
 def forward_kernel(
     splats, items, ranges, stops, colour, alpha, depth, width, height, TILE: tl.constexpr, CHUNK: tl.constexpr
 ):
@@ -75,7 +75,7 @@ def forward_kernel(
     tl.store(depth + pixel, z, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["width", "height"])
 def backward_kernel(
     splats, items, slots, ranges, stops, colour, alpha, depth, g_colour, g_alpha, g_depth, rows, width, height,
     TILE: tl.constexpr, CHUNK: tl.constexpr,

@@ -98,7 +98,7 @@ def _colour(sh0, sh_rest, i, on, channel: tl.constexpr, x, y, z, REST: tl.conste
     return colour
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n", "width", "height"])
 def _forward(
     means, log_scales, quats, logits, sh0, sh_rest, view, centre, splats, extents, n,
     fx, fy, cx, cy, width, height, near, lo_x, hi_x, lo_y, hi_y,
@@ -177,7 +177,7 @@ def _view_row(share, row: tl.constexpr, g, u, v, w, g0, g1, g2, r0, r1, r2, s0, 
     tl.store(share + 4 * row + 3, tl.sum(g, 0))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])
 def _backward(
     means, log_scales, quats, logits, sh0, sh_rest, view, centre, extents, g_splats,
     g_means, g_log_scales, g_quats, g_logits, g_sh0, g_sh_rest, shares, n,

@@ -27,7 +27,7 @@ CHUNK = 16  # splats between two tests for the end of all light paths
 SUM_BLOCK = 32  # splats a program when their rows are summed
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n", "capacity"])
 def _sum_rows(order, offsets, rows, g_splats, n, capacity, BLOCK: tl.constexpr):
     """Sum the gradient rows of each splat; those of one splat stand together, in the order of its tiles."""
     rank = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)

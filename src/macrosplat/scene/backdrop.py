@@ -5,6 +5,8 @@ It is composited before the blur: light from the backdrop is out of focus like a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,7 @@ class Backdrop:
         self._weights: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     @staticmethod
-    def of_photos(photos: list[Tensor]) -> Backdrop:
+    def of_photos(photos: Iterable[Tensor]) -> Backdrop:
         """Start from the photos themselves, [H, W, 3] linear: their average in each cell of the grid."""
         cells = [torch.nn.functional.adaptive_avg_pool2d(p.permute(2, 0, 1), GRID).permute(1, 2, 0) for p in photos]
         return Backdrop(torch.stack(cells))

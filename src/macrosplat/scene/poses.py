@@ -31,16 +31,23 @@ class Poses:
             "pose.turn": torch.zeros(len(views), 3),  # radians
             "pose.shift": torch.zeros(len(views), 3),  # px at the pivot
         }
+        self._held: Tensor | None = None
 
     def to(self, device: torch.device) -> None:
         """Move the start and what is learned to a device."""
         self.views, self.pivot_depth = self.views.to(device), self.pivot_depth.to(device)
-        self._leaders = self._leaders.to(device)
+        self._leaders, self._held = self._leaders.to(device), None
         self.parameters = {name: t.detach().to(device) for name, t in self.parameters.items()}
+
+    def leading(self, photo: int | Tensor) -> int | Tensor:
+        """The photo that stands for the pose of a photo (a number, or [1] on the device)."""
+        return self.leader[photo] if isinstance(photo, int) else self._leaders.index_select(0, photo)
 
     def view(self, photo: int | Tensor) -> Tensor:
         """[4, 4] world to camera of a photo (a number, or [1] on the device), differentiable in turn and shift."""
-        leader = self.leader[photo] if isinstance(photo, int) else self._leaders.index_select(0, photo)
+        leader = self.leading(photo)
+        if torch.is_grad_enabled():
+            self._held = None  # about to change
         turn, shift = (row(self.parameters[name], leader) for name in ("pose.turn", "pose.shift"))
         shift = shift * self.pixel
         zero = torch.zeros_like(turn[0])
@@ -55,6 +62,12 @@ class Poses:
         start = row(self.views, photo)
         moved = torch.cat([rotation @ start[:3, :3], (rotation @ (start[:3, 3] + shift - pivot) + pivot)[:, None]], 1)
         return torch.cat([moved, start[3:]])
+
+    def held(self, photo: int | Tensor) -> Tensor:
+        """[4, 4] the same while nothing is learned of the poses: computed once, in the first step that asks."""
+        if self._held is None:
+            self._held = self.all()
+        return row(self._held, photo)
 
     def all(self) -> Tensor:
         """[V, 4, 4] where the cameras stand now."""

@@ -17,7 +17,7 @@ from macrosplat.train.pace import pace
 BLOCK = 1024  # floats a program: seven streams of 4 kB
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["pace"])
 def _step(parameter, gradient, first, second, pace, stopped, size, beta1, new1, beta2, new2, eps, BLOCK: tl.constexpr):
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = (i < size) & (tl.load(stopped) == 0)

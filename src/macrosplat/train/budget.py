@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from macrosplat.errors import MacrosplatError
 from macrosplat.render import Pinhole
@@ -44,25 +47,47 @@ PER_FRAME_PIXEL = (60 + 4 * 45) * 4
 FIXED = 600e6  # Python, torch, compiled kernels
 
 
+# Shares of the memory that is free when a run begins. Photos have to leave room for the scene, and for other programs.
+FOR_PHOTOS, FOR_TARGETS = 0.25, 0.4
+FEWEST_PHOTOS = 4  # in memory at a time
+
+
 def estimate(pinholes: Sequence[Pinhole], gaussians: int) -> float:
-    """Bytes that training will need at its peak."""
+    """Bytes that training will need at its peak with all photos in memory."""
     pixels = [pinhole.width * pinhole.height for pinhole in pinholes]
     return FIXED + gaussians * PER_GAUSSIAN + sum(pixels) * PER_PHOTO_PIXEL + max(pixels) * PER_FRAME_PIXEL
 
 
 def check_memory(pinholes: Sequence[Pinhole], gaussians: int) -> None:
-    """Refuse to start what cannot fit.
+    """Refuse to start what cannot fit; photos are decoded again where they do not all fit.
 
     Raises:
         MacrosplatError: more is needed than is available; says what to lower.
     """
-    needed, there = estimate(pinholes, gaussians), available()
+    largest = sorted(pinholes, key=lambda p: p.width * p.height)[-FEWEST_PHOTOS:]
+    needed, there = estimate(largest, gaussians), available()
     if there is not None and needed > there:
-        largest = max(pinhole.width for pinhole in pinholes)
+        width = max(pinhole.width for pinhole in pinholes)
         raise MacrosplatError(
             f"This run needs about {needed / 1e9:.1f} GB of memory and {there / 1e9:.1f} GB are free; lower --width "
-            f"(now {largest}) or --max-gaussians (now {gaussians})."
+            f"(now {width}) or --max-gaussians (now {gaussians})."
         )
+
+
+def room_for_photos() -> float:
+    """Bytes that decoded photos may take."""
+    there = available()
+    return math.inf if there is None else FOR_PHOTOS * there
+
+
+def room_for_targets(device: torch.device, pinholes: Sequence[Pinhole], gaussians: int) -> float:
+    """Bytes that photos to compare with may take where they are compared: of a GPU, what the scene leaves free."""
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+        pixels = max(pinhole.width * pinhole.height for pinhole in pinholes)
+        return max(0.0, 0.8 * free - gaussians * PER_GAUSSIAN - pixels * PER_FRAME_PIXEL)
+    there = available()
+    return math.inf if there is None else FOR_TARGETS * there
 
 
 def available() -> float | None:

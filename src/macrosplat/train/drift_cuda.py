@@ -20,7 +20,7 @@ BLOCK = 128  # Gaussians a program
 DEAD, SHARPNESS = tl.constexpr(density.DEAD), tl.constexpr(density.NOISE_SHARPNESS)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n", "noise", "seed"])
 def _drift(means, log_scales, quats, logits, noise, seed, stopped, smallest, n, BLOCK: tl.constexpr):
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = (i < n) & (tl.load(stopped) == 0)
@@ -51,7 +51,7 @@ def _drift(means, log_scales, quats, logits, noise, seed, stopped, smallest, n, 
     tl.store(row + 2, tl.load(row + 2, mask=moved, other=0.0) + (p * u2 + q * v2 + r * t2), mask=moved)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])
 def _fade(log_scales, logits, by_logits, by_log_scales, by_opacity, by_size, n, BLOCK: tl.constexpr):
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n

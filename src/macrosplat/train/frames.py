@@ -1,37 +1,67 @@
-"""The photos as training sees them: at one resolution at a time, in an order that depends on the seed alone."""
+"""The photos as training sees them: at one resolution at a time, in an order that depends on the seed alone.
+
+As many as there is room for stay where they are compared; the others come again when their turn is near: decoded ahead
+by threads, and sent to a GPU from pinned memory behind the steps in work.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import functools
+import math
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from macrosplat.capture.resample import area_average
 from macrosplat.colour import to_bytes, to_linear, to_srgb
 from macrosplat.devices import row
 from macrosplat.render import Pinhole
+from macrosplat.train.cover import told_by
 from macrosplat.train.loss import Target, make_target
 
-SPREAD = 0.03  # of the frame's width: circles of confusion seldom have a larger radius
-SOFT = 0.2  # a mask is soft where more than this share of the px that near its edges is neither black nor white
 SMALLEST = 32  # px: below this a frame says nothing, and the window of SSIM does not fit
+PER_PIXEL = 35  # bytes of a `Target`
+LEAST = 2  # photos of a pinhole that are kept, whatever the room
+SOON = 8  # photos that are decoded ahead
+THREADS = 4  # that do so: a photo of 24 MP takes half a second, and as long again at another resolution
+PLANES = ("photo", "weight", "mean", "variance", "cover")
 
 
 @dataclass(frozen=True)
 class Stack:
-    """All photos of one pinhole, to be compared with by a number that only the device knows."""
+    """Photos of one pinhole, to be compared with by a number that only the device knows."""
 
     targets: Target  # with a leading dimension [B]; weights are scaled to a sum of `total` each
     pinhole: Pinhole
+    places: dict[int, int] = field(default_factory=dict)  # of the photos that are there, the one used last at the end
 
     def at(self, place: Tensor) -> Target:
         """One of them; `place` [1] on the device."""
         return replace(self.targets, **{name: row(table, place) for name, table in _planes(self.targets).items()})
+
+    def put(self, photo: int, target: Target) -> None:
+        """Keep one more, instead of the one used longest ago where all places are taken."""
+        full = len(self.places) == len(self.targets.photo)
+        place = self.places.pop(next(iter(self.places))) if full else len(self.places)
+        target = replace(target, weight=target.weight * (self.targets.total / target.total))
+        for name, one in _planes(target).items():
+            getattr(self.targets, name)[place] = one
+        self.places[photo] = place
+
+
+class Small(NamedTuple):
+    """A photo at the resolution in work, on its way to where it is compared."""
+
+    photo: Tensor  # [H, W, 3] uint8, pinned for a GPU
+    mask: Tensor | None  # [H, W] uint8, likewise
+    total: float  # sum of the mask / 255
+    cover: Tensor | None = None  # [H, W] float32, as `Target` has it, likewise
 
 
 class Frames:
@@ -43,14 +73,17 @@ class Frames:
         pinholes: Sequence[Pinhole],  # V, at the photos' sizes
         masks: Sequence[NDArray[np.uint8] | None],  # V of [H, W], white = counts
         device: torch.device | str = "cpu",  # where they are compared
+        room: float = math.inf,  # bytes that they may take there
         covers: Sequence[NDArray[np.uint8] | None] = (),  # V of [H, W], white = the scene; none: nothing is known
     ) -> None:
         self.covers = covers if any(cover is not None for cover in covers) else ()
         self.device = torch.device(device)
-        self.photos, self.pinholes, self.masks = photos, pinholes, masks
+        self.photos, self.pinholes, self.masks, self.room = photos, pinholes, masks, room
         self._scale = 0.0
         self._targets: dict[int, tuple[Target, Pinhole]] = {}
-        self._stacks: dict[int, tuple[Stack, int]] = {}
+        self._stacks: dict[int, Stack] = {}
+        self._coming: dict[int, Future[Small]] = {}
+        self._threads: ThreadPoolExecutor | None = None
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -58,79 +91,111 @@ class Frames:
     def photo_of(self, step: int, seed: int) -> int:
         """Which photo a step takes: every photo once per round, each round in another order."""
         turn, place = divmod(step, len(self))
-        return int(np.random.default_rng([seed, turn]).permutation(len(self))[place])
+        return _order(seed, turn, len(self))[place]
 
     def at(self, photo: int, scale: float) -> tuple[Target, Pinhole]:
         """The photo to compare with, and its pinhole, at `scale` of the training width."""
         self._turn_to(scale)
         if photo not in self._targets:
-            self._targets[photo] = self._target(photo, scale), self._pinhole(photo, scale)
+            pinhole = self._pinhole(photo, scale)
+            while len(self._targets) >= self._places(pinhole, len(self)):
+                del self._targets[next(iter(self._targets))]
+            self._targets[photo] = self._target(self._small(photo, scale)), pinhole
         return self._targets[photo]
 
-    def stack(self, photo: int, scale: float) -> tuple[Stack, int]:
-        """All photos of the pinhole that `photo` has, at `scale` of the training width, and its place among them."""
+    def seen(self, photo: int, scale: float) -> tuple[NDArray[np.uint8], Pinhole]:
+        """The photo [H, W, 3] sRGB and its pinhole at `scale`, to look at; what training holds stays as it is."""
+        pinhole = self._pinhole(photo, scale)
+        return _smaller(self.photos[photo], None, (pinhole.width, pinhole.height))[0], pinhole
+
+    def stack(self, photo: int, scale: float, soon: Iterable[int] = ()) -> tuple[Stack, int]:
+        """A stack of the photos of one pinhole that holds `photo`, at `scale` of the training width, and its place.
+
+        Args:
+            soon: the photos that will be asked for next.
+        """
         self._turn_to(scale)
+        stack = self._stack_of(photo)
+        if photo not in stack.places:
+            self._call(photo)
+            stack.put(photo, self._target(self._coming.pop(photo).result()))
+        stack.places[photo] = place = stack.places.pop(photo)
+        for v in soon:
+            if v not in self._stack_of(v).places:
+                self._call(v)
+        return stack, place
+
+    def _stack_of(self, photo: int) -> Stack:
         if photo not in self._stacks:
-            pinhole = self._pinhole(photo, scale)
-            alike = [v for v in range(len(self)) if self._pinhole(v, scale) == pinhole]
-            total = float(pinhole.width * pinhole.height)
-            kept: dict[str, Tensor] = {}
-            for place, v in enumerate(alike):
-                target = self._target(v, scale)
-                target = replace(target, weight=target.weight * (total / target.total))
-                for name, one in _planes(target).items():
-                    kept.setdefault(name, one.new_empty(len(alike), *one.shape))[place] = one
-            stack = Stack(Target(total=total, **kept), pinhole)
-            self._stacks |= {v: (stack, place) for place, v in enumerate(alike)}
+            pinhole = self._pinhole(photo, self._scale)
+            alike = [v for v in range(len(self)) if self._pinhole(v, self._scale) == pinhole]
+            size, count = (pinhole.height, pinhole.width), self._places(pinhole, len(alike))
+
+            def planes(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+                return torch.empty(count, *shape, dtype=dtype, device=self.device)
+
+            targets = Target(
+                photo=planes(3, *size, dtype=torch.uint8),
+                weight=planes(*size),
+                total=float(size[0] * size[1]),
+                mean=planes(3, *size),
+                variance=planes(3, *size),
+                cover=planes(*size) if self.covers else None,
+            )
+            self._stacks |= dict.fromkeys(alike, Stack(targets, pinhole))
         return self._stacks[photo]
+
+    def _places(self, pinhole: Pinhole, alike: int) -> int:
+        """How many of so many photos of one pinhole there is room for, when each pinhole gets its share."""
+        room = self.room * alike / len(self)
+        return int(min(alike, max(LEAST, room / (PER_PIXEL * pinhole.width * pinhole.height))))
 
     def _turn_to(self, scale: float) -> None:
         if scale != self._scale:  # one scale lives at a time: the caches of a target are 9 times the photo
-            self._scale, self._targets, self._stacks = scale, {}, {}
+            self._scale, self._targets, self._stacks, self._coming = scale, {}, {}, {}
+
+    def _call(self, photo: int) -> None:
+        """Begin to decode a photo, if nobody has."""
+        if photo not in self._coming:
+            self._threads = self._threads or ThreadPoolExecutor(THREADS, "photo")
+            self._coming[photo] = self._threads.submit(self._small, photo, self._scale)
 
     def _pinhole(self, photo: int, scale: float) -> Pinhole:
         pinhole = self.pinholes[photo]
         return pinhole.scaled(*(max(SMALLEST, round(side * scale)) for side in (pinhole.width, pinhole.height)))
 
-    def _target(self, photo: int, scale: float) -> Target:
+    def _small(self, photo: int, scale: float) -> Small:
+        """A photo and its mask at `scale`; runs in a thread of its own."""
         pinhole = self._pinhole(photo, scale)
-        small = _smaller(self.photos[photo], self.masks[photo], (pinhole.width, pinhole.height))
-        bytes_, mask = (None if one is None else torch.from_numpy(one).to(self.device) for one in small)
-        assert bytes_ is not None
-        return make_target(bytes_, mask, self._cover(photo, (pinhole.width, pinhole.height)))
+        bytes_, mask = _smaller(self.photos[photo], self.masks[photo], (pinhole.width, pinhole.height))
+        total = float(bytes_.shape[0] * bytes_.shape[1]) if mask is None else float(mask.sum(dtype=np.int64)) / 255
+        cover = None
+        if self.covers:
+            told = self.covers[photo]
+            size = pinhole.width, pinhole.height
+            cover = np.full(size[::-1], -1.0, np.float32) if told is None else told_by(told, size)
+        arrays = bytes_, mask, cover
+        sent = [None if a is None else torch.from_numpy(np.require(a, requirements="W")) for a in arrays]
+        if self.device.type == "cuda":
+            sent = [None if a is None else a.pin_memory() for a in sent]
+        assert sent[0] is not None
+        return Small(sent[0], sent[1], total, sent[2])
 
-    def _cover(self, photo: int, size: tuple[int, int]) -> Tensor | None:
-        if not self.covers:
-            return None
-        mask = self.covers[photo]
-        known = np.full((size[1], size[0]), -1.0, np.float32) if mask is None else told_by(mask, size)
-        return torch.from_numpy(known).to(self.device)
-
-
-def told_by(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
-    """[H, W] what a mask, brought to (width, height), tells about the alpha of a blurred photo; -1: nothing.
-
-    A mask with soft edges was made for the blurred photo and tells all. One with hard edges, drawn on it or made of a
-    sharp twin, does not know how wide the blur spreads the silhouette: only what lies farther than that from its edges
-    counts.
-    """
-    small = area_average(mask[..., None].astype(np.float32) / 255, size)[..., 0]
-    inside, outside = small > 0.95, small < 0.05
-    away = np.maximum(_distance(inside), _distance(outside))
-    near = away < SPREAD * size[0]
-    soft = (~inside & ~outside).sum() > SOFT * max(1, near.sum())
-    return np.where(near & (not soft), -1.0, small).astype(np.float32)
-
-
-def _distance(region: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """[H, W] px from each pixel of a region to what is not of it; the frame's border is no edge."""
-    return distance_transform_edt(region) if not region.all() else np.full(region.shape, np.inf)
+    def _target(self, small: Small) -> Target:
+        photo, mask = (None if t is None else t.to(self.device, non_blocking=True) for t in small[:2])
+        cover = None if small.cover is None else small.cover.to(self.device, non_blocking=True)
+        assert photo is not None
+        return make_target(photo, mask, small.total, cover)
 
 
 def _planes(target: Target) -> dict[str, Tensor]:
     """What differs between the photos of one pinhole."""
-    names = ("photo", "weight", "mean", "variance", "cover")
-    return {name: plane for name in names if (plane := getattr(target, name)) is not None}
+    return {name: plane for name in PLANES if (plane := getattr(target, name)) is not None}
+
+
+@functools.lru_cache(4)
+def _order(seed: int, turn: int, count: int) -> list[int]:
+    return np.random.default_rng([seed, turn]).permutation(count).tolist()
 
 
 def _smaller(

@@ -34,6 +34,7 @@ class Target:
 def make_target(
     photo: torch.Tensor,  # [H, W, 3] uint8, sRGB
     mask: torch.Tensor | None = None,  # [H, W] uint8, 255 = counts
+    total: float | None = None,  # sum of mask / 255, where the caller knows it: asking a GPU would wait for it
     cover: torch.Tensor | None = None,  # [H, W] float32, as in `Target`
 ) -> Target:
     assert photo.ndim == 3 and photo.shape[2] == 3 and photo.dtype == torch.uint8, (
@@ -47,7 +48,7 @@ def make_target(
             f"mask must be {tuple(size)} uint8, not {tuple(mask.shape)} {mask.dtype}"
         )
         weight = mask.float() / 255.0
-    total = float(weight.sum(dtype=torch.float64))
+    total = float(weight.sum(dtype=torch.float64)) if total is None else total
     assert total > 0.0, "the mask leaves no pixel of the photo"
     planes = photo.permute(2, 0, 1).contiguous()
     y = planes.float() / 255.0

@@ -48,7 +48,7 @@ def _where(height, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     return plane, y, x, (y < height) & (x < width)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["height"])
 def _encode(blurred, encoded, height, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """The sRGB curve, [H, W, 3] to [3, H, W]."""
     plane, y, x, inside = _where(height, width, ROWS, COLUMNS)
@@ -66,7 +66,7 @@ def _products(encoded, photo, at, inside):
     return v, w * w, w * (tl.load(photo + at, mask=inside, other=0).to(tl.float32) * _BYTE - _GREY)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["height"])
 def _windows(encoded, photo, rows, height, width, size, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """Windows along the rows of x, xx and xy, into `rows` [3, 3, H, W]; `size` is 3 H W."""
     plane, y, x, inside = _where(height, width, ROWS, COLUMNS)
@@ -107,7 +107,7 @@ def _down(rows, plane, y, x, height, width, size, inside):
     return a, b, c
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["height"])
 def _similarity(
     rows, encoded, photo, mean, variance, weight, derivatives, sums, height, width, size, l1_share, ssim_share,
     GRADIENT: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
@@ -140,7 +140,7 @@ def _similarity(
         tl.store(derivatives + 2 * size + at, 2.0 * w * light * inverse, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["height"])
 def _back_along(derivatives, rows, height, width, size, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """Windows along the rows of the three derivatives."""
     plane, y, x, inside = _where(height, width, ROWS, COLUMNS)
@@ -159,7 +159,7 @@ def _back_along(derivatives, rows, height, width, size, ROWS: tl.constexpr, COLU
     tl.store(at + 2 * size, c, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["height"])
 def _back_down(
     rows, blurred, encoded, photo, weight, gradient, height, width, size, l1_share, ssim_share,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
@@ -181,7 +181,7 @@ def _back_down(
     tl.store(gradient + pixel * 3 + tl.program_id(2), g * slope, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def _sum(sums, loss, count, ROUNDS: tl.constexpr, BLOCK: tl.constexpr):
     """One program, so that the order is fixed; in float64."""
     i = tl.arange(0, BLOCK)

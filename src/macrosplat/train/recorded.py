@@ -18,7 +18,7 @@ from torch import Tensor
 from macrosplat.lens import Pupil
 from macrosplat.render import Pinhole
 from macrosplat.render.capacity import STEP, PairBuffer, fixed_capacity
-from macrosplat.train.frames import Stack
+from macrosplat.train.frames import SOON, Stack
 
 if TYPE_CHECKING:
     from macrosplat.train.schedule import Plan
@@ -48,6 +48,10 @@ class Recorder:
         self._trainer = trainer
         device = trainer.frames.device
         self._graphs_wanted = device.type == "cuda"  # Triton's interpreter takes the same steps one by one
+        # Gradients are asked for, never accumulated: that leaves live on another stream than a capture harms nothing.
+        quiet = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
+        if quiet:
+            quiet(False)
         self._names = list(trainer.learned.parameters())
         length = PACES + 2 * len(self._names)
         self._inputs = torch.zeros(length, dtype=torch.float64, device=device)
@@ -66,7 +70,9 @@ class Recorder:
         if len(self._pending) == AHEAD:
             raise AssertionError("the host looks at least every AHEAD steps")
         trainer, gaussians = self._trainer, self._trainer.learned.gaussians
-        stack, place = trainer.frames.stack(photo, plan.scale)
+        frames, now = trainer.frames, trainer.done
+        soon = (frames.photo_of(later, trainer.seed) for later in range(now + 1, now + 1 + SOON))
+        stack, place = frames.stack(photo, plan.scale, soon)
         kind = Kind(stack.pinhole, plan.through.points, plan.sh_degree, tuple(sorted(plan.rates)))
         if self._scene is not gaussians:
             self._renew()
@@ -129,7 +135,7 @@ class Recorder:
         trainer, sent = self._trainer, self._inputs
         key = kind.pinhole, kind.points
         if key not in self._buffers:
-            pairs = -(-PAIRS * len(trainer.learned.gaussians) // STEP) * STEP
+            pairs = math.ceil(PAIRS * len(trainer.learned.gaussians) / STEP) * STEP
             self._buffers[key] = PairBuffer(pairs, sent.device)
         buffer = self._buffers[key]
         photo, place = sent[PHOTO : PHOTO + 1].long(), sent[PLACE : PLACE + 1].long()

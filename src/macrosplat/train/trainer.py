@@ -80,7 +80,10 @@ class Learned:
     def behind(self, photo: Number | None, pinhole: Pinhole) -> Tensor:
         """[H, W, 3] the backdrop of a photo (None: of a view that is no photo's)."""
         size = pinhole.width, pinhole.height
-        return self.backdrop.mean(*size) if photo is None else self.backdrop.at(photo, *size)
+        if photo is None:
+            return Backdrop(self.backdrop.grids[sorted(set(self.poses.leader))]).mean(*size)
+        # Slices of one pose see the same: with backdrops of their own each would keep some of its blur in it.
+        return self.backdrop.at(self.poses.leading(photo), *size)
 
 
 class Trainer:
@@ -141,7 +144,8 @@ class Trainer:
 
         # One backdrop for all points of the pupil; this name keeps it until the gradients are there.
         behind = self.learned.behind(photo, pinhole)
-        view = self.learned.poses.view(photo)
+        poses = self.learned.poses
+        view = poses.view(photo) if any(name in poses.parameters for name in names) else poses.held(photo)
         taken = self.learned.lens.photograph(draw, view, pinhole, photo, through)
         loss = taken_loss(taken, target, self.schedule.dssim_weight, self.schedule.mask_weight)
         names = [name for name in self.learned.parameters() if name in names]

@@ -30,10 +30,11 @@ from macrosplat.output.lens_report import LensReport, read_lens
 from macrosplat.output.ply import read_ply
 from macrosplat.output.run import read_config
 from macrosplat.output.sharp import sharp_path
-from macrosplat.scene.gaussians import Gaussians
+from macrosplat.scene.gaussians import SH_C0, Gaussians
 from macrosplat.train import checkpoint
 from macrosplat.web import sections
 from macrosplat.web.pictures import fitting, read_picture
+from macrosplat.web.stack_page import stack_page
 
 LARGEST = 6_000_000  # bytes: a page that can be sent by mail
 PICTURES_LEAST = 300_000  # bytes that the pictures get in any case
@@ -53,12 +54,13 @@ class Shown:
     cameras: Cameras
     lens: LensReport | None = None
     backdrop: tuple[float, float, float] = (0.5, 0.5, 0.5)  # sRGB
-    coverage: Gaussians | None = None
+    coverage: Gaussians | None = None  # the same Gaussians in the colours of their coverage
     config: dict[str, Any] | None = None
     evaluation: dict[str, Any] | None = None
     before: tuple[Path | None, ...] = ()  # V, the photos as taken
     after: tuple[Path | None, ...] = ()  # V, sharp
     circles: tuple[Path | None, ...] = ()  # V, maps of the circle of confusion
+    blur: tuple[float | None, ...] = ()  # V, the largest diameter in those, px of the training width
 
 
 def write_page(run: Path) -> Path:
@@ -67,9 +69,19 @@ def write_page(run: Path) -> Path:
     Raises:
         MacrosplatError: the page's program is missing, or RUN is not finished.
     """
-    page = as_html(of_run(run))
+    page = html_of_run(run)
     write_whole(run / "index.html", lambda part: part.write_text(page, encoding="utf-8"))
     return run / "index.html"
+
+
+def html_of_run(run: Path) -> str:
+    """The page of any run.
+
+    Raises:
+        MacrosplatError: the page's program is missing, or RUN is not finished.
+    """
+    config = read_config(run)
+    return stack_page(run, config) if "stack" in config else as_html(of_run(run))
 
 
 def of_run(run: Path) -> Shown:
@@ -84,7 +96,8 @@ def of_run(run: Path) -> Shown:
         return next((path for path in paths if path.is_file()), None)
 
     stems = [PurePosixPath(name).with_suffix("") for name in names]
-    evaluation = run / "evaluation.json"
+    evaluation, maps = run / "evaluation.json", run / "maps" / "maps.json"
+    scales = json.loads(maps.read_text(encoding="utf-8"))["photos"] if maps.is_file() else {}
     return Shown(
         title=run.resolve().name,
         scene=read_ply(run / "scene.ply"),
@@ -97,6 +110,7 @@ def of_run(run: Path) -> Shown:
         before=tuple(existing(*(folder / name for folder in folders)) for name in names),
         after=tuple(existing(sharp_path(run, name, full=True), sharp_path(run, name)) for name in names),
         circles=tuple(existing(run / "maps" / "coc_colour" / f"{stem}.png") for stem in stems),
+        blur=tuple(2 * 65535 * scales[name]["coc_scale"] if name in scales else None for name in names),
     )
 
 
@@ -123,8 +137,9 @@ def as_html(shown: Shown) -> str:
     """
     fixed = {"program": _base64(program()), "scene": _base64(to_spz(shown.scene)), "coverage": ""}
     if shown.coverage is not None:
-        content = _base64(to_spz(shown.coverage))
-        fixed["coverage"] = f'<script id="coverage-scene" type="text/plain">{content}</script>'
+        assert len(shown.coverage) == len(shown.scene), f"{len(shown.coverage)} colours, {len(shown.scene)} Gaussians"
+        colours = to_bytes(0.5 + SH_C0 * shown.coverage.sh0.numpy())
+        fixed["coverage"] = f'<script id="coverage-colours" type="text/plain">{_base64(colours.tobytes())}</script>'
     budget = max(PICTURES_LEAST, LARGEST - 60_000 - sum(map(len, fixed.values())))
     files = [*shown.before, *shown.after, *shown.circles]
     pictures = fitting([file and functools.partial(read_picture, file) for file in files], budget)
@@ -140,9 +155,10 @@ def as_html(shown: Shown) -> str:
         # "<" would end the script element early, should a photo be called so.
         facts=json.dumps(facts, allow_nan=False).replace("<", "\\u003c"),
         tools=sections.tools(facts, shown.coverage is not None),
-        click="Click the scene to focus there.",
+        about=sections.about(len(shown.before), len(shown.scene)),
+        hint=sections.HINT,
         lens=sections.lens(shown.lens),
-        photos=sections.photos(facts, pictures),
+        photos=sections.photos(facts, pictures, shown.blur),
         quality=sections.quality(shown.evaluation),
         made=sections.made(shown.config, len(shown.scene), _command(shown.config)),
     )

@@ -26,14 +26,17 @@ def read_picture(path: Path) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels if pixels.dtype == np.uint8 else to_bytes(to_srgb(pixels))))
 
 
-def fitting(pictures: Sequence[Callable[[], Image.Image] | None], budget: int) -> list[str | None]:
-    """Data addresses of all pictures, at the best of `SIZES` at which they take `budget` bytes or less.
+def fitting(
+    pictures: Sequence[Callable[[], Image.Image] | None], budget: int, widest: int | None = None
+) -> list[str | None]:
+    """Data addresses of all pictures, at the best of `SIZES` (and `widest`) at which they take `budget` bytes or less.
 
     They are opened one at a time: a hundred photos of 40 megapixels do not fit into memory together.
     """
-    kept = [None if open_ is None else _reduced(open_(), SIZES[0][0]) for open_ in pictures]
+    sizes = ((widest, SIZES[0][1]), *SIZES) if widest else SIZES
+    kept = [None if open_ is None else _reduced(open_(), sizes[0][0]) for open_ in pictures]
     found: list[str | None] = []
-    for width, quality in SIZES:
+    for width, quality in sizes:
         found = [None if picture is None else address(_reduced(picture, width), quality) for picture in kept]
         if sum(len(text or "") for text in found) <= budget:
             break

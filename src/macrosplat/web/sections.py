@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from typing import Any
 
 from macrosplat.output.lens_report import LensReport, describe
@@ -14,17 +15,39 @@ def tools(facts: dict[str, Any], coverage: bool) -> str:
     most = 3 * facts["pupil"]
     options = "".join(f'<option value="{i}">{html.escape(p["name"])}</option>' for i, p in enumerate(facts["photos"]))
     button = '<button id="coverage" aria-pressed="false">Coverage</button>' if coverage else ""
+    views = f'<label>View of <select id="photo">{options}</select></label>'
+    if len(facts["photos"]) == 1:  # nothing to choose
+        views = f"<span hidden>{views}</span>"
+    taken = "As photographed" if facts["photos"][0]["focus"] else "Through a lens"
     return (
-        '<div class="tools" role="group" aria-label="Lens">'
-        '<button id="sharp" aria-pressed="true">Sharp</button>'
-        f'<button id="taken" aria-pressed="false">As photographed</button>{button}'
-        f'<label>View <select id="photo" aria-label="View of a photo">{options}</select></label>'
-        f'<label for="aperture">Aperture <input id="aperture" type="range" min="0" max="{most:.6g}" '
+        '<div class="tools" role="group" aria-label="Lens and view">'
+        '<div class="row"><span class="choice"><button id="sharp" aria-pressed="true">Sharp</button>'
+        f'<button id="taken" aria-pressed="false">{taken}</button></span>{button}</div>'
+        f'<div class="row end">{views}<button id="back" title="Back to where this view began">Reset</button></div>'
+        f'<label class="slider">Aperture <input id="aperture" type="range" min="0" max="{most:.6g}" '
         f'step="{most / 300:.6g}" value="0"><output id="aperture-value" for="aperture"></output></label>'
-        f'<label for="focus">Focus <input id="focus" type="range" min="{near:.6g}" max="{far:.6g}" '
+        f'<label class="slider">Focus <input id="focus" type="range" min="{near:.6g}" max="{far:.6g}" '
         f'step="{(far - near) / 500:.6g}" value="{facts["focus"]:.6g}"><output id="focus-value" for="focus"></output>'
         "</label></div>"
-    )
+    ) + (COVERAGE_LEGEND if coverage else "")
+
+
+COVERAGE_LEGEND = (
+    '<p class="soft" id="coverage-legend" hidden>Coverage: in focus in no photo <span class="legend" '
+    'style="background: linear-gradient(90deg, #d63027, #fdae61, #ffffbf, #91bfdb, #4575b5)"></span> in focus in some '
+    "photo; grey: seen by none.</p>"
+)
+HINT = (
+    '<p class="soft"><span class="keys">Drag to turn, scroll to come nearer (or arrow keys, + and −). Click the scene '
+    'to focus there.</span><span class="touch">Drag to turn, pinch to come nearer, tap the scene to focus there.</span>'
+    "</p>"
+)
+
+
+def about(photos: int, gaussians: int) -> str:
+    """The line below the title."""
+    parts = [f"{photos} photos"] if photos > 1 else []
+    return " · ".join([*parts, f"{gaussians:,} Gaussians"])
 
 
 def lens(report: LensReport | None) -> str:
@@ -46,56 +69,81 @@ def lens(report: LensReport | None) -> str:
     return f"<h2>The lens</h2>{_table(rows)}"
 
 
-def photos(facts: dict[str, Any], pictures: list[str | None]) -> str:
-    """Every photo that has both sides, with a wiper between them."""
+def photos(facts: dict[str, Any], pictures: list[str | None], blur: Sequence[float | None]) -> str:
+    """Every photo that has both sides, with a wiper between them.
+
+    Args:
+        pictures: [3 V] data addresses: as taken, sharp, circles of confusion.
+        blur: [V] the largest diameter of the circle of confusion, px of the training width.
+    """
     shown = facts["photos"]
     count = len(pictures) // 3
     before, after, circles = pictures[:count], pictures[count : 2 * count], pictures[2 * count :]
-    unit = "mm" if facts["mm_per_unit"] else "scene units"
     figures = []
     for i in range(count):
-        name = html.escape(shown[i]["name"])
         if before[i] is None and after[i] is None:
             continue
-        both = before[i] is not None and after[i] is not None
-        first = f'<img alt="{name} as taken" src="{before[i] or after[i]}">'
-        second = f'<img alt="{name} sharp" src="{after[i]}">' if both else ""
-        wiper = f'<input type="range" min="0" max="100" value="50" aria-label="{name}: as taken to sharp">'
-        picture = f'<div class="wiper">{first}{second}{wiper}</div>' if both else first
-        focus = shown[i]["focus"]
-        where = f"focused at {focus * (facts['mm_per_unit'] or 1):.4g} {unit}" if focus else ""
-        circle = (
-            f'<details><summary>Circle of confusion</summary><img alt="{name}: defocus" src="{circles[i]}"></details>'
-            if circles[i]
-            else ""
-        )
+        name, most = html.escape(shown[i]["name"]), blur[i] if i < len(blur) else None
         figures.append(
-            f"<figure>{picture}<figcaption><span>{name}</span><span class='soft'>{where}</span>"
-            f'<button data-photo="{i}">Show in 3D</button></figcaption>{circle}</figure>'
+            f"<figure>{_wiper(name, before[i], after[i], circles[i])}<figcaption><span>{name}</span>"
+            f"<span class='soft'>{_where(facts, shown[i]['focus'], most)}</span>"
+            f'<button data-photo="{i}" aria-label="Show {name} in 3D">Show in 3D</button></figcaption></figure>'
         )
     if not figures:
         return ""
-    about = (
-        "Left of the line as taken, right of it sharp. "
-        "The circle of confusion is white in focus, blue before it, red behind."
+    choice = (
+        '<p class="row"><span>Right of the line:</span><span class="choice">'
+        '<button id="sharps" aria-pressed="true">Sharp</button>'
+        '<button id="circles" aria-pressed="false">Circle of confusion</button></span></p>'
+        f"{CIRCLES_LEGEND}"
     )
-    return f'<h2>Photos</h2><p class="soft">{about}</p><div class="photos">{"".join(figures)}</div>'
+    text = '<p class="soft">Left of the line as taken, right of it sharp. Drag the line.</p>'
+    above = choice if any(circles) else text
+    return f'<h2>Photos</h2>{above}<div class="photos">{"".join(figures)}</div>'
+
+
+CIRCLES_LEGEND = (
+    '<p class="soft" id="circles-legend" hidden>Before the focus <span class="legend" style="background: '
+    'linear-gradient(90deg, #053061, #4294c2, #fff, #d6614d, #66001f)"></span> behind it; white: in focus; dark: '
+    "nothing there. The ends are each photo's widest blur.</p>"
+)
+
+
+def _wiper(name: str, before: str | None, after: str | None, circle: str | None) -> str:
+    """Left of a line as taken, right of it sharp or the circle of confusion."""
+    first = f'<img alt="{name} as taken" src="{before or after}">'
+    if before is None or after is None:
+        return first
+    second = f'<img class="sharp" alt="{name} sharp" src="{after}">'
+    third = f'<img class="circle" alt="{name}: circle of confusion" src="{circle}">' if circle else ""
+    wiper = f'<input type="range" min="0" max="100" value="50" aria-label="{name}: as taken to sharp">'
+    return f'<div class="wiper">{first}{second}{third}{wiper}</div>'
+
+
+def _where(facts: dict[str, Any], focus: float | None, blur: float | None) -> str:
+    """Where a photo is focused, and how blurred it is."""
+    unit, scale = ("mm", facts["mm_per_unit"]) if facts["mm_per_unit"] else ("scene units", 1.0)
+    parts = [f"focused at {focus * scale:.4g} {unit}"] if focus else []
+    return ", ".join([*parts, *([f"blur up to {blur:.2g} px"] if blur else [])])
 
 
 def quality(evaluation: dict[str, Any] | None) -> str:
     """Figures against a truth, where there was one."""
     means = (evaluation or {}).get("means") or {}
+    masked = any(figures.get("mask") for figures in means.values())
     rows = []
     for name, figures in means.items():
-        frame = figures.get("frame") or {}
-        cells = [f"{frame[key]:.{digits}f}" if key in frame else "" for key, digits in _FIGURES.items()]
+        parts = [figures.get("frame") or {}, *([figures.get("mask") or {}] if masked else [])]
+        cells = [f"{part[k]:.{digits}f}" if k in part else "" for part in parts for k, digits in _FIGURES.items()]
         rows.append(f"<tr><th>{html.escape(name)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     if not rows:
         return ""
-    head = "".join(f"<th>{key.upper()}</th>" for key in _FIGURES)
-    about = "Compared with the truth, on the whole frame. PSNR and SSIM: more is better; FLIP: less is."
-    table = f'<div class="wide"><table><tr><th></th>{head}</tr>{"".join(rows)}</table></div>'
-    return f'<h2>Quality</h2><p class="soft">{about}</p>{table}'
+    areas = "".join(f'<th colspan="3">{area}</th>' for area in ("whole frame", "object")[: 1 + masked])
+    names = "".join(f"<th>{key.upper()}</th>" for key in _FIGURES) * (1 + masked)
+    head = f"<thead><tr><td></td>{areas}</tr><tr><td></td>{names}</tr></thead>"
+    text = "Compared with the truth. PSNR (dB) and SSIM: more is better; FLIP: less is."
+    table = f'<div class="wide"><table>{head}{"".join(rows)}</table></div>'
+    return f'<h2>Quality</h2><p class="soft">{text}</p>{table}'
 
 
 _FIGURES = {"psnr": 2, "ssim": 3, "flip": 3}  # with the digits worth showing

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import webbrowser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from macrosplat.web.page import as_html, of_file, of_run
+from macrosplat.web.page import as_html, html_of_run, of_file
 
 HOST = "127.0.0.1"
 
@@ -17,7 +19,7 @@ def server(path: Path, port: int = 0) -> ThreadingHTTPServer:
     Raises:
         MacrosplatError: `path` is neither a finished run nor a scene that can be read, or the page cannot be made.
     """
-    page = as_html(of_run(path) if path.is_dir() else of_file(path)).encode()
+    page = (html_of_run(path) if path.is_dir() else as_html(of_file(path))).encode()
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -44,4 +46,7 @@ def view(path: Path, port: int = 0) -> None:
         address = f"http://{HOST}:{serving.server_address[1]}/"
         print(f"{path} is shown at {address} until Ctrl-C.", flush=True)
         webbrowser.open(address)
-        serving.serve_forever()
+        # Again, since pycolmap has put a handler of its own in place meanwhile.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):
+            serving.serve_forever()

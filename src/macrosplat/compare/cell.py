@@ -1,0 +1,88 @@
+"""One cell in a process of its own: `python -m macrosplat.compare.cell '{"run": ..., "options": ...}'`.
+
+In: what `grid` asks for, as JSON. Out: RUN with evaluation.json, the novel views that were compared (RUN/novel), and
+last cell.json: seconds, peak memory, device.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import sys
+from dataclasses import fields, is_dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from macrosplat.errors import MacrosplatError
+from macrosplat.options import Options
+
+
+def main(asked: dict[str, Any]) -> None:
+    """Make the cameras of a capture, or a cell."""
+    import torch
+
+    from macrosplat import pipeline, runs
+    from macrosplat.devices import choose
+    from macrosplat.evaluate.evaluate import NOVEL
+    from macrosplat.evaluate.lpips import load_lpips
+    from macrosplat.files import write_json
+    from macrosplat.output.run import read_config
+    from macrosplat.output.sharp import write_png
+
+    capture, options = Path(asked["capture"]), restored(Options, asked["options"])
+    if "run" not in asked:
+        pipeline.find_cameras(capture, Path(asked["cameras"]), options)
+        return
+    run = Path(asked["run"])
+    cameras = Path(asked["cameras"]) if asked["cameras"] else None
+    pipeline.reconstruct(capture, run, options, resume=True, cameras_from=cameras)
+
+    def keep(section: str, name: str, pixels: Any) -> None:
+        if section == NOVEL:
+            write_png(run / "novel" / PurePosixPath(name).with_suffix(".png"), pixels)
+
+    device = choose(options.device)
+    lpips = load_lpips([Path(path) for path in asked["lpips"]]) if asked["lpips"] else None
+    print(runs.evaluate(run, capture, device, lpips, keep))
+    on_gpu = device.type == "cuda"
+    done = {
+        "finished": True,
+        "method": asked["method"],
+        "seed": options.seed,
+        "seconds": read_config(run)["seconds"],
+        # Linux counts kilobytes.
+        "memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+        "gpu_memory_gb": torch.cuda.max_memory_allocated() / 1e9 if on_gpu else None,
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        "jobs": asked["jobs"],
+    }
+    write_json(run / "cell.json", done)
+
+
+def restored(kind: type, values: dict[str, Any]) -> Any:
+    """A record of options from what `asdict` made of it."""
+    defaults = kind()
+    return kind(
+        **{
+            field.name: restored(type(inner), values[field.name])
+            if is_dataclass(inner)
+            else tuple(values[field.name])  # JSON knows lists only
+            if isinstance(inner, tuple)
+            else values[field.name]
+            for field in fields(kind)
+            for inner in (getattr(defaults, field.name),)
+        }
+    )
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        main(json.loads(sys.argv[1]))
+    except MacrosplatError as error:
+        print(f"macrosplat: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("macrosplat: Interrupted.", file=sys.stderr)
+        sys.exit(130)

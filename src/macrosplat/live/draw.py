@@ -1,0 +1,85 @@
+"""What a visitor of the live view sees: the scene from any angle, sharp, through a lens, or half and half.
+
+In: what is being learned, and a look. Out: a picture, sRGB. Lengths in scene units, OpenCV axes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from macrosplat.colour import to_bytes, to_srgb
+from macrosplat.devices import one_torch_thread
+from macrosplat.lens.blur import variable_blur
+from macrosplat.lens.coc import defocus
+from macrosplat.render import Pinhole
+from macrosplat.train.trainer import Learned
+
+Kind = Literal["sharp", "blurred", "split"]
+STEP = 8  # px: widths and heights are multiples, so that a window that is drawn larger needs few sizes
+SEAM = 1.0  # sRGB of the line between the halves
+
+
+@dataclass(frozen=True)
+class Look:
+    """Where somebody stands, and what they want to see."""
+
+    position: tuple[float, ...]  # [3] world
+    turn: tuple[float, ...]  # w, x, y, z: camera to world
+    fov: float  # radians, from top to bottom
+    aspect: float  # width / height of the window
+    kind: Kind
+    aperture: float  # of the pupil that was found
+    focus: float  # camera z of the plane in focus
+
+    def view(self) -> NDArray[np.float64]:
+        """[4, 4] world to camera."""
+        w, x, y, z = self.turn
+        turn = np.array(
+            [
+                [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+                [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+                [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+            ]
+        )
+        view = np.eye(4)
+        view[:3, :3], view[:3, 3] = turn.T, -turn.T @ np.array(self.position)
+        return view
+
+
+def pinhole_of(look: Look, pixels: float, near: float) -> Pinhole:
+    """The camera of a look, of about so many pixels."""
+    height = math.sqrt(pixels / look.aspect)
+    width, height = (max(1, round(side / STEP)) * STEP for side in (height * look.aspect, height))
+    half = math.tan(look.fov / 2)  # both sides by the window's own shape, which the rounded one only comes near
+    fy, fx = height / 2 / half, width / 2 / (half * look.aspect)
+    return Pinhole(fx, fy, width / 2, height / 2, width, height, near)
+
+
+@torch.no_grad()
+def picture(learned: Learned, look: Look, pinhole: Pinhole, pupil: float, sigma0: float) -> NDArray[np.uint8]:
+    """[H, W, 3] sRGB.
+
+    Args:
+        pupil: diameter of the entrance pupil that was found, scene units.
+        sigma0: px of this picture: blur that is left in focus.
+    """
+    here = learned.gaussians.means
+    with one_torch_thread():
+        sharp = learned.draw(torch.tensor(look.view(), dtype=torch.float32, device=here.device), pinhole, None)
+        seen = sharp.colour
+        if look.kind != "sharp":
+            lens = [here.new_tensor(value) for value in (look.aperture * pupil, look.focus, sigma0)]
+            sigma = defocus(sharp.depth, sharp.alpha, pinhole.fx, *lens)
+            seen = variable_blur(sharp.colour, sigma)
+        pixels = to_srgb(seen.clamp(0, 1))
+        if look.kind == "split":
+            half = pinhole.width // 2
+            pixels[:, half:] = to_srgb(sharp.colour[:, half:].clamp(0, 1))
+            pixels[:, half - 1 : half + 1] = SEAM
+        return to_bytes(pixels.cpu().numpy())

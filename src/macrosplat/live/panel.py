@@ -1,0 +1,190 @@
+"""The controls and figures beside the live picture. viser's threads set the attributes, training reads them.
+
+In: a server, a trainer. Out: what visitors chose. Lengths in scene units.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from macrosplat.live.draw import Kind
+from macrosplat.progress import duration
+
+if TYPE_CHECKING:
+    import viser
+
+    from macrosplat.train.trainer import Trainer
+
+PUPIL = 0.05  # of the distance to the object, for lens models that have none: f/10 at 1:1, say
+SIGMA0 = 0.5  # px of the training width, for lens models that have none
+SECONDS_BETWEEN = 1.0  # of the figures
+KINDS: dict[str, Kind] = {"Blurred": "blurred", "Sharp": "sharp", "Left blurred, right sharp": "split"}
+OPACITY_SEEN = 0.1  # Gaussians fainter than this do not count when the middle of the scene is sought
+
+
+class Panel:
+    """`paused`, `stop`, `kind`, `aperture`, `focus`: what visitors chose last; `pupil`, `sigma0`: what was found."""
+
+    def __init__(
+        self, server: viser.ViserServer, trainer: Trainer, names: tuple[str, ...], changed: Callable[[], None]
+    ) -> None:
+        """Args: changed: called when somebody chose something."""
+        self.paused = self.stop = False
+        self.kind: Kind = "blurred"
+        self.aperture = 1.0
+        self._server, self._changed = server, changed
+        self._views = trainer.learned.poses.all().cpu().double().numpy()
+        self._pinholes = trainer.frames.pinholes
+        self._middle, near, far = _extent(trainer, self._views)
+        self._distance = float(np.linalg.norm(_centre(self._views[0]) - self._middle))
+        self._found(trainer)
+        focuses = self._focuses or [(near + far) / 2]
+        self.focus = float(np.median(focuses))
+        near, far = min(near, *focuses), max(far, *focuses)
+        self._told, self._counted = time.monotonic(), trainer.done
+        self._rate: float | None = None
+        self._figures: dict[str, float] = {}
+        self._steps: list[int] = []  # that the chart shows, with their dB
+        self._psnrs: list[float] = []
+        self._stand()
+        self._controls(names, near - 0.1 * (far - near), far + 0.1 * (far - near))
+
+    def tell(self, trainer: Trainer, figures: dict[str, float]) -> None:
+        """Show where the training stands, every so often."""
+        if figures:
+            self._figures = figures
+            self._found(trainer)
+            if "psnr" in figures:
+                self._steps.append(trainer.done)
+                self._psnrs.append(figures["psnr"])
+        now = time.monotonic()
+        if now - self._told < SECONDS_BETWEEN:
+            return
+        if not self.paused:
+            self._rate = (trainer.done - self._counted) / (now - self._told)
+        self._told, self._counted = now, trainer.done
+        self._status.content = self._text(trainer)
+        self._bar.value = 100 * trainer.done / trainer.schedule.steps
+        if len(self._steps) > len(self._chart.data[0]) or len(self._steps) == 1:
+            self._chart.data = np.array(self._steps, float), np.array(self._psnrs, float)
+            self._chart.visible = len(self._steps) > 1
+
+    def end(self, text: str) -> None:
+        """Say that nothing more will come."""
+        self._status.content = f"**{text}**"
+        self._pause_button.disabled = self._stop_button.disabled = True
+
+    def _text(self, trainer: Trainer) -> str:
+        done, steps = trainer.done, trainer.schedule.steps
+        lines = [f"**{'Paused at step' if self.paused else 'Step'} {done:,} of {steps:,}**"]
+        if self._rate and not self.paused:
+            lines.append(f"{self._rate:.3g} steps/s, {duration((steps - done) / self._rate)} left")
+        if "psnr" in self._figures:
+            lines.append(f"PSNR on the photos {self._figures['psnr']:.2f} dB, loss {self._figures['loss']:.4f}")
+        lines.append(f"{len(trainer.learned.gaussians):,} Gaussians")
+        if self._focuses:
+            near, far = min(self._focuses), max(self._focuses)
+            lines.append(f"Pupil {self.pupil:.4g}, focus {near:.4g} to {far:.4g} (scene units)")
+        return "<br>".join(lines)
+
+    def _found(self, trainer: Trainer) -> None:
+        found = trainer.learned.lens.found()
+        self.pupil: float = found.get("pupil_diameter", PUPIL * self._distance)
+        self.sigma0: float = found.get("sigma0_px", SIGMA0)
+        self._focuses: list[float] = found.get("focus_distance", [])
+
+    def _stand(self) -> None:
+        """New visitors stand where the first photo was taken from."""
+        position, ahead, up = _pose(self._views[0])
+        start = self._server.initial_camera
+        self._server.scene.set_up_direction(tuple(-self._views[:, 1, :3].mean(0)))
+        start.position, start.look_at, start.up = position, position + self._distance * ahead, up
+        start.fov = self._fov(0)
+
+    def _fov(self, photo: int) -> float:
+        pinhole = self._pinholes[photo]
+        return float(2 * np.arctan(pinhole.height / 2 / pinhole.fy))
+
+    def _controls(self, names: tuple[str, ...], near: float, far: float) -> None:
+        gui = self._server.gui
+        self._status = gui.add_markdown("Training begins.")
+        self._bar = gui.add_progress_bar(0.0)
+        self._pause_button = gui.add_button("Pause")
+        self._stop_button = gui.add_button("Stop and save", color="red")
+        kinds = gui.add_dropdown("Picture", tuple(KINDS), hint="Sharp, as a lens sees it, or half and half")
+        aperture = gui.add_slider("Aperture", 0.0, 3.0, 0.05, 1.0, hint="In pupils as they were found from the photos")
+        step = 10.0 ** np.floor(np.log10((far - near) / 100))  # a round one: the numbers stay short
+        near, far = step * np.floor(near / step), step * np.ceil(far / step)
+        focus = gui.add_slider("Focus", near, far, step, min(max(self.focus, near), far), hint="Distance, scene units")
+        view = gui.add_dropdown("Stand at", names, hint="Where a photo was taken from, and its focus")
+        self._chart = gui.add_uplot(
+            (np.zeros(1), np.zeros(1)),
+            ({"label": "step"}, {"label": "PSNR (dB)", "stroke": "#0b6b5d", "width": 2}),
+            scales={"x": {"time": False}},
+            aspect=1.8,
+            visible=False,
+        )
+
+        @self._pause_button.on_click
+        def _(_: object) -> None:
+            self.paused = not self.paused
+            self._pause_button.label = "Go on" if self.paused else "Pause"
+            self._changed()
+
+        @self._stop_button.on_click
+        def _(_: object) -> None:
+            self.stop = True
+            self._changed()
+
+        @kinds.on_update
+        def _(_: object) -> None:
+            self.kind = KINDS[kinds.value]
+            self._changed()
+
+        @aperture.on_update
+        def _(_: object) -> None:
+            self.aperture = float(aperture.value)
+            self._changed()
+
+        @focus.on_update
+        def _(_: object) -> None:
+            self.focus = float(focus.value)
+            self._changed()
+
+        @view.on_update
+        def _(event: viser.GuiEvent) -> None:
+            photo = names.index(view.value)
+            if event.client is not None:
+                position, ahead, up = _pose(self._views[photo])
+                depth = float(ahead @ (self._middle - position))
+                with event.client.atomic():
+                    camera = event.client.camera
+                    camera.position, camera.look_at, camera.up_direction = position, position + depth * ahead, up
+                    camera.fov = self._fov(photo)
+            if self._focuses:
+                focus.value = min(max(self._focuses[photo], near), far)
+                self.focus = float(focus.value)
+            self._changed()
+
+
+def _centre(view: np.ndarray) -> np.ndarray:
+    return -view[:3, :3].T @ view[:3, 3]
+
+
+def _pose(view: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where a camera stands, which way it looks, and what is up for it: [3] each, world."""
+    return _centre(view), view[2, :3].copy(), -view[1, :3]
+
+
+def _extent(trainer: Trainer, views: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """The middle of the scene [3], and the nearest and farthest depth that the first photo sees of it."""
+    gaussians = trainer.learned.gaussians.detach()
+    seen = gaussians.opacity_logits > float(np.log(OPACITY_SEEN / (1 - OPACITY_SEEN)))
+    means = gaussians.means[seen if seen.any() else slice(None)].cpu().double().numpy()
+    depths = means @ views[0, 2, :3] + views[0, 2, 3]
+    near, far = (float(depth) for depth in np.percentile(depths, [2, 98]))
+    return np.median(means, axis=0), near, far

@@ -1,0 +1,153 @@
+"""The page of the live view: viser's, on 127.0.0.1. Its threads only note what visitors want; training draws.
+
+In: a trainer, its photos' names. Out: a server while the context lasts; `between_steps` answers the visitors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from macrosplat.errors import MacrosplatError
+from macrosplat.live.draw import Look, picture, pinhole_of
+from macrosplat.live.pace import Pace
+from macrosplat.live.panel import Panel
+from macrosplat.live.watching import Watching
+
+if TYPE_CHECKING:
+    import viser
+
+    from macrosplat.train.trainer import Trainer
+
+HOST = "127.0.0.1"
+ALLOWED = (HOST, "localhost")  # whose pages may talk to the server; any port, as one comes through a tunnel of ssh
+NEARER = 0.25  # of the nearest depth that training draws: visitors come closer than the photos
+ASLEEP = 0.05  # s between two looks at the visitors while training is paused
+JPEG_QUALITY = 85
+PIXELS_LEAST = 120_000  # of a whole picture, otherwise as many as training has: a window is larger than small photos
+PIXELS_PAUSED = 2.0  # times as many: nothing waits for them
+
+
+def check_viser() -> None:
+    """That the live view can be shown.
+
+    Raises:
+        MacrosplatError: viser is not installed.
+    """
+    if importlib.util.find_spec("viser") is None:
+        raise MacrosplatError("--live needs viser, which is not installed; get it by: pip install 'macrosplat[live]'.")
+
+
+class LiveView(Watching):
+    """Use as a context manager."""
+
+    def __init__(self, trainer: Trainer, names: tuple[str, ...], port: int, note: Callable[[str], None]) -> None:
+        """Args: port: 0 takes a free one; a busy one, the next. note: is told the address."""
+        check_viser()
+        self._trainer, self._names, self._port, self._note = trainer, names, port, note
+        self._wake = threading.Event()  # somebody pressed something
+        self._paces: dict[int, Pace] = {}
+        self.spent = 0.0  # s that training waited for pictures
+
+    def __enter__(self) -> LiveView:
+        with _quiet():
+            self._server = _server(self._port)
+        self._panel = Panel(self._server, self._trainer, self._names, self._wake.set)
+        self.address = f"http://{HOST}:{self._server.get_port()}"
+        self._note(f"Live view, on this machine only: {self.address}")
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._panel.end("Training is done: the results are being written." if kind is None else STOPPED)
+        self._server.flush()
+        time.sleep(2 * ASLEEP)  # for the last words to arrive
+        with _quiet():
+            self._server.stop()
+
+    def between_steps(self, figures: dict[str, float], interrupted: Callable[[], bool]) -> bool:
+        self._panel.tell(self._trainer, figures)
+        self._draw()
+        while self._panel.paused and not (self._panel.stop or interrupted() or self._over):
+            self._wake.wait(ASLEEP)
+            self._wake.clear()
+            self._panel.tell(self._trainer, {})
+            self._draw()
+        return self._panel.stop or interrupted()
+
+    @property
+    def _over(self) -> bool:
+        return self._trainer.done >= self._trainer.schedule.steps
+
+    def _draw(self) -> None:
+        """Give every visitor who is due a picture."""
+        clients = self._server.get_clients()
+        if not clients:
+            self._paces.clear()
+            return
+        for number in self._paces.keys() - clients.keys():
+            del self._paces[number]
+        for number, client in clients.items():
+            pace = self._paces.setdefault(number, Pace())
+            began = time.monotonic()
+            look = self._look(client)
+            share = pace.pixels(look, self._trainer.done, began, self._panel.paused)
+            if share:
+                self._send(client, look, share)
+                ended = time.monotonic()
+                pace.drew(share, self._trainer.done, began, ended)
+                self.spent += 0 if self._panel.paused else ended - began
+
+    def _look(self, client: viser.ClientHandle) -> Look:
+        camera, panel = client.camera, self._panel
+        position, turn = tuple(map(float, camera.position)), tuple(map(float, camera.wxyz))
+        return Look(position, turn, camera.fov, camera.aspect, panel.kind, panel.aperture, panel.focus)
+
+    def _send(self, client: viser.ClientHandle, look: Look, share: float) -> None:
+        trainer = self._trainer
+        trainer.settle()  # on a GPU: what is learned is only true then
+        first = trainer.frames.pinholes[0]
+        pixels = max(PIXELS_LEAST, first.width * first.height) * (PIXELS_PAUSED if self._panel.paused else 1.0)
+        pinhole = pinhole_of(look, share * pixels, NEARER * first.near)
+        sigma0 = self._panel.sigma0 * pinhole.fx / first.fx
+        pixels = picture(trainer.learned, look, pinhole, self._panel.pupil, sigma0)
+        client.scene.set_background_image(pixels, format="jpeg", jpeg_quality=JPEG_QUALITY)
+
+
+def _server(port: int) -> viser.ViserServer:
+    """A server that only this machine, and only pages of this machine, can talk to."""
+    import viser
+
+    class Server(viser.ViserServer):
+        def request_share_url(self, verbose: bool = True) -> str | None:
+            """viser's tunnel through a server elsewhere: never."""
+            return None
+
+    server = Server(host=HOST, port=port, label="macrosplat", verbose=False)
+    server.gui.configure_theme(show_logo=False, show_share_button=False, brand_color=(11, 107, 93))
+
+    # Any page that a browser has open may connect to this machine; which page it is stands in the Origin header, which
+    # only browsers send. viser has no public door for this.
+    @server._websock_server.on_client_connect
+    async def _(connection: Any) -> None:
+        handshake = server._websock_server._live_connections[connection.client_id]
+        origin = handshake.request and handshake.request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).hostname not in ALLOWED:
+            await handshake.close(1008, "Not from here.")
+
+    return server
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """stdout is for results: viser says where it listens, and that it stopped."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+STOPPED = "Stopped. What was done is kept; the same command with --resume goes on."

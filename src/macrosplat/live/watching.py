@@ -1,0 +1,24 @@
+"""What training asks whoever watches it, between two steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Watching(Protocol):
+    def between_steps(self, figures: dict[str, float], interrupted: Callable[[], bool]) -> bool:
+        """Look at the training, as long as it takes; whether it shall stop.
+
+        Args:
+            figures: new ones (loss=0.03), or none.
+            interrupted: whether Ctrl-C was pressed.
+        """
+        ...
+
+
+class Nobody(Watching):
+    """Only Ctrl-C counts."""
+
+    def between_steps(self, figures: dict[str, float], interrupted: Callable[[], bool]) -> bool:
+        return interrupted()

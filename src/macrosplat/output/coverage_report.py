@@ -1,0 +1,84 @@
+"""Coverage for people: `RUN/coverage.json`, and the sentences that tell a photographer where to focus next.
+
+In: a `Coverage`, the lens as it was found. Out: a `CoverageReport`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from macrosplat.files import write_json
+from macrosplat.output.coverage import ENOUGH, UNIT_PX, Coverage, Further
+
+NAMED = 3  # photos that a sentence proposes; the others stand in coverage.json
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A photo to be taken."""
+
+    photo: str  # from where this one was taken
+    focus: float  # scene units, from the entrance pupil
+    farther: float  # than that photo was focused, scene units; < 0: nearer
+    gain: float  # share of what most photos have in the frame
+
+
+@dataclass(frozen=True)
+class CoverageReport:
+    """What no photo has in focus, and what to do about it."""
+
+    uncovered: float  # share of what most photos have in the frame
+    advice: tuple[Advice, ...] = ()
+
+
+def report_coverage(coverage: Coverage, further: Sequence[Further], focus: Mapping[str, float]) -> CoverageReport:
+    """Args: focus: V focus distances by photo name, in the order of the views, scene units."""
+    names = list(focus)
+    advice = [Advice(names[f.view], f.focus, f.focus - focus[names[f.view]], f.gain) for f in further]
+    return CoverageReport(coverage.uncovered, tuple(advice))
+
+
+def write_coverage(run: Path, report: CoverageReport, mm: float | None) -> None:
+    """Write `RUN/coverage.json`, whole or not at all."""
+
+    def length(value: float) -> dict[str, float | None]:
+        return {"scene_units": value, "mm": None if mm is None else value * mm}
+
+    about = {
+        "uncovered": "share of what most photos have in the frame that none of them has in focus",
+        "in focus": f"circle of confusion of at most {UNIT_PX:g} px radius, px of the training width",
+        "further_photos": "that would change this most: where to take them from, and where to focus",
+    }
+    further = [
+        {"from": a.photo, "focus_distance": length(a.focus), "farther": length(a.farther), "share": a.gain}
+        for a in report.advice
+    ]
+    write_json(run / "coverage.json", {"about": about, "uncovered": report.uncovered, "further_photos": further})
+
+
+def sentences(report: CoverageReport, mm: float | None) -> list[str]:
+    """What a photographer should know."""
+    share = report.uncovered
+    if share <= ENOUGH:
+        return [f"{_percent(1 - share)} of what most photos have in the frame is in focus in at least one of them."]
+    what = f"{_percent(share)} of what most photos have in the frame is in focus in none of them and stays blurred"
+    if not report.advice:
+        return [f"{what}; it lies scattered (maps/coverage_colour, red)."]
+    count = len(report.advice)
+    left = share - sum(a.gain for a in report.advice)
+    more = "1 more photo" if count == 1 else f"{count} more photos"
+    where = "; ".join(_place(a, mm) for a in report.advice[:NAMED])
+    rest = f"; the other {count - NAMED} stand in coverage.json" if count > NAMED else ""
+    return [f"{what} (maps/coverage_colour, red): {more} would leave {_percent(left)}: {where}{rest}."]
+
+
+def _place(advice: Advice, mm: float | None) -> str:
+    unit, scale = ("mm", mm) if mm is not None else ("scene units", 1.0)
+    by = f"{abs(advice.farther) * scale:.3g} {unit} {'farther' if advice.farther >= 0 else 'nearer'}"
+    return f"from where {advice.photo} was taken, focused {by} (at {advice.focus * scale:.4g})"
+
+
+def _percent(share: float) -> str:
+    return f"{max(0.0, 100 * share):.0f} %"

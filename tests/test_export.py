@@ -1,0 +1,205 @@
+"""`macrosplat export` of a run whose scene is known, format by format, read back by other programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import gsply
+import imageio_ffmpeg
+import numpy as np
+import pycolmap
+import pytest
+import torch
+from PIL import Image
+from plyfile import PlyData
+
+from macrosplat import cli
+from macrosplat.capture import open_capture, write_colmap
+from macrosplat.capture.decode import decode
+from macrosplat.capture.transforms import read_cameras_file, write_transforms
+from macrosplat.errors import MacrosplatError
+from macrosplat.export import export, video
+from macrosplat.export.read import read_scene
+from macrosplat.export.refocus import load_refocus
+from macrosplat.output.lens_report import LensReport, write_lens
+from macrosplat.output.ply import read_ply, write_ply
+from macrosplat.output.sharp import sharp_path, write_sharp
+from macrosplat.output.viewer_fit import start_for_viewers
+from macrosplat.progress import Progress
+from macrosplat.render import render
+from macrosplat.scene import Gaussians
+from macrosplat.scene.backdrop import Backdrop
+from macrosplat.train import checkpoint
+from making_captures import BACKGROUND, PUPIL, pinhole_of
+from making_photos import ADOBE_RGB, CANON, exif, icc_profile, save
+from making_training import PIXEL, made, make_trainer
+
+UNIT_MM = 2.0
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """RUN as `reconstruct` would leave it, had it found the truth; with harmonics, which formats treat differently."""
+    root, truth = tmp_path_factory.mktemp("run"), made()
+    make = torch.Generator().manual_seed(1)
+    scene = truth.scene.with_(sh_rest=0.1 * (torch.rand(len(truth.scene), 8, 3, generator=make) - 0.5))
+    trainer, start = make_trainer(10, scene=scene)
+    trainer.learned.backdrop = Backdrop(torch.full_like(trainer.learned.backdrop.grids, BACKGROUND))
+    names = truth.cameras.names
+    checkpoint.save(root / "checkpoint", trainer, names, start)
+    write_transforms(root / "transforms.json", truth.cameras, folder="photos")
+    write_colmap(root / "sparse" / "0", truth.cameras, truth.points)
+    write_ply(root / "scene.ply", start_for_viewers(scene))
+    # One photo with a wide profile, one of 16 bits, the others as usual.
+    wide = save(root / "wide.jpg", truth.sharp[0], exif(6, **CANON), icc_profile=icc_profile(563 / 256, ADOBE_RGB))
+    for n, name in enumerate(names):
+        photo, kind = (wide if n == 0 else None), ("tiff" if n == 1 else "png")
+        write_sharp(root, name, truth.sharp[n] / 255, None, photo, kind)
+    focus = dict(zip(names, truth.focus, strict=True))
+    write_lens(root, LensReport(PUPIL, focus, 0.3, 280.0, mm_per_unit=UNIT_MM))
+    return root
+
+
+def drawn(scene: Gaussians, half_turn: bool = False) -> np.ndarray:
+    """[2, H, W, 3] as viewers draw it; `half_turn`: of files whose y and z point the other way."""
+    state, out = made().cameras, []
+    for n in (0, 3):
+        view = torch.tensor(state.views[n], dtype=torch.float32)
+        if half_turn:
+            view = view @ torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
+        with torch.no_grad():
+            out.append(render(scene, view, pinhole_of(state, n)).over(torch.full((3,), 0.5))[0].clamp(0, 1).numpy())
+    return np.stack(out)
+
+
+def of_gsply(data) -> Gaussians:
+    def tensor(values) -> torch.Tensor:
+        return torch.tensor(np.asarray(values), dtype=torch.float32)
+
+    return Gaussians(*(tensor(v) for v in (data.means, data.scales, data.quats, data.opacities, data.sh0, data.shN)))
+
+
+def test_splat_formats_show_one_picture(run: Path, tmp_path: Path) -> None:
+    """By an independent reader where there is one; within 1 % of the mean colour, as our own render of scene.ply."""
+    wanted = drawn(read_ply(run / "scene.ply"))
+    ply = gsply.plyread(export(run, "ply", tmp_path / "a.ply"))
+    spz = gsply.read_spz(export(run, "spz", tmp_path / "a.spz"))
+    splat = read_scene(export(run, "splat", tmp_path / "a.splat"))
+    found = {"ply": drawn(of_gsply(ply)), "spz": drawn(of_gsply(spz), half_turn=True), "splat": drawn(splat)}
+    for name, picture in found.items():
+        assert np.abs(picture.mean((1, 2)) - wanted.mean((1, 2))).max() < 0.01, name
+        assert np.abs(picture - wanted).mean() < (0.02 if name == "splat" else 0.01), name
+    np.testing.assert_allclose(found["ply"], wanted, atol=1e-5)
+
+
+def test_points_are_the_scene_in_the_photos_colours(run: Path, tmp_path: Path) -> None:
+    read = PlyData.read(str(export(run, "points", tmp_path / "a.ply")))["vertex"]
+    np.testing.assert_array_equal(np.stack([read[c] for c in "xyz"], 1), made().scene.means.numpy())
+    plain = 255 * (0.5 + 0.28209479 * start_for_viewers(made().scene).sh0.numpy())
+    rgb = np.stack([read[c] for c in ("red", "green", "blue")], 1)
+    assert np.abs(rgb - plain.clip(0, 255)).mean() < 12  # the harmonics are small
+
+
+def test_colmap_loads_in_pycolmap(run: Path, tmp_path: Path) -> None:
+    out = export(run, "colmap", tmp_path / "colmap")
+    model, cameras = pycolmap.Reconstruction(str(out / "sparse" / "0")), made().cameras
+    assert model.num_reg_images() == len(cameras) and model.num_points3D() == len(made().points)
+    assert model.compute_mean_reprojection_error() < 1e-3
+    for image in model.images.values():
+        n = [Path(name).stem for name in cameras.names].index(Path(image.name).stem)
+        np.testing.assert_allclose(image.cam_from_world().matrix(), cameras.views[n, :3], atol=1e-9)
+        with Image.open(out / "images" / image.name) as photo:
+            assert photo.format == "PNG" and photo.size == (image.camera.width, image.camera.height)
+            assert photo.info.get("icc_profile") is None
+            off = np.abs(np.asarray(photo).astype(int) - made().sharp[n])
+        assert off.max() <= (6 if n == 0 else 0)  # once through 8 bits of the wide profile
+    with Image.open(out / "images" / "0.png") as photo:
+        assert photo.getexif().get_ifd(0x8769)[0x829D] == 18
+
+
+def test_nerfstudio_reads_back_the_same(run: Path, tmp_path: Path) -> None:
+    out = export(run, "nerfstudio", tmp_path / "ns")
+    found, cameras = open_capture(out), made().cameras
+    assert found.cameras is not None and found.cameras.source == "transforms"
+    np.testing.assert_allclose(found.cameras.views, cameras.views, atol=1e-9)
+    np.testing.assert_allclose(found.cameras.intrinsics, cameras.intrinsics, atol=1e-9)
+    assert np.array_equal(decode(found.photos[2].path), made().sharp[2])
+    points = PlyData.read(str(out / "sparse_pc.ply"))["vertex"]
+    ours, wanted = np.stack([points[c] for c in "xyz"], 1), made().points.xyz  # in any order
+    np.testing.assert_allclose(ours[ours[:, 0].argsort()], wanted[wanted[:, 0].argsort()], atol=1e-6)
+
+
+def test_an_unfinished_run_is_said(run: Path, tmp_path: Path) -> None:
+    write_transforms(tmp_path / "transforms.json", made().cameras, folder="photos")
+    with pytest.raises(MacrosplatError, match="not finished"):
+        export(tmp_path, "colmap", tmp_path / "out")
+
+
+def test_the_mesh_is_the_sheet_in_millimetres(run: Path, tmp_path: Path, capsys) -> None:
+    assert cli.main(["export", str(run), "--format", "mesh", "--out", str(tmp_path / "a.ply")]) == 0
+    assert "2 mm" in capsys.readouterr().err
+    read = PlyData.read(str(tmp_path / "a.ply"))["vertex"]
+    x, y, z = (np.asarray(read[c]) / UNIT_MM for c in "xyz")
+    off = np.abs(z - (0.7 * x + 0.1 * np.sin(5 * y))) / np.hypot(1, 0.7)
+    assert np.median(off) < PIXEL and x.max() - x.min() > 1.8 and y.max() - y.min() > 1.2
+    with pytest.raises(MacrosplatError, match=r"a\.obj"):
+        export(run, "mesh", tmp_path / "a.obj")
+
+
+def test_the_video_shows_what_was_drawn(run: Path, tmp_path: Path) -> None:
+    video.write_video(run, tmp_path / "a.mp4", seconds=0.5)
+    with Progress() as progress:
+        refocus = load_refocus(run, progress)
+    pinhole = video.film_size(refocus.state.pinholes[0])
+    wanted = list(video.film(refocus, pinhole, 12))
+    reader = imageio_ffmpeg.read_frames(str(tmp_path / "a.mp4"), output_params=["-vf", "scale=in_color_matrix=bt709"])
+    about = next(reader)
+    assert about["size"] == (96, 72) and about["fps"] == video.FPS and "bt709" in about["pix_fmt"]
+    frames = [np.frombuffer(frame, np.uint8).reshape(72, 96, 3) for frame in reader]
+    assert len(frames) == 12
+    for frame, drawing in zip(frames, wanted, strict=True):
+        # Colours are kept on the average; H.264 halves their resolution.
+        assert np.abs(frame.mean((0, 1)) - drawing.mean((0, 1))).max() < 2
+        assert np.abs(frame.astype(float).mean(2) - drawing.mean(2)).mean() < 5
+
+
+def test_what_a_video_needs_is_said(run: Path, tmp_path: Path, monkeypatch) -> None:
+    with pytest.raises(MacrosplatError, match=r"a\.avi"):
+        export(run, "video", tmp_path / "a.avi")
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(MacrosplatError, match=r"macrosplat\[video\]"):
+        export(run, "video", tmp_path / "a.mp4")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_focus_goes_through_the_stack(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "stack"
+    assert cli.main(["export", str(run), "--format", "focus-stack", "--photo", "3", "--out", str(out)]) == 0
+    about = json.loads((out / "focus.json").read_text())
+    distances = [picture["focus_distance"]["scene_units"] for picture in about["pictures"]]
+    assert about["photo"] == "3.png" and len(distances) == 12
+    np.testing.assert_allclose(np.diff(1 / np.array(distances)), (1 / distances[-1] - 1 / distances[0]) / 11, rtol=1e-6)
+    view = made().cameras.views[3]
+    near, far = np.percentile(made().scene.means.numpy() @ view[2, :3] + view[2, 3], [2, 98])
+    assert distances[0] == pytest.approx(near, abs=0.1) and distances[-1] == pytest.approx(far, abs=0.1)
+    # The sheet comes nearer to the left.
+    assert about["pictures"][0]["focus_distance"]["mm"] == pytest.approx(UNIT_MM * distances[0])
+    sharp = np.asarray(Image.open(out / "all_in_focus.png")).astype(float)
+    assert np.abs(sharp - made().sharp[3]).mean() < 6  # the same but for the harmonics
+    off = []
+    for name in (about["pictures"][0]["picture"], about["pictures"][-1]["picture"]):
+        error = np.abs(np.asarray(Image.open(out / name)).astype(float) - sharp).mean(2)
+        off.append((error[15:-15, 8:28].mean(), error[15:-15, -28:-8].mean()))
+    assert off[0][0] < 0.6 * off[0][1] and off[1][1] < 0.6 * off[1][0]
+    with pytest.raises(MacrosplatError, match="no photo 77"):
+        export(run, "focus-stack", out, "77")
+    with pytest.raises(MacrosplatError, match="--photo"):
+        export(run, "ply", out, "3")
+
+
+def test_sharp_photos_of_both_kinds_are_found(run: Path) -> None:
+    cameras = read_cameras_file(run / "transforms.json")
+    paths = [sharp_path(run, name.removeprefix("photos/")) for name in cameras.names]
+    assert [path.suffix for path in paths] == [".png", ".tif", ".png", ".png", ".png", ".png"]

@@ -1,0 +1,77 @@
+"""Photos that do not fit: decoded again when wanted, and compared with as if they had stayed."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from macrosplat.capture.shelf import Shelf
+from macrosplat.render import Pinhole
+from macrosplat.train import frames
+from macrosplat.train.frames import PER_PIXEL, PLANES, Frames
+
+WIDTH, HEIGHT, PHOTOS = 128, 96, 7
+
+
+def pictures(count: int = PHOTOS) -> list[np.ndarray]:
+    random = np.random.default_rng(0)
+    return [random.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(count)]
+
+
+def make(room: float) -> Frames:
+    pinholes = [Pinhole(180.0 + v // 5, 180.0, 64.0, 48.0, WIDTH, HEIGHT) for v in range(PHOTOS)]  # two kinds
+    masks = [None if v % 2 else np.full((HEIGHT, WIDTH), 200 + v, np.uint8) for v in range(PHOTOS)]
+    return Frames(pictures(), pinholes, masks, room=room)
+
+
+def test_a_shelf_keeps_what_fits_and_reads_the_rest_again():
+    wanted, read = pictures(), []
+
+    def open_(number: int) -> np.ndarray:
+        read.append(number)
+        return wanted[number]
+
+    shelf = Shelf(PHOTOS, open_, 3 * wanted[0].nbytes)
+    assert len(shelf) == PHOTOS and read == []
+    for number in (0, 1, 2, 0, 1, 2):
+        assert shelf[number] is wanted[number]
+    assert read == [0, 1, 2]
+    assert shelf[-1] is wanted[-1] and shelf[1] is wanted[1] and read == [0, 1, 2, PHOTOS - 1]
+    assert shelf[0] is wanted[0] and read[-1] == 0  # the one wanted longest ago had gone
+    assert all(a is b for a, b in zip(shelf[2:5], wanted[2:5], strict=True))
+    with pytest.raises(IndexError):
+        shelf[PHOTOS]
+    with ThreadPoolExecutor(8) as threads:
+        numbers = np.random.default_rng(1).integers(0, PHOTOS, 400).tolist()
+        assert all(got is wanted[n] for n, got in zip(numbers, threads.map(shelf.__getitem__, numbers), strict=True))
+    assert sum(p.nbytes for p in shelf._kept.values()) == shelf._bytes <= 3 * wanted[0].nbytes
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_little_room_shows_the_same_photos(scale):
+    one = PER_PIXEL * WIDTH * HEIGHT * scale**2
+    ample, tight = make(float("inf")), make(4.2 * one)
+    steps = range(3 * PHOTOS)
+    for step in steps:
+        photo = ample.photo_of(step, 0)
+        (wanted, pinhole), (got, other) = ample.at(photo, scale), tight.at(photo, scale)
+        assert pinhole == other and wanted.total == got.total
+        for name in PLANES:
+            assert torch.equal(getattr(wanted, name), getattr(got, name))
+        soon = [ample.photo_of(later, 0) for later in range(step + 1, step + 1 + frames.SOON)]
+        stack, place = tight.stack(photo, scale, soon)
+        target = stack.at(torch.tensor([place]))
+        torch.testing.assert_close(target.weight * wanted.total / target.total, wanted.weight)
+        for name in ("photo", "mean", "variance"):
+            assert torch.equal(getattr(wanted, name), getattr(target, name))
+        assert len(tight._targets) <= 4
+    kept = {id(stack): stack for stack in tight._stacks.values()}.values()
+    assert sum(PER_PIXEL * s.targets.weight.numel() for s in kept) <= 5 * one  # 3 of one kind, never less than 2
+
+
+def test_another_resolution_forgets_what_was_on_its_way():
+    tight = make(0.0)
+    tight.stack(0, 0.5, [1, 2, 3])
+    stack, place = tight.stack(1, 1.0)
+    assert stack.at(torch.tensor([place])).photo.shape == (3, HEIGHT, WIDTH)

@@ -1,0 +1,137 @@
+"""Meshes: a sphere fused from its exact depth maps; files as other readers have them."""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from plyfile import PlyData
+
+from macrosplat.errors import MacrosplatError
+from macrosplat.export.gltf import write_mesh_gltf
+from macrosplat.export.mesh import SPECK, _tidied, write_mesh_ply
+from macrosplat.export.orbit import look_at, orbit
+from macrosplat.export.tsdf import Volume
+
+RADIUS, AWAY = 1.0, 6.0
+INTRINSICS = np.array([400.0, 400.0, 80.0, 80.0])
+
+
+def sphere_depth(view: np.ndarray) -> np.ndarray:
+    """[160, 160] camera z of a sphere about the origin; 0 beside it."""
+    y, x = np.mgrid[:160, :160] + 0.5
+    ray = np.stack([(x - 80) / 400, (y - 80) / 400, np.ones_like(x)], -1)
+    centre = view[:3, 3]
+    a, b, c = (ray**2).sum(-1), ray @ centre, centre @ centre - RADIUS**2
+    inside = b * b - a * c
+    return np.where(inside > 0, (b - np.sqrt(np.maximum(inside, 0))) / a, 0).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def sphere() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    axes = np.concatenate([np.eye(3), -np.eye(3)])
+    stands = AWAY * np.concatenate(
+        [axes, np.array([[x, y, z] for x in (1, -1) for y in (1, -1) for z in (1, -1)]) / 3**0.5]
+    )
+    volume = Volume.around(np.full(3, -1.2), np.full(3, 1.2), 0.04, 0.16, 10**6)
+    for stand in stands:
+        up = np.array([0.0, 0.0, 1.0]) if abs(stand[2]) < 5 else np.array([0.0, 1.0, 0.0])
+        view = look_at(stand, np.zeros(3), up)
+        volume.add(sphere_depth(view), view, INTRINSICS)
+    return volume.surface()
+
+
+def test_a_sphere_is_found(sphere) -> None:
+    vertices, faces, normals = sphere
+    outside = np.linalg.norm(vertices, axis=1)
+    # Its own; and where the maps' reach behind the surface ends nothing is left standing.
+    assert np.abs(outside - RADIUS).max() < 0.04 and np.median(np.abs(outside - RADIUS)) < 0.005
+    corners = vertices[faces]
+    turned = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    assert ((turned * corners.mean(1)).sum(1) > -1e-9).all()
+    assert ((normals * vertices).sum(1) / outside > 0.8).all()
+    # Closed: every edge belongs to two faces; and the volume is a sphere's.
+    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1)
+    assert (np.unique(edges, axis=0, return_counts=True)[1] == 2).all()
+    volume = (corners[:, 0] * np.cross(corners[:, 1], corners[:, 2])).sum() / 6
+    assert volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.02)
+
+
+def test_voxels_are_bounded() -> None:
+    volume = Volume.around(np.zeros(3), np.array([10.0, 5.0, 1.0]), 1e-3, 1e-3, 50_000)
+    assert volume.distance.size <= 50_000 and volume.truncation >= 2 * volume.voxel
+    assert all(volume.voxel * (n - 1) >= side for n, side in zip(volume.shape, (10, 5, 1), strict=True))
+
+
+def test_nothing_to_be_seen_is_said(monkeypatch) -> None:
+    with pytest.raises(MacrosplatError, match="no surface"):
+        Volume.around(np.zeros(3), np.ones(3), 0.2, 0.2, 1000).surface()
+    monkeypatch.setitem(sys.modules, "skimage.measure", None)
+    with pytest.raises(MacrosplatError, match=r"macrosplat\[mesh\]"):
+        Volume.around(np.zeros(3), np.ones(3), 0.2, 0.2, 1000).surface()
+
+
+def test_what_no_view_sees_and_specks_go(sphere) -> None:
+    vertices, faces, _ = sphere
+    speck = np.concatenate([vertices, [[5.0, 0, 0], [5, 1, 0], [5, 0, 1]]])
+    both = np.concatenate([faces, [[len(vertices), len(vertices) + 1, len(vertices) + 2]]])
+    assert len(faces) > SPECK
+    seen = np.ones(len(speck), bool)
+    seen[: len(vertices)] = vertices[:, 2] > 0
+    colours = np.where(seen[:, None], 0.5, 0.0).repeat(3, 1).astype(np.float32)
+    left, corners, kept = _tidied(speck, both, colours, seen)
+    assert left[:, 0].max() < 1.1 and left[:, 2].min() > -0.1
+    assert np.allclose(kept, 0.5)  # also those at the rim, which are not seen themselves
+    # Smoothing does not shrink it.
+    assert np.abs(np.linalg.norm(left, axis=1) - RADIUS).max() < 0.04
+    assert corners.max() == len(left) - 1
+
+
+def test_files(tmp_path: Path, sphere) -> None:
+    vertices, faces, _ = sphere
+    rgb = np.random.default_rng(0).integers(0, 256, vertices.shape, np.uint8)
+    write_mesh_ply(tmp_path / "a.ply", vertices, faces, rgb)
+    read = PlyData.read(str(tmp_path / "a.ply"))
+    np.testing.assert_allclose(np.stack([read["vertex"][c] for c in "xyz"], 1), vertices, rtol=1e-6, atol=1e-6)
+    assert np.array_equal(np.stack([read["vertex"][c] for c in ("red", "green", "blue")], 1), rgb)
+    assert np.array_equal(np.stack(read["face"]["vertex_indices"]), faces)
+
+    write_mesh_gltf(tmp_path / "a.glb", vertices, faces, rgb / np.float32(255), 1e-3)
+    data = (tmp_path / "a.glb").read_bytes()
+    size = struct.unpack_from("<I", data, 12)[0]
+    document, binary = json.loads(data[20 : 20 + size]), data[28 + size :]
+    primitive = document["meshes"][0]["primitives"][0]
+    found = {}
+    for name, number in {**primitive["attributes"], "indices": primitive["indices"]}.items():
+        accessor = document["accessors"][number]
+        view = document["bufferViews"][accessor["bufferView"]]
+        kind = {5126: "<f4", 5125: "<u4"}[accessor["componentType"]]
+        width = {"SCALAR": 1, "VEC3": 3}[accessor["type"]]
+        found[name] = np.frombuffer(binary, kind, accessor["count"] * width, view["byteOffset"]).reshape(-1, width)
+    np.testing.assert_allclose(found["POSITION"], vertices, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found["COLOR_0"], rgb / 255, atol=1e-6)
+    assert np.array_equal(found["indices"].reshape(-1, 3), faces)
+    # Millimetres, in a format of metres, the right way up.
+    assert document["nodes"] == [{"mesh": 0, "rotation": [1.0, 0.0, 0.0, 0.0], "scale": [1e-3] * 3}]
+
+
+@pytest.mark.parametrize("spread", [2 * np.pi * 11 / 12, 1.0], ids=["all round", "an arc"])
+def test_the_orbit_goes_where_photos_are(spread: float) -> None:
+    pivot, up = np.array([1.0, 2.0, 3.0]), np.array([0.0, 0.6, 0.8])
+    level = np.array([[1.0, 0, 0], np.cross(up, [1.0, 0, 0])])
+    turns = np.linspace(0, spread, 12)
+    away = np.cos(0.4) * (np.cos(turns)[:, None] * level[0] + np.sin(turns)[:, None] * level[1]) + np.sin(0.4) * up
+    views = np.stack([look_at(pivot + 5 * a, pivot, up) for a in away])
+    path = orbit(views, pivot, 40)
+    centres = -np.einsum("vji,vj->vi", path[:, :3, :3], path[:, :3, 3])
+    np.testing.assert_allclose(np.linalg.norm(centres - pivot, axis=1), 5, rtol=1e-6)
+    np.testing.assert_allclose(path[:, :3, :3] @ pivot + path[:, :3, 3], np.tile([0, 0, 5.0], (40, 1)), atol=1e-9)
+    nearest = np.linalg.norm(centres[:, None] - (pivot + 5 * away), axis=2)
+    # Between two photos at the most: on a full circle they stand 30 degrees apart.
+    assert nearest.min(1).max() < (1.4 if spread > 3 else 0.75)
+    # All of it is visited.
+    assert nearest.min(0).max() < (1.0 if spread > 3 else 0.75)

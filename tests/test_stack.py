@@ -1,0 +1,127 @@
+"""Stacks of one pose, against a lens sampled at many points: a near thing before a far one, light hidden as it is."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import binary_dilation, gaussian_filter, shift
+
+from macrosplat import cli
+from macrosplat.capture import open_capture
+from macrosplat.colour import to_bytes, to_linear, to_srgb
+from macrosplat.deblur.stacker import stack
+from macrosplat.evaluate.metrics import psnr
+from macrosplat.stack import is_stack
+from macrosplat.stack.blur import find_reach
+from macrosplat.stack.depth import place_of
+from macrosplat.stack.order import by_hiding, by_outlines
+from macrosplat.stack.peel import all_in_focus, fused
+from macrosplat.stack.reconstruct import SURE
+from making_photos import CANON, exif, save
+
+WIDTH, HEIGHT, COUNT = 180, 136, 4
+WIDEST = 10.0  # px, radius of the circle of confusion of the one end at the other
+POINTS = 32  # of the pupil, on a spiral: each stands for the same area
+
+
+def texture(seed, colour):
+    """[H, W, 3] linear light with fine detail everywhere."""
+    random = np.random.default_rng(seed)
+    light = sum(gaussian_filter(random.normal(size=(HEIGHT, WIDTH)), s) * s for s in (0.8, 2.0, 6.0))
+    light = 0.5 + 0.2 * light / light.std()
+    return np.clip(light[..., None] * np.array(colour), 0.01, 1).astype(np.float32)
+
+
+def taken(near, far, alpha, focus):
+    """A slice [H, W, 3] focused at place `focus` (0: on the near thing, COUNT - 1: on the far one)."""
+    total = np.zeros((HEIGHT, WIDTH, 3))
+    r_near, r_far = (WIDEST * (place - focus) / (COUNT - 1) for place in (0, COUNT - 1))
+    for point in range(POINTS):
+        turn, radius = 2.399963 * point, np.sqrt((point + 0.5) / POINTS)
+        u = radius * np.array([np.sin(turn), np.cos(turn), 0])
+        moved = [shift(one, r * u, order=1, mode="nearest") for one, r in ((near * alpha, r_near), (far, r_far))]
+        covered = shift(alpha, r_near * u, order=1, mode="nearest")
+        total += moved[0] + (1 - covered) * moved[1]
+    return (total / POINTS).astype(np.float32)
+
+
+def decibels(picture, sharp, where):
+    """PSNR over some pixels."""
+    return -10 * np.log10(((to_srgb(np.clip(picture, 0, 1)) - to_srgb(sharp))[where] ** 2).mean())
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """The picture through a pinhole, S slices, and where the near thing is."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    disc = (np.hypot(x - 90, y - 68) < 36).astype(np.float32)[..., None]
+    alpha = np.clip(gaussian_filter(disc, (0.5, 0.5, 0)), 0, 1)
+    near, far = texture(1, (0.15, 0.2, 0.5)), texture(2, (1.3, 1.2, 0.8))
+    sharp = near * alpha + far * (1 - alpha)
+    return sharp, [taken(near, far, alpha, k) for k in range(COUNT)], disc[..., 0] > 0
+
+
+@pytest.fixture(scope="module")
+def found(scene):
+    _, slices, _ = scene
+    inside = [np.ones((HEIGHT, WIDTH), bool)] * COUNT
+    place = place_of(slices, inside)
+    joined = fused(slices, inside, place)
+    return inside, place, joined, find_reach(slices, place, joined)
+
+
+def test_each_pixel_finds_its_slice(scene, found):
+    _, _, disc = scene
+    edge = binary_dilation(disc, iterations=8) & binary_dilation(~disc, iterations=8)
+    wrong = np.abs(found[1] - np.where(disc, 0, COUNT - 1))
+    assert np.percentile(wrong[~edge], 95) < 0.3
+
+
+def test_blur_grows_as_the_lens_makes_it(found):
+    # A disc of radius r has the second moment of a Gaussian of r / 2; fine detail is blurred more than that tells.
+    np.testing.assert_allclose(found[3], WIDEST / 2 * np.arange(COUNT) / (COUNT - 1), atol=0.2 * WIDEST / 2)
+
+
+def test_which_end_is_near(scene, found):
+    _, slices, _ = scene
+    _, place, joined, reach = found
+    evidence = by_hiding(slices, place, joined, reach), by_outlines(joined, place)
+    assert sum(evidence) > SURE
+    turned = COUNT - 1 - place, joined, reach[-1] - reach[::-1]
+    assert by_hiding(slices[::-1], *turned) + by_outlines(joined, turned[0]) == pytest.approx(-sum(evidence), abs=0.02)
+
+
+def test_no_halo_where_the_near_thing_ends(scene, found):
+    sharp, slices, disc = scene
+    inside, place, joined, reach = found
+    band = binary_dilation(disc, iterations=12) & ~binary_dilation(disc, iterations=2)
+    peeled = all_in_focus(slices, inside, place, reach)
+    simple = to_linear(stack([to_bytes(to_srgb(one)) for one in slices])[COUNT // 2] / 255.0)
+    figures = [decibels(one, sharp, band) for one in (peeled, joined, simple)]
+    assert figures[0] > max(figures[1:]) + 3, figures
+    assert decibels(peeled, sharp, ~binary_dilation(disc, iterations=12)) > 30
+
+
+def test_a_stack_from_the_command_line(tmp_path, scene, capsys):
+    sharp, slices, _ = scene
+    for k, one in enumerate(slices[::-1]):  # the farthest first
+        save(tmp_path / "photos" / f"beetle_{k}.png", to_bytes(to_srgb(one)), exif(**CANON))
+    assert is_stack(open_capture(tmp_path))
+    run = tmp_path / "run"
+    assert cli.main(["reconstruct", str(tmp_path), "--out", str(run)]) == 0
+    said = capsys.readouterr().out
+    assert "One pose, 4 slices" in said and "beetle_3.png is focused nearest" in said
+    picture = np.asarray(Image.open(run / "sharp" / "beetle.png"))
+    assert psnr(picture / 255.0, to_srgb(sharp)) > 25
+    lens = json.loads((run / "lens.json").read_text())
+    assert lens["nearest"] == "beetle_3.png" and [s["photo"] for s in lens["slices"]][-1] == "beetle_0.png"
+    depth = np.asarray(Image.open(run / "maps" / "depth" / "beetle.png"))
+    assert depth[68, 90] < 0.1 * 65535 < 0.9 * 65535 < depth[10, 10]
+    page = (run / "index.html").read_text()
+    assert "beetle_3.png is focused nearest" in page and page.count("data:image/webp") == 7
+    before = (run / "sharp" / "beetle.png").read_bytes()
+    assert cli.main(["reconstruct", str(tmp_path), "--out", str(run), "--resume"]) == 0
+    assert (run / "sharp" / "beetle.png").read_bytes() == before
