@@ -1,5 +1,6 @@
 """The lens models: geometry of the sheared views, and photos against closed forms and against each other."""
 
+import dataclasses
 import math
 from typing import get_args
 
@@ -10,7 +11,7 @@ from macrosplat import options
 from macrosplat.lens import LENSES, LensStart, Pupil, Sharp
 from macrosplat.lens.blur_reference import gather_blur
 from macrosplat.lens.plain import PlainLens
-from macrosplat.lens.thin import SIGMA0_MAX, SIGMA0_MIN, ThinLens, sheared
+from macrosplat.lens.thin import SIGMA0_MAX, SIGMA0_MIN, ThinLens, points_of_pupil, sheared
 from macrosplat.render import Pinhole
 
 FX, FOCUS, PUPIL = 200.0, 5.0, 0.8
@@ -42,6 +43,26 @@ def test_a_point_of_the_pupil_moves_what_is_out_of_focus(depth, angle):
     s = PUPIL / 2 * FX * (1 / FOCUS - 1 / depth)
     wanted = s * torch.tensor([math.cos(angle), math.sin(angle)], dtype=torch.float64)
     torch.testing.assert_close(moved, wanted, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("points", [4, 8])
+def test_points_and_residual_have_the_disc_s_second_moments(points):
+    """A disc of radius 1 has a variance of 1/4 along each axis; its points lie inside of it, around its middle."""
+    u, v, residual = points_of_pupil(Pupil(points, 0.3), torch.zeros(()))
+    assert len(u) == len(v) == points and float((u**2 + v**2).max()) < 1
+    for axis in (u, v):
+        assert float(axis.mean()) == pytest.approx(0, abs=1e-6)
+        assert float((axis**2).mean()) + residual**2 == pytest.approx(0.25, abs=2e-3)
+
+
+def test_points_are_a_setting_of_the_lens():
+    def spans(points: str) -> list[int]:
+        start = dataclasses.replace(START, settings={"points": points})
+        return [span[2] for span in ThinLens(start).schedule["pupil_spans"]]
+
+    assert (spans("1"), spans("4"), spans("8")) == ([], [4, 4], [4, 4, 8])
+    assert options.Options().lens_settings() == {"points": "4"}
+    assert options.Options(quality="high").lens_settings() == {"points": "8"}
 
 
 def test_shear_comes_after_the_pose():

@@ -43,7 +43,7 @@ def test_the_loss_is_the_photo_s_and_the_weighed_difference_of_alpha():
     taken = torch.rand(24, 32, 4, generator=random, dtype=torch.float64)
     cover = torch.rand(24, 32, generator=random).round()
     cover[:, :10] = -1
-    target = make_target(photo, None, cover)
+    target = make_target(photo, cover=cover)
     wanted = photo_loss(taken[..., :3], target, 0.2)
     wanted = wanted + 0.3 * (taken[:, 10:, 3] - cover[:, 10:]).abs().sum() / (24 * 32)
     torch.testing.assert_close(taken_loss(taken, target, 0.2, 0.3), wanted)
@@ -70,7 +70,7 @@ def test_what_the_masks_know_to_be_empty_empties():
         with torch.no_grad():
             alphas.append(trainer.learned.draw(trainer.learned.poses.view(0), pinhole, 0).alpha)
     right = slice(3 * WIDTH // 8, WIDTH // 2 - 5)
-    assert alphas[1][10:-10, right].mean() < 0.6 * alphas[0][10:-10, right].mean()
+    assert alphas[1][10:-10, right].mean() < 0.8 * alphas[0][10:-10, right].mean()
     assert alphas[1][10:-10, 10 : WIDTH // 8].mean() > 0.9 * alphas[0][10:-10, 10 : WIDTH // 8].mean()
 
 

@@ -78,7 +78,7 @@ def compare(test: Srgb, truth: Srgb, mask: Mask | None = None, lpips: ErrorMap |
 
 def outline(mask: Mask, reach: float) -> Mask:
     """The pixels whose centre lies within `reach` px of the mask's outline, which runs between pixels."""
-    away = np.maximum(distance_transform_edt(mask), distance_transform_edt(~mask))
+    away = np.maximum(np.asarray(distance_transform_edt(mask)), np.asarray(distance_transform_edt(~mask)))
     return away - 0.5 < reach if mask.any() and not mask.all() else np.zeros_like(mask)
 
 

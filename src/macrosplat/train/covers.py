@@ -29,4 +29,4 @@ def told_by(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float3
 
 def _distance(region: NDArray[np.bool_]) -> NDArray[np.float64]:
     """[H, W] px from each pixel of a region to what is not of it; the frame's border is no edge."""
-    return distance_transform_edt(region) if not region.all() else np.full(region.shape, np.inf)
+    return np.asarray(distance_transform_edt(region)) if not region.all() else np.full(region.shape, np.inf)

@@ -26,7 +26,7 @@ from macrosplat.train.covers import told_by
 from macrosplat.train.loss import Target, make_target
 
 SMALLEST = 32  # px: below this a frame says nothing, and the window of SSIM does not fit
-PER_PIXEL = 31  # bytes of a `Target`
+PER_PIXEL = 31  # bytes of a `Target` without its cover
 LEAST = 2  # photos of a pinhole that are kept, whatever the room
 SOON = 8  # photos that are decoded ahead
 THREADS = 4  # that do so: a photo of 24 MP takes half a second, and as long again at another resolution
