@@ -49,7 +49,11 @@ class Stage:
         """Rate, text and figures, as people read them."""
         rate = self.rate(now) if self.unit else None
         figures = [WORDS.get(name, f"{name} {{:.4g}}").format(value) for name, value in self.figures.items()]
-        return [*([f"{rate:.3g} {self.unit}/s"] if rate else []), *([self.text] if self.text else []), *figures]
+        return [
+            *([f"{rate:.3g} {self.unit}/s" if rate < 100 else f"{rate:,.0f} {self.unit}/s"] if rate else []),
+            *([self.text] if self.text else []),
+            *figures,
+        ]
 
 
 class Face(Protocol):
@@ -184,13 +188,16 @@ def _bar(stream: TextIO) -> rich.progress.Progress:
     """The bar of a terminal. Imported here: in a log nobody needs it."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
+    # In a narrow terminal the figures are cut short, not what says how far it is: `ratio` makes a column give way.
     return Progress(
-        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
         BarColumn(bar_width=16),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.fields[figures]}", markup=False),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[figures]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
+        expand=True,
         console=Console(file=stream),
         refresh_per_second=REFRESHES_PER_SECOND,
     )
