@@ -55,3 +55,18 @@ def test_compiled_kernels_are_cached_in_the_users_cache_folder(before, tmp_path:
     assert python(call, XDG_CACHE_HOME=str(tmp_path / "cache"), PYTHONDONTWRITEBYTECODE="1") == "42"
     assert list((tmp_path / "cache" / "macrosplat" / "numba").rglob("*.nbi"))
     assert [path.name for path in (tmp_path / "code").rglob("*")] == ["kernel.py"]
+
+
+def test_kill_is_answered_as_before_the_import():
+    """pycolmap puts a handler of its own in place."""
+    code = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+import macrosplat.capture
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(9)
+except KeyboardInterrupt:
+    print("as before")
+"""
+    assert python(code) == "as before"

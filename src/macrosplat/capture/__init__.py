@@ -6,6 +6,9 @@ None where SfM has to find them. Pixels are read when needed, in any width: sRGB
 upright, straightened. Lengths are the given cameras' unit (mm where they were given in mm).
 """
 
+import contextlib
+import signal
+
 from macrosplat.capture.colmap import read_colmap as read_colmap
 from macrosplat.capture.colmap import write_colmap as write_colmap
 from macrosplat.capture.focal import camera_key as camera_key
@@ -27,3 +30,8 @@ from macrosplat.capture.shelf import Shelf as Shelf
 from macrosplat.capture.transforms import read_cameras_file as read_cameras_file
 from macrosplat.capture.transforms import read_transforms as read_transforms
 from macrosplat.capture.transforms import write_transforms as write_transforms
+
+# pycolmap, once imported, answers SIGTERM with a page of addresses and ends: the answer from before is put back. Only
+# the main thread may do so, and the command line imports there.
+with contextlib.suppress(ValueError):
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import webbrowser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -46,7 +45,5 @@ def view(path: Path, port: int = 0) -> None:
         address = f"http://{HOST}:{serving.server_address[1]}/"
         print(f"{path} is shown at {address} until Ctrl-C.", flush=True)
         webbrowser.open(address)
-        # Again, since pycolmap has put a handler of its own in place meanwhile.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
             serving.serve_forever()
