@@ -29,7 +29,7 @@ SMALLEST = 32  # px: below this a frame says nothing, and the window of SSIM doe
 PER_PIXEL = 31  # bytes of a `Target` without its cover
 LEAST = 2  # photos of a pinhole that are kept, whatever the room
 SOON = 8  # photos that are decoded ahead
-THREADS = 4  # that do so: a photo of 24 MP takes half a second, and as long again at another resolution
+THREADS = 4  # that do so: reading a JPEG of 24 MP takes 0.3 s, bringing it to half its width another 0.8 (2 cores)
 PLANES = ("photo", "weight", "mean", "variance", "cover")  # the last where there are masks
 
 

@@ -20,7 +20,7 @@ LAMBDA_DSSIM = 0.2  # as in 3D Gaussian Splatting (Kerbl et al. 2023)
 
 @dataclass(frozen=True)
 class Target:
-    """A photo as the loss wants it: 31 bytes per pixel."""
+    """A photo as the loss wants it: 31 bytes per pixel, 35 with a mask's alpha."""
 
     photo: torch.Tensor  # [3, H, W] uint8
     weight: torch.Tensor  # [H, W] float32, 0 ... 1: share of each pixel in the loss
