@@ -36,6 +36,7 @@ $(VENV)/ready: pyproject.toml constraints.txt hatch_build.py web/page.js web/pac
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(shell grep '^torch==' constraints.txt)
 	@$(PIP) -c constraints.txt -e '.[dev]'
+	@$(PIP) -c constraints.txt --no-deps spandrel spandrel_extra_arches einops safetensors # without torchvision, which it hardly uses
 	@touch $@
 
 # Chromium is no Python package; who is not root, or has no apt, has it already or goes without.

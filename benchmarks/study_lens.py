@@ -1,12 +1,13 @@
 """Which values of the schedule and of the lens are best: one run for each set of values, compared with the truth.
 
-    python benchmarks/study_lens.py CAPTURE TRUTH OUT [--width PX] [--seeds 0 1] ["NAME=VALUE NAME=VALUE" ...]
+    python benchmarks/study_lens.py CAPTURE OUT [--width PX] [--seeds 0 1] ["NAME=VALUE NAME=VALUE" ...]
 
-CAPTURE is what is reconstructed, TRUTH what it is compared with (a copy of CAPTURE with sharp/, novel/, masks/). Each
-quoted set of values is one variant, "" is the default; without any, CANDIDATES are tried. A NAME is a field of
-`Schedule` (lens_from=0.1), a constant of the thin lens (PUPIL_RATE=1e-3), a learning rate (rates.means=0.2), or an
-option (quality=high, thin.points=8, steps=8000). Prints a line per run: PSNR in dB of the deblurred photos on their
-masks and of the novel views, errors of pupil and focus.
+CAPTURE has cameras, sharp/ and perhaps novel/ and masks/; masks are taken for a part of the truth unless a set of
+values has masks=auto. Each quoted set of values is one variant, "" is the default; without any, CANDIDATES are tried. A
+NAME is a field of `Schedule` (lens_from=0.1), a constant of the thin lens (PUPIL_RATE=1e-3), a learning rate
+(rates.means=0.2), or an option (quality=high, thin.points=8, steps=8000). OUT/cameras is made once, or taken as
+`macrosplat compare` left it. Prints a line per run: PSNR in dB of the deblurred photos on their masks and of the novel
+views, errors of pupil and focus. The scenes are compared as they stand in memory; nothing else of a run is written.
 """
 
 from __future__ import annotations
@@ -16,17 +17,30 @@ import ast
 import contextlib
 import dataclasses
 import io
-import json
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from macrosplat import pipeline, runs
+import numpy as np
+import torch
+from torch import Tensor
+
+from macrosplat import capture as cap
+from macrosplat import pipeline
+from macrosplat.capture import Photo
+from macrosplat.colour import to_srgb
+from macrosplat.devices import choose
+from macrosplat.evaluate.truth import Truth, matching, open_truth, read_srgb, read_where
 from macrosplat.lens import LENSES, LensStart, start, thin
 from macrosplat.lens.thin import ThinLens
 from macrosplat.options import Options
+from macrosplat.output.run import open_run
+from macrosplat.progress import Progress
+from macrosplat.render import Pinhole
 from macrosplat.train import schedule
+from macrosplat.train.trainer import Trainer
 
 # What may be worth its time, most promising first.
 CANDIDATES = (
@@ -48,36 +62,83 @@ CANDIDATES = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("capture", "truth", "out"):
+    for name in ("capture", "out"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--width", type=int)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--lens", default="lens")
     parser.add_argument("variants", nargs="*", default=CANDIDATES)
     asked = parser.parse_intermixed_args()
-    print("photos  novel   pupil   focus mm  seconds  seed  values", flush=True)
-    for number, values in enumerate(asked.variants):
+    print("photos  novel   pupil   focus mm  seconds  capture  seed  values", flush=True)
+    cameras = asked.out / "cameras"
+    if not (cameras / "sparse").is_dir():
+        pipeline.find_cameras(asked.capture, cameras, Options(masks="off"))
+    for values in asked.variants:
         for seed in asked.seeds:
-            print(one(asked, values, seed, asked.out / f"{number}_{seed}"), flush=True)
+            with tempfile.TemporaryDirectory(dir=asked.out) as run:
+                print(one(asked, values, seed, Path(run) / "run", cameras), flush=True)
 
 
-def one(asked: argparse.Namespace, values: str, seed: int, out: Path) -> str:
+def one(asked: argparse.Namespace, values: str, seed: int, run: Path, cameras: Path) -> str:
     """A run and its figures."""
     began = time.monotonic()
-    with variant(values) as changed, contextlib.redirect_stderr(io.StringIO()):
-        options = dataclasses.replace(Options(), width=asked.width, device=asked.device, seed=seed, **changed)
-        pipeline.reconstruct(asked.capture, out, options)
-        seconds = time.monotonic() - began
-        runs.evaluate(out, asked.truth)
-    found = json.loads((out / "evaluation.json").read_text())
-    photos, novel = (found["means"].get(name) for name in ("deblurred photos", "novel views"))
-    lens = found.get("lens") or {"relative_error": float("nan"), "focus_error_mm": {"median": float("nan")}}
-    photo_psnr = (photos["mask"] or photos["frame"])["psnr"]
-    novel_psnr = novel["frame"]["psnr"] if novel else float("nan")
+    with variant(values) as changed, contextlib.redirect_stderr(io.StringIO()), Progress() as progress:
+        fixed = {"width": asked.width, "device": asked.device, "seed": seed, "lens": asked.lens, "masks": "off"}
+        options = dataclasses.replace(Options(), **{**fixed, **changed})
+        opened = cap.open_capture(asked.capture, options.masks == "auto", options.brackets == "auto")
+        config = open_run(run, asked.capture, opened.photos, options, resume=False)
+        pipeline._take_cameras(cameras, run, config)
+        given = pipeline._cameras(opened, run, options, config, progress)
+        trainer, names, _ = pipeline._trainer(given, run, options, config, choose(options.device), progress)
+        while trainer.done < trainer.schedule.steps:
+            trainer.step()
+        trainer.settle()
+    seconds = time.monotonic() - began
+    photos, novel, pupil, focus = compared(trainer, names, open_truth(asked.capture))
+    name = asked.capture.resolve().name
     return (
-        f"{photo_psnr:6.2f}  {novel_psnr:6.2f}  {100 * lens['relative_error']:+5.1f} %  "
-        f"{lens['focus_error_mm']['median']:8.2f}  {seconds:7.0f}  {seed:4d}  {values}"
+        f"{photos:6.2f}  {novel:6.2f}  {100 * pupil:+5.1f} %  {focus:8.2f}  {seconds:7.0f}  {name}  {seed:4d}  "
+        f"{asked.lens} {values}"
     )
+
+
+@torch.no_grad()
+def compared(trainer: Trainer, names: tuple[str, ...], truth: Truth) -> tuple[float, float, float, float]:
+    """Mean PSNR of the photos (on masks) and of the novel views, relative error of the pupil, median one of the
+    focus; cameras and lengths have to be the truth's."""
+    learned, pinholes = trainer.learned, trainer.frames.pinholes
+    width = pinholes[0].width
+
+    def psnr(view: Tensor, pinhole: Pinhole, photo: int | None, true: Photo) -> float:
+        drawn = to_srgb(learned.draw(view, pinhole, photo).colour.clamp(0, 1)).cpu().numpy()
+        wrong = (drawn - read_srgb(true, width)) ** 2
+        where = read_where(true, width)
+        return float(-10 * np.log10(np.mean(wrong if where is None else wrong[where])))
+
+    twins = {i: truth.sharp[key] for i, name in enumerate(names) if (key := matching(name, truth.sharp))}
+    views = learned.poses.all()
+    photos = np.mean([psnr(views[i], pinholes[i], i, twin) for i, twin in twins.items()])
+    novel = float("nan")
+    if truth.novel_cameras is not None:
+        cameras = truth.novel_cameras.resized(width)
+        near, of = pinholes[0].near, dict(truth.novel)
+        each = []
+        for view, k, (w, h), name in zip(cameras.views, cameras.intrinsics, cameras.sizes, cameras.names, strict=True):
+            pinhole = Pinhole(*(float(x) for x in k), width=int(w), height=int(h), near=near)
+            key = matching(name, of)
+            assert key is not None, f"no picture of {name}"
+            each.append(psnr(torch.tensor(view).to(views), pinhole, None, of[key]))
+        novel = float(np.mean(each))
+    found = learned.lens.found()
+    if truth.lens is None or "pupil_diameter" not in found:
+        return float(photos), novel, float("nan"), float("nan")
+    focus = [
+        abs(d0 - truth.lens.focus_distances[key])
+        for d0, name in zip(found["focus_distance"], names, strict=True)
+        if (key := matching(name, truth.lens.focus_distances))
+    ]
+    return float(photos), novel, found["pupil_diameter"] / truth.lens.pupil_diameter - 1, float(np.median(focus))
 
 
 @contextlib.contextmanager
@@ -91,7 +152,7 @@ def variant(values: str) -> Iterator[dict[str, Any]]:
     for pair in values.split():
         name, text = pair.split("=", 1)
         try:
-            value = ast.literal_eval(text)
+            value: Any = ast.literal_eval(text)
         except (ValueError, SyntaxError):
             value = text
         if name.startswith("rates."):

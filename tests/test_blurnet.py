@@ -202,3 +202,28 @@ def test_focus_weighs_by_clarity_within_the_mask():
     np.testing.assert_allclose(weights / 255, 0.2 + 0.8 * clear, atol=0.5 / 255 + 1e-6)
     mask = np.zeros(photo.shape[:2], np.uint8)
     assert lens.look([photo], [mask])[0].max() == 0  # type: ignore[union-attr]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_cpu_and_gpu_agree():
+    """The photo, and its gradients by the scene and by every weight, where the lens is the same."""
+
+    def taken(device: str) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        lens = BlurNet(LensStart(1.0, (5.0,), (1.0,), distance=5.0, spread=0.8, settings={"channels": 32}))
+        lens.look(made().photos, [None] * 6)
+        lens.to(torch.device(device))
+        size = made().photos[0].shape[:2]
+        pinhole = Pinhole(200.0, 200.0, size[1] / 2, size[0] / 2, size[1], size[0])
+        leaves = [torch.rand(*size, 3), 4.5 + torch.rand(size), *(t.cpu() for t in lens.parameters.values())]
+        leaves = [t.to(device).requires_grad_() for t in leaves]
+        lens.parameters = dict(zip(lens.parameters, leaves[2:], strict=True))
+        sharp = Sharp(leaves[0], torch.ones(size, device=device), leaves[1])
+        photo = lens.photograph(lambda *_: sharp, torch.eye(4, device=device), pinhole, 0, Pupil())
+        gradients = torch.autograd.grad(
+            (photo * torch.linspace(0, 1, photo.numel(), device=device).view_as(photo)).sum(), leaves
+        )
+        return [t.detach().cpu() for t in (photo, *gradients)]
+
+    for there, here in zip(taken("cuda"), taken("cpu"), strict=True):
+        assert float((there - here).abs().max()) <= 2e-3 * float(here.abs().max())

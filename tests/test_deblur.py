@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from scipy.ndimage import gaussian_filter
 from macrosplat import cli
 from macrosplat.capture import open_capture
 from macrosplat.deblur import check_deblur, deblurred
+from macrosplat.deblur.restormer import load_spandrel
 from macrosplat.deblur.richardson_lucy import deconvolved
 from macrosplat.errors import MacrosplatError
 from macrosplat.evaluate.metrics import psnr
@@ -21,6 +24,8 @@ from macrosplat.options import Options
 from macrosplat.rivals import Deblur
 from making_captures import write_capture
 from making_training import made
+
+needs_spandrel = pytest.mark.skipif(importlib.util.find_spec("spandrel_extra_arches") is None, reason="needs spandrel")
 
 
 @pytest.fixture(scope="module")
@@ -99,16 +104,22 @@ def test_a_run_learns_from_deblurred_photos(capture, tmp_path, capsys):
     assert "--deblur.sigma 2" in capsys.readouterr().err
 
 
-def test_restormer_of_random_weights(capture, tmp_path):
-    spandrel = pytest.importorskip("spandrel", exc_type=ImportError)
+def small_restormer(path: Path) -> Path:
+    """Weights of a small Restormer that has learned nothing."""
     import torch
-    from spandrel.architectures.Restormer import Restormer
+
+    load_spandrel()
+    from spandrel_extra_arches.architectures.Restormer import Restormer  # pyright: ignore[reportMissingImports]
 
     torch.manual_seed(0)
-    weights = tmp_path / "small.pth"
     sizes = {"dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1, "heads": [1, 2, 4, 8]}
-    torch.save(Restormer(**sizes).state_dict(), weights)
-    assert spandrel.ModelLoader().load_from_file(weights).architecture.id == "Restormer"
+    torch.save(Restormer(**sizes).state_dict(), path)
+    return path
+
+
+@needs_spandrel
+def test_restormer_of_random_weights(capture, tmp_path):
+    weights = small_restormer(tmp_path / "small.pth")
     photos, taken = photos_of(capture)
     options = Options(deblur_first="restormer", deblur=Deblur(weights=str(weights), tile=64))
     check_deblur(options)
@@ -116,8 +127,18 @@ def test_restormer_of_random_weights(capture, tmp_path):
     assert out[0].shape == taken[0].shape and not np.array_equal(out[0], taken[0])
 
 
+@needs_spandrel
+def test_a_run_learns_from_what_restormer_makes(capture, tmp_path):
+    weights = small_restormer(tmp_path / "small.pth")
+    words = f"reconstruct {capture} --out {tmp_path / 'run'} --lens plain --steps 2 --width 64 --device cpu".split()
+    assert cli.main([*words, "--deblur-first", "restormer", "--deblur.weights", str(weights)]) == 0
+    kept = sorted((tmp_path / "run" / "deblurred").iterdir())
+    assert [path.name for path in kept] == [f"{v}.png" for v in range(6)]
+    assert (tmp_path / "run" / "sharp" / "0.png").is_file()
+
+
+@needs_spandrel
 def test_a_file_that_is_no_weights(tmp_path):
-    pytest.importorskip("spandrel", exc_type=ImportError)
     (tmp_path / "note.pth").write_text("hello")
     with pytest.raises(MacrosplatError, match="cannot be read as weights"):
         check_deblur(Options(deblur_first="restormer", deblur=Deblur(weights=str(tmp_path / "note.pth"))))

@@ -1,7 +1,13 @@
-"""Restormer (Zamir et al. 2022), from a file of weights that the user names, loaded by the package `spandrel`."""
+"""Restormer (Zamir et al. 2022), from a file of weights that the user names, loaded by the package `spandrel` and its
+`spandrel_extra_arches`, which holds the networks whose licences are not as free: Restormer's among them."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import sys
+import types
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +18,51 @@ from numpy.typing import NDArray
 from macrosplat.errors import MacrosplatError
 
 MULTIPLE = 8  # the network halves its frame three times
+TORCHVISION = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional")
 OVERLAP = 32  # px between tiles: an edge is seen from further inside
+
+
+def load_spandrel() -> Any:
+    """The package `spandrel`, knowing Restormer, whether torchvision works beside this torch or not.
+
+    It imports a few functions of torchvision, for networks other than Restormer; builds of both that do not belong
+    together fail on import.
+
+    Raises:
+        MacrosplatError: it is not installed.
+    """
+    try:
+        with _something_for(TORCHVISION):
+            import spandrel  # pyright: ignore[reportMissingImports]
+            import spandrel_extra_arches  # pyright: ignore[reportMissingImports]
+
+            spandrel_extra_arches.install(ignore_duplicates=True)
+    except ImportError as error:
+        raise MacrosplatError(
+            f"--deblur-first restormer needs the package spandrel ({error}); install it with "
+            "pip install --no-deps spandrel spandrel_extra_arches einops safetensors."
+        ) from error
+    return spandrel
+
+
+@contextlib.contextmanager
+def _something_for(names: Sequence[str]) -> Iterator[None]:
+    """Where these modules cannot be imported, others stand in for them meanwhile: all that they hold is None."""
+    try:
+        for name in names:
+            importlib.import_module(name)
+        missing: list[str] = []
+    except Exception:  # torch raises RuntimeError when its operators do not fit
+        missing = list(names)
+    for name in missing:
+        sys.modules[name] = module = types.ModuleType(name)
+        module.__path__ = []
+        module.__getattr__ = lambda _: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for name in missing:
+            del sys.modules[name]
 
 
 def load_restormer(weights: str | None) -> Any:
@@ -26,12 +76,7 @@ def load_restormer(weights: str | None) -> Any:
     path = Path(weights).expanduser()
     if not path.is_file():
         raise MacrosplatError(f"{path} does not exist; --deblur.weights takes the file of Restormer's weights.")
-    try:
-        import spandrel  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise MacrosplatError(
-            f"--deblur-first restormer needs the package spandrel ({error}); install macrosplat[restormer]."
-        ) from error
+    spandrel = load_spandrel()
     try:
         model = spandrel.ModelLoader(device="cpu").load_from_file(path)
     except Exception as error:  # whatever a foreign file makes a foreign package raise
