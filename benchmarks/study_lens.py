@@ -7,7 +7,8 @@ values has masks=auto. Each quoted set of values is one variant, "" is the defau
 NAME is a field of `Schedule` (lens_from=0.1), a constant of the thin lens (PUPIL_RATE=1e-3), a learning rate
 (rates.means=0.2), or an option (quality=high, thin.points=8, steps=8000). OUT/cameras is made once, or taken as
 `macrosplat compare` left it. Prints a line per run: PSNR in dB of the deblurred photos on their masks and of the novel
-views, errors of pupil and focus. The scenes are compared as they stand in memory; nothing else of a run is written.
+views, what is lacking near the masks' outlines, errors of pupil and focus. The scenes are compared as they stand in
+memory; nothing else of a run is written.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import ast
 import contextlib
 import dataclasses
 import io
+import math
 import tempfile
 import time
 from collections.abc import Iterator
@@ -32,6 +34,7 @@ from macrosplat import pipeline
 from macrosplat.capture import Photo
 from macrosplat.colour import to_srgb
 from macrosplat.devices import choose
+from macrosplat.evaluate.metrics import outline_psnr, squared_error_map
 from macrosplat.evaluate.truth import Truth, matching, open_truth, read_srgb, read_where
 from macrosplat.lens import LENSES, LensStart, start, thin
 from macrosplat.lens.thin import ThinLens
@@ -40,6 +43,7 @@ from macrosplat.output.run import open_run
 from macrosplat.progress import Progress
 from macrosplat.render import Pinhole
 from macrosplat.train import schedule
+from macrosplat.train import trainer as trainer_module
 from macrosplat.train.trainer import Trainer
 
 # What may be worth its time, most promising first.
@@ -70,7 +74,7 @@ def main() -> None:
     parser.add_argument("--lens", default="lens")
     parser.add_argument("variants", nargs="*", default=CANDIDATES)
     asked = parser.parse_intermixed_args()
-    print("photos  novel   pupil   focus mm  seconds  capture  seed  values", flush=True)
+    print("photos  novel  outline  pupil   focus mm  seconds  capture  seed  values", flush=True)
     cameras = asked.out / "cameras"
     if not (cameras / "sparse").is_dir():
         pipeline.find_cameras(asked.capture, cameras, Options(masks="off"))
@@ -95,31 +99,34 @@ def one(asked: argparse.Namespace, values: str, seed: int, run: Path, cameras: P
             trainer.step()
         trainer.settle()
     seconds = time.monotonic() - began
-    photos, novel, pupil, focus = compared(trainer, names, open_truth(asked.capture))
+    photos, novel, outline, pupil, focus = compared(trainer, names, open_truth(asked.capture))
     name = asked.capture.resolve().name
-    return (
-        f"{photos:6.2f}  {novel:6.2f}  {100 * pupil:+5.1f} %  {focus:8.2f}  {seconds:7.0f}  {name}  {seed:4d}  "
-        f"{asked.lens} {values}"
-    )
+    figures = f"{photos:6.2f}  {novel:6.2f}  {outline:+7.2f}  {100 * pupil:+5.1f} %  {focus:8.2f}  {seconds:7.0f}"
+    return f"{figures}  {name}  {seed:4d}  {asked.lens} {values}"
 
 
 @torch.no_grad()
-def compared(trainer: Trainer, names: tuple[str, ...], truth: Truth) -> tuple[float, float, float, float]:
-    """Mean PSNR of the photos (on masks) and of the novel views, relative error of the pupil, median one of the
-    focus; cameras and lengths have to be the truth's."""
+def compared(trainer: Trainer, names: tuple[str, ...], truth: Truth) -> tuple[float, float, float, float, float]:
+    """Mean PSNR of the photos (on masks) and of the novel views, how much lower it is near the masks' outlines than
+    inside, relative error of the pupil, median one of the focus; cameras and lengths have to be the truth's."""
     learned, pinholes = trainer.learned, trainer.frames.pinholes
     width = pinholes[0].width
+    outlines = []
 
     def psnr(view: Tensor, pinhole: Pinhole, photo: int | None, true: Photo) -> float:
         drawn = to_srgb(learned.draw(view, pinhole, photo).colour.clamp(0, 1)).cpu().numpy()
-        wrong = (drawn - read_srgb(true, width)) ** 2
+        wrong = squared_error_map(drawn, read_srgb(true, width))
         where = read_where(true, width)
-        return float(-10 * np.log10(np.mean(wrong if where is None else wrong[where])))
+        if where is None:
+            return float(-10 * np.log10(wrong.mean()))
+        near, inside = outline_psnr(wrong, where)
+        outlines.append((near or math.nan) - (inside or math.nan))
+        return float(-10 * np.log10(wrong[where].mean()))
 
     twins = {i: truth.sharp[key] for i, name in enumerate(names) if (key := matching(name, truth.sharp))}
     views = learned.poses.all()
     photos = np.mean([psnr(views[i], pinholes[i], i, twin) for i, twin in twins.items()])
-    novel = float("nan")
+    novel, outline = math.nan, float(np.nanmean(outlines)) if outlines else math.nan
     if truth.novel_cameras is not None:
         cameras = truth.novel_cameras.resized(width)
         near, of = pinholes[0].near, dict(truth.novel)
@@ -132,13 +139,14 @@ def compared(trainer: Trainer, names: tuple[str, ...], truth: Truth) -> tuple[fl
         novel = float(np.mean(each))
     found = learned.lens.found()
     if truth.lens is None or "pupil_diameter" not in found:
-        return float(photos), novel, float("nan"), float("nan")
+        return float(photos), novel, outline, math.nan, math.nan
     focus = [
         abs(d0 - truth.lens.focus_distances[key])
         for d0, name in zip(found["focus_distance"], names, strict=True)
         if (key := matching(name, truth.lens.focus_distances))
     ]
-    return float(photos), novel, found["pupil_diameter"] / truth.lens.pupil_diameter - 1, float(np.median(focus))
+    pupil = found["pupil_diameter"] / truth.lens.pupil_diameter - 1
+    return float(photos), novel, outline, pupil, float(np.median(focus))
 
 
 @contextlib.contextmanager
@@ -165,7 +173,7 @@ def variant(values: str) -> Iterator[dict[str, Any]]:
         elif name in vars(Options()):
             options[name] = value
         else:
-            owner = next((m for m in (thin, start, schedule) if hasattr(m, name)), None)
+            owner = next((m for m in (thin, start, schedule, trainer_module) if hasattr(m, name)), None)
             assert owner is not None, f"{name} is neither a field of Schedule nor a constant of the lens nor an option"
             before.append((owner, name, getattr(owner, name)))
             setattr(owner, name, value)

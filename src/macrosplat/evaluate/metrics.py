@@ -71,9 +71,14 @@ def compare(test: Srgb, truth: Srgb, mask: Mask | None = None, lpips: ErrorMap |
     frame = over(np.ones(test.shape[:2], bool))
     if mask is None or not _has_inside(mask):
         return Comparison(frame, None)
+    return Comparison(frame, over(mask), *outline_psnr(squared, mask))
+
+
+def outline_psnr(squared: NDArray[np.floating], mask: Mask) -> tuple[float | None, float | None]:
+    """PSNR of squared errors [H, W] near the mask's outline and on the rest of the mask; None where there is none."""
     near = outline(mask, EDGE * mask.shape[1])
     edge, inside = (_psnr(float(squared[part].mean())) if part.any() else None for part in (near, mask & ~near))
-    return Comparison(frame, over(mask), edge, inside)
+    return edge, inside
 
 
 def outline(mask: Mask, reach: float) -> Mask:
