@@ -102,7 +102,7 @@ def forward_kernel(
     splats, items, ranges, stops, colour, alpha, depth, width, height, tiles_x, tiles,
     TILE: tl.constexpr, CHUNK: tl.constexpr,
 ):  # fmt: skip
-    pixel, inside, x, y, middle_x, middle_y = _place(width, height, tiles_x, tiles, TILE)
+    pixel, inside, x, y, _middle_x, _middle_y = _place(width, height, tiles_x, tiles, TILE)
     t = tl.where(inside, 1.0, 0.0)
     red, green, blue = tl.zeros_like(t), tl.zeros_like(t), tl.zeros_like(t)
     z, drawn = tl.zeros_like(t), tl.zeros_like(t)
@@ -122,8 +122,8 @@ def forward_kernel(
         position += CHUNK
         p0, p1, p2, p3, p4 = _fetch(splats, i, position, end, CHUNK)
         i = _indices(items, position + CHUNK, end, CHUNK)
-        raw, a = _alphas(mx, my, ca, cb, cc, opacity, x, y)
-        before, after, inverse = _light_left(t, a, first)
+        _raw, a = _alphas(mx, my, ca, cb, cc, opacity, x, y)
+        before, after, _inverse = _light_left(t, a, first)
         weight = tl.where(before > T_MIN, a * before, 0.0)
         drawn += tl.sum(weight, 0)
         red += tl.sum(weight * r[:, None], 0)
@@ -209,7 +209,9 @@ def backward_kernel(
         t = _bottom(after, CHUNK)
         a = tl.where(before > T_MIN, a, 0.0)
         weight = a * before
-        light = r[:, None] * gr[None, :] + g[:, None] * gg[None, :] + b[:, None] * gb[None, :] + d[:, None] * gz[None, :]
+        light = (
+            r[:, None] * gr[None, :] + g[:, None] * gg[None, :] + b[:, None] * gb[None, :] + d[:, None] * gz[None, :]
+        )
         light *= weight
         to_come = tl.cumsum(tl.where(first, rest[None, :] - light, -light), 0)
         rest = _bottom(to_come, CHUNK)

@@ -1,7 +1,7 @@
 """`project` on a GPU: a thread per Gaussian, one kernel forward and one backward, which recomputes what it needs.
 
-A thread goes through all views: a Gaussian's parameters are read once, its gradients written once. The gradients of view
-and centre are summed per block, then over the blocks: no atomics, the bits repeat.
+A thread goes through all views: a Gaussian's parameters are read once, its gradients written once. The gradients of
+view and centre are summed per block, then over the blocks: no atomics, the bits repeat.
 """
 
 # Triton's own types do not know what its compiler accepts.
@@ -160,9 +160,9 @@ def _forward(
         y = (_row(view, 1, u, v, w) + tl.load(view + 7)) / z
         tx, ty = tl.minimum(tl.maximum(x, lo_x), hi_x), tl.minimum(tl.maximum(y, lo_y), hi_y)
         jx, jy, jxz, jyz = fx / z, fy / z, -fx * tx / z, -fy * ty / z
-        m00, m10, m20, t00, t10 = _half_axis(view, r0, s0, jx, jy, jxz, jyz)
-        m01, m11, m21, t01, t11 = _half_axis(view, r1, s1, jx, jy, jxz, jyz)
-        m02, m12, m22, t02, t12 = _half_axis(view, r2, s2, jx, jy, jxz, jyz)
+        _m00, _m10, _m20, t00, t10 = _half_axis(view, r0, s0, jx, jy, jxz, jyz)
+        _m01, _m11, _m21, t01, t11 = _half_axis(view, r1, s1, jx, jy, jxz, jyz)
+        _m02, _m12, _m22, t02, t12 = _half_axis(view, r2, s2, jx, jy, jxz, jyz)
         a0, c0 = t00 * t00 + t01 * t01 + t02 * t02, t10 * t10 + t11 * t11 + t12 * t12
         b = t00 * t10 + t01 * t11 + t02 * t12
         a, c = a0 + VARIANCE, c0 + VARIANCE
@@ -422,8 +422,8 @@ def forward(*inputs_and_camera) -> tuple[Tensor, Tensor]:
 
 
 def backward(*inputs_and_gradient, views: bool = True) -> tuple[Tensor | None, ...]:
-    """The same inputs, then extents and the gradient of splats -> the gradients of the eight tensors; those of views and
-    centres only if wanted."""
+    """The same inputs, then extents and the gradient of splats -> the gradients of the eight tensors; those of views
+    and centres only if wanted."""
     *inputs, p, degree, extents, g_splats = inputs_and_gradient
     inputs = [tensor.detach().contiguous() for tensor in inputs]
     gradients = [torch.empty_like(tensor) for tensor in inputs[:6]]

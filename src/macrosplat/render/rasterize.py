@@ -20,7 +20,7 @@ def rasterize(splats: Tensor, extents: Tensor, width: int, height: int) -> tuple
         splats: [N, 10], extents: [N, 2] as `project` makes them; or those of M views, with M in front.
 
     Returns:
-        colour [H, W, 3] premultiplied, alpha [H, W], depth [H, W] (the alpha-weighted sum); with M in front for M views.
+        colour [H, W, 3] premultiplied, alpha [H, W], depth [H, W] (the alpha-weighted sum); M in front for M views.
     """
     shape = splats.shape[:-1]
     assert splats.ndim in (2, 3) and splats.shape[-1] == SPLAT, (

@@ -64,10 +64,10 @@ class Adam:
         from macrosplat.train import adam_cuda
 
         tensors = []
-        for name, pace in paces.items():
+        for name, how_far in paces.items():
             gradient = gradients.get(name)
             gradient = None if gradient is None else gradient.detach().contiguous()
-            tensors.append((self.parameters[name].detach(), gradient, self.first[name], self.second[name], pace))
+            tensors.append((self.parameters[name].detach(), gradient, self.first[name], self.second[name], how_far))
         adam_cuda.paced(tensors, stopped, BETA1, BETA2, EPS)
 
     def remap(

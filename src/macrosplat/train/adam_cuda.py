@@ -5,6 +5,7 @@ What changes from step to step, the rate and the bias corrections, is read from 
 
 # Triton's own types do not know what its compiler accepts.
 # pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportGeneralTypeIssues=false
 
 from __future__ import annotations
 
@@ -75,9 +76,9 @@ def paced(
     Args:
         tensors: parameter, its gradient (None: it stays), its moments and its pace [2] float64.
     """
-    tensors = [(p.detach(), g, *rest) for p, g, *rest in tensors if g is not None and p.numel() > 0]
-    for begin in range(0, len(tensors), SLOTS):
-        some = tensors[begin : begin + SLOTS]
+    given = [(p.detach(), g, *rest) for p, g, *rest in tensors if g is not None and p.numel() > 0]
+    for begin in range(0, len(given), SLOTS):
+        some = given[begin : begin + SLOTS]
         sizes = [p.numel() for p, *_ in some]
         programs = sum(triton.cdiv(size, BLOCK) for size in sizes)
         empty = SLOTS - len(some)  # another number of tensors would be another kernel to compile
