@@ -12,9 +12,10 @@ from macrosplat.live.draw import Look, picture, pinhole_of
 from macrosplat.output.fit import Fit
 from macrosplat.render import capacity, centre_cuda, over, over_cuda, project, rasterize
 from macrosplat.render.centre import camera_centre
-from macrosplat.scene import Gaussians
+from macrosplat.scene import Gaussians, backdrop_cuda
+from macrosplat.scene.backdrop import GRID, Backdrop
 from macrosplat.train import adam, drift_cuda, loss, recorded
-from macrosplat.train.density import jitter
+from macrosplat.train.density import densify, jitter
 from macrosplat.train.recorded import Recorder
 from macrosplat.train.trainer import Trainer
 from making_captures import PUPIL
@@ -135,6 +136,26 @@ def test_other_lenses_are_recorded(triton_kernels, lens):
     assert all(math.isfinite(x) for x in losses) and trainer.done == steps
 
 
+def test_a_scene_of_as_many_gaussians_stays_where_it_was(triton_kernels):
+    """What was recorded reads and writes the old tensors: they hold what the new ones do."""
+    trainer = make("plain")
+    adam, scene = trainer.adam, trainer.learned.gaussians
+    assert trainer._recorder
+    trainer._recorder._renew()
+    with torch.no_grad():
+        scene.opacity_logits[::3] = -10
+    adam.first["means"].copy_(torch.randn(len(scene), 3, generator=torch.Generator().manual_seed(0)))
+    tensors, first = scene.tensors(), dict(adam.first)
+    moved = densify(scene, adam, len(scene), seed=0, step=1)
+    assert len(moved) == len(scene) and not torch.equal(moved.means, scene.means)
+    wanted, moments = moved.map(lambda t: t.detach().clone()), {n: t.clone() for n, t in adam.first.items()}
+    trainer.learned.gaussians = moved
+    trainer._recorder._renew()
+    for name, tensor in trainer.learned.gaussians.tensors().items():
+        assert tensor is tensors[name] and adam.parameters[name] is tensor and adam.first[name] is first[name]
+        assert torch.equal(tensor, getattr(wanted, name)) and torch.equal(adam.first[name], moments[name])
+
+
 def test_drift_is_the_noise_of_the_reference():
     """With the draws read off unit Gaussians, any others move by their covariance times gate and draw."""
     random = torch.Generator().manual_seed(3)
@@ -199,6 +220,18 @@ def test_where_a_camera_stands_and_its_gradient():
     fast = view.detach().float().to(DEVICE)
     torch.testing.assert_close(centre_cuda.forward(fast).cpu().double(), centre.detach(), rtol=1e-5, atol=1e-5)
     got = centre_cuda.backward(fast, weight.float().to(DEVICE)).cpu().double()
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_backdrop_and_the_gradient_of_its_photo():
+    random = torch.Generator().manual_seed(8)
+    grids = torch.randn(4, *GRID, 3, generator=random, dtype=torch.float64).requires_grad_()
+    weight = torch.randn(23, 61, 3, generator=random, dtype=torch.float64)
+    behind = Backdrop(grids).at(2, 61, 23)
+    (wanted,) = torch.autograd.grad(behind, grids, weight)
+    fast, photo = grids.detach().float().to(DEVICE), torch.tensor([2], device=DEVICE)
+    torch.testing.assert_close(backdrop_cuda.forward(fast, photo, 61, 23).cpu().double(), behind, rtol=1e-5, atol=1e-5)
+    got = backdrop_cuda.backward(fast, photo, weight.float().to(DEVICE)).cpu().double()
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
 
 

@@ -74,6 +74,16 @@ def test_every_degree_agrees_with_reference(degree, used):
     assert_close(draw(scene.map(fast), fast(view), [fast(w) for w in weights], used), expected)
 
 
+def test_several_views_at_once_agree_with_reference():
+    scene = make_scene(25, 2)
+    views = torch.stack([make_view(), make_view(False), make_view()])
+    views[2, :3, 3] += 0.1
+    weights = [torch.stack([w, 2 * w.flip(0), -w]) for w in incoming()]
+    expected = draw(scene, views, weights)
+    assert expected[0][0].shape[0] == 3 and expected[1][6].shape == (3, 4, 4)
+    assert_close(draw(scene.map(fast), fast(views), [fast(w) for w in weights]), expected)
+
+
 def test_opaque_splats_end_light_paths_and_give_the_rest_no_gradient():
     """More layers than a chunk, so that tiles stop early; some alphas are held at their maximum."""
     scene = make_scene(50, 0, size=0.5)

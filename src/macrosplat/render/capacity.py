@@ -32,8 +32,13 @@ class PairBuffer:
         return int(self.needed.item()) > self.capacity
 
     def grown(self) -> PairBuffer:
+        """A buffer with room for what was needed, and some more, that is no smaller. Waits for the device."""
+        fitted = self.fitted()
+        return fitted if fitted.capacity > self.capacity else PairBuffer(self.capacity, self.needed.device)
+
+    def fitted(self) -> PairBuffer:
         """A buffer with room for what was needed, and some more. Waits for the device."""
-        most = max(self.capacity, int(HEADROOM * int(self.needed.item())))
+        most = max(1, int(HEADROOM * int(self.needed.item())))
         return PairBuffer(-(-most // STEP) * STEP, self.needed.device)
 
 

@@ -9,9 +9,12 @@ from torch import Tensor
 
 
 def camera_centre(view: Tensor) -> Tensor:
-    """The point [3] that an affine view [4, 4] maps to the camera's origin; differentiable."""
+    """The point [3] that an affine view [4, 4] maps to the camera's origin, or those [M, 3] of views [M, 4, 4];
+    differentiable."""
     if view.device.type == "cuda" and view.dtype == torch.float32:
         return _Centre.apply(view)  # type: ignore[return-value]
+    if view.ndim == 3:
+        return torch.stack([camera_centre(one) for one in view])
     # Cramer's rule, as the kernel has it.
     x, y, z, shift = view[:3].unbind(1)
     across = torch.stack([torch.linalg.cross(y, z), torch.linalg.cross(z, x), torch.linalg.cross(x, y)])

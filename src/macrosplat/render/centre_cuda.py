@@ -38,6 +38,7 @@ def _centre(view):
 
 @triton.jit
 def _forward(view, centre):
+    view, centre = view + 16 * tl.program_id(0), centre + 3 * tl.program_id(0)
     c = _centre(view)
     tl.store(centre, c[0])
     tl.store(centre + 1, c[1])
@@ -46,6 +47,8 @@ def _forward(view, centre):
 
 @triton.jit
 def _backward(view, gradient, by_view):
+    view, by_view = view + 16 * tl.program_id(0), by_view + 16 * tl.program_id(0)
+    gradient += 3 * tl.program_id(0)
     x, y, z = _inverse(view)
     c = _centre(view)
     g, h, i = tl.load(gradient), tl.load(gradient + 1), tl.load(gradient + 2)
@@ -60,14 +63,14 @@ def _backward(view, gradient, by_view):
 
 
 def forward(view: Tensor) -> Tensor:
-    """view [4, 4] -> centre [3]."""
-    centre = view.new_empty(3)
-    _forward[(1,)](view, centre, num_warps=1)
+    """view [..., 4, 4] -> centre [..., 3]."""
+    centre = view.new_empty(*view.shape[:-2], 3)
+    _forward[(view.numel() // 16,)](view, centre, num_warps=1)
     return centre
 
 
 def backward(view: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient of the view [4, 4]."""
+    """The gradient of the view [..., 4, 4]."""
     by_view = torch.empty_like(view)
-    _backward[(1,)](view, gradient, by_view, num_warps=1)
+    _backward[(view.numel() // 16,)](view, gradient, by_view, num_warps=1)
     return by_view

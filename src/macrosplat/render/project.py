@@ -22,14 +22,20 @@ def project(gaussians: Gaussians, view: Tensor, centre: Tensor, pinhole: Pinhole
     """Project N Gaussians.
 
     Args:
-        view: [4, 4] affine, world to camera. centre: [3] its centre, from which colours are seen.
+        view: [4, 4] affine, world to camera; or several, [M, 4, 4]. centre: [3] its centre, from which colours are
+            seen, or [M, 3].
         degree: of the spherical harmonics in use.
 
     Returns:
         splats: [N, 10] columns as in `constants`: mean (px), conic (1/px^2), opacity, colour (linear), depth.
         extents: [N, 2] half width and height (px) within which alpha reaches 1/255; 0: nothing is drawn. No gradient.
+        Of several views [M, N, 10] and [M, N, 2].
     """
     kernels = twin(STAGE, gaussians.means)
+    if view.ndim == 3 and not kernels.__name__.endswith("_cuda"):  # the others take one at a time
+        each = [project(gaussians, *one, pinhole, degree) for one in zip(view, centre, strict=True)]
+        splats, extents = zip(*each, strict=True)
+        return torch.stack(splats), torch.stack(extents)
     tensors = tuple(gaussians.tensors().values())
     if kernels.__name__.endswith("_reference"):
         return kernels.project(*tensors, view, centre, pinhole, degree)
@@ -48,5 +54,6 @@ class _Project(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g_splats: Tensor, _: Any):  # type: ignore[override]
         *inputs, extents = ctx.saved_tensors
-        gradients = ctx.kernels.backward(*inputs, ctx.pinhole, ctx.degree, extents, g_splats.contiguous())
+        given = (*inputs, ctx.pinhole, ctx.degree, extents, g_splats.contiguous())
+        gradients = ctx.kernels.backward(*given, views=any(ctx.needs_input_grad[-2:]))
         return (None, None, None, *gradients)

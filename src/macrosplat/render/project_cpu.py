@@ -314,8 +314,9 @@ def forward(*inputs_and_camera) -> tuple[Tensor, Tensor]:
     return splats, extents
 
 
-def backward(*inputs_and_gradient) -> tuple[Tensor, ...]:
-    """The same inputs, then extents and the gradient of splats -> the gradients of the eight tensors."""
+def backward(*inputs_and_gradient, views: bool = True) -> tuple[Tensor, ...]:
+    """The same inputs, then extents and the gradient of splats -> the gradients of the eight tensors; those of view and
+    centre come whether wanted or not."""
     *inputs, pinhole, degree, extents, g_splats = inputs_and_gradient
     gradients = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in inputs[:6]]
     g_view, g_centre = torch.zeros(CHUNKS, 4, 4), torch.zeros(CHUNKS, 3)

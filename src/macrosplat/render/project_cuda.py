@@ -1,6 +1,7 @@
 """`project` on a GPU: a thread per Gaussian, one kernel forward and one backward, which recomputes what it needs.
 
-The gradients of view and centre are summed per block, then over the blocks: no atomics, the bits repeat.
+A thread goes through all views: a Gaussian's parameters are read once, its gradients written once. The gradients of
+view and centre are summed per block, then over the blocks: no atomics, the bits repeat.
 """
 
 # Triton's own types do not know what its compiler accepts.
@@ -8,6 +9,8 @@ The gradients of view and centre are summed per block, then over the blocks: no 
 # pyright: reportOperatorIssue=false, reportGeneralTypeIssues=false, reportReturnType=false
 
 from __future__ import annotations
+
+import math
 
 import torch
 import triton
@@ -17,8 +20,9 @@ from torch import Tensor
 from macrosplat.render import constants
 from macrosplat.render.pinhole import Pinhole
 from macrosplat.render.sh_cuda import Y0, sh_slope, sh_value
+from macrosplat.render.tables_cuda import load_columns, piece, store_piece
 
-BLOCK = 64  # Gaussians a program. H200, 100k: 0.020 ms forward, 0.097 backward; 128 and 256 are slower
+BLOCK = 32  # Gaussians a program: one warp, which waits for no other
 VARIANCE, ALPHA_MIN = tl.constexpr(constants.PIXEL_VARIANCE), tl.constexpr(constants.ALPHA_MIN)
 COMPENSATION_MIN = tl.constexpr(constants.COMPENSATION_MIN)
 SPLAT = tl.constexpr(constants.SPLAT)
@@ -89,66 +93,100 @@ def _determinant(t00, t01, t02, t10, t11, t12):
 
 
 @triton.jit
-def _colour(sh0, sh_rest, i, on, channel: tl.constexpr, x, y, z, REST: tl.constexpr, USED: tl.constexpr):
+def _harmonics(sh_rest, i, on, REST: tl.constexpr, USED: tl.constexpr, BLOCK: tl.constexpr):
+    """The coefficients above degree 0, three for each, as three tuples of sixteen; void where there are none."""
+    a = load_columns(sh_rest, i, on, 0, 3 * REST, 3 * USED - 3, BLOCK)
+    b, c = a, a
+    if 3 * USED - 3 > 16:
+        b = load_columns(sh_rest, i, on, 16, 3 * REST, 3 * USED - 3, BLOCK)
+    if 3 * USED - 3 > 32:
+        c = load_columns(sh_rest, i, on, 32, 3 * REST, 3 * USED - 3, BLOCK)
+    return a, b, c
+
+
+@triton.jit
+def _coefficient(a, b, c, k: tl.constexpr, channel: tl.constexpr):
+    """Of Y_k, k > 0, from what `_harmonics` returns."""
+    if 3 * (k - 1) + channel < 16:
+        return a[3 * (k - 1) + channel]
+    elif 3 * (k - 1) + channel < 32:
+        return b[3 * (k - 1) + channel - 16]
+    else:
+        return c[3 * (k - 1) + channel - 32]
+
+
+@triton.jit
+def _colour(first, a, b, c, channel: tl.constexpr, x, y, z, USED: tl.constexpr):
     """Before it is held above zero."""
-    colour = 0.5 + Y0 * tl.load(sh0 + i * 3 + channel, mask=on, other=0.0)
+    colour = 0.5 + Y0 * first
     for k in tl.static_range(1, USED):
-        coefficient = tl.load(sh_rest + i * (3 * REST) + (3 * (k - 1) + channel), mask=on, other=0.0)
-        colour += sh_value(x, y, z, k) * coefficient
+        colour += sh_value(x, y, z, k) * _coefficient(a, b, c, k, channel)
     return colour
 
 
-@triton.jit(do_not_specialize=["n", "width", "height"])
+@triton.jit
+def _direction(u, v, w, centre):
+    """From a camera's centre to (u, v, w): the unit vector, and 1 / distance."""
+    x, y, z = u - tl.load(centre), v - tl.load(centre + 1), w - tl.load(centre + 2)
+    inverse = 1 / tl.maximum(tl.sqrt(x * x + y * y + z * z), 1e-12)
+    return x * inverse, y * inverse, z * inverse, inverse
+
+
+@triton.jit(do_not_specialize=["n", "views", "width", "height"])
 def _forward(
-    means, log_scales, quats, logits, sh0, sh_rest, view, centre, splats, extents, n,
+    means, log_scales, quats, logits, sh0, sh_rest, view, centre, splats, extents, n, views,
     fx, fy, cx, cy, width, height, near, lo_x, hi_x, lo_y, hi_y,
     REST: tl.constexpr, USED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
     u, v, w = _triple(means, i, inside)
-    z = _row(view, 2, u, v, w) + tl.load(view + 11)
-    seen = inside & (z > near)
-    z = tl.where(seen, z, 1.0)
-    x = (_row(view, 0, u, v, w) + tl.load(view + 3)) / z
-    y = (_row(view, 1, u, v, w) + tl.load(view + 7)) / z
-    tx, ty = tl.minimum(tl.maximum(x, lo_x), hi_x), tl.minimum(tl.maximum(y, lo_y), hi_y)
-    qw, qx, qy, qz, _ = _unit(quats, i, seen)
+    qw, qx, qy, qz, _ = _unit(quats, i, inside)
     r0, r1, r2 = _rotation(qw, qx, qy, qz)
-    s0, s1, s2 = _triple(log_scales, i, seen)
-    jx, jy, jxz, jyz = fx / z, fy / z, -fx * tx / z, -fy * ty / z
-    _, _, _, t00, t10 = _half_axis(view, r0, tl.exp(s0), jx, jy, jxz, jyz)
-    _, _, _, t01, t11 = _half_axis(view, r1, tl.exp(s1), jx, jy, jxz, jyz)
-    _, _, _, t02, t12 = _half_axis(view, r2, tl.exp(s2), jx, jy, jxz, jyz)
-    a0, c0 = t00 * t00 + t01 * t01 + t02 * t02, t10 * t10 + t11 * t11 + t12 * t12
-    b = t00 * t10 + t01 * t11 + t02 * t12
-    a, c = a0 + VARIANCE, c0 + VARIANCE
-    det0 = _determinant(t00, t01, t02, t10, t11, t12)
-    det = det0 + VARIANCE * (a0 + c0 + VARIANCE)
-    compensation = tl.sqrt(tl.maximum(det0 / det, COMPENSATION_MIN))
-    opacity = compensation / (1 + tl.exp(-tl.load(logits + i, mask=seen, other=0.0)))
-    mx, my = fx * x + cx, fy * y + cy
-
-    dx, dy, dz = u - tl.load(centre), v - tl.load(centre + 1), w - tl.load(centre + 2)
-    inverse = 1 / tl.maximum(tl.sqrt(dx * dx + dy * dy + dz * dz), 1e-12)
-    dx, dy, dz = dx * inverse, dy * inverse, dz * inverse
-    row = splats + i * SPLAT
-    for channel in tl.static_range(3):
-        colour = _colour(sh0, sh_rest, i, seen, channel, dx, dy, dz, REST, USED)
-        tl.store(row + (6 + channel), tl.where(seen, tl.maximum(colour, 0.0), 0.0), mask=inside)
-    tl.store(row, tl.where(seen, mx, 0.0), mask=inside)
-    tl.store(row + 1, tl.where(seen, my, 0.0), mask=inside)
-    tl.store(row + 2, tl.where(seen, c / det, 0.0), mask=inside)
-    tl.store(row + 3, tl.where(seen, -b / det, 0.0), mask=inside)
-    tl.store(row + 4, tl.where(seen, a / det, 0.0), mask=inside)
-    tl.store(row + 5, tl.where(seen, opacity, 0.0), mask=inside)
-    tl.store(row + 9, tl.where(seen, z, 0.0), mask=inside)
-    reach = 2 * tl.log(tl.maximum(opacity / ALPHA_MIN, 1.0))
-    ex, ey = tl.sqrt(reach * a), tl.sqrt(reach * c)
-    drawn = seen & (opacity > ALPHA_MIN)
-    drawn = drawn & (mx + ex >= 0) & (mx - ex <= width) & (my + ey >= 0) & (my - ey <= height)
-    tl.store(extents + i * 2, tl.where(drawn, ex, 0.0), mask=inside)
-    tl.store(extents + i * 2 + 1, tl.where(drawn, ey, 0.0), mask=inside)
+    s0, s1, s2 = _triple(log_scales, i, inside)
+    s0, s1, s2 = tl.exp(s0), tl.exp(s1), tl.exp(s2)
+    sigmoid = 1 / (1 + tl.exp(-tl.load(logits + i, mask=inside, other=0.0)))
+    first = _triple(sh0, i, inside)
+    rest_a, rest_b, rest_c = first, first, first
+    if USED > 1:
+        rest_a, rest_b, rest_c = _harmonics(sh_rest, i, inside, REST, USED, BLOCK)
+    row = i
+    k = 0
+    while k < views:
+        z = _row(view, 2, u, v, w) + tl.load(view + 11)
+        seen = inside & (z > near)
+        z = tl.where(seen, z, 1.0)
+        x = (_row(view, 0, u, v, w) + tl.load(view + 3)) / z
+        y = (_row(view, 1, u, v, w) + tl.load(view + 7)) / z
+        tx, ty = tl.minimum(tl.maximum(x, lo_x), hi_x), tl.minimum(tl.maximum(y, lo_y), hi_y)
+        jx, jy, jxz, jyz = fx / z, fy / z, -fx * tx / z, -fy * ty / z
+        _m00, _m10, _m20, t00, t10 = _half_axis(view, r0, s0, jx, jy, jxz, jyz)
+        _m01, _m11, _m21, t01, t11 = _half_axis(view, r1, s1, jx, jy, jxz, jyz)
+        _m02, _m12, _m22, t02, t12 = _half_axis(view, r2, s2, jx, jy, jxz, jyz)
+        a0, c0 = t00 * t00 + t01 * t01 + t02 * t02, t10 * t10 + t11 * t11 + t12 * t12
+        b = t00 * t10 + t01 * t11 + t02 * t12
+        a, c = a0 + VARIANCE, c0 + VARIANCE
+        det0 = _determinant(t00, t01, t02, t10, t11, t12)
+        det = det0 + VARIANCE * (a0 + c0 + VARIANCE)
+        compensation = tl.sqrt(tl.maximum(det0 / det, COMPENSATION_MIN))
+        opacity = compensation * sigmoid
+        mx, my = fx * x + cx, fy * y + cy
+        dx, dy, dz, _ = _direction(u, v, w, centre)
+        red = tl.maximum(_colour(first[0], rest_a, rest_b, rest_c, 0, dx, dy, dz, USED), 0.0)
+        green = tl.maximum(_colour(first[1], rest_a, rest_b, rest_c, 1, dx, dy, dz, USED), 0.0)
+        blue = tl.maximum(_colour(first[2], rest_a, rest_b, rest_c, 2, dx, dy, dz, USED), 0.0)
+        none = tl.zeros_like(z)
+        splat = piece(
+            mx, my, c / det, -b / det, a / det, opacity, red, green, blue, z, none, none, none, none, none, none, BLOCK
+        )
+        store_piece(splats, row, inside, tl.where(seen[:, None], splat, 0.0), 0, SPLAT)
+        reach = 2 * tl.log(tl.maximum(opacity / ALPHA_MIN, 1.0))
+        ex, ey = tl.sqrt(reach * a), tl.sqrt(reach * c)
+        drawn = seen & (opacity > ALPHA_MIN)
+        drawn = drawn & (mx + ex >= 0) & (mx - ex <= width) & (my + ey >= 0) & (my - ey <= height)
+        tl.store(extents + row * 2, tl.where(drawn, ex, 0.0), mask=inside)
+        tl.store(extents + row * 2 + 1, tl.where(drawn, ey, 0.0), mask=inside)
+        view, centre, row, k = view + 16, centre + 3, row + n, k + 1
 
 
 @triton.jit
@@ -177,112 +215,187 @@ def _view_row(share, row: tl.constexpr, g, u, v, w, g0, g1, g2, r0, r1, r2, s0, 
     tl.store(share + 4 * row + 3, tl.sum(g, 0))
 
 
-@triton.jit(do_not_specialize=["n"])
+@triton.jit
+def _by(j: tl.constexpr, x, y, z, red, green, blue, USED: tl.constexpr):
+    """The gradient of coefficient number j of those above degree 0, from the colour's."""
+    if j // 3 + 1 < USED:
+        if j % 3 == 0:
+            return red * sh_value(x, y, z, j // 3 + 1)
+        elif j % 3 == 1:
+            return green * sh_value(x, y, z, j // 3 + 1)
+        else:
+            return blue * sh_value(x, y, z, j // 3 + 1)
+    else:
+        return tl.zeros_like(red)
+
+
+@triton.jit
+def _by_harmonics(FIRST: tl.constexpr, x, y, z, r, g, b, USED: tl.constexpr, BLOCK: tl.constexpr):
+    """Sixteen of these from number FIRST on, [BLOCK, 16]."""
+    return piece(
+        _by(FIRST, x, y, z, r, g, b, USED), _by(FIRST + 1, x, y, z, r, g, b, USED),
+        _by(FIRST + 2, x, y, z, r, g, b, USED), _by(FIRST + 3, x, y, z, r, g, b, USED),
+        _by(FIRST + 4, x, y, z, r, g, b, USED), _by(FIRST + 5, x, y, z, r, g, b, USED),
+        _by(FIRST + 6, x, y, z, r, g, b, USED), _by(FIRST + 7, x, y, z, r, g, b, USED),
+        _by(FIRST + 8, x, y, z, r, g, b, USED), _by(FIRST + 9, x, y, z, r, g, b, USED),
+        _by(FIRST + 10, x, y, z, r, g, b, USED), _by(FIRST + 11, x, y, z, r, g, b, USED),
+        _by(FIRST + 12, x, y, z, r, g, b, USED), _by(FIRST + 13, x, y, z, r, g, b, USED),
+        _by(FIRST + 14, x, y, z, r, g, b, USED), _by(FIRST + 15, x, y, z, r, g, b, USED),
+        BLOCK,
+    )  # fmt: skip
+
+
+@triton.jit(do_not_specialize=["n", "views"])
 def _backward(
     means, log_scales, quats, logits, sh0, sh_rest, view, centre, extents, g_splats,
-    g_means, g_log_scales, g_quats, g_logits, g_sh0, g_sh_rest, shares, n,
+    g_means, g_log_scales, g_quats, g_logits, g_sh0, g_sh_rest, shares, n, views,
     fx, fy, cx, cy, lo_x, hi_x, lo_y, hi_y,
-    REST: tl.constexpr, USED: tl.constexpr, BLOCK: tl.constexpr,
+    VIEWS: tl.constexpr, REST: tl.constexpr, USED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
+    """VIEWS: whether the views' gradients are wanted."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
-    drawn = inside & (tl.load(extents + i * 2, mask=inside, other=0.0) > 0)  # the others get no gradient
-    u, v, w = _triple(means, i, drawn)
-    z = tl.where(drawn, _row(view, 2, u, v, w) + tl.load(view + 11), 1.0)
-    x = (_row(view, 0, u, v, w) + tl.load(view + 3)) / z
-    y = (_row(view, 1, u, v, w) + tl.load(view + 7)) / z
-    tx, ty = tl.minimum(tl.maximum(x, lo_x), hi_x), tl.minimum(tl.maximum(y, lo_y), hi_y)
-    qw, qx, qy, qz, norm = _unit(quats, i, drawn)
+    u, v, w = _triple(means, i, inside)
+    qw, qx, qy, qz, norm = _unit(quats, i, inside)
     r0, r1, r2 = _rotation(qw, qx, qy, qz)
-    s0, s1, s2 = _triple(log_scales, i, drawn)
+    s0, s1, s2 = _triple(log_scales, i, inside)
     s0, s1, s2 = tl.exp(s0), tl.exp(s1), tl.exp(s2)
-    jx, jy, jxz, jyz = fx / z, fy / z, -fx * tx / z, -fy * ty / z
-    m00, m10, m20, t00, t10 = _half_axis(view, r0, s0, jx, jy, jxz, jyz)
-    m01, m11, m21, t01, t11 = _half_axis(view, r1, s1, jx, jy, jxz, jyz)
-    m02, m12, m22, t02, t12 = _half_axis(view, r2, s2, jx, jy, jxz, jyz)
-    a0, c0 = t00 * t00 + t01 * t01 + t02 * t02, t10 * t10 + t11 * t11 + t12 * t12
-    b = t00 * t10 + t01 * t11 + t02 * t12
-    a, c = a0 + VARIANCE, c0 + VARIANCE
-    det0 = _determinant(t00, t01, t02, t10, t11, t12)
-    det = det0 + VARIANCE * (a0 + c0 + VARIANCE)
+    sigmoid = 1 / (1 + tl.exp(-tl.load(logits + i, mask=inside, other=0.0)))
+    first = _triple(sh0, i, inside)
+    rest_a, rest_b, rest_c = first, first, first
+    if USED > 1:
+        rest_a, rest_b, rest_c = _harmonics(sh_rest, i, inside, REST, USED, BLOCK)
+    # Over the views: of mean, log scales, the axes of the rotation as `_turned` needs them, logit and sh0.
+    none = tl.zeros([BLOCK], tl.float32)
+    all_u, all_v, all_w, all_l0, all_l1, all_l2, all_logit = none, none, none, none, none, none, none
+    all_qw, all_qx, all_qy, all_qz, all_red, all_green, all_blue = none, none, none, none, none, none, none
+    all_a = tl.zeros([BLOCK, 16], tl.float32)
+    all_b, all_c = all_a, all_a
+    row = i
+    share = shares + tl.program_id(0).to(tl.int64) * SHARE
+    k = 0
+    while k < views:
+        drawn = inside & (tl.load(extents + row * 2, mask=inside, other=0.0) > 0)  # the others get no gradient
+        by = load_columns(g_splats, row, drawn, 0, SPLAT, SPLAT, BLOCK)
+        z = tl.where(drawn, _row(view, 2, u, v, w) + tl.load(view + 11), 1.0)
+        x = (_row(view, 0, u, v, w) + tl.load(view + 3)) / z
+        y = (_row(view, 1, u, v, w) + tl.load(view + 7)) / z
+        tx, ty = tl.minimum(tl.maximum(x, lo_x), hi_x), tl.minimum(tl.maximum(y, lo_y), hi_y)
+        jx, jy, jxz, jyz = fx / z, fy / z, -fx * tx / z, -fy * ty / z
+        m00, m10, m20, t00, t10 = _half_axis(view, r0, s0, jx, jy, jxz, jyz)
+        m01, m11, m21, t01, t11 = _half_axis(view, r1, s1, jx, jy, jxz, jyz)
+        m02, m12, m22, t02, t12 = _half_axis(view, r2, s2, jx, jy, jxz, jyz)
+        a0, c0 = t00 * t00 + t01 * t01 + t02 * t02, t10 * t10 + t11 * t11 + t12 * t12
+        b = t00 * t10 + t01 * t11 + t02 * t12
+        a, c = a0 + VARIANCE, c0 + VARIANCE
+        det0 = _determinant(t00, t01, t02, t10, t11, t12)
+        det = det0 + VARIANCE * (a0 + c0 + VARIANCE)
 
-    # Conic X = covariance^-1: d covariance = -X G X, with G symmetric.
-    row = g_splats + i * SPLAT
-    p, s, o = c / det, -b / det, a / det
-    g_a, g_c = tl.load(row + 2, mask=drawn, other=0.0), tl.load(row + 4, mask=drawn, other=0.0)
-    g_b = 0.5 * tl.load(row + 3, mask=drawn, other=0.0)
-    h00, h01, h10, h11 = p * g_a + s * g_b, p * g_b + s * g_c, s * g_a + o * g_b, s * g_b + o * g_c
-    g_a, g_b, g_c = -(h00 * p + h01 * s), -2 * (h00 * s + h01 * o), -(h10 * s + h11 * o)
+        # Conic X = covariance^-1: d covariance = -X G X, with G symmetric.
+        p, s, o = c / det, -b / det, a / det
+        g_a, g_b, g_c = by[2], 0.5 * by[3], by[4]
+        h00, h01, h10, h11 = p * g_a + s * g_b, p * g_b + s * g_c, s * g_a + o * g_b, s * g_b + o * g_c
+        g_a, g_b, g_c = -(h00 * p + h01 * s), -2 * (h00 * s + h01 * o), -(h10 * s + h11 * o)
 
-    g_opacity = tl.load(row + 5, mask=drawn, other=0.0)
-    ratio = det0 / det
-    compensation = tl.sqrt(tl.maximum(ratio, COMPENSATION_MIN))
-    sigmoid = 1 / (1 + tl.exp(-tl.load(logits + i, mask=drawn, other=0.0)))
-    tl.store(g_logits + i, g_opacity * compensation * sigmoid * (1 - sigmoid), mask=inside)
-    g_ratio = tl.where(ratio > COMPENSATION_MIN, g_opacity * sigmoid * 0.5 / (compensation * det), 0.0)
-    g_a += g_ratio * (c0 - ratio * c)
-    g_c += g_ratio * (a0 - ratio * a)
-    g_b += g_ratio * 2 * b * (ratio - 1)
+        ratio = det0 / det
+        compensation = tl.sqrt(tl.maximum(ratio, COMPENSATION_MIN))
+        all_logit += by[5] * compensation
+        g_ratio = tl.where(ratio > COMPENSATION_MIN, by[5] * sigmoid * 0.5 / (compensation * det), 0.0)
+        g_a += g_ratio * (c0 - ratio * c)
+        g_c += g_ratio * (a0 - ratio * a)
+        g_b += g_ratio * 2 * b * (ratio - 1)
 
-    g_m_0, j0, g_r0, l0 = _axis_back(view, r0, s0, t00, t10, m00, m10, m20, g_a, g_b, g_c, jx, jy, jxz, jyz)
-    g_m_1, j1, g_r1, l1 = _axis_back(view, r1, s1, t01, t11, m01, m11, m21, g_a, g_b, g_c, jx, jy, jxz, jyz)
-    g_m_2, j2, g_r2, l2 = _axis_back(view, r2, s2, t02, t12, m02, m12, m22, g_a, g_b, g_c, jx, jy, jxz, jyz)
-    _store_triple(g_log_scales, i, inside, l0, l1, l2)
-    g_jx, g_jy = j0[0] + j1[0] + j2[0], j0[1] + j1[1] + j2[1]
-    g_jxz, g_jyz = j0[2] + j1[2] + j2[2], j0[3] + j1[3] + j2[3]
-    # Of J = [fx/z, 0, -fx tx/z] and mean = (fx x + cx, ...), where x and y are already divided by z.
-    g_x = tl.load(row, mask=drawn, other=0.0) * fx
-    g_y = tl.load(row + 1, mask=drawn, other=0.0) * fy
-    g_x -= tl.where((x > lo_x) & (x < hi_x), g_jxz * jx, 0.0)
-    g_y -= tl.where((y > lo_y) & (y < hi_y), g_jyz * jy, 0.0)
-    g_z = tl.load(row + 9, mask=drawn, other=0.0)
-    g_z -= (g_jx * jx + g_jy * jy + g_jxz * jxz + g_jyz * jyz) / z + (g_x * x + g_y * y) / z
-    g_x, g_y = g_x / z, g_y / z
+        g_m_0, j0, g_r0, l0 = _axis_back(view, r0, s0, t00, t10, m00, m10, m20, g_a, g_b, g_c, jx, jy, jxz, jyz)
+        g_m_1, j1, g_r1, l1 = _axis_back(view, r1, s1, t01, t11, m01, m11, m21, g_a, g_b, g_c, jx, jy, jxz, jyz)
+        g_m_2, j2, g_r2, l2 = _axis_back(view, r2, s2, t02, t12, m02, m12, m22, g_a, g_b, g_c, jx, jy, jxz, jyz)
+        all_l0 += l0
+        all_l1 += l1
+        all_l2 += l2
+        g_jx, g_jy = j0[0] + j1[0] + j2[0], j0[1] + j1[1] + j2[1]
+        g_jxz, g_jyz = j0[2] + j1[2] + j2[2], j0[3] + j1[3] + j2[3]
+        # Of J = [fx/z, 0, -fx tx/z] and mean = (fx x + cx, ...), where x and y are already divided by z.
+        g_x, g_y = by[0] * fx, by[1] * fy
+        g_x -= tl.where((x > lo_x) & (x < hi_x), g_jxz * jx, 0.0)
+        g_y -= tl.where((y > lo_y) & (y < hi_y), g_jyz * jy, 0.0)
+        g_z = by[9] - (g_jx * jx + g_jy * jy + g_jxz * jxz + g_jyz * jyz) / z - (g_x * x + g_y * y) / z
+        g_x, g_y = g_x / z, g_y / z
 
-    dx, dy, dz = u - tl.load(centre), v - tl.load(centre + 1), w - tl.load(centre + 2)
-    inverse = 1 / tl.maximum(tl.sqrt(dx * dx + dy * dy + dz * dz), 1e-12)
-    dx, dy, dz = dx * inverse, dy * inverse, dz * inverse
-    e_x, e_y, e_z = tl.zeros_like(x), tl.zeros_like(x), tl.zeros_like(x)
-    for channel in tl.static_range(3):
-        colour = _colour(sh0, sh_rest, i, drawn, channel, dx, dy, dz, REST, USED)
-        g = tl.where(colour > 0, tl.load(row + (6 + channel), mask=drawn, other=0.0), 0.0)
-        tl.store(g_sh0 + i * 3 + channel, Y0 * g, mask=inside)
-        for k in tl.static_range(1, REST + 1):
-            at = i * (3 * REST) + (3 * (k - 1) + channel)
-            if k < USED:
-                tl.store(g_sh_rest + at, sh_value(dx, dy, dz, k) * g, mask=inside)
-                scaled = g * tl.load(sh_rest + at, mask=drawn, other=0.0)
-                e0, e1, e2 = sh_slope(dx, dy, dz, k)
+        dx, dy, dz, inverse = _direction(u, v, w, centre)
+        red = tl.where(_colour(first[0], rest_a, rest_b, rest_c, 0, dx, dy, dz, USED) > 0, by[6], 0.0)
+        green = tl.where(_colour(first[1], rest_a, rest_b, rest_c, 1, dx, dy, dz, USED) > 0, by[7], 0.0)
+        blue = tl.where(_colour(first[2], rest_a, rest_b, rest_c, 2, dx, dy, dz, USED) > 0, by[8], 0.0)
+        all_red += red
+        all_green += green
+        all_blue += blue
+        e_x, e_y, e_z = tl.zeros_like(x), tl.zeros_like(x), tl.zeros_like(x)
+        if USED > 1:
+            for j in tl.static_range(1, USED):
+                scaled = red * _coefficient(rest_a, rest_b, rest_c, j, 0)
+                scaled += green * _coefficient(rest_a, rest_b, rest_c, j, 1)
+                scaled += blue * _coefficient(rest_a, rest_b, rest_c, j, 2)
+                e0, e1, e2 = sh_slope(dx, dy, dz, j)
                 e_x += scaled * e0
                 e_y += scaled * e1
                 e_z += scaled * e2
-            else:
-                tl.store(g_sh_rest + at, tl.zeros_like(g), mask=inside)
-    along = e_x * dx + e_y * dy + e_z * dz
-    e_x, e_y, e_z = (e_x - along * dx) * inverse, (e_y - along * dy) * inverse, (e_z - along * dz) * inverse
-    g_u, g_v = _column(view, 0, g_x, g_y, g_z) + e_x, _column(view, 1, g_x, g_y, g_z) + e_y
-    _store_triple(g_means, i, inside, g_u, g_v, _column(view, 2, g_x, g_y, g_z) + e_z)
+            all_a += _by_harmonics(0, dx, dy, dz, red, green, blue, USED, BLOCK)
+            if 3 * USED - 3 > 16:
+                all_b += _by_harmonics(16, dx, dy, dz, red, green, blue, USED, BLOCK)
+            if 3 * USED - 3 > 32:
+                all_c += _by_harmonics(32, dx, dy, dz, red, green, blue, USED, BLOCK)
+        along = e_x * dx + e_y * dy + e_z * dz
+        e_x, e_y, e_z = (e_x - along * dx) * inverse, (e_y - along * dy) * inverse, (e_z - along * dz) * inverse
+        all_u += _column(view, 0, g_x, g_y, g_z) + e_x
+        all_v += _column(view, 1, g_x, g_y, g_z) + e_y
+        all_w += _column(view, 2, g_x, g_y, g_z) + e_z
 
-    d10, d02, d21 = g_r0[1] - g_r1[0], g_r2[0] - g_r0[2], g_r1[2] - g_r2[1]
-    s10, s02, s21 = g_r0[1] + g_r1[0], g_r2[0] + g_r0[2], g_r1[2] + g_r2[1]
-    g_w = 2 * (qz * d10 + qy * d02 + qx * d21)
-    g_i = 2 * (qy * s10 + qz * s02 + qw * d21 - 2 * qx * (g_r1[1] + g_r2[2]))
-    g_j = 2 * (qx * s10 + qw * d02 + qz * s21 - 2 * qy * (g_r0[0] + g_r2[2]))
-    g_k = 2 * (qw * d10 + qx * s02 + qy * s21 - 2 * qz * (g_r0[0] + g_r1[1]))
-    along = g_w * qw + g_i * qx + g_j * qy + g_k * qz
-    tl.store(g_quats + i * 4, (g_w - along * qw) * norm, mask=inside)
-    tl.store(g_quats + i * 4 + 1, (g_i - along * qx) * norm, mask=inside)
-    tl.store(g_quats + i * 4 + 2, (g_j - along * qy) * norm, mask=inside)
-    tl.store(g_quats + i * 4 + 3, (g_k - along * qz) * norm, mask=inside)
+        d10, d02, d21 = g_r0[1] - g_r1[0], g_r2[0] - g_r0[2], g_r1[2] - g_r2[1]
+        s10, s02, s21 = g_r0[1] + g_r1[0], g_r2[0] + g_r0[2], g_r1[2] + g_r2[1]
+        all_qw += 2 * (qz * d10 + qy * d02 + qx * d21)
+        all_qx += 2 * (qy * s10 + qz * s02 + qw * d21 - 2 * qx * (g_r1[1] + g_r2[2]))
+        all_qy += 2 * (qx * s10 + qw * d02 + qz * s21 - 2 * qy * (g_r0[0] + g_r2[2]))
+        all_qz += 2 * (qw * d10 + qx * s02 + qy * s21 - 2 * qz * (g_r0[0] + g_r1[1]))
+        if VIEWS:
+            _view_row(share, 0, g_x, u, v, w, g_m_0[0], g_m_1[0], g_m_2[0], r0, r1, r2, s0, s1, s2)
+            _view_row(share, 1, g_y, u, v, w, g_m_0[1], g_m_1[1], g_m_2[1], r0, r1, r2, s0, s1, s2)
+            _view_row(share, 2, g_z, u, v, w, g_m_0[2], g_m_1[2], g_m_2[2], r0, r1, r2, s0, s1, s2)
+            tl.store(share + 12, -tl.sum(e_x, 0))
+            tl.store(share + 13, -tl.sum(e_y, 0))
+            tl.store(share + 14, -tl.sum(e_z, 0))
+            tl.store(share + 15, 0.0)
+        view, centre, row, k = view + 16, centre + 3, row + n, k + 1
+        share += tl.num_programs(0).to(tl.int64) * SHARE
+    _store_triple(g_means, i, inside, all_u, all_v, all_w)
+    _store_triple(g_log_scales, i, inside, all_l0, all_l1, all_l2)
+    tl.store(g_logits + i, all_logit * sigmoid * (1 - sigmoid), mask=inside)
+    _store_triple(g_sh0, i, inside, Y0 * all_red, Y0 * all_green, Y0 * all_blue)
+    along = all_qw * qw + all_qx * qx + all_qy * qy + all_qz * qz
+    tl.store(g_quats + i * 4, (all_qw - along * qw) * norm, mask=inside)
+    tl.store(g_quats + i * 4 + 1, (all_qx - along * qx) * norm, mask=inside)
+    tl.store(g_quats + i * 4 + 2, (all_qy - along * qy) * norm, mask=inside)
+    tl.store(g_quats + i * 4 + 3, (all_qz - along * qz) * norm, mask=inside)
+    if REST > 0:
+        store_piece(g_sh_rest, i, inside, all_a, 0, 3 * REST)
+    if 3 * REST > 16:
+        store_piece(g_sh_rest, i, inside, all_b, 16, 3 * REST)
+    if 3 * REST > 32:
+        store_piece(g_sh_rest, i, inside, all_c, 32, 3 * REST)
 
-    share = shares + tl.program_id(0).to(tl.int64) * SHARE
-    _view_row(share, 0, g_x, u, v, w, g_m_0[0], g_m_1[0], g_m_2[0], r0, r1, r2, s0, s1, s2)
-    _view_row(share, 1, g_y, u, v, w, g_m_0[1], g_m_1[1], g_m_2[1], r0, r1, r2, s0, s1, s2)
-    _view_row(share, 2, g_z, u, v, w, g_m_0[2], g_m_1[2], g_m_2[2], r0, r1, r2, s0, s1, s2)
-    tl.store(share + 12, -tl.sum(e_x, 0))
-    tl.store(share + 13, -tl.sum(e_y, 0))
-    tl.store(share + 14, -tl.sum(e_z, 0))
-    tl.store(share + 15, 0.0)
+
+@triton.jit(do_not_specialize=["blocks"])
+def _add_shares(shares, g_view, g_centre, blocks, ROWS: tl.constexpr):
+    """Of a view's shares [blocks, 16] the gradients of view and centre."""
+    column, rows = tl.arange(0, SHARE), tl.arange(0, ROWS)
+    base = shares + tl.program_id(0).to(tl.int64) * blocks * SHARE
+    total = tl.zeros([ROWS, SHARE], tl.float32)
+    start = 0
+    while start < blocks:
+        row = start + rows
+        total += tl.load(base + row[:, None] * SHARE + column[None, :], mask=(row < blocks)[:, None], other=0.0)
+        start += ROWS
+    total = tl.sum(total, 0)
+    # The view's last row never moves.
+    tl.store(g_view + tl.program_id(0) * 16 + column, tl.where(column < 12, total, 0.0))
+    tl.store(g_centre + tl.program_id(0) * 3 + column - 12, total, mask=(column >= 12) & (column < 15))
 
 
 def _field(p: Pinhole) -> tuple[float, float, float, float]:
@@ -296,28 +409,32 @@ def _field(p: Pinhole) -> tuple[float, float, float, float]:
 
 
 def forward(*inputs_and_camera) -> tuple[Tensor, Tensor]:
-    """Six tensors of a scene, view, centre, pinhole, degree -> splats [N, 10], extents [N, 2]."""
+    """Six tensors of a scene, views [..., 4, 4], centres [..., 3], pinhole, degree -> splats [..., N, 10], extents
+    [..., N, 2]."""
     *inputs, p, degree = inputs_and_camera
     inputs = [tensor.detach().contiguous() for tensor in inputs]
-    n, rest = inputs[5].shape[:2]
-    splats, extents = inputs[0].new_empty(n, constants.SPLAT), inputs[0].new_empty(n, 2)
+    (n, rest), frames = inputs[5].shape[:2], inputs[7].shape[:-1]
+    splats, extents = inputs[0].new_empty(*frames, n, constants.SPLAT), inputs[0].new_empty(*frames, n, 2)
     camera = tuple(float(value) for value in (p.fx, p.fy, p.cx, p.cy, p.width, p.height, p.near, *_field(p)))
-    sizes = {"REST": rest, "USED": (degree + 1) ** 2, "BLOCK": BLOCK}
-    _forward[(max(triton.cdiv(n, BLOCK), 1),)](*inputs, splats, extents, n, *camera, **sizes)
+    sizes = {"REST": rest, "USED": (degree + 1) ** 2, "BLOCK": BLOCK, "num_warps": BLOCK // 32}
+    _forward[(max(triton.cdiv(n, BLOCK), 1),)](*inputs, splats, extents, n, math.prod(frames), *camera, **sizes)
     return splats, extents
 
 
-def backward(*inputs_and_gradient) -> tuple[Tensor, ...]:
-    """The same inputs, then extents and the gradient of splats -> the gradients of the eight tensors."""
+def backward(*inputs_and_gradient, views: bool = True) -> tuple[Tensor | None, ...]:
+    """The same inputs, then extents and the gradient of splats -> the gradients of the eight tensors; those of views
+    and centres only if wanted."""
     *inputs, p, degree, extents, g_splats = inputs_and_gradient
     inputs = [tensor.detach().contiguous() for tensor in inputs]
     gradients = [torch.empty_like(tensor) for tensor in inputs[:6]]
-    n, rest = inputs[5].shape[:2]
+    (n, rest), count = inputs[5].shape[:2], math.prod(inputs[7].shape[:-1])
     blocks = max(triton.cdiv(n, BLOCK), 1)
-    shares = inputs[0].new_empty(blocks, 16)
+    shares = inputs[0].new_empty(count if views else 0, blocks, 16)
     camera = tuple(float(value) for value in (p.fx, p.fy, p.cx, p.cy, *_field(p)))
-    sizes = {"REST": rest, "USED": (degree + 1) ** 2, "BLOCK": BLOCK}
-    _backward[(blocks,)](*inputs, extents, g_splats, *gradients, shares, n, *camera, **sizes)
-    total = shares.sum(0)
-    # The view's last row never moves.
-    return (*gradients, torch.nn.functional.pad(total[:12], (0, 4)).view(4, 4), total[12:15])
+    sizes = {"REST": rest, "USED": (degree + 1) ** 2, "BLOCK": BLOCK, "num_warps": BLOCK // 32}
+    _backward[(blocks,)](*inputs, extents, g_splats, *gradients, shares, n, count, *camera, VIEWS=views, **sizes)
+    if not views:
+        return (*gradients, None, None)
+    g_view, g_centre = torch.empty_like(inputs[6]), torch.empty_like(inputs[7])
+    _add_shares[(count,)](shares, g_view, g_centre, blocks, ROWS=256, num_warps=8)
+    return (*gradients, g_view, g_centre)

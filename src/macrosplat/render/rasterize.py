@@ -17,15 +17,20 @@ def rasterize(splats: Tensor, extents: Tensor, width: int, height: int) -> tuple
     """Composite splats in the order of their depth.
 
     Args:
-        splats: [N, 10], extents: [N, 2] as `project` makes them.
+        splats: [N, 10], extents: [N, 2] as `project` makes them; or those of M views, with M in front.
 
     Returns:
-        colour [H, W, 3] premultiplied, alpha [H, W], depth [H, W] (the alpha-weighted sum).
+        colour [H, W, 3] premultiplied, alpha [H, W], depth [H, W] (the alpha-weighted sum); M in front for M views.
     """
-    n = splats.shape[0]
-    assert splats.shape == (n, SPLAT), f"splats has shape {tuple(splats.shape)}, expected (N, {SPLAT})"
-    assert extents.shape == (n, 2), f"extents has shape {tuple(extents.shape)}, expected ({n}, 2)"
+    shape = splats.shape[:-1]
+    assert splats.ndim in (2, 3) and splats.shape[-1] == SPLAT, (
+        f"splats has shape {tuple(splats.shape)}, expected (N, {SPLAT}) or (M, N, {SPLAT})"
+    )
+    assert extents.shape == (*shape, 2), f"extents has shape {tuple(extents.shape)}, expected {(*shape, 2)}"
     kernels = twin(STAGE, splats)
+    if splats.ndim == 3 and not kernels.__name__.endswith("_cuda"):  # the others take one view at a time
+        each = [rasterize(*one, width, height) for one in zip(splats, extents, strict=True)]
+        return tuple(map(torch.stack, zip(*each, strict=True)))  # type: ignore[return-value]
     if kernels.__name__.endswith("_reference"):
         return kernels.rasterize(splats, extents, width, height)
     return _Rasterize.apply(kernels, splats, extents, width, height)  # type: ignore[return-value]

@@ -11,6 +11,8 @@ owns one row of gradients, summed per splat in a fixed order: no atomics, the bi
 
 from __future__ import annotations
 
+import math
+
 import torch
 import triton
 import triton.language as tl
@@ -23,8 +25,9 @@ SPLAT = tl.constexpr(constants.SPLAT)
 
 
 WARPS = 1  # a program: a tile has two pixels for each of its threads
-CHUNK = 16  # splats between two tests for the end of all light paths
-SUM_BLOCK = 32  # splats a program when their rows are summed
+CHUNK = 16  # splats at a time: the rows of a tensor core's matrix
+SUM_BLOCK = 8  # splats a program when their rows are summed
+SUM_ROWS = tl.constexpr(4)  # of each at a time
 
 
 @triton.jit(do_not_specialize=["n", "capacity"])
@@ -34,44 +37,53 @@ def _sum_rows(order, offsets, rows, g_splats, n, capacity, BLOCK: tl.constexpr):
     inside = rank < n
     start = tl.load(offsets + rank, mask=inside, other=0)
     end = tl.minimum(tl.load(offsets + rank + 1, mask=inside, other=0), capacity)  # behind it they were dropped
-    column = tl.arange(0, 16)[None, :]
+    i = tl.load(order + rank, mask=inside, other=0)
+    column = tl.arange(0, 16)
     kept = column < SPLAT
     total = tl.zeros([BLOCK, 16], tl.float32)
     most = tl.max(end - start, 0)
     k = 0
     while k < most:
-        row = start + k
-        total += tl.load(rows + row[:, None] * SPLAT + column, mask=(row < end)[:, None] & kept, other=0.0)
-        k += 1
-    i = tl.load(order + rank, mask=inside, other=0)
-    tl.store(g_splats + i[:, None] * SPLAT + column, total, mask=inside[:, None] & kept)
+        row = start[:, None] + (k + tl.arange(0, SUM_ROWS))[None, :]
+        place = rows + row[:, :, None] * SPLAT + column[None, None, :]
+        held = (row < end[:, None])[:, :, None] & kept[None, None, :]
+        total += tl.sum(tl.load(place, mask=held, other=0.0), 1)
+        k += SUM_ROWS
+    tl.store(g_splats + i[:, None] * SPLAT + column[None, :], total, mask=inside[:, None] & kept[None, :])
+
+
+def _frame(bins: Bins, width: int, height: int) -> tuple[int, int, int, int]:
+    """Width, height, tiles of a row and tiles of a frame."""
+    tiles_x = -(-width // bins.tile)
+    return width, height, tiles_x, tiles_x * -(-height // bins.tile)
 
 
 def forward(splats: Tensor, extents: Tensor, width: int, height: int):
-    """-> colour [H, W, 3], alpha [H, W], depth [H, W], and the bins that `backward` replays."""
-    splats, extents = splats.detach().contiguous(), extents.detach().contiguous()
-    bins = bin_splats(splats, extents, width, height)
-    colour = splats.new_empty(height, width, 3)
-    alpha, depth = splats.new_empty(height, width), splats.new_empty(height, width)
+    """-> colour [..., H, W, 3], alpha [..., H, W], depth [..., H, W], and the bins that `backward` replays; the splats
+    [..., N, 10] of several frames are drawn at once."""
+    frames = splats.shape[:-2]
+    table, reach = splats.detach().reshape(-1, constants.SPLAT), extents.detach().reshape(-1, 2)
+    bins = bin_splats(table, reach, width, height, math.prod(frames))
+    colour = splats.new_empty(*frames, height, width, 3)
+    alpha, depth = splats.new_empty(*frames, height, width), splats.new_empty(*frames, height, width)
     composite_cuda.forward_kernel[bins.stops.shape](
-        splats, bins.items, bins.ranges, bins.stops, colour, alpha, depth, width, height,
+        table, bins.items, bins.ranges, bins.stops, colour, alpha, depth, *_frame(bins, width, height),
         TILE=bins.tile, CHUNK=CHUNK, num_warps=WARPS,
     )  # fmt: skip
     return colour, alpha, depth, bins
 
 
 def backward(splats: Tensor, bins: Bins, colour, alpha, depth, g_colour, g_alpha, g_depth) -> Tensor:
-    """-> the gradient of splats [N, 10]."""
-    height, width = alpha.shape
-    n, capacity = splats.shape[0], bins.items.shape[0]
-    splats = splats.detach().contiguous()
-    # Zeros: no row is written for pairs behind a tile's last light.
-    rows = splats.new_zeros(capacity, constants.SPLAT)
+    """-> the gradient of splats [..., N, 10]."""
+    height, width = alpha.shape[-2:]
+    table = splats.detach().reshape(-1, constants.SPLAT)
+    n, capacity = table.shape[0], bins.items.shape[0]
+    rows = splats.new_empty(capacity, constants.SPLAT)  # those that belong to a pair are written
     composite_cuda.backward_kernel[bins.stops.shape](
-        splats, bins.items, bins.slots, bins.ranges, bins.stops, colour, alpha, depth, g_colour, g_alpha, g_depth,
-        rows, width, height, TILE=bins.tile, CHUNK=CHUNK, num_warps=WARPS,
+        table, bins.items, bins.slots, bins.ranges, bins.stops, colour, alpha, depth, g_colour, g_alpha, g_depth,
+        rows, *_frame(bins, width, height), TILE=bins.tile, CHUNK=CHUNK, num_warps=WARPS,
     )  # fmt: skip
-    g_splats = torch.empty_like(splats)
+    g_splats = torch.empty(splats.shape, dtype=splats.dtype, device=splats.device)
     blocks = (max(triton.cdiv(n, SUM_BLOCK), 1),)
-    _sum_rows[blocks](bins.order, bins.offsets, rows, g_splats, n, capacity, BLOCK=SUM_BLOCK)
+    _sum_rows[blocks](bins.order, bins.offsets, rows, g_splats, n, capacity, BLOCK=SUM_BLOCK, num_warps=1)
     return g_splats

@@ -19,7 +19,7 @@ from macrosplat.scene.gaussians import Gaussians
 
 @dataclass(frozen=True)
 class Render:
-    """What a pinhole sees, in linear light."""
+    """What a pinhole sees, in linear light; of M views each with M in front."""
 
     colour: Tensor  # [H, W, 3] premultiplied by alpha: add (1 - alpha) * backdrop
     alpha: Tensor  # [H, W]
@@ -27,6 +27,8 @@ class Render:
 
     def over(self, backdrop: Tensor) -> tuple[Tensor, Tensor]:
         """Before a backdrop [H, W, 3] or [3]: opaque colour [H, W, 3], and the expected depth [H, W]."""
+        if self.colour.ndim == 4 and backdrop.ndim == 3:
+            backdrop = backdrop.expand_as(self.colour)
         return over(self.colour, self.alpha, self.depth, backdrop)
 
 
@@ -35,11 +37,14 @@ def render(gaussians: Gaussians, view: Tensor, pinhole: Pinhole, sh_degree: int 
 
     Args:
         gaussians: N Gaussians.
-        view: [4, 4] world to camera, OpenCV axes; any affine matrix (a lens shears it).
+        view: [4, 4] world to camera, OpenCV axes; any affine matrix (a lens shears it). Or M of them, [M, 4, 4], which
+            a GPU draws at once.
         pinhole: intrinsics and size.
         sh_degree: how much of the colour's direction is used; the scene's own degree by default.
     """
-    assert view.shape == (4, 4), f"view has shape {tuple(view.shape)}, expected (4, 4)"
+    assert view.ndim in (2, 3) and view.shape[-2:] == (4, 4), (
+        f"view has shape {tuple(view.shape)}, expected (4, 4) or (M, 4, 4)"
+    )
     degree = gaussians.sh_degree if sh_degree is None else min(sh_degree, gaussians.sh_degree)
     splats, extents = project(gaussians, view, camera_centre(view), pinhole, degree)
     return Render(*rasterize(splats, extents, pinhole.width, pinhole.height))

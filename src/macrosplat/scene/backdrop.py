@@ -6,6 +6,7 @@ It is composited before the blur: light from the backdrop is out of focus like a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +32,8 @@ class Backdrop:
 
     def at(self, photo: int | Tensor, width: int, height: int) -> Tensor:
         """[H, W, 3] behind one photo (a number, or [1] on the device)."""
+        if isinstance(photo, Tensor) and self.grids.device.type == "cuda" and self.grids.dtype == torch.float32:
+            return _At.apply(self.grids, photo, width, height)  # type: ignore[return-value]
         return self.spread(row(self.grids, photo), width, height)
 
     def mean(self, width: int, height: int) -> Tensor:
@@ -46,6 +49,25 @@ class Backdrop:
             )
         rows, columns = self._weights[width, height]
         return torch.einsum("hr,wc,rcx->hwx", rows, columns, grid.clamp_min(0))
+
+
+class _At(torch.autograd.Function):
+    """A launch forward and two back, where torch needs twelve."""
+
+    @staticmethod
+    def forward(ctx: Any, grids: Tensor, photo: Tensor, width: int, height: int) -> Tensor:
+        from macrosplat.scene import backdrop_cuda
+
+        ctx.save_for_backward(grids, photo)
+        return backdrop_cuda.forward(grids.detach(), photo, width, height)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]
+        from macrosplat.scene import backdrop_cuda
+
+        grids, photo = ctx.saved_tensors
+        return backdrop_cuda.backward(grids, photo, gradient.contiguous()), None, None, None
 
 
 def _linear(n: int, knots: int) -> Tensor:

@@ -57,17 +57,18 @@ class Adam:
     def step_paced(
         self,
         gradients: Mapping[str, torch.Tensor | None],
-        paces: Mapping[str, torch.Tensor],  # [2] float64 each
+        paces: Mapping[str, torch.Tensor],  # [2] float64 for every parameter
         stopped: torch.Tensor,  # [1]; not 0: nothing changes
     ) -> None:
         """`step` by numbers that are on the GPU already; counting is the caller's. float32 only."""
         from macrosplat.train import adam_cuda
 
-        for name, gradient in gradients.items():
-            if gradient is not None:
-                moments = self.first[name], self.second[name]
-                how = paces[name], stopped, BETA1, BETA2, EPS
-                adam_cuda.paced(self.parameters[name].detach(), gradient.detach().contiguous(), *moments, *how)
+        tensors = []
+        for name, how_far in paces.items():
+            gradient = gradients.get(name)
+            gradient = None if gradient is None else gradient.detach().contiguous()
+            tensors.append((self.parameters[name].detach(), gradient, self.first[name], self.second[name], how_far))
+        adam_cuda.paced(tensors, stopped, BETA1, BETA2, EPS)
 
     def remap(
         self,

@@ -6,6 +6,7 @@ would starve exactly the places where detail is missing; this needs none. All su
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -42,9 +43,9 @@ def densify(gaussians: Gaussians, adam: Adam, wanted: int, seed: int, step: int)
     copies = torch.bincount(chosen, minlength=n) + 1
     parents = copies > 1
     logits, log_scales = gaussians.opacity_logits.clone(), gaussians.log_scales.clone()
-    # Thousands of operations on few numbers: a GPU would spend its time on starting them.
-    few = (t[parents].cpu() for t in (opacity, gaussians.log_scales, copies.clamp_max(MOST_COPIES)))
-    logits[parents], log_scales[parents] = (t.to(device) for t in _share(*few))
+    rows = torch.nonzero(parents)[:, 0]
+    fewer = _share(opacity[rows], log_scales[rows], copies[rows].clamp_max(MOST_COPIES))
+    logits[rows], log_scales[rows] = fewer
 
     source = torch.cat([source, torch.empty(len(empty) - int(dead.sum()), dtype=torch.int64, device=device)])
     source[empty] = chosen
@@ -66,16 +67,25 @@ def _share(opacity: Tensor, log_scales: Tensor, copies: Tensor) -> tuple[Tensor,
     """Opacity logits and log scales of each of `copies` equal Gaussians that together draw what one did (eq. 9)."""
     o = opacity.double()
     new = 1 - (1 - o) ** (1 / copies)
-    total = torch.zeros_like(o)
-    term = torch.zeros_like(o)
-    for i in range(1, int(copies.max()) + 1):
-        # sum over k of binomial(i - 1, k) (-1)^k new^(k + 1) / sqrt(k + 1)
-        term = sum(  # type: ignore[assignment]
-            (math.comb(i - 1, k) * (-1) ** k / math.sqrt(k + 1)) * new ** (k + 1) for k in range(i)
-        )
-        total = torch.where(copies >= i, total + term, total)
+    powers = new[:, None] ** torch.arange(1, MOST_COPIES + 1, device=o.device)
+    total = (_polynomials().to(o.device)[copies] * powers).sum(1)
     new = new.clamp(DEAD * 1.01, 1 - 1e-6)
     return torch.logit(new).float(), log_scales + torch.log(o / total)[:, None].float()
+
+
+@functools.cache
+def _polynomials() -> Tensor:
+    """[copies, k]: by how much the k-th power of the new opacity (from 1) enters, for so many copies.
+
+    The sum over i = 1 ... copies and j < i of binomial(i - 1, j) (-1)^j new^(j + 1) / sqrt(j + 1), that over i done.
+    """
+    return torch.tensor(
+        [
+            [math.comb(copies, k) * (-1) ** (k - 1) / math.sqrt(k) for k in range(1, MOST_COPIES + 1)]
+            for copies in range(MOST_COPIES + 1)
+        ],
+        dtype=torch.float64,
+    )
 
 
 def jitter(gaussians: Gaussians, noise: float, seed: int, step: int) -> Tensor:

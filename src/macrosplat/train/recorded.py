@@ -9,6 +9,7 @@ makes room, and goes back to the first of them. No step is ever taken with a tru
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +22,14 @@ from macrosplat.render.capacity import STEP, PairBuffer, fixed_capacity
 from macrosplat.train.frames import SOON, Stack
 
 if TYPE_CHECKING:
+    from macrosplat.scene.gaussians import Gaussians
     from macrosplat.train.schedule import Plan
     from macrosplat.train.trainer import Trainer
 
 AHEAD = 100  # steps that the host may be ahead of what it has looked at
 PAIRS = 8  # a Gaussian has about so many, for the first guess of the room
-TIGHT = 1.1  # room is made anew, while a graph is recorded anyway, when less than this times the need is left
+# Room is made anew, while a graph is recorded anyway, when it is less than this times the need or more than that.
+TIGHT, WIDE = 1.1, 1.5
 # Places in what is sent ahead of a step, float64; the paces of Adam follow, two for each parameter.
 PHOTO, PLACE, ANGLE, NOISE, SEED, PACES = range(6)
 
@@ -62,8 +65,12 @@ class Recorder:
         self._changed: dict[Kind, list[str]] = {}  # what a kind of step changes: what got a gradient when first taken
         self._graphs: dict[Kind, Any] = {}
         self._pending: list[Kind] = []  # steps taken since the host last looked
-        self._scene: object = None  # the record of tensors that the graphs were made for
-        self._stream, self._pool, self._keeper = None, None, None
+        self._scene: Gaussians | None = None  # the tensors that the graphs were made for, and Adam's moments
+        self._moments: tuple[dict[str, Tensor], dict[str, Tensor]] = {}, {}
+        # All that autograd sees happens on one stream. What it keeps of the default stream, work on that would have to
+        # wait for in the middle of a capture, which CUDA forbids.
+        self._stream = torch.cuda.Stream(device) if self._graphs_wanted else None
+        self._pool, self._keeper = None, None
 
     def step(self, plan: Plan, photo: int) -> Tensor:
         """Take a step. Returns the loss (a scalar on the device), which is only true if `settle` goes back no steps."""
@@ -80,7 +87,8 @@ class Recorder:
         if kind in self._graphs:
             self._graphs[kind].replay()
         elif kind not in self._changed or not self._graphs_wanted:
-            self._changed[kind] = self._take(kind, stack)  # compiles what has to be compiled, and counts pairs
+            # Compiles what has to be compiled, and counts pairs.
+            self._changed[kind] = self._aside(lambda: self._take(kind, stack))
         else:
             self._graphs[kind] = self._record(kind, stack)
             self._graphs[kind].replay()
@@ -108,13 +116,37 @@ class Recorder:
         return len(refused)
 
     def _renew(self) -> None:
-        """The scene has other tensors: what was recorded is void."""
+        """The scene has other tensors: what was recorded is void, unless there are as many Gaussians as before."""
         assert not self._pending, "settle before the scene changes"
-        self._graphs.clear()
+        now, adam = self._trainer.learned.gaussians, self._trainer.adam
+        if self._scene is not None and len(self._scene) == len(now):
+            self._move_back(self._scene)
+        else:
+            self._graphs.clear()
+            self._scene, self._moments = now, (dict(adam.first), dict(adam.second))
         for key, buffer in self._buffers.items():
-            if TIGHT * int(buffer.needed.item()) > buffer.capacity:
-                self._buffers[key] = buffer.grown()
-        self._scene = self._trainer.learned.gaussians
+            fitting = self._fitting(buffer)
+            if fitting is not buffer:
+                self._buffers[key] = fitting
+                self._graphs = {kind: g for kind, g in self._graphs.items() if (kind.pinhole, kind.points) != key}
+
+    def _move_back(self, scene: Gaussians) -> None:
+        """Bring the scene, and its part of Adam's state, to the tensors that the graphs were made for."""
+        adam = self._trainer.adam
+        with torch.no_grad():
+            for name, tensor in scene.tensors().items():
+                tensor.copy_(adam.parameters[name])
+                adam.parameters[name] = tensor
+                for now, then in zip((adam.first, adam.second), self._moments, strict=True):
+                    then[name].copy_(now[name])
+                    now[name] = then[name]
+        self._trainer.learned.gaussians = scene
+
+    def _fitting(self, buffer: PairBuffer) -> PairBuffer:
+        """The buffer, or one of another size if that is too tight or so wide that sorting it takes long."""
+        needed = int(buffer.needed.item())
+        fits = needed == 0 or TIGHT * needed <= buffer.capacity <= WIDE * needed + STEP
+        return buffer if fits else buffer.fitted()
 
     def _send(self, plan: Plan, photo: int, place: int) -> None:
         """Bring what this step differs in to the device."""
@@ -135,7 +167,7 @@ class Recorder:
         trainer, sent = self._trainer, self._inputs
         key = kind.pinhole, kind.points
         if key not in self._buffers:
-            pairs = math.ceil(PAIRS * len(trainer.learned.gaussians) / STEP) * STEP
+            pairs = math.ceil(PAIRS * max(kind.points, 1) * len(trainer.learned.gaussians) / STEP) * STEP
             self._buffers[key] = PairBuffer(pairs, sent.device)
         buffer = self._buffers[key]
         photo, place = sent[PHOTO : PHOTO + 1].long(), sent[PLACE : PLACE + 1].long()
@@ -155,21 +187,31 @@ class Recorder:
 
     def _record(self, kind: Kind, stack: Stack) -> Any:
         """A graph of the step. `torch.cuda.graph` would collect garbage first, which takes longer than recording."""
-        if self._stream is None:
-            self._stream, self._pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
             self._keeper = self._captured(lambda: self._loss.mul(1.0))  # the pool lives as long as one graph of it
         return self._captured(lambda: self._take(kind, stack))
 
-    def _captured(self, work: Any) -> Any:
-        stream = self._stream
-        assert stream is not None
+    def _captured(self, work: Callable[[], Any]) -> Any:
         graph = torch.cuda.CUDAGraph()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+
+        def capture() -> None:
             graph.capture_begin(pool=self._pool, capture_error_mode="relaxed")
             try:
                 work()
             finally:
                 graph.capture_end()
-        torch.cuda.current_stream().wait_stream(stream)
+
+        self._aside(capture)
         return graph
+
+    def _aside(self, work: Callable[[], Any]) -> Any:
+        """Work done on the recorder's own stream, between what is before and after it on the current one."""
+        if self._stream is None:
+            return work()
+        here = torch.cuda.current_stream()
+        self._stream.wait_stream(here)
+        with torch.cuda.stream(self._stream):
+            result = work()
+        here.wait_stream(self._stream)
+        return result
