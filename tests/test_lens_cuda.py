@@ -18,10 +18,13 @@ def close(ours, theirs, tolerance):
     assert float((ours - theirs).abs().max()) <= tolerance * max(float(theirs.abs().max()), 1e-12)
 
 
-@pytest.mark.parametrize("size", [(37, 71), (6, 9), (3, 130)])
-def test_blur(size):
+@pytest.mark.parametrize(
+    ("size", "frames", "channels"), [((37, 71), 1, 3), ((6, 9), 2, 4), ((3, 130), 1, 1), ((33, 20), 3, 3)]
+)
+def test_blur(size, frames, channels):
     torch.manual_seed(0)
-    sharp, sigma, upstream = torch.rand(*size, 3), 9.5 * torch.rand(size) + 0.1, torch.randn(*size, 3)
+    sharp, sigma = torch.rand(frames, *size, channels), 9.5 * torch.rand(frames, *size) + 0.1
+    upstream = torch.randn(*size, channels)
     blurred, saved = blur_cpu.forward(sharp, sigma, True)
     ours, ours_saved = blur_cuda.forward(sharp.to(DEVICE), sigma.to(DEVICE), True)
     close(ours, blurred, 1e-5)

@@ -34,7 +34,8 @@ def use_triton(monkeypatch) -> None:
     for module in (project, rasterize, coc, blur, loss, adam):
         monkeypatch.setattr(module, "twin", twin)
     if DEVICE.type == "cpu":  # the interpreter's time goes by programs, not by pixels or pairs
-        monkeypatch.setitem(blur_cuda.TILE, "ROWS", 64)
+        monkeypatch.setitem(blur_cuda.STRIP, "COLUMNS", 1024)
+        monkeypatch.setattr(blur_cuda, "CHUNKS", 10)
         monkeypatch.setattr(recorded, "STEP", 512)
         monkeypatch.setattr(capacity, "STEP", 512)
 
