@@ -38,7 +38,7 @@ def test_blur(size, frames, channels):
 @pytest.mark.parametrize("size", [(37, 54), (4, 3), (1, 9), (64, 64)])
 @pytest.mark.parametrize("solid", [True, False])
 def test_defocus(size, solid):
-    depth, weight = scene(*size)
+    depth, weight = (torch.stack([t, t.flip(0)]) for t in scene(*size))
     weight = weight if solid else torch.zeros_like(weight)
     sigma, saved = coc_cpu.forward(depth, weight, FX, *lens())
     here = [t.to(DEVICE) for t in (depth, weight)]
