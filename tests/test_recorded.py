@@ -13,7 +13,7 @@ from macrosplat.output.fit import Fit
 from macrosplat.render import capacity, centre_cuda, over, over_cuda, project, rasterize
 from macrosplat.render.centre import camera_centre
 from macrosplat.scene import Gaussians
-from macrosplat.train import adam, drift_cuda, loss, recorded
+from macrosplat.train import adam, drift_cuda, loss, loss_cuda, recorded
 from macrosplat.train.density import jitter
 from macrosplat.train.recorded import Recorder
 from macrosplat.train.trainer import Trainer
@@ -36,6 +36,7 @@ def use_triton(monkeypatch) -> None:
     if DEVICE.type == "cpu":  # the interpreter's time goes by programs, not by pixels or pairs
         monkeypatch.setitem(blur_cuda.STRIP, "COLUMNS", 1024)
         monkeypatch.setattr(blur_cuda, "CHUNKS", 10)
+        monkeypatch.setattr(loss_cuda, "ROWS", 64)
         monkeypatch.setattr(recorded, "STEP", 512)
         monkeypatch.setattr(capacity, "STEP", 512)
 

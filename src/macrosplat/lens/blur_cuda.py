@@ -249,7 +249,7 @@ def _filters(k: int, frames: int, height: int, length: int, width: int) -> tuple
     each = -(-height // stride)  # rows that are `stride` apart
     chunks = min(CHUNKS, -(-(each + TAPS - 1) // TAPS))
     segments = -(-each // (TAPS * chunks - 2 * PAIRS))
-    grid = triton.cdiv(length, STRIP["COLUMNS"]), stride * segments, frames
+    grid = triton.cdiv(length, STRIP["COLUMNS"]), min(stride * segments, height), frames
     return grid, (height, width, stride, *far, chunks, *taps), reach > min(height, width)
 
 

@@ -6,11 +6,11 @@ stands in `loss_reference.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from macrosplat.devices import twin
+from macrosplat.devices import row, twin
 from macrosplat.train import loss_reference
 
 STAGE = "macrosplat.train.loss"
@@ -29,9 +29,15 @@ class Target:
     variance: torch.Tensor  # [3, H, W] float32
     # [H, W] float32, 0 ... 1: the alpha that the photo's mask tells, -1 where it tells none; None: there is no mask.
     cover: torch.Tensor | None = None
-    # [1] on the device: photo, weight, mean and variance are stacks [B, ...] of which this one is meant. Only the kernels
-    # of a GPU read it; `cover` is never a stack then.
+    # [1] on the device: photo, weight, mean and variance are stacks [B, ...], of which this one is meant.
     place: torch.Tensor | None = None
+
+    def alone(self) -> Target:
+        """The same without the others of a stack."""
+        if self.place is None:
+            return self
+        names = ("photo", "weight", "mean", "variance")
+        return replace(self, **{name: row(getattr(self, name), self.place) for name in names}, place=None)
 
 
 def make_target(
@@ -97,7 +103,7 @@ def photo_loss(
     size = tuple(target.weight.shape[-2:])
     assert blurred.shape == (*size, 3), f"blurred must be {(*size, 3)}, not {tuple(blurred.shape)}"
     if blurred.dtype == torch.float64:
-        return loss_reference.photo_loss(blurred, target, lambda_dssim)
+        return loss_reference.photo_loss(blurred, target.alone(), lambda_dssim)
     assert blurred.dtype == torch.float32, f"blurred must be float32 or float64, not {blurred.dtype}"
     with_gradient = torch.is_grad_enabled() and blurred.requires_grad
     return _PhotoLoss.apply(blurred.contiguous(), target, lambda_dssim, with_gradient)

@@ -189,6 +189,7 @@ def _sweep(blurred, photo, mean, variance, weight, l1_share, ssim_share, gradien
 
 def forward(blurred: torch.Tensor, target, lambda_dssim: float, with_gradient: bool):
     """Loss [], and its gradient [H, W, 3] (None if not wanted) for `backward`."""
+    target = target.alone()
     height, width, _ = blurred.shape
     gradient = torch.empty_like(blurred) if with_gradient else None
     sums = np.empty((3, height), np.float32)
