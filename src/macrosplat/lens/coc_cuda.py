@@ -50,9 +50,7 @@ def _cells(depth, weight, pupil, focus, fx, strength, source, height, width, row
 
 
 @triton.jit(do_not_specialize=["steps", "stride", "count"])
-def _reach(
-    strength, source, out_strength, out_source, steps, stride, count, BLOCK: tl.constexpr, ROUND: tl.constexpr
-):
+def _reach(strength, source, out_strength, out_source, steps, stride, count, BLOCK: tl.constexpr, ROUND: tl.constexpr):
     """Along one axis, of `steps` cells a `stride` apart, the cell that reaches each cell best."""
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = i < count
