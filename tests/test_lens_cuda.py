@@ -22,7 +22,7 @@ def close(ours, theirs, tolerance):
 
 @pytest.mark.parametrize(
     ("size", "frames", "channels", "largest"),
-    [((19, 50), 1, 3, 2.4), ((6, 9), 2, 4, 9.5), ((3, 130), 1, 1, 9.5), ((9, 5), 3, 3, 4.0)],
+    [((19, 50), 1, 3, 2.4), ((6, 9), 2, 4, 9.5), ((3, 130), 1, 1, 9.5)],
 )
 def test_blur(monkeypatch, size, frames, channels, largest):
     monkeypatch.setattr(blur_cuda, "CHUNKS", 2)  # so that several programs walk down the larger frames

@@ -1,12 +1,12 @@
 """The blur ladder on a GPU.
 
-A frame keeps its channels interleaved, [H, W * C]. A level is one launch, for all frames at once: a program owns a strip
-of columns and walks down every `stride`-th row of it, filters each row along itself, and keeps the last seven of these
-for the filter down the columns. Levels stay in memory until one more launch weighs the up to four that a pixel reads
-and averages the frames; on the way back each level's launch also adds the share of its own. With 16 levels that is 17
-launches forward and 16 back. Frames are mirrored at their borders as in `blur_cpu.py`, so that every filter is its own
-adjoint. Nothing is read by the host: all levels are launched, and the programs of those that no pixel reads (the largest
-sigma is found first) end at once.
+A frame keeps its channels interleaved, [H, W * C]. A level is one launch, for all frames at once: a program owns a
+strip of columns and walks down every `stride`-th row of it, filters each row along itself, and keeps the last seven of
+these for the filter down the columns. Levels stay in memory until one more launch weighs the up to four that a pixel
+reads and averages the frames; on the way back each level's launch also adds the share of its own. With 16 levels that
+is 17 launches forward and 16 back. Frames are mirrored at their borders as in `blur_cpu.py`, so that every filter is
+its own adjoint. Nothing is read by the host: all levels are launched, and the programs of those that no pixel reads
+(the largest sigma is found first) end at once.
 """
 
 # Triton's own types do not know what its compiler accepts.
@@ -275,8 +275,8 @@ def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
         )  # fmt: skip
         below = stack[k - 1]
     _combine[(triton.cdiv(pixels * channels, RUN["BLOCK"]),)](
-        sharp, stack, sigma, lowest, shares, blurred, blurred if slopes is None else slopes, coordinates, pixels, frames,
-        1.0 / frames, CHANNELS=channels, SLOPES=with_slopes, **RUN,
+        sharp, stack, sigma, lowest, shares, blurred, blurred if slopes is None else slopes, coordinates, pixels,
+        frames, 1.0 / frames, CHANNELS=channels, SLOPES=with_slopes, **RUN,
     )  # fmt: skip
     return blurred, (coordinates, top, highest, slopes)
 
