@@ -61,7 +61,7 @@ def test_little_room_shows_the_same_photos(scale):
             assert torch.equal(getattr(wanted, name), getattr(got, name))
         soon = [ample.photo_of(later, 0) for later in range(step + 1, step + 1 + frames.SOON)]
         stack, place = tight.stack(photo, scale, soon)
-        target = stack.at(torch.tensor([place]))
+        target = stack.at(torch.tensor([place])).alone()
         torch.testing.assert_close(target.weight * wanted.total / target.total, wanted.weight)
         for name in ("photo", "mean", "variance"):
             assert torch.equal(getattr(wanted, name), getattr(target, name))
@@ -74,4 +74,4 @@ def test_another_resolution_forgets_what_was_on_its_way():
     tight = make(0.0)
     tight.stack(0, 0.5, [1, 2, 3])
     stack, place = tight.stack(1, 1.0)
-    assert stack.at(torch.tensor([place])).photo.shape == (3, HEIGHT, WIDTH)
+    assert stack.at(torch.tensor([place])).alone().photo.shape == (3, HEIGHT, WIDTH)

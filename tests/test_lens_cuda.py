@@ -1,5 +1,7 @@
 """The Triton kernels of blur, defocus, loss and Adam against the CPU's, on a GPU or in Triton's interpreter."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -18,10 +20,15 @@ def close(ours, theirs, tolerance):
     assert float((ours - theirs).abs().max()) <= tolerance * max(float(theirs.abs().max()), 1e-12)
 
 
-@pytest.mark.parametrize("size", [(37, 71), (6, 9), (3, 130)])
-def test_blur(size):
+@pytest.mark.parametrize(
+    ("size", "frames", "channels", "largest"),
+    [((19, 50), 1, 3, 2.4), ((6, 9), 2, 4, 9.5), ((3, 130), 1, 1, 9.5)],
+)
+def test_blur(monkeypatch, size, frames, channels, largest):
+    monkeypatch.setattr(blur_cuda, "CHUNKS", 2)  # so that several programs walk down the larger frames
     torch.manual_seed(0)
-    sharp, sigma, upstream = torch.rand(*size, 3), 9.5 * torch.rand(size) + 0.1, torch.randn(*size, 3)
+    sharp, sigma = torch.rand(frames, *size, channels), largest * torch.rand(frames, *size) + 0.1
+    upstream = torch.randn(*size, channels)
     blurred, saved = blur_cpu.forward(sharp, sigma, True)
     ours, ours_saved = blur_cuda.forward(sharp.to(DEVICE), sigma.to(DEVICE), True)
     close(ours, blurred, 1e-5)
@@ -33,7 +40,7 @@ def test_blur(size):
 @pytest.mark.parametrize("size", [(37, 54), (4, 3), (1, 9), (64, 64)])
 @pytest.mark.parametrize("solid", [True, False])
 def test_defocus(size, solid):
-    depth, weight = scene(*size)
+    depth, weight = (torch.stack([t, t.flip(0)]) for t in scene(*size))
     weight = weight if solid else torch.zeros_like(weight)
     sigma, saved = coc_cpu.forward(depth, weight, FX, *lens())
     here = [t.to(DEVICE) for t in (depth, weight)]
@@ -47,17 +54,22 @@ def test_defocus(size, solid):
     close(torch.stack(list(got_lens)), torch.stack(list(by_lens)), 1e-4)
 
 
-@pytest.mark.parametrize("size", [(37, 53), (4, 7), (1, 6)])
-@pytest.mark.parametrize("masked", [True, False])
-def test_loss(size, masked):
+@pytest.mark.parametrize(("size", "masked"), [((17, 15), True), ((5, 140), False), ((4, 7), True), ((1, 6), False)])
+def test_loss(monkeypatch, size, masked):
+    monkeypatch.setattr(loss_cuda, "ROWS", 12)  # so that several programs walk down the larger frames
     torch.manual_seed(0)
     photo, blurred = (torch.rand(*size, 3) * 255).to(torch.uint8), torch.rand(*size, 3)
     mask = (torch.rand(size) * 255).to(torch.uint8) if masked else None
-    loss, gradient = loss_cpu.loss_and_gradient(blurred, make_target(photo, mask), 0.2, True)
+    loss, saved = loss_cpu.forward(blurred, make_target(photo, mask), 0.2, True)
+    gradient = loss_cpu.backward(torch.tensor(3.0), saved)
     target = make_target(photo.to(DEVICE), None if mask is None else mask.to(DEVICE))
-    ours, ours_gradient = loss_cuda.loss_and_gradient(blurred.to(DEVICE), target, 0.2, True)
+    if masked:  # as the second of a stack
+        planes = {name: getattr(target, name) for name in ("photo", "weight", "mean", "variance")}
+        stacked = {name: torch.stack([plane * 0, plane]) for name, plane in planes.items()}
+        target = replace(target, **stacked, place=torch.ones(1, dtype=torch.int64, device=DEVICE))
+    ours, ours_saved = loss_cuda.forward(blurred.to(DEVICE), target, 0.2, True)
     close(ours, loss, 1e-6)
-    close(ours_gradient, gradient, 1e-5)
+    close(loss_cuda.backward(torch.tensor(3.0, device=DEVICE), ours_saved), gradient, 1e-5)
 
 
 @pytest.mark.parametrize("shape", [(1000, 15, 3), (7,), ()])

@@ -14,7 +14,7 @@ from macrosplat.render import capacity, centre_cuda, over, over_cuda, project, r
 from macrosplat.render.centre import camera_centre
 from macrosplat.scene import Gaussians, backdrop_cuda
 from macrosplat.scene.backdrop import GRID, Backdrop
-from macrosplat.train import adam, drift_cuda, loss, recorded
+from macrosplat.train import adam, drift_cuda, loss, loss_cuda, recorded
 from macrosplat.train.density import densify, jitter
 from macrosplat.train.recorded import Recorder
 from macrosplat.train.trainer import Trainer
@@ -35,7 +35,9 @@ def use_triton(monkeypatch) -> None:
     for module in (project, rasterize, coc, blur, loss, adam):
         monkeypatch.setattr(module, "twin", twin)
     if DEVICE.type == "cpu":  # the interpreter's time goes by programs, not by pixels or pairs
-        monkeypatch.setitem(blur_cuda.TILE, "ROWS", 64)
+        monkeypatch.setitem(blur_cuda.STRIP, "COLUMNS", 1024)
+        monkeypatch.setattr(blur_cuda, "CHUNKS", 10)
+        monkeypatch.setattr(loss_cuda, "ROWS", 64)
         monkeypatch.setattr(recorded, "STEP", 512)
         monkeypatch.setattr(capacity, "STEP", 512)
 

@@ -58,7 +58,9 @@ def row(table: torch.Tensor, number: int | torch.Tensor) -> torch.Tensor:
     return table[number] if isinstance(number, int) else table.index_select(0, number)[0]
 
 
-def side_by_side(works: Sequence[Callable[[], torch.Tensor]], shared: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+def side_by_side(
+    works: Sequence[Callable[[], tuple[torch.Tensor, ...]]], shared: Sequence[torch.Tensor]
+) -> list[tuple[torch.Tensor, ...]]:
     """Results of works that do not depend on each other.
 
     While a step is recorded on a GPU each gets a stream of its own, and the recorded works run at the same time: one
@@ -79,7 +81,8 @@ def side_by_side(works: Sequence[Callable[[], torch.Tensor]], shared: Sequence[t
             results.append(work())
     for stream, result in zip(streams, results, strict=True):
         here.wait_stream(stream)
-        result.record_stream(here)
+        for tensor in result:
+            tensor.record_stream(here)
     return results
 
 

@@ -14,7 +14,7 @@ from macrosplat.lens.blur_reference import gather_blur
 STAGE = "macrosplat.lens.blur"
 
 
-class _VariableBlur(torch.autograd.Function):
+class _MeanBlur(torch.autograd.Function):
     @staticmethod
     def forward(ctx, sharp, sigma, with_slopes):
         ctx.kernels = twin(STAGE, sharp)
@@ -34,9 +34,20 @@ def variable_blur(
     """Differentiable in both. float32 takes the kernels, float64 the exact gather."""
     assert sharp.ndim == 3 and 1 <= sharp.shape[2] <= 4, f"sharp must be [H, W, 1..4], not {tuple(sharp.shape)}"
     assert sigma.shape == sharp.shape[:2], f"sigma must be {tuple(sharp.shape[:2])}, not {tuple(sigma.shape)}"
+    return mean_blur(sharp[None], sigma[None])
+
+
+def mean_blur(
+    sharp: torch.Tensor,  # [M, H, W, C] linear light, C = 1 ... 4
+    sigma: torch.Tensor,  # [M, H, W] px, standard deviation at each output pixel
+) -> torch.Tensor:  # [H, W, C]
+    """The mean of M frames, each blurred on its own; otherwise as `variable_blur`."""
+    assert sharp.ndim == 4 and 1 <= sharp.shape[3] <= 4, f"sharp must be [M, H, W, 1..4], not {tuple(sharp.shape)}"
+    assert sigma.shape == sharp.shape[:3], f"sigma must be {tuple(sharp.shape[:3])}, not {tuple(sigma.shape)}"
     assert sharp.dtype == sigma.dtype, f"sharp is {sharp.dtype}, sigma {sigma.dtype}"
     if sharp.dtype == torch.float64:
-        return gather_blur(sharp, sigma)
+        blurred = [gather_blur(*frame) for frame in zip(sharp, sigma, strict=True)]
+        return blurred[0] if len(blurred) == 1 else torch.stack(blurred).mean(0)
     assert sharp.dtype == torch.float32, f"sharp must be float32 or float64, not {sharp.dtype}"
     with_slopes = torch.is_grad_enabled() and sigma.requires_grad
-    return _VariableBlur.apply(sharp.contiguous(), sigma.contiguous(), with_slopes)
+    return _MeanBlur.apply(sharp.contiguous(), sigma.contiguous(), with_slopes)

@@ -230,7 +230,14 @@ def _levels_used(highest: np.ndarray, tables: _Tables) -> int:
 
 
 def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
-    """Returns blurred [H, W, C] and what `backward` needs."""
+    """From sharp [M, H, W, C] and sigma [M, H, W]: returns the mean of the blurred [H, W, C], and what `backward`
+    needs."""
+    blurred, saved = zip(*(_one(frame, s, with_slopes) for frame, s in zip(sharp, sigma, strict=True)), strict=True)
+    return (blurred[0] if len(blurred) == 1 else torch.stack(blurred).mean(0)), saved
+
+
+def _one(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
+    """Blurred [H, W, C], and what `_one_back` needs."""
     height, width, channels = sharp.shape
     runs = (width + RUN - 1) // RUN
     blurred = torch.empty_like(sharp)
@@ -255,6 +262,16 @@ def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
 
 
 def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bool):
+    """From the mean's gradient [H, W, C]: those of sharp [M, H, W, C] and sigma [M, H, W] (None where not wanted)."""
+    if len(saved) == 1:
+        found = _one_back(gradient, saved[0], sharp_wanted, sigma_wanted)
+        return tuple(None if g is None else g[None] for g in found)
+    gradient = gradient / len(saved)
+    frames = zip(*(_one_back(gradient, one, sharp_wanted, sigma_wanted) for one in saved), strict=True)
+    return tuple(None if of[0] is None else torch.stack(of) for of in frames)
+
+
+def _one_back(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bool):
     """Gradients of sharp [H, W, C] and sigma [H, W] (None where not wanted)."""
     coordinates, lowest, highest, levels, slopes = saved
     height, width, channels = gradient.shape

@@ -1,11 +1,12 @@
 """The blur ladder on a GPU.
 
-A frame keeps its channels interleaved, [H, W * C]: a level is two launches (down the columns, along the rows), whatever
-its stride. Levels stay in memory until one more launch weighs the up to four that a pixel reads; on the way back each
-level's second launch also adds the share of its own. With L levels (12 for sigma <= 10 px, 16 for all) that is 2 L - 1
-launches forward and 2 L - 1 back. Frames are mirrored at their borders as in `blur_cpu.py`, so that every filter is its
-own adjoint. Nothing is read by the host: all levels are launched, and those that no pixel reads (the largest sigma of
-the frame is found first) load and store nothing.
+A frame keeps its channels interleaved, [H, W * C]. A level is one launch, for all frames at once: a program owns a
+strip of columns and walks down every `stride`-th row of it, filters each row along itself, and keeps the last seven of
+these for the filter down the columns. Levels stay in memory until one more launch weighs the up to four that a pixel
+reads and averages the frames; on the way back each level's launch also adds the share of its own. With 16 levels that
+is 17 launches forward and 16 back. Frames are mirrored at their borders as in `blur_cpu.py`, so that every filter is
+its own adjoint. Nothing is read by the host: all levels are launched, and the programs of those that no pixel reads
+(the largest sigma is found first) end at once.
 """
 
 # Triton's own types do not know what its compiler accepts.
@@ -24,12 +25,16 @@ import triton.language as tl
 from macrosplat.lens.ladder import ENTRIES, LEVELS, PAIRS, SIGMA_HALF, SIGMA_MAX, coordinate, ladder
 
 READ = 4  # levels that a pixel reads: its entry of the table and the next have three each, one apart at most
-TILE = {"ROWS": 4, "COLUMNS": 256, "num_warps": 4}  # of a filter's program
-RUN = {"BLOCK": 256, "num_warps": 4}  # px of a program that works pixel by pixel
+TAPS = 1 + 2 * PAIRS
+STRIP = {"COLUMNS": 128, "num_warps": 4}  # numbers of a row that a filter's program owns
+CHUNKS = 3  # times TAPS rows that it walks down, the first TAPS - 1 of them for the filter's run-in alone
+RUN = {"BLOCK": 256, "num_warps": 4}  # numbers of a program that works one by one
 
 _ENTRIES = tl.constexpr(ENTRIES)
 _SIGMA_HALF = tl.constexpr(SIGMA_HALF)
 _READ = tl.constexpr(READ)
+_PAIRS = tl.constexpr(PAIRS)
+_TAPS = tl.constexpr(TAPS)
 
 
 @cache
@@ -61,70 +66,88 @@ def _mirror(i, n, far, FAR: tl.constexpr):
     return tl.where(i < n, i, 2 * n - 1 - i)
 
 
-@triton.jit(do_not_specialize=["height", "stride", "far"])
-def _down(
-    below, level, height, length, stride, far, t0, t1, t2, t3, top, needed_from,
-    FAR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
-    """Filters down the columns of [H, length]; nothing where `top` is below `needed_from`."""
-    y = tl.program_id(1) * ROWS + tl.arange(0, ROWS)[:, None]
-    x = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
-    inside = (y < _rows(top, needed_from, height)) & (x < length)
-    total = t0 * tl.load(below + y * length + x, mask=inside, other=0.0)
-    for j in tl.static_range(1, 4):
-        tap = t1 if j == 1 else (t2 if j == 2 else t3)
-        above = _mirror(y - j * stride, height, far, FAR)
-        under = _mirror(y + j * stride, height, far, FAR)
-        a = tl.load(below + above * length + x, mask=inside, other=0.0)
-        b = tl.load(below + under * length + x, mask=inside, other=0.0)
-        total += tap * (a + b)
-    tl.store(level + y * length + x, total, mask=inside)
+@triton.jit
+def _share(coordinates, table, gradient, y, width, x, e, part, low, high, here, CHANNELS: tl.constexpr):
+    """A level's own part of the gradient, in one row of a strip; 0 where not `here`."""
+    v = tl.load(coordinates + y * width + x, mask=here, other=-1.0)
+    used = here & (v >= low) & (v <= high)
+    g = tl.load(gradient + y * (width * CHANNELS) + e, mask=used, other=0.0)
+    return part * _weight(table, v, used) * g
 
 
-@triton.jit(do_not_specialize=["height", "stride", "far", "table"])
-def _along(
-    below, level, height, width, stride, far, t0, t1, t2, t3, top, needed_from, stored_from,
-    coordinates, table, gradient, low, high,
-    CHANNELS: tl.constexpr, SHARE: tl.constexpr, FAR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+@triton.jit(do_not_specialize=["level", "height", "width", "stride", "far_down", "far_along", "chunks", "table"])
+def _rung(
+    below, level, height, width, stride, far_down, far_along, chunks, t0, t1, t2, t3, top, needed_from, stored_from,
+    coordinates, table, gradient, part, low, high,
+    CHANNELS: tl.constexpr, SHARE: tl.constexpr, FAR: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Filters along the rows of [H, W * C]; with SHARE adds the gradient times this level's weight (its `table`).
+    """Filters along the rows and down the columns of frames [H, W * C]; with SHARE adds the gradient times this
+    level's weight (its `table`).
 
     What comes from `below` is nothing where `top` is below `needed_from`; below `stored_from` nothing is stored.
     """
-    length = width * CHANNELS
-    y = tl.program_id(1) * ROWS + tl.arange(0, ROWS)[:, None]
-    e = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
-    x = e // CHANNELS
-    c = e - x * CHANNELS
-    inside = (y < height) & (e < length)
-    filtered = inside & (y < _rows(top, needed_from, height))
-    row = below + y * length + c
-    total = t0 * tl.load(row + x * CHANNELS, mask=filtered, other=0.0)
-    for j in tl.static_range(1, 4):
-        tap = t1 if j == 1 else (t2 if j == 2 else t3)
-        left = _mirror(x - j * stride, width, far, FAR)
-        right = _mirror(x + j * stride, width, far, FAR)
-        a = tl.load(row + left * CHANNELS, mask=filtered, other=0.0)
-        b = tl.load(row + right * CHANNELS, mask=filtered, other=0.0)
-        total += tap * (a + b)
-    if SHARE:
-        v = tl.load(coordinates + y * width + x, mask=inside, other=-1.0)
-        used = (v >= low) & (v <= high)
-        total += _weight(table, v, used) * tl.load(gradient + y * length + e, mask=used & inside, other=0.0)
-    tl.store(level + y * length + e, total, mask=inside & (y < _rows(top, stored_from, height)))
-
-
-@triton.jit
-def _rows(top, least, height):
-    """How many rows to work on: none where the largest coordinate of the frame (bits that `_coordinates` left) is
-    below `least`."""
-    return tl.where(tl.load(top).to(tl.float32, bitcast=True) >= least, height, 0)
+    largest = tl.load(top).to(tl.float32, bitcast=True)
+    if largest >= stored_from:
+        length = width * CHANNELS
+        element = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+        there = element < length
+        e = tl.minimum(element, length - 1)
+        x = e // CHANNELS
+        c = e - x * CHANNELS
+        frame = tl.program_id(2).to(tl.int64) * height
+        source, target, places = below + frame * length, level + frame * length, coordinates + frame * width
+        segment = tl.program_id(1) // stride
+        # The first row that is stored; the others follow `stride` rows apart.
+        start = tl.program_id(1) - segment * stride + segment * (_TAPS * chunks - 2 * _PAIRS) * stride
+        stop = tl.minimum(height, start + (_TAPS * chunks - 2 * _PAIRS) * stride)
+        if largest >= needed_from:
+            l1 = c + CHANNELS * _mirror(x - stride, width, far_along, FAR)
+            l2 = c + CHANNELS * _mirror(x - 2 * stride, width, far_along, FAR)
+            l3 = c + CHANNELS * _mirror(x - 3 * stride, width, far_along, FAR)
+            r1 = c + CHANNELS * _mirror(x + stride, width, far_along, FAR)
+            r2 = c + CHANNELS * _mirror(x + 2 * stride, width, far_along, FAR)
+            r3 = c + CHANNELS * _mirror(x + 3 * stride, width, far_along, FAR)
+            h0 = tl.zeros([COLUMNS], tl.float32)
+            h1, h2, h3, h4, h5 = h0, h0, h0, h0, h0
+            first = start - 2 * _PAIRS * stride
+            while first < stop:
+                o0, o1, o2, o3, o4, o5, o6 = h0, h0, h0, h0, h0, h0, h0
+                for i in tl.static_range(_TAPS):
+                    y = first + i * stride
+                    row = tl.minimum(y + _PAIRS * stride, height - 1 + _PAIRS * stride)
+                    line = source + _mirror(row, height, far_down, FAR) * length
+                    h = t0 * tl.load(line + e)
+                    h += t1 * (tl.load(line + l1) + tl.load(line + r1))
+                    h += t2 * (tl.load(line + l2) + tl.load(line + r2))
+                    h += t3 * (tl.load(line + l3) + tl.load(line + r3))
+                    total = t0 * h3 + t1 * (h2 + h4) + t2 * (h1 + h5) + t3 * (h0 + h)
+                    if SHARE:
+                        here = there & (y >= start) & (y < height)
+                        total += _share(
+                            places, table, gradient, y, width, x, e, part, low, high, here, CHANNELS=CHANNELS
+                        )
+                    h0, h1, h2, h3, h4, h5 = h1, h2, h3, h4, h5, h
+                    o0, o1, o2, o3, o4, o5, o6 = o1, o2, o3, o4, o5, o6, total
+                # All at once: a store would keep the loads of the rows that follow waiting.
+                for i in tl.static_range(_TAPS):
+                    y = first + i * stride
+                    early = o0 if i == 0 else (o1 if i == 1 else (o2 if i == 2 else o3))
+                    total = early if i < 4 else (o4 if i == 4 else (o5 if i == 5 else o6))
+                    tl.store(target + y * length + element, total, mask=there & (y >= start) & (y < height))
+                first += _TAPS * stride
+        else:
+            if SHARE:
+                y = start
+                while y < stop:
+                    total = _share(places, table, gradient, y, width, x, e, part, low, high, there, CHANNELS=CHANNELS)
+                    tl.store(target + y * length + element, total, mask=there)
+                    y += stride
 
 
 @triton.jit
 def _coordinates(sigma, coordinates, top, pixels, highest, BLOCK: tl.constexpr):
-    """Each pixel's place in the table, and the largest of the frame: floats >= 0 are ordered as their bits are."""
-    p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    """Each pixel's place in the table, and the largest of all: floats >= 0 are ordered as their bits are."""
+    p = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = p < pixels
     s = tl.load(sigma + p, mask=inside, other=0.0)
     v = tl.div_rn(_ENTRIES * s, s + _SIGMA_HALF)
@@ -144,22 +167,26 @@ def _weight(table, v, used):
     return here + (v - i.to(tl.float32)) * (there - here)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["pixels", "frames"])
 def _combine(
-    sharp, levels, sigma, lowest, shares, blurred, slopes, coordinates, pixels,
+    sharp, levels, sigma, lowest, shares, blurred, slopes, coordinates, pixels, frames, part,
     CHANNELS: tl.constexpr, SLOPES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Each pixel's own levels, weighted; `levels` starts at level 1, level 0 is `sharp`."""
-    p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    """Each pixel's own levels, weighted, and the mean of the frames of `pixels` each; `levels` starts at level 1, level
+    0 is `sharp`."""
+    e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    p = e // CHANNELS
     inside = p < pixels
-    s = tl.load(sigma + p, mask=inside, other=0.0)
-    v = tl.load(coordinates + p, mask=inside, other=0.0)
-    i = tl.minimum(v.to(tl.int32), _ENTRIES - 1)
-    fraction = v - i.to(tl.float32)
-    first = tl.load(lowest + i)
-    plane = pixels.to(tl.int64) * CHANNELS
-    for c in tl.static_range(CHANNELS):
-        e = p * CHANNELS + c
+    mean = tl.zeros([BLOCK], tl.float32)
+    frame = 0
+    while frame < frames:
+        at = frame * tl.cast(pixels, tl.int64)
+        s = tl.load(sigma + at + p, mask=inside, other=0.0)
+        v = tl.load(coordinates + at + p, mask=inside, other=0.0)
+        i = tl.minimum(v.to(tl.int32), _ENTRIES - 1)
+        fraction = v - i.to(tl.float32)
+        first = tl.load(lowest + i)
+        at *= CHANNELS
         total = 0.0 * s
         slope = tl.zeros([BLOCK], tl.float32)
         for j in tl.static_range(_READ):
@@ -170,113 +197,111 @@ def _combine(
             if SLOPES:
                 used = inside & ((weight != 0.0) | (step != 0.0))
             above = (first + (j - 1)).to(tl.int64)
-            value = tl.load(levels + above * plane + e, mask=used & (above >= 0), other=0.0)
+            place = above * frames * pixels * CHANNELS + at + e
+            value = tl.load(levels + place, mask=used & (above >= 0), other=0.0)
             if j == 0:
-                value += tl.load(sharp + e, mask=used & (above < 0), other=0.0)
+                value += tl.load(sharp + at + e, mask=used & (above < 0), other=0.0)
             total += weight * value
             slope += step * value
-        tl.store(blurred + e, total, mask=inside)
+        mean += total
         if SLOPES:
-            tl.store(slopes + e, slope, mask=inside)
+            tl.store(slopes + at + e, slope, mask=inside)
+        frame += 1
+    tl.store(blurred + e, mean * part, mask=inside)
 
 
-@triton.jit(do_not_specialize=["table"])
+@triton.jit(do_not_specialize=["table", "pixels"])
 def _top(
-    gradient, slopes, coordinates, table, level, by_sigma, pixels, highest, low,
+    gradient, slopes, coordinates, table, top, level, by_sigma, pixels, part, highest, low,
     CHANNELS: tl.constexpr, SHARP: tl.constexpr, SIGMA: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The highest level's share of the gradient, and the gradient of sigma."""
+    """The highest level's share of the gradient (nothing is stored where `top` is below `low`), and the gradient of
+    sigma."""
     p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = p < pixels
-    v = tl.load(coordinates + p, mask=inside, other=0.0)
+    frame = tl.program_id(1) * tl.cast(pixels, tl.int64)
+    v = tl.load(coordinates + frame + p, mask=inside, other=0.0)
     used = inside & (v >= low)
+    stored = p < tl.where(tl.load(top).to(tl.float32, bitcast=True) >= low, pixels, 0)
     weight = tl.zeros([BLOCK], tl.float32)
     if SHARP:
-        weight = _weight(table, v, used)
+        weight = part * _weight(table, v, used)
     total = tl.zeros([BLOCK], tl.float32)
     for c in tl.static_range(CHANNELS):
         e = p * CHANNELS + c
         g = tl.load(gradient + e, mask=inside, other=0.0)
-        if SHARP:
-            tl.store(level + e, weight * g, mask=inside)
         if SIGMA:
-            total += g * tl.load(slopes + e, mask=inside, other=0.0)
+            total += g * tl.load(slopes + frame * CHANNELS + e, mask=inside, other=0.0)
+        if SHARP:
+            tl.store(level + frame * CHANNELS + e, weight * g, mask=stored)
     if SIGMA:
         rest = 1.0 - v * (1.0 / _ENTRIES)
         total *= tl.where(v < highest, _ENTRIES / _SIGMA_HALF, 0.0) * rest * rest
-        tl.store(by_sigma + p, total, mask=inside)
+        tl.store(by_sigma + frame + p, part * total, mask=inside)
 
 
-def _filters(k: int, height: int, width: int) -> tuple[tuple, tuple]:
-    """What makes level k: how the pass down the columns and that along the rows are called."""
+def _filters(k: int, frames: int, height: int, length: int, width: int) -> tuple[tuple, tuple, bool]:
+    """What makes level k: the launch's grid, its numbers, and whether it folds at the borders more than once."""
     numbers = ladder()
     stride, taps = int(numbers.strides[k]), [float(np.float32(t)) for t in numbers.taps[k]]
     reach = PAIRS * stride
-
-    def call(size: int) -> tuple:
-        return stride, 2 * size * -(-reach // (2 * size)), *taps
-
-    return (call(height), reach > height), (call(width), reach > width)
-
-
-def _grid(height: int, length: int) -> tuple[int, int]:
-    return triton.cdiv(length, TILE["COLUMNS"]), triton.cdiv(height, TILE["ROWS"])
+    far = [2 * size * -(-reach // (2 * size)) for size in (height, width)]
+    each = -(-height // stride)  # rows that are `stride` apart
+    chunks = min(CHUNKS, -(-(each + TAPS - 1) // TAPS))
+    segments = -(-each // (TAPS * chunks - 2 * PAIRS))
+    grid = triton.cdiv(length, STRIP["COLUMNS"]), min(stride * segments, height), frames
+    return grid, (height, width, stride, *far, chunks, *taps), reach > min(height, width)
 
 
 def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
-    """Returns blurred [H, W, C] and what `backward` needs."""
-    height, width, channels = sharp.shape
+    """From sharp [M, H, W, C] and sigma [M, H, W]: returns the mean of the blurred [H, W, C], and what `backward`
+    needs."""
+    frames, height, width, channels = sharp.shape
     length, pixels = width * channels, height * width
     highest, support = float(np.float32(coordinate(SIGMA_MAX))), ladder().support
     lowest, shares, _ = _tables(sharp.device)
     stack = torch.empty((LEVELS - 1, *sharp.shape), device=sharp.device)
-    half = torch.empty_like(sharp)
-    blurred, coordinates = torch.empty_like(sharp), torch.empty_like(sigma)
+    blurred, coordinates = torch.empty_like(sharp[0]), torch.empty_like(sigma)
     top = torch.zeros(1, dtype=torch.int32, device=sharp.device)
     slopes = torch.empty_like(sharp) if with_slopes else None
-    blocks = (triton.cdiv(pixels, RUN["BLOCK"]),)
-    _coordinates[blocks](sigma, coordinates, top, pixels, highest, **RUN)
+    _coordinates[(triton.cdiv(frames * pixels, 1024),)](sigma, coordinates, top, frames * pixels, highest, BLOCK=1024)
     below = sharp
     for k in range(1, LEVELS):
-        (down, far_down), (along, far_along) = _filters(k, height, width)
-        needed = top, float(support[k, 0])
-        _down[_grid(height, length)](below, half, height, length, *down, *needed, FAR=far_down, **TILE)
-        unused = needed[1], coordinates, coordinates, sharp, 0.0, 0.0
-        _along[_grid(height, length)](
-            half, stack[k - 1], height, width, *along, *needed, *unused, CHANNELS=channels, SHARE=False, FAR=far_along,
-            **TILE,
+        grid, numbers, far = _filters(k, frames, height, length, width)
+        needed = float(support[k, 0])
+        _rung[grid](
+            below, stack[k - 1], *numbers, top, needed, needed, coordinates, coordinates, sharp, 1.0, 0.0, 0.0,
+            CHANNELS=channels, SHARE=False, FAR=far, **STRIP,
         )  # fmt: skip
         below = stack[k - 1]
-    _combine[blocks](
+    _combine[(triton.cdiv(pixels * channels, RUN["BLOCK"]),)](
         sharp, stack, sigma, lowest, shares, blurred, blurred if slopes is None else slopes, coordinates, pixels,
-        CHANNELS=channels, SLOPES=with_slopes, **RUN,
+        frames, 1.0 / frames, CHANNELS=channels, SLOPES=with_slopes, **RUN,
     )  # fmt: skip
     return blurred, (coordinates, top, highest, slopes)
 
 
 def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bool):
-    """Gradients of sharp [H, W, C] and sigma [H, W] (None where not wanted)."""
+    """From the mean's gradient [H, W, C]: those of sharp [M, H, W, C] and sigma [M, H, W] (None where not wanted)."""
     coordinates, top, highest, slopes = saved
-    height, width, channels = gradient.shape
-    length, pixels = width * channels, height * width
+    frames, height, width = coordinates.shape
+    channels, pixels, part = gradient.shape[2], height * width, 1.0 / frames
     whole, support = _tables(gradient.device)[2], ladder().support
-    level = torch.empty_like(gradient) if sharp_wanted else gradient
-    lowest = float(support[LEVELS - 1, 0])
-    by_sigma = torch.empty_like(coordinates) if sigma_wanted else coordinates
-    _top[(triton.cdiv(pixels, RUN["BLOCK"]),)](
-        gradient, slopes if sigma_wanted else gradient, coordinates, whole[LEVELS - 1], level, by_sigma, pixels,
-        highest, lowest, CHANNELS=channels, SHARP=sharp_wanted, SIGMA=sigma_wanted, **RUN,
+    level, other = gradient.new_empty(2 if sharp_wanted else 0, frames, *gradient.shape) if sharp_wanted else [None] * 2
+    by_sigma = torch.empty_like(coordinates) if sigma_wanted else None
+    _top[(triton.cdiv(pixels, RUN["BLOCK"]), frames)](
+        gradient, slopes if sigma_wanted else gradient, coordinates, whole[LEVELS - 1], top,
+        gradient if level is None else level, coordinates if by_sigma is None else by_sigma, pixels, part, highest,
+        float(support[LEVELS - 1, 0]), CHANNELS=channels, SHARP=sharp_wanted, SIGMA=sigma_wanted, **RUN,
     )  # fmt: skip
-    if sharp_wanted:
-        half = torch.empty_like(gradient)
+    if level is not None:
         for k in range(LEVELS - 2, -1, -1):
-            (down, far_down), (along, far_along) = _filters(k + 1, height, width)
-            needed = top, float(support[k + 1, 0])
-            _down[_grid(height, length)](level, half, height, length, *down, *needed, FAR=far_down, **TILE)
+            grid, numbers, far = _filters(k + 1, frames, height, width * channels, width)
             low, high = float(support[k, 0]), float(support[k, 1])
-            share = min(low, 0.0) if k == 0 else low, coordinates, whole[k], gradient, low, high
-            _along[_grid(height, length)](
-                half, level, height, width, *along, *needed, *share, CHANNELS=channels, SHARE=True, FAR=far_along,
-                **TILE,
+            _rung[grid](
+                level, other, *numbers, top, float(support[k + 1, 0]), min(low, 0.0) if k == 0 else low,
+                coordinates, whole[k], gradient, part, low, high,
+                CHANNELS=channels, SHARE=True, FAR=far, **STRIP,
             )  # fmt: skip
-    return level if sharp_wanted else None, by_sigma if sigma_wanted else None
+            level, other = other, level
+    return level, by_sigma

@@ -32,20 +32,23 @@ class _Defocus(torch.autograd.Function):
 
 
 def defocus(
-    depth: torch.Tensor,  # [H, W] camera z, scene units; only read where weight >= 0.5
-    weight: torch.Tensor,  # [H, W] alpha of the render; no gradient
+    depth: torch.Tensor,  # [H, W], or [M, H, W] for M frames: camera z, scene units; only read where weight >= 0.5
+    weight: torch.Tensor,  # likewise, alpha of the render; no gradient
     fx: float,  # px, calibrated focal length of this frame
     pupil: torch.Tensor,  # [] scene units, diameter of the entrance pupil
     focus: torch.Tensor,  # [] scene units, distance of the focal plane
     sigma0: torch.Tensor,  # [] px of this frame, blur in focus
-) -> torch.Tensor:  # [H, W] px
+) -> torch.Tensor:  # as depth, px
     """Differentiable in depth (where weight >= 0.5), pupil, focus and sigma0."""
-    assert depth.ndim == 2, f"depth must be [H, W], not {tuple(depth.shape)}"
+    assert depth.ndim in (2, 3), f"depth must be [H, W] or [M, H, W], not {tuple(depth.shape)}"
     assert weight.shape == depth.shape, f"weight must be {tuple(depth.shape)}, not {tuple(weight.shape)}"
     for name, scalar in (("pupil", pupil), ("focus", focus), ("sigma0", sigma0)):
         assert scalar.numel() == 1 and scalar.ndim == 0, f"{name} must be [], not {tuple(scalar.shape)}"
     weight = weight.detach()
+    if depth.ndim == 2:
+        return defocus(depth[None], weight[None], fx, pupil, focus, sigma0)[0]
     if depth.dtype == torch.float64:
-        return coc_reference.defocus(depth, weight, fx, pupil, focus, sigma0)
+        frames = zip(depth, weight, strict=True)
+        return torch.stack([coc_reference.defocus(d, w, fx, pupil, focus, sigma0) for d, w in frames])
     assert depth.dtype == torch.float32, f"depth must be float32 or float64, not {depth.dtype}"
     return _Defocus.apply(depth.contiguous(), weight.contiguous(), pupil, focus, sigma0, float(fx))

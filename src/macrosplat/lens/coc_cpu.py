@@ -151,35 +151,41 @@ def _columns(width: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def forward(depth: torch.Tensor, weight: torch.Tensor, fx: float, pupil, focus, sigma0):
-    """Returns sigma [H, W] and what `backward` needs: defocus 1/d0 - 1/d and its square, [H, W]."""
+    """Returns sigma [M, H, W] and what `backward` needs: defocus 1/d0 - 1/d and its square, [M, H, W]."""
+    results = sigma, defocus, square = tuple(torch.empty_like(depth) for _ in range(3))
+    for frame in range(len(depth)):
+        _one(depth[frame], weight[frame], fx, pupil, focus, sigma0, [t[frame].numpy() for t in results])
+    return sigma, (defocus, square)
+
+
+def _one(depth: torch.Tensor, weight: torch.Tensor, fx: float, pupil, focus, sigma0, results) -> None:
+    """One frame [H, W], into sigma, defocus and its square."""
     height, width = depth.shape
     rows, columns = (height + CELL - 1) // CELL, (width + CELL - 1) // CELL
     d0 = np.float32(float(focus))
     half = np.float32(0.5 * float(pupil) * fx)
-    sigma, defocus, square = (torch.empty_like(depth) for _ in range(3))
     depth_array, weight_array = depth.numpy(), weight.numpy()
     strength, source = np.empty((2, rows, columns), np.float32)
     turned_strength, turned_source = np.empty((2, columns, rows), np.float32)
-    results = sigma.numpy(), defocus.numpy(), square.numpy()
     with kernel_lock:
         _cells(depth_array, weight_array, half, d0, strength, source)
         _spread(strength, source, turned_strength, turned_source)
         _spread(turned_strength, turned_source, strength, source)
         lens = np.float32(0.5) * half, d0, np.float32(float(sigma0))
         _pixels(depth_array, weight_array, source, *_columns(width, columns), *lens, *results)
-    return sigma, (defocus, square)
 
 
 def backward(gradient, fx: float, weight, pupil, focus, sigma0, sigma, defocus, square):
-    """Gradients of depth [H, W] and of (pupil, focus, sigma0)."""
+    """Gradients of depth [M, H, W] and of (pupil, focus, sigma0)."""
     d0, diameter = float(focus), float(pupil)
     quarter = 0.25 * fx
     k = np.float32(quarter * diameter)
     by_depth = torch.empty_like(gradient)
-    sums = np.empty((gradient.shape[0], 3), np.float32)
-    arrays = sigma.numpy(), defocus.numpy(), square.numpy()
+    # The frames one below the other: each pixel on its own, and sums per row.
+    rows = [t.numpy().reshape(-1, t.shape[2]) for t in (gradient, weight, sigma, defocus, square, by_depth)]
+    sums = np.empty((len(rows[0]), 3), np.float32)
     with kernel_lock:
-        _gradients(gradient.numpy(), weight.numpy(), k, np.float32(d0), *arrays, by_depth.numpy(), sums)
+        _gradients(*rows[:2], k, np.float32(d0), *rows[2:], sums)
     total0, total1, total2 = (float(v) for v in sums.sum(axis=0, dtype=np.float64))
     by_lens = (
         quarter * quarter * diameter * total1,

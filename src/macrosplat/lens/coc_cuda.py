@@ -1,4 +1,4 @@
-"""Defocus on a GPU: four launches forward, two back, and nothing of the lens is read by the host.
+"""Defocus on a GPU: four launches forward, two back, for all frames at once; the host reads nothing of the lens.
 
 The formula, and what the backdrop does, stand in `coc_reference.py`. Which cell reaches a cell best is a distance
 transform: its square distances add, so the best of each row is found first, then the best of those along the column.
@@ -18,22 +18,27 @@ from macrosplat.lens import coc_reference
 
 CELL = tl.constexpr(coc_reference.CELL)
 SOLID = tl.constexpr(coc_reference.SOLID)
-BLOCK = 256  # cells or pixels a program
-REACH = {"BLOCK": 32, "ROUND": 32, "num_warps": 4}  # cells a program looks for, and how many it looks at in one go
+CELLS = {"BLOCK": 64, "num_warps": 2}  # a program
+BLOCK = 256  # pixels a program
+SUMS = {"BLOCK": 1024, "num_warps": 4}  # pixels a program that adds them up
+REACH = {"BLOCK": 64, "ROUND": 8, "num_warps": 2}  # cells a program looks for, and how many it looks at in one go
 
 
-@triton.jit(do_not_specialize=["height", "width", "columns", "count"])
-def _cells(depth, weight, pupil, focus, fx, strength, source, height, width, columns, count, BLOCK: tl.constexpr):
+@triton.jit(do_not_specialize=["height", "width", "rows", "columns", "count"])
+def _cells(depth, weight, pupil, focus, fx, strength, source, height, width, rows, columns, count, BLOCK: tl.constexpr):
     """Each cell's most defocused pixel of geometry: s^2, and 1/d."""
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     half, centre = 0.5 * tl.load(pupil) * fx, 1.0 / tl.load(focus)
     best = tl.full([BLOCK], -float("inf"), tl.float32)
     kept = tl.zeros([BLOCK], tl.float32) + centre
+    line = i // columns
+    frame = line // rows
+    top, left = (line - frame * rows) * CELL, (i - line * columns) * CELL
+    first = (frame.to(tl.int64) * height + top) * width + left
     for row in tl.static_range(CELL):
         for column in tl.static_range(CELL):
-            y, x = i // columns * CELL + row, i % columns * CELL + column
-            at = y.to(tl.int64) * width + x
-            inside = (i < count) & (y < height) & (x < width)
+            at = first + row * width + column
+            inside = (i < count) & (top + row < height) & (left + column < width)
             solid = tl.load(weight + at, mask=inside, other=0.0) >= SOLID
             inverse = 1.0 / tl.load(depth + at, mask=inside & solid, other=1.0)
             s = half * (centre - inverse)
@@ -44,34 +49,33 @@ def _cells(depth, weight, pupil, focus, fx, strength, source, height, width, col
     tl.store(source + i, kept, mask=i < count)
 
 
-@triton.jit
-def _reach(
-    strength, source, out_strength, out_source, steps, stride, columns, count, BLOCK: tl.constexpr, ROUND: tl.constexpr
-):
+@triton.jit(do_not_specialize=["steps", "stride", "count"])
+def _reach(strength, source, out_strength, out_source, steps, stride, count, BLOCK: tl.constexpr, ROUND: tl.constexpr):
     """Along one axis, of `steps` cells a `stride` apart, the cell that reaches each cell best."""
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = i < count
     along = i // stride % steps
     first = i - along * stride
     best = tl.full([BLOCK], -float("inf"), tl.float32)
-    kept = tl.load(source + i, mask=inside, other=0.0)
+    at = along
     start = 0
     while start < steps:
-        k = start + tl.arange(0, ROUND)[None, :]
-        away = ((along[:, None] - k) * CELL).to(tl.float32)
-        there = inside[:, None] & (k < steps)
-        value = tl.load(strength + (first[:, None] + k * stride), mask=there, other=-float("inf")) - away * away
-        top, at = tl.max(value, 1, return_indices=True)
-        better = inside & (top > best)
-        best = tl.where(better, top, best)
-        kept = tl.where(better, tl.load(source + (first + (start + at) * stride), mask=better, other=0.0), kept)
+        for j in tl.static_range(ROUND):
+            k = start + j
+            away = ((along - k) * CELL).to(tl.float32)
+            there = inside & (k < steps)
+            value = tl.load(strength + (first + k * stride), mask=there, other=-float("inf")) - away * away
+            better = value > best
+            best = tl.where(better, value, best)
+            at = tl.where(better, k, at)
         start += ROUND
     tl.store(out_strength + i, best, mask=inside)
-    tl.store(out_source + i, kept, mask=inside)
+    tl.store(out_source + i, tl.load(source + (first + at * stride), mask=inside, other=0.0), mask=inside)
 
 
 @triton.jit
 def _corners(at, cells):
+    """The cells on both sides of a pixel, and the share of the second."""
     place = (at.to(tl.float32) + 0.5) * (1.0 / CELL) - 0.5
     place = tl.minimum(tl.maximum(place, 0.0), (cells - 1) * 1.0)
     low = tl.minimum(place.to(tl.int32), tl.maximum(cells - 2, 0))
@@ -83,12 +87,16 @@ def _pixels(
     depth, weight, source, pupil, focus, sigma0, fx, sigma, defocus, square, height, width, rows, columns,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = i < height * width
+    y = i // width
+    top, bottom, v = _corners(y, rows)
+    left, right, u = _corners(i - y * width, columns)
+    frame = tl.program_id(1).to(tl.int64)
+    i += frame * height * width
+    source += frame * rows * columns
     solid = tl.load(weight + i, mask=inside, other=0.0) >= SOLID
     inverse = 1.0 / tl.load(depth + i, mask=inside & solid, other=1.0)
-    top, bottom, v = _corners((i // width).to(tl.int32), rows)
-    left, right, u = _corners((i % width).to(tl.int32), columns)
     a = tl.load(source + top * columns + left, mask=inside, other=0.0)
     b = tl.load(source + top * columns + right, mask=inside, other=0.0)
     c = tl.load(source + bottom * columns + left, mask=inside, other=0.0)
@@ -107,19 +115,19 @@ def _pixels(
 
 
 def forward(depth: torch.Tensor, weight: torch.Tensor, fx: float, pupil, focus, sigma0):
-    """Returns sigma [H, W] and what `backward` needs: defocus 1/d0 - 1/d and its square, [H, W]."""
-    height, width = depth.shape
+    """Returns sigma [M, H, W] and what `backward` needs: defocus 1/d0 - 1/d and its square, [M, H, W]."""
+    frames, height, width = depth.shape
     rows, columns = triton.cdiv(height, coc_reference.CELL), triton.cdiv(width, coc_reference.CELL)
-    count, lens = rows * columns, (pupil.detach(), focus.detach())
-    blocks = (triton.cdiv(count, BLOCK),)
+    count, lens = frames * rows * columns, (pupil.detach(), focus.detach())
     strength, source, along, reached = depth.new_empty(4, count).unbind(0)
-    _cells[blocks](depth, weight, *lens, fx, strength, source, height, width, columns, count, BLOCK=BLOCK)
-    _reach[(triton.cdiv(count, REACH["BLOCK"]),)](strength, source, along, reached, columns, 1, columns, count, **REACH)
-    _reach[(triton.cdiv(count, REACH["BLOCK"]),)](
-        along, reached, strength, source, rows, columns, columns, count, **REACH
+    _cells[(triton.cdiv(count, CELLS["BLOCK"]),)](
+        depth, weight, *lens, fx, strength, source, height, width, rows, columns, count, **CELLS
     )
+    blocks = (triton.cdiv(count, REACH["BLOCK"]),)
+    _reach[blocks](strength, source, along, reached, columns, 1, count, **REACH)
+    _reach[blocks](along, reached, strength, source, rows, columns, count, **REACH)
     sigma, defocus, square = (torch.empty_like(depth) for _ in range(3))
-    _pixels[(triton.cdiv(height * width, BLOCK),)](
+    _pixels[(triton.cdiv(height * width, BLOCK), frames)](
         depth, weight, source, *lens, sigma0.detach(), fx, sigma, defocus, square, height, width, rows, columns,
         BLOCK=BLOCK,
     )  # fmt: skip
@@ -164,12 +172,12 @@ def _total(sums, pupil, focus, sigma0, fx, out, blocks, WIDE: tl.constexpr):
 
 
 def backward(gradient, fx: float, weight, pupil, focus, sigma0, sigma, defocus, square):
-    """Gradients of depth [H, W] and of (pupil, focus, sigma0)."""
+    """Gradients of depth [M, H, W] and of (pupil, focus, sigma0)."""
     by_depth, by_lens = torch.empty_like(gradient), gradient.new_empty(3)
-    blocks = triton.cdiv(gradient.numel(), BLOCK)
+    blocks = triton.cdiv(gradient.numel(), SUMS["BLOCK"])
     sums = gradient.new_empty(blocks, 3)
     _gradients[(blocks,)](
-        gradient, weight, pupil, focus, fx, sigma, defocus, square, by_depth, sums, gradient.numel(), BLOCK=BLOCK
+        gradient, weight, pupil, focus, fx, sigma, defocus, square, by_depth, sums, gradient.numel(), **SUMS
     )
-    _total[(1,)](sums, pupil, focus, sigma0, fx, by_lens, blocks, WIDE=BLOCK)
+    _total[(1,)](sums, pupil, focus, sigma0, fx, by_lens, blocks, WIDE=1024, num_warps=8)
     return by_depth, by_lens.unbind(0)

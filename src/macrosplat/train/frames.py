@@ -43,7 +43,8 @@ class Stack:
 
     def at(self, place: Tensor) -> Target:
         """One of them; `place` [1] on the device."""
-        return replace(self.targets, **{name: row(plane, place) for name, plane in _planes(self.targets)})
+        cover = self.targets.cover
+        return replace(self.targets, cover=None if cover is None else row(cover, place), place=place)
 
     def put(self, photo: int, target: Target) -> None:
         """Keep one more, instead of the one used longest ago where all places are taken."""

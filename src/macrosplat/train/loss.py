@@ -6,11 +6,11 @@ stands in `loss_reference.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from macrosplat.devices import twin
+from macrosplat.devices import row, twin
 from macrosplat.train import loss_reference
 
 STAGE = "macrosplat.train.loss"
@@ -29,6 +29,15 @@ class Target:
     variance: torch.Tensor  # [3, H, W] float32
     # [H, W] float32, 0 ... 1: the alpha that the photo's mask tells, -1 where it tells none; None: there is no mask.
     cover: torch.Tensor | None = None
+    # [1] on the device: photo, weight, mean and variance are stacks [B, ...], of which this one is meant.
+    place: torch.Tensor | None = None
+
+    def alone(self) -> Target:
+        """The same without the others of a stack."""
+        if self.place is None:
+            return self
+        names = ("photo", "weight", "mean", "variance")
+        return replace(self, **{name: row(getattr(self, name), self.place) for name in names}, place=None)
 
 
 def make_target(
@@ -65,9 +74,9 @@ def taken_loss(
     mask_weight: float,  # of the mean absolute difference of alpha and mask
 ) -> torch.Tensor:  # []
     """`photo_loss` and, with an alpha, how far that is from the mask."""
-    loss = photo_loss(taken[..., :3], target, lambda_dssim)
     if target.cover is None:
-        return loss
+        return photo_loss(taken, target, lambda_dssim)
+    loss = photo_loss(taken[..., :3], target, lambda_dssim)
     cover = target.cover.to(taken.dtype)
     return loss + mask_weight * ((taken[..., 3] - cover).abs() * (cover >= 0)).mean()
 
@@ -75,18 +84,14 @@ def taken_loss(
 class _PhotoLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, blurred, target, lambda_dssim, with_gradient):
-        kernels = twin(STAGE, blurred)
-        loss, gradient = kernels.loss_and_gradient(blurred, target, lambda_dssim, with_gradient)
-        ctx.save_for_backward(gradient)
+        ctx.kernels = twin(STAGE, blurred)
+        loss, ctx.saved = ctx.kernels.forward(blurred, target, lambda_dssim, with_gradient)
         return loss
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):  # type: ignore[override]
-        (ready,) = ctx.saved_tensors
-        # A loss that is differentiated as it stands comes with 1; on a CPU looking is free.
-        plain = gradient.device.type == "cpu" and float(gradient) == 1.0
-        return (ready if plain else ready * gradient), None, None, None
+        return ctx.kernels.backward(gradient, ctx.saved), None, None, None
 
 
 def photo_loss(
@@ -95,10 +100,10 @@ def photo_loss(
     lambda_dssim: float = LAMBDA_DSSIM,
 ) -> torch.Tensor:  # []
     """Differentiable in `blurred`. float32 takes the kernels, float64 the reference."""
-    size = tuple(target.weight.shape)
+    size = tuple(target.weight.shape[-2:])
     assert blurred.shape == (*size, 3), f"blurred must be {(*size, 3)}, not {tuple(blurred.shape)}"
     if blurred.dtype == torch.float64:
-        return loss_reference.photo_loss(blurred, target, lambda_dssim)
+        return loss_reference.photo_loss(blurred, target.alone(), lambda_dssim)
     assert blurred.dtype == torch.float32, f"blurred must be float32 or float64, not {blurred.dtype}"
     with_gradient = torch.is_grad_enabled() and blurred.requires_grad
     return _PhotoLoss.apply(blurred.contiguous(), target, lambda_dssim, with_gradient)

@@ -187,8 +187,9 @@ def _sweep(blurred, photo, mean, variance, weight, l1_share, ssim_share, gradien
                     target[3 * x] = r3[x]
 
 
-def loss_and_gradient(blurred: torch.Tensor, target, lambda_dssim: float, with_gradient: bool):
-    """Loss [] and its gradient [H, W, 3] (None if not wanted)."""
+def forward(blurred: torch.Tensor, target, lambda_dssim: float, with_gradient: bool):
+    """Loss [], and its gradient [H, W, 3] (None if not wanted) for `backward`."""
+    target = target.alone()
     height, width, _ = blurred.shape
     gradient = torch.empty_like(blurred) if with_gradient else None
     sums = np.empty((3, height), np.float32)
@@ -206,3 +207,9 @@ def loss_and_gradient(blurred: torch.Tensor, target, lambda_dssim: float, with_g
             sums,
         )
     return torch.tensor(sums.sum(dtype=np.float64), dtype=torch.float32), gradient
+
+
+def backward(incoming: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """The gradient of `blurred` [H, W, 3], by that of the loss []."""
+    # A loss that is differentiated as it stands comes with 1.
+    return gradient if float(incoming) == 1.0 else gradient * incoming

@@ -1,8 +1,9 @@
 """The photometric loss and its gradient on a GPU.
 
-Six launches (four without a gradient), whatever the size: the sRGB curve into planes [3, H, W]; the windows along the
-rows; those down the columns with SSIM and its derivatives; the windows of these along the rows, then down the columns
-with the gradient; and the sum of the loss, block by block in fixed order.
+Three launches and one more for the gradient, whatever the size: the sRGB curve into planes [3, H, W]; SSIM under its
+windows and its derivatives; the sum of the loss, block by block in fixed order; and the windows of the derivatives with
+the gradient. A program of the windows owns a strip of columns and walks down it: it weighs each row along itself and
+keeps the last eleven of these for the window down the columns. Of photos in a stack the device alone knows which.
 """
 
 # Triton's own types do not know what its compiler accepts.
@@ -15,10 +16,13 @@ import torch
 import triton
 import triton.language as tl
 
-from macrosplat.train.loss_reference import C1, C2, CURVE_END, GREY, window_taps
+from macrosplat.train.loss_reference import C1, C2, CURVE_END, GREY, REACH, window_taps
 
-TILE = {"ROWS": 4, "COLUMNS": 128, "num_warps": 4}
+STRIP = {"COLUMNS": 128, "num_warps": 4}  # px of a row that a program of the windows owns
+ROWS = 20  # that it walks down, after ten for the windows' run-in
+RUN = {"BLOCK": 256, "num_warps": 4}  # px of a program that works one by one
 
+_REACH = tl.constexpr(REACH)
 _T0, _T1, _T2, _T3, _T4, _T5 = (tl.constexpr(t) for t in window_taps())
 _C1, _C2, _GREY = tl.constexpr(C1), tl.constexpr(C2), tl.constexpr(GREY)
 _KNEE, _END = tl.constexpr(0.0031308), tl.constexpr(CURVE_END)
@@ -33,189 +37,222 @@ def _tap(j: tl.constexpr):
 
 
 @triton.jit
-def _mirror(i, n):
-    """The pixel that stands for pixel i outside 0 ... n - 1; 10 n keep i positive, as it is never below -5."""
-    i = (i + 10 * n) % (2 * n)
+def _mirror(i, n, FAR: tl.constexpr):
+    """The pixel that stands for pixel i outside 0 ... n - 1; FAR: a window is wider than the frame."""
+    # 10 n keep i positive, as it is never below -5.
+    i = (i + 10 * n) % (2 * n) if FAR else tl.where(i < 0, -1 - i, i)
     return tl.where(i < n, i, 2 * n - 1 - i)
 
 
-@triton.jit
-def _where(height, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Plane offset, rows and columns of this program's tile, and which of its pixels exist."""
-    y = tl.program_id(1) * ROWS + tl.arange(0, ROWS)[:, None]
-    x = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
-    plane = tl.program_id(2).to(tl.int64) * height * width
-    return plane, y, x, (y < height) & (x < width)
-
-
-@triton.jit(do_not_specialize=["height"])
-def _encode(blurred, encoded, height, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+@triton.jit(do_not_specialize=["pixels"])
+def _encode(blurred, encoded, pixels, BLOCK: tl.constexpr):
     """The sRGB curve, [H, W, 3] to [3, H, W]."""
-    plane, y, x, inside = _where(height, width, ROWS, COLUMNS)
-    linear = tl.load(blurred + (y * width + x) * 3 + tl.program_id(2), mask=inside, other=0.0)
-    between = tl.minimum(tl.maximum(linear, _KNEE), _END)
-    power = 1.055 * tl.exp2(tl.log2(between) * _POWER) - 0.055 + _TANGENT * tl.maximum(linear - _END, 0.0)
-    tl.store(encoded + plane + y * width + x, tl.where(linear > _KNEE, power, 12.92 * linear), mask=inside)
+    p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = p < pixels
+    plane = tl.cast(pixels, tl.int64)
+    for c in tl.static_range(3):
+        linear = tl.load(blurred + p * 3 + c, mask=inside, other=0.0)
+        between = tl.minimum(tl.maximum(linear, _KNEE), _END)
+        power = 1.055 * tl.exp2(tl.log2(between) * _POWER) - 0.055 + _TANGENT * tl.maximum(linear - _END, 0.0)
+        tl.store(encoded + c * plane + p, tl.where(linear > _KNEE, power, 12.92 * linear), mask=inside)
 
 
 @triton.jit
-def _products(encoded, photo, at, inside):
+def _strip(height, width, rows, COLUMNS: tl.constexpr):
+    """Of this program: its plane's offset, its columns, its first row and the one after the last."""
+    plane = tl.program_id(2).to(tl.int64) * height * width
+    x = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    start = tl.program_id(1) * rows
+    return plane, x, start, tl.minimum(height, start + rows)
+
+
+@triton.jit
+def _products(line, photo_line, at):
     """x, and xx and xy about grey, at some pixels."""
-    v = tl.load(encoded + at, mask=inside, other=0.0)
+    v = tl.load(line + at)
     w = v - _GREY
-    return v, w * w, w * (tl.load(photo + at, mask=inside, other=0).to(tl.float32) * _BYTE - _GREY)
-
-
-@triton.jit(do_not_specialize=["height"])
-def _windows(encoded, photo, rows, height, width, size, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Windows along the rows of x, xx and xy, into `rows` [3, 3, H, W]; `size` is 3 H W."""
-    plane, y, x, inside = _where(height, width, ROWS, COLUMNS)
-    line = plane + y * width
-    a, b, c = _products(encoded, photo, line + x, inside)
-    a, b, c = _T0 * a, _T0 * b, _T0 * c
-    for j in tl.static_range(1, 6):
-        for side in tl.static_range(2):
-            a1, b1, c1 = _products(encoded, photo, line + _mirror(x + (2 * side - 1) * j, width), inside)
-            a += _tap(j) * a1
-            b += _tap(j) * b1
-            c += _tap(j) * c1
-    at = rows + line + x
-    tl.store(at, a, mask=inside)
-    tl.store(at + size, b, mask=inside)
-    tl.store(at + 2 * size, c, mask=inside)
+    return v, w * w, w * (tl.load(photo_line + at).to(tl.float32) * _BYTE - _GREY)
 
 
 @triton.jit
-def _triple(rows, at, size, inside):
-    a = tl.load(rows + at, mask=inside, other=0.0)
-    b = tl.load(rows + size + at, mask=inside, other=0.0)
-    c = tl.load(rows + 2 * size + at, mask=inside, other=0.0)
-    return a, b, c
+def _triple(line, size, at):
+    return tl.load(line + at), tl.load(line + size + at), tl.load(line + 2 * size + at)
 
 
 @triton.jit
-def _down(rows, plane, y, x, height, width, size, inside):
-    """Windows down the columns of three quantities."""
-    a, b, c = _triple(rows, plane + y * width + x, size, inside)
-    a, b, c = _T0 * a, _T0 * b, _T0 * c
-    for j in tl.static_range(1, 6):
-        for side in tl.static_range(2):
-            a1, b1, c1 = _triple(rows, plane + _mirror(y + (2 * side - 1) * j, height) * width + x, size, inside)
-            a += _tap(j) * a1
-            b += _tap(j) * b1
-            c += _tap(j) * c1
-    return a, b, c
+def _window(n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10):
+    """The window over eleven rows."""
+    total = _T0 * n5 + _T1 * (n4 + n6) + _T2 * (n3 + n7)
+    return total + _T3 * (n2 + n8) + _T4 * (n1 + n9) + _T5 * (n0 + n10)
 
 
-@triton.jit(do_not_specialize=["height"])
+@triton.jit(do_not_specialize=["height", "width", "rows", "size"])
 def _similarity(
-    rows, encoded, photo, mean, variance, weight, derivatives, sums, height, width, size, l1_share, ssim_share,
-    GRADIENT: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    encoded, photo, mean, variance, weight, place, derivatives, sums, height, width, rows, size, l1_share, ssim_share,
+    PLACED: tl.constexpr, GRADIENT: tl.constexpr, FAR: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """The loss of each block, and the derivatives of SSIM by the window means of x, xx and xy."""
-    plane, y, x, inside = _where(height, width, ROWS, COLUMNS)
-    mx, square, product = _down(rows, plane, y, x, height, width, size, inside)
-    at = plane + y * width + x
-    my = tl.load(mean + at, mask=inside, other=0.0)
-    w = tl.load(weight + y * width + x, mask=inside, other=0.0)
-    light = 2.0 * mx * my + _C1
-    gx, gy = mx - _GREY, my - _GREY
-    structure = 2.0 * (product - gx * gy) + _C2
-    lights = mx * mx + my * my + _C1
-    structures = square - gx * gx + tl.load(variance + at, mask=inside, other=0.0) + _C2
-    inverse = tl.div_rn(1.0, lights * structures)
-    s = w * light * structure * inverse
-    away = tl.load(encoded + at, mask=inside, other=0.0)
-    away -= tl.load(photo + at, mask=inside, other=0).to(tl.float32) * _BYTE
-    terms = tl.where(inside, l1_share * w * tl.abs(away) + ssim_share * (w - s), 0.0)
+    """The loss of each program, and the derivatives of SSIM by the window means of x, xx and xy; `size` is 3 H W.
+
+    PLACED: photo, mean, variance and weight are stacks, `place` tells which of them.
+    """
+    plane, x, start, stop = _strip(height, width, rows, COLUMNS)
+    there = x < width
+    column = tl.minimum(x, width - 1)
+    if PLACED:
+        before = tl.load(place).to(tl.int64) * height * width
+        photo += 3 * before
+        mean += 3 * before
+        variance += 3 * before
+        weight += before
+    zero = tl.zeros([COLUMNS], tl.float32)
+    a0, a1, a2, a3, a4, a5, a6, a7, a8, a9 = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
+    b0, b1, b2, b3, b4, b5, b6, b7, b8, b9 = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
+    c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
+    terms = zero
+    y = start - 2 * _REACH
+    while y < stop:
+        row = _mirror(tl.minimum(y + _REACH, height - 1 + _REACH), height, FAR) * width
+        line, photo_line = encoded + plane + row, photo + plane + row
+        a, b, c = _products(line, photo_line, column)
+        a, b, c = _T0 * a, _T0 * b, _T0 * c
+        for j in tl.static_range(1, 6):
+            al, bl, cl = _products(line, photo_line, _mirror(column - j, width, FAR))
+            ar, br, cr = _products(line, photo_line, _mirror(column + j, width, FAR))
+            a += _tap(j) * (al + ar)
+            b += _tap(j) * (bl + br)
+            c += _tap(j) * (cl + cr)
+        if y >= start:
+            at = plane + y * width + column
+            mx = _window(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a)
+            square = _window(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b)
+            product = _window(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c)
+            my = tl.load(mean + at)
+            w = tl.load(weight + y * width + column)
+            light = 2.0 * mx * my + _C1
+            gx, gy = mx - _GREY, my - _GREY
+            structure = 2.0 * (product - gx * gy) + _C2
+            lights = mx * mx + my * my + _C1
+            structures = square - gx * gx + tl.load(variance + at) + _C2
+            inverse = tl.div_rn(1.0, lights * structures)
+            s = w * light * structure * inverse
+            away = tl.load(encoded + at) - tl.load(photo + at).to(tl.float32) * _BYTE
+            terms += l1_share * w * tl.abs(away) + ssim_share * (w - s)
+            if GRADIENT:
+                by_structures = s * inverse * lights
+                by_mean = 2.0 * (
+                    w * inverse * (my * structure - gy * light) + gx * by_structures - mx * s * inverse * structures
+                )
+                tl.store(derivatives + at, by_mean, mask=there)
+                tl.store(derivatives + size + at, -by_structures, mask=there)
+                tl.store(derivatives + 2 * size + at, 2.0 * w * light * inverse, mask=there)
+        a0, a1, a2, a3, a4, a5, a6, a7, a8, a9 = a1, a2, a3, a4, a5, a6, a7, a8, a9, a
+        b0, b1, b2, b3, b4, b5, b6, b7, b8, b9 = b1, b2, b3, b4, b5, b6, b7, b8, b9, b
+        c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = c1, c2, c3, c4, c5, c6, c7, c8, c9, c
+        y += 1
     block = (tl.program_id(2) * tl.num_programs(1) + tl.program_id(1)) * tl.num_programs(0) + tl.program_id(0)
-    tl.store(sums + block, tl.sum(tl.sum(terms, 1), 0))
-    if GRADIENT:
-        by_structures = s * inverse * lights
-        by_mean = 2.0 * (
-            w * inverse * (my * structure - gy * light) + gx * by_structures - mx * s * inverse * structures
-        )
-        tl.store(derivatives + at, by_mean, mask=inside)
-        tl.store(derivatives + size + at, -by_structures, mask=inside)
-        tl.store(derivatives + 2 * size + at, 2.0 * w * light * inverse, mask=inside)
+    tl.store(sums + block, tl.sum(tl.where(there, terms, 0.0), 0))
 
 
-@triton.jit(do_not_specialize=["height"])
-def _back_along(derivatives, rows, height, width, size, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Windows along the rows of the three derivatives."""
-    plane, y, x, inside = _where(height, width, ROWS, COLUMNS)
-    line = plane + y * width
-    a, b, c = _triple(derivatives, line + x, size, inside)
-    a, b, c = _T0 * a, _T0 * b, _T0 * c
-    for j in tl.static_range(1, 6):
-        for side in tl.static_range(2):
-            a1, b1, c1 = _triple(derivatives, line + _mirror(x + (2 * side - 1) * j, width), size, inside)
-            a += _tap(j) * a1
-            b += _tap(j) * b1
-            c += _tap(j) * c1
-    at = rows + line + x
-    tl.store(at, a, mask=inside)
-    tl.store(at + size, b, mask=inside)
-    tl.store(at + 2 * size, c, mask=inside)
-
-
-@triton.jit(do_not_specialize=["height"])
-def _back_down(
-    rows, blurred, encoded, photo, weight, gradient, height, width, size, l1_share, ssim_share,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+@triton.jit(do_not_specialize=["height", "width", "rows", "size"])
+def _back(
+    derivatives, blurred, encoded, photo, weight, place, incoming, gradient, height, width, rows, size, l1_share,
+    ssim_share, PLACED: tl.constexpr, FAR: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Windows down the columns of the derivatives, and the gradient [H, W, 3]."""
-    plane, y, x, inside = _where(height, width, ROWS, COLUMNS)
-    by_mean, by_square, by_product = _down(rows, plane, y, x, height, width, size, inside)
-    pixel = y * width + x
-    e = tl.load(encoded + plane + pixel, mask=inside, other=0.0)
-    value = tl.load(photo + plane + pixel, mask=inside, other=0).to(tl.float32) * _BYTE
-    away = e - value
-    sign = tl.where(away > 0.0, 1.0, tl.where(away < 0.0, -1.0, away))
-    g = l1_share * tl.load(weight + pixel, mask=inside, other=0.0) * sign
-    g -= ssim_share * (by_mean + 2.0 * (e - _GREY) * by_square + (value - _GREY) * by_product)
-    linear = tl.load(blurred + pixel * 3 + tl.program_id(2), mask=inside, other=0.0)
-    slope = tl.div_rn(_POWER * (e + 0.055), tl.maximum(linear, _KNEE))
-    slope = tl.where(linear < _END, slope, _TANGENT)
-    slope = tl.where(linear > _KNEE, slope, 12.92)
-    tl.store(gradient + pixel * 3 + tl.program_id(2), g * slope, mask=inside)
+    """Windows of the derivatives, and the gradient [H, W, 3] times the `incoming` one of the loss."""
+    plane, x, start, stop = _strip(height, width, rows, COLUMNS)
+    there = x < width
+    column = tl.minimum(x, width - 1)
+    if PLACED:
+        before = tl.load(place).to(tl.int64) * height * width
+        photo += 3 * before
+        weight += before
+    l1_share *= tl.load(incoming)
+    ssim_share *= tl.load(incoming)
+    zero = tl.zeros([COLUMNS], tl.float32)
+    a0, a1, a2, a3, a4, a5, a6, a7, a8, a9 = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
+    b0, b1, b2, b3, b4, b5, b6, b7, b8, b9 = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
+    c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
+    y = start - 2 * _REACH
+    while y < stop:
+        row = _mirror(tl.minimum(y + _REACH, height - 1 + _REACH), height, FAR) * width
+        line = derivatives + plane + row
+        a, b, c = _triple(line, size, column)
+        a, b, c = _T0 * a, _T0 * b, _T0 * c
+        for j in tl.static_range(1, 6):
+            al, bl, cl = _triple(line, size, _mirror(column - j, width, FAR))
+            ar, br, cr = _triple(line, size, _mirror(column + j, width, FAR))
+            a += _tap(j) * (al + ar)
+            b += _tap(j) * (bl + br)
+            c += _tap(j) * (cl + cr)
+        if y >= start:
+            by_mean = _window(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a)
+            by_square = _window(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b)
+            by_product = _window(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c)
+            pixel = y * width + column
+            e = tl.load(encoded + plane + pixel)
+            value = tl.load(photo + plane + pixel).to(tl.float32) * _BYTE
+            away = e - value
+            sign = tl.where(away > 0.0, 1.0, tl.where(away < 0.0, -1.0, away))
+            g = l1_share * tl.load(weight + pixel) * sign
+            g -= ssim_share * (by_mean + 2.0 * (e - _GREY) * by_square + (value - _GREY) * by_product)
+            linear = tl.load(blurred + pixel * 3 + tl.program_id(2))
+            slope = tl.div_rn(_POWER * (e + 0.055), tl.maximum(linear, _KNEE))
+            slope = tl.where(linear < _END, slope, _TANGENT)
+            slope = tl.where(linear > _KNEE, slope, 12.92)
+            tl.store(gradient + pixel * 3 + tl.program_id(2), g * slope, mask=there)
+        a0, a1, a2, a3, a4, a5, a6, a7, a8, a9 = a1, a2, a3, a4, a5, a6, a7, a8, a9, a
+        b0, b1, b2, b3, b4, b5, b6, b7, b8, b9 = b1, b2, b3, b4, b5, b6, b7, b8, b9, b
+        c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = c1, c2, c3, c4, c5, c6, c7, c8, c9, c
+        y += 1
 
 
 @triton.jit(do_not_specialize=["count"])
-def _sum(sums, loss, count, ROUNDS: tl.constexpr, BLOCK: tl.constexpr):
+def _sum(sums, loss, count, BLOCK: tl.constexpr):
     """One program, so that the order is fixed; in float64."""
     i = tl.arange(0, BLOCK)
     total = tl.zeros([BLOCK], tl.float64)
-    for k in range(ROUNDS):
-        total += tl.load(sums + k * BLOCK + i, mask=k * BLOCK + i < count, other=0.0).to(tl.float64)
+    begin = 0
+    while begin < count:
+        total += tl.load(sums + begin + i, mask=begin + i < count, other=0.0).to(tl.float64)
+        begin += BLOCK
     tl.store(loss, tl.sum(total, 0).to(tl.float32))
 
 
-def loss_and_gradient(blurred: torch.Tensor, target, lambda_dssim: float, with_gradient: bool):
-    """Loss [] and its gradient [H, W, 3] (None if not wanted)."""
+def _windows(height: int, width: int) -> tuple[tuple[int, int, int], tuple[int, int, int, int], bool]:
+    """The grid of a launch with windows, its numbers, and whether a window is wider than the frame."""
+    grid = triton.cdiv(width, STRIP["COLUMNS"]), triton.cdiv(height, ROWS), 3
+    return grid, (height, width, ROWS, 3 * height * width), min(height, width) < REACH
+
+
+def forward(blurred: torch.Tensor, target, lambda_dssim: float, with_gradient: bool):
+    """Loss [], and what `backward` needs."""
     blurred = blurred.detach()
     height, width, _ = blurred.shape
-    size = 3 * height * width
-    grid = triton.cdiv(width, TILE["COLUMNS"]), triton.cdiv(height, TILE["ROWS"]), 3
+    grid, numbers, far = _windows(height, width)
     each = 1.0 / (3.0 * target.total)
     shares = (1.0 - lambda_dssim) * each, lambda_dssim * each
-    encoded = torch.empty(3, height, width, device=blurred.device)
-    rows, derivatives = (torch.empty(3, *encoded.shape, device=blurred.device) for _ in range(2))
-    blocks = grid[0] * grid[1] * grid[2]
-    sums = torch.empty(blocks, device=blurred.device)
-    loss = torch.empty((), device=blurred.device)
-    gradient = torch.empty_like(blurred) if with_gradient else None
-    _encode[grid](blurred, encoded, height, width, **TILE)
-    _windows[grid](encoded, target.photo, rows, height, width, size, **TILE)
-    known = target.mean, target.variance, target.weight
+    encoded = blurred.new_empty(3, height, width)
+    derivatives = blurred.new_empty(3, *encoded.shape) if with_gradient else encoded
+    count = grid[0] * grid[1] * grid[2]
+    sums, loss = blurred.new_empty(count), blurred.new_empty(())
+    placed = target.place is not None
+    place = target.place if placed else target.photo
+    _encode[(triton.cdiv(height * width, RUN["BLOCK"]),)](blurred, encoded, height * width, **RUN)
     _similarity[grid](
-        rows, encoded, target.photo, *known, derivatives, sums, height, width, size, *shares, GRADIENT=with_gradient,
-        **TILE,
+        encoded, target.photo, target.mean, target.variance, target.weight, place, derivatives, sums, *numbers, *shares,
+        PLACED=placed, GRADIENT=with_gradient, FAR=far, **STRIP,
     )  # fmt: skip
-    if gradient is not None:
-        _back_along[grid](derivatives, rows, height, width, size, **TILE)
-        _back_down[grid](
-            rows, blurred, encoded, target.photo, target.weight, gradient, height, width, size, *shares, **TILE
-        )
-    _sum[(1,)](sums, loss, blocks, ROUNDS=triton.cdiv(blocks, 1024), BLOCK=1024, num_warps=8)
-    return loss, gradient
+    _sum[(1,)](sums, loss, count, BLOCK=1024, num_warps=8)
+    return loss, (derivatives, blurred, encoded, target.photo, target.weight, place, placed, shares)
+
+
+def backward(incoming: torch.Tensor, saved) -> torch.Tensor:
+    """The gradient of `blurred` [H, W, 3], by that of the loss []."""
+    derivatives, blurred, encoded, photo, weight, place, placed, shares = saved
+    grid, numbers, far = _windows(*blurred.shape[:2])
+    gradient = torch.empty_like(blurred)
+    _back[grid](
+        derivatives, blurred, encoded, photo, weight, place, incoming, gradient, *numbers, *shares, PLACED=placed,
+        FAR=far, **STRIP,
+    )  # fmt: skip
+    return gradient
