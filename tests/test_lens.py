@@ -74,9 +74,22 @@ def test_shear_comes_after_the_pose():
     torch.testing.assert_close(seen, project(view, at_focus), atol=1e-9, rtol=0)
 
 
+def one_by_one(draw):
+    """`draw` of a view as one of [M, 4, 4], too."""
+
+    def each(view: torch.Tensor, reshape=None) -> Sharp:
+        if view.ndim == 2:
+            return draw(view, reshape)
+        seen = [draw(at, reshape) for at in view]
+        return Sharp(*(torch.stack([getattr(s, field.name) for s in seen]) for field in dataclasses.fields(Sharp)))
+
+    return each
+
+
 def plane(depth: float):
     """`draw` of a smooth pattern on a plane of one depth, seen from any sheared view."""
 
+    @one_by_one
     def draw(view: torch.Tensor, reshape=None) -> Sharp:
         y, x = torch.meshgrid(torch.arange(PINHOLE.height) + 0.5, torch.arange(PINHOLE.width) + 0.5, indexing="ij")
         # Of a plane parallel to the sensor the view moves the whole picture by the same amount.
@@ -166,6 +179,7 @@ def test_gradients_of_the_lens_are_finite_differences(points):
     small = Pinhole(fx=FX, fy=FX, cx=10.0, cy=8.0, width=20, height=16)
     target = torch.rand(16, 20, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
+    @one_by_one
     def draw(view: torch.Tensor, reshape=None) -> Sharp:
         y, x = torch.meshgrid(torch.arange(16.0).double(), torch.arange(20.0).double(), indexing="ij")
         local = view[:3, :3] @ torch.tensor([0.0, 0.0, 4.2], dtype=torch.float64) + view[:3, 3]

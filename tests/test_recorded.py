@@ -237,9 +237,10 @@ def test_a_backdrop_and_the_gradient_of_its_photo():
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_before_a_backdrop_and_its_gradients():
+@pytest.mark.parametrize("frames", [(), (3,)])
+def test_before_a_backdrop_and_its_gradients(frames):
     random = torch.Generator().manual_seed(6)
-    shapes = ((9, 7, 3), (9, 7), (9, 7), (9, 7, 3))
+    shapes = ((*frames, 9, 7, 3), (*frames, 9, 7), (*frames, 9, 7), (9, 7, 3))
     inputs = [torch.rand(*shape, generator=random, dtype=torch.float64).requires_grad_() for shape in shapes]
     drawn = over.over(*inputs)
     weights = [torch.randn(*t.shape, generator=random, dtype=torch.float64) for t in drawn]

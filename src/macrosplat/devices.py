@@ -6,11 +6,10 @@ A stage `x` has its kernels in `x_cpu.py` (Numba), `x_cuda.py` (Triton) and `x_r
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -56,39 +55,6 @@ def machine(device: torch.device) -> str:
 def row(table: torch.Tensor, number: int | torch.Tensor) -> torch.Tensor:
     """`table[number]`; of a number [1] on the device, without the host reading it."""
     return table[number] if isinstance(number, int) else table.index_select(0, number)[0]
-
-
-def side_by_side(
-    works: Sequence[Callable[[], tuple[torch.Tensor, ...]]], shared: Sequence[torch.Tensor]
-) -> list[tuple[torch.Tensor, ...]]:
-    """Results of works that do not depend on each other.
-
-    While a step is recorded on a GPU each gets a stream of its own, and the recorded works run at the same time: one
-    alone does not fill a GPU.
-
-    Args:
-        shared: what was made before and is read by several works; its memory is not given to others meanwhile.
-    """
-    if not (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()):
-        return [work() for work in works]
-    here, results = torch.cuda.current_stream(), []
-    streams = _streams(torch.cuda.current_device(), len(works))
-    for stream, work in zip(streams, works, strict=True):
-        stream.wait_stream(here)
-        for tensor in shared:
-            tensor.record_stream(stream)
-        with torch.cuda.stream(stream):
-            results.append(work())
-    for stream, result in zip(streams, results, strict=True):
-        here.wait_stream(stream)
-        for tensor in result:
-            tensor.record_stream(here)
-    return results
-
-
-@functools.cache
-def _streams(device: int, count: int) -> list[torch.cuda.Stream]:
-    return [torch.cuda.Stream(device) for _ in range(count)]
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ Reshape = Callable[[Gaussians], Gaussians]
 class Draw(Protocol):
     def __call__(self, view: Tensor, reshape: Reshape | None = None, /) -> Sharp:
         """What a pinhole sees from a view [4, 4]; `reshape` may change the scene before, for this once. From several,
-        [M, 4, 4], a GPU draws at once; everything then has M in front."""
+        [M, 4, 4], everything has M in front; a GPU draws them at once."""
         ...
 
 

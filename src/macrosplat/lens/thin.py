@@ -11,12 +11,11 @@ holds the image distance. The photo is made in one of two ways:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from macrosplat.devices import row, side_by_side
+from macrosplat.devices import row
 from macrosplat.lens.blur import mean_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
@@ -75,10 +74,6 @@ def ring(points: int, angle: float | Tensor, like: Tensor) -> tuple[Tensor, Tens
     return like.new_tensor([math.cos(angle + t) for t in turns]), like.new_tensor([math.sin(angle + t) for t in turns])
 
 
-def _planes(sharp: Sharp) -> tuple[Tensor, Tensor, Tensor]:
-    return sharp.colour, sharp.depth, sharp.alpha.detach()
-
-
 class ThinLens(Lens):
     name = "lens"
 
@@ -112,19 +107,16 @@ class ThinLens(Lens):
     def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: Number, through: Pupil) -> Tensor:
         pupil, focus = self.pupil(photo), self.focus(photo)
         if through.points == 1:
-            return self._blurred([_planes(draw(view))], pinhole, pupil, focus)
+            return self._blurred(draw(view[None]), pinhole, pupil, focus)
         u, v, residual = points_of_pupil(through, pupil)
-        views = sheared(view, pupil / 2 * u, pupil / 2 * v, focus)
-        seen = side_by_side([lambda at=at: _planes(draw(at)) for at in views.unbind(0)], shared=[views])
         # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
+        seen = draw(sheared(view, pupil / 2 * u, pupil / 2 * v, focus))
         return self._blurred(seen, pinhole, 2 * residual * pupil, focus)
 
-    def _blurred(self, seen: Sequence[tuple[Tensor, ...]], pinhole: Pinhole, pupil: Tensor, focus: Tensor) -> Tensor:
+    def _blurred(self, seen: Sharp, pinhole: Pinhole, pupil: Tensor, focus: Tensor) -> Tensor:
         """The mean of what was seen through M points, each blurred by a pupil."""
         sigma0 = self.sigma0() * (pinhole.width / self.width)
-        one = len(seen) == 1
-        colour, depth, alpha = (of[0][None] if one else torch.stack(of) for of in zip(*seen, strict=True))
-        return mean_blur(colour, defocus(depth, alpha, pinhole.fx, pupil, focus, sigma0))
+        return mean_blur(seen.colour, defocus(seen.depth, seen.alpha, pinhole.fx, pupil, focus, sigma0))
 
     def radius(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
         return self.pupil(photo) / 2 * pinhole.fx * (1 / self.focus(photo) - 1 / sharp.depth)

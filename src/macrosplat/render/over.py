@@ -14,12 +14,13 @@ def over(colour: Tensor, alpha: Tensor, depth: Tensor, backdrop: Tensor) -> tupl
     """Differentiable in all four.
 
     Args:
-        colour: [H, W, 3] premultiplied, alpha: [H, W], depth: [H, W] alpha-weighted sum, backdrop: [H, W, 3] or [3].
+        colour: [H, W, 3] premultiplied, alpha: [H, W], depth: [H, W] alpha-weighted sum; or M of each, [M, ...].
+        backdrop: [H, W, 3] or [3].
 
     Returns:
-        colour [H, W, 3], expected depth [H, W] (meaningless where alpha is small).
+        colour [H, W, 3], expected depth [H, W] (meaningless where alpha is small), with M in front where there are M.
     """
-    if colour.device.type == "cuda" and colour.dtype == torch.float32 and backdrop.shape == colour.shape:
+    if colour.device.type == "cuda" and colour.dtype == torch.float32 and backdrop.shape == colour.shape[-3:]:
         return _Over.apply(colour, alpha, depth, backdrop)  # type: ignore[return-value]
     return colour + (1 - alpha)[..., None] * backdrop, depth / alpha.clamp_min(ALPHA_LEAST)
 

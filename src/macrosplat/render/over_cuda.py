@@ -1,4 +1,4 @@
-"""`over` on a GPU, pixel by pixel."""
+"""`over` on a GPU, pixel by pixel of the backdrop, through all frames before it."""
 
 # Triton's own types do not know what its compiler accepts.
 # pyright: reportArgumentType=false, reportCallIssue=false, reportOperatorIssue=false, reportGeneralTypeIssues=false
@@ -17,39 +17,65 @@ BLOCK = 512  # px a program
 
 
 @triton.jit
-def _forward(colour, alpha, depth, backdrop, out, expected, pixels, BLOCK: tl.constexpr):
+def _forward(colour, alpha, depth, backdrop, out, expected, pixels, frames, BLOCK: tl.constexpr):
     p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = p < pixels
-    a = tl.load(alpha + p, mask=inside, other=0.0)
-    for c in tl.static_range(3):
-        value = tl.load(colour + p * 3 + c, mask=inside, other=0.0)
-        behind = tl.load(backdrop + p * 3 + c, mask=inside, other=0.0)
-        tl.store(out + p * 3 + c, value + (1.0 - a) * behind, mask=inside)
-    z = tl.load(depth + p, mask=inside, other=0.0)
-    tl.store(expected + p, z / tl.maximum(a, LEAST), mask=inside)
+    red = tl.load(backdrop + p * 3, mask=inside, other=0.0)
+    green = tl.load(backdrop + p * 3 + 1, mask=inside, other=0.0)
+    blue = tl.load(backdrop + p * 3 + 2, mask=inside, other=0.0)
+    q = p.to(tl.int64)
+    k = 0
+    while k < frames:
+        a = tl.load(alpha + q, mask=inside, other=0.0)
+        through = 1.0 - a
+        at = q * 3
+        tl.store(out + at, tl.load(colour + at, mask=inside, other=0.0) + through * red, mask=inside)
+        tl.store(out + at + 1, tl.load(colour + at + 1, mask=inside, other=0.0) + through * green, mask=inside)
+        tl.store(out + at + 2, tl.load(colour + at + 2, mask=inside, other=0.0) + through * blue, mask=inside)
+        z = tl.load(depth + q, mask=inside, other=0.0)
+        tl.store(expected + q, z / tl.maximum(a, LEAST), mask=inside)
+        q += pixels
+        k += 1
 
 
 @triton.jit
 def _backward(
-    alpha, depth, backdrop, by_colour, by_expected, by_alpha, by_depth, by_backdrop, pixels, BLOCK: tl.constexpr
-):
+    alpha, depth, backdrop, by_colour, by_expected, by_alpha, by_depth, by_backdrop, pixels, frames,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
     p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = p < pixels
-    a = tl.load(alpha + p, mask=inside, other=0.0)
-    held = 1.0 / tl.maximum(a, LEAST)
-    g = tl.load(by_expected + p, mask=inside, other=0.0) * held
-    tl.store(by_depth + p, g, mask=inside)
-    total = tl.where(a >= LEAST, -g * tl.load(depth + p, mask=inside, other=0.0) * held, 0.0)
-    for c in tl.static_range(3):
-        by = tl.load(by_colour + p * 3 + c, mask=inside, other=0.0)
-        total -= by * tl.load(backdrop + p * 3 + c, mask=inside, other=0.0)
-        tl.store(by_backdrop + p * 3 + c, (1.0 - a) * by, mask=inside)
-    tl.store(by_alpha + p, total, mask=inside)
+    red = tl.load(backdrop + p * 3, mask=inside, other=0.0)
+    green = tl.load(backdrop + p * 3 + 1, mask=inside, other=0.0)
+    blue = tl.load(backdrop + p * 3 + 2, mask=inside, other=0.0)
+    by_red, by_green, by_blue = tl.zeros_like(red), tl.zeros_like(red), tl.zeros_like(red)
+    q = p.to(tl.int64)
+    k = 0
+    while k < frames:
+        a = tl.load(alpha + q, mask=inside, other=0.0)
+        held = 1.0 / tl.maximum(a, LEAST)
+        g = tl.load(by_expected + q, mask=inside, other=0.0) * held
+        tl.store(by_depth + q, g, mask=inside)
+        r = tl.load(by_colour + q * 3, mask=inside, other=0.0)
+        v = tl.load(by_colour + q * 3 + 1, mask=inside, other=0.0)
+        b = tl.load(by_colour + q * 3 + 2, mask=inside, other=0.0)
+        by_depth_too = tl.where(a >= LEAST, -g * tl.load(depth + q, mask=inside, other=0.0) * held, 0.0)
+        tl.store(by_alpha + q, by_depth_too - r * red - v * green - b * blue, mask=inside)
+        by_red += (1.0 - a) * r
+        by_green += (1.0 - a) * v
+        by_blue += (1.0 - a) * b
+        q += pixels
+        k += 1
+    tl.store(by_backdrop + p * 3, by_red, mask=inside)
+    tl.store(by_backdrop + p * 3 + 1, by_green, mask=inside)
+    tl.store(by_backdrop + p * 3 + 2, by_blue, mask=inside)
 
 
 def forward(colour: Tensor, alpha: Tensor, depth: Tensor, backdrop: Tensor) -> tuple[Tensor, Tensor]:
-    out, expected, pixels = torch.empty_like(colour), torch.empty_like(alpha), alpha.numel()
-    _forward[(triton.cdiv(pixels, BLOCK),)](colour, alpha, depth, backdrop, out, expected, pixels, BLOCK=BLOCK)
+    """Of frames [..., H, W, 3] before a backdrop [H, W, 3]."""
+    out, expected, pixels = torch.empty_like(colour), torch.empty_like(alpha), backdrop.numel() // 3
+    frames = alpha.numel() // pixels
+    _forward[(triton.cdiv(pixels, BLOCK),)](colour, alpha, depth, backdrop, out, expected, pixels, frames, BLOCK=BLOCK)
     return out, expected
 
 
@@ -58,8 +84,9 @@ def backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of alpha, depth and backdrop; that of colour is `by_colour`."""
     by_alpha, by_depth, by_backdrop = torch.empty_like(alpha), torch.empty_like(alpha), torch.empty_like(backdrop)
-    pixels = alpha.numel()
+    pixels = backdrop.numel() // 3
     _backward[(triton.cdiv(pixels, BLOCK),)](
-        alpha, depth, backdrop, by_colour, by_expected, by_alpha, by_depth, by_backdrop, pixels, BLOCK=BLOCK
-    )
+        alpha, depth, backdrop, by_colour, by_expected, by_alpha, by_depth, by_backdrop, pixels,
+        alpha.numel() // pixels, BLOCK=BLOCK,
+    )  # fmt: skip
     return by_alpha, by_depth, by_backdrop

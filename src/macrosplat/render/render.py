@@ -26,9 +26,8 @@ class Render:
     depth: Tensor  # [H, W] alpha-weighted sum of camera z: divide by alpha for the expected depth
 
     def over(self, backdrop: Tensor) -> tuple[Tensor, Tensor]:
-        """Before a backdrop [H, W, 3] or [3]: opaque colour [H, W, 3], and the expected depth [H, W]."""
-        if self.colour.ndim == 4 and backdrop.ndim == 3:
-            backdrop = backdrop.expand_as(self.colour)
+        """Before a backdrop [H, W, 3] or [3]: opaque colour [H, W, 3], and the expected depth [H, W]; of M views each
+        with M in front, before one backdrop."""
         return over(self.colour, self.alpha, self.depth, backdrop)
 
 
