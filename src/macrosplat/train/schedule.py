@@ -20,6 +20,7 @@ RATES = {
     "sh0": 2.5e-3,
     "sh_rest": 2.5e-3 / 20,
     "backdrop": 1e-3,  # linear light
+    "exposure": 1e-3,  # ln of a photo's gain
     "pose.turn": 1e-4,  # radians about the object
     "pose.shift": 1e-2,  # px
 }

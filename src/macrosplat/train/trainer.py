@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from macrosplat.devices import one_torch_thread
+from macrosplat.devices import one_torch_thread, row
 from macrosplat.lens import Lens, Number, Pupil, Reshape, Sharp
 from macrosplat.render import Pinhole, render
 from macrosplat.scene.backdrop import Backdrop
+from macrosplat.scene.exposure import Exposure
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.scene.poses import Poses
 from macrosplat.train.adam import Adam
@@ -39,6 +40,7 @@ class Learned:
     lens: Lens
     poses: Poses
     backdrop: Backdrop
+    exposure: Exposure
 
     def parameters(self) -> dict[str, Tensor]:
         """All leaves by name."""
@@ -47,6 +49,7 @@ class Learned:
             **self.lens.parameters,
             **self.poses.parameters,
             "backdrop": self.backdrop.grids,
+            "exposure": self.exposure.log_gains,
         }
 
     def to(self, device: torch.device) -> Learned:
@@ -55,6 +58,7 @@ class Learned:
         self.lens.to(device)
         self.poses.to(device)
         self.backdrop = Backdrop(self.backdrop.grids.detach().to(device))
+        self.exposure = Exposure(self.exposure.log_gains.detach().to(device))
         return self
 
     def draw(
@@ -68,6 +72,7 @@ class Learned:
     ) -> Sharp:
         """What a pinhole sees from `view`, over the backdrop of a photo (None: a view that is no photo's).
 
+        In the scene's light: a photo shows it with its own exposure (`Exposure.expose`).
         `behind` is that backdrop, for who draws before it more than once.
         """
         gaussians = self.gaussians if reshape is None else reshape(self.gaussians)
@@ -78,12 +83,16 @@ class Learned:
         return Sharp(colour, seen.alpha, depth)
 
     def behind(self, photo: Number | None, pinhole: Pinhole) -> Tensor:
-        """[H, W, 3] the backdrop of a photo (None: of a view that is no photo's)."""
-        size = pinhole.width, pinhole.height
+        """[H, W, 3] the backdrop of a photo (None: of a view that is no photo's), in the scene's light."""
+        # Grids are kept in their photo's own light: what is seen of them then says nothing about its exposure.
         if photo is None:
-            return Backdrop(self.backdrop.grids[sorted(set(self.poses.leader))]).mean(*size)
-        # Slices of one pose see the same: with backdrops of their own each would keep some of its blur in it.
-        return self.backdrop.at(self.poses.leading(photo), *size)
+            poses = sorted(set(self.poses.leader))
+            grid = torch.stack([self.backdrop.grids[p] / self.exposure.gain(p) for p in poses]).mean(0)
+        else:
+            # Slices of one pose see the same: with backdrops of their own each would keep some of its blur in it.
+            leader = self.poses.leading(photo)
+            grid = row(self.backdrop.grids, leader) / self.exposure.gain(leader)
+        return self.backdrop.spread(grid, pinhole.width, pinhole.height)
 
 
 class Trainer:
@@ -147,6 +156,7 @@ class Trainer:
         poses = self.learned.poses
         view = poses.view(photo) if any(name in poses.parameters for name in names) else poses.held(photo)
         taken = self.learned.lens.photograph(draw, view, pinhole, photo, through)
+        taken = self.learned.exposure.expose(taken, photo)  # a blur and a gain may change places
         loss = taken_loss(taken, target, self.schedule.dssim_weight, self.schedule.mask_weight)
         names = [name for name in self.learned.parameters() if name in names]
         leaves = [self.adam.parameters[name] for name in names]
