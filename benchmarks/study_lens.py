@@ -1,6 +1,6 @@
 """Which values of the schedule and of the lens are best: one run for each set of values, compared with the truth.
 
-    python benchmarks/study_lens.py CAPTURE TRUTH OUT [--width PX] [--seeds 0 1] ["NAME=VALUE NAME=VALUE" ...]
+    python benchmarks/study_lens.py CAPTURE TRUTH OUT [--width PX] [--seeds 0 1] [--cameras RUN] ["NAME=VALUE ..." ...]
 
 CAPTURE is what is reconstructed, TRUTH what it is compared with (a copy of CAPTURE with sharp/, novel/, masks/). Each
 quoted set of values is one variant, "" is the default; without any, CANDIDATES are tried. A NAME is a field of
@@ -52,6 +52,7 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     parser.add_argument("--width", type=int)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--cameras", type=Path, help="a run of the same photos whose cameras are begun with")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("variants", nargs="*", default=CANDIDATES)
     asked = parser.parse_intermixed_args()
@@ -66,7 +67,7 @@ def one(asked: argparse.Namespace, values: str, seed: int, out: Path) -> str:
     began = time.monotonic()
     with variant(values) as changed, contextlib.redirect_stderr(io.StringIO()):
         options = dataclasses.replace(Options(), width=asked.width, device=asked.device, seed=seed, **changed)
-        pipeline.reconstruct(asked.capture, out, options)
+        pipeline.reconstruct(asked.capture, out, options, cameras_from=asked.cameras)
         seconds = time.monotonic() - began
         runs.evaluate(out, asked.truth)
     found = json.loads((out / "evaluation.json").read_text())

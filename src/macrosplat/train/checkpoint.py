@@ -38,6 +38,7 @@ class Checkpoint:
     start: int  # Gaussians at the first step
     done: int  # steps
     adam: dict
+    floor: torch.Tensor | None = None  # of the Gaussians' sizes (`Trainer.floor`)
 
 
 def save(path: Path, trainer: Trainer, names: tuple[str, ...], lens_start: LensStart) -> None:
@@ -58,6 +59,7 @@ def save(path: Path, trainer: Trainer, names: tuple[str, ...], lens_start: LensS
         "pose_parameters": {name: t.detach() for name, t in learned.poses.parameters.items()},
         "backdrop": learned.backdrop.grids.detach(),
         "exposure": learned.exposure.log_gains.detach(),
+        "floor": trainer.floor,
         "adam": trainer.adam.state_dict(),
     }
     # Through memory: of a full disk torch's own writer only says "unexpected pos".
@@ -118,6 +120,7 @@ def _restored(state: dict[str, Any]) -> Checkpoint:
         start=state["start"],
         done=state["done"],
         adam=state["adam"],
+        floor=state["floor"],
     )
 
 
@@ -125,3 +128,4 @@ def resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """Bring a trainer that was made with `checkpoint.learned` to where the checkpoint stands."""
     trainer.adam.load_state_dict(checkpoint.adam)
     trainer.start, trainer.done = checkpoint.start, checkpoint.done
+    trainer.floor = None if checkpoint.floor is None else checkpoint.floor.to(trainer.frames.device)
