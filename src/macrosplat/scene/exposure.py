@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import uniform_filter1d
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
@@ -82,7 +82,9 @@ def _around(
         seen = np.flatnonzero(points.photo == v)
         height, width = photo.shape[:2]
         side = max(1, round(PATCH * width))
-        mean = uniform_filter(to_linear(photo.astype(np.float32) / 255), (side, side, 0), mode="nearest")
+        mean = to_linear(photo.astype(np.float32) / 255)
+        for axis in (0, 1):
+            mean = uniform_filter1d(mean, side, axis, mode="nearest")
         at = (points.px[seen] * (width / full_sizes[v, 0], height / full_sizes[v, 1])).astype(int)
         light[seen] = mean[at[:, 1].clip(0, height - 1), at[:, 0].clip(0, width - 1)]
     return light, (light > FAINTEST) & (light < BRIGHTEST)
