@@ -11,6 +11,7 @@ import torch
 from macrosplat.lens import LENSES, LensStart
 from macrosplat.scene import Gaussians
 from macrosplat.scene.backdrop import Backdrop
+from macrosplat.scene.exposure import Exposure
 from macrosplat.scene.poses import Poses
 from macrosplat.scene.start import start_scene
 from macrosplat.train.frames import Frames
@@ -43,6 +44,7 @@ def make_trainer(
         LENSES[lens](start),
         Poses(torch.tensor(cameras.views, dtype=torch.float32), torch.full((len(cameras),), DISTANCE), PIXEL),
         Backdrop.of_photos([linear(photo) for photo in capture.photos]),
+        Exposure(torch.zeros(len(cameras), 3)),
     )
     frames = Frames(
         capture.photos, [pinhole_of(cameras, n) for n in range(len(cameras))], [None] * len(cameras), covers=covers

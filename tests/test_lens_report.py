@@ -36,10 +36,12 @@ def test_focus_inside_the_focal_length_has_no_magnification() -> None:
 
 def test_written_and_read_back(tmp_path: Path) -> None:
     assert read_lens(tmp_path) is None
-    write_lens(tmp_path, ONE_TO_ONE)
+    write_lens(tmp_path, replace(ONE_TO_ONE, exposure_stops={"b.jpg": [0.25, 0.0, -0.5]}))
     got = read_lens(tmp_path)
     assert got is not None and got.relative_apertures == {"a.jpg": 1.0, "b.jpg": 0.5, "c.jpg": 1.0}
-    assert replace(got, relative_apertures={}) == replace(ONE_TO_ONE, focal_mm=None, relative_apertures={})
+    assert got.exposure_stops == {"a.jpg": (0, 0, 0), "b.jpg": (0.25, 0.0, -0.5), "c.jpg": (0, 0, 0)}
+    kept = replace(got, relative_apertures={}, exposure_stops={})
+    assert kept == replace(ONE_TO_ONE, focal_mm=None, relative_apertures={})
     json.loads((tmp_path / "lens.json").read_text())
     (tmp_path / "lens.json").write_text("{}")
     with pytest.raises(MacrosplatError, match="not a lens report"):

@@ -39,6 +39,7 @@ from macrosplat.output.run import open_run, read_config, update_config
 from macrosplat.progress import Face, Progress
 from macrosplat.render import Pinhole
 from macrosplat.scene.backdrop import Backdrop
+from macrosplat.scene.exposure import start_exposure
 from macrosplat.scene.poses import Poses, leaders
 from macrosplat.scene.start import observed_depths, start_scene
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
@@ -306,6 +307,7 @@ def _trainer(
             leaders(poses_of(given.photos)),
         ),
         backdrop=Backdrop.of_photos(torch.from_numpy(to_linear(p.astype(np.float32) / 255)) for p in photos),
+        exposure=start_exposure(given.points, photos, given.cameras.sizes),
     )
     return Trainer(learned.to(device), frames, schedule, pixel, options.seed), small.names, lens_start
 

@@ -14,6 +14,7 @@ from macrosplat.lens import LensStart
 from macrosplat.lens.thin import ThinLens
 from macrosplat.render import Pinhole, render
 from macrosplat.scene.backdrop import Backdrop
+from macrosplat.scene.exposure import Exposure
 from macrosplat.scene.gaussians import SH_REST, Gaussians
 from macrosplat.scene.poses import Poses
 from macrosplat.train.frames import Frames
@@ -91,6 +92,7 @@ def make_trainer(setting: Setting, points: int, photos: int = 1, device: torch.d
         lens=ThinLens(start),
         poses=Poses(views, torch.full((photos,), DISTANCE), setting.pixel),
         backdrop=Backdrop(torch.full((photos, 3, 4, 3), 0.2)),
+        exposure=Exposure(torch.zeros(photos, 3)),
     )
     schedule = Schedule(
         steps=10**6,

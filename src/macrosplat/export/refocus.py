@@ -38,19 +38,20 @@ class Refocus:
     def taken(self, view: torch.Tensor, pinhole: Pinhole, photo: int | None, focus: float) -> NDArray[np.uint8]:
         """[H, W, 3] as the lens takes it from `view`, focused at `focus` (camera z, scene units).
 
-        `photo`: whose backdrop is behind; None: their mean.
+        `photo`: whose backdrop is behind, and whose exposure it has; None: their mean.
         """
         lens = ThinLens(LensStart(self.pupil, (focus,), (1.0,), sigma0=SIGMA0_MIN, width=pinhole.width))
 
         def draw(at: torch.Tensor, reshape: Reshape | None = None) -> Sharp:
             return self.state.learned.draw(at, pinhole, photo, None, reshape)
 
-        return _bytes(lens.photograph(draw, view, pinhole, 0, Pupil(PUPIL_POINTS)))
+        taken = lens.photograph(draw, view, pinhole, 0, Pupil(PUPIL_POINTS))
+        return _bytes(self.state.learned.exposure.expose(taken, photo))
 
     @torch.no_grad()
     def sharp(self, view: torch.Tensor, pinhole: Pinhole, photo: int | None) -> NDArray[np.uint8]:
         """[H, W, 3] all in focus."""
-        return _bytes(self.state.learned.draw(view, pinhole, photo).colour)
+        return _bytes(self.state.learned.exposure.expose(self.state.learned.draw(view, pinhole, photo).colour, photo))
 
     def depths(self, view: torch.Tensor, pinhole: Pinhole) -> tuple[float, float]:
         """Camera z between which nearly all of what is seen lies, scene units."""

@@ -53,6 +53,7 @@ class Summary:
     blur_px: float  # median diameter of the circle of confusion over all photos, px of the training width
     viewer_psnr: float  # dB, scene.ply composited the viewers' way against our own renders
     lens: dict[str, Any]
+    exposure_stops: float = 0.0  # between the darkest photo and the brightest
     report: LensReport | None = None
     coverage: CoverageReport | None = None
     limit: str | None = None  # a sentence: why the photos cannot be made sharp
@@ -70,6 +71,11 @@ class Summary:
             lines.append(
                 f"The lens: pupil {self.lens['pupil_diameter']:.4g} wide, focused at {min(focus):.4g} to "
                 f"{max(focus):.4g} (scene units)."
+            )
+        if self.exposure_stops > TOLD_STOPS:
+            lines.append(
+                f"The photos' exposure differs by up to {self.exposure_stops:.2f} stops: each sharp photo has its own, "
+                "the 3D scene the mean."
             )
         if self.report is not None:
             lines += sentences(self.report)
@@ -111,9 +117,12 @@ def finish(
             fits.append(psnr(photographed(learned, v, pinhole, through), seen))
             progress.advance()
 
+    stops = dict(zip(given.cameras.names, learned.exposure.stops(), strict=True))
+    update_config(out, config, exposure_stops=stops)
     found, report, coverage, covered = learned.lens.found(), None, None, None
     if "pupil_diameter" in found:
-        report = _lens_report(found, given, float(np.median([p.fx for p in frames.pinholes])), options.scale_mm)
+        focal_px = float(np.median([p.fx for p in frames.pinholes]))
+        report = _lens_report(found, stops, given, focal_px, options.scale_mm)
         write_lens(out, replace(report, notes=report.notes + ((config["limit"],) if config.get("limit") else ())))
         progress.stage("looking for what no photo has in focus")
         coverage = _coverage(learned, views, frames.pinholes, frames.masks)
@@ -144,6 +153,7 @@ def finish(
         blur_px=2 * float(np.median(radii)),
         viewer_psnr=viewer_psnr,
         lens=found,
+        exposure_stops=float(np.ptp(np.mean(list(stops.values()), 1))),
         report=report,
         coverage=covered,
         limit=config.get("limit"),
@@ -153,13 +163,15 @@ def finish(
     return summary
 
 
+TOLD_STOPS = 0.1  # exposures that differ less are not worth a sentence: photos of one exposure are found so far apart
 VIEWER_STEPS = 300  # of the fit for viewers; it ends early once its 40 dB are reached
 
 
 @torch.no_grad()
 def _sharp(learned: Learned, view: torch.Tensor, pinhole: Pinhole, photo: int) -> NDArray[np.float32]:
-    """[H, W, 3] sRGB in [0, 1]: a photo, deblurred."""
-    return to_srgb(learned.draw(view, pinhole, photo).colour.clamp(0, 1)).cpu().numpy()
+    """[H, W, 3] sRGB in [0, 1]: a photo, deblurred, as it was exposed."""
+    light = learned.exposure.expose(learned.draw(view, pinhole, photo).colour, photo)
+    return to_srgb(light.clamp(0, 1)).cpu().numpy()
 
 
 @torch.no_grad()
@@ -191,7 +203,9 @@ def _coverage(learned: Learned, views: torch.Tensor, pinholes: Any, masks: Any) 
     return cover(learned.gaussians, views, pinholes, radius, masks)
 
 
-def _lens_report(found: dict[str, Any], given: Given, focal_px: float, scale_mm: str | None) -> LensReport:
+def _lens_report(
+    found: dict[str, Any], stops: dict[str, list[float]], given: Given, focal_px: float, scale_mm: str | None
+) -> LensReport:
     names, focus = given.cameras.names, found["focus_distance"]
     scale = find_scale(scale_mm, given.cameras, given.photos, focus)
     magnified = magnification(given.photos, given.cameras, focus, scale)
@@ -204,6 +218,7 @@ def _lens_report(found: dict[str, Any], given: Given, focal_px: float, scale_mm:
         mm_per_unit=scale.mm_per_unit,
         focal_mm=float(np.median(focal_mm)) if focal_mm else None,
         relative_apertures=dict(zip(names, found["relative_aperture"], strict=True)),
+        exposure_stops=stops,
         scale=scale,
         magnification=magnified,
         notes=contradictions(scale, found["pupil_diameter"], given.photos, magnified)

@@ -34,7 +34,8 @@ def photographed(
         return learned.draw(at, pinhole, photo, degree, reshape)
 
     view = learned.poses.view(photo)
-    return to_srgb(learned.lens.photograph(draw, view, pinhole, photo, through).clamp(0, 1)).cpu().numpy()
+    taken = learned.exposure.expose(learned.lens.photograph(draw, view, pinhole, photo, through), photo)
+    return to_srgb(taken.clamp(0, 1)).cpu().numpy()
 
 
 class Fit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ class LensReport:
     focal_mm: float | None = None  # EXIF
     # Pupil diameters by photo name, relative to `pupil_diameter`, where the f-number varied; 1 where not named.
     relative_apertures: Mapping[str, float] = field(default_factory=dict)
+    # log2 of the gains in linear light (red, green, blue) by photo name; mean 0 over the photos of the capture.
+    exposure_stops: Mapping[str, Sequence[float]] = field(default_factory=dict)
     scale: Scale = field(default_factory=Scale)  # where `mm_per_unit` comes from
     magnification: float | None = None  # from calibrated cameras and the sensor; None: by the focal length
     notes: tuple[str, ...] = ()  # sentences: contradictions, limits
@@ -55,6 +57,7 @@ def describe(report: LensReport) -> dict[str, Any]:
             "mm_uncertainty": "relative standard deviation of every mm below, where it can be told",
             "depth_of_field": "with circles of confusion of at most 1 px radius; null: unbounded",
             "relative_aperture": "pupil diameter of this photo / pupil_diameter",
+            "exposure_stops": "how much brighter than the mean this photo was taken: red, green, blue",
             "f_number": "focal length / pupil diameter, as on the lens; effective: as the light meter sees it, "
             "f_number * (1 + magnification); both for a symmetric lens",
         },
@@ -72,6 +75,7 @@ def describe(report: LensReport) -> dict[str, Any]:
                 "photo": name,
                 "focus_distance": length(value),
                 "relative_aperture": float(report.relative_apertures.get(name, 1.0)),
+                "exposure_stops": [float(x) for x in report.exposure_stops.get(name, (0.0, 0.0, 0.0))],
                 **added[name],
             }
             for name, value in report.focus_distances.items()
@@ -136,6 +140,7 @@ def read_lens(run: Path) -> LensReport | None:
             focal_px=float(found["focal_px"]),
             mm_per_unit=found["mm_per_unit"],
             relative_apertures={p["photo"]: float(p["relative_aperture"]) for p in found["photos"]},
+            exposure_stops={p["photo"]: tuple(p["exposure_stops"]) for p in found["photos"] if "exposure_stops" in p},
         )
     except (ValueError, KeyError, TypeError) as error:
         raise MacrosplatError(f"{path} is not a lens report of macrosplat ({error}).") from error

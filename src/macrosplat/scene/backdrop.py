@@ -32,8 +32,6 @@ class Backdrop:
 
     def at(self, photo: int | Tensor, width: int, height: int) -> Tensor:
         """[H, W, 3] behind one photo (a number, or [1] on the device)."""
-        if isinstance(photo, Tensor) and self.grids.device.type == "cuda" and self.grids.dtype == torch.float32:
-            return _At.apply(self.grids, photo, width, height)  # type: ignore[return-value]
         return self.spread(row(self.grids, photo), width, height)
 
     def mean(self, width: int, height: int) -> Tensor:
@@ -42,6 +40,8 @@ class Backdrop:
 
     def spread(self, grid: Tensor, width: int, height: int) -> Tensor:
         """One grid [3, 4, 3] over a frame: [H, W, 3]."""
+        if grid.device.type == "cuda" and grid.dtype == torch.float32:
+            return _Spread.apply(grid, width, height)  # type: ignore[return-value]
         if (width, height) not in self._weights:
             self._weights[width, height] = (
                 _linear(height, GRID[0]).to(grid),
@@ -51,23 +51,23 @@ class Backdrop:
         return torch.einsum("hr,wc,rcx->hwx", rows, columns, grid.clamp_min(0))
 
 
-class _At(torch.autograd.Function):
+class _Spread(torch.autograd.Function):
     """A launch forward and two back, where torch needs twelve."""
 
     @staticmethod
-    def forward(ctx: Any, grids: Tensor, photo: Tensor, width: int, height: int) -> Tensor:
+    def forward(ctx: Any, grid: Tensor, width: int, height: int) -> Tensor:
         from macrosplat.scene import backdrop_cuda
 
-        ctx.save_for_backward(grids, photo)
-        return backdrop_cuda.forward(grids.detach(), photo, width, height)
+        grid = grid.contiguous()
+        ctx.save_for_backward(grid)
+        return backdrop_cuda.forward(grid.detach(), width, height)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]
         from macrosplat.scene import backdrop_cuda
 
-        grids, photo = ctx.saved_tensors
-        return backdrop_cuda.backward(grids, photo, gradient.contiguous()), None, None, None
+        return backdrop_cuda.backward(*ctx.saved_tensors, gradient.contiguous()), None, None
 
 
 def _linear(n: int, knots: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""`Backdrop.at` on a GPU: pixel by pixel, and back in two launches, sums per block and then over the blocks."""
+"""`Backdrop.spread` on a GPU: pixel by pixel, and back in two launches, sums per block and then over the blocks."""
 
 # Triton's own types do not know what its compiler accepts.
 # pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false
@@ -34,9 +34,8 @@ def _weight(position, knot):
 
 
 @triton.jit(do_not_specialize=["width", "height"])
-def _forward(grids, photo, out, pixels, width, height, BLOCK: tl.constexpr):
+def _forward(grid, out, pixels, width, height, BLOCK: tl.constexpr):
     p, inside, row, column = _place(pixels, width, height, BLOCK)
-    grid = grids + tl.load(photo) * KNOTS
     for c in tl.static_range(3):
         total = tl.zeros([BLOCK], tl.float32)
         for r in tl.static_range(ROWS):
@@ -60,33 +59,32 @@ def _backward(gradient, shares, pixels, width, height, BLOCK: tl.constexpr):
 
 
 @triton.jit(do_not_specialize=["blocks"])
-def _add_shares(shares, grids, photo, by_grids, blocks, BLOCK: tl.constexpr):
-    """The gradients of the grid of one photo each; what is held at black has none."""
+def _add_shares(shares, grid, by_grid, blocks, BLOCK: tl.constexpr):
+    """The gradients of the grid; what is held at black has none."""
     column, rows = tl.arange(0, PADDED), tl.arange(0, BLOCK)
     total = tl.zeros([BLOCK, PADDED], tl.float32)
-    start = tl.where(tl.program_id(0) == tl.load(photo), 0, blocks)
+    start = 0
     while start < blocks:
         row = start + rows
         mask = (row < blocks)[:, None] & (column < KNOTS)[None, :]
         total += tl.load(shares + row[:, None] * PADDED + column[None, :], mask=mask, other=0.0)
         start += BLOCK
-    at = tl.program_id(0) * KNOTS + column
-    lit = tl.load(grids + at, mask=column < KNOTS, other=0.0) >= 0
-    tl.store(by_grids + at, tl.where(lit, tl.sum(total, 0), 0.0), mask=column < KNOTS)
+    lit = tl.load(grid + column, mask=column < KNOTS, other=0.0) >= 0
+    tl.store(by_grid + column, tl.where(lit, tl.sum(total, 0), 0.0), mask=column < KNOTS)
 
 
-def forward(grids: Tensor, photo: Tensor, width: int, height: int) -> Tensor:
-    """grids [V, 3, 4, 3] and the number of a photo [1] -> [H, W, 3]."""
-    out, pixels = grids.new_empty(height, width, 3), width * height
-    _forward[(triton.cdiv(pixels, BLOCK),)](grids, photo, out, pixels, width, height, BLOCK=BLOCK)
+def forward(grid: Tensor, width: int, height: int) -> Tensor:
+    """A grid [3, 4, 3] -> [H, W, 3]."""
+    out, pixels = grid.new_empty(height, width, 3), width * height
+    _forward[(triton.cdiv(pixels, BLOCK),)](grid, out, pixels, width, height, BLOCK=BLOCK)
     return out
 
 
-def backward(grids: Tensor, photo: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient of the grids."""
+def backward(grid: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient of the grid."""
     height, width = gradient.shape[:2]
     blocks = triton.cdiv(width * height, BLOCK)
-    shares, by_grids = grids.new_empty(blocks, PADDED.value), torch.empty_like(grids)
+    shares, by_grid = grid.new_empty(blocks, PADDED.value), torch.empty_like(grid)
     _backward[(blocks,)](gradient, shares, width * height, width, height, BLOCK=BLOCK)
-    _add_shares[(len(grids),)](shares, grids, photo, by_grids, blocks, BLOCK=64)
-    return by_grids
+    _add_shares[(1,)](shares, grid, by_grid, blocks, BLOCK=64)
+    return by_grid

@@ -19,11 +19,12 @@ from macrosplat.files import write_whole
 from macrosplat.lens import LENSES, LensStart
 from macrosplat.render import Pinhole
 from macrosplat.scene.backdrop import Backdrop
+from macrosplat.scene.exposure import Exposure
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.scene.poses import Poses
 from macrosplat.train.trainer import Learned, Trainer
 
-VERSION = 1  # of the file; a checkpoint of another version is refused
+VERSION = 2  # of the file; a checkpoint of another version is refused
 
 
 @dataclass
@@ -31,12 +32,13 @@ class Checkpoint:
     """What a run stands at."""
 
     learned: Learned
-    names: tuple[str, ...]  # V photos, in the order of poses, focus and backdrop
+    names: tuple[str, ...]  # V photos, in the order of poses, focus, backdrop and exposure
     pinholes: tuple[Pinhole, ...]  # V, at the training width
     pixel: float  # scene units of one px of the training width at the object
     start: int  # Gaussians at the first step
     done: int  # steps
     adam: dict
+    floor: torch.Tensor | None = None  # of the Gaussians' sizes (`Trainer.floor`)
 
 
 def save(path: Path, trainer: Trainer, names: tuple[str, ...], lens_start: LensStart) -> None:
@@ -56,6 +58,8 @@ def save(path: Path, trainer: Trainer, names: tuple[str, ...], lens_start: LensS
         "poses": {name: getattr(learned.poses, name) for name in ("views", "pivot_depth", "pixel", "leader")},
         "pose_parameters": {name: t.detach() for name, t in learned.poses.parameters.items()},
         "backdrop": learned.backdrop.grids.detach(),
+        "exposure": learned.exposure.log_gains.detach(),
+        "floor": trainer.floor,
         "adam": trainer.adam.state_dict(),
     }
     # Through memory: of a full disk torch's own writer only says "unexpected pos".
@@ -105,7 +109,9 @@ def _restored(state: dict[str, Any]) -> Checkpoint:
     lens.parameters.update(state["lens_parameters"])
     poses = Poses(**state["poses"])
     poses.parameters.update(state["pose_parameters"])
-    learned = Learned(Gaussians(**state["gaussians"]), lens, poses, Backdrop(state["backdrop"]))
+    learned = Learned(
+        Gaussians(**state["gaussians"]), lens, poses, Backdrop(state["backdrop"]), Exposure(state["exposure"])
+    )
     return Checkpoint(
         learned=learned,
         names=tuple(state["names"]),
@@ -114,6 +120,7 @@ def _restored(state: dict[str, Any]) -> Checkpoint:
         start=state["start"],
         done=state["done"],
         adam=state["adam"],
+        floor=state["floor"],
     )
 
 
@@ -121,3 +128,4 @@ def resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """Bring a trainer that was made with `checkpoint.learned` to where the checkpoint stands."""
     trainer.adam.load_state_dict(checkpoint.adam)
     trainer.start, trainer.done = checkpoint.start, checkpoint.done
+    trainer.floor = None if checkpoint.floor is None else checkpoint.floor.to(trainer.frames.device)

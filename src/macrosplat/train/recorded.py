@@ -174,7 +174,7 @@ class Recorder:
         through = Pupil(kind.points, sent[ANGLE].float())
         with fixed_capacity(buffer):
             loss, gradients = trainer.gradients(
-                photo, stack.at(place), kind.pinhole, through, kind.sh_degree, list(kind.rates)
+                photo, stack.at(place), kind.pinhole, through, kind.sh_degree, list(kind.rates), sent[SEED : SEED + 1]
             )
         with torch.no_grad():
             torch.maximum(self._stopped, (buffer.needed > buffer.capacity).long(), out=self._stopped)

@@ -6,7 +6,7 @@ In: a step number. Out: a `Plan`, the values that this step runs with. A feature
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import cos, pi
+from math import cos, inf, pi
 
 from macrosplat.lens import Pupil
 
@@ -20,6 +20,7 @@ RATES = {
     "sh0": 2.5e-3,
     "sh_rest": 2.5e-3 / 20,
     "backdrop": 1e-3,  # linear light
+    "exposure": 1e-3,  # ln of a photo's gain
     "pose.turn": 1e-4,  # radians about the object
     "pose.shift": 1e-2,  # px
 }
@@ -74,6 +75,12 @@ class Schedule:
     opacity_weight: float = 0.003
     scale_weight: float = 0.003
     dssim_weight: float = 0.2
+    # Bounds for what the photos cannot tell (`limits`). A Gaussian's standard deviations are at least this share of the
+    # least circle of confusion (radius) that a photo shows it with,
+    coarseness: float = 0.0
+    drop: float = 0.0  # share of the Gaussians that a step does without (`limits.thinned`)
+    longest: float = inf  # its largest is at most so many times its middle one,
+    least_photos: int = 1  # and fewer photos that have it in their frame cannot keep it alive
     mask_weight: float = 0.1  # of alpha against the masks, where there are any
 
     def at(self, step: int, start: int, lens_rates: dict[str, float]) -> Plan:

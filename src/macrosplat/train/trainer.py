@@ -12,16 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from macrosplat.devices import one_torch_thread
+from macrosplat.devices import one_torch_thread, row
 from macrosplat.lens import Lens, Number, Pupil, Reshape, Sharp
 from macrosplat.render import Pinhole, render
 from macrosplat.scene.backdrop import Backdrop
+from macrosplat.scene.exposure import Exposure
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.scene.poses import Poses
 from macrosplat.train.adam import Adam
 from macrosplat.train.density import NOISE, densify, jitter
 from macrosplat.train.extra import add_anywhere
 from macrosplat.train.frames import Frames
+from macrosplat.train.limits import sighted, slimmed, thinned
 from macrosplat.train.loss import Target, taken_loss
 from macrosplat.train.recorded import AHEAD, Recorder
 from macrosplat.train.schedule import RATES, Plan, Schedule
@@ -39,6 +41,7 @@ class Learned:
     lens: Lens
     poses: Poses
     backdrop: Backdrop
+    exposure: Exposure
 
     def parameters(self) -> dict[str, Tensor]:
         """All leaves by name."""
@@ -47,6 +50,7 @@ class Learned:
             **self.lens.parameters,
             **self.poses.parameters,
             "backdrop": self.backdrop.grids,
+            "exposure": self.exposure.log_gains,
         }
 
     def to(self, device: torch.device) -> Learned:
@@ -55,6 +59,7 @@ class Learned:
         self.lens.to(device)
         self.poses.to(device)
         self.backdrop = Backdrop(self.backdrop.grids.detach().to(device))
+        self.exposure = Exposure(self.exposure.log_gains.detach().to(device))
         return self
 
     def draw(
@@ -68,6 +73,7 @@ class Learned:
     ) -> Sharp:
         """What a pinhole sees from `view`, over the backdrop of a photo (None: a view that is no photo's).
 
+        In the scene's light: a photo shows it with its own exposure (`Exposure.expose`).
         `behind` is that backdrop, for who draws before it more than once.
         """
         gaussians = self.gaussians if reshape is None else reshape(self.gaussians)
@@ -78,12 +84,16 @@ class Learned:
         return Sharp(colour, seen.alpha, depth)
 
     def behind(self, photo: Number | None, pinhole: Pinhole) -> Tensor:
-        """[H, W, 3] the backdrop of a photo (None: of a view that is no photo's)."""
-        size = pinhole.width, pinhole.height
+        """[H, W, 3] the backdrop of a photo (None: of a view that is no photo's), in the scene's light."""
+        # Grids are kept in their photo's own light: what is seen of them then says nothing about its exposure.
         if photo is None:
-            return Backdrop(self.backdrop.grids[sorted(set(self.poses.leader))]).mean(*size)
-        # Slices of one pose see the same: with backdrops of their own each would keep some of its blur in it.
-        return self.backdrop.at(self.poses.leading(photo), *size)
+            poses = sorted(set(self.poses.leader))
+            grid = torch.stack([self.backdrop.grids[p] / self.exposure.gain(p) for p in poses]).mean(0)
+        else:
+            # Slices of one pose see the same: with backdrops of their own each would keep some of its blur in it.
+            leader = self.poses.leading(photo)
+            grid = row(self.backdrop.grids, leader) / self.exposure.gain(leader)
+        return self.backdrop.spread(grid, pinhole.width, pinhole.height)
 
 
 class Trainer:
@@ -98,6 +108,7 @@ class Trainer:
         self.adam = Adam(learned.parameters(), rates)
         self.start = len(learned.gaussians)
         self.done = 0
+        self.floor: Tensor | None = None  # [N] ln of each Gaussian's least standard deviation; None: `_smallest`
         # On a GPU steps are recorded and replayed; the CPU takes each as it comes.
         self._recorder = Recorder(self) if frames.device.type == "cuda" else None
 
@@ -132,21 +143,25 @@ class Trainer:
         through: Pupil,
         degree: int,
         names: list[str],
+        seed: float | Tensor = 0.0,
     ) -> tuple[Tensor, dict[str, Any]]:
         """The loss of one photo, and its gradients by the parameters named (None: it does not depend on them)."""
 
         def draw(view: Tensor, reshape: Reshape | None = None) -> Sharp:
-            sharp = self.learned.draw(view, pinhole, photo, degree, reshape, behind)
+            sharp = self.learned.draw(view, pinhole, photo, degree, thin if reshape is None else reshape, behind)
             if target.cover is None:
                 return sharp
             # Alpha is blurred along with the colours.
             return replace(sharp, colour=torch.cat([sharp.colour, sharp.alpha[..., None]], -1))
 
+        drop = self.schedule.drop
+        thin = (lambda scene: thinned(scene, drop, seed)) if drop > 0 else None
         # One backdrop for all points of the pupil; this name keeps it until the gradients are there.
         behind = self.learned.behind(photo, pinhole)
         poses = self.learned.poses
         view = poses.view(photo) if any(name in poses.parameters for name in names) else poses.held(photo)
         taken = self.learned.lens.photograph(draw, view, pinhole, photo, through)
+        taken = self.learned.exposure.expose(taken, photo)  # a blur and a gain may change places
         loss = taken_loss(taken, target, self.schedule.dssim_weight, self.schedule.mask_weight)
         names = [name for name in self.learned.parameters() if name in names]
         leaves = [self.adam.parameters[name] for name in names]
@@ -168,6 +183,7 @@ class Trainer:
         from macrosplat.train import drift_cuda
 
         drift_cuda.drift(self.learned.gaussians, self._smallest, noise, seed, stopped)
+        self._keep_limits()
 
     @property
     def _smallest(self) -> float:
@@ -175,12 +191,15 @@ class Trainer:
 
     def _step(self, plan: Plan, photo: int) -> Tensor:
         target, pinhole = self.frames.at(photo, plan.scale)
-        loss, gradients = self.gradients(photo, target, pinhole, plan.through, plan.sh_degree, list(plan.rates))
+        loss, gradients = self.gradients(
+            photo, target, pinhole, plan.through, plan.sh_degree, list(plan.rates), self.done
+        )
         with torch.no_grad():
             self.adam.rates.update(self.rates(plan))
             self.adam.step(gradients)
             gaussians = self.learned.gaussians
             gaussians.log_scales.clamp_min_(self._smallest)
+            self._keep_limits()
             if plan.noise > 0:
                 gaussians.means.add_(jitter(gaussians, self.noise(plan), self.seed, self.done))
         return loss.detach()
@@ -193,7 +212,32 @@ class Trainer:
             gaussians = add_anywhere(gaussians, self.adam, min(plan.extra, room), self.seed, step)
             self.learned.gaussians = gaussians
         if plan.densify:
-            self.learned.gaussians = densify(gaussians, self.adam, plan.densify, self.seed, step)
+            banned = self._sighted()[0] < self.schedule.least_photos if self.schedule.least_photos > 1 else None
+            gaussians = densify(gaussians, self.adam, plan.densify, self.seed, step, banned)
+            self.learned.gaussians = gaussians
+        if self.schedule.coarseness > 0 and (plan.extra or plan.densify):
+            floor = (self.schedule.coarseness * self._sighted()[1]).clamp_min(SMALLEST * self.pixel).log()
+            if self.floor is not None and self.floor.shape == floor.shape:
+                self.floor.copy_(floor)  # a recorded step reads it where it is
+            else:
+                self.floor = floor
+
+    def _sighted(self) -> tuple[Tensor, Tensor]:
+        lens, pinholes = self.learned.lens, self.frames.pinholes
+
+        def radius(depth: Tensor, photo: int) -> Tensor:
+            row = depth[None]  # a frame of one row: how a lens blurs depends on depth alone
+            return lens.radius(Sharp(row, torch.ones_like(row), row), pinholes[photo], photo)[0]
+
+        return sighted(self.learned.gaussians.means, self.learned.poses.all(), pinholes, radius)
+
+    def _keep_limits(self) -> None:
+        """Again and again the same: what a refused step on a GPU left alone stays as it is."""
+        log_scales = self.learned.gaussians.log_scales
+        if self.floor is not None:
+            log_scales.copy_(torch.maximum(log_scales, self.floor[:, None]))
+        if self.schedule.longest < math.inf:
+            log_scales.copy_(slimmed(log_scales, self.schedule.longest))
 
     def _regularise(self, gradients: dict[str, Any]) -> None:
         """Mild L1 on opacity and size (MCMC): what the photos do not ask for fades, and moves to where it is needed."""

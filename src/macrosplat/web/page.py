@@ -30,6 +30,7 @@ from macrosplat.output.lens_report import LensReport, read_lens
 from macrosplat.output.ply import read_ply
 from macrosplat.output.run import read_config
 from macrosplat.output.sharp import sharp_path
+from macrosplat.render import Pinhole
 from macrosplat.scene.gaussians import SH_C0, Gaussians
 from macrosplat.train import checkpoint
 from macrosplat.web import sections
@@ -224,8 +225,9 @@ def _backdrop(run: Path) -> tuple[float, float, float]:
     """The mean colour behind the photos, sRGB; grey if the run keeps none."""
     if not (run / "checkpoint").is_file():
         return (0.5, 0.5, 0.5)
-    grids = checkpoint.load(run / "checkpoint").learned.backdrop.grids.detach().cpu()
-    red, green, blue = to_srgb(grids.mean((0, 1, 2)).clamp(0, 1).to(torch.float64)).tolist()
+    with torch.no_grad():
+        behind = checkpoint.load(run / "checkpoint").learned.behind(None, Pinhole(1.0, 1.0, 0.0, 0.0, 4, 3))
+    red, green, blue = to_srgb(behind.mean((0, 1)).clamp(0, 1).to(torch.float64)).tolist()
     return red, green, blue
 
 

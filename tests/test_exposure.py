@@ -1,0 +1,121 @@
+"""Exposure: gains that were multiplied into the photos come back, the gauge holds, and sharp photos keep their own."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+import torch
+
+from macrosplat.colour import to_bytes, to_linear, to_srgb
+from macrosplat.evaluate.metrics import psnr
+from macrosplat.render import Pinhole
+from macrosplat.scene.backdrop import Backdrop
+from macrosplat.scene.exposure import Exposure, start_exposure
+from macrosplat.scene.poses import Poses, leaders
+from macrosplat.train.schedule import RATES
+from macrosplat.train.trainer import Learned
+from making_captures import Made
+from making_training import made, make_trainer
+
+NUMBERS = (lambda v: v, lambda v: torch.tensor([v]))
+
+
+def some(photos: int = 4, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return 0.3 * torch.randn(photos, 3, generator=torch.Generator().manual_seed(2), dtype=dtype) + 0.1
+
+
+@functools.cache
+def multiplied() -> tuple[Made, np.ndarray]:
+    """The small capture with gains of about +-0.3 stops, as 8 bit photos, and the gains in stops [V, 3]."""
+    random, capture = np.random.default_rng(1), made()
+    stops = random.uniform(-0.3, 0.3, (len(capture.photos), 1)) + random.normal(0, 0.05, (len(capture.photos), 3))
+    stops -= stops.mean(0)
+
+    def gained(photos):
+        linear = [to_linear(photo.astype(np.float64) / 255) for photo in photos]
+        return [to_bytes(to_srgb(light * 2.0**s)) for light, s in zip(linear, stops, strict=True)]
+
+    return dataclasses.replace(capture, photos=gained(capture.photos), sharp=gained(capture.sharp)), stops
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_mean_exposure_is_one(number):
+    exposure = Exposure(some())
+    gains = torch.stack([exposure.gain(number(v)) for v in range(4)])
+    torch.testing.assert_close(gains.log().mean(0), torch.zeros(3, dtype=torch.float64), atol=1e-12, rtol=0)
+    torch.testing.assert_close(gains.log() - gains.log()[:1], some() - some()[:1])
+    torch.testing.assert_close(torch.tensor(exposure.stops(), dtype=torch.float64), gains.log2())
+    torch.testing.assert_close(Exposure(some() + 3).gain(number(1)), gains[1])  # only differences count
+
+
+def test_colours_are_multiplied_and_alpha_is_not():
+    exposure, light = Exposure(some()), torch.rand(5, 6, 4, dtype=torch.float64)
+    shown = exposure.expose(light, 2)
+    torch.testing.assert_close(shown[..., :3], light[..., :3] * exposure.gain(2))
+    assert torch.equal(shown[..., 3], light[..., 3])
+    torch.testing.assert_close(exposure.expose(light[..., :3], 2), shown[..., :3])
+    assert exposure.expose(light, None) is light
+
+
+def test_gradients_are_finite_differences():
+    light = torch.rand(3, 2, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda g, x: Exposure(g).expose(x, 1), (some().requires_grad_(), light))
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_backdrop_tells_nothing_of_its_photo_s_exposure(number):
+    """Its grid is in the photo's own light: what the photo shows of it is the grid, whatever the gain."""
+    grids = torch.rand(3, 3, 4, 3, generator=torch.Generator().manual_seed(0))
+    poses = Poses(torch.eye(4).repeat(3, 1, 1), torch.full((3,), 5.0), 0.01, leaders([(0, 1), (2,)]))
+    exposure = Exposure(some(3, torch.float32).requires_grad_())
+    learned = Learned(None, None, poses, Backdrop(grids), exposure)  # type: ignore[arg-type]
+    pinhole = Pinhole(10.0, 10.0, 4.0, 3.0, 8, 6)
+    shown = exposure.expose(learned.behind(number(2), pinhole), number(2))
+    torch.testing.assert_close(shown, Backdrop(grids).at(2, 8, 6))
+    (gradient,) = torch.autograd.grad(shown.sum(), exposure.log_gains)
+    assert gradient.abs().max() < 1e-3 * shown.sum()
+    # A slice shows the one backdrop of its pose as it was exposed itself.
+    slices = [exposure.expose(learned.behind(number(v), pinhole), number(v)) for v in (0, 1)]
+    ratio = exposure.gain(1) / exposure.gain(0)
+    torch.testing.assert_close(slices[1], slices[0] * ratio)
+    torch.testing.assert_close(
+        learned.behind(None, pinhole),
+        (learned.behind(0, pinhole) + learned.behind(2, pinhole)) / 2,
+    )
+
+
+def test_the_photos_points_tell_the_gains():
+    capture, stops = multiplied()
+    found = np.array(start_exposure(capture.points, capture.photos, capture.cameras.sizes).stops())
+    assert np.abs(found - stops).max() < 0.06
+
+
+def test_photos_of_one_exposure_and_photos_without_points_start_at_the_mean():
+    capture = made()
+    alike = start_exposure(capture.points, capture.photos, capture.cameras.sizes)
+    assert np.abs(alike.stops()).max() < 0.06
+    seen = capture.points.photo != 2
+    kept = dataclasses.replace(
+        capture.points, **{name: getattr(capture.points, name)[seen] for name in ("point", "photo", "px")}
+    )
+    assert np.abs(start_exposure(kept, capture.photos, capture.cameras.sizes).stops()[2]).max() < 0.06
+
+
+def test_training_finds_the_gains_and_sharp_photos_keep_them(monkeypatch):
+    """From gains of 0, so that nothing but training can have found them; at a quarter of the resolution."""
+    monkeypatch.setitem(RATES, "exposure", 5e-3)
+    capture, stops = multiplied()
+    steps = 200
+    trainer, _ = make_trainer(steps, capture=capture, half_from=2.0, full_from=2.0, pupil_spans=())
+    for _ in range(steps):
+        trainer.step()
+    learned = trainer.learned
+    assert np.abs(np.array(learned.exposure.stops()) - stops).max() < 0.05
+    own, mean = [], []
+    with torch.no_grad():
+        for v, sharp in enumerate(capture.sharp):
+            light = learned.draw(learned.poses.view(v), trainer.frames.pinholes[v], v).colour
+            for into, shown in ((own, learned.exposure.expose(light, v)), (mean, light)):
+                into.append(psnr(to_srgb(shown.clamp(0, 1)).numpy(), sharp / 255))
+    assert np.mean(own) > np.mean(mean) + 0.5, (np.mean(own), np.mean(mean))
