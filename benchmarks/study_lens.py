@@ -36,8 +36,7 @@ from macrosplat.colour import to_srgb
 from macrosplat.devices import choose
 from macrosplat.evaluate.metrics import outline_psnr, squared_error_map
 from macrosplat.evaluate.truth import Truth, matching, open_truth, read_srgb, read_where
-from macrosplat.lens import LENSES, LensStart, start, thin
-from macrosplat.lens.thin import ThinLens
+from macrosplat.lens import LENSES, Lens, LensStart, start, thin
 from macrosplat.options import Options
 from macrosplat.output.run import open_run
 from macrosplat.progress import Progress
@@ -87,7 +86,7 @@ def main() -> None:
 def one(asked: argparse.Namespace, values: str, seed: int, run: Path, cameras: Path) -> str:
     """A run and its figures."""
     began = time.monotonic()
-    with variant(values) as changed, contextlib.redirect_stderr(io.StringIO()), Progress() as progress:
+    with variant(asked.lens, values) as changed, contextlib.redirect_stderr(io.StringIO()), Progress() as progress:
         fixed = {"width": asked.width, "device": asked.device, "seed": seed, "lens": asked.lens, "masks": "off"}
         options = dataclasses.replace(Options(), **{**fixed, **changed})
         opened = cap.open_capture(asked.capture, options.masks == "auto", options.brackets == "auto")
@@ -151,8 +150,8 @@ def compared(trainer: Trainer, names: tuple[str, ...], truth: Truth) -> tuple[fl
 
 
 @contextlib.contextmanager
-def variant(values: str) -> Iterator[dict[str, Any]]:
-    """The values in force; yields those that are options."""
+def variant(model: str, values: str) -> Iterator[dict[str, Any]]:
+    """The values in force for a lens model; yields those that are options."""
     fields = {field.name for field in dataclasses.fields(schedule.Schedule)}
     options: dict[str, Any] = {}
     planned: dict[str, Any] = {}
@@ -182,16 +181,18 @@ def variant(values: str) -> Iterator[dict[str, Any]]:
             before.append((owner, name, getattr(owner, name)))
             setattr(owner, name, value)
 
-    def lens(begin: LensStart) -> ThinLens:
-        made = ThinLens(begin)
+    kind = LENSES[model]
+
+    def lens(begin: LensStart) -> Lens:
+        made = kind(begin)
         made.schedule = {**made.schedule, **planned}
         return made
 
-    LENSES["lens"] = lens
+    LENSES[model] = lens
     try:
         yield options
     finally:
-        LENSES["lens"] = ThinLens
+        LENSES[model] = kind
         schedule.RATES.update(rates)
         for owner, name, value in before:
             setattr(owner, name, value)

@@ -27,7 +27,7 @@ from macrosplat.lens.ladder import ENTRIES, LEVELS, PAIRS, SIGMA_HALF, SIGMA_MAX
 READ = 4  # levels that a pixel reads: its entry of the table and the next have three each, one apart at most
 TAPS = 1 + 2 * PAIRS
 STRIP = {"COLUMNS": 128, "num_warps": 4}  # numbers of a row that a filter's program owns
-CHUNKS = 3  # times TAPS rows that it walks down, the first TAPS - 1 of them for the filter's run-in alone
+CHUNKS = 4  # times TAPS rows that it walks down, the first TAPS - 1 of them for the filter's run-in alone
 RUN = {"BLOCK": 256, "num_warps": 4}  # numbers of a program that works one by one
 
 _ENTRIES = tl.constexpr(ENTRIES)
