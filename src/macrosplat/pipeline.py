@@ -46,7 +46,7 @@ from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
 from macrosplat.train import checkpoint
 from macrosplat.train.budget import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
 from macrosplat.train.frames import Frames
-from macrosplat.train.schedule import Schedule
+from macrosplat.train.schedule import Schedule, few
 from macrosplat.train.trainer import Learned, Trainer
 
 # Nearest drawn depth, as a share of the distance to the object: nothing stands in front of a macro lens.
@@ -287,7 +287,7 @@ def _trainer(
         steps=options.steps or EFFORTS[options.quality].steps,
         gaussians=most,
         refine_poses=config["camera_source"] == "sfm",
-        **lens.schedule,
+        **(few(len(poses_of(given.photos))) | dict(lens.schedule)),
     )
     if state:
         trainer = Trainer(state.learned.to(device), frames, schedule, state.pixel, options.seed)

@@ -67,7 +67,8 @@ class _Spread(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]
         from macrosplat.scene import backdrop_cuda
 
-        return backdrop_cuda.backward(*ctx.saved_tensors, gradient.contiguous()), None, None
+        (grid,) = ctx.saved_tensors
+        return backdrop_cuda.backward(grid, gradient.contiguous()), None, None
 
 
 def _linear(n: int, knots: int) -> Tensor:

@@ -38,7 +38,6 @@ class Checkpoint:
     start: int  # Gaussians at the first step
     done: int  # steps
     adam: dict
-    floor: torch.Tensor | None = None  # of the Gaussians' sizes (`Trainer.floor`)
 
 
 def save(path: Path, trainer: Trainer, names: tuple[str, ...], lens_start: LensStart) -> None:
@@ -59,7 +58,6 @@ def save(path: Path, trainer: Trainer, names: tuple[str, ...], lens_start: LensS
         "pose_parameters": {name: t.detach() for name, t in learned.poses.parameters.items()},
         "backdrop": learned.backdrop.grids.detach(),
         "exposure": learned.exposure.log_gains.detach(),
-        "floor": trainer.floor,
         "adam": trainer.adam.state_dict(),
     }
     # Through memory: of a full disk torch's own writer only says "unexpected pos".
@@ -120,7 +118,6 @@ def _restored(state: dict[str, Any]) -> Checkpoint:
         start=state["start"],
         done=state["done"],
         adam=state["adam"],
-        floor=state["floor"],
     )
 
 
@@ -128,4 +125,3 @@ def resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """Bring a trainer that was made with `checkpoint.learned` to where the checkpoint stands."""
     trainer.adam.load_state_dict(checkpoint.adam)
     trainer.start, trainer.done = checkpoint.start, checkpoint.done
-    trainer.floor = None if checkpoint.floor is None else checkpoint.floor.to(trainer.frames.device)

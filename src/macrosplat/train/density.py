@@ -26,16 +26,11 @@ def generator(seed: int, step: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + step) * 8 + purpose)
 
 
-def densify(
-    gaussians: Gaussians, adam: Adam, wanted: int, seed: int, step: int, banned: Tensor | None = None
-) -> Gaussians:
-    """Relocate the dead, grow to `wanted` Gaussians, and sort along a space-filling curve.
-
-    `banned` [N] are dead whatever they draw.
-    """
+def densify(gaussians: Gaussians, adam: Adam, wanted: int, seed: int, step: int) -> Gaussians:
+    """Relocate the dead, grow to `wanted` Gaussians, and sort along a space-filling curve."""
     n, device = len(gaussians), gaussians.means.device
     opacity = torch.sigmoid(gaussians.opacity_logits)
-    dead = opacity <= DEAD if banned is None else (opacity <= DEAD) | banned
+    dead = opacity <= DEAD
     source = torch.arange(n, device=device)
     empty = torch.cat([source[dead], torch.arange(n, max(n, wanted), device=device)])  # rows to fill
     if len(empty) == 0 or dead.all():

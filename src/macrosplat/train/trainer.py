@@ -21,9 +21,9 @@ from macrosplat.scene.gaussians import Gaussians
 from macrosplat.scene.poses import Poses
 from macrosplat.train.adam import Adam
 from macrosplat.train.density import NOISE, densify, jitter
+from macrosplat.train.drop import thinned
 from macrosplat.train.extra import add_anywhere
 from macrosplat.train.frames import Frames
-from macrosplat.train.limits import sighted, slimmed, thinned
 from macrosplat.train.loss import Target, taken_loss
 from macrosplat.train.recorded import AHEAD, Recorder
 from macrosplat.train.schedule import RATES, Plan, Schedule
@@ -108,7 +108,6 @@ class Trainer:
         self.adam = Adam(learned.parameters(), rates)
         self.start = len(learned.gaussians)
         self.done = 0
-        self.floor: Tensor | None = None  # [N] ln of each Gaussian's least standard deviation; None: `_smallest`
         # On a GPU steps are recorded and replayed; the CPU takes each as it comes.
         self._recorder = Recorder(self) if frames.device.type == "cuda" else None
 
@@ -183,7 +182,6 @@ class Trainer:
         from macrosplat.train import drift_cuda
 
         drift_cuda.drift(self.learned.gaussians, self._smallest, noise, seed, stopped)
-        self._keep_limits()
 
     @property
     def _smallest(self) -> float:
@@ -199,7 +197,6 @@ class Trainer:
             self.adam.step(gradients)
             gaussians = self.learned.gaussians
             gaussians.log_scales.clamp_min_(self._smallest)
-            self._keep_limits()
             if plan.noise > 0:
                 gaussians.means.add_(jitter(gaussians, self.noise(plan), self.seed, self.done))
         return loss.detach()
@@ -212,32 +209,7 @@ class Trainer:
             gaussians = add_anywhere(gaussians, self.adam, min(plan.extra, room), self.seed, step)
             self.learned.gaussians = gaussians
         if plan.densify:
-            banned = self._sighted()[0] < self.schedule.least_photos if self.schedule.least_photos > 1 else None
-            gaussians = densify(gaussians, self.adam, plan.densify, self.seed, step, banned)
-            self.learned.gaussians = gaussians
-        if self.schedule.coarseness > 0 and (plan.extra or plan.densify):
-            floor = (self.schedule.coarseness * self._sighted()[1]).clamp_min(SMALLEST * self.pixel).log()
-            if self.floor is not None and self.floor.shape == floor.shape:
-                self.floor.copy_(floor)  # a recorded step reads it where it is
-            else:
-                self.floor = floor
-
-    def _sighted(self) -> tuple[Tensor, Tensor]:
-        lens, pinholes = self.learned.lens, self.frames.pinholes
-
-        def radius(depth: Tensor, photo: int) -> Tensor:
-            row = depth[None]  # a frame of one row: how a lens blurs depends on depth alone
-            return lens.radius(Sharp(row, torch.ones_like(row), row), pinholes[photo], photo)[0]
-
-        return sighted(self.learned.gaussians.means, self.learned.poses.all(), pinholes, radius)
-
-    def _keep_limits(self) -> None:
-        """Again and again the same: what a refused step on a GPU left alone stays as it is."""
-        log_scales = self.learned.gaussians.log_scales
-        if self.floor is not None:
-            log_scales.copy_(torch.maximum(log_scales, self.floor[:, None]))
-        if self.schedule.longest < math.inf:
-            log_scales.copy_(slimmed(log_scales, self.schedule.longest))
+            self.learned.gaussians = densify(gaussians, self.adam, plan.densify, self.seed, step)
 
     def _regularise(self, gradients: dict[str, Any]) -> None:
         """Mild L1 on opacity and size (MCMC): what the photos do not ask for fades, and moves to where it is needed."""
