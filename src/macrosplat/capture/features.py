@@ -30,6 +30,8 @@ Progress = Callable[[float, str], None]
 # px of the longer side. A defocused photo holds no more detail than this shows (a blur of 10 px at 640 is 25 px
 # here), and the time of SIFT grows with the square of it, that of matching with up to the fourth power.
 WORK_SIDE = 1600
+MATCHING_BYTES = 4e9  # that matching may take; 30,000 points a photo take it for one pair
+TABLES = 5  # of [N1, N2] floats that a pair needs at a time
 SILENT = pycolmap.logging.Level.FATAL.value
 # Threads for the stages that release the GIL; the results do not depend on it.
 WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -131,9 +133,9 @@ def interruptible(function: Callable[..., Any], *args: Any, **kwargs: Any) -> An
             raise
 
 
-def ordered(function: Callable[[Any], Any], items: list[Any]) -> Iterator[Any]:
-    """`map` over `WORKERS` threads, in order, that Ctrl-C stops between two items."""
-    with ThreadPoolExecutor(WORKERS) as pool:
+def ordered(function: Callable[[Any], Any], items: list[Any], workers: int = WORKERS) -> Iterator[Any]:
+    """`map` over threads, in order, that Ctrl-C stops between two items."""
+    with ThreadPoolExecutor(workers) as pool:
         futures = [pool.submit(function, item) for item in items]
         try:
             for future in futures:
@@ -240,14 +242,23 @@ def match(
     return np.stack([rows[keep], partner[keep]], 1)
 
 
+def _workers(features: list[Features]) -> int:
+    """How many pairs of photos are matched at a time: as many as their tables of likeness leave memory for."""
+    most = max(map(len, features), default=0)
+    return max(1, min(WORKERS, int(MATCHING_BYTES // (TABLES * 4 * most**2 + 1))))
+
+
 def match_all(features: list[Features], max_ratio: float, progress: Progress) -> Matches:
     """Every pair of photos. Pairs with fewer than 8 matches are left out (nothing can be verified from them)."""
     pairs = [(i, j) for i in range(len(features)) for j in range(i + 1, len(features))]
+
+    def one(pair: tuple[int, int]) -> NDArray[np.int64]:
+        return match(features[pair[0]], features[pair[1]], max_ratio)
+
     matches: Matches = {}
-    for count, (i, j) in enumerate(pairs, 1):
-        found = match(features[i], features[j], max_ratio)
+    for count, (pair, found) in enumerate(zip(pairs, ordered(one, pairs, _workers(features)), strict=True), 1):
         if len(found) >= 8:
-            matches[i, j] = found
+            matches[pair] = found
         if count % 20 == 0 or count == len(pairs):
             progress(count / len(pairs), f"matching pair {count} of {len(pairs)}")
     return matches
@@ -285,13 +296,17 @@ def match_guided(
     axes = views[:, 2, :3]
     turn = np.degrees(np.arccos(np.clip(axes @ axes.T, -1, 1)))
     pairs = [(i, j) for i in range(len(features)) for j in range(i + 1, len(features)) if turn[i, j] <= max_turn]
-    matches: Matches = {}
-    for count, (i, j) in enumerate(pairs, 1):
+
+    def one(pair: tuple[int, int]) -> NDArray[np.int64]:
+        i, j = pair
         fundamental = fundamental_matrix(views[i], views[j], calibrations[i], calibrations[j])
         allowed = _epipolar_band(features[i].px, features[j].px, fundamental, band)
-        found = match(features[i], features[j], max_ratio, allowed)
+        return match(features[i], features[j], max_ratio, allowed)
+
+    matches: Matches = {}
+    for count, (pair, found) in enumerate(zip(pairs, ordered(one, pairs, _workers(features)), strict=True), 1):
         if len(found):
-            matches[i, j] = found
+            matches[pair] = found
         if count % 20 == 0 or count == len(pairs):
             progress(count / len(pairs), f"matching along epipolar lines, pair {count} of {len(pairs)}")
     return matches
