@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from macrosplat import capture as cap
 from macrosplat.capture.brackets import poses_of
 from macrosplat.capture.composite import has_brackets, one_per_pose, spread
+from macrosplat.capture.decode import TABLE_8
 from macrosplat.capture.records import Cameras, Capture, Given, SparsePoints, resized
-from macrosplat.colour import to_linear
 from macrosplat.deblur import check_deblur, deblurred
 from macrosplat.devices import choose, machine
 from macrosplat.errors import MacrosplatError
@@ -38,10 +38,11 @@ from macrosplat.output.millimetres import check_scale, find_scale
 from macrosplat.output.run import open_run, read_config, update_config
 from macrosplat.progress import Face, Progress
 from macrosplat.render import Pinhole
-from macrosplat.scene.backdrop import Backdrop
+from macrosplat.scene.backdrop import Backdrop, grid_of
 from macrosplat.scene.poses import Poses, leaders
 from macrosplat.scene.start import observed_depths, start_scene
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
+from macrosplat.threads import ordered, workers
 from macrosplat.train import checkpoint
 from macrosplat.train.budget import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
 from macrosplat.train.frames import Frames
@@ -52,6 +53,7 @@ from macrosplat.train.trainer import Learned, Trainer
 NEAR = 0.2
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 LOG_EVERY = 100  # steps
+READING = 40  # bytes per pixel that a photo takes while it is read
 
 
 def reconstruct(
@@ -252,14 +254,18 @@ def _trainer(
     photos: Sequence[NDArray[np.uint8]] = cap.Shelf(
         len(pinholes), lambda v: cap.read_photo(given.photos[v], pinholes[v].width), room_for_photos()
     )
-    masks = []
-    for v, (photo, pinhole) in enumerate(zip(given.photos, pinholes, strict=True)):
+
+    def read(v: int) -> NDArray[np.uint8] | None:
         photos[v]  # what cannot be read is said now
-        masks.append(cap.read_mask(photo, pinhole.width) if photo.mask else None)
-        if masks[-1] is not None and masks[-1].max() < 128:
+        return cap.read_mask(given.photos[v], pinholes[v].width) if given.photos[v].mask else None
+
+    masks, threads = [], workers(READING * max(photo.width * photo.height for photo in given.photos))
+    for photo, mask in zip(given.photos, ordered(read, range(len(pinholes)), threads), strict=True):
+        if mask is not None and mask.max() < 128:
             raise MacrosplatError(
                 f"The mask {photo.mask} of {photo.name} is black: paint the object white, or give --masks off."
             )
+        masks.append(mask)
         progress.advance()
     if options.deblur_first != "none":
         progress.stage("deblurring photos")
@@ -296,6 +302,7 @@ def _trainer(
     scene = start_scene(
         given.points, small, photos, given.cameras.sizes, pixel, count, schedule.sh_degree, options.seed
     )
+    grids = ordered(lambda v: grid_of(torch.from_numpy(TABLE_8[photos[v]])), range(len(photos)), threads)
     learned = Learned(
         gaussians=scene,
         lens=lens,
@@ -305,7 +312,7 @@ def _trainer(
             pixel,
             leaders(poses_of(given.photos)),
         ),
-        backdrop=Backdrop.of_photos(torch.from_numpy(to_linear(p.astype(np.float32) / 255)) for p in photos),
+        backdrop=Backdrop(torch.stack(list(grids))),
     )
     return Trainer(learned.to(device), frames, schedule, pixel, options.seed), small.names, lens_start
 

@@ -8,10 +8,9 @@ intrinsics, and the principal point is the middle.
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from PIL import Image
 
 from macrosplat.capture.photos import read_mask, read_photo
 from macrosplat.capture.records import Photo, resized
+from macrosplat.threads import CORES, ordered, workers
 
 Matches = dict[tuple[int, int], NDArray[np.int64]]  # (i, j), i < j: [M, 2] feature rows
 Progress = Callable[[float, str], None]
@@ -30,11 +30,8 @@ Progress = Callable[[float, str], None]
 # px of the longer side. A defocused photo holds no more detail than this shows (a blur of 10 px at 640 is 25 px
 # here), and the time of SIFT grows with the square of it, that of matching with up to the fourth power.
 WORK_SIDE = 1600
-MATCHING_BYTES = 4e9  # that matching may take; 30,000 points a photo take it for one pair
-TABLES = 5  # of [N1, N2] floats that a pair needs at a time
+TABLES = 5  # of [N1, N2] floats that a pair of photos takes while it is matched
 SILENT = pycolmap.logging.Level.FATAL.value
-# Threads for the stages that release the GIL; the results do not depend on it.
-WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def within(progress: Progress, start: float, end: float) -> Progress:
@@ -54,7 +51,7 @@ class Extraction:
     def options(self) -> pycolmap.FeatureExtractionOptions:
         options = pycolmap.FeatureExtractionOptions()
         options.use_gpu = False
-        options.num_threads = WORKERS
+        options.num_threads = CORES
         options.sift.peak_threshold = self.peak_threshold
         options.sift.edge_threshold = self.edge_threshold
         options.sift.estimate_affine_shape = self.affine_shape
@@ -133,22 +130,6 @@ def interruptible(function: Callable[..., Any], *args: Any, **kwargs: Any) -> An
             raise
 
 
-def ordered(function: Callable[[Any], Any], items: list[Any], workers: int = WORKERS) -> Iterator[Any]:
-    """`map` over threads, in order, that Ctrl-C stops between two items."""
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(function, item) for item in items]
-        try:
-            for future in futures:
-                while (
-                    not future.done()
-                ):  # waiting in slices: a plain result() would not see the signal on every platform
-                    wait([future], timeout=0.2, return_when=FIRST_COMPLETED)
-                yield future.result()
-        finally:
-            for future in futures:
-                future.cancel()
-
-
 def extract(photos: tuple[Photo, ...], extraction: Extraction, folder: Path, progress: Progress) -> list[Features]:
     """The features of every photo, in the order of `photos`. Points outside a photo's mask are left out.
 
@@ -157,7 +138,7 @@ def extract(photos: tuple[Photo, ...], extraction: Extraction, folder: Path, pro
             extractor for arrays holds the interpreter (28 s against 15 s on 30 photos, two cores).
     """
     found = []
-    step = 2 * WORKERS  # photos per call, between which progress is told
+    step = 2 * CORES  # photos per call, between which progress is told
     for start in range(0, len(photos), step):
         found += _extract_some(photos[start : start + step], extraction, folder)
         progress(len(found) / len(photos), f"feature points of photo {len(found)} of {len(photos)}")
@@ -242,12 +223,6 @@ def match(
     return np.stack([rows[keep], partner[keep]], 1)
 
 
-def _workers(features: list[Features]) -> int:
-    """How many pairs of photos are matched at a time: as many as their tables of likeness leave memory for."""
-    most = max(map(len, features), default=0)
-    return max(1, min(WORKERS, int(MATCHING_BYTES // (TABLES * 4 * most**2 + 1))))
-
-
 def match_all(features: list[Features], max_ratio: float, progress: Progress) -> Matches:
     """Every pair of photos. Pairs with fewer than 8 matches are left out (nothing can be verified from them)."""
     pairs = [(i, j) for i in range(len(features)) for j in range(i + 1, len(features))]
@@ -256,7 +231,9 @@ def match_all(features: list[Features], max_ratio: float, progress: Progress) ->
         return match(features[pair[0]], features[pair[1]], max_ratio)
 
     matches: Matches = {}
-    for count, (pair, found) in enumerate(zip(pairs, ordered(one, pairs, _workers(features)), strict=True), 1):
+    for count, (pair, found) in enumerate(
+        zip(pairs, ordered(one, pairs, workers(TABLES * 4 * max(map(len, features), default=0) ** 2)), strict=True), 1
+    ):
         if len(found) >= 8:
             matches[pair] = found
         if count % 20 == 0 or count == len(pairs):
@@ -304,7 +281,9 @@ def match_guided(
         return match(features[i], features[j], max_ratio, allowed)
 
     matches: Matches = {}
-    for count, (pair, found) in enumerate(zip(pairs, ordered(one, pairs, _workers(features)), strict=True), 1):
+    for count, (pair, found) in enumerate(
+        zip(pairs, ordered(one, pairs, workers(TABLES * 4 * max(map(len, features), default=0) ** 2)), strict=True), 1
+    ):
         if len(found):
             matches[pair] = found
         if count % 20 == 0 or count == len(pairs):
