@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -27,7 +26,7 @@ from macrosplat.capture.records import Cameras, Capture, Given, SparsePoints, re
 from macrosplat.deblur import check_deblur, deblurred
 from macrosplat.devices import choose, machine
 from macrosplat.errors import MacrosplatError
-from macrosplat.lens import LENSES, LensStart
+from macrosplat.lens import LENSES, Lens, LensStart
 from macrosplat.lens.sharpest import nothing_in_focus
 from macrosplat.lens.start import start_lens
 from macrosplat.live import LiveView, Nobody, Watching, check_viser
@@ -42,17 +41,20 @@ from macrosplat.scene.backdrop import Backdrop, grid_of
 from macrosplat.scene.poses import Poses, leaders
 from macrosplat.scene.start import observed_depths, start_scene
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
+from macrosplat.stop import Stop
 from macrosplat.threads import ordered, workers
 from macrosplat.train import checkpoint
 from macrosplat.train.budget import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
 from macrosplat.train.frames import Frames
 from macrosplat.train.schedule import Schedule
 from macrosplat.train.trainer import Learned, Trainer
+from macrosplat.train.warm import Ahead
 
 # Nearest drawn depth, as a share of the distance to the object: nothing stands in front of a macro lens.
 NEAR = 0.2
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 LOG_EVERY = 100  # steps
+MADE_UP = 8192  # Gaussians that the scene may grow to that a GPU is made ready with
 READING = 40  # bytes per pixel that a photo takes while it is read
 
 
@@ -97,8 +99,9 @@ def reconstruct(
             return stacked
         if cameras_from is not None:
             _take_cameras(cameras_from, out, config)
-        given = _cameras(opened, out, options, config, progress)
-        trainer, names, lens_start = _trainer(given, out, options, config, device, progress)
+        with _ahead(opened, options, device) as ahead:
+            given = _cameras(opened, out, options, config, progress)
+            trainer, names, lens_start = _trainer(given, out, options, config, device, progress, ahead)
         try:
             with Log(out / "log.jsonl", trainer.done) as log, viewer(trainer, names, progress) as watching:
                 _train(trainer, out, names, lens_start, log, progress, watching)
@@ -149,9 +152,31 @@ def _page(out: Path, progress: Progress) -> None:
 
 def _fits(photos: tuple[cap.Photo, ...], options: Options) -> None:
     """Memory is judged before RUN is begun: what is asked for instead may have the same RUN."""
-    width = options.width or max(photo.width for photo in photos)
-    frames = [Pinhole(1.0, 1.0, 0.0, 0.0, *resized(photo.width, photo.height, width)) for photo in photos]
+    frames = [Pinhole(1.0, 1.0, 0.0, 0.0, *size) for size in _sizes(photos, options)]
     check_memory(frames, options.max_gaussians or default_gaussians(options.quality, frames))
+
+
+def _sizes(photos: tuple[cap.Photo, ...], options: Options) -> list[tuple[int, int]]:
+    """Of the photos as they will be trained on."""
+    width = options.width or max(photo.width for photo in photos)
+    return [resized(photo.width, photo.height, width) for photo in photos]
+
+
+def _schedule(lens: Lens, options: Options, most: int, refine_poses: bool) -> Schedule:
+    steps = options.steps or EFFORTS[options.quality].steps
+    return Schedule(steps=steps, gaussians=most, refine_poses=refine_poses, **lens.schedule)
+
+
+def _ahead(opened: Capture, options: Options, device: torch.device) -> Ahead:
+    """What makes a GPU ready for a run while its cameras and points are found."""
+    return Ahead(
+        device,
+        LENSES[options.lens],
+        options.lens_settings(),
+        lambda lens: _schedule(lens, options, MADE_UP, opened.cameras is None),
+        _sizes(opened.photos, options),
+        any(photo.mask for photo in opened.photos),
+    )
 
 
 def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any], progress: Progress) -> Given:
@@ -238,7 +263,13 @@ def _of_photos(points: SparsePoints, cameras: Cameras, kept: list[str]) -> Spars
 
 
 def _trainer(
-    given: Given, out: Path, options: Options, config: dict[str, Any], device: torch.device, progress: Progress
+    given: Given,
+    out: Path,
+    options: Options,
+    config: dict[str, Any],
+    device: torch.device,
+    progress: Progress,
+    ahead: Ahead,
 ) -> tuple[Trainer, tuple[str, ...], LensStart]:
     """A trainer at step 0, or where the checkpoint stands."""
     small = given.cameras.resized(given.width)
@@ -283,17 +314,15 @@ def _trainer(
         seed=options.seed,
         settings=options.lens_settings(),
     )
+    if ahead.busy():
+        progress.stage("making the GPU ready")
+        ahead.wait()
     saved = out / "checkpoint"
     state = checkpoint.load(saved) if saved.is_file() else None
     lens = state.learned.lens if state else LENSES[options.lens](lens_start)
     room = room_for_targets(device, pinholes, most)
     frames = Frames(photos, pinholes, lens.look(photos, masks), device, room, covers=masks)
-    schedule = Schedule(
-        steps=options.steps or EFFORTS[options.quality].steps,
-        gaussians=most,
-        refine_poses=config["camera_source"] == "sfm",
-        **lens.schedule,
-    )
+    schedule = _schedule(lens, options, most, config["camera_source"] == "sfm")
     if state:
         trainer = Trainer(state.learned.to(device), frames, schedule, state.pixel, options.seed)
         checkpoint.resume(trainer, state)
@@ -338,7 +367,7 @@ def _train(
     steps, saved_at = trainer.schedule.steps, time.monotonic()
     progress.stage("training", steps, trainer.done, "steps")
     counted = trainer.done
-    with _Stop() as stop:
+    with Stop() as stop:
         while trainer.done < steps:
             before = trainer.done
             loss = trainer.step()
@@ -359,26 +388,3 @@ def _train(
                 saved_at = time.monotonic()
             if wants_stop:
                 raise KeyboardInterrupt
-
-
-class _Stop:
-    """Notes SIGINT and SIGTERM instead of letting them fall into the middle of a step. A second one falls through."""
-
-    def __enter__(self) -> _Stop:
-        self.asked = False
-        self._before: dict[int, Any] = {}
-        try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
-        except ValueError:  # not the main thread: whoever started it decides about signals
-            pass
-        return self
-
-    def _note(self, number: int, frame: Any) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
