@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ Progress = Callable[[float, str], None]
 # px of the longer side. A defocused photo holds no more detail than this shows (a blur of 10 px at 640 is 25 px
 # here), and the time of SIFT grows with the square of it, that of matching with up to the fourth power.
 WORK_SIDE = 1600
+READING = 40  # bytes per pixel that a photo takes while it is read
 TABLES = 5  # of [N1, N2] floats that a pair of photos takes while it is matched
 # bytes of a table above which several pairs are matched at a time. BLAS has threads of its own, and below it the rest
 # takes so little that threads only wait for each other: 140 pairs of 1000 points take 0.5 s, 0.8 s with 4 threads
@@ -52,6 +53,7 @@ class Extraction:
     edge_threshold: float = 10.0
     affine_shape: bool = False
     domain_size_pooling: bool = False
+    domain_sizes: int = 10  # that are pooled
 
     def options(self) -> pycolmap.FeatureExtractionOptions:
         options = pycolmap.FeatureExtractionOptions()
@@ -61,6 +63,7 @@ class Extraction:
         options.sift.edge_threshold = self.edge_threshold
         options.sift.estimate_affine_shape = self.affine_shape
         options.sift.domain_size_pooling = self.domain_size_pooling
+        options.sift.dsp_num_scales = self.domain_sizes
         return options
 
 
@@ -69,6 +72,10 @@ SHARP = Extraction()
 # affine shape and the pooling over domain sizes are what makes them match (without both 17 of 30 photos register,
 # wrongly).
 BLURRED = Extraction(peak_threshold=0.0007, edge_threshold=20.0, affine_shape=True, domain_size_pooling=True)
+# With cameras to go by, half of the sizes do, in two thirds of the time: 1495 points instead of 1531 on fly, 0.9 % of
+# their observations over 3 mm off in depth instead of 1.3; 1781 instead of 1749 on chess, 1.3 instead of 1.1 %. With 3
+# sizes fly has 1300.
+GUIDED = replace(BLURRED, domain_sizes=5)
 
 
 @dataclass(frozen=True)
@@ -151,13 +158,16 @@ def extract(photos: tuple[Photo, ...], extraction: Extraction, folder: Path, pro
 
 
 def _extract_some(photos: tuple[Photo, ...], extraction: Extraction, folder: Path) -> list[Features]:
-    colours = []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".features.") as scratch:
         names = [f"{n}.png" for n in range(len(photos))]
-        for photo, name in zip(photos, names, strict=True):
-            rgb = read_photo(photo, working_size(photo.width, photo.height)[0])
-            Image.fromarray(rgb).convert("L").save(Path(scratch) / name, compress_level=1)
-            colours.append(rgb)
+
+        def put(n: int) -> NDArray[np.uint8]:
+            rgb = read_photo(photos[n], working_size(photos[n].width, photos[n].height)[0])
+            Image.fromarray(rgb).convert("L").save(Path(scratch) / names[n], compress_level=1)
+            return rgb
+
+        threads = workers(READING * max(photo.width * photo.height for photo in photos))
+        colours = list(ordered(put, range(len(photos)), threads))
         path = Path(scratch) / "features.db"
         interruptible(
             pycolmap.extract_features,
