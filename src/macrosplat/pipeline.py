@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -22,12 +21,12 @@ from numpy.typing import NDArray
 from macrosplat import capture as cap
 from macrosplat.capture.brackets import poses_of
 from macrosplat.capture.composite import has_brackets, one_per_pose, spread
+from macrosplat.capture.decode import TABLE_8
 from macrosplat.capture.records import Cameras, Capture, Given, SparsePoints, resized
-from macrosplat.colour import to_linear
 from macrosplat.deblur import check_deblur, deblurred
 from macrosplat.devices import choose, machine
 from macrosplat.errors import MacrosplatError
-from macrosplat.lens import LENSES, LensStart
+from macrosplat.lens import LENSES, Lens, LensStart
 from macrosplat.lens.sharpest import nothing_in_focus
 from macrosplat.lens.start import start_lens
 from macrosplat.live import LiveView, Nobody, Watching, check_viser
@@ -38,21 +37,26 @@ from macrosplat.output.millimetres import check_scale, find_scale
 from macrosplat.output.run import open_run, read_config, update_config
 from macrosplat.progress import Face, Progress
 from macrosplat.render import Pinhole
-from macrosplat.scene.backdrop import Backdrop
+from macrosplat.scene.backdrop import Backdrop, grid_of
 from macrosplat.scene.exposure import start_exposure
 from macrosplat.scene.poses import Poses, leaders
 from macrosplat.scene.start import observed_depths, start_scene
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
+from macrosplat.stop import Stop
+from macrosplat.threads import ordered, workers
 from macrosplat.train import checkpoint
 from macrosplat.train.budget import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
 from macrosplat.train.frames import Frames
 from macrosplat.train.schedule import Schedule, few
 from macrosplat.train.trainer import Learned, Trainer
+from macrosplat.train.warm import Ahead
 
 # Nearest drawn depth, as a share of the distance to the object: nothing stands in front of a macro lens.
 NEAR = 0.2
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 LOG_EVERY = 100  # steps
+MADE_UP = 8192  # Gaussians that the scene may grow to that a GPU is made ready with
+READING = 40  # bytes per pixel that a photo takes while it is read
 
 
 def reconstruct(
@@ -96,8 +100,9 @@ def reconstruct(
             return stacked
         if cameras_from is not None:
             _take_cameras(cameras_from, out, config)
-        given = _cameras(opened, out, options, config, progress)
-        trainer, names, lens_start = _trainer(given, out, options, config, device, progress)
+        with _ahead(opened, options, device) as ahead:
+            given = _cameras(opened, out, options, config, progress)
+            trainer, names, lens_start = _trainer(given, out, options, config, device, progress, ahead)
         try:
             with Log(out / "log.jsonl", trainer.done) as log, viewer(trainer, names, progress) as watching:
                 _train(trainer, out, names, lens_start, log, progress, watching)
@@ -148,9 +153,31 @@ def _page(out: Path, progress: Progress) -> None:
 
 def _fits(photos: tuple[cap.Photo, ...], options: Options) -> None:
     """Memory is judged before RUN is begun: what is asked for instead may have the same RUN."""
-    width = options.width or max(photo.width for photo in photos)
-    frames = [Pinhole(1.0, 1.0, 0.0, 0.0, *resized(photo.width, photo.height, width)) for photo in photos]
+    frames = [Pinhole(1.0, 1.0, 0.0, 0.0, *size) for size in _sizes(photos, options)]
     check_memory(frames, options.max_gaussians or default_gaussians(options.quality, frames))
+
+
+def _sizes(photos: tuple[cap.Photo, ...], options: Options) -> list[tuple[int, int]]:
+    """Of the photos as they will be trained on."""
+    width = options.width or max(photo.width for photo in photos)
+    return [resized(photo.width, photo.height, width) for photo in photos]
+
+
+def _schedule(lens: Lens, options: Options, most: int, refine_poses: bool, poses: int) -> Schedule:
+    steps = options.steps or EFFORTS[options.quality].steps
+    return Schedule(steps=steps, gaussians=most, refine_poses=refine_poses, **(few(poses) | dict(lens.schedule)))
+
+
+def _ahead(opened: Capture, options: Options, device: torch.device) -> Ahead:
+    """What makes a GPU ready for a run while its cameras and points are found."""
+    return Ahead(
+        device,
+        LENSES[options.lens],
+        options.lens_settings(),
+        lambda lens: _schedule(lens, options, MADE_UP, opened.cameras is None, len(poses_of(opened.photos))),
+        _sizes(opened.photos, options),
+        any(photo.mask for photo in opened.photos),
+    )
 
 
 def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any], progress: Progress) -> Given:
@@ -237,7 +264,13 @@ def _of_photos(points: SparsePoints, cameras: Cameras, kept: list[str]) -> Spars
 
 
 def _trainer(
-    given: Given, out: Path, options: Options, config: dict[str, Any], device: torch.device, progress: Progress
+    given: Given,
+    out: Path,
+    options: Options,
+    config: dict[str, Any],
+    device: torch.device,
+    progress: Progress,
+    ahead: Ahead,
 ) -> tuple[Trainer, tuple[str, ...], LensStart]:
     """A trainer at step 0, or where the checkpoint stands."""
     small = given.cameras.resized(given.width)
@@ -253,14 +286,18 @@ def _trainer(
     photos: Sequence[NDArray[np.uint8]] = cap.Shelf(
         len(pinholes), lambda v: cap.read_photo(given.photos[v], pinholes[v].width), room_for_photos()
     )
-    masks = []
-    for v, (photo, pinhole) in enumerate(zip(given.photos, pinholes, strict=True)):
+
+    def read(v: int) -> NDArray[np.uint8] | None:
         photos[v]  # what cannot be read is said now
-        masks.append(cap.read_mask(photo, pinhole.width) if photo.mask else None)
-        if masks[-1] is not None and masks[-1].max() < 128:
+        return cap.read_mask(given.photos[v], pinholes[v].width) if given.photos[v].mask else None
+
+    masks, threads = [], workers(READING * max(photo.width * photo.height for photo in given.photos))
+    for photo, mask in zip(given.photos, ordered(read, range(len(pinholes)), threads), strict=True):
+        if mask is not None and mask.max() < 128:
             raise MacrosplatError(
                 f"The mask {photo.mask} of {photo.name} is black: paint the object white, or give --masks off."
             )
+        masks.append(mask)
         progress.advance()
     if options.deblur_first != "none":
         progress.stage("deblurring photos")
@@ -278,17 +315,15 @@ def _trainer(
         seed=options.seed,
         settings=options.lens_settings(),
     )
+    if ahead.busy():
+        progress.stage("making the GPU ready")
+        ahead.wait()
     saved = out / "checkpoint"
     state = checkpoint.load(saved) if saved.is_file() else None
     lens = state.learned.lens if state else LENSES[options.lens](lens_start)
     room = room_for_targets(device, pinholes, most)
     frames = Frames(photos, pinholes, lens.look(photos, masks), device, room, covers=masks)
-    schedule = Schedule(
-        steps=options.steps or EFFORTS[options.quality].steps,
-        gaussians=most,
-        refine_poses=config["camera_source"] == "sfm",
-        **(few(len(poses_of(given.photos))) | dict(lens.schedule)),
-    )
+    schedule = _schedule(lens, options, most, config["camera_source"] == "sfm", len(poses_of(given.photos)))
     if state:
         trainer = Trainer(state.learned.to(device), frames, schedule, state.pixel, options.seed)
         checkpoint.resume(trainer, state)
@@ -297,6 +332,7 @@ def _trainer(
     scene = start_scene(
         given.points, small, photos, given.cameras.sizes, pixel, count, schedule.sh_degree, options.seed
     )
+    grids = ordered(lambda v: grid_of(torch.from_numpy(TABLE_8[photos[v]])), range(len(photos)), threads)
     learned = Learned(
         gaussians=scene,
         lens=lens,
@@ -306,7 +342,7 @@ def _trainer(
             pixel,
             leaders(poses_of(given.photos)),
         ),
-        backdrop=Backdrop.of_photos(torch.from_numpy(to_linear(p.astype(np.float32) / 255)) for p in photos),
+        backdrop=Backdrop(torch.stack(list(grids))),
         exposure=start_exposure(given.points, photos, given.cameras.sizes),
     )
     return Trainer(learned.to(device), frames, schedule, pixel, options.seed), small.names, lens_start
@@ -333,7 +369,7 @@ def _train(
     steps, saved_at = trainer.schedule.steps, time.monotonic()
     progress.stage("training", steps, trainer.done, "steps")
     counted = trainer.done
-    with _Stop() as stop:
+    with Stop() as stop:
         while trainer.done < steps:
             before = trainer.done
             loss = trainer.step()
@@ -354,26 +390,3 @@ def _train(
                 saved_at = time.monotonic()
             if wants_stop:
                 raise KeyboardInterrupt
-
-
-class _Stop:
-    """Notes SIGINT and SIGTERM instead of letting them fall into the middle of a step. A second one falls through."""
-
-    def __enter__(self) -> _Stop:
-        self.asked = False
-        self._before: dict[int, Any] = {}
-        try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
-        except ValueError:  # not the main thread: whoever started it decides about signals
-            pass
-        return self
-
-    def _note(self, number: int, frame: Any) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)

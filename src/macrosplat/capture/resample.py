@@ -5,12 +5,16 @@ A pixel's centre lies at +0.5; a photo spans [0, width] x [0, height].
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from macrosplat._numba import njit
 from macrosplat.capture.records import Distortion
+
+BAND = 1 << 15  # values of a photo that are averaged at a time
 
 
 def area_average(
@@ -29,48 +33,48 @@ def area_average(
     if (height, width) == photo.shape[:2]:
         return table.take(photo) if table is not None else photo.astype(np.float32, copy=False)
     source_height, source_width = photo.shape[:2]
-    flat = np.ascontiguousarray(photo if table is not None else photo.astype(np.float32, copy=False))
-    flat = flat.reshape(source_height, -1)
-    row = np.empty(flat.shape[1], np.float32)
-    out = np.empty((height, width, flat.shape[1] // source_width), np.float32)
-    ratio = source_height / height
-    for i in range(height):
-        row[:] = 0
-        if table is None:
-            _add_rows(flat, i * ratio, ratio, row)
-        else:
-            _add_rows_of(flat, table, i * ratio, ratio, row)
-        _average_row(row.reshape(source_width, -1), out[i])
+    flat = photo.reshape(source_height, -1)
+    channels = flat.shape[1] // source_width
+    first, shares = _shares(source_height, height)
+    across = _across(source_width, width)
+    out = np.empty((height, width, channels), np.float32)
+    # In bands of rows: they stay in the cache, and a large photo is never there as floats.
+    band = max(1, BAND * height // flat.size)
+    for top in range(0, height, band):
+        begin, count = first[top], len(first[top : top + band])
+        down = np.zeros((count, first[top + count - 1] - begin + shares.shape[1]), np.float32)
+        for i in range(count):
+            at = first[top + i] - begin
+            down[i, at : at + shares.shape[1]] = shares[top + i]
+        rows = flat[begin : begin + down.shape[1]]
+        rows = table.take(rows) if table is not None else rows.astype(np.float32, copy=False)
+        means = (down[:, : len(rows)] @ rows).reshape(count, source_width, channels)
+        columns = np.ascontiguousarray(means.swapaxes(0, 1)).reshape(source_width, -1)
+        out[top : top + band] = (across @ columns).reshape(width, count, channels).swapaxes(0, 1)
     return out.reshape(height, width, *photo.shape[2:])
 
 
-@njit
-def _add_rows(photo, begin, length, row):  # photo [H, N], row [N] added to
-    """The mean of the rows from `begin` on, the first and last by the part that is covered."""
-    for j in range(int(begin), min(int(np.ceil(begin + length)), photo.shape[0])):
-        weight = np.float32((min(begin + length, j + 1) - max(begin, j)) / length)
-        for n in range(row.shape[0]):
-            row[n] += weight * photo[j, n]
+@functools.lru_cache(16)
+def _shares(source: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """[count] the first of the `source` pixels that each new one covers, and [count, K] the shares of it and the next.
+
+    Beyond the last pixel the shares are 0.
+    """
+    ratio = source / count
+    begin = np.arange(count) * ratio
+    first = begin.astype(np.int64)
+    at = first[:, None] + np.arange(int(np.max(np.ceil(begin + ratio) - first)))
+    shares = np.minimum(begin[:, None] + ratio, at + 1) - np.maximum(begin[:, None], at)
+    return first, (np.where(at < source, shares.clip(0), 0) / ratio).astype(np.float32)
 
 
-@njit
-def _add_rows_of(photo, table, begin, length, row):  # as `_add_rows`, photo [H, N] uint8
-    for j in range(int(begin), min(int(np.ceil(begin + length)), photo.shape[0])):
-        weight = np.float32((min(begin + length, j + 1) - max(begin, j)) / length)
-        for n in range(row.shape[0]):
-            row[n] += weight * table[photo[j, n]]
-
-
-@njit
-def _average_row(row, out):  # row [W, C], out [width, C] written
-    length = row.shape[0] / out.shape[0]
-    for i in range(out.shape[0]):
-        begin = i * length
-        for c in range(out.shape[1]):
-            total = 0.0
-            for j in range(int(begin), min(int(np.ceil(begin + length)), row.shape[0])):
-                total += (min(begin + length, j + 1) - max(begin, j)) * row[j, c]
-            out[i, c] = total / length
+@functools.lru_cache(16)
+def _across(source: int, count: int) -> csr_array:
+    """[count, source] the same as a matrix."""
+    first, shares = _shares(source, count)
+    there = shares > 0
+    at = (first[:, None] + np.arange(shares.shape[1]))[there]
+    return csr_array((shares[there], at, np.concatenate([[0], there.sum(1).cumsum()])), shape=(count, source))
 
 
 def pinhole_of(distortion: Distortion) -> NDArray[np.float64]:
@@ -129,6 +133,8 @@ def straighten(photo: NDArray[np.float32], distortion: Distortion) -> NDArray[np
     assert (width, height) == (distortion.width, distortion.height), (
         f"photo has shape {photo.shape}, its distortion is for {distortion.width} x {distortion.height}"
     )
+    from macrosplat.capture.cubic import sample_cubic  # few photos need what it has to compile
+
     camera = colmap_camera(distortion)
     fx, fy, cx, cy = pinhole_of(distortion)
     out = np.empty_like(photo)
@@ -139,36 +145,5 @@ def straighten(photo: NDArray[np.float32], distortion: Distortion) -> NDArray[np
         y = (np.arange(top, min(top + band, height)) + 0.5 - cy) / fy
         rays = np.stack([*np.broadcast_arrays(x[None], y[:, None], 1.0)], axis=-1).reshape(-1, 3)
         px = np.ascontiguousarray(camera.img_from_cam(rays))
-        _sample_cubic(photo, px, out[top : top + len(y)].reshape(-1, photo.shape[2]))
+        sample_cubic(photo, px, out[top : top + len(y)].reshape(-1, photo.shape[2]))
     return out
-
-
-@njit
-def _sample_cubic(photo, px, out):  # photo [H, W, C], px [N, 2], out [N, C] written
-    """Catmull-Rom at `px`, clamped at the photo's edges and to the range of its four nearest pixels (no ringing)."""
-    height, width, channels = photo.shape
-    wx = np.empty(4, np.float64)
-    wy = np.empty(4, np.float64)
-    for n in range(px.shape[0]):
-        x = min(max(px[n, 0] - 0.5, 0.0), width - 1.0)
-        y = min(max(px[n, 1] - 0.5, 0.0), height - 1.0)
-        i = int(x)
-        j = int(y)
-        for t, w in ((x - i, wx), (y - j, wy)):
-            w[0] = ((-0.5 * t + 1.0) * t - 0.5) * t
-            w[1] = (1.5 * t - 2.5) * t * t + 1.0
-            w[2] = ((-1.5 * t + 2.0) * t + 0.5) * t
-            w[3] = (0.5 * t - 0.5) * t * t
-        for c in range(channels):
-            total = 0.0
-            low = np.inf
-            high = -np.inf
-            for b in range(4):
-                row = min(max(j + b - 1, 0), height - 1)
-                for a in range(4):
-                    value = photo[row, min(max(i + a - 1, 0), width - 1), c]
-                    total += wy[b] * wx[a] * value
-                    if 1 <= a <= 2 and 1 <= b <= 2:
-                        low = min(low, value)
-                        high = max(high, value)
-            out[n, c] = min(max(total, low), high)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from macrosplat.capture import mapping, refine
 from macrosplat.capture.features import (
     BLURRED,
+    GUIDED,
     SHARP,
     Extraction,
     Features,
@@ -158,7 +159,7 @@ def triangulate(
         if name not in known:
             raise MacrosplatError(f"The cameras name {name}, which is not among the photos of {capture.root}.")
     photos = tuple(known[name] for name in cameras.names)
-    features = extract(photos, BLURRED, workdir, within(progress, 0.0, 0.6))
+    features = extract(photos, GUIDED, workdir, within(progress, 0.0, 0.6))
     canvas = [_canvas_camera(cameras, n, features[n]) for n in range(len(cameras))]
     views = dict(enumerate(cameras.views))
     matches = match_guided(

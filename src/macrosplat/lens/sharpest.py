@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve, gaussian_gradient_magnitude, maximum_filter
 
+from macrosplat.threads import ordered, workers
+
 FINE, COARSE = 1.0, 2.5  # px: the two blurs; the first one smooths grain
 STRONG = 0.1  # of the strongest slopes of a photo: weaker edges tell little
 ABOVE_NOISE = 8.0  # times the slope that grain alone has
@@ -32,7 +34,10 @@ def sharpest_edges(photos: Sequence[NDArray[np.uint8]]) -> float:
         photos: V of [H, W, 3] sRGB.
     """
     chosen = photos[:: -(-len(photos) // LOOKED_AT)]
-    found = [np.percentile(sigmas, SHARPEST) for sigmas in map(edge_sigmas, chosen) if len(sigmas) >= FEWEST]
+    threads = workers(80 * photos[0][..., 0].size)
+    found = [
+        np.percentile(sigmas, SHARPEST) for sigmas in ordered(edge_sigmas, chosen, threads) if len(sigmas) >= FEWEST
+    ]
     return float(np.percentile(found, BEST_PHOTOS)) if found else 0.0
 
 

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
+from macrosplat.capture.decode import TABLE_8
 from macrosplat.capture.records import Cameras, Photo, SparsePoints
 from macrosplat.capture.resample import area_average
-from macrosplat.colour import to_linear
 from macrosplat.lens.model import LensStart
+from macrosplat.threads import ordered
 
 # px of width that sharpness is judged at, whatever the photos have: there an edge that nothing blurred is R_EDGE wide.
 # At 640 px the pupil is found at 0.4 of its width (fly, fly_brackets), at 200 px at 0.6 to 1.3.
@@ -41,10 +43,8 @@ def start_lens(
     """A start for the lens of V photos."""
     width = int(cameras.sizes[0, 0])
     cameras = cameras.resized(JUDGED_AT)
-    light = [
-        area_average(to_linear(photo.astype(np.float32) / 255), (int(w), int(h)))
-        for photo, (w, h) in zip(photos, cameras.sizes, strict=True)
-    ]
+    sizes = [(int(w), int(h)) for w, h in cameras.sizes]
+    light = ordered(lambda v: area_average(photos[v], sizes[v], TABLE_8), range(len(photos)))
     sharpness = _sharpness(points, cameras, full_sizes, light)
     best = np.zeros(len(points))
     np.maximum.at(best, points.point, sharpness)
@@ -71,12 +71,12 @@ def _fit(photo, inverse, relative, slope, count: int) -> tuple[float, NDArray[np
     candidates = np.linspace(low, high, CANDIDATES)
     # Across the whole range of depths r is between a fifth of an edge's width and 50 times that.
     reach = np.median(slope) * max(high - low, 1e-9 * high)
+    by_photo = csr_array((np.ones(len(photo)), (photo, np.arange(len(photo)))), shape=(count, len(photo)))
     best = (np.inf, 0.0, np.empty(0))
     for pupil in np.geomspace(0.2, 50, 40) * R_EDGE / reach:
         r = pupil * slope[:, None] * np.abs(candidates - inverse[:, None])  # [O, candidates]
         wrong = np.abs(relative[:, None] - 1 / np.sqrt(1 + (r / R_EDGE) ** 2))
-        per_photo = np.zeros((count, CANDIDATES))
-        np.add.at(per_photo, photo, wrong)
+        per_photo = by_photo @ wrong
         seen = np.bincount(photo, minlength=count)
         choice = per_photo.argmin(1)
         choice[seen < LEAST] = np.argmin(per_photo.sum(0))

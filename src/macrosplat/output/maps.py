@@ -16,10 +16,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from macrosplat.files import Writers, write_json, write_whole
-from macrosplat.output.sharp import write_png
+from macrosplat.files import Writers, write_json
+from macrosplat.output.sharp import save_png, write_png
 
 OPAQUE = 0.5  # alpha: below it there is no surface whose depth could be told
 DARK = np.array([0.08, 0.08, 0.08])  # sRGB of "nothing there"
@@ -85,7 +84,7 @@ def write_16_bit(path: Path, value: NDArray[np.floating], there: NDArray[np.bool
     most = float(value[there].max()) if there.any() else 0.0
     scale = most / 65535.0 if most > 0 else 1.0
     levels = np.where(there, np.clip(np.rint(value / scale), 1, 65535), 0).astype(np.uint16)
-    write_whole(path, Image.fromarray(levels).save)
+    save_png(path, levels)
     return scale
 
 

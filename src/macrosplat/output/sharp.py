@@ -7,7 +7,7 @@ the photo's EXIF, in the colours of its profile (which is embedded), else sRGB; 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from macrosplat.files import write_whole
 from macrosplat.options import SharpFormat
 from macrosplat.output.tiff import write_tiff
 
+# zlib's Z_RLE, made for PNG: of the default's time a fifth, of its size 1.02 (fly, sharp photos and maps).
+RUN_LENGTHS = 3
 SUFFIXES: dict[SharpFormat, str] = {"png": ".png", "tiff": ".tif"}
 
 
@@ -68,7 +70,12 @@ def write_picture(path: Path, srgb: NDArray[np.floating], carried: Metadata) -> 
     # An empty profile or EXIF would be written as an empty chunk.
     options = {"icc_profile": carried.icc, "exif": exif}
     options = {key: value for key, value in options.items() if value is not None}
-    write_whole(path, lambda part: Image.fromarray(to_bytes(values)).save(part, **options))
+    save_png(path, to_bytes(values), **options)
+
+
+def save_png(path: Path, levels: NDArray[np.uint8] | NDArray[np.uint16], **options: Any) -> None:
+    """Levels [H, W] or [H, W, 3] as PNG, whole or not at all; `options` as Pillow has them."""
+    write_whole(path, lambda part: Image.fromarray(levels).save(part, compress_type=RUN_LENGTHS, **options))
 
 
 def write_png(path: Path, srgb: NDArray[np.floating]) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from macrosplat import colour
 from macrosplat.render import Pinhole, render
 from macrosplat.scene.gaussians import SH_C0, Gaussians
+from macrosplat.train.adam import Adam
 
 WANTED = 40.0  # dB: at that, differences are below what 8 bit and an eye tell apart in most of a photo
 # Learning rates of Adam at the start; they fall to a tenth (cosine).
@@ -92,20 +93,19 @@ def _fit(
     """`steps` of Adam on the parameters `names`; views in shuffled rounds."""
     rates = {"sh0": SH0_RATE, "sh_rest": SH_REST_RATE, "opacity_logits": OPACITY_RATE}
     free = {name: getattr(start, name).clone().requires_grad_() for name in names if getattr(start, name).numel()}
-    adam = torch.optim.Adam([{"params": [p], "lr": rates[name]} for name, p in free.items()], eps=1e-15)
-    fall = torch.optim.lr_scheduler.LambdaLR(adam, lambda i: 0.55 + 0.45 * math.cos(math.pi * i / max(steps, 1)))
+    # Not torch.optim's: making one imports torch's compiler, which takes 3 s.
+    adam = Adam(free, dict.fromkeys(free, 0.0))
     shuffle = torch.Generator().manual_seed(seed)
     order: list[int] = []
-    for _ in range(steps):
+    for step in range(steps):
         order = order or torch.randperm(len(targets), generator=shuffle).tolist()
         v = order.pop()
         shown = render(start.with_(**free), views[v], pinholes[v]).over(backdrops[v])[0]
         # Not clipped: a value beyond white would get no gradient back; the target is in range, so it is pulled in.
         loss = torch.nn.functional.mse_loss(shown, targets[v].to(shown.dtype))
-        adam.zero_grad(set_to_none=True)
-        loss.backward()
-        adam.step()
-        fall.step()
+        fall = 0.55 + 0.45 * math.cos(math.pi * step / max(steps, 1))
+        adam.rates.update({name: fall * rates[name] for name in free})
+        adam.step(dict(zip(free, torch.autograd.grad(loss, list(free.values())), strict=True)))
     return start.with_(**{name: p.detach() for name, p in free.items()})
 
 

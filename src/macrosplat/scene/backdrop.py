@@ -27,8 +27,7 @@ class Backdrop:
     @staticmethod
     def of_photos(photos: Iterable[Tensor]) -> Backdrop:
         """Start from the photos themselves, [H, W, 3] linear: their average in each cell of the grid."""
-        cells = [torch.nn.functional.adaptive_avg_pool2d(p.permute(2, 0, 1), GRID).permute(1, 2, 0) for p in photos]
-        return Backdrop(torch.stack(cells))
+        return Backdrop(torch.stack([grid_of(photo) for photo in photos]))
 
     def at(self, photo: int | Tensor, width: int, height: int) -> Tensor:
         """[H, W, 3] behind one photo (a number, or [1] on the device)."""
@@ -69,6 +68,11 @@ class _Spread(torch.autograd.Function):
 
         (grid,) = ctx.saved_tensors
         return backdrop_cuda.backward(grid, gradient.contiguous()), None, None
+
+
+def grid_of(photo: Tensor) -> Tensor:
+    """[3, 4, 3] what a backdrop starts from: the mean of a photo [H, W, 3], linear light, in each cell of the grid."""
+    return torch.nn.functional.adaptive_avg_pool2d(photo.permute(2, 0, 1), GRID).permute(1, 2, 0)
 
 
 def _linear(n: int, knots: int) -> Tensor:

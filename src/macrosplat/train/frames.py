@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from macrosplat.capture.decode import TABLE_8
 from macrosplat.capture.resample import area_average
-from macrosplat.colour import to_bytes, to_linear, to_srgb
+from macrosplat.colour import to_bytes, to_srgb
 from macrosplat.devices import row
 from macrosplat.render import Pinhole
 from macrosplat.train.covers import told_by
@@ -210,7 +211,7 @@ def _smaller(
     """Both brought to (width, height) by area averaging, the photo in linear light."""
     if (photo.shape[1], photo.shape[0]) == size:
         return photo, mask
-    linear = area_average(to_linear(photo.astype(np.float32) / 255), size)
+    linear = area_average(photo, size, TABLE_8)
     if mask is not None:
         mask = np.rint(area_average(mask[..., None].astype(np.float32), size)[..., 0]).astype(np.uint8)
     return to_bytes(to_srgb(linear)), mask

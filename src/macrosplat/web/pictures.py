@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from PIL import Image
 from macrosplat.capture.decode import decode
 from macrosplat.colour import to_bytes, to_srgb
 
+THREADS = 8  # that open and encode
 # Width in px and WebP quality, tried in this order: half a phone's screen still tells a blurred photo from a sharp one.
 SIZES = ((640, 80), (480, 78), (400, 72), (320, 66), (240, 60), (160, 50))
 
@@ -31,15 +34,39 @@ def fitting(
 ) -> list[str | None]:
     """Data addresses of all pictures, at the best of `SIZES` (and `widest`) at which they take `budget` bytes or less.
 
-    They are opened one at a time: a hundred photos of 40 megapixels do not fit into memory together.
+    A few are opened at a time: a hundred photos of 40 megapixels do not fit into memory together.
     """
     sizes = ((widest, SIZES[0][1]), *SIZES) if widest else SIZES
-    kept = [None if open_ is None else _reduced(open_(), sizes[0][0]) for open_ in pictures]
+    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+        kept = list(pool.map(lambda open_: None if open_ is None else _reduced(open_(), sizes[0][0]), pictures))
+        for size in sizes[:-1]:
+            found = _within(pool, kept, size, budget)
+            if found is not None:
+                return found
+        found = _within(pool, kept, sizes[-1], None)
+    assert found is not None, "whatever it takes"
+    return found
+
+
+def _within(
+    pool: ThreadPoolExecutor, pictures: Sequence[Image.Image | None], size: tuple[int, int], budget: int | None
+) -> list[str | None] | None:
+    """All pictures at a width and a quality; None as soon as they take more than `budget` bytes."""
+    width, quality = size
+    jobs = [
+        None if one is None else pool.submit(lambda one: address(_reduced(one, width), quality), one)
+        for one in pictures
+    ]
     found: list[str | None] = []
-    for width, quality in sizes:
-        found = [None if picture is None else address(_reduced(picture, width), quality) for picture in kept]
-        if sum(len(text or "") for text in found) <= budget:
-            break
+    taken = 0
+    for job in jobs:
+        found.append(None if job is None else job.result())
+        taken += len(found[-1] or "")
+        if budget is not None and taken > budget:
+            for rest in jobs:
+                if rest is not None:
+                    rest.cancel()
+            return None
     return found
 
 

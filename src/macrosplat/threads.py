@@ -1,0 +1,35 @@
+"""Work on several cores, in order: for what releases the GIL (numpy, scipy, decoders, COLMAP)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+# That this process may use. What is computed does not depend on it.
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+ROOM = 4e9  # bytes that works at the same time may take together
+
+
+def workers(bytes_each: float) -> int:
+    """How many works that take so much memory may be done at a time."""
+    return max(1, min(CORES, int(ROOM / max(bytes_each, 1.0))))
+
+
+def ordered(function: Callable[[In], Out], items: Iterable[In], workers: int = CORES) -> Iterator[Out]:
+    """`map` over threads, in order, that Ctrl-C stops between two items."""
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(function, item) for item in items]
+        try:
+            for future in futures:
+                # Waiting in slices: a plain result() would not see the signal on every platform.
+                while not future.done():
+                    wait([future], timeout=0.2, return_when=FIRST_COMPLETED)
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
