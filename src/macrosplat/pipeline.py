@@ -270,7 +270,7 @@ def _trainer(
     config: dict[str, Any],
     device: torch.device,
     progress: Progress,
-    ahead: Ahead,
+    ahead: Ahead | None = None,  # what has to be ready before the GPU is used
 ) -> tuple[Trainer, tuple[str, ...], LensStart]:
     """A trainer at step 0, or where the checkpoint stands."""
     small = given.cameras.resized(given.width)
@@ -315,7 +315,7 @@ def _trainer(
         seed=options.seed,
         settings=options.lens_settings(),
     )
-    if ahead.busy():
+    if ahead is not None and ahead.busy():
         progress.stage("making the GPU ready")
         ahead.wait()
     saved = out / "checkpoint"
