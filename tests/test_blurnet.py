@@ -144,7 +144,8 @@ def test_every_ablation_takes_a_photo_and_starts_where_it_was_told():
         # 15 px of a frame 640 wide are 0.28 px of one 12 wide; the last layer is nearly silent at first.
         wanted = math.hypot(SIGMA_LEAST, 15 * 12 / 640)
         assert float(sigma.detach().median()) == pytest.approx(wanted, rel=0.05), change
-    assert small_lens(stages="one").schedule["blur_from"] == 0 < small_lens().schedule["blur_from"]
+    even, plain, one = (small_lens(**change).schedule for change in ({}, {"first": "plain"}, {"stages": "one"}))
+    assert even["blur_from"] == one["blur_from"] == one["lens_from"] == 0 < plain["blur_from"] == even["lens_from"]
 
 
 def test_masks_of_every_size_stay_where_they_are():

@@ -49,13 +49,11 @@ from macrosplat.train.budget import EFFORTS, check_memory, default_gaussians, ro
 from macrosplat.train.frames import Frames
 from macrosplat.train.schedule import Schedule, few
 from macrosplat.train.trainer import Learned, Trainer
-from macrosplat.train.warm import Ahead
 
 # Nearest drawn depth, as a share of the distance to the object: nothing stands in front of a macro lens.
 NEAR = 0.2
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 LOG_EVERY = 100  # steps
-MADE_UP = 8192  # Gaussians that the scene may grow to that a GPU is made ready with
 READING = 40  # bytes per pixel that a photo takes while it is read
 
 
@@ -100,9 +98,8 @@ def reconstruct(
             return stacked
         if cameras_from is not None:
             _take_cameras(cameras_from, out, config)
-        with _ahead(opened, options, device) as ahead:
-            given = _cameras(opened, out, options, config, progress)
-            trainer, names, lens_start = _trainer(given, out, options, config, device, progress, ahead)
+        given = _cameras(opened, out, options, config, progress)
+        trainer, names, lens_start = _trainer(given, out, options, config, device, progress)
         try:
             with Log(out / "log.jsonl", trainer.done) as log, viewer(trainer, names, progress) as watching:
                 _train(trainer, out, names, lens_start, log, progress, watching)
@@ -153,31 +150,14 @@ def _page(out: Path, progress: Progress) -> None:
 
 def _fits(photos: tuple[cap.Photo, ...], options: Options) -> None:
     """Memory is judged before RUN is begun: what is asked for instead may have the same RUN."""
-    frames = [Pinhole(1.0, 1.0, 0.0, 0.0, *size) for size in _sizes(photos, options)]
-    check_memory(frames, options.max_gaussians or default_gaussians(options.quality, frames))
-
-
-def _sizes(photos: tuple[cap.Photo, ...], options: Options) -> list[tuple[int, int]]:
-    """Of the photos as they will be trained on."""
     width = options.width or max(photo.width for photo in photos)
-    return [resized(photo.width, photo.height, width) for photo in photos]
+    frames = [Pinhole(1.0, 1.0, 0.0, 0.0, *resized(photo.width, photo.height, width)) for photo in photos]
+    check_memory(frames, options.max_gaussians or default_gaussians(options.quality, frames))
 
 
 def _schedule(lens: Lens, options: Options, most: int, refine_poses: bool, poses: int) -> Schedule:
     steps = options.steps or EFFORTS[options.quality].steps
     return Schedule(steps=steps, gaussians=most, refine_poses=refine_poses, **(few(poses) | dict(lens.schedule)))
-
-
-def _ahead(opened: Capture, options: Options, device: torch.device) -> Ahead:
-    """What makes a GPU ready for a run while its cameras and points are found."""
-    return Ahead(
-        device,
-        LENSES[options.lens],
-        options.lens_settings(),
-        lambda lens: _schedule(lens, options, MADE_UP, opened.cameras is None, len(poses_of(opened.photos))),
-        _sizes(opened.photos, options),
-        any(photo.mask for photo in opened.photos),
-    )
 
 
 def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any], progress: Progress) -> Given:
@@ -270,7 +250,6 @@ def _trainer(
     config: dict[str, Any],
     device: torch.device,
     progress: Progress,
-    ahead: Ahead | None = None,  # what has to be ready before the GPU is used
 ) -> tuple[Trainer, tuple[str, ...], LensStart]:
     """A trainer at step 0, or where the checkpoint stands."""
     small = given.cameras.resized(given.width)
@@ -315,9 +294,6 @@ def _trainer(
         seed=options.seed,
         settings=options.lens_settings(),
     )
-    if ahead is not None and ahead.busy():
-        progress.stage("making the GPU ready")
-        ahead.wait()
     saved = out / "checkpoint"
     state = checkpoint.load(saved) if saved.is_file() else None
     lens = state.learned.lens if state else LENSES[options.lens](lens_start)

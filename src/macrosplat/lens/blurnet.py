@@ -47,9 +47,9 @@ class BlurNet(Lens):
     def __init__(self, start: LensStart) -> None:
         self.chosen = chosen = Blurnet(**start.settings)
         self.width, self.centre, self.spread = start.width, start.distance, start.spread
-        alone, joint = (chosen.plain_until, chosen.joint_from) if chosen.stages == "three" else (0.0, 0.0)
+        alone, joint = (chosen.alone_until, chosen.joint_from) if chosen.stages == "three" else (0.0, 0.0)
         self.schedule = {
-            "blur_from": alone,
+            "blur_from": alone if chosen.first == "plain" else 0.0,
             "lens_from": alone,
             "slow": (alone, joint),
             "slow_rate": chosen.warm_rate,
