@@ -19,7 +19,7 @@ import triton.language as tl
 from macrosplat.train.loss_reference import C1, C2, CURVE_END, GREY, REACH, window_taps
 
 STRIP = {"COLUMNS": 128, "num_warps": 4}  # px of a row that a program of the windows owns
-ROWS = 14  # that it walks down, after ten for the windows' run-in: 75 us at 800 x 600; 84 with 20, 103 with 30 (H100)
+ROWS = 14  # that it walks down, after ten for the windows' run-in: loss and gradient of 800 x 600 take 0.10 ms (H100)
 RUN = {"BLOCK": 256, "num_warps": 4}  # px of a program that works one by one
 
 _REACH = tl.constexpr(REACH)
