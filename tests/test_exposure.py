@@ -106,7 +106,7 @@ def test_training_finds_the_gains_and_sharp_photos_keep_them(monkeypatch):
     """From gains of 0, so that nothing but training can have found them; at a quarter of the resolution."""
     monkeypatch.setitem(RATES, "exposure", 5e-3)
     capture, stops = multiplied()
-    steps = 200
+    steps = 120
     trainer, _ = make_trainer(steps, capture=capture, half_from=2.0, full_from=2.0, pupil_spans=())
     for _ in range(steps):
         trainer.step()

@@ -94,7 +94,7 @@ def restore(network: Any, photo: NDArray[np.uint8], tile: int) -> NDArray[np.uin
     """[H, W, 3] sRGB through the network, tile by tile; where tiles overlap, each counts up to half of the overlap."""
     device = next(network.parameters()).device
     height, width = photo.shape[:2]
-    planes = torch.from_numpy(photo).to(device).permute(2, 0, 1)[None].float() / 255
+    planes = torch.from_numpy(np.ascontiguousarray(photo).copy()).to(device).permute(2, 0, 1)[None].float() / 255
     out = torch.empty_like(planes[0])
     step = max(MULTIPLE, tile - 2 * OVERLAP)
     for y in range(0, height, step):
