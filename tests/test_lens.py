@@ -60,9 +60,9 @@ def test_points_are_a_setting_of_the_lens():
         start = dataclasses.replace(START, settings={"points": points})
         return [span[2] for span in ThinLens(start).schedule["pupil_spans"]]
 
-    assert (spans("1"), spans("4"), spans("8")) == ([], [8, 4], [8, 4, 8])
-    assert options.Options().lens_settings() == {"points": "4"}
-    assert options.Options(quality="high").lens_settings() == {"points": "8"}
+    assert (spans("1"), spans("4"), spans("8")) == ([], [8, 4], [8, 8])
+    assert options.Options(quality="draft").lens_settings() == {"points": "4"}
+    assert options.Options().lens_settings() == {"points": "8"}
 
 
 def test_shear_comes_after_the_pose():

@@ -14,5 +14,4 @@ class Thin:
 
     points: Annotated[Literal["auto", "1", "4", "8"], arg(metavar="M")] = "auto"
     """Through how many points of the pupil the lens is looked through, once the geometry has settled. 1: through its
-    centre alone, which is fast and blind to what near things hide; 8: at 8 in the last steps. `auto`: 4, with
-    --quality high 8."""
+    centre alone, which is fast and blind to what near things hide. `auto`: 8, with --quality draft 4."""

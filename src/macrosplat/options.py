@@ -22,7 +22,7 @@ Quality = Literal["draft", "standard", "high"]
 Device = Literal["auto", "cpu", "cuda"]
 SharpFormat = Literal["png", "tiff"]
 
-POINTS = {"draft": "4", "standard": "4", "high": "8"}  # of the pupil, by quality
+POINTS = {"draft": "4", "standard": "8", "high": "8"}  # of the pupil, by quality
 BY_QUALITY = "(default: by --quality)"
 
 
@@ -88,6 +88,10 @@ class Options:
         if chosen.get("points") == "auto":
             chosen["points"] = POINTS[self.quality]
         return chosen
+
+    def points_of_pupil(self) -> int:
+        """Through how many the lens is looked through at the most."""
+        return int(self.lens_settings().get("points", "1"))
 
     def __post_init__(self) -> None:
         least = {"steps": 1, "width": 16, "max_gaussians": 100, "seed": 0, "hold_out": 0}

@@ -152,7 +152,7 @@ def _fits(photos: tuple[cap.Photo, ...], options: Options) -> None:
     """Memory is judged before RUN is begun: what is asked for instead may have the same RUN."""
     width = options.width or max(photo.width for photo in photos)
     frames = [Pinhole(1.0, 1.0, 0.0, 0.0, *resized(photo.width, photo.height, width)) for photo in photos]
-    check_memory(frames, options.max_gaussians or default_gaussians(options.quality, frames))
+    check_memory(frames, options.max_gaussians or default_gaussians(options.quality, frames), options.points_of_pupil())
 
 
 def _schedule(lens: Lens, options: Options, most: int, refine_poses: bool, poses: int) -> Schedule:
@@ -297,7 +297,7 @@ def _trainer(
     saved = out / "checkpoint"
     state = checkpoint.load(saved) if saved.is_file() else None
     lens = state.learned.lens if state else LENSES[options.lens](lens_start)
-    room = room_for_targets(device, pinholes, most)
+    room = room_for_targets(device, pinholes, most, options.points_of_pupil())
     frames = Frames(photos, pinholes, lens.look(photos, masks), device, room, covers=masks)
     schedule = _schedule(lens, options, most, config["camera_source"] == "sfm", len(poses_of(given.photos)))
     if state:

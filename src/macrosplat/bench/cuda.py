@@ -18,6 +18,7 @@ from macrosplat.render.capacity import PairBuffer, fixed_capacity
 from macrosplat.train.trainer import Trainer
 
 REPEATS = 30
+COPIES = 8  # of a stage in its graph: replaying a graph takes some 10 us before its first kernel, a step pays that once
 ROUNDS = tl.constexpr(4096)  # multiply-adds per number in the loop that measures arithmetic
 
 
@@ -57,7 +58,7 @@ def eager(work: Callable[[], Any], repeats: int = REPEATS) -> float:
 
 
 def recorded(work: Callable[[], Any], repeats: int = REPEATS) -> float:
-    """Median seconds of the work as a CUDA graph."""
+    """Median seconds of the work as part of a CUDA graph."""
     buffer = PairBuffer(1 << 14, "cuda")
     with fixed_capacity(buffer):
         work()
@@ -70,8 +71,9 @@ def recorded(work: Callable[[], Any], repeats: int = REPEATS) -> float:
         torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            work()
-    return eager(graph.replay, repeats)
+            for _ in range(COPIES):
+                work()
+    return eager(graph.replay, repeats) / COPIES
 
 
 def step(trainer: Trainer, steps: int = 50) -> float:

@@ -39,11 +39,11 @@ def default_gaussians(quality: str, pinholes: Sequence[Pinhole]) -> int:
 
 # Bytes. A Gaussian of SH degree 2 has 38 floats, held four times (value, gradient, two moments), and while it is drawn
 # its splat, its gradient and some six (tile, splat) pairs of 64 bytes. A pixel of a photo at full scale is its 3 bytes
-# and a target of 35; a pixel of the frame in work is in about 60 float buffers of the blur ladder and the stages, and
-# each of 4 points of the pupil keeps some 45 for the way back (`benchmarks/memory.py` measures it all).
+# and a target of 35; a pixel of the frame in work is in about 100 float buffers of the blur ladder and the stages,
+# and each point of the pupil keeps some 20 for the way back (`benchmarks/memory.py` measures it all).
 PER_GAUSSIAN = 38 * 4 * 4 + 2 * 40 + 6 * 64
 PER_PHOTO_PIXEL = 3 + 35
-PER_FRAME_PIXEL = (60 + 4 * 45) * 4
+PER_FRAME_PIXEL, PER_POINT_PIXEL = 100 * 4, 20 * 4
 FIXED = 600e6  # Python, torch, compiled kernels
 
 
@@ -52,20 +52,21 @@ FOR_PHOTOS, FOR_TARGETS = 0.25, 0.4
 FEWEST_PHOTOS = 4  # in memory at a time
 
 
-def estimate(pinholes: Sequence[Pinhole], gaussians: int) -> float:
-    """Bytes that training will need at its peak with all photos in memory."""
+def estimate(pinholes: Sequence[Pinhole], gaussians: int, points: int = 1) -> float:
+    """Bytes that training through so many points of the pupil will need at its peak with all photos in memory."""
     pixels = [pinhole.width * pinhole.height for pinhole in pinholes]
-    return FIXED + gaussians * PER_GAUSSIAN + sum(pixels) * PER_PHOTO_PIXEL + max(pixels) * PER_FRAME_PIXEL
+    frame = max(pixels) * (PER_FRAME_PIXEL + points * PER_POINT_PIXEL)
+    return FIXED + gaussians * PER_GAUSSIAN + sum(pixels) * PER_PHOTO_PIXEL + frame
 
 
-def check_memory(pinholes: Sequence[Pinhole], gaussians: int) -> None:
+def check_memory(pinholes: Sequence[Pinhole], gaussians: int, points: int = 1) -> None:
     """Refuse to start what cannot fit; photos are decoded again where they do not all fit.
 
     Raises:
         MacrosplatError: more is needed than is available; says what to lower.
     """
     largest = sorted(pinholes, key=lambda p: p.width * p.height)[-FEWEST_PHOTOS:]
-    needed, there = estimate(largest, gaussians), available()
+    needed, there = estimate(largest, gaussians, points), available()
     if there is not None and needed > there:
         width = max(pinhole.width for pinhole in pinholes)
         raise MacrosplatError(
@@ -80,12 +81,13 @@ def room_for_photos() -> float:
     return math.inf if there is None else FOR_PHOTOS * there
 
 
-def room_for_targets(device: torch.device, pinholes: Sequence[Pinhole], gaussians: int) -> float:
+def room_for_targets(device: torch.device, pinholes: Sequence[Pinhole], gaussians: int, points: int = 1) -> float:
     """Bytes that photos to compare with may take where they are compared: of a GPU, what the scene leaves free."""
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
         pixels = max(pinhole.width * pinhole.height for pinhole in pinholes)
-        return max(0.0, 0.8 * free - gaussians * PER_GAUSSIAN - pixels * PER_FRAME_PIXEL)
+        frame = pixels * (PER_FRAME_PIXEL + points * PER_POINT_PIXEL)
+        return max(0.0, 0.8 * free - gaussians * PER_GAUSSIAN - frame)
     there = available()
     return math.inf if there is None else FOR_TARGETS * there
 
