@@ -1,9 +1,11 @@
 """The photometric loss and its gradient on a GPU.
 
-Three launches and one more for the gradient, whatever the size: the sRGB curve into planes [3, H, W]; SSIM under its
-windows and its derivatives; the sum of the loss, block by block in fixed order; and the windows of the derivatives with
-the gradient. A program of the windows owns a strip of columns and walks down it: it weighs each row along itself and
-keeps the last eleven of these for the window down the columns. Of photos in a stack the device alone knows which.
+Two launches, and one more for the gradient, whatever the size: both pictures about grey, in planes whose rows go on
+beyond the frame by its mirror image; SSIM under its windows, its derivatives, and the sum of the loss, by the last
+program to end, in fixed order; and the windows of the derivatives with the gradient. A program of the windows owns a
+strip of columns and walks down it. A thread has two neighbours of a row: it reads the pairs around them once, and what
+lies an odd number of pixels away is made of two pairs. The windows down the columns are sums begun ten rows before they
+are complete. Of photos in a stack the device alone knows which.
 """
 
 # Triton's own types do not know what its compiler accepts.
@@ -18,11 +20,14 @@ import triton.language as tl
 
 from macrosplat.train.loss_reference import C1, C2, CURVE_END, GREY, REACH, window_taps
 
-STRIP = {"COLUMNS": 128, "num_warps": 4}  # px of a row that a program of the windows owns
-ROWS = 14  # that it walks down, after ten for the windows' run-in: loss and gradient of 800 x 600 take 0.10 ms (H100)
-RUN = {"BLOCK": 256, "num_warps": 4}  # px of a program that works one by one
+STRIP = {"COLUMNS": 64, "num_warps": 1}  # px of a row that a program of the windows owns: two a thread
+ROWS = 16  # that it walks down, after ten for the windows' run-in
+RUN = {"BLOCK": 128, "num_warps": 1}  # px of a program that works one by one
+# px beyond the frame: derivatives are read up to 7 beyond, and wanted there they read the pictures up to 7 further.
+EDGE, MARGIN = 6, 12
 
 _REACH = tl.constexpr(REACH)
+_EDGE, _MARGIN = tl.constexpr(EDGE), tl.constexpr(MARGIN)
 _T0, _T1, _T2, _T3, _T4, _T5 = (tl.constexpr(t) for t in window_taps())
 _C1, _C2, _GREY = tl.constexpr(C1), tl.constexpr(C2), tl.constexpr(GREY)
 _KNEE, _END = tl.constexpr(0.0031308), tl.constexpr(CURVE_END)
@@ -32,236 +37,264 @@ _BYTE = tl.constexpr(1.0 / 255.0)
 
 
 @triton.jit
-def _tap(j: tl.constexpr):
-    return _T1 if j == 1 else (_T2 if j == 2 else (_T3 if j == 3 else (_T4 if j == 4 else _T5)))
-
-
-@triton.jit
 def _mirror(i, n, FAR: tl.constexpr):
-    """The pixel that stands for pixel i outside 0 ... n - 1; FAR: a window is wider than the frame."""
-    # 10 n keep i positive, as it is never below -5.
-    i = (i + 10 * n) % (2 * n) if FAR else tl.where(i < 0, -1 - i, i)
+    """The pixel that stands for pixel i outside 0 ... n - 1; FAR: the frame is narrower than its planes' margins."""
+    # 12 n keep i positive, as it is never below -12.
+    i = (i + _MARGIN * n) % (2 * n) if FAR else tl.where(i < 0, -1 - i, i)
     return tl.where(i < n, i, 2 * n - 1 - i)
 
 
-@triton.jit(do_not_specialize=["pixels"])
-def _encode(blurred, encoded, pixels, BLOCK: tl.constexpr):
-    """The sRGB curve, [H, W, 3] to [3, H, W]."""
-    p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    inside = p < pixels
-    plane = tl.cast(pixels, tl.int64)
+@triton.jit
+def _pitch(width):
+    """Floats of a row of the planes."""
+    return (width + (2 * _MARGIN + 8)) // 8 * 8
+
+
+@triton.jit(do_not_specialize=["height", "width"])
+def _encode(
+    blurred, photo, place, shown, meant, ended, height, width,
+    PLACED: tl.constexpr, FAR: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """`blurred` [H, W, 3] behind the sRGB curve and the photo [3, H, W], both less grey, in planes with margins."""
+    pitch = _pitch(width)
+    plane = height.to(tl.int64) * pitch
+    frame = height.to(tl.int64) * width
+    if PLACED:
+        photo += 3 * tl.load(place).to(tl.int64) * frame
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = i < pitch
+    pixel = tl.program_id(1) * width + _mirror(tl.minimum(i - _MARGIN, width + _MARGIN), width, FAR)
+    i += tl.program_id(1) * pitch
     for c in tl.static_range(3):
-        linear = tl.load(blurred + p * 3 + c, mask=inside, other=0.0)
+        linear = tl.load(blurred + pixel * 3 + c)
         between = tl.minimum(tl.maximum(linear, _KNEE), _END)
-        power = 1.055 * tl.exp2(tl.log2(between) * _POWER) - 0.055 + _TANGENT * tl.maximum(linear - _END, 0.0)
-        tl.store(encoded + c * plane + p, tl.where(linear > _KNEE, power, 12.92 * linear), mask=inside)
+        power = 1.055 * tl.exp2(tl.log2(between) * _POWER) - (0.055 + _GREY)
+        power += _TANGENT * tl.maximum(linear - _END, 0.0)
+        tl.store(shown + c * plane + i, tl.where(linear > _KNEE, power, 12.92 * linear - _GREY), mask=inside)
+        tl.store(meant + c * plane + i, tl.load(photo + c * frame + pixel).to(tl.float32) * _BYTE - _GREY, mask=inside)
+    tl.store(ended, 0)
 
 
 @triton.jit
-def _strip(height, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Of this program: its plane's offset, its columns, its first row and the one after the last."""
-    plane = tl.program_id(2).to(tl.int64) * height * width
-    x = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-    start = tl.program_id(1) * ROWS
-    return plane, x, start, tl.minimum(height, start + ROWS)
-
-
-@triton.jit
-def _none(COLUMNS: tl.constexpr):
+def _none(PAIRS: tl.constexpr):
     """Nothing yet. Names that a loop hands a value along must not begin with the same one: Triton (3.6) takes those
     that its first look finds unchanged for constants."""
-    return tl.zeros([COLUMNS], tl.float32)
+    return tl.zeros([PAIRS, 2], tl.float32)
 
 
 @triton.jit
-def _products(line, photo_line, at):
-    """x, and xx and xy about grey, at some pixels."""
-    v = tl.load(line + at)
-    w = v - _GREY
-    return v, w * w, w * (tl.load(photo_line + at).to(tl.float32) * _BYTE - _GREY)
+def _pairs(at):
+    """The pairs from 6 px before to 6 px behind."""
+    return (
+        tl.load(at - 6), tl.load(at - 4), tl.load(at - 2), tl.load(at), tl.load(at + 2), tl.load(at + 4),
+        tl.load(at + 6),
+    )  # fmt: skip
 
 
 @triton.jit
-def _triple(line, size, at):
-    return tl.load(line + at), tl.load(line + size + at), tl.load(line + 2 * size + at)
+def _along(p0, p1, p2, p3, p4, p5, p6):
+    """The window along a row, of such pairs."""
+    _, r0 = tl.split(p0)
+    l1, r1 = tl.split(p1)
+    l2, r2 = tl.split(p2)
+    l3, r3 = tl.split(p3)
+    l4, r4 = tl.split(p4)
+    l5, r5 = tl.split(p5)
+    l6, _ = tl.split(p6)
+    total = _T0 * p3 + _T1 * (tl.join(r2, l3) + tl.join(r3, l4)) + _T2 * (p2 + p4)
+    total += _T3 * (tl.join(r1, l2) + tl.join(r4, l5)) + _T4 * (p1 + p5)
+    return total + _T5 * (tl.join(r0, l1) + tl.join(r5, l6))
 
 
 @triton.jit
-def _window(n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10):
-    """The window over eleven rows."""
-    total = _T0 * n5 + _T1 * (n4 + n6) + _T2 * (n3 + n7)
-    return total + _T3 * (n2 + n8) + _T4 * (n1 + n9) + _T5 * (n0 + n10)
+def _down(n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, v):
+    """The window down the columns that the row v completes, and the ten that it does not."""
+    return (
+        n0 + _T5 * v, n1 + _T4 * v, n2 + _T3 * v, n3 + _T2 * v, n4 + _T1 * v, n5 + _T0 * v, n6 + _T1 * v, n7 + _T2 * v,
+        n8 + _T3 * v, n9 + _T4 * v, _T5 * v,
+    )  # fmt: skip
 
 
-@triton.jit(do_not_specialize=["height", "width", "size"])
+@triton.jit(do_not_specialize=["height", "width"])
 def _similarity(
-    encoded, photo, mean, variance, weight, place, derivatives, sums, height, width, size, l1_share, ssim_share,
+    shown, meant, mean, variance, weight, place, derivatives, sums, ended, loss, height, width, l1_share, ssim_share,
     PLACED: tl.constexpr, GRADIENT: tl.constexpr, FAR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    TOTAL: tl.constexpr,
 ):  # fmt: skip
-    """The loss of each program, and the derivatives of SSIM by the window means of x, xx and xy; `size` is 3 H W.
+    """The loss, and the derivatives of SSIM by the window means of x, xx and xy, also beyond the frame's sides.
 
-    PLACED: photo, mean, variance and weight are stacks, `place` tells which of them.
+    PLACED: mean, variance and weight are stacks, `place` tells which of them.
     """
-    plane, x, start, stop = _strip(height, width, ROWS, COLUMNS)
-    there = x < width
-    column = tl.minimum(x, width - 1)
+    PAIRS: tl.constexpr = COLUMNS // 2
+    pitch = _pitch(width)
+    plane = tl.program_id(2).to(tl.int64) * height
+    size = 3 * height.to(tl.int64) * pitch
     if PLACED:
         before = tl.load(place).to(tl.int64) * height * width
-        photo += 3 * before
         mean += 3 * before
         variance += 3 * before
         weight += before
-    a0, a1, a2, a3, a4 = _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS)
-    a5, a6, a7, a8, a9 = _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS)
-    b0, b1, b2, b3, b4 = _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS)
-    b5, b6, b7, b8, b9 = _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS)
-    c0, c1, c2, c3, c4 = _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS)
-    c5, c6, c7, c8, c9 = _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS)
-    terms = _none(COLUMNS)
-    for k in range(ROWS + 2 * _REACH):
-        y = start - 2 * _REACH + k
-        row = _mirror(tl.minimum(y + _REACH, height - 1 + _REACH), height, FAR) * width
-        line, photo_line = encoded + plane + row, photo + plane + row
-        a, b, c = _products(line, photo_line, column)
-        a, b, c = _T0 * a, _T0 * b, _T0 * c
-        for j in tl.static_range(1, 6):
-            al, bl, cl = _products(line, photo_line, _mirror(column - j, width, FAR))
-            ar, br, cr = _products(line, photo_line, _mirror(column + j, width, FAR))
-            a += _tap(j) * (al + ar)
-            b += _tap(j) * (bl + br)
-            c += _tap(j) * (cl + cr)
-        if (y >= start) & (y < stop):
-            at = plane + y * width + column
-            mx = _window(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a)
-            square = _window(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b)
-            product = _window(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c)
-            my = tl.load(mean + at)
-            w = tl.load(weight + y * width + column)
-            light = 2.0 * mx * my + _C1
-            gx, gy = mx - _GREY, my - _GREY
-            structure = 2.0 * (product - gx * gy) + _C2
-            lights = mx * mx + my * my + _C1
-            structures = square - gx * gx + tl.load(variance + at) + _C2
-            inverse = tl.div_rn(1.0, lights * structures)
-            s = w * light * structure * inverse
-            away = tl.load(encoded + at) - tl.load(photo + at).to(tl.float32) * _BYTE
-            terms += l1_share * w * tl.abs(away) + ssim_share * (w - s)
-            if GRADIENT:
-                by_structures = s * inverse * lights
-                by_mean = 2.0 * (
-                    w * inverse * (my * structure - gy * light) + gx * by_structures - mx * s * inverse * structures
-                )
-                tl.store(derivatives + at, by_mean, mask=there)
-                tl.store(derivatives + size + at, -by_structures, mask=there)
-                tl.store(derivatives + 2 * size + at, 2.0 * w * light * inverse, mask=there)
-        a0, a1, a2, a3, a4, a5, a6, a7, a8, a9 = a1, a2, a3, a4, a5, a6, a7, a8, a9, a
-        b0, b1, b2, b3, b4, b5, b6, b7, b8, b9 = b1, b2, b3, b4, b5, b6, b7, b8, b9, b
-        c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = c1, c2, c3, c4, c5, c6, c7, c8, c9, c
-    block = (tl.program_id(2) * tl.num_programs(1) + tl.program_id(1)) * tl.num_programs(0) + tl.program_id(0)
-    tl.store(sums + block, tl.sum(tl.where(there, terms, 0.0), 0))
+    mean += plane * width
+    variance += plane * width
+    shown += plane * pitch + (_MARGIN - _EDGE)
+    meant += plane * pitch + (_MARGIN - _EDGE)
+    derivatives += plane * pitch + (_MARGIN - _EDGE)
+    # From six columns before the frame; threads beyond its other end do once more what the last has to.
+    first = (tl.program_id(0) * PAIRS + tl.arange(0, PAIRS)) * 2
+    at = (tl.minimum(first, (width + (2 * _EDGE - 1)) // 2 * 2))[:, None] + tl.arange(0, 2)[None, :]
+    x = first[:, None] + tl.arange(0, 2)[None, :] - _EDGE
+    there = (x >= 0) & (x < width)
+    column = _mirror(at - _EDGE, width, FAR)
+    start = tl.program_id(1) * ROWS
+    stop = tl.minimum(height, start + ROWS)
+    a0, a1, a2, a3, a4 = _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS)
+    a5, a6, a7, a8, a9 = _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS)
+    b0, b1, b2, b3, b4 = _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS)
+    b5, b6, b7, b8, b9 = _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS)
+    c0, c1, c2, c3, c4 = _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS)
+    c5, c6, c7, c8, c9 = _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS)
+    terms = _none(PAIRS)
+    y = start - 2 * _REACH
+    for whole in tl.static_range(2):  # the run-in, then the rows whose windows are whole
+        while y < (stop if whole else start):
+            row = _mirror(y + _REACH, height, FAR) * pitch
+            p0, p1, p2, p3, p4, p5, p6 = _pairs(shown + row + at)
+            q0, q1, q2, q3, q4, q5, q6 = _pairs(meant + row + at)
+            a = _along(p0, p1, p2, p3, p4, p5, p6)
+            b = _along(p0 * p0, p1 * p1, p2 * p2, p3 * p3, p4 * p4, p5 * p5, p6 * p6)
+            c = _along(p0 * q0, p1 * q1, p2 * q2, p3 * q3, p4 * q4, p5 * q5, p6 * q6)
+            a, a0, a1, a2, a3, a4, a5, a6, a7, a8, a9 = _down(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a)
+            b, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9 = _down(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b)
+            c, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = _down(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c)
+            if whole:
+                my = tl.load(mean + y * width + column)
+                w = tl.load(weight + y * width + column)
+                mx, gy = a + _GREY, my - _GREY
+                light = 2.0 * mx * my + _C1
+                structure = 2.0 * (c - a * gy) + _C2
+                lights = mx * mx + my * my + _C1
+                structures = b - a * a + tl.load(variance + y * width + column) + _C2
+                inverse = tl.div_rn(1.0, lights * structures)
+                s = w * light * structure * inverse
+                away = tl.load(shown + y * pitch + at) - tl.load(meant + y * pitch + at)
+                terms += l1_share * w * tl.abs(away) + ssim_share * (w - s)
+                if GRADIENT:
+                    by_structures = s * inverse * lights
+                    by_mean = 2.0 * (
+                        w * inverse * (my * structure - gy * light) + a * by_structures - mx * s * inverse * structures
+                    )
+                    to = derivatives + y * pitch + at
+                    tl.store(to, by_mean)
+                    tl.store(to + size, -by_structures)
+                    tl.store(to + 2 * size, 2.0 * w * light * inverse)
+            y += 1
+    programs = tl.num_programs(0) * tl.num_programs(1) * tl.num_programs(2)
+    program = (tl.program_id(2) * tl.num_programs(1) + tl.program_id(1)) * tl.num_programs(0) + tl.program_id(0)
+    tl.store(sums + program, tl.sum(tl.where(there, terms, 0.0)))
+    # Releases this sum and, for the last one, acquires all others.
+    if tl.atomic_add(ended, 1, sem="acq_rel") == programs - 1:
+        i = tl.arange(0, TOTAL)
+        total = tl.zeros([TOTAL], tl.float64)
+        begin = 0
+        while begin < programs:
+            total += tl.load(sums + begin + i, mask=begin + i < programs, other=0.0).to(tl.float64)
+            begin += TOTAL
+        tl.store(loss, tl.sum(total, 0).to(tl.float32))
 
 
-@triton.jit(do_not_specialize=["height", "width", "size"])
+@triton.jit(do_not_specialize=["height", "width"])
 def _back(
-    derivatives, blurred, encoded, photo, weight, place, incoming, gradient, height, width, size, l1_share, ssim_share,
+    derivatives, blurred, shown, meant, weight, place, incoming, gradient, height, width, l1_share, ssim_share,
     PLACED: tl.constexpr, FAR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Windows of the derivatives, and the gradient [H, W, 3] times the `incoming` one of the loss."""
-    plane, x, start, stop = _strip(height, width, ROWS, COLUMNS)
-    there = x < width
-    column = tl.minimum(x, width - 1)
+    PAIRS: tl.constexpr = COLUMNS // 2
+    pitch = _pitch(width)
+    plane = tl.program_id(2).to(tl.int64) * height * pitch + _MARGIN
+    size = 3 * height.to(tl.int64) * pitch
     if PLACED:
-        before = tl.load(place).to(tl.int64) * height * width
-        photo += 3 * before
-        weight += before
+        weight += tl.load(place).to(tl.int64) * height * width
+    shown += plane
+    meant += plane
     l1_share *= tl.load(incoming)
     ssim_share *= tl.load(incoming)
-    a0, a1, a2, a3, a4 = _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS)
-    a5, a6, a7, a8, a9 = _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS)
-    b0, b1, b2, b3, b4 = _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS)
-    b5, b6, b7, b8, b9 = _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS)
-    c0, c1, c2, c3, c4 = _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS)
-    c5, c6, c7, c8, c9 = _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS), _none(COLUMNS)
-    for k in range(ROWS + 2 * _REACH):
-        y = start - 2 * _REACH + k
-        row = _mirror(tl.minimum(y + _REACH, height - 1 + _REACH), height, FAR) * width
-        line = derivatives + plane + row
-        a, b, c = _triple(line, size, column)
-        a, b, c = _T0 * a, _T0 * b, _T0 * c
-        for j in tl.static_range(1, 6):
-            al, bl, cl = _triple(line, size, _mirror(column - j, width, FAR))
-            ar, br, cr = _triple(line, size, _mirror(column + j, width, FAR))
-            a += _tap(j) * (al + ar)
-            b += _tap(j) * (bl + br)
-            c += _tap(j) * (cl + cr)
-        if (y >= start) & (y < stop):
-            by_mean = _window(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a)
-            by_square = _window(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b)
-            by_product = _window(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c)
-            pixel = y * width + column
-            e = tl.load(encoded + plane + pixel)
-            value = tl.load(photo + plane + pixel).to(tl.float32) * _BYTE
-            away = e - value
-            sign = tl.where(away > 0.0, 1.0, tl.where(away < 0.0, -1.0, away))
-            g = l1_share * tl.load(weight + pixel) * sign
-            g -= ssim_share * (by_mean + 2.0 * (e - _GREY) * by_square + (value - _GREY) * by_product)
-            linear = tl.load(blurred + pixel * 3 + tl.program_id(2))
-            slope = tl.div_rn(_POWER * (e + 0.055), tl.maximum(linear, _KNEE))
-            slope = tl.where(linear < _END, slope, _TANGENT)
-            slope = tl.where(linear > _KNEE, slope, 12.92)
-            tl.store(gradient + pixel * 3 + tl.program_id(2), g * slope, mask=there)
-        a0, a1, a2, a3, a4, a5, a6, a7, a8, a9 = a1, a2, a3, a4, a5, a6, a7, a8, a9, a
-        b0, b1, b2, b3, b4, b5, b6, b7, b8, b9 = b1, b2, b3, b4, b5, b6, b7, b8, b9, b
-        c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = c1, c2, c3, c4, c5, c6, c7, c8, c9, c
+    first = (tl.program_id(0) * PAIRS + tl.arange(0, PAIRS)) * 2
+    at = (tl.minimum(first, (width - 1) // 2 * 2))[:, None] + tl.arange(0, 2)[None, :]
+    there = at < width
+    start = tl.program_id(1) * ROWS
+    stop = tl.minimum(height, start + ROWS)
+    a0, a1, a2, a3, a4 = _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS)
+    a5, a6, a7, a8, a9 = _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS)
+    b0, b1, b2, b3, b4 = _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS)
+    b5, b6, b7, b8, b9 = _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS)
+    c0, c1, c2, c3, c4 = _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS)
+    c5, c6, c7, c8, c9 = _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS)
+    y = start - 2 * _REACH
+    for whole in tl.static_range(2):  # the run-in, then the rows whose windows are whole
+        while y < (stop if whole else start):
+            line = derivatives + plane + _mirror(y + _REACH, height, FAR) * pitch + at
+            p0, p1, p2, p3, p4, p5, p6 = _pairs(line)
+            q0, q1, q2, q3, q4, q5, q6 = _pairs(line + size)
+            r0, r1, r2, r3, r4, r5, r6 = _pairs(line + 2 * size)
+            a = _along(p0, p1, p2, p3, p4, p5, p6)
+            b = _along(q0, q1, q2, q3, q4, q5, q6)
+            c = _along(r0, r1, r2, r3, r4, r5, r6)
+            a, a0, a1, a2, a3, a4, a5, a6, a7, a8, a9 = _down(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a)
+            b, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9 = _down(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b)
+            c, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = _down(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c)
+            if whole:
+                e, value = tl.load(shown + y * pitch + at), tl.load(meant + y * pitch + at)
+                away = e - value
+                sign = tl.where(away > 0.0, 1.0, tl.where(away < 0.0, -1.0, away))
+                pixel = y * width + at
+                g = l1_share * tl.load(weight + pixel, mask=there) * sign - ssim_share * (a + 2.0 * e * b + value * c)
+                linear = tl.load(blurred + pixel * 3 + tl.program_id(2), mask=there)
+                slope = tl.div_rn(_POWER * (e + (0.055 + _GREY)), tl.maximum(linear, _KNEE))
+                slope = tl.where(linear < _END, slope, _TANGENT)
+                slope = tl.where(linear > _KNEE, slope, 12.92)
+                tl.store(gradient + pixel * 3 + tl.program_id(2), g * slope, mask=there)
+            y += 1
 
 
-@triton.jit(do_not_specialize=["count"])
-def _sum(sums, loss, count, BLOCK: tl.constexpr):
-    """One program, so that the order is fixed; in float64."""
-    i = tl.arange(0, BLOCK)
-    total = tl.zeros([BLOCK], tl.float64)
-    begin = 0
-    while begin < count:
-        total += tl.load(sums + begin + i, mask=begin + i < count, other=0.0).to(tl.float64)
-        begin += BLOCK
-    tl.store(loss, tl.sum(total, 0).to(tl.float32))
+def _grid(height: int, columns: int) -> tuple[int, int, int]:
+    return triton.cdiv(columns, STRIP["COLUMNS"]), triton.cdiv(height, ROWS), 3
 
 
-def _windows(height: int, width: int) -> tuple[tuple[int, int, int], tuple[int, int, int], bool]:
-    """The grid of a launch with windows, its numbers, and whether a window is wider than the frame."""
-    grid = triton.cdiv(width, STRIP["COLUMNS"]), triton.cdiv(height, ROWS), 3
-    return grid, (height, width, 3 * height * width), min(height, width) < REACH
+def _far(height: int, width: int) -> bool:
+    return min(height, width) < 2 * MARGIN
 
 
 def forward(blurred: torch.Tensor, target, lambda_dssim: float, with_gradient: bool):
     """Loss [], and what `backward` needs."""
     blurred = blurred.detach()
     height, width, _ = blurred.shape
-    grid, numbers, far = _windows(height, width)
+    pitch = (width + 2 * MARGIN + 8) // 8 * 8
+    grid, far = _grid(height, width + 2 * EDGE), _far(height, width)
     each = 1.0 / (3.0 * target.total)
     shares = (1.0 - lambda_dssim) * each, lambda_dssim * each
-    encoded = blurred.new_empty(3, height, width)
-    derivatives = blurred.new_empty(3, *encoded.shape) if with_gradient else encoded
-    count = grid[0] * grid[1] * grid[2]
-    sums, loss = blurred.new_empty(count), blurred.new_empty(())
+    shown, meant = blurred.new_empty(2, 3, height, pitch)
+    derivatives = blurred.new_empty(3, *shown.shape) if with_gradient else shown
+    sums, loss = blurred.new_empty(grid[0] * grid[1] * grid[2]), blurred.new_empty(())
+    ended = blurred.new_empty(1, dtype=torch.int32)
     placed = target.place is not None
     place = target.place if placed else target.photo
-    _encode[(triton.cdiv(height * width, RUN["BLOCK"]),)](blurred, encoded, height * width, **RUN)
+    _encode[(triton.cdiv(pitch, RUN["BLOCK"]), height)](
+        blurred, target.photo, place, shown, meant, ended, height, width, PLACED=placed, FAR=far, **RUN
+    )
     _similarity[grid](
-        encoded, target.photo, target.mean, target.variance, target.weight, place, derivatives, sums, *numbers, *shares,
-        PLACED=placed, GRADIENT=with_gradient, FAR=far, ROWS=ROWS, **STRIP,
+        shown, meant, target.mean, target.variance, target.weight, place, derivatives, sums, ended, loss, height, width,
+        *shares, PLACED=placed, GRADIENT=with_gradient, FAR=far, ROWS=ROWS, TOTAL=512, **STRIP,
     )  # fmt: skip
-    _sum[(1,)](sums, loss, count, BLOCK=1024, num_warps=8)
-    return loss, (derivatives, blurred, encoded, target.photo, target.weight, place, placed, shares)
+    return loss, (derivatives, blurred, shown, meant, target.weight, place, placed, shares)
 
 
 def backward(incoming: torch.Tensor, saved) -> torch.Tensor:
     """The gradient of `blurred` [H, W, 3], by that of the loss []."""
-    derivatives, blurred, encoded, photo, weight, place, placed, shares = saved
-    grid, numbers, far = _windows(*blurred.shape[:2])
+    derivatives, blurred, shown, meant, weight, place, placed, shares = saved
+    height, width, _ = blurred.shape
     gradient = torch.empty_like(blurred)
-    _back[grid](
-        derivatives, blurred, encoded, photo, weight, place, incoming, gradient, *numbers, *shares, PLACED=placed,
-        FAR=far, ROWS=ROWS, **STRIP,
+    _back[_grid(height, width)](
+        derivatives, blurred, shown, meant, weight, place, incoming, gradient, height, width, *shares, PLACED=placed,
+        FAR=_far(height, width), ROWS=ROWS, **STRIP,
     )  # fmt: skip
     return gradient
