@@ -156,8 +156,9 @@ def _fits(photos: tuple[cap.Photo, ...], options: Options) -> None:
 
 
 def _schedule(lens: Lens, options: Options, most: int, refine_poses: bool, poses: int) -> Schedule:
-    steps = options.steps or EFFORTS[options.quality].steps
-    return Schedule(steps=steps, gaussians=most, refine_poses=refine_poses, **(few(poses) | dict(lens.schedule)))
+    effort = EFFORTS[options.quality]
+    values = {"drop": effort.drop} | few(poses) | dict(lens.schedule)
+    return Schedule(steps=options.steps or effort.steps, gaussians=most, refine_poses=refine_poses, **values)
 
 
 def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any], progress: Progress) -> Given:
