@@ -1,6 +1,6 @@
 """What got slower between two runs of `macrosplat bench --figures FILE`; exits with 1 if anything did.
 
-python benchmarks/slower.py benchmarks/baseline_h100.json now.json
+python benchmarks/slower.py benchmarks/baseline_h200.json now.json
 """
 
 from __future__ import annotations

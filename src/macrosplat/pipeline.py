@@ -157,7 +157,7 @@ def _fits(photos: tuple[cap.Photo, ...], options: Options) -> None:
 
 def _schedule(lens: Lens, options: Options, most: int, refine_poses: bool, poses: int) -> Schedule:
     effort = EFFORTS[options.quality]
-    values = {"drop": effort.drop} | few(poses) | dict(lens.schedule)
+    values: dict[str, Any] = {"drop": effort.drop} | few(poses) | dict(lens.schedule)
     return Schedule(steps=options.steps or effort.steps, gaussians=most, refine_poses=refine_poses, **values)
 
 

@@ -167,19 +167,6 @@ def _weight(table, v, used):
     return here + (v - i.to(tl.float32)) * (there - here)
 
 
-@triton.jit
-def _read(shares, levels, i, fraction, first, j: tl.constexpr, frames, size, inside, SLOPES: tl.constexpr):
-    """Of the j-th level that a pixel reads: weight, slope, where it begins, whether it is read, whether it is `sharp`."""
-    here = tl.load(shares + i * (2 * _READ) + j)
-    step = tl.load(shares + i * (2 * _READ) + _READ + j)
-    weight = here + fraction * step
-    used = inside & ((weight != 0.0) | ((step != 0.0) & (fraction > 0.0)))
-    if SLOPES:
-        used = inside & ((weight != 0.0) | (step != 0.0))
-    above = (first + (j - 1)).to(tl.int64)
-    return weight, step, levels + above * frames * size, used & (above >= 0), used & (above < 0)
-
-
 @triton.jit(do_not_specialize=["pixels", "frames"])
 def _combine(
     sharp, levels, sigma, lowest, shares, blurred, slopes, coordinates, pixels, frames, part,
@@ -187,45 +174,40 @@ def _combine(
 ):  # fmt: skip
     """Each pixel's own levels, weighted, and the mean of the frames of `pixels` each; `levels` starts at level 1, level
     0 is `sharp`."""
-    p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    p = e // CHANNELS
     inside = p < pixels
-    # By channel; names that a loop hands along must not begin with the same tensor (see `loss_cuda`).
-    m0, m1 = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32)
-    m2, m3 = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32)
-    size = tl.cast(pixels, tl.int64) * CHANNELS
+    mean = tl.zeros([BLOCK], tl.float32)
     frame = 0
     while frame < frames:
-        at = frame * tl.cast(pixels, tl.int64) + p
-        s = tl.load(sigma + at, mask=inside, other=0.0)
-        v = tl.load(coordinates + at, mask=inside, other=0.0)
+        at = frame * tl.cast(pixels, tl.int64)
+        s = tl.load(sigma + at + p, mask=inside, other=0.0)
+        v = tl.load(coordinates + at + p, mask=inside, other=0.0)
         i = tl.minimum(v.to(tl.int32), _ENTRIES - 1)
         fraction = v - i.to(tl.float32)
         first = tl.load(lowest + i)
-        w0, s0, b0, r0, sharp0 = _read(shares, levels, i, fraction, first, 0, frames, size, inside, SLOPES=SLOPES)
-        w1, s1, b1, r1, _ = _read(shares, levels, i, fraction, first, 1, frames, size, inside, SLOPES=SLOPES)
-        w2, s2, b2, r2, _ = _read(shares, levels, i, fraction, first, 2, frames, size, inside, SLOPES=SLOPES)
-        w3, s3, b3, r3, _ = _read(shares, levels, i, fraction, first, 3, frames, size, inside, SLOPES=SLOPES)
-        for c in tl.static_range(CHANNELS):
-            e = at * CHANNELS + c
-            v0 = tl.load(b0 + e, mask=r0, other=0.0) + tl.load(sharp + e, mask=sharp0, other=0.0)
-            v1 = tl.load(b1 + e, mask=r1, other=0.0)
-            v2 = tl.load(b2 + e, mask=r2, other=0.0)
-            v3 = tl.load(b3 + e, mask=r3, other=0.0)
-            total = 0.0 * s + w0 * v0 + w1 * v1 + w2 * v2 + w3 * v3
+        at *= CHANNELS
+        total = 0.0 * s
+        slope = tl.zeros([BLOCK], tl.float32)
+        for j in tl.static_range(_READ):
+            here = tl.load(shares + i * (2 * _READ) + j)
+            step = tl.load(shares + i * (2 * _READ) + _READ + j)
+            weight = here + fraction * step
+            used = inside & ((weight != 0.0) | ((step != 0.0) & (fraction > 0.0)))
             if SLOPES:
-                tl.store(slopes + e, s0 * v0 + s1 * v1 + s2 * v2 + s3 * v3, mask=inside)
-            if c == 0:
-                m0 += total
-            elif c == 1:
-                m1 += total
-            elif c == 2:
-                m2 += total
-            else:
-                m3 += total
+                used = inside & ((weight != 0.0) | (step != 0.0))
+            above = (first + (j - 1)).to(tl.int64)
+            place = above * frames * pixels * CHANNELS + at + e
+            value = tl.load(levels + place, mask=used & (above >= 0), other=0.0)
+            if j == 0:
+                value += tl.load(sharp + at + e, mask=used & (above < 0), other=0.0)
+            total += weight * value
+            slope += step * value
+        mean += total
+        if SLOPES:
+            tl.store(slopes + at + e, slope, mask=inside)
         frame += 1
-    for c in tl.static_range(CHANNELS):
-        mean = m0 if c == 0 else (m1 if c == 1 else (m2 if c == 2 else m3))
-        tl.store(blurred + p.to(tl.int64) * CHANNELS + c, mean * part, mask=inside)
+    tl.store(blurred + e, mean * part, mask=inside)
 
 
 @triton.jit(do_not_specialize=["table", "pixels"])
@@ -275,7 +257,6 @@ def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
     """From sharp [M, H, W, C] and sigma [M, H, W]: returns the mean of the blurred [H, W, C], and what `backward`
     needs."""
     frames, height, width, channels = sharp.shape
-    assert channels <= 4, f"{channels} channels; `_combine` names four"
     length, pixels = width * channels, height * width
     highest, support = float(np.float32(coordinate(SIGMA_MAX))), ladder().support
     lowest, shares, _ = _tables(sharp.device)
@@ -293,7 +274,7 @@ def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
             CHANNELS=channels, SHARE=False, FAR=far, **STRIP,
         )  # fmt: skip
         below = stack[k - 1]
-    _combine[(triton.cdiv(pixels, RUN["BLOCK"]),)](
+    _combine[(triton.cdiv(pixels * channels, RUN["BLOCK"]),)](
         sharp, stack, sigma, lowest, shares, blurred, blurred if slopes is None else slopes, coordinates, pixels,
         frames, 1.0 / frames, CHANNELS=channels, SLOPES=with_slopes, **RUN,
     )  # fmt: skip

@@ -21,7 +21,7 @@ SOLID = tl.constexpr(coc_reference.SOLID)
 CELLS = {"BLOCK": 64, "num_warps": 2}  # a program
 BLOCK = 256  # pixels a program
 SUMS = {"BLOCK": 1024, "num_warps": 4}  # pixels a program that adds them up
-REACH = {"BLOCK": 64, "ROUND": 32, "num_warps": 2}  # cells a program looks for, and how many it looks at in one go
+REACH = {"BLOCK": 64, "ROUND": 8, "num_warps": 2}  # cells a program looks for, and how many it looks at in one go
 
 
 @triton.jit(do_not_specialize=["height", "width", "rows", "columns", "count"])
