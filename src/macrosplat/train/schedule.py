@@ -24,6 +24,7 @@ RATES = {
     "exposure": 1e-3,  # ln of a photo's gain
     "pose.turn": 1e-4,  # radians about the object
     "pose.shift": 1e-2,  # px
+    "pose.focal": 3e-4,  # ln of the capture's focal length
 }
 MEANS_END = 0.02  # of the first rate of `means`, reached exponentially
 REST_END = 0.1  # of every other rate, over the last part
