@@ -114,6 +114,7 @@ def test_focal_length_moves_to_the_truth_when_it_is_refined(monkeypatch):
             full_from=0.0,
             poses_from=0.0,
             refine_poses=refine,
+            refine_focal=True,
             densify_every=10**6,
         )
         poses, frames = trainer.learned.poses, trainer.frames

@@ -56,6 +56,7 @@ class Summary:
     exposure_stops: float = 0.0  # between the darkest photo and the brightest
     report: LensReport | None = None
     coverage: CoverageReport | None = None
+    focal_scale: float = 1.0  # by which training corrected the focal length
     limit: str | None = None  # a sentence: why the photos cannot be made sharp
 
     def __str__(self) -> str:
@@ -77,6 +78,8 @@ class Summary:
                 f"The photos' exposure differs by up to {self.exposure_stops:.2f} stops: each sharp photo has its own, "
                 "the 3D scene the mean."
             )
+        if abs(self.focal_scale - 1) > TOLD_FOCAL:
+            lines.append(f"Training corrected the cameras' focal length by {100 * (self.focal_scale - 1):+.1f} %.")
         if self.report is not None:
             lines += sentences(self.report)
         if self.limit is not None:
@@ -111,7 +114,7 @@ def finish(
         apart[:, 2, 3] += (focal_scale - 1) * float(trainer.learned.poses.pivot_depth.median())
         held_out = replace(given.held_out, views=apart, intrinsics=given.held_out.intrinsics * longer)
         given = replace(given, held_out=held_out)
-        write_transforms(out / "held_out.json", given.held_out, folder="photos")
+        write_transforms(out / "held_out.json", held_out, folder="photos")
 
     progress.stage("writing sharp photos", len(given.photos))
     # As the last step saw it.
@@ -166,6 +169,7 @@ def finish(
         lens=found,
         exposure_stops=float(np.ptp(np.mean(list(stops.values()), 1))),
         report=report,
+        focal_scale=focal_scale,
         coverage=covered,
         limit=config.get("limit"),
     )
@@ -175,6 +179,7 @@ def finish(
 
 
 TOLD_STOPS = 0.1  # exposures that differ less are not worth a sentence: photos of one exposure are found so far apart
+TOLD_FOCAL = 1e-3  # a focal length corrected by less is not worth a sentence either
 VIEWER_STEPS = 300  # of the fit for viewers; it ends early once its 40 dB are reached
 
 

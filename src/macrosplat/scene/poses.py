@@ -1,5 +1,5 @@
-"""Poses that training may move a little: each photo's camera is turned about the object and shifted along it, and all of
-them share a correction f of the focal length.
+"""Poses that training may move a little: each photo's camera is turned about the object and shifted along it, and all
+of them share a correction f of the focal length.
 
 Turning about a pivot in the scene keeps turn and shift apart: about the camera's own centre, a narrow lens cannot tell
 a small turn from a small shift. Likewise f goes with a camera that steps back (a dolly zoom): what lies at the pivot's
@@ -88,7 +88,7 @@ class Poses:
         return float(self.parameters["pose.focal"].detach().exp())
 
     def rigid(self) -> Poses:
-        """The cameras as they stand, with nothing left to correct: their pinholes' focal lengths are f times as long."""
+        """The cameras as they stand, with nothing left to correct, for pinholes of f times the focal length."""
         f, views = self.focal(), self.all()
         views[:, 2] *= f
         return Poses(views, self.pivot_depth * f, self.pixel, self.leader)

@@ -64,7 +64,7 @@ class Learned:
         return self
 
     def rigid(self, pinholes: Sequence[Pinhole]) -> tuple[Learned, tuple[Pinhole, ...]]:
-        """The same for who wants cameras as they are: rigid views, true depths, V pinholes of the corrected focal length.
+        """The same before cameras as they are: rigid views, true depths, V pinholes of the corrected focal length.
 
         Nothing is copied that need not be: not to be trained further. Waits for the device.
         """
