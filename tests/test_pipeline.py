@@ -19,7 +19,7 @@ from macrosplat.capture import sfm
 from macrosplat.errors import MacrosplatError
 from macrosplat.options import Options
 from macrosplat.output import finish
-from macrosplat.train import budget
+from macrosplat.train import budget, checkpoint
 from macrosplat.train.trainer import Trainer
 from making_captures import write_capture
 from making_training import made
@@ -192,6 +192,38 @@ def test_transforms_and_held_out_photos(tmp_path, monkeypatch):
     assert sorted(p.name for p in (tmp_path / "run" / "sharp").glob("*.png")) == ["1.png", "2.png", "4.png", "5.png"]
     held = macrosplat.capture.read_cameras_file(tmp_path / "run" / "held_out.json")
     np.testing.assert_allclose(held.views, made().cameras.views[[0, 3]], atol=1e-9)
+
+
+def test_a_refined_focal_length_reaches_every_camera_as_a_rigid_one(capture, tmp_path):
+    """As if training had found 1.03: the cameras written show what training saw, with the lens that it had."""
+    out, wanted = tmp_path / "run", 1.03
+    pipeline.reconstruct(capture, out, replace(OPTIONS, steps=2, hold_out=3))
+    before = json.loads((out / "lens.json").read_text())
+    state = torch.load(out / "checkpoint", weights_only=True)
+    state["pose_parameters"]["pose.focal"] = torch.tensor(float(np.log(wanted)))
+    torch.save(state, out / "checkpoint")
+    pipeline.reconstruct(capture, out, replace(OPTIONS, steps=2, hold_out=3), resume=True)
+    for name, photos in (("transforms.json", [1, 2, 4, 5]), ("held_out.json", [0, 3])):
+        cameras = macrosplat.capture.read_cameras_file(out / name)
+        turns, given = cameras.views[:, :3, :3], made().cameras
+        np.testing.assert_allclose(turns @ turns.transpose(0, 2, 1), np.tile(np.eye(3), (len(turns), 1, 1)), atol=1e-6)
+        scaled = given.intrinsics[photos] * (wanted, wanted, 1, 1)
+        np.testing.assert_allclose(cameras.intrinsics, scaled, rtol=1e-6)
+        back = cameras.views[:, 2, 3] - given.views[photos, 2, 3]
+        np.testing.assert_allclose(back, (wanted - 1) * state["poses"]["pivot_depth"][0], rtol=1e-4)
+    after = json.loads((out / "lens.json").read_text())
+    assert after["focal_px"] == pytest.approx(wanted * before["focal_px"], rel=1e-6)
+    assert after["pupil_diameter"]["scene_units"] == before["pupil_diameter"]["scene_units"]
+    run = runs.load_run(out).state
+    trained = checkpoint.load(out / "checkpoint")
+    with torch.no_grad():
+        for v in range(4):
+            seen = trained.learned.draw(trained.learned.poses.view(v), trained.pinholes[v], v)
+            shown = run.learned.draw(run.learned.poses.view(v), run.pinholes[v], v)
+            torch.testing.assert_close(shown.colour, seen.colour, atol=2e-3, rtol=0)
+            blur = [s.learned.lens.radius(sharp, s.pinholes[v], v) for s, sharp in ((trained, seen), (run, shown))]
+            solid = seen.alpha > 0.5
+            torch.testing.assert_close(blur[1][solid], blur[0][solid], atol=2e-2, rtol=0)
 
 
 def test_render_cameras(run, capture, tmp_path, capsys):

@@ -1,13 +1,15 @@
 """Training on a capture whose scene and lens are known: it learns, and the bits repeat."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from macrosplat.evaluate.metrics import psnr
-from macrosplat.train import checkpoint
+from macrosplat.train import checkpoint, schedule
 from macrosplat.train.trainer import SMALLEST
-from making_captures import PUPIL, make, make_scene
+from making_captures import DISTANCE, PUPIL, make, make_scene
 from making_training import made, make_trainer
 
 
@@ -97,6 +99,30 @@ def test_poses_move_to_the_truth_when_they_are_refined():
 
     assert shifted(False) == pytest.approx(1.0, abs=1e-3)
     assert abs(shifted(True)) < 0.95
+
+
+def test_focal_length_moves_to_the_truth_when_it_is_refined(monkeypatch):
+    """Cameras as structure from motion has them wrong: 3 % too long a focal length, and as much too far away."""
+    monkeypatch.setitem(schedule.RATES, "pose.focal", 1e-3)  # so few steps would not get there
+    wrong = 1.03
+
+    trainer, _ = make_trainer(
+        60,
+        scene=make_scene(),
+        half_from=0.0,
+        full_from=0.0,
+        poses_from=0.0,
+        refine_poses=True,
+        densify_every=10**6,
+    )
+    poses, frames = trainer.learned.poses, trainer.frames
+    poses.views = poses.views.clone()
+    poses.views[:, 2, 3] += (wrong - 1) * DISTANCE
+    poses.pivot_depth = poses.pivot_depth * wrong
+    frames.pinholes = [replace(p, fx=wrong * p.fx, fy=wrong * p.fy) for p in frames.pinholes]
+    run(trainer, 60)
+    left = wrong * poses.focal()
+    assert abs(np.log(left)) < 0.5 * np.log(wrong), left
 
 
 def test_plain_has_no_lens_to_learn():

@@ -56,7 +56,7 @@ def load_run(run: Path, device: torch.device | None = None) -> Run:
     Raises:
         MacrosplatError: RUN holds no run, or one that is damaged.
     """
-    state = checkpoint.load(run / "checkpoint")
+    state = checkpoint.load(run / "checkpoint").rigid()
     if device is not None:
         state.learned.to(device)
     return Run(run, state)

@@ -68,7 +68,7 @@ def write_mesh(run: Path, out: Path) -> None:
     """
     if out.suffix.lower() not in (".ply", ".glb"):
         raise MacrosplatError(f"A mesh is written as .ply or .glb, not as {out}; give --out another suffix.")
-    state = checkpoint.load(run / "checkpoint")
+    state = checkpoint.load(run / "checkpoint").rigid()
     report = read_lens(run)
     unit = report.mm_per_unit if report is not None else None
     with Progress() as progress:

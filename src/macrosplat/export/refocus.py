@@ -71,7 +71,7 @@ def load_refocus(run: Path, progress: Progress) -> Refocus:
     Raises:
         MacrosplatError: RUN holds no run.
     """
-    state = checkpoint.load(run / "checkpoint")
+    state = checkpoint.load(run / "checkpoint").rigid()
     found = state.learned.lens.found()
     if "pupil_diameter" in found:
         return Refocus(state, float(found["pupil_diameter"]))

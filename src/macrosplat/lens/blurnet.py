@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,11 @@ class BlurNet(Lens):
             self._masks = [torch.ones(photo.shape[:2]) for photo in photos]
         self._resized = {}
         return masks
+
+    def farther(self, factor: float) -> BlurNet:
+        lens = copy(self)
+        lens.centre, lens.spread = factor * self.centre, factor * self.spread
+        return lens
 
     def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: Number, through: Pupil) -> Tensor:
         sharp = draw(view)

@@ -8,8 +8,9 @@ light. A lens knows nothing of Gaussians, and the trainer nothing of blur: a new
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -84,6 +85,10 @@ class Lens(Protocol):
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
                 setattr(self, name, value.to(device))
+
+    def farther(self, factor: float) -> Self:
+        """The lens for cameras that call every depth `factor` times as large and have as much longer a focal length."""
+        return copy(self)
 
     def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: Number, through: Pupil) -> Tensor:
         """The photo [H, W, C], linear light, that photo number `photo` would be; C as `Sharp.colour` has."""

@@ -11,6 +11,7 @@ holds the image distance. The photo is made in one of two ways:
 from __future__ import annotations
 
 import math
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -102,6 +103,11 @@ class ThinLens(Lens):
     def focus(self, photo: Number) -> Tensor:
         """Focus distance (camera z), scene units."""
         return 1 / (row(self.reference, photo) * (1 + row(self.parameters["lens.focus"], photo)))
+
+    def farther(self, factor: float) -> ThinLens:
+        lens = copy(self)
+        lens.reference = self.reference / factor
+        return lens
 
     def sigma0(self) -> Tensor:
         """Blur in focus, px at the training width."""

@@ -37,8 +37,8 @@ class Panel:
         self.kind: Kind = "blurred"
         self.aperture = 1.0
         self._server, self._changed = server, changed
-        self._views = trainer.learned.poses.all().cpu().double().numpy()
-        self._pinholes = trainer.frames.pinholes
+        learned, self._pinholes = trainer.learned.rigid(trainer.frames.pinholes)
+        self._views = learned.poses.all().cpu().double().numpy()
         self._middle, near, far = _extent(trainer, self._views)
         self._distance = float(np.linalg.norm(_centre(self._views[0]) - self._middle))
         self._found(trainer)
@@ -92,7 +92,7 @@ class Panel:
         return "<br>".join(lines)
 
     def _found(self, trainer: Trainer) -> None:
-        found = trainer.learned.lens.found()
+        found = trainer.learned.lens.farther(trainer.learned.poses.focal()).found()
         self.pupil: float = found.get("pupil_diameter", PUPIL * self._distance)
         self.sigma0: float = found.get("sigma0_px", SIGMA0)
         self._focuses: list[float] = found.get("focus_distance", [])

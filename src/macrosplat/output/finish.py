@@ -56,6 +56,7 @@ class Summary:
     exposure_stops: float = 0.0  # between the darkest photo and the brightest
     report: LensReport | None = None
     coverage: CoverageReport | None = None
+    focal_scale: float = 1.0  # by which training corrected the focal length
     limit: str | None = None  # a sentence: why the photos cannot be made sharp
 
     def __str__(self) -> str:
@@ -77,6 +78,8 @@ class Summary:
                 f"The photos' exposure differs by up to {self.exposure_stops:.2f} stops: each sharp photo has its own, "
                 "the 3D scene the mean."
             )
+        if abs(self.focal_scale - 1) > TOLD_FOCAL:
+            lines.append(f"Training corrected the cameras' focal length by {100 * (self.focal_scale - 1):+.1f} %.")
         if self.report is not None:
             lines += sentences(self.report)
         if self.limit is not None:
@@ -95,12 +98,23 @@ def finish(
     out: Path, trainer: Trainer, given: Given, options: Options, config: dict[str, Any], progress: Progress
 ) -> Summary:
     """Write all results; each file appears whole or not at all, so an interrupted end is simply done again."""
-    learned, frames = trainer.learned, trainer.frames
+    frames, focal_scale = trainer.frames, trainer.learned.poses.focal()
+    learned, pinholes = trainer.learned.rigid(frames.pinholes)
     views = learned.poses.all()
-    cameras = replace(given.cameras, views=views.cpu().numpy().astype(np.float64))
+    longer = np.array([focal_scale, focal_scale, 1.0, 1.0])
+    cameras = replace(
+        given.cameras,
+        views=views.cpu().numpy().astype(np.float64),
+        intrinsics=given.cameras.intrinsics * longer,
+    )
+    given = replace(given, cameras=cameras)
     write_transforms(out / "transforms.json", cameras, folder="photos")
     if given.held_out is not None:
-        write_transforms(out / "held_out.json", given.held_out, folder="photos")
+        apart = given.held_out.views.copy()  # they step back as the others do
+        apart[:, 2, 3] += (focal_scale - 1) * float(trainer.learned.poses.pivot_depth.median())
+        held_out = replace(given.held_out, views=apart, intrinsics=given.held_out.intrinsics * longer)
+        given = replace(given, held_out=held_out)
+        write_transforms(out / "held_out.json", held_out, folder="photos")
 
     progress.stage("writing sharp photos", len(given.photos))
     # As the last step saw it.
@@ -108,7 +122,7 @@ def finish(
     fits = []
     with Writers() as writers:
         for v, photo in enumerate(given.photos):
-            pinhole = frames.pinholes[v]
+            pinhole = pinholes[v]
             sharp = _sharp(learned, views[v], pinhole, v)
             larger = photo.width > pinhole.width
             full = _sharp(learned, views[v], pinhole.scaled(photo.width, photo.height), v) if larger else None
@@ -121,24 +135,24 @@ def finish(
     update_config(out, config, exposure_stops=stops)
     found, report, coverage, covered = learned.lens.found(), None, None, None
     if "pupil_diameter" in found:
-        focal_px = float(np.median([p.fx for p in frames.pinholes]))
+        focal_px = float(np.median([p.fx for p in pinholes]))
         report = _lens_report(found, stops, given, focal_px, options.scale_mm)
         write_lens(out, replace(report, notes=report.notes + ((config["limit"],) if config.get("limit") else ())))
         progress.stage("looking for what no photo has in focus")
-        coverage = _coverage(learned, views, frames.pinholes, frames.masks)
+        coverage = _coverage(learned, views, pinholes, frames.masks)
         slopes = [
             found["pupil_diameter"] * relative / 2 * pinhole.fx
-            for relative, pinhole in zip(found["relative_aperture"], frames.pinholes, strict=True)
+            for relative, pinhole in zip(found["relative_aperture"], pinholes, strict=True)
         ]
         covered = report_coverage(coverage, plan(coverage, slopes), report.focus_distances)
         write_coverage(out, covered, report.mm_per_unit)
     progress.stage("writing maps", len(given.photos))
     radii: list[float] = []
-    write_maps(out, _maps(learned, views, frames.pinholes, given.cameras.names, coverage, radii, progress))
+    write_maps(out, _maps(learned, views, pinholes, given.cameras.names, coverage, radii, progress))
     progress.stage("fitting the scene for viewers")
-    backdrops = [learned.behind(v, p).detach() for v, p in enumerate(frames.pinholes)]
+    backdrops = [learned.behind(v, p).detach() for v, p in enumerate(pinholes)]
     fitted, viewer_psnr = fit_for_viewers(
-        learned.gaussians.detach(), views, frames.pinholes, backdrops, steps=VIEWER_STEPS, seed=options.seed
+        learned.gaussians.detach(), views, pinholes, backdrops, steps=VIEWER_STEPS, seed=options.seed
     )
     write_ply(out / "scene.ply", fitted)
     if coverage is not None:
@@ -155,6 +169,7 @@ def finish(
         lens=found,
         exposure_stops=float(np.ptp(np.mean(list(stops.values()), 1))),
         report=report,
+        focal_scale=focal_scale,
         coverage=covered,
         limit=config.get("limit"),
     )
@@ -164,6 +179,7 @@ def finish(
 
 
 TOLD_STOPS = 0.1  # exposures that differ less are not worth a sentence: photos of one exposure are found so far apart
+TOLD_FOCAL = 1e-3  # a focal length corrected by less is not worth a sentence either
 VIEWER_STEPS = 300  # of the fit for viewers; it ends early once its 40 dB are reached
 
 

@@ -52,6 +52,7 @@ class Log:
             "loss": loss if math.isfinite(loss) else None,
             "psnr": self._fit.psnr(trainer),
             "gaussians": len(trainer.learned.gaussians),
+            "focal_scale": trainer.learned.poses.focal(),
             "ms_per_step": 1000 * (now - self._began) / max(1, trainer.done - self._at),
             **{name: value for name, value in found.items() if isinstance(value, float)},
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from macrosplat.scene.gaussians import Gaussians
 from macrosplat.scene.poses import Poses
 from macrosplat.train.trainer import Learned, Trainer
 
-VERSION = 2  # of the file; a checkpoint of another version is refused
+VERSION = 3  # of the file; a checkpoint of another version is refused
 
 
 @dataclass
@@ -38,6 +38,11 @@ class Checkpoint:
     start: int  # Gaussians at the first step
     done: int  # steps
     adam: dict
+
+    def rigid(self) -> Checkpoint:
+        """What was learned before cameras that are rigid, to draw it; training goes on from the checkpoint itself."""
+        learned, pinholes = self.learned.rigid(self.pinholes)
+        return replace(self, learned=learned, pinholes=pinholes)
 
 
 def save(path: Path, trainer: Trainer, names: tuple[str, ...], lens_start: LensStart) -> None:

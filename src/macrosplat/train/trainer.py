@@ -6,6 +6,7 @@ In: frames (photos to compare with), a start for everything learned, a schedule.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,6 +62,17 @@ class Learned:
         self.backdrop = Backdrop(self.backdrop.grids.detach().to(device))
         self.exposure = Exposure(self.exposure.log_gains.detach().to(device))
         return self
+
+    def rigid(self, pinholes: Sequence[Pinhole]) -> tuple[Learned, tuple[Pinhole, ...]]:
+        """The same before cameras as they are: rigid views, true depths, V pinholes of the corrected focal length.
+
+        Nothing is copied that need not be: not to be trained further. Waits for the device.
+        """
+        f = self.poses.focal()
+        if f == 1:
+            return self, tuple(pinholes)
+        longer = tuple(replace(p, fx=f * p.fx, fy=f * p.fy, near=f * p.near) for p in pinholes)
+        return replace(self, lens=self.lens.farther(f), poses=self.poses.rigid()), longer
 
     def draw(
         self,
