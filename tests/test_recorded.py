@@ -77,13 +77,7 @@ def values(trainer: Trainer) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(("points", "masked"), [(1, False), (2, True)])
 def test_the_same_steps_as_one_by_one(monkeypatch, points, masked):
     options = {"pupil_spans": ((0.0, 1.0, points),) if points > 1 else (), "densify_until": 0.0}
-    options |= {
-        "refine_poses": True,
-        "poses_from": 0.0,
-        "lens_from": 0.0,
-        "half_from": 0.9,
-        "full_from": 0.95,
-    }
+    options |= {"refine_poses": True, "poses_from": 0.0, "lens_from": 0.0, "half_from": 0.9, "full_from": 0.95}
     if masked:
         photos = make_trainer(STEPS)[0].frames.photos
         options["covers"] = [np.full(photo.shape[:2], 255, np.uint8) for photo in photos]

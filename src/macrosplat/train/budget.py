@@ -26,7 +26,8 @@ class Effort:
 # More steps and more Gaussians also learn the photos' grain: 12,000 steps and 0.4 per pixel make the fly at 640 px
 # worse than the standard does (mask / novel views 22.2 / 25.4 dB against 23.4 / 26.0). 8000 steps that each do without
 # 30 % of the Gaussians have 23.5 / 26.9 (chess 27.6 / 28.8), the standard with as much noise of the means 23.6 / 26.6
-# (27.0 / 27.7). At 320 px and 0.2 per pixel, where Gaussians are scarce, a drop of 10 % costs the chess set 0.6 dB.
+# (27.0 / 27.7; all but the first by `benchmarks/study_lens.py`).
+# At 320 px and 0.2 per pixel, where Gaussians are scarce, a drop of 10 % costs the chess set 0.6 dB.
 EFFORTS = {
     "draft": Effort(steps=1500, per_pixel=0.12, gaussians=60_000),
     "standard": Effort(steps=4000, per_pixel=0.20, gaussians=200_000),
