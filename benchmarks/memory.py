@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py [PHOTOS WIDTH HEIGHT GAUSSIANS]
 
-Without arguments 30 photos of 1600 x 1200 and 200,000 Gaussians of SH degree 2. Prints the peak beside the estimate
+Without arguments 30 photos of 1600 x 1200 and 300,000 Gaussians of SH degree 2. Prints the peak beside the estimate
 that a run makes before it starts.
 """
 
@@ -26,7 +26,7 @@ def measure(photos: int, width: int, height: int, gaussians: int) -> tuple[float
 
 
 def main() -> None:
-    photos, width, height, gaussians = map(int, sys.argv[1:5]) if len(sys.argv) > 4 else (30, 1600, 1200, 200_000)
+    photos, width, height, gaussians = map(int, sys.argv[1:5]) if len(sys.argv) > 4 else (30, 1600, 1200, 300_000)
     # A fresh process: the peak of this one would stay.
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         peak, estimated = pool.apply(measure, (photos, width, height, gaussians))

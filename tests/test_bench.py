@@ -16,7 +16,7 @@ TINY = Size(gaussians=300, width=64, height=48, degree=1)
 def test_every_stage_is_measured():
     found = bench.measure(TINY, Rates(flops=1e11, bytes=1e10), repeats=1)
     assert [name for name, _, _ in found] == [
-        *("project", "rasterize", "defocus + blur", "loss", "adam"),
+        *("project", "rasterize", "blur", "defocus + blur", "loss", "adam"),
         *("step, centre of the pupil", "step, 4 points of the pupil"),
     ]
     assert all(math.isfinite(seconds) and seconds > 0 and least > 0 for _, seconds, least in found)

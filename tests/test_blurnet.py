@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+from macrosplat.colour import to_linear, to_srgb
 from macrosplat.lens import LensStart, Pupil, Sharp
 from macrosplat.lens.blurnet import SIGMA_LEAST, BlurNet, filled
 from macrosplat.lens.clarity import clarity_of, guided_filter
@@ -146,6 +147,21 @@ def test_every_ablation_takes_a_photo_and_starts_where_it_was_told():
         assert float(sigma.detach().median()) == pytest.approx(wanted, rel=0.05), change
     even, plain, one = (small_lens(**change).schedule for change in ({}, {"first": "plain"}, {"stages": "one"}))
     assert even["blur_from"] == one["blur_from"] == one["lens_from"] == 0 < plain["blur_from"] == even["lens_from"]
+
+
+def test_the_rgb_network_sees_means_of_squares():
+    """Pixels that change places inside their square, the last ones cut off by the frame, change nothing; others do."""
+    lens, sharp = small_lens(depth="none", clarity="none", rgb_cell=4), scene()
+    before = lens.variance(sharp, PINHOLE, 0)
+    assert before.shape == (10, 12)
+    seen = to_srgb(sharp.colour)  # the network reads sRGB, of which the mean is taken
+    for rows, columns in ((slice(0, 4), slice(4, 8)), (slice(8, 10), slice(8, 12))):
+        shown = seen.clone()
+        shown[rows, columns] = shown[rows, columns].flip(0, 1)
+        same = lens.variance(replace(sharp, colour=to_linear(shown)), PINHOLE, 0)
+        torch.testing.assert_close(same, before)
+    other = lens.variance(replace(sharp, colour=to_linear(seen.flip(0))), PINHOLE, 0)
+    assert float((other - before).abs().max()) > 1e-6
 
 
 def test_masks_of_every_size_stay_where_they_are():

@@ -13,11 +13,12 @@ hours). Counted are, forward + backward, for N Gaussians of F floats each, P pix
                        gradients, splats and theirs once          and the way back; 28 of each coefficient
     rasterize          N 10 * 4 * 3, pairs (tile, splat) of       90 for each pixel inside a splat's ellipse of
                        80 + 28, and P 15 * 4                      alpha > 1/255: 30 forward, 60 on the way back
-    defocus + blur     P 20 * 4: the levels of the ladder         P (120 L + 60): L levels of two 7-tap filters of 10 in
-                       could stay in the cache                    3 channels both ways; 3 levels weighted, and defocus
+    blur               P 20 * 4: the levels of the ladder         P (120 L + 40): L levels of two 7-tap filters of 10 in
+                       could stay in the cache                    3 channels both ways; 3 levels weighted
+    defocus + blur     the same: sigma stays in the cache         P 20 more, for the map of sigma from depth
     loss               P 55: the render, its gradient, a target   P 816: 6 windows of 2 * 16 and the rest in 3 channels
     adam               N F 28: 4 read, 3 written                  N F 12
-    step, M points     M (project + rasterize + blur) + loss + adam
+    step, M points     M (project + rasterize + defocus + blur) + loss + adam
 
 On a GPU stages are timed by device events as CUDA graphs, steps by the clock as training takes them, and gsplat's eager
 project + rasterize stands beside them where it is installed.

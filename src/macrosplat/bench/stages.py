@@ -53,10 +53,11 @@ def measure(
     photo = to_bytes(to_srgb(colour.detach().clamp(0, 1)).cpu().numpy())
     target = make_target(torch.from_numpy(np.roll(photo, 1, axis=1)).to(device))
 
-    def blur() -> Tensor:
-        return variable_blur(colour, defocus(depth, alpha, pinhole.fx, *lens))
+    def sigmas() -> Tensor:
+        return defocus(depth, alpha, pinhole.fx, *lens)
 
-    blurred = blur().detach().requires_grad_()
+    sigma = sigmas().detach().requires_grad_()
+    blurred = variable_blur(colour, sigma).detach().requires_grad_()
     random = torch.Generator().manual_seed(1)
     to_splats, to_frame = (torch.randn(*t.shape, generator=random).to(device) for t in (splats, colour))
     to_plane = torch.randn(height, width, generator=random).to(device)
@@ -70,7 +71,8 @@ def measure(
     stages: dict[str, Callable[[], Any]] = {
         "project": lambda: back(project(gaussians, view, centre, pinhole, size.degree)[0], leaves, to_splats),
         "rasterize": lambda: back(rasterize(splats, extents, width, height), [splats], (to_frame, to_plane, to_plane)),
-        "defocus + blur": lambda: back(blur(), [colour, depth, *lens], to_frame),
+        "blur": lambda: back(variable_blur(colour, sigma), [colour, sigma], to_frame),
+        "defocus + blur": lambda: back(variable_blur(colour, sigmas()), [colour, depth, *lens], to_frame),
         "loss": lambda: back(photo_loss(blurred, target), [blurred], None),
         "adam": lambda: adam.step(gradients),
     }
@@ -112,10 +114,11 @@ def count(setting: Setting, size: Size, rates: Rates) -> dict[str, float]:
     floors = {
         "project": rates.floor(4 * n * (3 * floats + 24), n * (900 + 28 * coefficients)),
         "rasterize": rates.floor(n * 120 + walked * 108 + pixels * 60, inside * 90),
+        "blur": rates.floor(pixels * 80, pixels * (120 * levels + 40)),
         "defocus + blur": rates.floor(pixels * 80, pixels * (120 * levels + 60)),
         "loss": rates.floor(pixels * 55, pixels * 816),
         "adam": rates.floor(n * floats * 28, n * floats * 12),
     }
     once = floors["loss"] + floors["adam"]
-    each = sum(floors.values()) - once
+    each = floors["project"] + floors["rasterize"] + floors["defocus + blur"]
     return {**floors, "step, centre of the pupil": each + once, "step, 4 points of the pupil": 4 * each + once}

@@ -113,7 +113,7 @@ class BlurNet(Lens):
             # The render is evidence here, not something to be improved: no gradient, or colours would turn to
             # whatever the network likes to read. As the photo shows it, behind the sRGB curve. [ours]
             seen = to_srgb(sharp.colour[..., :3].detach().clamp(0, 1)).permute(2, 0, 1)
-            by_colour = self._run("lens.rgb", torch.cat([seen, mask.clamp_max(1)[None]]))
+            by_colour = self._run("lens.rgb", torch.cat([seen, mask.clamp_max(1)[None]]), self.chosen.rgb_cell)
         return by_depth * by_colour * (pinhole.width / REFERENCE_WIDTH) ** 2
 
     def relative_depth(self, sharp: Sharp, mask: Tensor) -> Tensor:
@@ -136,14 +136,19 @@ class BlurNet(Lens):
             self._resized[key] = torch.stack(small)
         return row(self._resized[key], photo)
 
-    def _run(self, net: str, planes: Tensor) -> Tensor:
-        """[H, W] >= 0 of planes [C, H, W]."""
+    def _run(self, net: str, planes: Tensor, cell: int = 1) -> Tensor:
+        """[H, W] >= 0 of planes [C, H, W], of which the network sees the means of squares of `cell` px."""
+        height, width = planes.shape[1:]
         x, pad = planes[None], self.chosen.kernel // 2
+        if cell > 1:
+            x = F.avg_pool2d(x, cell, ceil_mode=True)
         for layer in range(self.chosen.layers):
             weight, bias = (self.parameters[f"{net}.{layer}.{part}"].to(x) for part in ("weight", "bias"))
             x = F.conv2d(F.pad(x, (pad, pad, pad, pad), mode="replicate"), weight, bias)
             x = F.silu(x) if layer < self.chosen.layers - 1 else F.softplus(x)
-        return x[0, 0]
+        if cell > 1:
+            x = F.interpolate(x, scale_factor=cell, mode="bilinear", align_corners=False)
+        return x[0, 0, :height, :width]
 
     def radius(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
         """Twice sigma, as a Gaussian stands for a disc; before or behind the focus as the relative depth says."""
