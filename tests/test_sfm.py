@@ -16,13 +16,13 @@ from macrosplat.capture.features import (
     SHARP,
     Features,
     extract,
-    fundamental_matrix,
     interruptible,
     joined,
     match,
     match_all,
     working_size,
 )
+from macrosplat.capture.guided import along_lines, fundamental_matrix
 from macrosplat.capture.mapping import pinhole
 from macrosplat.capture.refine import AGREES, MODEL_AGREES
 from macrosplat.capture.sfm import solve_cameras, triangulate
@@ -262,11 +262,40 @@ def test_matches_are_mutual_and_unrivalled() -> None:
     # 0 has a clear partner; 1 has two equal ones; 2 has none.
     second = descriptors(np.stack([basis[1] + 0.1 * basis[9], basis[1] + 0.1 * basis[8], basis[0] + 0.1 * basis[7]]))
     assert match(first, second, 0.8).tolist() == [[0, 2]]
-    # Where an epipolar band leaves only one of the rivals, it is the match.
-    allowed = np.ones((3, 3), bool)
-    allowed[1, 0] = False
-    assert match(first, second, 0.8, allowed).tolist() == [[0, 2], [1, 1]]
     assert match(first, descriptors(np.zeros((0, 128))), 0.8).shape == (0, 2)
+
+
+def test_along_epipolar_lines_only_what_lies_in_the_band_is_a_rival() -> None:
+    """Against the whole table of likenesses and the distances from all lines, in float64."""
+    random = np.random.default_rng(3)
+    k, band, ratio = np.array([[900.0, 0, 400], [0, 900, 300], [0, 0, 1]]), 5.0, 0.85
+    one, two = np.eye(4), np.eye(4)
+    two[:3, 3] = 0.8, 0.3, 0.1
+    xyz = random.uniform([-2, -1.5, 5], [2, 1.5, 8], (300, 3))
+    px = [(xyz @ v[:3, :3].T + v[:3, 3]) @ k.T for v in (one, two)]
+    px = [p / p[:, 2:] + [*random.normal(0, 2, 2), 0] for p in px]
+    seen = random.random((60, 128))[random.integers(0, 60, 300)]  # texture that repeats
+    vectors = [seen + random.normal(0, 0.05, seen.shape) for _ in range(2)]
+    vectors = [(v / np.linalg.norm(v, axis=1, keepdims=True)).astype(np.float32) for v in vectors]
+    order = random.permutation(300)
+    px[1], vectors[1] = px[1][order][:260], vectors[1][order][:260]
+    f = fundamental_matrix(one, two, k, k)
+    found = along_lines(*px, *vectors, f, band, ratio)
+
+    lines = px[0] @ f.T, px[1] @ f
+    away = np.abs(lines[0] @ px[1].T)
+    far = (away >= band * np.hypot(*lines[0][:, :2].T)[:, None]) | (away >= band * np.hypot(*lines[1][:, :2].T))
+    likeness = np.where(far, -1, vectors[0].astype(float) @ vectors[1].T.astype(float))
+    wanted = []
+    for i, row in enumerate(likeness):
+        j = row.argmax()
+        rival = max(np.delete(row, j).max(), np.delete(likeness[:, j], i).max())
+        if likeness[:, j].argmax() == i and row[j] > np.cos(0.7) and np.arccos(row[j]) < ratio * np.arccos(rival):
+            wanted.append([i, j])
+    assert found.tolist() == wanted and 100 < len(wanted) < 255
+    assert np.mean(order[found[:, 1]] == found[:, 0]) > 0.95
+    nothing = along_lines(px[0][:0], px[1], vectors[0][:0], vectors[1], f, band, ratio)
+    assert nothing.shape == (0, 2)
 
 
 def test_added_rows_stay_out_of_the_first_extraction() -> None:

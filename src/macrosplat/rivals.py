@@ -48,9 +48,9 @@ class Blurnet:
     """Whether there is an RGB CNN [paper]."""
 
     rgb_cell: Annotated[int, arg(metavar="PX")] = 4
-    """Side of the squares of pixels that the RGB CNN sees as one. A network that sees each pixel (1) blurs each grain of
-    a photo otherwise, and the scene turns to needles: 3.3 dB less on the fly's photos than with 4, and 0.3 dB on the
-    chess set's, where 8 and no RGB CNN at all are within 0.1 dB of 4 (640 px) [ours]."""
+    """Side of the squares of pixels that the RGB CNN sees as one. A network that sees each pixel (1) blurs each grain
+    of a photo otherwise, and the scene turns to needles: 3.3 dB less on the fly's photos than with 4, and 0.3 dB on
+    the chess set's, where 8 and no RGB CNN at all are within 0.1 dB of 4 (640 px) [ours]."""
 
     channels: Annotated[int, arg(metavar="N")] = 32
     """Of the hidden layers of both CNNs; 24 to 64 serve [ours]."""

@@ -37,6 +37,7 @@ TABLES = 5  # of [N1, N2] floats that a pair of photos takes while it is matched
 # (2 cores), 5 s with 32 (32 cores).
 LARGE = 32e6
 MATCHERS = 4  # threads above it
+MAX_ANGLE = 0.7  # rad between two descriptors of unit length that may match (COLMAP's default)
 SILENT = pycolmap.logging.Level.FATAL.value
 
 
@@ -204,29 +205,18 @@ def _features(photo: Photo, rgb: NDArray[np.uint8], keypoints: NDArray, descript
     return Features(keypoints, vectors, rgb[row, column], size)
 
 
-def match(
-    first: Features,
-    second: Features,
-    max_ratio: float,
-    allowed: NDArray[np.bool_] | None = None,
-    max_angle: float = 0.7,
-) -> NDArray[np.int64]:
+def match(first: Features, second: Features, max_ratio: float) -> NDArray[np.int64]:
     """[M, 2] rows of points that are each other's nearest by descriptor, and clearly nearer than the next one.
 
     Args:
         max_ratio: angle to the nearest over angle to the second nearest, in both directions.
-        allowed: [N1, N2] pairs that may match at all (an epipolar band); None: all. The second nearest is sought in it
-            too: among the few points on an epipolar line the ratio test keeps repeated texture that it would discard.
-        max_angle: rad between two descriptors of unit length (COLMAP's default).
     """
     if len(first) == 0 or len(second) == 0:
         return np.zeros((0, 2), np.int64)
     likeness = first.descriptors @ second.descriptors.T
-    if allowed is not None:
-        likeness[~allowed] = -1
     partner = likeness.argmax(1)
     best = likeness[np.arange(len(first)), partner]
-    rows = np.flatnonzero((best >= likeness.max(0)[partner]) & (best > np.cos(max_angle)))
+    rows = np.flatnonzero((best >= likeness.max(0)[partner]) & (best > np.cos(MAX_ANGLE)))
     if len(rows) == 0:
         return np.zeros((0, 2), np.int64)
     partner, best, order = partner[rows], best[rows], np.arange(len(rows))
@@ -269,66 +259,3 @@ def joined(first: Matches, second: Matches) -> Matches:
         pair: np.concatenate([first.get(pair, none), second.get(pair, none)])
         for pair in sorted(first.keys() | second.keys())
     }
-
-
-def match_guided(
-    features: list[Features],
-    views: NDArray[np.float64],
-    calibrations: NDArray[np.float64],
-    max_ratio: float,
-    band: float,
-    max_turn: float,
-    progress: Progress,
-) -> Matches:
-    """Matches that lie on each other's epipolar lines, of each photo's first extraction.
-
-    (The same spot found by two extractions would be its own rival in the ratio test.)
-
-    Args:
-        views: [V, 4, 4] world to camera, in the order of `features`.
-        calibrations: [V, 3, 3] in canvas px.
-        band: px on either side of an epipolar line, in both photos.
-        max_turn: degrees between two viewing directions above which a pair is not tried.
-    """
-    features = [one.first() for one in features]
-    axes = views[:, 2, :3]
-    turn = np.degrees(np.arccos(np.clip(axes @ axes.T, -1, 1)))
-    pairs = [(i, j) for i in range(len(features)) for j in range(i + 1, len(features)) if turn[i, j] <= max_turn]
-
-    def one(pair: tuple[int, int]) -> NDArray[np.int64]:
-        i, j = pair
-        fundamental = fundamental_matrix(views[i], views[j], calibrations[i], calibrations[j])
-        allowed = _epipolar_band(features[i].px, features[j].px, fundamental, band)
-        return match(features[i], features[j], max_ratio, allowed)
-
-    matches: Matches = {}
-    for count, (pair, found) in enumerate(zip(pairs, _each(one, pairs, features), strict=True), 1):
-        if len(found):
-            matches[pair] = found
-        if count % 20 == 0 or count == len(pairs):
-            progress(count / len(pairs), f"matching along epipolar lines, pair {count} of {len(pairs)}")
-    return matches
-
-
-def fundamental_matrix(
-    view_1: NDArray[np.float64], view_2: NDArray[np.float64], k_1: NDArray[np.float64], k_2: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """[3, 3] F with x2' F x1 = 0, of two views [4, 4] and calibrations [3, 3]."""
-    relative = view_2 @ np.linalg.inv(view_1)
-    x, y, z = relative[:3, 3]
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.linalg.inv(k_2).T @ cross @ relative[:3, :3] @ np.linalg.inv(k_1)
-
-
-def _epipolar_band(
-    px_1: NDArray[np.float64], px_2: NDArray[np.float64], fundamental: NDArray[np.float64], band: float
-) -> NDArray[np.bool_]:
-    """[N1, N2] whether two points lie within `band` px of each other's epipolar line."""
-    one = np.column_stack([px_1, np.ones(len(px_1))])
-    two = np.column_stack([px_2, np.ones(len(px_2))])
-    lines_2 = one @ fundamental.T  # [N1, 3] lines in photo 2
-    lines_1 = two @ fundamental  # [N2, 3] lines in photo 1
-    reach_2 = band * np.linalg.norm(lines_2[:, :2], axis=1)
-    reach_1 = band * np.linalg.norm(lines_1[:, :2], axis=1)
-    algebraic = lines_2.astype(np.float32) @ two.T.astype(np.float32)
-    return np.abs(algebraic, out=algebraic) < np.minimum(reach_2[:, None], reach_1[None, :]).astype(np.float32)

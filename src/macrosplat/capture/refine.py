@@ -23,9 +23,9 @@ from macrosplat.capture.features import (
     extract,
     joined,
     match_all,
-    match_guided,
     within,
 )
+from macrosplat.capture.guided import match_guided
 from macrosplat.capture.records import Photo
 from macrosplat.capture.verify import Agreement, agreement
 

@@ -27,11 +27,11 @@ from macrosplat.capture.features import (
     extract,
     joined,
     match_all,
-    match_guided,
     within,
     working_size,
 )
 from macrosplat.capture.focal import focals_px
+from macrosplat.capture.guided import match_guided
 from macrosplat.capture.records import Cameras, Capture, Photo, SparsePoints
 from macrosplat.capture.sfm_report import Attempt, SfmReport, failure, reasons, sentences
 from macrosplat.capture.verify import verify

@@ -16,7 +16,8 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from macrosplat.capture.features import Features, Matches, Progress, fundamental_matrix
+from macrosplat.capture.features import Features, Matches, Progress
+from macrosplat.capture.guided import fundamental_matrix
 from macrosplat.threads import ordered
 
 # px on the canvas, to an epipolar line: COLMAP's own. Keypoints of blurred photos scatter by 1 to 2 px.

@@ -39,9 +39,9 @@ CENTRED = 8  # from so many points on, one of them is the pupil's centre
 # When how many points are looked through, by `--thin.points`; see `Schedule.pupil_spans`. The pupil is learned in the
 # first span: on the fly (640 px) it comes out 18 % too small with one point there, 8 % with 4, 6 % with 8 (chess: 7 %
 # too wide, 2 % and 1 % too small). In the last span 8 points are worth 0.2 dB on the fly and 0.4 dB on the chess set
-# over 4 (320 px, mask; from 0.4 on at 640 px: 0.2 and 0.7), and 4 from 0.4 on are worth no more than from 0.7 on; 8 from
-# 0.8 on cost 0.1 to 0.2 dB. A first span until 0.4 takes longer and finds a pupil no better (fly 4.5 % instead of 3.7 %
-# too small, chess 0.9 and 0.6 %; 640 px).
+# over 4 (320 px, mask; from 0.4 on at 640 px: 0.2 and 0.7), and 4 from 0.4 on are worth no more than from 0.7 on; 8
+# from 0.8 on cost 0.1 to 0.2 dB. A first span until 0.4 takes longer and finds a pupil no better (fly 4.5 % instead of
+# 3.7 % too small, chess 0.9 and 0.6 %; 640 px).
 SPANS = {
     "1": (),
     "4": ((0.12, 0.4, 8), (0.7, 1.0, 4)),
