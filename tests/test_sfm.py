@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -335,6 +336,11 @@ def test_ctrl_c_cancels_what_runs() -> None:
 
     import _thread
 
-    threading.Thread(target=lambda: (waiting.wait(), _thread.interrupt_main())).start()
-    with pytest.raises(KeyboardInterrupt):
-        interruptible(slow)
+    # A shell's background job begins with SIGINT ignored, where this would wait for ever.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Thread(target=lambda: (waiting.wait(), _thread.interrupt_main())).start()
+        with pytest.raises(KeyboardInterrupt):
+            interruptible(slow)
+    finally:
+        signal.signal(signal.SIGINT, before)
