@@ -9,6 +9,7 @@ import types
 from pathlib import Path
 
 import pytest
+import torch
 
 from macrosplat import cli, demo
 from macrosplat.errors import MacrosplatError
@@ -122,11 +123,12 @@ def test_a_script_gets_events_alone(pipeline, monkeypatch, capsys):
 
 
 def test_render_and_evaluate(pipeline, capsys):
-    assert run("render run --cameras novel.json --out views") == 0
-    assert run("evaluate run --truth capture") == 0
+    assert run("render run --cameras novel.json --out views --device cpu") == 0
+    assert run("evaluate run --truth capture --device cpu") == 0
+    cpu = torch.device("cpu")
     assert pipeline.calls == [
-        ("render_cameras", Path("run"), Path("novel.json"), Path("views")),
-        ("evaluate", Path("run"), Path("capture")),
+        ("render_cameras", Path("run"), Path("novel.json"), Path("views"), cpu),
+        ("evaluate", Path("run"), Path("capture"), cpu),
     ]
     assert capsys.readouterr().out == "1 views in views\ntable\n"
 

@@ -106,10 +106,14 @@ class Render:
     out: Annotated[Path, arg(metavar="DIR")]
     """The folder to write the views to, as PNG."""
 
+    device: Device = "auto"
+    """Where to draw."""
+
     def run(self) -> None:
         from macrosplat import runs
+        from macrosplat.devices import choose
 
-        written = runs.render_cameras(self.run_folder, self.cameras, self.out)
+        written = runs.render_cameras(self.run_folder, self.cameras, self.out, choose(self.device))
         print(f"{len(written)} views in {self.out}")
 
 
@@ -181,15 +185,19 @@ class Evaluate:
     lpips: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()
     """Add LPIPS: torchvision's weights of AlexNet and the linear layers that LPIPS has for it (one file or two)."""
 
+    device: Device = "auto"
+    """Where to draw."""
+
     def run(self) -> None:
         from macrosplat import runs
+        from macrosplat.devices import choose
 
         more = {}
         if self.lpips:
             from macrosplat.evaluate import load_lpips
 
             more["lpips"] = load_lpips(self.lpips)
-        print(runs.evaluate(self.run_folder, self.truth, **more))
+        print(runs.evaluate(self.run_folder, self.truth, choose(self.device), **more))
 
 
 @dataclass(frozen=True)

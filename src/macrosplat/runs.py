@@ -62,9 +62,13 @@ def load_run(run: Path, device: torch.device | None = None) -> Run:
     return Run(run, state)
 
 
-def render_cameras(run: Path, cameras_file: Path, out: Path) -> list[Path]:
-    """Draw every camera of a transforms.json into `out`, as PNG named after its file_path."""
-    cameras, loaded = read_cameras_file(cameras_file), load_run(run)
+def render_cameras(run: Path, cameras_file: Path, out: Path, device: torch.device | None = None) -> list[Path]:
+    """Draw every camera of a transforms.json into `out`, as PNG named after its file_path.
+
+    Args:
+        device: where to draw; None: the CPU.
+    """
+    cameras, loaded = read_cameras_file(cameras_file), load_run(run, device)
     names = [str(PurePosixPath(name).with_suffix(".png")) for name in cameras.names]
     names = [PurePosixPath(name).name for name in names]
     if len(set(names)) < len(names):
