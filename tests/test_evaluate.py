@@ -139,6 +139,24 @@ def test_cameras_found_in_a_frame_of_their_own(tmp_path: Path) -> None:
     assert "Camera centres off by" in as_text(fine)
 
 
+def test_a_focal_length_of_the_runs_own_is_said_and_novel_views_are_taken_with_it(tmp_path: Path) -> None:
+    own = make_truth(tmp_path / "truth")
+    # A dolly zoom about the plane's middle: a longer lens from as much farther away sees nearly the same.
+    farther = replace(own, views=look_at_origin(1.02 * own.centres), intrinsics=own.intrinsics * [1.02, 1.02, 1, 1])
+    make_run(tmp_path / "run", farther, TO_RUN, "sfm")
+
+    def render_view(view: np.ndarray, k: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        return plane(TO_RUN.inverse().views(view), k, size)
+
+    got = evaluate_run(tmp_path / "run", tmp_path / "truth", render_view)
+    assert got.focal_error == pytest.approx(0.02, abs=1e-3) and got.similarity is not None
+    assert got.similarity.scale == pytest.approx(1.02 * TO_RUN.scale, rel=2e-3)
+    assert got.sections["novel views"].frame.psnr > 35
+    assert "their focal length by +2.00 %" in as_text(got)
+    written = json.loads((tmp_path / "run/evaluation.json").read_text())
+    assert written["focal_length_relative_error"] == got.focal_error
+
+
 def test_without_true_cameras_novel_views_are_left_out_and_said_so(tmp_path: Path) -> None:
     own = make_truth(tmp_path / "truth")
     make_run(tmp_path / "run", own, TO_RUN, "sfm")

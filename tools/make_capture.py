@@ -1,12 +1,13 @@
 """Path-traces a small capture with known truth through a thin lens: dark things in a light tent, or before black.
 
     pip install mitsuba        (3.9; and for its variant llvm_ad_rgb Debian's libllvm19)
-    python tools/make_capture.py OUT [--backdrop white|black] [--gains 0.2] [--views 16] [--width 240]
+    python tools/make_capture.py OUT [--backdrop white|black] [--pattern mild|spots] [--gains 0.2] [--views 16] [--width 240]
 
 OUT then holds photos/, transforms.json (cameras), and the truth: sharp/, masks/, novel.json with novel/ and
 novel_masks/, truth.json. Lengths are millimetres. What is told apart here: a silhouette before a backdrop much
-brighter (or darker) than the thing, where blur in the wrong light or a backdrop in focus leaves a halo. macrosplat
-itself needs no mitsuba.
+brighter (or darker) than the thing, where blur in the wrong light or a backdrop in focus leaves a halo. With spots
+the things themselves have edges of nearly the silhouette's contrast, so that errors at both can be compared.
+macrosplat itself needs no mitsuba.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ SENSOR = 24.0  # mm, width; only for the EXIF
 NOISE = 0.004  # sRGB, standard deviation
 SAMPLES = {"photos": 196, "sharp": 64}  # per px
 DARK, LIGHT = 0.015, 0.16  # linear albedo of the things' pattern
+SPOT, SPOTTED = 0.7, 0.3  # linear albedo of light spots, and the share of the things that they cover
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--backdrop", choices=("white", "black"), default="white")
+    parser.add_argument("--pattern", choices=("mild", "spots"), default="mild", help="of the things")
     parser.add_argument("--gains", type=float, default=0.0, help="exposures differ by up to this share")
     parser.add_argument("--views", type=int, default=16)
     parser.add_argument("--novel", type=int, default=6)
@@ -46,7 +49,7 @@ def main() -> None:
 def render_capture(options: argparse.Namespace) -> None:
     mi = _mitsuba()
     random = np.random.default_rng(options.seed)
-    scene = mi.load_dict(_things(mi, options.backdrop, random))
+    scene = mi.load_dict(_things(mi, options.backdrop, options.pattern == "spots", random))
     width = options.width
     focal_px = DISTANCE / FIELD * width
     pupil = 2 * CIRCLE * width / focal_px / (1 / (DISTANCE - 8) - 1 / DISTANCE)
@@ -92,12 +95,12 @@ def _mitsuba():
     return mi
 
 
-def _things(mi, backdrop: str, random: np.random.Generator) -> dict:
-    """Balls, rods and a cube in some 20 mm, dark, with a mild pattern to hold on to."""
+def _things(mi, backdrop: str, spots: bool, random: np.random.Generator) -> dict:
+    """Balls, rods and a cube in some 20 mm, dark, with a pattern to hold on to."""
     move = mi.ScalarTransform4f
 
     def dark() -> dict:
-        texture = {"type": "bitmap", "bitmap": mi.Bitmap(_pattern(random)), "raw": True, "filter_type": "bilinear"}
+        texture = {"type": "bitmap", "bitmap": mi.Bitmap(_pattern(spots, random)), "raw": True, "filter_type": "bilinear"}
         return {"type": "twosided", "bsdf": {"type": "diffuse", "reflectance": texture}}
 
     scene: dict = {"type": "scene", "integrator": {"type": "path", "max_depth": 4, "hide_emitters": False}}
@@ -123,12 +126,15 @@ def _things(mi, backdrop: str, random: np.random.Generator) -> dict:
     return scene
 
 
-def _pattern(random: np.random.Generator) -> np.ndarray:
-    """[H, W, 3] float32 linear albedo: noise of several sizes, tinted."""
+def _pattern(spots: bool, random: np.random.Generator) -> np.ndarray:
+    """[H, W, 3] float32 linear albedo: noise of several sizes, tinted; as spots, cut off where it is brightest."""
     total = np.zeros((128, 256))
     for size in (8, 16, 32, 64):
         coarse = Image.fromarray(random.random((size, 2 * size)).astype(np.float32))
         total += np.asarray(coarse.resize((256, 128), Image.Resampling.BICUBIC))
+    if spots:
+        share = total > np.quantile(total, 1 - SPOTTED)
+        return (DARK + (SPOT - DARK) * share[..., None] * random.uniform(0.8, 1.0, 3)).astype(np.float32)
     share = np.clip((total - total.mean()) / total.std() * 0.3 + 0.35, 0, 1)[..., None]
     tint = random.uniform(0.6, 1.0, 3)
     return (DARK + (LIGHT - DARK) * share * tint).astype(np.float32)

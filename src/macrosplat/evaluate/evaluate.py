@@ -11,7 +11,7 @@ against these photos. Everything at the run's width.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -99,6 +99,7 @@ class Evaluation:
     lens: LensErrors | None = None
     centre_errors: dict[str, float] | None = None  # by photo, % of the camera distance; None: cameras were given
     similarity: Similarity | None = None  # truth to run, where cameras were not given
+    focal_error: float | None = None  # of the run's focal length, relative, where cameras were not given
     notes: list[str] = field(default_factory=list)  # sentences: what could not be compared, and why
 
 
@@ -114,7 +115,9 @@ def evaluate_run(
     """Compare, and write RUN/evaluation.json (whole or not at all).
 
     Where the run's cameras were not given in the truth's frame, the true cameras of the photos are aligned with the
-    run's (`align_cameras`), then `refine_similarity` compares renders at both: novel views take no part in it.
+    run's (`align_cameras`), then `refine_similarity` compares renders at both: novel views take no part in it. They are
+    drawn with the focal length that the run has found, as the photos it is aligned by are (Wang et al. 2021, NeRF--):
+    the focal length's error is a figure of its own.
 
     Args:
         lpips: the network of a further figure; None: it is left out.
@@ -136,15 +139,15 @@ def evaluate_run(
     width = int(np.median([photo.width for photo in deblurred.values()]))
     cameras = cameras.resized(width)
     notes: list[str] = []
-    similarity, errors = Similarity.identity(), None
+    similarity, errors, longer = Similarity.identity(), None, 1.0
     if config.get("camera_source", "transforms") != "transforms":
         found = _align(cameras, known, render_view if refine else None, set(held_out), watcher, notes)
-        similarity, errors = found if found else (None, None)
+        similarity, errors, longer = found if found else (None, None, 1.0)
 
     pairs: dict[str, list[_Pair]] = {
         INPUT: list(_pairs(known.photos, known.sharp)),
         DEBLURRED: list(_pairs(deblurred, known.sharp)),
-        NOVEL: _novel_pairs(known, similarity, width, render_view, notes),
+        NOVEL: _novel_pairs(known, similarity, longer, width, render_view, notes),
         HELD_OUT: _held_out_pairs(run, cameras, known, held_out, width, render_view, notes),
     }
     sections = {}
@@ -163,8 +166,8 @@ def evaluate_run(
                 watcher.advance()
         sections[title] = Section(compared)
     lens = _lens(run, known, similarity, notes)
-    aligned = similarity if errors is not None else None
-    evaluation = Evaluation(run, truth, width, sections, lens, errors, aligned, notes)
+    aligned, off = (similarity, longer - 1) if errors is not None else (None, None)
+    evaluation = Evaluation(run, truth, width, sections, lens, errors, aligned, off, notes)
     write_json(run / "evaluation.json", as_json(evaluation))
     return evaluation
 
@@ -199,6 +202,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         out["camera_centre_error_percent"] = {**_summary(np.array(list(errors.values()))), "photos": errors}
     if evaluation.similarity is not None:
         out["truth_to_run_scale"] = evaluation.similarity.scale
+        out["focal_length_relative_error"] = evaluation.focal_error
     out["notes"] = evaluation.notes
     out["photos"] = {title: {name: both(c) for name, c in s.photos.items()} for title, s in evaluation.sections.items()}
     return out
@@ -234,15 +238,22 @@ def _pairs(photos: dict[Key, Photo], sharp: dict[Key, Photo]) -> Iterator[_Pair]
 
 
 def _novel_pairs(
-    truth: Truth, similarity: Similarity | None, width: int, render_view: RenderView, notes: list[str]
+    truth: Truth,
+    similarity: Similarity | None,
+    longer: float,
+    width: int,
+    render_view: RenderView,
+    notes: list[str],
 ) -> list[_Pair]:
+    """Renders from the cameras of the novel views, with `longer` times their focal lengths."""
     if truth.novel_cameras is None:
         return []
     if similarity is None:
         notes.append("Novel views were left out: the true cameras of the photos are not known, so nothing maps them.")
         return []
     cameras = similarity.cameras(truth.novel_cameras.resized(width))
-    return list(_rendered(cameras, truth.novel, render_view))
+    own = replace(cameras, intrinsics=cameras.intrinsics * [longer, longer, 1, 1])
+    return list(_rendered(own, truth.novel, render_view))
 
 
 def _held_out_pairs(
@@ -286,8 +297,9 @@ def _align(
     left_out: set[Key],
     watcher: Watcher | None,
     notes: list[str],
-) -> tuple[Similarity, dict[str, float]] | None:
-    """The similarity from the truth's frame to the run's, and the errors of the run's camera centres under it."""
+) -> tuple[Similarity, dict[str, float], float] | None:
+    """The similarity from the truth's frame to the run's, the errors of the run's camera centres under it, and how many
+    times the true focal length the run's is (the median)."""
     if truth.cameras is None:
         notes.append(f"{truth.root} has no transforms.json, so the run's cameras cannot be compared with true ones.")
         return None
@@ -303,8 +315,10 @@ def _align(
     own, true = cameras.select(list(both)), truth.cameras.select(list(both.values()))
     start = align_cameras(true, own)
     errors = dict(zip(own.names, (float(e) for e in centre_errors(true, own, start)), strict=True))
+    own_focal, true_focal = (c.intrinsics[:, 0] / c.sizes[:, 0] for c in (own, true))
+    longer = float(np.median(own_focal / true_focal))
     if render_view is None:
-        return start, errors
+        return start, errors, longer
     if watcher:
         watcher.stage("aligning with the true cameras", 1)
 
@@ -312,7 +326,7 @@ def _align(
         width, height = own.sizes[v]
         return render_view(view, own.intrinsics[v], (int(width), int(height)))
 
-    return refine_similarity(start, true, own, render_at), errors
+    return refine_similarity(start, true, own, render_at), errors, longer
 
 
 def _lens(run: Path, truth: Truth, similarity: Similarity | None, notes: list[str]) -> LensErrors | None:

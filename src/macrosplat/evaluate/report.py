@@ -46,7 +46,7 @@ def sentences(evaluation: Evaluation) -> list[str]:
         away = np.array(list(errors.values()))
         out.append(
             f"Camera centres off by {np.median(away):.2f} % of their distance in the median, "
-            f"{away.max():.2f} % at most."
+            f"{away.max():.2f} % at most, their focal length by {100 * (evaluation.focal_error or 0):+.2f} %."
         )
     return out + evaluation.notes
 
