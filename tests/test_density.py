@@ -9,6 +9,7 @@ from macrosplat.render import Pinhole, render
 from macrosplat.scene import Gaussians
 from macrosplat.train.adam import Adam
 from macrosplat.train.density import DEAD, NOISE, densify, jitter, remap, z_order
+from macrosplat.train.seen import views_that_hold
 
 PINHOLE = Pinhole(fx=60.0, fy=60.0, cx=32.5, cy=32.5, width=65, height=65)
 VIEW = torch.eye(4)
@@ -77,6 +78,27 @@ def test_dead_ones_move_to_live_ones():
     live = before[[0, 2, 4]]
     place = (moved.means[:, None] == live).all(-1)
     assert (place.sum(1) == 1).all() and (place.sum(0) >= 1).all()  # at live places only, and none of them lost
+
+
+def test_those_that_went_astray_move_as_the_dead_do():
+    scene = scene_of([0.8, 0.9, 0.5])
+    before = scene.means.clone()
+    moved = densify(scene, adam_of(scene), 0, seed=0, step=7, astray=torch.tensor([False, True, False]))
+    place = (moved.means[:, None] == before[[0, 2]]).all(-1)
+    assert (place.sum(1) == 1).all() and place.sum(0).tolist() in ([1, 2], [2, 1])
+    assert densify(scene, adam_of(scene), 0, seed=0, step=7, astray=torch.ones(3, dtype=torch.bool)) is scene
+
+
+def test_views_hold_what_projects_into_their_frame():
+    wide = Pinhole(fx=50.0, fy=40.0, cx=30.0, cy=10.0, width=64, height=48, near=0.5)
+    px = torch.tensor([[0.5, 0.5], [63.5, 47.5], [-0.5, 10.0], [64.5, 10.0], [10.0, -0.5], [10.0, 48.5]])
+    z = torch.tensor([2.0, 9.0, 2.0, 2.0, 3.0, 3.0])
+    seen = torch.stack([(px[:, 0] - wide.cx) / wide.fx * z, (px[:, 1] - wide.cy) / wide.fy * z, z], 1)
+    nearer = torch.tensor([[0.0, 0.0, 0.4], [0.0, 0.0, -2.0]])  # than what is drawn, and behind the camera
+    means = torch.cat([seen, nearer])
+    assert views_that_hold(means, VIEW[None], [wide]).tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
+    back = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))  # turned about x: sees what lies behind
+    assert views_that_hold(means, torch.stack([VIEW, back]), [wide, wide]).tolist() == [1, 1, 0, 0, 0, 0, 0, 1]
 
 
 def test_moments_follow_and_those_of_copies_start_empty():

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from macrosplat.train.drop import thinned
-from macrosplat.train.schedule import FEW_POSES, Schedule, few
 from making_captures import make_scene
 
 
@@ -28,7 +27,3 @@ def test_the_choice_depends_on_the_seed_alone():
     one, other = (thinned(scene, 0.5, seed).opacity_logits for seed in (7, 8))
     assert torch.equal(one, thinned(scene, 0.5, torch.tensor([7.0], dtype=torch.float64)).opacity_logits)
     assert not torch.equal(one, other)
-
-
-def test_few_poses_are_trained_otherwise():
-    assert few(FEW_POSES + 1) == {} and Schedule(100, 1000, **few(FEW_POSES)).drop > 0

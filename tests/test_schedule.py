@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from macrosplat.lens import Pupil
-from macrosplat.train.schedule import PUPIL_END, RATES, Schedule
+from macrosplat.train.schedule import FEW_POSES, PUPIL_END, RATES, Schedule, by_poses
 
 LENS = {"lens.pupil": 1e-3, "lens.focus": 2e-3}
 START = 1000
@@ -92,6 +92,13 @@ def test_growth_is_geometric_from_the_start_to_the_cap():
     grown = [n for step, n in asked.items() if step <= schedule.grown * 10_000]
     ratios = [b / a for a, b in itertools.pairwise(grown)]
     assert max(ratios) == pytest.approx(min(ratios), abs=0.003)  # counts are whole numbers
+
+
+def test_few_poses_are_trained_otherwise():
+    many, few = by_poses(FEW_POSES + 1, 10.0), by_poses(FEW_POSES, 10.0)
+    assert Schedule(100, 1000, **few).drop > 0 and many.keys() == {"least_views"}
+    assert many["least_views"] == 1 and few["least_views"] == 6
+    assert by_poses(FEW_POSES, 3.0)["least_views"] == 2  # a row of photos that overlap by thirds keeps what two show
 
 
 def test_noise_ends_with_density_control():

@@ -1,7 +1,8 @@
 """Path-traces a small capture with known truth through a thin lens: dark things in a light tent, or before black.
 
     pip install mitsuba        (3.9; and for its variant llvm_ad_rgb Debian's libllvm19)
-    python tools/make_capture.py OUT [--backdrop white|black] [--pattern mild|spots] [--gains 0.2] [--views 16] [--width 240]
+    python tools/make_capture.py OUT [--backdrop white|black] [--pattern mild|spots] [--gains 0.2] [--views 16]
+        [--width 240]
 
 OUT then holds photos/, transforms.json (cameras), and the truth: sharp/, masks/, novel.json with novel/ and
 novel_masks/, truth.json. Lengths are millimetres. What is told apart here: a silhouette before a backdrop much
@@ -100,7 +101,8 @@ def _things(mi, backdrop: str, spots: bool, random: np.random.Generator) -> dict
     move = mi.ScalarTransform4f
 
     def dark() -> dict:
-        texture = {"type": "bitmap", "bitmap": mi.Bitmap(_pattern(spots, random)), "raw": True, "filter_type": "bilinear"}
+        pattern = mi.Bitmap(_pattern(spots, random))
+        texture = {"type": "bitmap", "bitmap": pattern, "raw": True, "filter_type": "bilinear"}
         return {"type": "twosided", "bsdf": {"type": "diffuse", "reflectance": texture}}
 
     scene: dict = {"type": "scene", "integrator": {"type": "path", "max_depth": 4, "hide_emitters": False}}

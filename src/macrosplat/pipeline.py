@@ -47,7 +47,8 @@ from macrosplat.threads import ordered, workers
 from macrosplat.train import checkpoint
 from macrosplat.train.budget import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
 from macrosplat.train.frames import Frames
-from macrosplat.train.schedule import Schedule, few
+from macrosplat.train.schedule import Schedule, by_poses
+from macrosplat.train.seen import views_that_hold
 from macrosplat.train.trainer import Learned, Trainer
 
 # Nearest drawn depth, as a share of the distance to the object: nothing stands in front of a macro lens.
@@ -155,9 +156,10 @@ def _fits(photos: tuple[cap.Photo, ...], options: Options) -> None:
     check_memory(frames, options.max_gaussians or default_gaussians(options.quality, frames), options.points_of_pupil())
 
 
-def _schedule(lens: Lens, options: Options, most: int, refine_poses: bool, poses: int) -> Schedule:
+def _schedule(lens: Lens, options: Options, most: int, refine_poses: bool, poses: dict[str, Any]) -> Schedule:
+    """`poses`: values that depend on them (`by_poses`)."""
     effort = EFFORTS[options.quality]
-    values: dict[str, Any] = {"drop": effort.drop} | few(poses) | dict(lens.schedule)
+    values: dict[str, Any] = {"drop": effort.drop} | poses | dict(lens.schedule)
     return Schedule(steps=options.steps or effort.steps, gaussians=most, refine_poses=refine_poses, **values)
 
 
@@ -300,7 +302,13 @@ def _trainer(
     lens = state.learned.lens if state else LENSES[options.lens](lens_start)
     room = room_for_targets(device, pinholes, most, options.points_of_pupil())
     frames = Frames(photos, pinholes, lens.look(photos, masks), device, room, covers=masks)
-    schedule = _schedule(lens, options, most, config["camera_source"] == "sfm", len(poses_of(given.photos)))
+    poses = poses_of(given.photos)
+    first = [group[0] for group in poses]
+    held = views_that_hold(
+        torch.tensor(given.points.xyz), torch.tensor(small.views[first]), [pinholes[photo] for photo in first]
+    )
+    typical = by_poses(len(poses), float(held.median()))
+    schedule = _schedule(lens, options, most, config["camera_source"] == "sfm", typical)
     if state:
         trainer = Trainer(state.learned.to(device), frames, schedule, state.pixel, options.seed)
         checkpoint.resume(trainer, state)
@@ -317,7 +325,7 @@ def _trainer(
             torch.tensor(small.views, dtype=torch.float32),
             torch.full((len(small),), distance),
             pixel,
-            leaders(poses_of(given.photos)),
+            leaders(poses),
         ),
         backdrop=Backdrop(torch.stack(list(grids))),
         exposure=start_exposure(given.points, photos, given.cameras.sizes),

@@ -48,6 +48,10 @@ SPANS = {
     "8": ((0.12, 0.3, 8), (0.7, 1.0, 8)),
 }
 
+# When poses that SfM found begin to be refined: within the first span, where the blur is true at edges, too. Chess,
+# photos only (640 px, H100, seed 0): from 0.4 on a camera is up to 0.97 % of its distance off, from 0.2 on 0.39 %.
+POSES_FROM = 0.2
+
 
 def sheared(view: Tensor, u: Tensor, v: Tensor, focus: Tensor) -> Tensor:
     """Views [..., 4, 4] from points (u, v) [...] of the pupil, sheared so that the plane of focus stays put.
@@ -84,7 +88,7 @@ class ThinLens(Lens):
     name = "lens"
 
     def __init__(self, start: LensStart) -> None:
-        self.schedule = {"pupil_spans": SPANS[start.settings.get("points", "4")]}
+        self.schedule = {"pupil_spans": SPANS[start.settings.get("points", "4")], "poses_from": POSES_FROM}
         focus = torch.tensor(start.focus)
         self.reference = 1 / focus  # [V] 1 / scene units: what `focus` is relative to
         self.aperture = torch.tensor(start.aperture)  # [V]

@@ -30,11 +30,19 @@ def generator(seed: int, step: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + step) * 8 + purpose)
 
 
-def densify(gaussians: Gaussians, adam: Adam, wanted: int, seed: int, step: int) -> Gaussians:
-    """Relocate the dead, grow to `wanted` Gaussians, and sort along a space-filling curve."""
+def densify(
+    gaussians: Gaussians, adam: Adam, wanted: int, seed: int, step: int, astray: Tensor | None = None
+) -> Gaussians:
+    """Relocate the dead, grow to `wanted` Gaussians, and sort along a space-filling curve.
+
+    Args:
+        astray: [N] whether a Gaussian counts as dead whatever its opacity.
+    """
     n, device = len(gaussians), gaussians.means.device
     opacity = torch.sigmoid(gaussians.opacity_logits)
     dead = opacity <= DEAD
+    if astray is not None:
+        dead = dead | astray
     source = torch.arange(n, device=device)
     empty = torch.cat([source[dead], torch.arange(n, max(n, wanted), device=device)])  # rows to fill
     if len(empty) == 0 or dead.all():

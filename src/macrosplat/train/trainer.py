@@ -28,6 +28,7 @@ from macrosplat.train.frames import Frames
 from macrosplat.train.loss import Target, taken_loss
 from macrosplat.train.recorded import AHEAD, Recorder
 from macrosplat.train.schedule import RATES, Plan, Schedule
+from macrosplat.train.seen import views_that_hold
 
 # Smallest standard deviation of a Gaussian, in px of the training width at the object: half a pixel across two of them.
 # Finer ones alias between photos and turn to needles when the scene is seen from nearer.
@@ -221,7 +222,13 @@ class Trainer:
             gaussians = add_anywhere(gaussians, self.adam, min(plan.extra, room), self.seed, step)
             self.learned.gaussians = gaussians
         if plan.densify:
-            self.learned.gaussians = densify(gaussians, self.adam, plan.densify, self.seed, step)
+            poses = self.learned.poses
+            leaders = sorted(set(poses.leader))
+            pinholes = [self.frames.pinholes[photo] for photo in leaders]
+            # As they began: they have moved by a few px since.
+            held = views_that_hold(gaussians.means, poses.views[leaders], pinholes)
+            astray = held < self.schedule.least_views
+            self.learned.gaussians = densify(gaussians, self.adam, plan.densify, self.seed, step, astray)
 
     def _regularise(self, gradients: dict[str, Any]) -> None:
         """Mild L1 on opacity and size (MCMC): what the photos do not ask for fades, and moves to where it is needed."""
