@@ -158,16 +158,19 @@ class Trainer:
         seed: float | Tensor = 0.0,
     ) -> tuple[Tensor, dict[str, Any]]:
         """The loss of one photo, and its gradients by the parameters named (None: it does not depend on them)."""
+        drop = self.schedule.drop
 
         def draw(view: Tensor, reshape: Reshape | None = None) -> Sharp:
-            sharp = self.learned.draw(view, pinhole, photo, degree, thin if reshape is None else reshape, behind)
+            def reshaped(scene: Gaussians) -> Gaussians:
+                scene = scene if reshape is None else reshape(scene)
+                return thinned(scene, drop, seed) if drop > 0 else scene
+
+            sharp = self.learned.draw(view, pinhole, photo, degree, reshaped, behind)
             if target.cover is None:
                 return sharp
             # Alpha is blurred along with the colours.
             return replace(sharp, colour=torch.cat([sharp.colour, sharp.alpha[..., None]], -1))
 
-        drop = self.schedule.drop
-        thin = (lambda scene: thinned(scene, drop, seed)) if drop > 0 else None
         # One backdrop for all points of the pupil; this name keeps it until the gradients are there.
         behind = self.learned.behind(photo, pinhole)
         poses = self.learned.poses
