@@ -19,7 +19,7 @@ from torch import Tensor
 
 from macrosplat.render import constants
 from macrosplat.render.pinhole import Pinhole
-from macrosplat.render.sh_cuda import Y0, sh_slope, sh_value
+from macrosplat.render.sh_cuda import Y0, sh_by_colour, sh_coefficient, sh_colour, sh_load, sh_slope
 from macrosplat.render.tables_cuda import load_columns, piece, store_piece
 
 BLOCK = 32  # Gaussians a program: one warp, which waits for no other
@@ -93,38 +93,6 @@ def _determinant(t00, t01, t02, t10, t11, t12):
 
 
 @triton.jit
-def _harmonics(sh_rest, i, on, REST: tl.constexpr, USED: tl.constexpr, BLOCK: tl.constexpr):
-    """The coefficients above degree 0, three for each, as three tuples of sixteen; void where there are none."""
-    a = load_columns(sh_rest, i, on, 0, 3 * REST, 3 * USED - 3, BLOCK)
-    b, c = a, a
-    if 3 * USED - 3 > 16:
-        b = load_columns(sh_rest, i, on, 16, 3 * REST, 3 * USED - 3, BLOCK)
-    if 3 * USED - 3 > 32:
-        c = load_columns(sh_rest, i, on, 32, 3 * REST, 3 * USED - 3, BLOCK)
-    return a, b, c
-
-
-@triton.jit
-def _coefficient(a, b, c, k: tl.constexpr, channel: tl.constexpr):
-    """Of Y_k, k > 0, from what `_harmonics` returns."""
-    if 3 * (k - 1) + channel < 16:
-        return a[3 * (k - 1) + channel]
-    elif 3 * (k - 1) + channel < 32:
-        return b[3 * (k - 1) + channel - 16]
-    else:
-        return c[3 * (k - 1) + channel - 32]
-
-
-@triton.jit
-def _colour(first, a, b, c, channel: tl.constexpr, x, y, z, USED: tl.constexpr):
-    """Before it is held above zero."""
-    colour = 0.5 + Y0 * first
-    for k in tl.static_range(1, USED):
-        colour += sh_value(x, y, z, k) * _coefficient(a, b, c, k, channel)
-    return colour
-
-
-@triton.jit
 def _direction(u, v, w, centre):
     """From a camera's centre to (u, v, w): the unit vector, and 1 / distance."""
     x, y, z = u - tl.load(centre), v - tl.load(centre + 1), w - tl.load(centre + 2)
@@ -149,7 +117,7 @@ def _forward(
     first = _triple(sh0, i, inside)
     rest_a, rest_b, rest_c = first, first, first
     if USED > 1:
-        rest_a, rest_b, rest_c = _harmonics(sh_rest, i, inside, REST, USED, BLOCK)
+        rest_a, rest_b, rest_c = sh_load(sh_rest, i, inside, REST, USED, BLOCK)
     row = i
     k = 0
     while k < views:
@@ -172,9 +140,9 @@ def _forward(
         opacity = compensation * sigmoid
         mx, my = fx * x + cx, fy * y + cy
         dx, dy, dz, _ = _direction(u, v, w, centre)
-        red = tl.maximum(_colour(first[0], rest_a, rest_b, rest_c, 0, dx, dy, dz, USED), 0.0)
-        green = tl.maximum(_colour(first[1], rest_a, rest_b, rest_c, 1, dx, dy, dz, USED), 0.0)
-        blue = tl.maximum(_colour(first[2], rest_a, rest_b, rest_c, 2, dx, dy, dz, USED), 0.0)
+        red = tl.maximum(sh_colour(first[0], rest_a, rest_b, rest_c, 0, dx, dy, dz, USED), 0.0)
+        green = tl.maximum(sh_colour(first[1], rest_a, rest_b, rest_c, 1, dx, dy, dz, USED), 0.0)
+        blue = tl.maximum(sh_colour(first[2], rest_a, rest_b, rest_c, 2, dx, dy, dz, USED), 0.0)
         none = tl.zeros_like(z)
         splat = piece(
             mx, my, c / det, -b / det, a / det, opacity, red, green, blue, z, none, none, none, none, none, none, BLOCK
@@ -215,36 +183,6 @@ def _view_row(share, row: tl.constexpr, g, u, v, w, g0, g1, g2, r0, r1, r2, s0, 
     tl.store(share + 4 * row + 3, tl.sum(g, 0))
 
 
-@triton.jit
-def _by(j: tl.constexpr, x, y, z, red, green, blue, USED: tl.constexpr):
-    """The gradient of coefficient number j of those above degree 0, from the colour's."""
-    if j // 3 + 1 < USED:
-        if j % 3 == 0:
-            return red * sh_value(x, y, z, j // 3 + 1)
-        elif j % 3 == 1:
-            return green * sh_value(x, y, z, j // 3 + 1)
-        else:
-            return blue * sh_value(x, y, z, j // 3 + 1)
-    else:
-        return tl.zeros_like(red)
-
-
-@triton.jit
-def _by_harmonics(FIRST: tl.constexpr, x, y, z, r, g, b, USED: tl.constexpr, BLOCK: tl.constexpr):
-    """Sixteen of these from number FIRST on, [BLOCK, 16]."""
-    return piece(
-        _by(FIRST, x, y, z, r, g, b, USED), _by(FIRST + 1, x, y, z, r, g, b, USED),
-        _by(FIRST + 2, x, y, z, r, g, b, USED), _by(FIRST + 3, x, y, z, r, g, b, USED),
-        _by(FIRST + 4, x, y, z, r, g, b, USED), _by(FIRST + 5, x, y, z, r, g, b, USED),
-        _by(FIRST + 6, x, y, z, r, g, b, USED), _by(FIRST + 7, x, y, z, r, g, b, USED),
-        _by(FIRST + 8, x, y, z, r, g, b, USED), _by(FIRST + 9, x, y, z, r, g, b, USED),
-        _by(FIRST + 10, x, y, z, r, g, b, USED), _by(FIRST + 11, x, y, z, r, g, b, USED),
-        _by(FIRST + 12, x, y, z, r, g, b, USED), _by(FIRST + 13, x, y, z, r, g, b, USED),
-        _by(FIRST + 14, x, y, z, r, g, b, USED), _by(FIRST + 15, x, y, z, r, g, b, USED),
-        BLOCK,
-    )  # fmt: skip
-
-
 @triton.jit(do_not_specialize=["n", "views"])
 def _backward(
     means, log_scales, quats, logits, sh0, sh_rest, view, centre, extents, g_splats,
@@ -264,7 +202,7 @@ def _backward(
     first = _triple(sh0, i, inside)
     rest_a, rest_b, rest_c = first, first, first
     if USED > 1:
-        rest_a, rest_b, rest_c = _harmonics(sh_rest, i, inside, REST, USED, BLOCK)
+        rest_a, rest_b, rest_c = sh_load(sh_rest, i, inside, REST, USED, BLOCK)
     # Over the views: of mean, log scales, the axes of the rotation as `_turned` needs them, logit and sh0.
     none = tl.zeros([BLOCK], tl.float32)
     all_u, all_v, all_w, all_l0, all_l1, all_l2, all_logit = none, none, none, none, none, none, none
@@ -321,27 +259,27 @@ def _backward(
         g_x, g_y = g_x / z, g_y / z
 
         dx, dy, dz, inverse = _direction(u, v, w, centre)
-        red = tl.where(_colour(first[0], rest_a, rest_b, rest_c, 0, dx, dy, dz, USED) > 0, by[6], 0.0)
-        green = tl.where(_colour(first[1], rest_a, rest_b, rest_c, 1, dx, dy, dz, USED) > 0, by[7], 0.0)
-        blue = tl.where(_colour(first[2], rest_a, rest_b, rest_c, 2, dx, dy, dz, USED) > 0, by[8], 0.0)
+        red = tl.where(sh_colour(first[0], rest_a, rest_b, rest_c, 0, dx, dy, dz, USED) > 0, by[6], 0.0)
+        green = tl.where(sh_colour(first[1], rest_a, rest_b, rest_c, 1, dx, dy, dz, USED) > 0, by[7], 0.0)
+        blue = tl.where(sh_colour(first[2], rest_a, rest_b, rest_c, 2, dx, dy, dz, USED) > 0, by[8], 0.0)
         all_red += red
         all_green += green
         all_blue += blue
         e_x, e_y, e_z = tl.zeros_like(x), tl.zeros_like(x), tl.zeros_like(x)
         if USED > 1:
             for j in tl.static_range(1, USED):
-                scaled = red * _coefficient(rest_a, rest_b, rest_c, j, 0)
-                scaled += green * _coefficient(rest_a, rest_b, rest_c, j, 1)
-                scaled += blue * _coefficient(rest_a, rest_b, rest_c, j, 2)
+                scaled = red * sh_coefficient(rest_a, rest_b, rest_c, j, 0)
+                scaled += green * sh_coefficient(rest_a, rest_b, rest_c, j, 1)
+                scaled += blue * sh_coefficient(rest_a, rest_b, rest_c, j, 2)
                 e0, e1, e2 = sh_slope(dx, dy, dz, j)
                 e_x += scaled * e0
                 e_y += scaled * e1
                 e_z += scaled * e2
-            all_a += _by_harmonics(0, dx, dy, dz, red, green, blue, USED, BLOCK)
+            all_a += sh_by_colour(0, dx, dy, dz, red, green, blue, USED, BLOCK)
             if 3 * USED - 3 > 16:
-                all_b += _by_harmonics(16, dx, dy, dz, red, green, blue, USED, BLOCK)
+                all_b += sh_by_colour(16, dx, dy, dz, red, green, blue, USED, BLOCK)
             if 3 * USED - 3 > 32:
-                all_c += _by_harmonics(32, dx, dy, dz, red, green, blue, USED, BLOCK)
+                all_c += sh_by_colour(32, dx, dy, dz, red, green, blue, USED, BLOCK)
         along = e_x * dx + e_y * dy + e_z * dz
         e_x, e_y, e_z = (e_x - along * dx) * inverse, (e_y - along * dy) * inverse, (e_z - along * dz) * inverse
         all_u += _column(view, 0, g_x, g_y, g_z) + e_x
