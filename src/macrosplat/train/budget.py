@@ -50,10 +50,12 @@ def default_gaussians(quality: str, pinholes: Sequence[Pinhole]) -> int:
 
 
 # Bytes. A Gaussian of SH degree 2 has 38 floats, held four times (value, gradient, two moments), and while it is drawn
-# its splat, its gradient and some six (tile, splat) pairs of 64 bytes. A pixel of a photo at full scale is its 3 bytes
-# and a target of 35; a pixel of the frame in work is in about 100 float buffers of the blur ladder and the stages,
-# and each point of the pupil keeps some 20 for the way back (`benchmarks/memory.py` measures it all).
-PER_GAUSSIAN = 38 * 4 * 4 + 2 * 40 + 6 * 64
+# some six (tile, splat) pairs of 64 bytes; each point of the pupil has its splat of 10 floats, as many of its gradient,
+# and 2 of how far it reaches. A pixel of a photo at full scale is its 3 bytes and a target of 35; a pixel of the frame
+# in work is in about 100 float buffers of the blur ladder and the stages, and each point of the pupil keeps some 20 for
+# the way back. `benchmarks/memory.py` measures it all: 30 photos of 1600 x 1200 and 300,000 Gaussians take 5.3 to 5.7
+# GB where 5.3 are estimated, 4 photos of 640 x 480 1.42 (1.47), with 20,000 Gaussians 0.98 (1.00).
+PER_GAUSSIAN, PER_POINT_GAUSSIAN = 38 * 4 * 4 + 6 * 64, (2 * 10 + 2) * 4
 PER_PHOTO_PIXEL = 3 + 35
 PER_FRAME_PIXEL, PER_POINT_PIXEL = 100 * 4, 20 * 4
 FIXED = 600e6  # Python, torch, compiled kernels
@@ -68,7 +70,12 @@ def estimate(pinholes: Sequence[Pinhole], gaussians: int, points: int = 1) -> fl
     """Bytes that training through so many points of the pupil will need at its peak with all photos in memory."""
     pixels = [pinhole.width * pinhole.height for pinhole in pinholes]
     frame = max(pixels) * (PER_FRAME_PIXEL + points * PER_POINT_PIXEL)
-    return FIXED + gaussians * PER_GAUSSIAN + sum(pixels) * PER_PHOTO_PIXEL + frame
+    return FIXED + _scene(gaussians, points) + sum(pixels) * PER_PHOTO_PIXEL + frame
+
+
+def _scene(gaussians: int, points: int) -> float:
+    """Bytes of the Gaussians while they are drawn through so many points of the pupil."""
+    return gaussians * (PER_GAUSSIAN + points * PER_POINT_GAUSSIAN)
 
 
 def check_memory(pinholes: Sequence[Pinhole], gaussians: int, points: int = 1) -> None:
@@ -99,7 +106,7 @@ def room_for_targets(device: torch.device, pinholes: Sequence[Pinhole], gaussian
         free = torch.cuda.mem_get_info(device)[0]
         pixels = max(pinhole.width * pinhole.height for pinhole in pinholes)
         frame = pixels * (PER_FRAME_PIXEL + points * PER_POINT_PIXEL)
-        return max(0.0, 0.8 * free - gaussians * PER_GAUSSIAN - frame)
+        return max(0.0, 0.8 * free - _scene(gaussians, points) - frame)
     there = available()
     return math.inf if there is None else FOR_TARGETS * there
 
