@@ -15,7 +15,7 @@ from PIL import Image
 from macrosplat import cli
 from macrosplat.capture import sfm
 from macrosplat.compare import cell, grid
-from macrosplat.compare.grid import cells_of
+from macrosplat.compare.cells import cells_of
 from macrosplat.compare.methods import folder_of, options_of
 from macrosplat.errors import MacrosplatError
 from macrosplat.options import Options

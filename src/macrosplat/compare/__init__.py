@@ -1,7 +1,8 @@
 """Compare: captures with their truth, methods and seeds in; a run of each, tables and a figure out.
 
     methods   a method's name -> `Options`
-    grid      the cells, and which of them are finished
+    cells     what they are, and which of them are finished
+    grid      runs the others, some of them at the same time
     cell      one cell, in a process of its own: reconstruct, evaluate
     tables    comparison.md and comparison.csv
     figure    comparison.png

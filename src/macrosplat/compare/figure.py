@@ -18,7 +18,7 @@ from scipy.ndimage import uniform_filter
 
 from macrosplat.capture.records import Photo
 from macrosplat.colour import to_bytes
-from macrosplat.compare.grid import Cell
+from macrosplat.compare.cells import Cell
 from macrosplat.evaluate.evaluate import DEBLURRED, NOVEL
 from macrosplat.evaluate.truth import Truth, key_of, matching, open_truth, read_srgb
 from macrosplat.files import write_whole

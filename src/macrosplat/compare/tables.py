@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from macrosplat.compare.grid import Cell
+from macrosplat.compare.cells import Cell
 from macrosplat.errors import MacrosplatError
 from macrosplat.evaluate.evaluate import DEBLURRED, HELD_OUT, INPUT, NOVEL
 from macrosplat.files import write_whole
