@@ -9,7 +9,7 @@ from macrosplat.render import Pinhole, render
 from macrosplat.scene import Gaussians
 from macrosplat.train.adam import Adam
 from macrosplat.train.density import DEAD, NOISE, densify, jitter, remap, z_order
-from macrosplat.train.seen import views_that_hold
+from macrosplat.train.seen import astray, views_that_hold
 
 PINHOLE = Pinhole(fx=60.0, fy=60.0, cx=32.5, cy=32.5, width=65, height=65)
 VIEW = torch.eye(4)
@@ -96,9 +96,14 @@ def test_views_hold_what_projects_into_their_frame():
     seen = torch.stack([(px[:, 0] - wide.cx) / wide.fx * z, (px[:, 1] - wide.cy) / wide.fy * z, z], 1)
     nearer = torch.tensor([[0.0, 0.0, 0.4], [0.0, 0.0, -2.0]])  # than what is drawn, and behind the camera
     means = torch.cat([seen, nearer])
-    assert views_that_hold(means, VIEW[None], [wide]).tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
+    assert views_that_hold(means, VIEW[None], [wide])[0].tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
     back = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))  # turned about x: sees what lies behind
-    assert views_that_hold(means, torch.stack([VIEW, back]), [wide, wide]).tolist() == [1, 1, 0, 0, 0, 0, 0, 1]
+    views, middle = torch.stack([VIEW, back]), torch.tensor([4.0, 1.0])
+    held, farther = views_that_hold(means, views, [wide, wide], middle)
+    assert held.tolist() == [1, 1, 0, 0, 0, 0, 0, 1]
+    torch.testing.assert_close(farther, torch.tensor([-0.5, 1.25, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]))
+    lost = [astray(means, views, [wide, wide], middle, *least).tolist() for least in ((0, 0), (1, 1), (1, 2))]
+    assert lost == [[False] * 8, [h == 0 for h in held], [True, False, True, True, True, True, True, False]]
 
 
 def test_moments_follow_and_those_of_copies_start_empty():

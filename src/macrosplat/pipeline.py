@@ -304,7 +304,7 @@ def _trainer(
     frames = Frames(photos, pinholes, lens.look(photos, masks), device, room, covers=masks)
     poses = poses_of(given.photos)
     first = [group[0] for group in poses]
-    held = views_that_hold(
+    held, _ = views_that_hold(
         torch.tensor(given.points.xyz), torch.tensor(small.views[first]), [pinholes[photo] for photo in first]
     )
     typical = by_poses(len(poses), float(held.median()))

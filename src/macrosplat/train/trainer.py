@@ -28,7 +28,7 @@ from macrosplat.train.frames import Frames
 from macrosplat.train.loss import Target, taken_loss
 from macrosplat.train.recorded import AHEAD, Recorder
 from macrosplat.train.schedule import RATES, Plan, Schedule
-from macrosplat.train.seen import views_that_hold
+from macrosplat.train.seen import astray
 
 # Smallest standard deviation of a Gaussian, in px of the training width at the object: half a pixel across two of them.
 # Finer ones alias between photos and turn to needles when the scene is seen from nearer.
@@ -225,13 +225,21 @@ class Trainer:
             gaussians = add_anywhere(gaussians, self.adam, min(plan.extra, room), self.seed, step)
             self.learned.gaussians = gaussians
         if plan.densify:
-            poses = self.learned.poses
-            leaders = sorted(set(poses.leader))
-            pinholes = [self.frames.pinholes[photo] for photo in leaders]
-            # As they began: they have moved by a few px since.
-            held = views_that_hold(gaussians.means, poses.views[leaders], pinholes)
-            astray = held < self.schedule.least_views
-            self.learned.gaussians = densify(gaussians, self.adam, plan.densify, self.seed, step, astray)
+            lost = self._astray()
+            self.learned.gaussians = densify(gaussians, self.adam, plan.densify, self.seed, step, lost)
+
+    def _astray(self) -> Tensor:
+        """[N] which Gaussians too few poses hold. Poses as they began: they have moved by a few px since."""
+        poses, schedule = self.learned.poses, self.schedule
+        leaders = sorted(set(poses.leader))
+        return astray(
+            self.learned.gaussians.means,
+            poses.views[leaders],
+            [self.frames.pinholes[photo] for photo in leaders],
+            poses.pivot_depth[leaders],
+            schedule.least_views,
+            schedule.least_views_near,
+        )
 
     def _regularise(self, gradients: dict[str, Any]) -> None:
         """Mild L1 on opacity and size (MCMC): what the photos do not ask for fades, and moves to where it is needed."""
