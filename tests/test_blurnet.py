@@ -237,7 +237,7 @@ def test_cpu_and_gpu_agree():
         lens.parameters = dict(zip(lens.parameters, leaves[2:], strict=True))
         sharp = Sharp(leaves[0], torch.ones(size, device=device), leaves[1])
         photo = lens.photograph(lambda *_: sharp, torch.eye(4, device=device), pinhole, 0, Pupil())
-        # Any blur lowers the contrast: the terms of a weight's gradient have one sign, and nothing cancels.
+        # Any blur lowers the contrast: the terms of the last biases' gradients mostly have one sign and cancel little.
         gradients = torch.autograd.grad((photo - 0.5).square().sum(), leaves)
         names = ("photo", "colour", "depth", *lens.parameters)
         return {name: t.detach().cpu() for name, t in zip(names, (photo, *gradients), strict=True)}

@@ -37,12 +37,14 @@ def test_estimate_grows_with_everything():
     assert least < budget.estimate(pinholes(10, 1280), 10_000)
     assert least < budget.estimate(pinholes(10, 640), 100_000)
     assert least < budget.estimate(pinholes(10, 640), 10_000, points=8)
+    more = [budget.estimate(pinholes(10, 640), n, p) for p in (1, 8) for n in (10_000, 100_000)]
+    assert more[3] - more[2] > more[1] - more[0]  # each point of the pupil draws them
     # 30 photos of 1600 px and 300 000 Gaussians have to fit into 6 GB.
     assert budget.estimate(pinholes(30, 1600), 300_000, points=8) < 6e9
 
 
 def test_what_does_not_fit_is_refused_with_what_to_lower(monkeypatch):
-    needed = budget.estimate(pinholes(3, 640), 10_000)
+    needed = budget.MARGIN * budget.estimate(pinholes(3, 640), 10_000)
     monkeypatch.setattr(budget, "available", lambda: needed * 1.01)
     budget.check_memory(pinholes(3, 640), 10_000)
     monkeypatch.setattr(budget, "available", lambda: needed * 0.99)

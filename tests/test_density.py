@@ -97,13 +97,18 @@ def test_views_hold_what_projects_into_their_frame():
     nearer = torch.tensor([[0.0, 0.0, 0.4], [0.0, 0.0, -2.0]])  # than what is drawn, and behind the camera
     means = torch.cat([seen, nearer])
     assert views_that_hold(means, VIEW[None], [wide])[0].tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
-    back = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))  # turned about x: sees what lies behind
-    views, middle = torch.stack([VIEW, back]), torch.tensor([4.0, 1.0])
-    held, farther = views_that_hold(means, views, [wide, wide], middle)
-    assert held.tolist() == [1, 1, 0, 0, 0, 0, 0, 1]
-    torch.testing.assert_close(farther, torch.tensor([-0.5, 1.25, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]))
-    lost = [astray(means, views, [wide, wide], middle, *least).tolist() for least in ((0, 0), (1, 1), (1, 2))]
-    assert lost == [[False] * 8, [h == 0 for h in held], [True, False, True, True, True, True, True, False]]
+    back = torch.diag(
+        torch.tensor([1.0, -1.0, -1.0, 1.0])
+    )  # turned about x, from 6 units away: what was below is above
+    back[2, 3] = 6.0
+    views = torch.stack([VIEW, back])
+    held, farther = views_that_hold(means, views, [wide, wide])
+    assert held.tolist() == [2, 1, 1, 1, 1, 0, 1, 1]
+    # The middle has z = 2, and 4 from behind: 2 of 2 and 4 of 4, 9 of 2, 4 of 4, 3 of 4, 5.6 of 4, 8 of 4.
+    expected = torch.tensor([0.0, 3.5, 0.0, 0.0, -0.25, 0.0, 0.4, 1.0])
+    torch.testing.assert_close(farther, expected)
+    lost = [astray(means, views, [wide, wide], *least).tolist() for least in ((0, 0), (2, 0), (1, 2))]
+    assert lost == [[False] * 8, [False] + [True] * 7, [False, False, False, False, True, True, False, False]]
 
 
 def test_moments_follow_and_those_of_copies_start_empty():

@@ -81,7 +81,7 @@ def test_the_same_steps_as_one_by_one(monkeypatch, points, masked):
     if masked:
         photos = make_trainer(STEPS)[0].frames.photos
         options["covers"] = [np.full(photo.shape[:2], 255, np.uint8) for photo in photos]
-        options |= {"drop": 0.1}  # what few photos are trained with
+        options |= {"drop": 0.1}  # as a standard run has it
     other, _ = make_trainer(STEPS, scene=few(), **options)
     steps = 3 - points  # what two points cost twice
     expected = [float(other.step()) for _ in range(steps)]

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from macrosplat.evaluate.metrics import psnr
+from macrosplat.lens import Pupil
 from macrosplat.train import checkpoint, schedule
 from macrosplat.train.trainer import SMALLEST
 from making_captures import DISTANCE, PUPIL, make, make_scene
@@ -185,3 +186,37 @@ def test_a_capture_in_focus_keeps_its_detail():
     with torch.no_grad():
         trainer.learned.backdrop.grids.fill_(0.25)
     assert run(trainer, 1)[0] < 0.01
+
+
+def test_a_step_does_without_others_by_another_seed_whatever_the_lens():
+    """As `Trainer.chance` has it: the drop belongs to the step and the seed."""
+    for lens in ("plain", "covariance"):
+        trainer, _ = make_trainer(10, lens=lens, scene=make_scene(), drop=0.3)
+        target, pinhole = trainer.frames.at(0, 1.0)
+        names = list(trainer.learned.gaussians.tensors())
+        losses = [
+            trainer.gradients(0, target, pinhole, Pupil(), 2, names, seed)[0].item() for seed in (0, 0, 1_000_003)
+        ]
+        assert losses[0] == losses[1] != losses[2], lens
+    chances = [make_trainer(10, seed=seed, scene=make_scene())[0].chance for seed in (0, 1)]
+    assert chances == [0, 1_000_003]
+
+
+def test_gaussians_that_one_pose_alone_holds_go_astray():
+    """Slices of one pose count once; what only they hold moves to where others are."""
+    trainer, _ = make_trainer(
+        10, scene=make_scene(), least_views=2, least_views_near=2, densify_from=0.0, densify_every=1, half_from=0.0
+    )
+    poses, gaussians = trainer.learned.poses, trainer.learned.gaussians
+    poses.views = poses.views.clone()
+    poses.views[1] = poses.views[0]
+    with torch.no_grad():
+        # Just before the camera of the bracket, far from what the others look at.
+        eye = torch.linalg.inv(poses.views[0])  # camera to world
+        gaussians.means[7] = eye[:3, 3] + 0.3 * DISTANCE * eye[:3, 2]
+    assert not trainer._astray()[7]  # as photos of two poses
+    poses.leader = (0, 0, *range(2, len(poses.views)))
+    assert trainer._astray()[7]
+    lost = gaussians.means[7].clone()
+    run(trainer, 2)
+    assert float((trainer.learned.gaussians.means.detach() - lost).norm(dim=1).min()) > 0.1 * DISTANCE

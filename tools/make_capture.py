@@ -129,7 +129,7 @@ def _things(mi, backdrop: str, spots: bool, random: np.random.Generator) -> dict
 
 
 def _pattern(spots: bool, random: np.random.Generator) -> np.ndarray:
-    """[H, W, 3] float32 linear albedo: noise of several sizes, tinted; as spots, cut off where it is brightest."""
+    """[H, W, 3] float32 linear albedo: noise of several sizes, tinted; as spots, light where it is brightest."""
     total = np.zeros((128, 256))
     for size in (8, 16, 32, 64):
         coarse = Image.fromarray(random.random((size, 2 * size)).astype(np.float32))

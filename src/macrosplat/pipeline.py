@@ -156,10 +156,10 @@ def _fits(photos: tuple[cap.Photo, ...], options: Options) -> None:
     check_memory(frames, options.max_gaussians or default_gaussians(options.quality, frames), options.points_of_pupil())
 
 
-def _schedule(lens: Lens, options: Options, most: int, refine_poses: bool, poses: dict[str, Any]) -> Schedule:
-    """`poses`: values that depend on them (`by_poses`)."""
+def _schedule(lens: Lens, options: Options, most: int, refine_poses: bool, of_poses: dict[str, Any]) -> Schedule:
+    """`of_poses`: what `by_poses` said."""
     effort = EFFORTS[options.quality]
-    values: dict[str, Any] = {"drop": effort.drop} | poses | dict(lens.schedule)
+    values: dict[str, Any] = {"drop": effort.drop} | of_poses | dict(lens.schedule)
     return Schedule(steps=options.steps or effort.steps, gaussians=most, refine_poses=refine_poses, **values)
 
 
@@ -307,8 +307,8 @@ def _trainer(
     held, _ = views_that_hold(
         torch.tensor(given.points.xyz), torch.tensor(small.views[first]), [pinholes[photo] for photo in first]
     )
-    typical = by_poses(len(poses), float(held.median()))
-    schedule = _schedule(lens, options, most, config["camera_source"] == "sfm", typical)
+    of_poses = by_poses(len(poses), float(held.median()))
+    schedule = _schedule(lens, options, most, config["camera_source"] == "sfm", of_poses)
     if state:
         trainer = Trainer(state.learned.to(device), frames, schedule, state.pixel, options.seed)
         checkpoint.resume(trainer, state)

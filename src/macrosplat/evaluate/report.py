@@ -42,11 +42,11 @@ def sentences(evaluation: Evaluation) -> list[str]:
             f"Of the deblurred photos, what lies within {EDGE * evaluation.width:.0f} px of a mask's outline has "
             f"{edge:.2f} dB, the rest of the mask {inside:.2f} dB."
         )
-    if errors is not None:
+    if errors is not None and evaluation.focal_error is not None:
         away = np.array(list(errors.values()))
         out.append(
             f"Camera centres off by {np.median(away):.2f} % of their distance in the median, "
-            f"{away.max():.2f} % at most, their focal length by {100 * (evaluation.focal_error or 0):+.2f} %."
+            f"{away.max():.2f} % at most, their focal length by {100 * evaluation.focal_error:+.2f} %."
         )
     return out + evaluation.notes
 

@@ -1,4 +1,5 @@
-"""Training without some of the Gaussians, others in each step: against what few photos would make up.
+"""Training without some of the Gaussians, others in each step: against what few photos would make up, and against
+learning the grain of many.
 
 In: the scene, a share and a seed. Out: the scene without that share, for one step.
 """

@@ -154,7 +154,7 @@ class Recorder:
         rates = trainer.rates(plan)
         values = [0.0] * len(self._inputs)
         values[PHOTO], values[PLACE], values[ANGLE] = photo, place, math.remainder(plan.through.angle, 2 * math.pi)
-        values[NOISE], values[SEED] = trainer.noise(plan), trainer.seed * 1_000_003 + trainer.done
+        values[NOISE], values[SEED] = trainer.noise(plan), trainer.chance
         for k, name in enumerate(self._names):
             if name in rates:
                 values[PACES + 2 * k : PACES + 2 * k + 2] = trainer.adam.pace(name, rates[name])

@@ -185,6 +185,11 @@ class Trainer:
             self._regularise(gradients)
         return loss, gradients
 
+    @property
+    def chance(self) -> int:
+        """What the chance of this step depends on."""
+        return self.seed * 1_000_003 + self.done
+
     def rates(self, plan: Plan) -> dict[str, float]:
         """Learning rates of a step, in the parameters' units."""
         return {**plan.rates, "means": plan.rates["means"] * self.pixel}
@@ -206,7 +211,7 @@ class Trainer:
     def _step(self, plan: Plan, photo: int) -> Tensor:
         target, pinhole = self.frames.at(photo, plan.scale)
         loss, gradients = self.gradients(
-            photo, target, pinhole, plan.through, plan.sh_degree, list(plan.rates), self.done
+            photo, target, pinhole, plan.through, plan.sh_degree, list(plan.rates), self.chance
         )
         with torch.no_grad():
             self.adam.rates.update(self.rates(plan))
@@ -230,16 +235,10 @@ class Trainer:
 
     def _astray(self) -> Tensor:
         """[N] which Gaussians too few poses hold. Poses as they began: they have moved by a few px since."""
-        poses, schedule = self.learned.poses, self.schedule
+        means, poses, schedule = self.learned.gaussians.means, self.learned.poses, self.schedule
         leaders = sorted(set(poses.leader))
-        return astray(
-            self.learned.gaussians.means,
-            poses.views[leaders],
-            [self.frames.pinholes[photo] for photo in leaders],
-            poses.pivot_depth[leaders],
-            schedule.least_views,
-            schedule.least_views_near,
-        )
+        views, pinholes = poses.views[leaders], [self.frames.pinholes[photo] for photo in leaders]
+        return astray(means, views, pinholes, schedule.least_views, schedule.least_views_near)
 
     def _regularise(self, gradients: dict[str, Any]) -> None:
         """Mild L1 on opacity and size (MCMC): what the photos do not ask for fades, and moves to where it is needed."""
