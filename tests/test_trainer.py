@@ -217,6 +217,6 @@ def test_gaussians_that_one_pose_alone_holds_go_astray():
     assert not trainer._astray()[7]  # as photos of two poses
     poses.leader = (0, 0, *range(2, len(poses.views)))
     assert trainer._astray()[7]
-    lost = gaussians.means[7].clone()
+    lost = gaussians.means[7].detach().clone()
     run(trainer, 2)
     assert float((trainer.learned.gaussians.means.detach() - lost).norm(dim=1).min()) > 0.1 * DISTANCE
