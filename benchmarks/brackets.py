@@ -15,12 +15,12 @@ import shutil
 from pathlib import Path
 
 from macrosplat import Options, reconstruct, runs
-from macrosplat.capture import open_capture
-from macrosplat.capture.brackets import poses_of
+from macrosplat.brackets.recognise import poses_of
+from macrosplat.capture.open import open_capture
 
 WAYS = {
-    "all": ("every slice, --lens lens", False, {}),
-    "one": ("the middle slice of each pose, --lens lens", True, {}),
+    "all": ("every slice, --lens thin", False, {}),
+    "one": ("the middle slice of each pose, --lens thin", True, {}),
     "stack": ("--deblur-first stack --lens plain", False, {"lens": "plain", "deblur_first": "stack"}),
     "one-plain": ("the middle slice of each pose, --lens plain", True, {"lens": "plain"}),
 }

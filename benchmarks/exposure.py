@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from macrosplat.colour import to_bytes, to_linear, to_srgb
+from macrosplat.support.colour import to_bytes, to_linear, to_srgb
 
 SHARE = 1 / 6  # of the stops: standard deviation of each channel's own
 

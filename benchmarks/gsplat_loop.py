@@ -21,11 +21,11 @@ import torch.nn.functional as functional
 from gsplat import MCMCStrategy, rasterization  # pyright: ignore[reportMissingImports]
 from torch import Tensor
 
-from macrosplat import capture as cap
 from macrosplat import pipeline
+from macrosplat.capture.open import open_capture
 from macrosplat.options import Options
-from macrosplat.output.run import read_config
-from macrosplat.progress import Progress
+from macrosplat.run import read_config
+from macrosplat.support.progress import Progress
 from macrosplat.train.schedule import MEANS_END, RATES
 from macrosplat.train.trainer import Trainer
 
@@ -43,7 +43,7 @@ def start(run: Path) -> Trainer:
     if not (aside / "sparse" / "0").exists():
         (aside / "sparse" / "0").symlink_to((run / "sparse" / "0").resolve())
     with Progress() as progress:
-        opened = cap.open_capture(Path(config["capture"]), True, True)
+        opened = open_capture(Path(config["capture"]), True, True)
         given = pipeline._cameras(opened, aside, options, config, progress)
         return pipeline._trainer(given, aside, options, config, torch.device("cuda"), progress)[0]
 

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from sfm_accuracy import similarity
 
-from macrosplat._numba import njit
-from macrosplat.capture.transforms import read_cameras_file
+from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.output.lens_report import read_lens
+from macrosplat.support.numba import njit
 
 FAR = np.float32(3e38)
 

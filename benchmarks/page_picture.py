@@ -21,8 +21,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from macrosplat.output.ply import read_ply
 from macrosplat.render import Pinhole, render
+from macrosplat.scene.formats.ply import read_ply
 from macrosplat.web.page import as_html, of_run
 from making_pages import opened
 

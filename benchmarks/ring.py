@@ -64,9 +64,9 @@ def table() -> None:
 def on_a_scene(run: Path, width: int | None) -> None:
     import torch
 
-    from macrosplat.colour import to_srgb
-    from macrosplat.devices import one_torch_thread
     from macrosplat.lens import Pupil, thin
+    from macrosplat.support.colour import to_srgb
+    from macrosplat.support.dispatch import one_torch_thread
     from macrosplat.train.checkpoint import load
 
     state = load(run / "checkpoint")

@@ -21,9 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from macrosplat.capture import Cameras, Capture, SparsePoints, find_photos, read_transforms
-from macrosplat.capture.colmap import load_model
-from macrosplat.capture.sfm import solve_cameras, triangulate
+from macrosplat.cameras.colmap import load_model
+from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.cameras.sfm.solve import solve_cameras, triangulate
+from macrosplat.cameras.transforms import read_transforms
+from macrosplat.capture.records import Capture
+from macrosplat.photos.read import find_photos
 
 
 def main() -> None:

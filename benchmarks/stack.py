@@ -17,12 +17,13 @@ import numpy as np
 from PIL import Image
 
 from macrosplat import reconstruct
-from macrosplat.capture import open_capture, read_photo
-from macrosplat.capture.align import aligned, warped
-from macrosplat.capture.resample import area_average
-from macrosplat.colour import to_bytes, to_linear, to_srgb
+from macrosplat.brackets.align import aligned, warped
+from macrosplat.capture.open import open_capture
 from macrosplat.deblur.stacker import stack
-from macrosplat.evaluate.metrics import compare
+from macrosplat.photos.read import read_photo
+from macrosplat.photos.resample import area_average
+from macrosplat.support.colour import to_bytes, to_linear, to_srgb
+from macrosplat.support.metrics import compare
 
 ALIGNED_AT = 480  # px
 

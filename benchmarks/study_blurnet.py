@@ -51,7 +51,7 @@ SETS = {
         "covariance:most=3,step=0.1",
         "richardson-lucy+plain",
         "blurnet",
-        "lens",
+        "thin",
     ],
 }
 

@@ -5,7 +5,8 @@
 CAPTURE has cameras, sharp/ and perhaps novel/ and masks/; masks are taken for a part of the truth unless a set of
 values has masks=auto. Each quoted set of values is one variant, "" is the default; without any, CANDIDATES are tried. A
 NAME is a field of `Schedule` (lens_from=0.1), a constant of the lens or the trainer (PUPIL_RATE=1e-3, NOISE=200), a
-learning rate (rates.means=0.2), or an option (quality=high, thin.points=8, blurnet.rate=4e-3). OUT/cameras is made
+learning rate (rates.means=0.2), or an option (quality=high, thin.aperture_samples=8, blurnet.rate=4e-3). OUT/cameras is
+made
 once, or taken as `macrosplat compare` left it. Prints a line per run: PSNR in dB of the deblurred photos on their masks
 and of the novel views, what is lacking near the masks' outlines, errors of pupil and focus. The scenes are compared as
 they stand in memory; nothing else of a run is written.
@@ -29,18 +30,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from macrosplat import capture as cap
 from macrosplat import pipeline
-from macrosplat.capture import Photo
-from macrosplat.colour import to_srgb
-from macrosplat.devices import choose
-from macrosplat.evaluate.metrics import outline_psnr, squared_error_map
+from macrosplat.capture.open import open_capture
 from macrosplat.evaluate.truth import Truth, matching, open_truth, read_srgb, read_where
 from macrosplat.lens import LENSES, Lens, LensStart, start, thin
 from macrosplat.options import Options
-from macrosplat.output.run import open_run
-from macrosplat.progress import Progress
+from macrosplat.photos.records import Photo
 from macrosplat.render import Pinhole
+from macrosplat.run import open_run
+from macrosplat.support.colour import to_srgb
+from macrosplat.support.dispatch import choose
+from macrosplat.support.metrics import outline_psnr, squared_error_map
+from macrosplat.support.progress import Progress
 from macrosplat.train import schedule
 from macrosplat.train import trainer as trainer_module
 from macrosplat.train.trainer import Trainer
@@ -48,8 +49,8 @@ from macrosplat.train.trainer import Trainer
 # What may be worth its time, most promising first.
 CANDIDATES = (
     "",
-    "thin.points=1",  # what looking past edges is worth
-    "thin.points=8",
+    "thin.aperture_samples=1",  # what looking past edges is worth
+    "thin.aperture_samples=8",
     "PUPIL_RATE=1e-3 PUPIL_END=1.0",  # how the pupil was learned before
     "pupil_spans=((0.12,0.4,4),(0.55,1.0,4))",  # earlier past the edges at full resolution
     "max_gaussians=120000",  # twice the standard: is the scene too coarse for its lens?
@@ -70,7 +71,7 @@ def main() -> None:
     parser.add_argument("--width", type=int)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--lens", default="lens")
+    parser.add_argument("--lens", default="thin")
     parser.add_argument("variants", nargs="*", default=CANDIDATES)
     asked = parser.parse_intermixed_args()
     print("photos  novel  outline  pupil   focus mm  seconds  capture  seed  values", flush=True)
@@ -89,7 +90,7 @@ def one(asked: argparse.Namespace, values: str, seed: int, run: Path, cameras: P
     with variant(asked.lens, values) as changed, contextlib.redirect_stderr(io.StringIO()), Progress() as progress:
         fixed = {"width": asked.width, "device": asked.device, "seed": seed, "lens": asked.lens, "masks": "off"}
         options = dataclasses.replace(Options(), **{**fixed, **changed})
-        opened = cap.open_capture(asked.capture, options.masks == "auto", options.brackets == "auto")
+        opened = open_capture(asked.capture, options.masks == "auto", options.brackets == "auto")
         config = open_run(run, asked.capture, opened.photos, options, resume=False)
         pipeline._take_cameras(cameras, run, config)
         given = pipeline._cameras(opened, run, options, config, progress)

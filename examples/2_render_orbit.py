@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 import macrosplat
-from macrosplat.capture.transforms import read_cameras_file
+from macrosplat.cameras.transforms import read_cameras_file
 
 SWING = 20.0  # degrees to either side: further round, other photos have seen more
 

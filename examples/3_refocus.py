@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 import macrosplat
-from macrosplat.colour import to_srgb
 from macrosplat.lens import LENSES, LensStart, Pupil, Sharp
+from macrosplat.support.colour import to_srgb
 
 PHOTO = 0  # which photo's camera
 STEPS = 5  # focus distances
@@ -42,7 +42,7 @@ def main() -> None:
         start = LensStart(
             aperture * found["pupil_diameter"], (float(focus),), (1.0,), found["sigma0_px"], pinhole.width
         )
-        taken = LENSES["lens"](start).photograph(draw, view, pinhole, 0, Pupil(POINTS))
+        taken = LENSES["thin"](start).photograph(draw, view, pinhole, 0, Pupil(POINTS))
         Image.fromarray(np.rint(255 * to_srgb(taken.clamp(0, 1)).numpy()).astype(np.uint8)).save(out / f"{i}.png")
         print(f"focused at {focus:.4g} (scene units): {out / f'{i}.png'}")
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from macrosplat.capture import write_colmap
-from macrosplat.capture.records import Cameras, SparsePoints
-from macrosplat.capture.transforms import write_transforms
-from macrosplat.colour import to_bytes, to_linear, to_srgb
+from macrosplat.cameras.colmap import write_colmap
+from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.cameras.transforms import write_transforms
 from macrosplat.lens import Draw, LensStart, Pupil, Sharp
 from macrosplat.lens.thin import ThinLens
 from macrosplat.render import Pinhole, render
 from macrosplat.scene import Gaussians
 from macrosplat.scene.gaussians import SH_C0
+from macrosplat.support.colour import to_bytes, to_linear, to_srgb
 from making_photos import CANON, exif, save
 
 WIDTH, HEIGHT, FOCAL = 96, 72, 280.0  # px

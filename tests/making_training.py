@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from macrosplat.lens import LENSES, LensStart
+from macrosplat.model.backdrop import Backdrop
+from macrosplat.model.exposure import Exposure
+from macrosplat.model.poses import Poses
 from macrosplat.scene import Gaussians
-from macrosplat.scene.backdrop import Backdrop
-from macrosplat.scene.exposure import Exposure
-from macrosplat.scene.poses import Poses
 from macrosplat.scene.start import start_scene
 from macrosplat.train.frames import Frames
 from macrosplat.train.schedule import Schedule
@@ -26,7 +26,7 @@ made = functools.cache(make)  # nobody changes it
 def make_trainer(
     steps: int,
     seed: int = 0,
-    lens: str = "lens",
+    lens: str = "thin",
     pupil: float = PUPIL,
     scene: Gaussians | None = None,
     capture: Made | None = None,

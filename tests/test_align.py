@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from macrosplat.capture.records import Cameras
-from macrosplat.errors import MacrosplatError
-from macrosplat.evaluate.align import Similarity, align_cameras, centre_errors, looked_at, refine_similarity
+from macrosplat.cameras.records import Cameras
+from macrosplat.cameras.similarity import Similarity, align_cameras, centre_errors, looked_at, refine_similarity
+from macrosplat.support.errors import MacrosplatError
 
 SIZE = (96, 72)
 

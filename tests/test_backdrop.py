@@ -2,7 +2,7 @@
 
 import torch
 
-from macrosplat.scene.backdrop import GRID, Backdrop
+from macrosplat.model.backdrop import GRID, Backdrop
 
 
 def test_constant_stays_constant():

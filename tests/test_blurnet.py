@@ -8,12 +8,12 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from macrosplat.colour import to_linear, to_srgb
 from macrosplat.lens import LensStart, Pupil, Sharp
 from macrosplat.lens.blurnet import SIGMA_LEAST, BlurNet, filled
 from macrosplat.lens.clarity import clarity_of, guided_filter
 from macrosplat.lens.focus import FocusLens
 from macrosplat.render import Pinhole
+from macrosplat.support.colour import to_linear, to_srgb
 from macrosplat.train import checkpoint
 from macrosplat.train.trainer import Trainer
 from making_training import PIXEL, made, make_trainer

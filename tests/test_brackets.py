@@ -8,17 +8,18 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from macrosplat import pipeline
-from macrosplat.capture import open_capture, read_photo
-from macrosplat.capture.align import align, intrinsics_of_slice, inverse, px_in_slice, warped
-from macrosplat.capture.brackets import poses_of
-from macrosplat.capture.composite import composite, has_brackets, one_per_pose, spread
-from macrosplat.capture.records import Cameras, SparsePoints
-from macrosplat.colour import to_bytes, to_linear, to_srgb
+from macrosplat.brackets.align import align, intrinsics_of_slice, inverse, px_in_slice, warped
+from macrosplat.brackets.composite import composite, has_brackets, one_per_pose, spread
+from macrosplat.brackets.recognise import poses_of
+from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.capture.open import open_capture
 from macrosplat.deblur import deblurred
 from macrosplat.deblur.stacker import stack
-from macrosplat.errors import MacrosplatError
 from macrosplat.options import Options
 from macrosplat.output import finish
+from macrosplat.photos.read import read_photo
+from macrosplat.support.colour import to_bytes, to_linear, to_srgb
+from macrosplat.support.errors import MacrosplatError
 from making_captures import make_cameras, write_capture
 from making_photos import CANON, exif, save
 from making_training import made
@@ -167,7 +168,7 @@ def test_cameras_and_observations_reach_every_slice(tmp_path):
 
 
 def test_slices_move_together_when_poses_are_refined():
-    from macrosplat.scene.poses import Poses, leaders
+    from macrosplat.model.poses import Poses, leaders
 
     poses = Poses(torch.eye(4).repeat(4, 1, 1), torch.full((4,), 5.0), 0.01, leaders([(0, 2), (1,), (3,)]))
     for name in ("pose.turn", "pose.shift"):
@@ -180,7 +181,7 @@ def test_a_run_of_slices_with_cameras(tmp_path, monkeypatch, hold_out):
     monkeypatch.setattr(finish, "VIEWER_STEPS", 3)
     capture = write_capture(tmp_path / "capture", made(), colmap=True)
     # Photo 1 gets the camera of photo 0: two slices of one pose, as far as cameras tell.
-    from macrosplat.capture import write_colmap
+    from macrosplat.cameras.colmap import write_colmap
 
     truth = made().cameras
     views = truth.views.copy()
@@ -202,10 +203,10 @@ def linear_of(path):
 
 
 def test_slices_of_a_pose_have_one_backdrop():
+    from macrosplat.model.backdrop import Backdrop
+    from macrosplat.model.exposure import Exposure
+    from macrosplat.model.poses import Poses, leaders
     from macrosplat.render import Pinhole
-    from macrosplat.scene.backdrop import Backdrop
-    from macrosplat.scene.exposure import Exposure
-    from macrosplat.scene.poses import Poses, leaders
     from macrosplat.train.trainer import Learned
 
     grids = torch.arange(3.0)[:, None, None, None].expand(3, 3, 4, 3)

@@ -5,8 +5,8 @@ from typing import get_args
 import pytest
 
 from macrosplat import options
-from macrosplat.errors import MacrosplatError
 from macrosplat.render import Pinhole
+from macrosplat.support.errors import MacrosplatError
 from macrosplat.train import budget
 
 

@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 
-from macrosplat.errors import MacrosplatError
+from macrosplat.support.errors import MacrosplatError
 from macrosplat.train import checkpoint
 from making_training import make_trainer
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from macrosplat import cli, demo
-from macrosplat.errors import MacrosplatError
 from macrosplat.options import Options
+from macrosplat.support.errors import MacrosplatError
 
 COMMANDS = ["reconstruct", "render", "evaluate", "compare", "bench", "demo"]
 

@@ -4,8 +4,10 @@ import numpy as np
 import pycolmap
 import pytest
 
-from macrosplat.capture import Cameras, SparsePoints, find_photos, read_colmap, write_colmap
-from macrosplat.errors import MacrosplatError
+from macrosplat.cameras.colmap import read_colmap, write_colmap
+from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.photos.read import find_photos
+from macrosplat.support.errors import MacrosplatError
 from making_photos import make_photos
 
 LENSES = {

@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.color import rgb2xyz
 
-from macrosplat.colour import to_bytes, to_linear, to_srgb
+from macrosplat.support.colour import to_bytes, to_linear, to_srgb
 
 
 def test_known_values():

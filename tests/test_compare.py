@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 
 from macrosplat import cli
-from macrosplat.capture import sfm
+from macrosplat.cameras.sfm import solve as sfm
 from macrosplat.compare import cell, grid
 from macrosplat.compare.cells import cells_of
 from macrosplat.compare.methods import folder_of, options_of
-from macrosplat.errors import MacrosplatError
 from macrosplat.options import Options
 from macrosplat.output import finish
+from macrosplat.support.errors import MacrosplatError
 from making_captures import write_capture
 from making_training import made
 
@@ -34,7 +34,7 @@ WORDS = ["--steps", "6", "--max-gaussians", "700", "--width", "64", "--device", 
         ("richardson-lucy+plain", {"deblur_first": "richardson-lucy"}),
         ("blurnet:depth=raw,light=srgb", {"blurnet": replace(Options().blurnet, depth="raw", light="srgb")}),
         ("blurnet:joint-from=0.3,steps=70", {"blurnet": replace(Options().blurnet, joint_from=0.3), "steps": 70}),
-        ("a/b+c+lens:max_gaussians=5000", {"deblur_first": "a/b+c", "max_gaussians": 5000}),
+        ("a/b+c+thin:max_gaussians=5000", {"deblur_first": "a/b+c", "max_gaussians": 5000}),
         (
             "do {in} {out}+plain:deblur.sigma=2",
             {"deblur_first": "do {in} {out}", "deblur": replace(Options().deblur, sigma=2)},
@@ -154,16 +154,16 @@ def test_one_that_fails_keeps_no_other_from_running(capture, inside, tmp_path, c
     reconstruct = cell.main
 
     def failing(asked):
-        if asked.get("method") == "lens":
+        if asked.get("method") == "thin":
             raise MacrosplatError("the lens fell off.")
         reconstruct(asked)
 
     monkeypatch.setattr(cell, "main", failing)
-    assert compare(capture, tmp_path, "--methods", "lens", "plain") == 2
+    assert compare(capture, tmp_path, "--methods", "thin", "plain") == 2
     assert "sheet lens seed 0 failed: the lens fell off." in capsys.readouterr().err
     text = (tmp_path / "comparison.md").read_text()
     assert "`plain`" in text and "Not finished: sheet lens seed 0." in text
-    assert compare(capture, tmp_path, "--methods", "lens", "plain", "--collect") == 0
+    assert compare(capture, tmp_path, "--methods", "thin", "plain", "--collect") == 0
     assert "`plain`" in capsys.readouterr().out
 
 

@@ -14,14 +14,14 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from macrosplat import cli
-from macrosplat.capture import open_capture
+from macrosplat.capture.open import open_capture
 from macrosplat.deblur import check_deblur, deblurred
 from macrosplat.deblur.restormer import load_spandrel
 from macrosplat.deblur.richardson_lucy import deconvolved
-from macrosplat.errors import MacrosplatError
-from macrosplat.evaluate.metrics import psnr
 from macrosplat.options import Options
-from macrosplat.rivals import Deblur
+from macrosplat.options.baselines import Deblur
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.metrics import psnr
 from making_captures import write_capture
 from making_training import made
 

@@ -13,11 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from macrosplat.capture import Cameras, area_average, write_transforms
-from macrosplat.colour import to_bytes, to_linear, to_srgb
-from macrosplat.errors import MacrosplatError
-from macrosplat.evaluate import Similarity, as_text, evaluate_run
+from macrosplat.cameras.records import Cameras
+from macrosplat.cameras.similarity import Similarity
+from macrosplat.cameras.transforms import write_transforms
+from macrosplat.evaluate.evaluate import evaluate_run
+from macrosplat.evaluate.report import as_text
 from macrosplat.output.lens_report import LensReport, write_lens
+from macrosplat.photos.resample import area_average
+from macrosplat.support.colour import to_bytes, to_linear, to_srgb
+from macrosplat.support.errors import MacrosplatError
 
 SIZE = (48, 36)
 NAMES = ("a/000.png", "a/001.png", "b/000.png", "b/001.png", "b/002.png")
@@ -91,7 +95,7 @@ def make_run(root: Path, own: Cameras, similarity: Similarity, source: str, **co
     write_transforms(root / "transforms.json", similarity.cameras(own), folder="photos")
     focus = {name: (100.3 + i) * similarity.scale for i, name in enumerate(NAMES)}
     write_lens(root, LensReport(10.5 * similarity.scale, focus, 0.5, 160.0))
-    (root / "config.json").write_text(json.dumps({"camera_source": source, "lens": "lens", **config}))
+    (root / "config.json").write_text(json.dumps({"camera_source": source, "lens": "thin", **config}))
 
 
 def test_given_cameras(tmp_path: Path) -> None:

@@ -16,21 +16,22 @@ from PIL import Image
 from plyfile import PlyData
 
 from macrosplat import cli
-from macrosplat.capture import open_capture, write_colmap
-from macrosplat.capture.decode import decode
-from macrosplat.capture.transforms import read_cameras_file, write_transforms
-from macrosplat.errors import MacrosplatError
+from macrosplat.cameras.colmap import write_colmap
+from macrosplat.cameras.transforms import read_cameras_file, write_transforms
+from macrosplat.capture.open import open_capture
 from macrosplat.export import export, video
-from macrosplat.export.read import read_scene
 from macrosplat.export.refocus import load_refocus
+from macrosplat.model.backdrop import Backdrop
 from macrosplat.output.lens_report import LensReport, write_lens
-from macrosplat.output.ply import read_ply, write_ply
 from macrosplat.output.sharp import sharp_path, write_sharp
 from macrosplat.output.viewer_fit import start_for_viewers
-from macrosplat.progress import Progress
+from macrosplat.photos.decode import decode
 from macrosplat.render import render
 from macrosplat.scene import Gaussians
-from macrosplat.scene.backdrop import Backdrop
+from macrosplat.scene.formats.ply import read_ply, write_ply
+from macrosplat.scene.formats.read import read_scene
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.progress import Progress
 from macrosplat.train import checkpoint
 from making_captures import BACKGROUND, PUPIL, pinhole_of
 from making_photos import ADOBE_RGB, CANON, exif, icc_profile, save

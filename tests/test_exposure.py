@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from macrosplat.colour import to_bytes, to_linear, to_srgb
-from macrosplat.evaluate.metrics import psnr
+from macrosplat.model.backdrop import Backdrop
+from macrosplat.model.exposure import Exposure, start_exposure
+from macrosplat.model.poses import Poses, leaders
 from macrosplat.render import Pinhole
-from macrosplat.scene.backdrop import Backdrop
-from macrosplat.scene.exposure import Exposure, start_exposure
-from macrosplat.scene.poses import Poses, leaders
+from macrosplat.support.colour import to_bytes, to_linear, to_srgb
+from macrosplat.support.metrics import psnr
 from macrosplat.train.schedule import RATES
 from macrosplat.train.trainer import Learned
 from making_captures import Made

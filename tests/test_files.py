@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from macrosplat.errors import MacrosplatError
-from macrosplat.files import whole, write_json, write_whole
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import whole, write_json, write_whole
 
 
 def names(folder):

@@ -4,8 +4,10 @@ import math
 
 import pytest
 
-from macrosplat.capture import Exif, Photo, camera_key, find_photos, focal_px, focals_px
-from macrosplat.capture.exif import exif_of
+from macrosplat.cameras.focal import camera_key, focal_px, focals_px
+from macrosplat.photos.exif import exif_of
+from macrosplat.photos.read import find_photos
+from macrosplat.photos.records import Exif, Photo
 from making_photos import CANON, exif, make_photos
 
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from macrosplat.errors import MacrosplatError
 from macrosplat.export.gltf import write_gltf
-from macrosplat.export.read import read_scene
-from macrosplat.export.splat import write_splat
-from macrosplat.export.spz import write_spz
+from macrosplat.scene.formats.read import read_scene
+from macrosplat.scene.formats.splat import write_splat
+from macrosplat.scene.formats.spz import write_spz
 from macrosplat.scene.gaussians import SH_REST, Gaussians
+from macrosplat.support.errors import MacrosplatError
 
 
 def scene(count: int = 40, degree: int = 2) -> Gaussians:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from macrosplat.capture.shelf import Shelf
+from macrosplat.photos.shelf import Shelf
 from macrosplat.render import Pinhole
 from macrosplat.train import frames
 from macrosplat.train.frames import PER_PIXEL, PLANES, Frames

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from macrosplat.capture.icc import apply_profile, read_profile
-from macrosplat.colour import to_srgb
+from macrosplat.photos.icc import apply_profile, read_profile
+from macrosplat.support.colour import to_srgb
 from making_photos import ADOBE_RGB, icc_profile
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

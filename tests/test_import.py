@@ -17,7 +17,9 @@ def python(code: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("module", ["macrosplat", "macrosplat.cli", "macrosplat.options", "macrosplat.progress"])
+@pytest.mark.parametrize(
+    "module", ["macrosplat", "macrosplat.cli", "macrosplat.options.options", "macrosplat.support.progress"]
+)
 def test_what_the_command_line_needs_leaves_the_heavy_packages_alone(module):
     heavy = {"torch", "numba", "numpy", "pycolmap", "PIL"}
     loaded = python(f"import sys, {module}; print(*sys.modules)").split()
@@ -25,7 +27,7 @@ def test_what_the_command_line_needs_leaves_the_heavy_packages_alone(module):
 
 
 def test_public_names_are_listed_and_an_unknown_one_is_an_attribute_error():
-    assert macrosplat.Options().lens == "lens"
+    assert macrosplat.Options().lens == "thin"
     assert issubclass(macrosplat.MacrosplatError, Exception)
     assert {"Options", "MacrosplatError", "reconstruct"} <= set(dir(macrosplat))
     with pytest.raises(AttributeError, match="no_such_name"):
@@ -62,7 +64,7 @@ def test_kill_is_answered_as_before_the_import():
     code = """
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.default_int_handler)
-import macrosplat.capture
+import macrosplat.cameras.colmap
 try:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(9)

@@ -57,12 +57,12 @@ def test_points_and_residual_have_the_disc_s_second_moments(points):
 
 def test_points_are_a_setting_of_the_lens():
     def spans(points: str) -> list[int]:
-        start = dataclasses.replace(START, settings={"points": points})
+        start = dataclasses.replace(START, settings={"aperture_samples": points})
         return [span[2] for span in ThinLens(start).schedule["pupil_spans"]]
 
     assert (spans("1"), spans("4"), spans("8")) == ([], [8, 4], [8, 8])
-    assert options.Options(quality="draft").lens_settings() == {"points": "4"}
-    assert options.Options().lens_settings() == {"points": "8"}
+    assert options.Options(quality="draft").lens_settings() == {"aperture_samples": "4"}
+    assert options.Options().lens_settings() == {"aperture_samples": "8"}
 
 
 def test_shear_comes_after_the_pose():

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from macrosplat.errors import MacrosplatError
 from macrosplat.output.lens_report import LensReport, describe, read_lens, write_lens
+from macrosplat.support.errors import MacrosplatError
 
 # 100 mm at 1:1: focus 200 mm before the pupil; 25 mm pupil = f/4; scene unit 2 mm.
 ONE_TO_ONE = LensReport(12.5, {"a.jpg": 100.0, "b.jpg": 90.0, "c.jpg": 110.0}, 0.8, 1600.0, 2.0, 100.0, {"b.jpg": 0.5})

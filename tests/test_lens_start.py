@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from macrosplat.capture.records import Exif, Photo
 from macrosplat.lens.start import R_EDGE, START_HIGH, _box, _fit, start_lens
+from macrosplat.photos.records import Exif, Photo
 from macrosplat.scene.start import observed_depths
 from making_captures import DISTANCE, FOCAL, PUPIL, WIDTH, make
 

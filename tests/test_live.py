@@ -19,13 +19,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from macrosplat import pipeline
-from macrosplat.errors import MacrosplatError
-from macrosplat.events import Events
 from macrosplat.live import LiveView
 from macrosplat.live import view as view_module
 from macrosplat.live.draw import Look, picture, pinhole_of
 from macrosplat.live.pace import LEAST_STILL, SHARE_MOVING, SHARE_STILL, Pace
 from macrosplat.options import Options
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.events import Events
 from macrosplat.train import checkpoint
 from making_captures import HEIGHT, WIDTH, write_capture
 from making_pages import CHROMIUM, FLAGS, browsable

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from macrosplat.errors import MacrosplatError
-from macrosplat.evaluate import load_lpips
-from macrosplat.evaluate.lpips import LAYERS
-from macrosplat.evaluate.metrics import compare
+from macrosplat.evaluate.lpips import LAYERS, load_lpips
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.metrics import compare
 
 
 @pytest.fixture(scope="module")

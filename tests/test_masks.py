@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from macrosplat.evaluate.metrics import compare, outline, psnr
+from macrosplat.support.metrics import compare, outline, psnr
 from macrosplat.train.covers import told_by
 from macrosplat.train.loss import make_target, photo_loss, taken_loss
 from making_captures import HEIGHT, WIDTH, make_scene

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from plyfile import PlyData
 
-from macrosplat.errors import MacrosplatError
 from macrosplat.export.gltf import write_mesh_gltf
 from macrosplat.export.mesh import SPECK, _tidied, write_mesh_ply
 from macrosplat.export.orbit import look_at, orbit
 from macrosplat.export.tsdf import Volume
+from macrosplat.support.errors import MacrosplatError
 
 RADIUS, AWAY = 1.0, 6.0
 INTRINSICS = np.array([400.0, 400.0, 80.0, 80.0])

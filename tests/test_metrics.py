@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from macrosplat.evaluate.metrics import Scores, compare, mean_scores, psnr, ssim_map
+from macrosplat.support.metrics import Scores, compare, mean_scores, psnr, ssim_map
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from macrosplat.capture.records import Cameras, Exif, Photo
-from macrosplat.errors import MacrosplatError
+from macrosplat.cameras.records import Cameras
 from macrosplat.output.millimetres import contradictions, depth_of_field, differing, find_scale, magnification
+from macrosplat.photos.records import Exif, Photo
+from macrosplat.support.errors import MacrosplatError
 
 # A 100 mm lens at half life size: 300 mm to the object, 150 mm to a sensor 36 mm wide that has 600 px.
 FOCUS_MM, IMAGE_MM = 300.0, 150.0

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from macrosplat.capture import open_capture
-from macrosplat.errors import MacrosplatError
+from macrosplat.capture.open import open_capture
+from macrosplat.support.errors import MacrosplatError
 from making_photos import exif, make_photos, save, texture
 from test_colmap import make_model
 from test_transforms import frame

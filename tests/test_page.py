@@ -17,10 +17,10 @@ import torch
 from PIL import Image
 
 from macrosplat import demo
-from macrosplat.capture.records import Cameras
+from macrosplat.cameras.records import Cameras
 from macrosplat.output.lens_report import LensReport
-from macrosplat.output.ply import write_ply
 from macrosplat.render import Pinhole, render
+from macrosplat.scene.formats.ply import write_ply
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.web.page import LARGEST, Shown, as_html, of_file
 from macrosplat.web.serve import server

@@ -7,12 +7,11 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
-from macrosplat.capture import find_photos, read_linear, read_mask, read_photo
-from macrosplat.capture.photos import natural_key
-from macrosplat.capture.records import Distortion, Photo
-from macrosplat.capture.resample import area_average
-from macrosplat.colour import to_bytes, to_linear, to_srgb
-from macrosplat.errors import MacrosplatError
+from macrosplat.photos.read import find_photos, natural_key, read_linear, read_mask, read_photo
+from macrosplat.photos.records import Distortion, Photo
+from macrosplat.photos.resample import area_average
+from macrosplat.support.colour import to_bytes, to_linear, to_srgb
+from macrosplat.support.errors import MacrosplatError
 from making_photos import ADOBE_RGB, exif, icc_profile, make_photos, save, texture
 
 

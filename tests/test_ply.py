@@ -9,9 +9,9 @@ import pytest
 import torch
 from plyfile import PlyData
 
-from macrosplat.errors import MacrosplatError
-from macrosplat.output.ply import properties, read_ply, write_ply
+from macrosplat.scene.formats.ply import properties, read_ply, write_ply
 from macrosplat.scene.gaussians import SH_REST, Gaussians
+from macrosplat.support.errors import MacrosplatError
 
 
 def scene(count: int = 7, degree: int = 2) -> Gaussians:

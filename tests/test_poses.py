@@ -6,9 +6,9 @@ import torch
 
 from macrosplat.lens import LensStart, Sharp
 from macrosplat.lens.thin import ThinLens, sheared
+from macrosplat.model.poses import Poses
 from macrosplat.render import Pinhole
 from macrosplat.render.centre import camera_centre
-from macrosplat.scene.poses import Poses
 
 DEPTH, PIXEL = 5.0, 0.02
 

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from macrosplat.errors import MacrosplatError
-from macrosplat.events import Events
-from macrosplat.progress import SECONDS_BETWEEN_LINES, Progress, duration
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.events import Events
+from macrosplat.support.progress import SECONDS_BETWEEN_LINES, Progress, duration
 
 
 class Clock:

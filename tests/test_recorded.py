@@ -9,11 +9,12 @@ import torch
 
 from macrosplat.lens import blur, blur_cuda, coc
 from macrosplat.live.draw import Look, picture, pinhole_of
+from macrosplat.model import backdrop_cuda
+from macrosplat.model.backdrop import GRID, Backdrop
 from macrosplat.output.fit import Fit
 from macrosplat.render import capacity, centre_cuda, over, over_cuda, project, rasterize
 from macrosplat.render.centre import camera_centre
-from macrosplat.scene import Gaussians, backdrop_cuda
-from macrosplat.scene.backdrop import GRID, Backdrop
+from macrosplat.scene import Gaussians
 from macrosplat.train import adam, drift_cuda, loss, loss_cuda, recorded
 from macrosplat.train.density import densify, jitter
 from macrosplat.train.recorded import Recorder
@@ -28,12 +29,12 @@ STEPS = 40  # at the first tenth: a quarter of the resolution
 def use_triton(monkeypatch) -> None:
     """float32 goes to the Triton kernels, also from the CPU tensors of the interpreter."""
 
-    def twin(stage: str, tensor: torch.Tensor):
+    def kernels_for(stage: str, tensor: torch.Tensor):
         return importlib.import_module(f"{stage}_{'reference' if tensor.dtype == torch.float64 else 'cuda'}")
 
     made()  # the capture itself is no matter for the interpreter
     for module in (project, rasterize, coc, blur, loss, adam):
-        monkeypatch.setattr(module, "twin", twin)
+        monkeypatch.setattr(module, "kernels_for", kernels_for)
     if DEVICE.type == "cpu":  # the interpreter's time goes by programs, not by pixels or pairs
         monkeypatch.setitem(blur_cuda.STRIP, "COLUMNS", 1024)
         monkeypatch.setattr(blur_cuda, "CHUNKS", 10)
@@ -54,7 +55,7 @@ def few() -> Gaussians:
     return scene.with_(log_scales=scene.log_scales + 0.8)
 
 
-def make(lens: str = "lens", **schedule) -> Trainer:
+def make(lens: str = "thin", **schedule) -> Trainer:
     """A trainer on the device whose steps are the GPU's: few Gaussians, a quarter of the resolution."""
     schedule = {"half_from": 0.9, "full_from": 0.95, **schedule}
     trainer, _ = make_trainer(STEPS, lens=lens, scene=few(), **schedule)

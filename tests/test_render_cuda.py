@@ -24,11 +24,11 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 def triton_kernels(monkeypatch):
     """float32 goes to the Triton kernels, also from the CPU tensors of the interpreter."""
 
-    def twin(stage: str, tensor: torch.Tensor):
+    def kernels_for(stage: str, tensor: torch.Tensor):
         return importlib.import_module(f"{stage}_{'reference' if tensor.dtype == torch.float64 else 'cuda'}")
 
-    monkeypatch.setattr(project, "twin", twin)
-    monkeypatch.setattr(rasterize, "twin", twin)
+    monkeypatch.setattr(project, "kernels_for", kernels_for)
+    monkeypatch.setattr(rasterize, "kernels_for", kernels_for)
 
 
 def fast(tensor: torch.Tensor) -> torch.Tensor:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from macrosplat.capture.records import Distortion
-from macrosplat.capture.resample import area_average, colmap_camera, pinhole_of, rescaled, straighten
+from macrosplat.photos.records import Distortion
+from macrosplat.photos.resample import area_average, colmap_camera, pinhole_of, rescaled, straighten
 
 LENSES = {
     "SIMPLE_RADIAL": (300.0, 80.0, 60.0, -0.6),

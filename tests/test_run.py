@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from macrosplat.capture import open_capture
-from macrosplat.errors import MacrosplatError
+from macrosplat.capture.open import open_capture
 from macrosplat.options import Options
-from macrosplat.output.run import open_run, read_config, update_config
+from macrosplat.run import open_run, read_config, update_config
+from macrosplat.support.errors import MacrosplatError
 from making_photos import make_photos
 
 
@@ -101,4 +101,4 @@ def test_not_a_run(tmp_path):
 
 def test_configuration_is_plain_json(begin, tmp_path):
     begin()
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["options"]["lens"] == "lens"
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["options"]["lens"] == "thin"

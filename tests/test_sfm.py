@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from macrosplat.capture import Cameras, Capture, Exif, Photo
-from macrosplat.capture.features import (
+from macrosplat.cameras.records import Cameras
+from macrosplat.cameras.sfm.features import (
     SHARP,
     Features,
     extract,
@@ -23,12 +23,14 @@ from macrosplat.capture.features import (
     match_all,
     working_size,
 )
-from macrosplat.capture.guided import along_lines, fundamental_matrix
-from macrosplat.capture.mapping import pinhole
-from macrosplat.capture.refine import AGREES, MODEL_AGREES
-from macrosplat.capture.sfm import solve_cameras, triangulate
-from macrosplat.capture.verify import agreement, fits_model, verify
-from macrosplat.errors import MacrosplatError
+from macrosplat.cameras.sfm.guided import along_lines, fundamental_matrix
+from macrosplat.cameras.sfm.mapping import pinhole
+from macrosplat.cameras.sfm.refine import AGREES, MODEL_AGREES
+from macrosplat.cameras.sfm.solve import solve_cameras, triangulate
+from macrosplat.cameras.sfm.verify import agreement, fits_model, verify
+from macrosplat.capture.records import Capture
+from macrosplat.photos.records import Exif, Photo
+from macrosplat.support.errors import MacrosplatError
 
 FOCAL = 640.0  # px, of photos 320 px wide: 36 mm wide sensor, 72 mm from lens to sensor
 ENGRAVED = Exif(focal_mm=40.0, sensor_width_mm=36.0, camera="corner")  # 0.56 of the true one, as in macro

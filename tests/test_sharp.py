@@ -10,10 +10,10 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from macrosplat.capture.decode import decode, inspect
-from macrosplat.capture.exif import exif_of
-from macrosplat.colour import to_srgb
 from macrosplat.output.sharp import sharp_path, write_sharp
+from macrosplat.photos.decode import decode, inspect
+from macrosplat.photos.exif import exif_of
+from macrosplat.support.colour import to_srgb
 from making_photos import ADOBE_RGB, CANON, exif, icc_profile, save, texture
 
 

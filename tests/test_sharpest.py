@@ -9,12 +9,12 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from macrosplat import pipeline
-from macrosplat.colour import to_bytes, to_linear, to_srgb
 from macrosplat.lens import LensStart
 from macrosplat.lens.sharpest import edge_sigmas, nothing_in_focus, sharpest_edges
 from macrosplat.lens.thin import ThinLens
 from macrosplat.options import Options
 from macrosplat.output import finish
+from macrosplat.support.colour import to_bytes, to_linear, to_srgb
 from making_captures import make, write_capture
 
 

@@ -10,16 +10,16 @@ from PIL import Image
 from scipy.ndimage import binary_dilation, gaussian_filter, shift
 
 from macrosplat import cli
-from macrosplat.capture import open_capture
-from macrosplat.colour import to_bytes, to_linear, to_srgb
+from macrosplat.capture.open import open_capture
 from macrosplat.deblur.stacker import stack
-from macrosplat.evaluate.metrics import psnr
 from macrosplat.stack import is_stack
 from macrosplat.stack.blur import find_reach
 from macrosplat.stack.depth import place_of
 from macrosplat.stack.order import by_hiding, by_outlines
 from macrosplat.stack.peel import all_in_focus, fused
 from macrosplat.stack.reconstruct import SURE
+from macrosplat.support.colour import to_bytes, to_linear, to_srgb
+from macrosplat.support.metrics import psnr
 from making_photos import CANON, exif, save
 
 WIDTH, HEIGHT, COUNT = 180, 136, 4

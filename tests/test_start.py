@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from macrosplat.capture.records import SparsePoints
-from macrosplat.colour import to_linear
+from macrosplat.cameras.records import SparsePoints
 from macrosplat.scene.gaussians import SH_C0
 from macrosplat.scene.start import FAINTEST, LARGEST, SMALLEST, observed_depths, start_scene
+from macrosplat.support.colour import to_linear
 from making_captures import DISTANCE, FOCAL, make
 
 PIXEL = DISTANCE / FOCAL

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from macrosplat.evaluate.metrics import psnr
 from macrosplat.lens import Pupil
+from macrosplat.support.metrics import psnr
 from macrosplat.train import checkpoint, schedule
 from macrosplat.train.trainer import SMALLEST
 from making_captures import DISTANCE, PUPIL, make, make_scene

@@ -6,9 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from macrosplat.capture import find_photos, read_cameras_file, read_transforms, write_transforms
-from macrosplat.capture.resample import colmap_camera
-from macrosplat.errors import MacrosplatError
+from macrosplat.cameras.transforms import read_cameras_file, read_transforms, write_transforms
+from macrosplat.photos.read import find_photos
+from macrosplat.photos.resample import colmap_camera
+from macrosplat.support.errors import MacrosplatError
 from making_photos import make_photos, save, texture
 
 # A camera 10 in front of the origin on +z, looking at it: OpenGL cameras look along -z, so it is not turned.

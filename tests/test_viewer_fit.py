@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from macrosplat.colour import to_srgb
 from macrosplat.output.viewer_fit import fit_for_viewers, start_for_viewers
 from macrosplat.render import Pinhole, render
 from macrosplat.scene.gaussians import SH_C0, Gaussians
+from macrosplat.support.colour import to_srgb
 
 PINHOLE = Pinhole(150.0, 150.0, 32.0, 24.0, 64, 48)
 GREY = torch.tensor([0.5, 0.5, 0.55])

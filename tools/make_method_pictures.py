@@ -12,11 +12,12 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from macrosplat.capture import open_capture, read_photo
-from macrosplat.colour import to_bytes, to_srgb
+from macrosplat.capture.open import open_capture
 from macrosplat.lens import Pupil
 from macrosplat.output.maps import colour_amount
+from macrosplat.photos.read import read_photo
 from macrosplat.runs import load_run
+from macrosplat.support.colour import to_bytes, to_srgb
 
 WIDTH, GAP, TEXT = 400, 4, 15  # px
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
-    from macrosplat.errors import MacrosplatError as MacrosplatError
     from macrosplat.options import Options as Options
     from macrosplat.pipeline import reconstruct as reconstruct
     from macrosplat.runs import Run as Run
     from macrosplat.runs import load_run as load_run
     from macrosplat.runs import render_cameras as render_cameras
+    from macrosplat.support.errors import MacrosplatError as MacrosplatError
 
 _HOMES = {
-    "MacrosplatError": "macrosplat.errors",
+    "MacrosplatError": "macrosplat.support.errors",
     "Options": "macrosplat.options",
     "Run": "macrosplat.runs",
     "load_run": "macrosplat.runs",

@@ -18,9 +18,9 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
-from macrosplat.errors import MacrosplatError
 from macrosplat.export import Format
 from macrosplat.options import Device, Options, Quality
+from macrosplat.support.errors import MacrosplatError
 
 
 def _port(words: list[str]) -> int:
@@ -83,7 +83,7 @@ class Reconstruct:
         if not self.json:
             print(pipeline.reconstruct(self.capture, self.out, self.options, self.resume, live=self.live))
             return
-        from macrosplat.events import Events, numbers
+        from macrosplat.support.events import Events, numbers
 
         with Events(sys.stdout) as events:
             summary = pipeline.reconstruct(
@@ -111,7 +111,7 @@ class Render:
 
     def run(self) -> None:
         from macrosplat import runs
-        from macrosplat.devices import choose
+        from macrosplat.support.dispatch import choose
 
         written = runs.render_cameras(self.run_folder, self.cameras, self.out, choose(self.device))
         print(f"{len(written)} views in {self.out}")
@@ -190,11 +190,11 @@ class Evaluate:
 
     def run(self) -> None:
         from macrosplat import runs
-        from macrosplat.devices import choose
+        from macrosplat.support.dispatch import choose
 
         more = {}
         if self.lpips:
-            from macrosplat.evaluate import load_lpips
+            from macrosplat.evaluate.lpips import load_lpips
 
             more["lpips"] = load_lpips(self.lpips)
         print(runs.evaluate(self.run_folder, self.truth, choose(self.device), **more))
@@ -227,7 +227,7 @@ class Compare:
     out: Annotated[Path, arg(metavar="DIR")]
     """The folder to write to."""
 
-    methods: Annotated[tuple[str, ...], arg(metavar="METHOD")] = ("plain", "lens")
+    methods: Annotated[tuple[str, ...], arg(metavar="METHOD")] = ("plain", "thin")
     """What to compare."""
 
     seeds: Annotated[tuple[int, ...], arg(metavar="S")] = (0,)

@@ -18,32 +18,37 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from macrosplat import capture as cap
-from macrosplat.capture.brackets import poses_of
-from macrosplat.capture.composite import has_brackets, one_per_pose, spread
-from macrosplat.capture.decode import TABLE_8
-from macrosplat.capture.records import Cameras, Capture, Given, SparsePoints, resized
+from macrosplat.brackets.composite import has_brackets, one_per_pose, spread
+from macrosplat.brackets.recognise import poses_of
+from macrosplat.cameras.colmap import read_colmap, write_colmap
+from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.capture.open import open_capture
+from macrosplat.capture.records import Capture, TrainingInput
 from macrosplat.deblur import check_deblur, deblurred
-from macrosplat.devices import choose, machine
-from macrosplat.errors import MacrosplatError
 from macrosplat.lens import LENSES, Lens, LensStart
 from macrosplat.lens.sharpest import nothing_in_focus
 from macrosplat.lens.start import start_lens
 from macrosplat.live import LiveView, Nobody, Watching, check_viser
+from macrosplat.model.backdrop import Backdrop, grid_of
+from macrosplat.model.exposure import start_exposure
+from macrosplat.model.poses import Poses, leaders
 from macrosplat.options import Options
 from macrosplat.output.finish import Summary, finish
 from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
-from macrosplat.output.run import open_run, read_config, update_config
-from macrosplat.progress import Face, Progress
+from macrosplat.photos.decode import TABLE_8
+from macrosplat.photos.read import read_mask, read_photo
+from macrosplat.photos.records import Photo, resized
+from macrosplat.photos.shelf import Shelf
 from macrosplat.render import Pinhole
-from macrosplat.scene.backdrop import Backdrop, grid_of
-from macrosplat.scene.exposure import start_exposure
-from macrosplat.scene.poses import Poses, leaders
+from macrosplat.run import open_run, read_config, update_config
 from macrosplat.scene.start import observed_depths, start_scene
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
-from macrosplat.stop import Stop
-from macrosplat.threads import ordered, workers
+from macrosplat.support.dispatch import choose, machine
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.progress import Face, Progress
+from macrosplat.support.stop import Stop
+from macrosplat.support.threads import ordered, workers
 from macrosplat.train import checkpoint
 from macrosplat.train.budget import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
 from macrosplat.train.frames import Frames
@@ -85,7 +90,7 @@ def reconstruct(
     viewer = _viewer(live)
     began = time.monotonic()
     with Progress(more=shown) as progress:
-        opened = cap.open_capture(capture, options.masks == "auto", options.brackets == "auto")
+        opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
         check_deblur(options)
         alone = is_stack(opened)
         if not alone:
@@ -119,7 +124,7 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
         MacrosplatError: bad input; one sentence says what and where.
     """
     with Progress() as progress:
-        opened = cap.open_capture(capture, options.masks == "auto", options.brackets == "auto")
+        opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
         _cameras(opened, out, options, open_run(out, capture, opened.photos, options, resume=True), progress)
 
 
@@ -149,11 +154,13 @@ def _page(out: Path, progress: Progress) -> None:
         progress.note(str(error))
 
 
-def _fits(photos: tuple[cap.Photo, ...], options: Options) -> None:
+def _fits(photos: tuple[Photo, ...], options: Options) -> None:
     """Memory is judged before RUN is begun: what is asked for instead may have the same RUN."""
     width = options.width or max(photo.width for photo in photos)
     frames = [Pinhole(1.0, 1.0, 0.0, 0.0, *resized(photo.width, photo.height, width)) for photo in photos]
-    check_memory(frames, options.max_gaussians or default_gaussians(options.quality, frames), options.points_of_pupil())
+    check_memory(
+        frames, options.max_gaussians or default_gaussians(options.quality, frames), options.aperture_samples()
+    )
 
 
 def _schedule(lens: Lens, options: Options, most: int, refine_poses: bool, of_poses: dict[str, Any]) -> Schedule:
@@ -163,16 +170,16 @@ def _schedule(lens: Lens, options: Options, most: int, refine_poses: bool, of_po
     return Schedule(steps=options.steps or effort.steps, gaussians=most, refine_poses=refine_poses, **values)
 
 
-def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any], progress: Progress) -> Given:
+def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any], progress: Progress) -> TrainingInput:
     """Cameras and points: from RUN/sparse, from the capture, or by structure from motion."""
     sparse = out / "sparse" / "0"
     if not sparse.is_dir():
         cameras, points, source = _solve(opened, out, options, progress)
         # In this order: where there is a model, what it is of is known.
         update_config(out, config, camera_source=source, registered=len(cameras))
-        cap.write_colmap(sparse, cameras, points)
+        write_colmap(sparse, cameras, points)
     # Always as they read from there: cameras that were rounded on the way would not resume to the same bits.
-    _, cameras, points, _ = cap.read_colmap(sparse, opened.photos)
+    _, cameras, points, _ = read_colmap(sparse, opened.photos)
     if len(points) == 0:
         raise MacrosplatError(
             f"The cameras of {opened.root} agree on no point of the photos: they belong to other photos, or follow "
@@ -190,7 +197,7 @@ def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any
         find_scale(options.scale_mm, cameras.select(kept), (), ())
     width = min(options.width or 10**9, max(by_name[name].width for name in kept))
     update_config(out, config, width=width, held_out=held, lens=options.lens)
-    return Given(
+    return TrainingInput(
         photos=tuple(by_name[name] for name in kept),
         cameras=cameras.select(kept),
         held_out=cameras.select(held) if held else None,
@@ -201,7 +208,7 @@ def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any
 
 def _solve(opened: Capture, out: Path, options: Options, progress: Progress) -> tuple[Cameras, SparsePoints, str]:
     """Cameras, points, and where they came from."""
-    from macrosplat.capture.sfm import solve_cameras, triangulate
+    from macrosplat.cameras.sfm.solve import solve_cameras, triangulate
 
     if opened.points is None and has_brackets(opened.photos):
         progress.stage("joining the slices of each pose", 1)
@@ -247,7 +254,7 @@ def _of_photos(points: SparsePoints, cameras: Cameras, kept: list[str]) -> Spars
 
 
 def _trainer(
-    given: Given,
+    given: TrainingInput,
     out: Path,
     options: Options,
     config: dict[str, Any],
@@ -265,13 +272,13 @@ def _trainer(
     ]
     most = options.max_gaussians or default_gaussians(options.quality, pinholes)
     progress.stage("reading photos", len(given.photos))
-    photos: Sequence[NDArray[np.uint8]] = cap.Shelf(
-        len(pinholes), lambda v: cap.read_photo(given.photos[v], pinholes[v].width), room_for_photos()
+    photos: Sequence[NDArray[np.uint8]] = Shelf(
+        len(pinholes), lambda v: read_photo(given.photos[v], pinholes[v].width), room_for_photos()
     )
 
     def read(v: int) -> NDArray[np.uint8] | None:
         photos[v]  # what cannot be read is said now
-        return cap.read_mask(given.photos[v], pinholes[v].width) if given.photos[v].mask else None
+        return read_mask(given.photos[v], pinholes[v].width) if given.photos[v].mask else None
 
     masks, threads = [], workers(READING * max(photo.width * photo.height for photo in given.photos))
     for photo, mask in zip(given.photos, ordered(read, range(len(pinholes)), threads), strict=True):
@@ -300,7 +307,7 @@ def _trainer(
     saved = out / "checkpoint"
     state = checkpoint.load(saved) if saved.is_file() else None
     lens = state.learned.lens if state else LENSES[options.lens](lens_start)
-    room = room_for_targets(device, pinholes, most, options.points_of_pupil())
+    room = room_for_targets(device, pinholes, most, options.aperture_samples())
     frames = Frames(photos, pinholes, lens.look(photos, masks), device, room, covers=masks)
     poses = poses_of(given.photos)
     first = [group[0] for group in poses]

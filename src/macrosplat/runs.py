@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from macrosplat.capture.transforms import read_cameras_file
-from macrosplat.colour import to_srgb
-from macrosplat.errors import MacrosplatError
-from macrosplat.evaluate import Keep, Lpips, as_text, evaluate_run
+from macrosplat.cameras.transforms import read_cameras_file
+from macrosplat.evaluate.evaluate import Keep, evaluate_run
+from macrosplat.evaluate.lpips import Lpips
+from macrosplat.evaluate.report import as_text
 from macrosplat.output.sharp import write_png
-from macrosplat.progress import Progress
 from macrosplat.render import Pinhole
+from macrosplat.support.colour import to_srgb
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.progress import Progress
 from macrosplat.train import checkpoint
 from macrosplat.train.checkpoint import Checkpoint
 

@@ -45,8 +45,8 @@ from macrosplat.bench.setting import DEPTH as DEPTH
 from macrosplat.bench.setting import DISTANCE as DISTANCE
 from macrosplat.bench.setting import Size, make_setting, make_trainer
 from macrosplat.bench.stages import measure
-from macrosplat.devices import choose
-from macrosplat.files import write_json
+from macrosplat.support.dispatch import choose
+from macrosplat.support.files import write_json
 
 SIZES = (Size(20_000, 400, 300, 2), Size(100_000, 800, 600, 3))
 SCALING = (  # what `--scaling` adds, for GPUs

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from macrosplat._numba import njit, prange
-from macrosplat.devices import one_torch_thread
+from macrosplat.support.dispatch import one_torch_thread
+from macrosplat.support.numba import njit, prange
 
 REPEATS = 9  # the best counts: other programs only ever make a run slower
 

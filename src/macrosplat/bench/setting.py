@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from macrosplat.colour import to_bytes, to_srgb
 from macrosplat.lens import LensStart
 from macrosplat.lens.thin import ThinLens
+from macrosplat.model.backdrop import Backdrop
+from macrosplat.model.exposure import Exposure
+from macrosplat.model.poses import Poses
 from macrosplat.render import Pinhole, render
-from macrosplat.scene.backdrop import Backdrop
-from macrosplat.scene.exposure import Exposure
 from macrosplat.scene.gaussians import SH_REST, Gaussians
-from macrosplat.scene.poses import Poses
+from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.train.frames import Frames
 from macrosplat.train.schedule import Schedule
 from macrosplat.train.trainer import Learned, Trainer

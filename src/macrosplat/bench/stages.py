@@ -13,8 +13,6 @@ from torch import Tensor
 
 from macrosplat.bench.rates import REPEATS, Rates, best
 from macrosplat.bench.setting import DISTANCE, MOST_BLUR, Setting, Size, make_setting, make_trainer
-from macrosplat.colour import to_bytes, to_srgb
-from macrosplat.devices import twin
 from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.ladder import ladder
@@ -23,6 +21,8 @@ from macrosplat.render.centre import camera_centre
 from macrosplat.render.project import project
 from macrosplat.render.rasterize import STAGE, rasterize
 from macrosplat.scene.gaussians import SH_REST
+from macrosplat.support.colour import to_bytes, to_srgb
+from macrosplat.support.dispatch import kernels_for
 from macrosplat.train.adam import Adam
 from macrosplat.train.loss import make_target, photo_loss
 from macrosplat.train.schedule import RATES
@@ -104,7 +104,7 @@ def count(setting: Setting, size: Size, rates: Rates) -> dict[str, float]:
     view = torch.eye(4, device=setting.gaussians.means.device)
     with torch.no_grad():
         splats, extents = project(setting.gaussians, view, camera_centre(view), setting.pinhole, size.degree)
-    bins = twin(STAGE, splats).forward(splats, extents, size.width, size.height)[3]
+    bins = kernels_for(STAGE, splats).forward(splats, extents, size.width, size.height)[3]
     walked = float((bins.stops - bins.ranges[:-1]).sum())
     a, b, c, opacity = (splats[extents[:, 0] > 0, k].double() for k in range(2, 6))
     # The ellipse a x^2 + 2 b x y + c y^2 = 2 ln(opacity / alpha_min) has this area.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from macrosplat.capture.brackets import find_brackets, poses_of
-from macrosplat.capture.colmap import find_model, read_colmap
-from macrosplat.capture.focal import ASSUMPTION, knows_focal
-from macrosplat.capture.photos import PHOTO_FOLDERS, find_photos, listed
-from macrosplat.capture.records import Capture, Photo
-from macrosplat.capture.transforms import first_folder, read_transforms
-from macrosplat.errors import MacrosplatError
+from macrosplat.brackets.recognise import find_brackets, poses_of
+from macrosplat.cameras.colmap import find_model, read_colmap
+from macrosplat.cameras.focal import ASSUMPTION, knows_focal
+from macrosplat.cameras.transforms import first_folder, read_transforms
+from macrosplat.capture.records import Capture
+from macrosplat.photos.read import PHOTO_FOLDERS, find_photos, listed
+from macrosplat.photos.records import Photo
+from macrosplat.support.errors import MacrosplatError
 
 # Two photos give one blurred pair of rays per point, and no way to notice that they are wrong.
 FEWEST_PHOTOS = 3

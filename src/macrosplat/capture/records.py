@@ -1,114 +1,12 @@
-"""What crosses the walls of this room: `Photo`, `Capture`, `Cameras`, `SparsePoints`. Plain numpy, no torch.
-
-Camera axes are OpenCV's (x right, y down, z forward). A pixel's centre lies at +0.5: the photo spans
-[0, width] x [0, height]. Lengths are scene units (mm where the cameras were given in mm).
-"""
+"""What crosses the walls of this room: `Capture`, a checked folder, and `TrainingInput`, what training starts from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-
-@dataclass(frozen=True)
-class Exif:
-    """What the camera wrote about one photo; None where it did not."""
-
-    f_number: float | None = None
-    focal_mm: float | None = None
-    focal_35mm: float | None = None  # 35 mm equivalent, by the diagonal
-    sensor_width_mm: float | None = None  # its long side, from FocalPlaneXResolution and the original width
-    camera: str | None = None  # make, model and lens, to tell mixed cameras apart
-
-
-@dataclass(frozen=True)
-class Distortion:
-    """COLMAP's polynomial/fisheye parameters of one photo as taken; `Cameras` already holds the pinhole it becomes."""
-
-    model: str  # COLMAP's name: SIMPLE_RADIAL, RADIAL, OPENCV, ...
-    params: tuple[float, ...]  # as COLMAP stores them, for `width` x `height`
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class Photo:
-    """One photo on disk, upright size (after EXIF orientation)."""
-
-    name: str  # path below the photo folder, with its suffix: the key everywhere
-    path: Path
-    width: int
-    height: int
-    exif: Exif = Exif()
-    mask: Path | None = None  # white = object
-    distortion: Distortion | None = None
-    pose: str | None = None  # slices of one focus bracket share it; None: a photo by itself
-
-
-@dataclass(frozen=True)
-class Cameras:
-    """V calibrated pinhole cameras."""
-
-    names: tuple[str, ...]  # V photo names (`Photo.name`)
-    views: NDArray[np.float64]  # [V, 4, 4] world to camera, OpenCV axes
-    intrinsics: NDArray[np.float64]  # [V, 4] fx, fy, cx, cy in px of `sizes`
-    sizes: NDArray[np.int64]  # [V, 2] width, height
-    source: str  # "transforms" | "colmap" | "sfm"
-
-    def __post_init__(self) -> None:
-        v = len(self.names)
-        for name, shape in {"views": (v, 4, 4), "intrinsics": (v, 4), "sizes": (v, 2)}.items():
-            got = getattr(self, name).shape
-            assert got == shape, f"{name} has shape {got}, expected {shape}"
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @property
-    def centres(self) -> NDArray[np.float64]:
-        """[V, 3] camera centres in the world."""
-        rotation, translation = self.views[:, :3, :3], self.views[:, :3, 3]
-        return -np.einsum("vji,vj->vi", rotation, translation)
-
-    def select(self, names: list[str] | tuple[str, ...]) -> Cameras:
-        """The cameras of `names`, in that order."""
-        index = [self.names.index(name) for name in names]
-        return replace(
-            self,
-            names=tuple(names),
-            views=self.views[index],
-            intrinsics=self.intrinsics[index],
-            sizes=self.sizes[index],
-        )
-
-    def resized(self, width: int) -> Cameras:
-        """The same cameras for photos brought to `width` px (height rounded), as `photo_size` rounds it."""
-        sizes = np.stack([np.array(resized(w, h, width)) for w, h in self.sizes])
-        factor = sizes / self.sizes  # x and y apart: rounding the height must not move the principal point
-        return replace(self, intrinsics=self.intrinsics * factor[:, [0, 1, 0, 1]], sizes=sizes)
-
-
-def resized(photo_width: int, photo_height: int, width: int) -> tuple[int, int]:
-    """(width, height) of a photo brought to `width` px; never larger than it is."""
-    width = min(width, photo_width)
-    return width, max(1, round(photo_height * width / photo_width))
-
-
-@dataclass(frozen=True)
-class SparsePoints:
-    """Triangulated points, and the observations (photo, pixel) that they come from."""
-
-    xyz: NDArray[np.float64]  # [P, 3] world
-    rgb: NDArray[np.uint8]  # [P, 3] sRGB
-    point: NDArray[np.int64]  # [O] which point an observation is of
-    photo: NDArray[np.int64]  # [O] index into `Cameras.names`
-    px: NDArray[np.float64]  # [O, 2] where it was seen, px of the full photo (undistorted), pixel centres at +0.5
-
-    def __len__(self) -> int:
-        return len(self.xyz)
+from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.photos.records import Photo
 
 
 @dataclass(frozen=True)
@@ -123,7 +21,7 @@ class Capture:
 
 
 @dataclass(frozen=True)
-class Given:
+class TrainingInput:
     """What training starts from: V photos with cameras, at the training width."""
 
     photos: tuple[Photo, ...]  # V

@@ -14,8 +14,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from macrosplat.errors import MacrosplatError
 from macrosplat.options import Options
+from macrosplat.support.errors import MacrosplatError
 
 
 def main(asked: dict[str, Any]) -> None:
@@ -23,12 +23,12 @@ def main(asked: dict[str, Any]) -> None:
     import torch
 
     from macrosplat import pipeline, runs
-    from macrosplat.devices import choose
     from macrosplat.evaluate.evaluate import NOVEL
     from macrosplat.evaluate.lpips import load_lpips
-    from macrosplat.files import write_json
-    from macrosplat.output.run import read_config
     from macrosplat.output.sharp import write_png
+    from macrosplat.run import read_config
+    from macrosplat.support.dispatch import choose
+    from macrosplat.support.files import write_json
 
     capture, options = Path(asked["capture"]), restored(Options, asked["options"])
     if "run" not in asked:

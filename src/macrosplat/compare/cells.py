@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from macrosplat.compare.methods import folder_of, options_of
-from macrosplat.errors import MacrosplatError
 from macrosplat.options import Options
-from macrosplat.output.run import refuse_other_options
+from macrosplat.run import refuse_other_options
+from macrosplat.support.errors import MacrosplatError
 
 
 @dataclass(frozen=True)

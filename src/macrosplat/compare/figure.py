@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import uniform_filter
 
-from macrosplat.capture.records import Photo
-from macrosplat.colour import to_bytes
 from macrosplat.compare.cells import Cell
 from macrosplat.evaluate.evaluate import DEBLURRED, NOVEL
 from macrosplat.evaluate.truth import Truth, key_of, matching, open_truth, read_srgb
-from macrosplat.files import write_whole
 from macrosplat.output.sharp import sharp_path
+from macrosplat.photos.records import Photo
+from macrosplat.support.colour import to_bytes
+from macrosplat.support.files import write_whole
 
 PART = 1 / 3  # of the width of a photo, the side of a detail
 SIDE = 240  # px, of a detail in the picture

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from macrosplat.compare.cells import Cell, cells_of, finished
-from macrosplat.errors import MacrosplatError
-from macrosplat.files import written
 from macrosplat.options import Options
-from macrosplat.progress import Progress
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import written
+from macrosplat.support.progress import Progress
 
 CAMERAS = "cameras"  # the folder, beside those of the methods, that holds what all cells of a capture begin with
 LOOK_EVERY = 0.2  # s: how long a finished cell waits to be noticed

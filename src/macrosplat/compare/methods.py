@@ -16,8 +16,8 @@ from typing import get_args
 
 import tyro
 
-from macrosplat.errors import MacrosplatError
 from macrosplat.options import Lens, Options
+from macrosplat.support.errors import MacrosplatError
 
 _METHOD = re.compile(rf"(?:(?P<deblur>.+)\+)?(?P<lens>{'|'.join(get_args(Lens))})(?::(?P<changes>.*))?", re.DOTALL)
 OWNED_BY_THE_GRID = ("seed", "device", "lens", "deblur_first")  # said elsewhere, once

@@ -16,9 +16,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from macrosplat.compare.cells import Cell
-from macrosplat.errors import MacrosplatError
 from macrosplat.evaluate.evaluate import DEBLURRED, HELD_OUT, INPUT, NOVEL
-from macrosplat.files import write_whole
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import write_whole
 
 SECTIONS = (DEBLURRED, NOVEL, HELD_OUT)
 PLACES = ("mask", "frame")

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from macrosplat.capture import Photo, read_photo
-from macrosplat.capture.photos import find_photos
 from macrosplat.deblur.richardson_lucy import richardson_lucy
 from macrosplat.deblur.stacker import stacked
-from macrosplat.errors import MacrosplatError
-from macrosplat.files import write_whole
 from macrosplat.options import Options
+from macrosplat.photos.read import find_photos, read_photo
+from macrosplat.photos.records import Photo
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import write_whole
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] sRGB
 

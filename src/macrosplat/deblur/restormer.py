@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from macrosplat.errors import MacrosplatError
+from macrosplat.support.errors import MacrosplatError
 
 MULTIPLE = 8  # the network halves its frame three times
 TORCHVISION = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from macrosplat.colour import to_bytes, to_linear, to_srgb
+from macrosplat.support.colour import to_bytes, to_linear, to_srgb
 
 REFERENCE_WIDTH = 640  # px: the width of the frame that a sigma counts in
 LEAST = 1e-4  # linear light: a photo's black is not nothing, and nothing cannot be divided by

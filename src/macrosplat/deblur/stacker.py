@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.capture import Photo
-from macrosplat.capture.align import align, inverse, warped
-from macrosplat.capture.brackets import poses_of
-from macrosplat.capture.composite import sharpness
-from macrosplat.capture.resample import area_average
-from macrosplat.colour import to_bytes, to_linear, to_srgb
+from macrosplat.brackets.align import align, inverse, warped
+from macrosplat.brackets.composite import sharpness
+from macrosplat.brackets.recognise import poses_of
+from macrosplat.photos.records import Photo
+from macrosplat.photos.resample import area_average
+from macrosplat.support.colour import to_bytes, to_linear, to_srgb
 
 ALIGNED_AT = 480  # px
 

@@ -18,17 +18,19 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.capture import Cameras, Photo, read_cameras_file
-from macrosplat.capture.photos import find_photos
-from macrosplat.colour import to_bytes
-from macrosplat.errors import MacrosplatError
-from macrosplat.evaluate.align import Similarity, align_cameras, centre_errors, refine_similarity
+from macrosplat.cameras.records import Cameras
+from macrosplat.cameras.similarity import Similarity, align_cameras, centre_errors, refine_similarity
+from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.evaluate.lpips import Lpips
-from macrosplat.evaluate.metrics import Comparison, Scores, compare, mean_scores
 from macrosplat.evaluate.truth import Key, Truth, key_of, matching, open_truth, read_srgb, read_where
-from macrosplat.files import write_json
 from macrosplat.output.lens_report import read_lens
-from macrosplat.output.run import read_config
+from macrosplat.photos.read import find_photos
+from macrosplat.photos.records import Photo
+from macrosplat.run import read_config
+from macrosplat.support.colour import to_bytes
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import write_json
+from macrosplat.support.metrics import Comparison, Scores, compare, mean_scores
 
 # (view [4, 4] world to camera, intrinsics [4] fx fy cx cy, (width, height)) -> [H, W, 3] sRGB in [0, 1]
 RenderView = Callable[[NDArray[np.float64], NDArray[np.float64], tuple[int, int]], NDArray[np.floating]]
@@ -40,7 +42,7 @@ INPUT, DEBLURRED, NOVEL, HELD_OUT = "input photos", "deblurred photos", "novel v
 
 
 class Watcher(Protocol):
-    """Who is told how far it is (`macrosplat.progress.Progress`)."""
+    """Who is told how far it is (`macrosplat.support.progress.Progress`)."""
 
     def stage(self, name: str, total: int) -> None: ...
     def advance(self, n: int = 1) -> None: ...

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from macrosplat.errors import MacrosplatError
+from macrosplat.support.errors import MacrosplatError
 
 # Of sRGB in [-1, 1], LPIPS's own: ImageNet's mean and deviation.
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from macrosplat.evaluate.evaluate import DEBLURRED, Evaluation
-from macrosplat.evaluate.metrics import EDGE, Scores
+from macrosplat.support.metrics import EDGE, Scores
 
 
 def table(evaluation: Evaluation) -> Table:

@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.capture import Cameras, Photo, find_photos, open_capture, read_cameras_file, read_mask, read_photo
-from macrosplat.capture.photos import PHOTO_FOLDERS
-from macrosplat.errors import MacrosplatError
+from macrosplat.cameras.records import Cameras
+from macrosplat.cameras.transforms import read_cameras_file
+from macrosplat.capture.open import open_capture
+from macrosplat.photos.read import PHOTO_FOLDERS, find_photos, read_mask, read_photo
+from macrosplat.photos.records import Photo
+from macrosplat.support.errors import MacrosplatError
 
 Key = tuple[str, ...]  # the parts of a photo's path below its folder, without the suffix
 

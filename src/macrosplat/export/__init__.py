@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from macrosplat.errors import MacrosplatError
+from macrosplat.support.errors import MacrosplatError
 
 Format = Literal["ply", "spz", "splat", "gltf", "points", "colmap", "nerfstudio", "mesh", "video", "focus-stack"]
 # What is written if no --out is given, below RUN.
@@ -28,10 +28,11 @@ def export(run: Path, format: Format, out: Path | None = None, photo: str | None
     Raises:
         MacrosplatError: RUN is not finished, what the format needs is not installed, or `out` cannot be written.
     """
-    from macrosplat.capture.transforms import read_cameras_file
-    from macrosplat.export import cameras, focus_stack, gltf, mesh, points, splat, spz, video
-    from macrosplat.export.flat import flattened
-    from macrosplat.output.ply import read_ply, write_ply
+    from macrosplat.cameras.transforms import read_cameras_file
+    from macrosplat.export import cameras, focus_stack, gltf, mesh, points, video
+    from macrosplat.scene.formats import splat, spz
+    from macrosplat.scene.formats.flat import flattened
+    from macrosplat.scene.formats.ply import read_ply, write_ply
 
     if photo is not None and format != "focus-stack":
         raise MacrosplatError(f"--photo belongs to --format focus-stack; leave it out for {format}.")

@@ -12,16 +12,16 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from macrosplat.capture.colmap import load_model, write_colmap
-from macrosplat.capture.decode import decode
-from macrosplat.capture.metadata import read_metadata
-from macrosplat.capture.records import Cameras, SparsePoints
-from macrosplat.capture.transforms import read_cameras_file, write_transforms
-from macrosplat.colour import to_srgb
-from macrosplat.errors import MacrosplatError
+from macrosplat.cameras.colmap import load_model, write_colmap
+from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.cameras.transforms import read_cameras_file, write_transforms
 from macrosplat.export.points import write_points
-from macrosplat.files import write_whole
 from macrosplat.output.sharp import sharp_path, write_picture
+from macrosplat.photos.decode import decode
+from macrosplat.photos.metadata import read_metadata
+from macrosplat.support.colour import to_srgb
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import write_whole
 
 
 def write_colmap_folder(run: Path, out: Path) -> None:

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from macrosplat.capture.transforms import read_cameras_file
-from macrosplat.errors import MacrosplatError
+from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.export.refocus import load_refocus
-from macrosplat.files import write_json, write_whole
 from macrosplat.output.lens_report import read_lens
-from macrosplat.progress import Progress
 from macrosplat.render import Pinhole
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import write_json, write_whole
+from macrosplat.support.progress import Progress
 
 STEPS = 12
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from macrosplat.files import write_whole
 from macrosplat.scene.gaussians import SH_C0, Gaussians
+from macrosplat.support.files import write_whole
 
 EXTENSION = "KHR_gaussian_splatting"
 FLOAT, UNSIGNED = 5126, 5125  # componentType

@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-from macrosplat._numba import kernel_lock, njit, prange
-from macrosplat.colour import to_bytes, to_srgb
-from macrosplat.errors import MacrosplatError
 from macrosplat.export.gltf import write_mesh_gltf
 from macrosplat.export.orbit import orbit, pivot_of
 from macrosplat.export.tsdf import Volume
-from macrosplat.files import write_whole
 from macrosplat.output.lens_report import read_lens
-from macrosplat.progress import Progress
 from macrosplat.render import Pinhole, render
 from macrosplat.render.surface import surface_depth
 from macrosplat.scene.gaussians import Gaussians
+from macrosplat.support.colour import to_bytes, to_srgb
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import write_whole
+from macrosplat.support.numba import kernel_lock, njit, prange
+from macrosplat.support.progress import Progress
 from macrosplat.train import checkpoint
 
 MOST_VOXELS = 32_000_000  # of 8 bytes

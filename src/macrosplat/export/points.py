@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.files import write_whole
 from macrosplat.scene.gaussians import SH_C0, Gaussians
+from macrosplat.support.files import write_whole
 
 ROW = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
 OPAQUE = 0.5  # a Gaussian fainter than this is haze or a highlight, no surface

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from macrosplat.colour import to_bytes, to_srgb
 from macrosplat.lens import LensStart, Pupil, Reshape, Sharp
 from macrosplat.lens.thin import SIGMA0_MIN, ThinLens
-from macrosplat.progress import Progress
 from macrosplat.render import Pinhole
 from macrosplat.render.surface import surface_depth
+from macrosplat.support.colour import to_bytes, to_srgb
+from macrosplat.support.progress import Progress
 from macrosplat.train import checkpoint
 from macrosplat.train.checkpoint import Checkpoint
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat._numba import kernel_lock, njit, prange
-from macrosplat.errors import MacrosplatError
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.numba import kernel_lock, njit, prange
 
 F = np.float32
 ONE = F(1)

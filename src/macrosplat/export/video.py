@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from macrosplat.errors import MacrosplatError
 from macrosplat.export.orbit import orbit, pivot_of
 from macrosplat.export.refocus import Refocus, load_refocus
-from macrosplat.files import whole
-from macrosplat.progress import Progress
 from macrosplat.render import Pinhole
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import whole
+from macrosplat.support.progress import Progress
 
 SECONDS, FPS = 10, 24
 PULLS = 2  # times that the focus goes to the far end and back

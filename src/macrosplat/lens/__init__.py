@@ -19,7 +19,7 @@ from macrosplat.lens.plain import PlainLens
 from macrosplat.lens.thin import ThinLens
 
 LENSES: dict[str, Callable[[LensStart], Lens]] = {
-    "lens": ThinLens,
+    "thin": ThinLens,
     "plain": PlainLens,
     "focus": FocusLens,
     "covariance": CovarianceLens,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from macrosplat.devices import twin
 from macrosplat.lens.blur_reference import gather_blur
+from macrosplat.support.dispatch import kernels_for
 
 STAGE = "macrosplat.lens.blur"
 
@@ -17,7 +17,7 @@ STAGE = "macrosplat.lens.blur"
 class _MeanBlur(torch.autograd.Function):
     @staticmethod
     def forward(ctx, sharp, sigma, with_slopes):
-        ctx.kernels = twin(STAGE, sharp)
+        ctx.kernels = kernels_for(STAGE, sharp)
         blurred, ctx.saved = ctx.kernels.forward(sharp, sigma, with_slopes)
         return blurred
 

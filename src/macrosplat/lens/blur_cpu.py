@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from macrosplat._numba import kernel_lock, njit, prange
 from macrosplat.lens.ladder import ENTRIES, LEVELS, PAIRS, SIGMA_HALF, SIGMA_MAX, coordinate, ladder
+from macrosplat.support.numba import kernel_lock, njit, prange
 
 ROWS = 8  # rows a thread takes at a time: their scratch stays in L1, and 600 rows still split evenly
 RUN = 64  # px of a row that share the decision whether a level is used: 4 AVX-512 vectors

@@ -26,13 +26,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from macrosplat.colour import to_linear, to_srgb
-from macrosplat.devices import row
 from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.clarity import REFERENCE_WIDTH, clarity_of
 from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
+from macrosplat.options.baselines import Blurnet
 from macrosplat.render import Pinhole
-from macrosplat.rivals import Blurnet
+from macrosplat.support.colour import to_linear, to_srgb
+from macrosplat.support.dispatch import select_row
 
 SOLID = 0.5  # alpha from which a pixel has a depth
 # px of any frame: what the photo's own pixels blur, added to the variance. A sampled Gaussian below 0.25 px is a single
@@ -134,7 +134,7 @@ class BlurNet(Lens):
         if key not in self._resized:
             small = [F.adaptive_avg_pool2d(mask.to(like)[None], size)[0] for mask in self._masks]
             self._resized[key] = torch.stack(small)
-        return row(self._resized[key], photo)
+        return select_row(self._resized[key], photo)
 
     def _run(self, net: str, planes: Tensor, cell: int = 1) -> Tensor:
         """[H, W] >= 0 of planes [C, H, W], of which the network sees the means of squares of `cell` px."""

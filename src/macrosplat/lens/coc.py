@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from macrosplat.devices import twin
 from macrosplat.lens import coc_reference
+from macrosplat.support.dispatch import kernels_for
 
 STAGE = "macrosplat.lens.coc"
 
@@ -17,7 +17,7 @@ STAGE = "macrosplat.lens.coc"
 class _Defocus(torch.autograd.Function):
     @staticmethod
     def forward(ctx, depth, weight, pupil, focus, sigma0, fx):
-        ctx.kernels = twin(STAGE, depth)
+        ctx.kernels = kernels_for(STAGE, depth)
         sigma, saved = ctx.kernels.forward(depth, weight, fx, pupil, focus, sigma0)
         ctx.fx = fx
         ctx.save_for_backward(weight, pupil, focus, sigma0, sigma, *saved)

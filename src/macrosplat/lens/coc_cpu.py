@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from macrosplat._numba import kernel_lock, njit, prange
 from macrosplat.lens.coc_reference import CELL, SOLID
+from macrosplat.support.numba import kernel_lock, njit, prange
 
 _SOLID = np.float32(SOLID)
 _EMPTY = np.float32(-np.inf)  # strength of a cell without geometry

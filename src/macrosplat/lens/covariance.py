@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
+from macrosplat.options.baselines import Covariance
 from macrosplat.render import Pinhole
 from macrosplat.render.centre import camera_centre
-from macrosplat.rivals import Covariance
 from macrosplat.scene.gaussians import Gaussians
 
 # Of the way from 1 to `most`: where every factor starts. At 1 itself half of the clamps would have no slope.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from macrosplat.lens.clarity import clarity_of
 from macrosplat.lens.model import LensStart
 from macrosplat.lens.plain import PlainLens
-from macrosplat.rivals import Focus
+from macrosplat.options.baselines import Focus
 
 
 class FocusLens(PlainLens):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve, gaussian_gradient_magnitude, maximum_filter
 
-from macrosplat.threads import ordered, workers
+from macrosplat.support.threads import ordered, workers
 
 FINE, COARSE = 1.0, 2.5  # px: the two blurs; the first one smooths grain
 STRONG = 0.1  # of the strongest slopes of a photo: weaker edges tell little

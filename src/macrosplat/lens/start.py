@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from macrosplat.capture.decode import TABLE_8
-from macrosplat.capture.records import Cameras, Photo, SparsePoints
-from macrosplat.capture.resample import area_average
+from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.lens.model import LensStart
-from macrosplat.threads import ordered
+from macrosplat.photos.decode import TABLE_8
+from macrosplat.photos.records import Photo
+from macrosplat.photos.resample import area_average
+from macrosplat.support.threads import ordered
 
 # px of width that sharpness is judged at, whatever the photos have: there an edge that nothing blurred is R_EDGE wide.
 # At 640 px the pupil is found at 0.4 of its width (fly, fly_brackets), at 200 px at 0.6 to 1.3.

@@ -1,4 +1,4 @@
-"""`lens`: a thin lens with one pupil for the capture and one focus distance per photo.
+"""`thin`: a thin lens with one pupil for the capture and one focus distance per photo.
 
 Signed defocus in px: s = (D / 2) fx (1 / d0 - 1 / d). Exact at every magnification, because a calibrated fx already
 holds the image distance. The photo is made in one of two ways:
@@ -16,11 +16,11 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from macrosplat.devices import row
 from macrosplat.lens.blur import mean_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
 from macrosplat.render import Pinhole
+from macrosplat.support.dispatch import select_row
 
 # Of Adam, per step, all relative: 0.3 % of the pupil at first (see `schedule.PUPIL_END`), 0.1 % of the focus distance,
 # 0.2 % of sigma0. At a constant 0.1 % a pupil that starts 125 % too wide (dark things in a light tent, 2000 steps) is
@@ -36,7 +36,8 @@ SIGMA0_MIN, SIGMA0_MAX = 0.05, 1.5  # px: diffraction, anti-alias filter, demosa
 LAYOUTS = {4: (0.62, 0.24), 8: (0.71, 0.1716)}
 CENTRED = 8  # from so many points on, one of them is the pupil's centre
 
-# When how many points are looked through, by `--thin.points`; see `Schedule.pupil_spans`. The pupil is learned in the
+# When how many points are looked through, by `--thin.aperture-samples`; see `Schedule.pupil_spans`. The pupil is
+# learned in the
 # first span: on the fly (640 px) it comes out 18 % too small with one point there, 8 % with 4, 6 % with 8 (chess: 7 %
 # too wide, 2 % and 1 % too small). In the last span 8 points are worth 0.2 dB on the fly and 0.4 dB on the chess set
 # over 4 (320 px, mask; from 0.4 on at 640 px: 0.2 and 0.7), and 4 from 0.4 on are worth no more than from 0.7 on; 8
@@ -86,10 +87,10 @@ def ring(points: int, angle: float | Tensor, like: Tensor) -> tuple[Tensor, Tens
 
 
 class ThinLens(Lens):
-    name = "lens"
+    name = "thin"
 
     def __init__(self, start: LensStart) -> None:
-        self.schedule = {"pupil_spans": SPANS[start.settings.get("points", "4")], "poses_from": POSES_FROM}
+        self.schedule = {"pupil_spans": SPANS[start.settings.get("aperture_samples", "4")], "poses_from": POSES_FROM}
         focus = torch.tensor(start.focus)
         self.reference = 1 / focus  # [V] 1 / scene units: what `focus` is relative to
         self.aperture = torch.tensor(start.aperture)  # [V]
@@ -105,11 +106,11 @@ class ThinLens(Lens):
 
     def pupil(self, photo: Number) -> Tensor:
         """Diameter of the entrance pupil, scene units."""
-        return self.parameters["lens.pupil"].exp() * row(self.aperture, photo)
+        return self.parameters["lens.pupil"].exp() * select_row(self.aperture, photo)
 
     def focus(self, photo: Number) -> Tensor:
         """Focus distance (camera z), scene units."""
-        return 1 / (row(self.reference, photo) * (1 + row(self.parameters["lens.focus"], photo)))
+        return 1 / (select_row(self.reference, photo) * (1 + select_row(self.parameters["lens.focus"], photo)))
 
     def farther(self, factor: float) -> ThinLens:
         lens = copy(self)

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from macrosplat.colour import to_bytes, to_srgb
-from macrosplat.devices import one_torch_thread
 from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.render import Pinhole
+from macrosplat.support.colour import to_bytes, to_srgb
+from macrosplat.support.dispatch import one_torch_thread
 from macrosplat.train.trainer import Learned
 
 Kind = Literal["sharp", "blurred", "split"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from macrosplat.live.draw import Kind
-from macrosplat.progress import duration
+from macrosplat.support.progress import duration
 
 if TYPE_CHECKING:
     import viser

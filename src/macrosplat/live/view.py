@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from macrosplat.errors import MacrosplatError
 from macrosplat.live.draw import Look, picture, pinhole_of
 from macrosplat.live.pace import Pace
 from macrosplat.live.panel import Panel
 from macrosplat.live.watching import Watching
+from macrosplat.support.errors import MacrosplatError
 
 if TYPE_CHECKING:
     import viser

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from macrosplat.files import write_json
 from macrosplat.output.coverage import ENOUGH, UNIT_PX, Coverage, Further
+from macrosplat.support.files import write_json
 
 NAMED = 3  # photos that a sentence proposes; the others stand in coverage.json
 

@@ -15,11 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from macrosplat.capture.records import Given
-from macrosplat.capture.transforms import write_transforms
-from macrosplat.colour import to_srgb
-from macrosplat.evaluate.metrics import psnr
-from macrosplat.files import Writers
+from macrosplat.cameras.transforms import write_transforms
+from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import Sharp
 from macrosplat.options import Options
 from macrosplat.output.coverage import Coverage, coloured, cover, draw_coverage, plan
@@ -29,12 +26,15 @@ from macrosplat.output.fit import photographed
 from macrosplat.output.lens_report import LensReport, sentences, write_lens
 from macrosplat.output.maps import PhotoMaps, write_maps
 from macrosplat.output.millimetres import contradictions, differing, find_scale, magnification
-from macrosplat.output.ply import write_ply
-from macrosplat.output.run import update_config
 from macrosplat.output.sharp import write_sharp
 from macrosplat.output.viewer_fit import fit_for_viewers
-from macrosplat.progress import Progress
 from macrosplat.render import Pinhole
+from macrosplat.run import update_config
+from macrosplat.scene.formats.ply import write_ply
+from macrosplat.support.colour import to_srgb
+from macrosplat.support.files import Writers
+from macrosplat.support.metrics import psnr
+from macrosplat.support.progress import Progress
 
 if TYPE_CHECKING:
     from macrosplat.train.trainer import Learned, Trainer
@@ -95,7 +95,7 @@ class Summary:
 
 
 def finish(
-    out: Path, trainer: Trainer, given: Given, options: Options, config: dict[str, Any], progress: Progress
+    out: Path, trainer: Trainer, given: TrainingInput, options: Options, config: dict[str, Any], progress: Progress
 ) -> Summary:
     """Write all results; each file appears whole or not at all, so an interrupted end is simply done again."""
     frames, focal_scale = trainer.frames, trainer.learned.poses.focal()
@@ -220,7 +220,7 @@ def _coverage(learned: Learned, views: torch.Tensor, pinholes: Any, masks: Any) 
 
 
 def _lens_report(
-    found: dict[str, Any], stops: dict[str, list[float]], given: Given, focal_px: float, scale_mm: str | None
+    found: dict[str, Any], stops: dict[str, list[float]], given: TrainingInput, focal_px: float, scale_mm: str | None
 ) -> LensReport:
     names, focus = given.cameras.names, found["focus_distance"]
     scale = find_scale(scale_mm, given.cameras, given.photos, focus)

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from macrosplat.colour import to_srgb
-from macrosplat.devices import one_torch_thread
-from macrosplat.evaluate.metrics import psnr
 from macrosplat.lens import Pupil, Reshape, Sharp
 from macrosplat.render import Pinhole
+from macrosplat.support.colour import to_srgb
+from macrosplat.support.dispatch import one_torch_thread
+from macrosplat.support.metrics import psnr
 from macrosplat.train.trainer import Learned, Trainer
 
 PHOTOS = 5  # that the mean is taken over: single photos differ by some dB

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from macrosplat.errors import MacrosplatError
-from macrosplat.files import write_json
 from macrosplat.output.millimetres import Scale, optics
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import write_json
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.files import Writers, write_json
 from macrosplat.output.sharp import save_png, write_png
+from macrosplat.support.files import Writers, write_json
 
 OPAQUE = 0.5  # alpha: below it there is no surface whose depth could be told
 DARK = np.array([0.08, 0.08, 0.08])  # sRGB of "nothing there"

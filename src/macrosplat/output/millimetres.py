@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from macrosplat.capture.focal import focal_px as engraved_px
-from macrosplat.capture.focal import knows_focal
-from macrosplat.capture.records import Cameras, Photo
-from macrosplat.errors import MacrosplatError
+from macrosplat.cameras.focal import focal_px as engraved_px
+from macrosplat.cameras.focal import knows_focal
+from macrosplat.cameras.records import Cameras
+from macrosplat.photos.records import Photo
+from macrosplat.support.errors import MacrosplatError
 
 CONTRADICTS = 1.3  # factor between EXIF and fit that is worth a sentence
 # What a scale from EXIF rests on: the image distance found by calibration, and the engraved focal length, which makers

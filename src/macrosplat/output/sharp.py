@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from macrosplat.capture.icc import into_profile
-from macrosplat.capture.metadata import Metadata, read_metadata
-from macrosplat.colour import to_bytes, to_linear
-from macrosplat.files import write_whole
 from macrosplat.options import SharpFormat
 from macrosplat.output.tiff import write_tiff
+from macrosplat.photos.icc import into_profile
+from macrosplat.photos.metadata import Metadata, read_metadata
+from macrosplat.support.colour import to_bytes, to_linear
+from macrosplat.support.files import write_whole
 
 # zlib's Z_RLE, made for PNG: of the default's time a fifth, of its size 1.02 (fly, sharp photos and maps).
 RUN_LENGTHS = 3

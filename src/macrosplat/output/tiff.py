@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from macrosplat.capture.decode import ICC_TAG
-from macrosplat.capture.exif import EXIF_IFD, GPS_IFD
+from macrosplat.photos.decode import ICC_TAG
+from macrosplat.photos.exif import EXIF_IFD, GPS_IFD
 
 ROWS = 64  # of a strip
 # TIFF 6.0's tags and values.

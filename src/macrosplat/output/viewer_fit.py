@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from macrosplat import colour
 from macrosplat.render import Pinhole, render
 from macrosplat.scene.gaussians import SH_C0, Gaussians
+from macrosplat.support import colour
 from macrosplat.train.adam import Adam
 
 WANTED = 40.0  # dB: at that, differences are below what 8 bit and an eye tell apart in most of a photo

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from macrosplat._numba import njit, prange
 from macrosplat.render import constants
+from macrosplat.support.numba import njit, prange
 
 F = np.float32
 TILE = 16  # px; a row of it is one AVX-512 vector of floats

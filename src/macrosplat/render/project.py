@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from macrosplat.devices import twin
 from macrosplat.render.pinhole import Pinhole
 from macrosplat.scene.gaussians import Gaussians
+from macrosplat.support.dispatch import kernels_for
 
 STAGE = "macrosplat.render.project"
 
@@ -31,7 +31,7 @@ def project(gaussians: Gaussians, view: Tensor, centre: Tensor, pinhole: Pinhole
         extents: [N, 2] half width and height (px) within which alpha reaches 1/255; 0: nothing is drawn. No gradient.
         Of several views [M, N, 10] and [M, N, 2].
     """
-    kernels = twin(STAGE, gaussians.means)
+    kernels = kernels_for(STAGE, gaussians.means)
     if view.ndim == 3 and not kernels.__name__.endswith("_cuda"):  # the others take one at a time
         each = [project(gaussians, *one, pinhole, degree) for one in zip(view, centre, strict=True)]
         splats, extents = zip(*each, strict=True)

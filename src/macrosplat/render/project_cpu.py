@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from macrosplat._numba import kernel_lock, njit, prange
 from macrosplat.render import constants, sh
 from macrosplat.render.pinhole import Pinhole
 from macrosplat.scene.gaussians import SH_C0
+from macrosplat.support.numba import kernel_lock, njit, prange
 
 F = np.float32
 VARIANCE, ALPHA_MIN, MARGIN = F(constants.PIXEL_VARIANCE), F(constants.ALPHA_MIN), F(constants.FOV_MARGIN)

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from macrosplat.devices import twin
 from macrosplat.render.constants import SPLAT
+from macrosplat.support.dispatch import kernels_for
 
 STAGE = "macrosplat.render.rasterize"
 
@@ -27,7 +27,7 @@ def rasterize(splats: Tensor, extents: Tensor, width: int, height: int) -> tuple
         f"splats has shape {tuple(splats.shape)}, expected (N, {SPLAT}) or (M, N, {SPLAT})"
     )
     assert extents.shape == (*shape, 2), f"extents has shape {tuple(extents.shape)}, expected {(*shape, 2)}"
-    kernels = twin(STAGE, splats)
+    kernels = kernels_for(STAGE, splats)
     if splats.ndim == 3 and not kernels.__name__.endswith("_cuda"):  # the others take one view at a time
         each = [rasterize(*one, width, height) for one in zip(splats, extents, strict=True)]
         return tuple(map(torch.stack, zip(*each, strict=True)))  # type: ignore[return-value]

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from macrosplat._numba import kernel_lock, njit, prange
 from macrosplat.render import constants
 from macrosplat.render.bins_cpu import TILE, Bins, bin_splats
+from macrosplat.support.numba import kernel_lock, njit, prange
 
 F = np.float32
 ALPHA_MIN, ALPHA_MAX = F(constants.ALPHA_MIN), F(constants.ALPHA_MAX)

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from macrosplat._numba import kernel_lock, njit, prange
 from macrosplat.render import constants
 from macrosplat.render.bins_cpu import TILE, bin_splats
 from macrosplat.render.centre import camera_centre
@@ -20,6 +19,7 @@ from macrosplat.render.pinhole import Pinhole
 from macrosplat.render.project import project
 from macrosplat.render.project_reference import rotations
 from macrosplat.scene.gaussians import Gaussians
+from macrosplat.support.numba import kernel_lock, njit, prange
 
 F = np.float32
 ALPHA_MIN, ALPHA_MAX = F(constants.ALPHA_MIN), F(constants.ALPHA_MAX)

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from macrosplat.capture.records import Cameras, SparsePoints
-from macrosplat.colour import to_linear
+from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.scene.gaussians import SH_C0, SH_REST, Gaussians
+from macrosplat.support.colour import to_linear
 
 OPACITY = 0.3  # of every Gaussian at the start: light passes to those behind, so that the photos can judge between them
 NEIGHBOURS = 3  # the mean distance to them is a Gaussian's first size

@@ -11,22 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter, zoom
 
-from macrosplat.capture.brackets import poses_of
-from macrosplat.capture.composite import has_brackets
-from macrosplat.capture.records import Capture, Photo
-from macrosplat.capture.resample import area_average
-from macrosplat.colour import to_srgb
-from macrosplat.files import write_json
+from macrosplat.brackets.composite import has_brackets
+from macrosplat.brackets.recognise import poses_of
+from macrosplat.capture.records import Capture
 from macrosplat.options import Options
 from macrosplat.output.maps import colour_depth, write_16_bit
-from macrosplat.output.run import update_config
 from macrosplat.output.sharp import sharp_path, write_png, write_sharp
-from macrosplat.progress import Progress
+from macrosplat.photos.records import Photo
+from macrosplat.photos.resample import area_average
+from macrosplat.run import update_config
 from macrosplat.stack.blur import find_reach
 from macrosplat.stack.depth import WIDTH, place_of
 from macrosplat.stack.order import by_hiding, by_outlines
 from macrosplat.stack.peel import all_in_focus, fused
 from macrosplat.stack.slices import read_slices
+from macrosplat.support.colour import to_srgb
+from macrosplat.support.files import write_json
+from macrosplat.support.progress import Progress
 
 BLUR_WIDTH = 512  # px at which blurs are compared
 SURE = 0.1  # evidence (`order`) that is believed

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from macrosplat.capture import Photo, read_linear
-from macrosplat.capture.align import WORKING, align, thumbnail, warped
-from macrosplat.capture.resample import area_average
-from macrosplat.errors import MacrosplatError
+from macrosplat.brackets.align import WORKING, align, thumbnail, warped
+from macrosplat.photos.read import read_linear
+from macrosplat.photos.records import Photo
+from macrosplat.photos.resample import area_average
+from macrosplat.support.errors import MacrosplatError
 from macrosplat.train.budget import available
 
 # Bytes for each pixel of each slice: itself, its light and coverage by what hides it, and a layer; each 3 or 4 floats.

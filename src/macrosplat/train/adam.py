@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import torch
 
-from macrosplat.devices import twin
+from macrosplat.support.dispatch import kernels_for
 from macrosplat.train import adam_reference
 from macrosplat.train.pace import pace
 
@@ -47,7 +47,7 @@ class Adam:
             moments = self.first[name], self.second[name]
             how = self.rates[name], self.counts[name], BETA1, BETA2, EPS
             fast = parameter.dtype == torch.float32
-            kernels = twin(STAGE, parameter) if fast else adam_reference
+            kernels = kernels_for(STAGE, parameter) if fast else adam_reference
             kernels.step(parameter.detach(), gradient.detach().contiguous(), *moments, *how)
 
     def pace(self, name: str, rate: float) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from macrosplat._numba import kernel_lock, njit, prange
+from macrosplat.support.numba import kernel_lock, njit, prange
 
 BLOCK = 16384  # numbers a thread takes at a time: 4 arrays of 64 KB stream through L2
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from macrosplat.errors import MacrosplatError
 from macrosplat.render import Pinhole
+from macrosplat.support.errors import MacrosplatError
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from typing import Any
 
 import torch
 
-from macrosplat.errors import MacrosplatError
-from macrosplat.files import write_whole
 from macrosplat.lens import LENSES, LensStart
+from macrosplat.model.backdrop import Backdrop
+from macrosplat.model.exposure import Exposure
+from macrosplat.model.poses import Poses
 from macrosplat.render import Pinhole
-from macrosplat.scene.backdrop import Backdrop
-from macrosplat.scene.exposure import Exposure
 from macrosplat.scene.gaussians import Gaussians
-from macrosplat.scene.poses import Poses
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import write_whole
 from macrosplat.train.trainer import Learned, Trainer
 
 VERSION = 3  # of the file; a checkpoint of another version is refused

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from macrosplat.capture.resample import area_average
+from macrosplat.photos.resample import area_average
 
 SPREAD = 0.03  # of the frame's width: circles of confusion seldom have a larger radius
 SOFT = 0.2  # a mask is soft where more than this share of the px that near its edges is neither black nor white

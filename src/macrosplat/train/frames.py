@@ -18,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from macrosplat.capture.decode import TABLE_8
-from macrosplat.capture.resample import area_average
-from macrosplat.colour import to_bytes, to_srgb
-from macrosplat.devices import row
+from macrosplat.photos.decode import TABLE_8
+from macrosplat.photos.resample import area_average
 from macrosplat.render import Pinhole
+from macrosplat.support.colour import to_bytes, to_srgb
+from macrosplat.support.dispatch import select_row
 from macrosplat.train.covers import told_by
 from macrosplat.train.loss import Target, make_target
 
@@ -45,7 +45,7 @@ class Stack:
     def at(self, place: Tensor) -> Target:
         """One of them; `place` [1] on the device."""
         cover = self.targets.cover
-        return replace(self.targets, cover=None if cover is None else row(cover, place), place=place)
+        return replace(self.targets, cover=None if cover is None else select_row(cover, place), place=place)
 
     def put(self, photo: int, target: Target) -> None:
         """Keep one more, instead of the one used longest ago where all places are taken."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from macrosplat.devices import row, twin
+from macrosplat.support.dispatch import kernels_for, select_row
 from macrosplat.train import loss_reference
 
 STAGE = "macrosplat.train.loss"
@@ -37,7 +37,7 @@ class Target:
         if self.place is None:
             return self
         names = ("photo", "weight", "mean", "variance")
-        return replace(self, **{name: row(getattr(self, name), self.place) for name in names}, place=None)
+        return replace(self, **{name: select_row(getattr(self, name), self.place) for name in names}, place=None)
 
 
 def make_target(
@@ -84,7 +84,7 @@ def taken_loss(
 class _PhotoLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, blurred, target, lambda_dssim, with_gradient):
-        ctx.kernels = twin(STAGE, blurred)
+        ctx.kernels = kernels_for(STAGE, blurred)
         loss, ctx.saved = ctx.kernels.forward(blurred, target, lambda_dssim, with_gradient)
         return loss
 

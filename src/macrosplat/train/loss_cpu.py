@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from macrosplat._numba import kernel_lock, njit, prange
+from macrosplat.support.numba import kernel_lock, njit, prange
 from macrosplat.train.loss_reference import C1, C2, CURVE_END, GREY, REACH, window_taps
 
 TAPS = 2 * REACH + 1

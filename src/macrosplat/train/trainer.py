@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from macrosplat.devices import one_torch_thread, row
 from macrosplat.lens import Lens, Number, Pupil, Reshape, Sharp
+from macrosplat.model.backdrop import Backdrop
+from macrosplat.model.exposure import Exposure
+from macrosplat.model.poses import Poses
 from macrosplat.render import Pinhole, render
-from macrosplat.scene.backdrop import Backdrop
-from macrosplat.scene.exposure import Exposure
 from macrosplat.scene.gaussians import Gaussians
-from macrosplat.scene.poses import Poses
+from macrosplat.support.dispatch import one_torch_thread, select_row
 from macrosplat.train.adam import Adam
 from macrosplat.train.density import NOISE, densify, jitter
 from macrosplat.train.drop import thinned
@@ -105,7 +105,7 @@ class Learned:
         else:
             # Slices of one pose see the same: with backdrops of their own each would keep some of its blur in it.
             leader = self.poses.leading(photo)
-            grid = row(self.backdrop.grids, leader) / self.exposure.gain(leader)
+            grid = select_row(self.backdrop.grids, leader) / self.exposure.gain(leader)
         return self.backdrop.spread(grid, pinhole.width, pinhole.height)
 
 

@@ -20,18 +20,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from macrosplat.capture.records import Cameras
-from macrosplat.capture.transforms import read_cameras_file
-from macrosplat.colour import to_bytes, to_srgb
-from macrosplat.errors import MacrosplatError
-from macrosplat.export.spz import to_spz
-from macrosplat.files import write_whole
+from macrosplat.cameras.records import Cameras
+from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.output.lens_report import LensReport, read_lens
-from macrosplat.output.ply import read_ply
-from macrosplat.output.run import read_config
 from macrosplat.output.sharp import sharp_path
 from macrosplat.render import Pinhole
+from macrosplat.run import read_config
+from macrosplat.scene.formats.ply import read_ply
+from macrosplat.scene.formats.spz import to_spz
 from macrosplat.scene.gaussians import SH_C0, Gaussians
+from macrosplat.support.colour import to_bytes, to_srgb
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import write_whole
 from macrosplat.train import checkpoint
 from macrosplat.web import sections
 from macrosplat.web.pictures import fitting, read_picture
@@ -117,7 +117,7 @@ def of_run(run: Path) -> Shown:
 
 def of_file(path: Path) -> Shown:
     """A scene of any program, without photos, seen by one camera that holds all of it."""
-    from macrosplat.export.read import read_scene
+    from macrosplat.scene.formats.read import read_scene
 
     scene = read_scene(path)
     means = scene.means.numpy().astype(np.float64)

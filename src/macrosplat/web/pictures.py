@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from macrosplat.capture.decode import decode
-from macrosplat.colour import to_bytes, to_srgb
+from macrosplat.photos.decode import decode
+from macrosplat.support.colour import to_bytes, to_srgb
 
 THREADS = 8  # that open and encode
 # Width in px and WebP quality, tried in this order: half a phone's screen still tells a blurred photo from a sharp one.

@@ -1,0 +1,128 @@
+"""One sharp picture of each pose of a focus bracket, and cameras found on those: the slices then share them.
+
+In: a `Capture` whose photos know their pose. Out: a smaller capture, in which each bracket is one composite, and the
+way back: cameras and points of the composites, spread over the slices. The composite takes every pixel from the slices
+that are sharpest there; it serves to find features only, training sees the slices as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import gaussian_filter, laplace
+
+from macrosplat.brackets.align import IDENTITY, WORKING, align, intrinsics_of_slice, px_in_slice, thumbnail, warped
+from macrosplat.brackets.recognise import poses_of
+from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.capture.records import Capture
+from macrosplat.photos.read import read_linear
+from macrosplat.photos.records import Photo
+from macrosplat.support.colour import to_bytes, to_srgb
+from macrosplat.support.files import write_whole
+
+FINE, POOL = 0.7, 2.5  # px: grain is smoothed by the one, sharpness is averaged over the other
+PICKY = 4  # power of the sharpness in the weight of a slice: one twice as sharp counts 16 times
+
+
+@dataclass(frozen=True)
+class Poses:
+    """A capture with one photo per pose, and what its slices are to it."""
+
+    capture: Capture  # P photos, with cameras if the slices have them
+    slices: tuple[tuple[int, ...], ...]  # P groups of indices into the photos of the whole capture
+    warps: tuple[NDArray[np.float64], ...]  # P of [S, 3], from the composite to each slice
+
+
+def one_per_pose(capture: Capture, folder: Path) -> Poses:
+    """Write a composite of every bracket into `folder`. The middle slice of a bracket is its reference."""
+    photos: list[Photo] = []
+    warps = []
+    groups = poses_of(capture.photos)
+    for group in groups:
+        slices = [capture.photos[i] for i in group]
+        middle = slices[len(slices) // 2]
+        if len(slices) == 1:
+            photos.append(middle)
+            warps.append(IDENTITY[None])
+            continue
+        # TrainingInput cameras know how the slices lie; found ones will be told.
+        found = align([thumbnail(photo, WORKING) for photo in slices]) if capture.cameras is None else None
+        warps.append(np.tile(IDENTITY, (len(slices), 1)) if found is None else found)
+        path = folder / f"{str(middle.pose).replace('/', '_')}.png"
+        picture = to_bytes(to_srgb(composite(slices, warps[-1])))
+        write_whole(path, Image.fromarray(picture).save)
+        photos.append(replace(middle, path=path, distortion=None, pose=None))
+    cameras = None
+    if capture.cameras is not None:
+        cameras = capture.cameras.select([photo.name for photo in photos])
+    return Poses(replace(capture, photos=tuple(photos), cameras=cameras, points=None), groups, tuple(warps))
+
+
+def composite(slices: Sequence[Photo], warps: NDArray[np.float64], width: int | None = None) -> NDArray[np.float32]:
+    """[H, W, 3] linear light: every pixel from the slices that are sharpest there. One slice is held at a time."""
+    total: Any = None
+    weights: Any = None
+    for photo, warp in zip(slices, warps, strict=True):
+        picture = warped(read_linear(photo, width), warp)
+        inside: Any = np.isfinite(picture).all(axis=2)
+        picture = np.where(inside[..., None], picture, 0)
+        weight = np.where(inside, sharpness(picture) ** PICKY + 1e-12, 0)[..., None]
+        if total is None or weights is None:
+            total, weights = np.zeros_like(picture), np.full_like(weight, 1e-30)
+        total += weight * picture
+        weights += weight
+    assert total is not None and weights is not None, "a bracket without slices"
+    return (total / weights).astype(np.float32)
+
+
+def sharpness(picture: NDArray[np.floating]) -> NDArray[np.floating]:
+    """[H, W] how much of a picture [H, W, 3] is fine: Laplacian of its brightness, averaged over a few px."""
+    light = np.sqrt(np.maximum(picture.mean(2), 0))
+    return gaussian_filter(np.abs(laplace(gaussian_filter(light, FINE))), POOL)
+
+
+def spread(
+    poses: Poses, cameras: Cameras, points: SparsePoints, photos: Sequence[Photo]
+) -> tuple[Cameras, SparsePoints]:
+    """Cameras and observations of the composites, handed to all of their slices.
+
+    Args:
+        photos: of the whole capture.
+    """
+    place = {photo.name: p for p, photo in enumerate(poses.capture.photos)}
+    entries = []  # (index of the photo, index of the camera, warp)
+    for c, name in enumerate(cameras.names):
+        p = place[name]
+        entries += [(i, c, warp) for i, warp in zip(poses.slices[p], poses.warps[p], strict=True)]
+    entries.sort(key=lambda entry: entry[0])
+    sizes = np.array([(photos[i].width, photos[i].height) for i, _, _ in entries], np.int64).reshape(-1, 2)
+    intrinsics = [
+        intrinsics_of_slice(cameras.intrinsics[c], warp, (int(w), int(h)))
+        for (_, c, warp), (w, h) in zip(entries, sizes, strict=True)
+    ]
+    point, photo, px = [], [], []
+    for v, (_, c, warp) in enumerate(entries):
+        seen = np.flatnonzero(points.photo == c)
+        point.append(points.point[seen])
+        photo.append(np.full(len(seen), v))
+        px.append(px_in_slice(points.px[seen], warp, (int(sizes[v, 0]), int(sizes[v, 1]))))
+    return (
+        Cameras(
+            names=tuple(photos[i].name for i, _, _ in entries),
+            views=cameras.views[[c for _, c, _ in entries]],
+            intrinsics=np.array(intrinsics),
+            sizes=sizes,
+            source=cameras.source,
+        ),
+        SparsePoints(points.xyz, points.rgb, np.concatenate(point), np.concatenate(photo), np.concatenate(px)),
+    )
+
+
+def has_brackets(photos: Sequence[Photo]) -> bool:
+    return any(photo.pose is not None for photo in photos)

@@ -1,0 +1,116 @@
+"""Matches where cameras are known: a point's partner is sought along its epipolar line alone.
+
+In: features of every photo and their cameras. Out: matches, as `features.match_all` gives them. Only
+descriptors of points on each other's lines are compared, without a table of all pairs: 30 photos of the fly take 0.9 s
+instead of 5.5 s (two busy cores) and give the same 1703 points.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macrosplat.cameras.sfm.features import MAX_ANGLE, Features, Matches, Progress
+from macrosplat.support.numba import njit
+from macrosplat.support.threads import ordered
+
+
+def match_guided(
+    features: list[Features],
+    views: NDArray[np.float64],
+    calibrations: NDArray[np.float64],
+    max_ratio: float,
+    band: float,
+    max_turn: float,
+    progress: Progress,
+) -> Matches:
+    """Matches that lie on each other's epipolar lines, of each photo's first extraction.
+
+    (The same spot found by two extractions would be its own rival in the ratio test.)
+
+    Args:
+        views: [V, 4, 4] world to camera, in the order of `features`.
+        calibrations: [V, 3, 3] in canvas px.
+        max_ratio: angle to the nearest over angle to the second nearest, in both directions. The second nearest is
+            sought in the band too: among few points the test keeps repeated texture that it would discard among all.
+        band: px on either side of an epipolar line, in both photos.
+        max_turn: degrees between two viewing directions above which a pair is not tried.
+    """
+    features = [one.first() for one in features]
+    axes = views[:, 2, :3]
+    turn = np.degrees(np.arccos(np.clip(axes @ axes.T, -1, 1)))
+    pairs = [(i, j) for i in range(len(features)) for j in range(i + 1, len(features)) if turn[i, j] <= max_turn]
+    points = [np.column_stack([one.px, np.ones(len(one))]) for one in features]
+    vectors = [np.ascontiguousarray(one.descriptors, np.float32) for one in features]
+
+    def one(pair: tuple[int, int]) -> NDArray[np.int64]:
+        i, j = pair
+        fundamental = fundamental_matrix(views[i], views[j], calibrations[i], calibrations[j])
+        return along_lines(points[i], points[j], vectors[i], vectors[j], fundamental, band, max_ratio)
+
+    matches: Matches = {}
+    for count, (pair, found) in enumerate(zip(pairs, ordered(one, pairs), strict=True), 1):
+        if len(found):
+            matches[pair] = found
+        if count % 20 == 0 or count == len(pairs):
+            progress(count / len(pairs), f"matching along epipolar lines, pair {count} of {len(pairs)}")
+    return matches
+
+
+def fundamental_matrix(
+    view_1: NDArray[np.float64], view_2: NDArray[np.float64], k_1: NDArray[np.float64], k_2: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """[3, 3] F with x2' F x1 = 0, of two views [4, 4] and calibrations [3, 3]."""
+    relative = view_2 @ np.linalg.inv(view_1)
+    x, y, z = relative[:3, 3]
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.linalg.inv(k_2).T @ cross @ relative[:3, :3] @ np.linalg.inv(k_1)
+
+
+def along_lines(
+    points_1: NDArray[np.float64],  # [N1, 3] px and 1
+    points_2: NDArray[np.float64],  # [N2, 3]
+    vectors_1: NDArray[np.float32],  # [N1, 128] unit length
+    vectors_2: NDArray[np.float32],  # [N2, 128]
+    fundamental: NDArray[np.float64],  # [3, 3]
+    band: float,
+    max_ratio: float,
+) -> NDArray[np.int64]:
+    """[M, 2] rows of points within `band` px of each other's lines, that are each other's nearest by descriptor, and
+    clearly nearer than the next one there."""
+    lines_2, lines_1 = points_1 @ fundamental.T, points_2 @ fundamental
+    reach_2, reach_1 = (band * np.hypot(lines[:, 0], lines[:, 1]) for lines in (lines_2, lines_1))
+    best_1, next_1 = np.full((2, len(points_1)), -1.0, np.float32)
+    best_2, next_2 = np.full((2, len(points_2)), -1.0, np.float32)
+    partner = np.zeros(len(points_1), np.int64)
+    _compare(
+        *(lines_2.astype(np.float32), points_2.astype(np.float32), reach_2.astype(np.float32)),
+        *(reach_1.astype(np.float32), vectors_1, vectors_2, best_1, next_1, best_2, next_2, partner),
+    )
+    rows = np.flatnonzero(best_1 > math.cos(MAX_ANGLE))
+    rows = rows[best_1[rows] >= best_2[partner[rows]]]
+    rival = np.maximum(next_1[rows], next_2[partner[rows]])
+    keep = np.arccos(np.minimum(best_1[rows], 1)) < max_ratio * np.arccos(np.clip(rival, -1, 1))
+    return np.stack([rows[keep], partner[rows[keep]]], 1)
+
+
+@njit
+def _compare(lines, points, reach_2, reach_1, vectors_1, vectors_2, best_1, next_1, best_2, next_2, partner):
+    """Likeness to the nearest and the next one, of every point of both photos, and the nearest's row."""
+    for i in range(lines.shape[0]):
+        a, b, c = lines[i, 0], lines[i, 1], lines[i, 2]
+        for j in range(points.shape[0]):
+            if abs(a * points[j, 0] + b * points[j, 1] + c) < min(reach_2[i], reach_1[j]):
+                likeness = np.float32(0.0)
+                for k in range(vectors_1.shape[1]):
+                    likeness += vectors_1[i, k] * vectors_2[j, k]
+                if likeness > best_1[i]:
+                    best_1[i], next_1[i], partner[i] = likeness, best_1[i], j
+                elif likeness > next_1[i]:
+                    next_1[i] = likeness
+                if likeness > best_2[j]:
+                    best_2[j], next_2[j] = likeness, best_2[j]
+                elif likeness > next_2[j]:
+                    next_2[j] = likeness

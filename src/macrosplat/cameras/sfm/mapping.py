@@ -1,0 +1,216 @@
+"""pycolmap, kept behind four verbs: register photos, triangulate, adjust, thin out. Nothing of it is logged.
+
+In: features and matches of this room. Out: a `pycolmap.Reconstruction` whose image n + 1 is photo n, in canvas px.
+Long calls run in a thread of their own and are cancelled by Ctrl-C; their files live in a folder that is removed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macrosplat.cameras.sfm.features import Features, Matches, Progress, interruptible
+from macrosplat.support.colmap import pycolmap
+
+# Fewer photos than this do not fix the focal length: it stays where it started.
+FOCAL_PHOTOS = 8
+NO_FOLDER = "."  # where pycolmap asks for the photos' folder, to fetch colours: ours come with the features
+
+
+@dataclass(frozen=True)
+class Registration:
+    """How much the incremental mapper asks for before it believes a photo."""
+
+    min_matches: int = 15  # of a pair, verified
+    start_inliers: int = 100  # of the first pair
+    start_angle: float = 16.0  # degrees, median of the first pair
+    pose_inliers: int = 30  # points seen by a new photo
+    pose_share: float = 0.25  # of the points that it seemed to see
+
+
+# COLMAP's own thresholds (100 matches at 16 degrees to start from, 30 points per photo) stop at 21 of skull's 66
+# photos; these place 64.
+STRICT = Registration(start_inliers=60, start_angle=8.0, pose_inliers=20, pose_share=0.15)
+# On the blurred fly the strict setting stops at 13 of 30 photos. A tenth of true ones among a photo's points is
+# enough, because `verify.agreement` is asked afterwards. Not fewer matches per pair: ten lie on some epipolar
+# geometry by chance, and the centres that the mapper finds on fly go from 0.41 % off (0.81 % at worst) to 0.82 %
+# (4.18 %).
+LOOSE = Registration(min_matches=15, start_inliers=30, start_angle=8.0, pose_inliers=30, pose_share=0.1)
+
+
+def pinhole(side: int, focal: float, camera_id: int) -> pycolmap.Camera:
+    """A canvas camera: principal point in the middle."""
+    camera = pycolmap.Camera(
+        model="SIMPLE_PINHOLE", width=side, height=side, params=[focal, side / 2, side / 2], camera_id=camera_id
+    )
+    camera.has_prior_focal_length = True
+    return camera
+
+
+def register(
+    features: list[Features],
+    names: list[str],
+    cameras: list[pycolmap.Camera],
+    verified: Matches,
+    registration: Registration,
+    folder: Path,
+    seed: int,
+    progress: Progress,
+) -> pycolmap.Reconstruction | None:
+    """Register photos one by one, intrinsics fixed; the largest model, or None.
+
+    Letting the focal length float here breaks the registration even of sharp photos; fixing it 0.6 to 1.4 times the
+    true one does not.
+
+    Args:
+        cameras: one per photo; photos with the same `camera_id` share it.
+    """
+    placed = 0
+
+    def tell(now: int) -> None:
+        nonlocal placed
+        placed = min(now, len(names))
+        progress(placed / len(names), f"placing photos, {placed} of {len(names)}")
+
+    options = pycolmap.IncrementalPipelineOptions()
+    options.min_num_matches = registration.min_matches
+    options.min_model_size = 3
+    options.multiple_models = False
+    options.extract_colors = False
+    options.random_seed = seed
+    options.ba_refine_focal_length = False
+    options.ba_refine_extra_params = False
+    mapper = options.mapper
+    mapper.random_seed = seed
+    mapper.init_min_num_inliers = registration.start_inliers
+    mapper.init_min_tri_angle = registration.start_angle
+    mapper.abs_pose_min_num_inliers = registration.pose_inliers
+    mapper.abs_pose_min_inlier_ratio = registration.pose_share
+    mapper.abs_pose_refine_focal_length = False
+    mapper.abs_pose_refine_extra_params = False
+    options.triangulation.random_seed = seed
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".sfm.") as scratch:
+        database = Path(scratch) / "matches.db"
+        _write_database(database, features, names, cameras, verified)
+        told = {"initial_image_pair_callback": lambda: tell(2), "next_image_callback": lambda: tell(placed + 1)}
+        models = interruptible(pycolmap.incremental_mapping, database, NO_FOLDER, scratch, options, **told)
+    return max(models.values(), key=pycolmap.Reconstruction.num_reg_images, default=None)
+
+
+def triangulate_tracks(
+    features: list[Features],
+    names: list[str],
+    cameras: list[pycolmap.Camera],
+    views: dict[int, NDArray[np.float64]],
+    matches: Matches,
+    folder: Path,
+    seed: int,
+) -> pycolmap.Reconstruction:
+    """Points of matches under fixed poses.
+
+    Args:
+        views: photo index to [4, 4] world to camera.
+    """
+    model = pycolmap.Reconstruction()
+    for index in sorted(views):
+        camera = cameras[index]
+        if not model.exists_camera(camera.camera_id):
+            model.add_camera_with_trivial_rig(camera)
+        image = pycolmap.Image(
+            name=names[index],
+            keypoints=features[index].px.reshape(-1, 2),
+            camera_id=camera.camera_id,
+            image_id=index + 1,
+        )
+        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(np.ascontiguousarray(views[index][:3])))
+    options = pycolmap.IncrementalPipelineOptions()
+    options.min_num_matches = 1
+    options.extract_colors = False
+    options.random_seed = seed
+    options.triangulation.random_seed = seed
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".sfm.") as scratch:
+        database = Path(scratch) / "matches.db"
+        _write_database(database, features, names, cameras, matches, sorted(views))
+        return interruptible(
+            pycolmap.triangulate_points, model, database, NO_FOLDER, scratch, clear_points=True, options=options
+        )
+
+
+def adjust(model: pycolmap.Reconstruction, loss_px: float) -> None:
+    """Bundle adjustment of poses, points and focal lengths, under a Cauchy loss of `loss_px` px.
+
+    The focal length of a camera with fewer than `FOCAL_PHOTOS` photos stays as it is.
+    """
+    options = pycolmap.BundleAdjustmentOptions()
+    options.refine_focal_length = True
+    options.refine_principal_point = False
+    options.refine_extra_params = False
+    options.print_summary = False
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+    options.ceres.loss_function_scale = loss_px
+    config = pycolmap.BundleAdjustmentConfig()
+    photos = Counter(model.images[image_id].camera_id for image_id in model.reg_image_ids())
+    for image_id in model.reg_image_ids():
+        config.add_image(image_id)
+    for camera_id, count in photos.items():
+        if count < FOCAL_PHOTOS:
+            config.set_constant_cam_intrinsics(camera_id)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    # Not pycolmap.bundle_adjustment(): that sets the log level back and logs.
+    pycolmap.create_default_bundle_adjuster(options, config, model).solve()
+
+
+def thin_out(model: pycolmap.Reconstruction, max_error: float, min_angle: float) -> None:
+    """Drop observations above `max_error` px and points whose rays meet at less than `min_angle` degrees."""
+    manager = pycolmap.ObservationManager(model)
+    manager.filter_all_points3D(max_error, min_angle)
+    manager.filter_observations_with_negative_depth()
+
+
+def views_of(model: pycolmap.Reconstruction) -> dict[int, NDArray[np.float64]]:
+    """Photo index to [4, 4] world to camera."""
+    views = {}
+    for image_id in sorted(model.reg_image_ids()):
+        view = np.eye(4)
+        view[:3] = model.images[image_id].cam_from_world().matrix()
+        views[image_id - 1] = view
+    return views
+
+
+def _write_database(
+    path: Path,
+    features: list[Features],
+    names: list[str],
+    cameras: list[pycolmap.Camera],
+    matches: Matches,
+    indices: list[int] | None = None,
+) -> None:
+    """A COLMAP database of key points and verified matches, ids = index + 1. Descriptors are not needed any more."""
+    indices = list(range(len(features))) if indices is None else indices
+    database = pycolmap.Database.open(path)
+    try:
+        with pycolmap.DatabaseTransaction(database):
+            for camera in {cameras[i].camera_id: cameras[i] for i in indices}.values():
+                database.write_camera(camera, use_camera_id=True)
+                rig = pycolmap.Rig(rig_id=camera.camera_id)
+                rig.add_ref_sensor(camera.sensor_id)
+                database.write_rig(rig, use_rig_id=True)
+            for i in indices:
+                image = pycolmap.Image(name=names[i], camera_id=cameras[i].camera_id, image_id=i + 1)
+                database.write_image(image, use_image_id=True)
+                frame = pycolmap.Frame(frame_id=i + 1, rig_id=cameras[i].camera_id)
+                frame.add_data_id(image.data_id)
+                database.write_frame(frame, use_frame_id=True)
+                database.write_keypoints(i + 1, features[i].keypoints)
+            for (i, j), rows in matches.items():
+                geometry = pycolmap.TwoViewGeometry()
+                geometry.config = int(pycolmap.TwoViewGeometryConfiguration.CALIBRATED)
+                geometry.inlier_matches = rows.astype(np.uint32)
+                database.write_two_view_geometry(i + 1, j + 1, geometry)
+    finally:
+        database.close()

@@ -1,0 +1,348 @@
+"""Cameras from photos alone, and points from known cameras.
+
+In: a `Capture`. Out: `Cameras` of the photos that could be placed, `SparsePoints`, an `SfmReport` of what was tried.
+Attempts go from strict to loose and end with the first in which every photo stands and agrees with its neighbours.
+The world of solved cameras has an arbitrary place; its unit is the median distance from a camera to the points it sees.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macrosplat.cameras.focal import focals_px
+from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.cameras.sfm import mapping, refine
+from macrosplat.cameras.sfm.features import (
+    BLURRED,
+    GUIDED,
+    SHARP,
+    Extraction,
+    Features,
+    Matches,
+    Progress,
+    extract,
+    joined,
+    match_all,
+    within,
+    working_size,
+)
+from macrosplat.cameras.sfm.guided import match_guided
+from macrosplat.cameras.sfm.report import Attempt, SfmReport, failure, reasons, sentences
+from macrosplat.cameras.sfm.verify import verify
+from macrosplat.capture.records import Capture
+from macrosplat.photos.records import Photo
+from macrosplat.support.colmap import pycolmap
+from macrosplat.support.errors import MacrosplatError
+
+# The engraved focal length times this is where SfM starts: m = 1, the middle of macro (`focal.py` explains m). Set
+# free at the end it is found from far off: to 2.2 % on fly (from 0.95 of the true one), 1.0 % on chess (1.15), 0.4 %
+# on skull (2.1).
+FOCAL_START = 2.0
+# For a second try, if the model is wrong: m = 0.2.
+OTHER_START = 1.2
+# If photos are missing and the focal length has moved by more than this factor, the pairs were verified with a wrong
+# one: the attempt is repeated from where it ended.
+FOCAL_JUMP = 1.25
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way of trying."""
+
+    name: str
+    extraction: Extraction
+    max_ratio: float
+    registration: mapping.Registration
+    rescues: bool  # left early if hopeless; else what it misses is looked at closer by the loose settings
+    span: tuple[float, float]  # of the progress bar
+
+
+LADDER = (
+    Rung("strict", SHARP, 0.8, mapping.STRICT, True, (0.0, 0.3)),
+    Rung("loose", BLURRED, 0.9, mapping.LOOSE, False, (0.3, 1.0)),
+)
+# Before the strict rung maps anything: a photo is lonely that has fewer partners with this many matches. Of sharp
+# photos few are (skull: 3 of 66), of blurred ones many (fly: 22 of 30, chess: 10 of 24); above this share the rung is
+# left, which saves most of its time.
+LONELY_SHARE = 0.25
+PARTNERS, PARTNER_MATCHES = 2, 30
+# Up to this share of photos that the strict rung cannot register are looked at closer, by themselves, with the loose
+# settings (two of skull's 66, in 20 s; the loose rung for all of them takes minutes).
+RESCUE_SHARE = 0.2
+
+
+@dataclass
+class _Try:
+    """What an attempt leaves behind."""
+
+    attempt: Attempt
+    features: list[Features]
+    cameras: list[pycolmap.Camera]
+    model: pycolmap.Reconstruction | None = None
+    keep: list[int] = field(default_factory=list)  # photo indices that the model holds and that agree
+    placed: list[int] = field(default_factory=list)  # all that the model holds
+    lonely: dict[int, int] = field(default_factory=dict)  # photo index: partners, where these are few
+
+    @property
+    def rank(self) -> tuple[float, ...]:
+        return self.attempt.agreeing, self.attempt.agreement * self.attempt.observations
+
+
+def solve_cameras(
+    capture: Capture, workdir: Path, progress: Progress | None = None, seed: int = 0
+) -> tuple[Cameras, SparsePoints, SfmReport]:
+    """Structure from motion.
+
+    Args:
+        capture: its photos are used, and their masks; nothing else.
+        workdir: a folder for scratch files; nothing stays in it.
+        progress: called with a fraction (0 to 1) and what is being done.
+        seed: of every random choice. The same seed gives the same cameras on the same machine and number of cores.
+
+    Returns:
+        The registered cameras in the order of the photos, points seen by at least three of them, and the report.
+
+    Raises:
+        MacrosplatError: fewer than three photos, or fewer than three could be registered.
+    """
+    if len(capture.photos) < 3:
+        raise MacrosplatError(f"{capture.root} holds {len(capture.photos)} photos; at least 3 are needed.")
+    workdir.mkdir(parents=True, exist_ok=True)
+    progress, began = progress or _silent, time.monotonic()
+    tries: list[_Try] = []
+    for rung in LADDER:
+        tries += _climb(rung, capture.photos, workdir, within(progress, *rung.span), seed)
+        best = max(tries, key=lambda one: one.rank)
+        if best.attempt.agreeing == len(capture.photos):
+            break
+    best = max(tries, key=lambda one: one.rank)
+    if best.model is None or best.attempt.agreeing < 3:
+        raise MacrosplatError(failure(best.attempt, len(capture.photos)))
+    cameras, points = _result(best, capture.photos)
+    progress(1.0, f"{len(cameras)} of {len(capture.photos)} photos placed")
+    names = [photo.name for photo in capture.photos]
+    missing = reasons(names, cameras.names, [len(one) for one in best.features], best.placed, best.lonely)
+    report = SfmReport(
+        photos=len(capture.photos),
+        registered=cameras.names,
+        missing=missing,
+        attempts=tuple(one.attempt for one in tries),
+        focal_px=tuple(cameras.intrinsics[:, 0].tolist()),
+        seconds=time.monotonic() - began,
+    )
+    return cameras, points, replace(report, sentences=sentences(report, best.attempt))
+
+
+def triangulate(
+    capture: Capture, cameras: Cameras, workdir: Path, progress: Progress | None = None, seed: int = 0
+) -> SparsePoints:
+    """Points seen by given cameras, which stay as they are.
+
+    Args:
+        capture: its photos and masks; those that `cameras` names are used.
+        cameras: V cameras in any unit.
+        workdir: a folder for scratch files; nothing stays in it.
+
+    Returns:
+        Points in the cameras' world, each seen by at least three of them; few or none if the cameras are wrong.
+
+    Raises:
+        MacrosplatError: a photo cannot be read, or `cameras` names one that the capture does not hold.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    progress = progress or _silent
+    known = {photo.name: photo for photo in capture.photos}
+    for name in cameras.names:
+        if name not in known:
+            raise MacrosplatError(f"The cameras name {name}, which is not among the photos of {capture.root}.")
+    photos = tuple(known[name] for name in cameras.names)
+    features = extract(photos, GUIDED, workdir, within(progress, 0.0, 0.6))
+    canvas = [_canvas_camera(cameras, n, features[n]) for n in range(len(cameras))]
+    views = dict(enumerate(cameras.views))
+    matches = match_guided(
+        features,
+        cameras.views,
+        np.stack([camera.calibration_matrix() for camera in canvas]),
+        refine.GUIDED_RATIO,
+        refine.KNOWN_BAND,
+        refine.MAX_TURN,
+        within(progress, 0.6, 0.9),
+    )
+    model = mapping.triangulate_tracks(features, list(cameras.names), canvas, views, matches, workdir, seed)
+    mapping.thin_out(model, refine.KEEP_ERROR, refine.KEEP_ANGLE)
+    progress(1.0, f"{model.num_points3D()} points")
+    return _points(model, features, photos, list(range(len(photos))))
+
+
+def _climb(rung: Rung, photos: tuple[Photo, ...], workdir: Path, progress: Progress, seed: int) -> list[_Try]:
+    """Try one rung: once, or twice if photos are missing or the model is wrong and another focal length may help."""
+    names, least = [photo.name for photo in photos], rung.registration.min_matches
+    features = extract(photos, rung.extraction, workdir, within(progress, 0.0, 0.4))
+    matches = match_all(features, rung.max_ratio, within(progress, 0.4, 0.5))
+    cameras = _start_cameras(photos, features, FOCAL_START)
+    lonely = _lonely(matches, len(photos))
+    if rung.rescues and len(lonely) > LONELY_SHARE * len(photos):
+        note = f"{len(lonely)} photos have too few sharp feature points in common with others"
+        return [_Try(Attempt(rung.name, focal_start=FOCAL_START, note=note), features, cameras, lonely=lonely)]
+    engraved, tries = _engraved(photos), []
+    for n, span in enumerate(((0.5, 0.85), (0.85, 1.0))):
+        tell = within(progress, *span)
+        start = _median_focal(cameras, engraved)
+        verified = verify(features, cameras, matches, least, seed, within(tell, 0.0, 0.4))
+        tell(0.4, "placing photos")
+        placing = within(tell, 0.4, 0.5)
+        model = mapping.register(features, names, cameras, verified, rung.registration, workdir, seed, placing)
+        registered = [] if model is None else sorted(mapping.views_of(model))
+        if n == 0 and rung.rescues and len(photos) * (1 - RESCUE_SHARE) <= len(registered) < len(photos):
+            features, added = refine.rescue(
+                registered, photos, features, matches, BLURRED, LADDER[-1].max_ratio, workdir, within(tell, 0.5, 0.55)
+            )
+            matches = joined(matches, added)
+            verified = joined(verified, verify(features, cameras, added, least, seed, _silent))
+            placing = within(tell, 0.55, 0.6)
+            again = mapping.register(features, names, cameras, verified, rung.registration, workdir, seed, placing)
+            model = again or model
+        if model is None or model.num_reg_images() < 3:
+            note = "no pair of photos to start from"
+            tries.append(_Try(Attempt(rung.name, focal_start=start, note=note), features, cameras, lonely=lonely))
+            break
+        refined = refine.improve(
+            model, features, names, cameras, matches, verified, workdir, within(tell, 0.6, 1.0), seed
+        )
+        tries.append(
+            _Try(
+                _score(rung.name, refined, start, engraved),
+                features,
+                refined.cameras,
+                refined.model,
+                refined.agreeing,
+                sorted(mapping.views_of(refined.model)),
+                lonely,
+            )
+        )
+        if len(refined.agreeing) == len(photos):
+            break
+        jump = _median_focal(refined.cameras, engraved) / start
+        if refined.judged.share < refine.MODEL_AGREES:
+            cameras = _start_cameras(photos, features, OTHER_START)
+        elif max(jump, 1 / jump) > FOCAL_JUMP:
+            cameras = refined.cameras
+        else:
+            break
+    return tries
+
+
+def _median_focal(cameras: list[pycolmap.Camera], engraved: NDArray[np.float64]) -> float:
+    """In engraved focal lengths."""
+    return float(np.median(np.array([camera.focal_length_x for camera in cameras]) / engraved))
+
+
+def _score(name: str, refined: refine.Refined, start: float, engraved: NDArray[np.float64]) -> Attempt:
+    model = refined.model
+    return Attempt(
+        name=name,
+        registered=model.num_reg_images(),
+        agreeing=len(refined.agreeing),
+        agreement=refined.judged.share,
+        observations=model.compute_num_observations(),
+        track_length=model.compute_mean_track_length(),
+        error_px=model.compute_mean_reprojection_error(),
+        focal_start=start,
+        focal=_median_focal(refined.cameras, engraved),
+    )
+
+
+def _start_cameras(photos: tuple[Photo, ...], features: list[Features], factor: float) -> list[pycolmap.Camera]:
+    """A camera per photo; photos of one camera, zoom and longer side share theirs, whichever way up they are."""
+    engraved = _engraved(photos)
+    cameras: dict[tuple[object, ...], pycolmap.Camera] = {}
+    chosen = []
+    for photo, side, focal in zip(photos, (one.side for one in features), engraved, strict=True):
+        key = (photo.exif.camera, photo.exif.focal_mm, max(photo.width, photo.height))
+        if key not in cameras:
+            cameras[key] = mapping.pinhole(side, factor * focal, len(cameras) + 1)
+        chosen.append(cameras[key])
+    return chosen
+
+
+def _engraved(photos: tuple[Photo, ...]) -> NDArray[np.float64]:
+    """[V] engraved focal lengths in canvas px."""
+    sides = np.array([max(working_size(photo.width, photo.height)) for photo in photos])
+    return focals_px(photos) * sides / np.array([max(photo.width, photo.height) for photo in photos])
+
+
+def _canvas_camera(cameras: Cameras, n: int, features: Features) -> pycolmap.Camera:
+    """Camera `n` as it sees the canvas."""
+    fx, fy, cx, cy = cameras.intrinsics[n] * (np.array(features.size) / cameras.sizes[n])[[0, 1, 0, 1]]
+    x, y = features.margin
+    side = features.side
+    return pycolmap.Camera(model="PINHOLE", width=side, height=side, params=[fx, fy, cx + x, cy + y], camera_id=n + 1)
+
+
+def _lonely(matches: Matches, count: int) -> dict[int, int]:
+    """Photo index: number of partners with `PARTNER_MATCHES`, for photos with fewer than `PARTNERS` of them."""
+    partners = np.zeros(count, np.int64)
+    for pair, rows in matches.items():
+        if len(rows) >= PARTNER_MATCHES:
+            partners[list(pair)] += 1
+    return {int(i): int(partners[i]) for i in np.flatnonzero(partners < PARTNERS)}
+
+
+def _result(best: _Try, photos: tuple[Photo, ...]) -> tuple[Cameras, SparsePoints]:
+    """The agreeing photos' cameras at full size and the points, in units of the median distance to the points seen."""
+    assert best.model is not None
+    model, keep = best.model, best.keep
+    for image_id in list(model.reg_image_ids()):
+        if image_id - 1 not in keep:
+            model.deregister_frame(model.images[image_id].frame_id)
+    views = mapping.views_of(model)
+    points = _points(model, best.features, photos, keep)
+    depth = [
+        views[keep[n]][2, :3] @ points.xyz[p] + views[keep[n]][2, 3]
+        for n, p in zip(points.photo, points.point, strict=True)
+    ]
+    unit, middle = float(np.median(depth)), np.median(points.xyz, axis=0)
+    matrices = np.stack([views[i] for i in keep])
+    matrices[:, :3, 3] = (matrices[:, :3, 3] + matrices[:, :3, :3] @ middle) / unit
+    sizes = np.array([(photos[i].width, photos[i].height) for i in keep])
+    intrinsics = []
+    for i, (width, height) in zip(keep, sizes, strict=True):
+        scale = np.array([width, height]) / best.features[i].size
+        intrinsics.append([*(best.cameras[i].focal_length_x * scale), width / 2, height / 2])
+    cameras = Cameras(tuple(photos[i].name for i in keep), matrices, np.array(intrinsics), sizes, "sfm")
+    return cameras, replace(points, xyz=(points.xyz - middle) / unit)
+
+
+def _points(
+    model: pycolmap.Reconstruction, features: list[Features], photos: tuple[Photo, ...], keep: list[int]
+) -> SparsePoints:
+    """The model's points of three or more observations in the photos `keep`, coloured by the mean of these."""
+    place = {i: n for n, i in enumerate(keep)}
+    px = [one.photo_px(photo.width, photo.height) for one, photo in zip(features, photos, strict=True)]
+    xyz, rgb, point, photo_index, seen = [], [], [], [], []
+    for point_id in sorted(model.points3D):
+        track = model.points3D[point_id].track.elements
+        at = [(e.image_id - 1, e.point2D_idx) for e in track if e.image_id - 1 in place]
+        if len({i for i, _ in at}) < 3:
+            continue
+        rgb.append(np.mean([features[i].rgb[row] for i, row in at], axis=0))
+        point += [len(xyz)] * len(at)
+        photo_index += [place[i] for i, _ in at]
+        seen += [px[i][row] for i, row in at]
+        xyz.append(model.points3D[point_id].xyz)
+    return SparsePoints(
+        xyz=np.array(xyz, np.float64).reshape(-1, 3),
+        rgb=np.rint(np.array(rgb).reshape(-1, 3)).astype(np.uint8),
+        point=np.array(point, np.int64),
+        photo=np.array(photo_index, np.int64),
+        px=np.array(seen, np.float64).reshape(-1, 2),
+    )
+
+
+def _silent(fraction: float, text: str) -> None:
+    pass

@@ -1,0 +1,1 @@
+"""Model: how a photo is formed: poses, scene, backdrop, lens, exposure."""

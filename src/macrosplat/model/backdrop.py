@@ -1,0 +1,81 @@
+"""The backdrop: what is seen where the scene ends, a smooth colour field per photo in linear light.
+
+It is composited before the blur: light from the backdrop is out of focus like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from macrosplat.support.dispatch import select_row
+
+GRID = (3, 4)  # rows, columns: smooth enough that it cannot draw an object's edge, fine enough for a light fall-off
+
+
+class Backdrop:
+    """A [3, 4] grid of colours per photo, interpolated bilinearly from edge to edge of the frame."""
+
+    def __init__(self, grids: Tensor) -> None:
+        assert grids.ndim == 4 and grids.shape[1:] == (*GRID, 3), f"grids has shape {tuple(grids.shape)}"
+        self.grids = grids  # [V, 3, 4, 3] linear light
+        self._weights: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+
+    @staticmethod
+    def of_photos(photos: Iterable[Tensor]) -> Backdrop:
+        """Start from the photos themselves, [H, W, 3] linear: their average in each cell of the grid."""
+        return Backdrop(torch.stack([grid_of(photo) for photo in photos]))
+
+    def at(self, photo: int | Tensor, width: int, height: int) -> Tensor:
+        """[H, W, 3] behind one photo (a number, or [1] on the device)."""
+        return self.spread(select_row(self.grids, photo), width, height)
+
+    def mean(self, width: int, height: int) -> Tensor:
+        """[H, W, 3] behind a view that is no photo's."""
+        return self.spread(self.grids.mean(0), width, height)
+
+    def spread(self, grid: Tensor, width: int, height: int) -> Tensor:
+        """One grid [3, 4, 3] over a frame: [H, W, 3]."""
+        if grid.device.type == "cuda" and grid.dtype == torch.float32:
+            return _Spread.apply(grid, width, height)  # type: ignore[return-value]
+        if (width, height) not in self._weights:
+            self._weights[width, height] = (
+                _linear(height, GRID[0]).to(grid),
+                _linear(width, GRID[1]).to(grid),
+            )
+        rows, columns = self._weights[width, height]
+        return torch.einsum("hr,wc,rcx->hwx", rows, columns, grid.clamp_min(0))
+
+
+class _Spread(torch.autograd.Function):
+    """A launch forward and two back, where torch needs twelve."""
+
+    @staticmethod
+    def forward(ctx: Any, grid: Tensor, width: int, height: int) -> Tensor:
+        from macrosplat.model import backdrop_cuda
+
+        grid = grid.contiguous()
+        ctx.save_for_backward(grid)
+        return backdrop_cuda.forward(grid.detach(), width, height)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]
+        from macrosplat.model import backdrop_cuda
+
+        (grid,) = ctx.saved_tensors
+        return backdrop_cuda.backward(grid, gradient.contiguous()), None, None
+
+
+def grid_of(photo: Tensor) -> Tensor:
+    """[3, 4, 3] what a backdrop starts from: the mean of a photo [H, W, 3], linear light, in each cell of the grid."""
+    return torch.nn.functional.adaptive_avg_pool2d(photo.permute(2, 0, 1), GRID).permute(1, 2, 0)
+
+
+def _linear(n: int, knots: int) -> Tensor:
+    """[n, knots] weights of linear interpolation at n pixel centres between knots from edge to edge."""
+    position = (torch.arange(n) + 0.5) / n * (knots - 1)
+    return (1 - (position[:, None] - torch.arange(knots)).abs()).clamp_min(0)

@@ -1,0 +1,109 @@
+"""The exposure of each photo: a gain per channel of its linear light, which is its white balance, too.
+
+A gain is one number for all of a photo's pixels: it cannot take the place of a blur, with which it may change places.
+The scene has the mean exposure: logarithms of the gains are 0 in the mean over the photos, in each channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+from scipy.sparse import csr_matrix
+from torch import Tensor
+
+from macrosplat.cameras.records import SparsePoints
+from macrosplat.support.colour import to_linear
+from macrosplat.support.dispatch import select_row
+
+LN2 = 0.6931471805599453  # a stop
+PATCH = 0.02  # of the width: side of the squares whose light is compared between photos; wider than most blur
+FAINTEST = 0.004  # linear: darker patches are noise, flare and the steps of 8 bits
+BRIGHTEST = 0.8  # linear: brighter ones may hold pixels that are cut off at white
+ROUNDS = 12  # of reweighting, after which gains move by less than 0.1 %
+ROUND = 0.01  # differences in ln below this count as least squares do, larger ones by their absolute value
+
+
+class Exposure:
+    """photo = gain * what the lens makes of the scene."""
+
+    def __init__(self, log_gains: Tensor) -> None:
+        assert log_gains.ndim == 2 and log_gains.shape[1] == 3, f"log_gains has shape {tuple(log_gains.shape)}"
+        self.log_gains = log_gains  # [V, 3] ln, up to one number per channel
+
+    def gain(self, photo: int | Tensor) -> Tensor:
+        """[3] of a photo (a number, or [1] on the device)."""
+        return (select_row(self.log_gains, photo) - self.log_gains.mean(0)).exp()
+
+    def expose(self, light: Tensor, photo: int | Tensor | None) -> Tensor:
+        """[H, W, C] in the scene's light as a photo shows it (None: as it is); what is no colour is left alone."""
+        if photo is None:
+            return light
+        gain = self.gain(photo)
+        return light * torch.cat([gain, gain.new_ones(light.shape[-1] - 3)]) if light.shape[-1] > 3 else light * gain
+
+    def stops(self) -> list[list[float]]:
+        """[V][3] what was found: log2 of the gains."""
+        with torch.no_grad():
+            return ((self.log_gains - self.log_gains.mean(0)) / LN2).tolist()
+
+
+def start_exposure(
+    points: SparsePoints,
+    photos: Sequence[NDArray[np.uint8]],  # V of [H, W, 3] sRGB at the training width
+    full_sizes: NDArray[np.int64],  # [V, 2] width, height that `points.px` counts in
+) -> Exposure:
+    """The gains with which the photos agree best about the light of the points that they share.
+
+    ln of the light around observation o is a point's plus a photo's; the sum of absolute differences is least
+    (iteratively reweighted least squares, the points eliminated). What tells nothing of a photo leaves it at the mean.
+    """
+    light, usable = _around(points, photos, full_sizes)
+    count = len(photos)
+    found = np.zeros((count, 3))
+    for channel in range(3):
+        kept = usable[:, channel]
+        if kept.any():
+            found[:, channel] = _agreed(
+                np.log(light[kept, channel]), points.point[kept], points.photo[kept], len(points), count
+            )
+    return Exposure(torch.tensor(found, dtype=torch.float32))
+
+
+def _around(
+    points: SparsePoints, photos: Sequence[NDArray[np.uint8]], full_sizes: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """[O, 3] mean linear light around each observation, and whether it can be compared."""
+    light = np.zeros((len(points.photo), 3))
+    for v, photo in enumerate(photos):
+        seen = np.flatnonzero(points.photo == v)
+        height, width = photo.shape[:2]
+        side = max(1, round(PATCH * width))
+        mean = to_linear(photo.astype(np.float32) / 255)
+        for axis in (0, 1):
+            mean = uniform_filter1d(mean, side, axis, mode="nearest")
+        at = (points.px[seen] * (width / full_sizes[v, 0], height / full_sizes[v, 1])).astype(int)
+        light[seen] = mean[at[:, 1].clip(0, height - 1), at[:, 0].clip(0, width - 1)]
+    return light, (light > FAINTEST) & (light < BRIGHTEST)
+
+
+def _agreed(
+    value: NDArray[np.float64], point: NDArray[np.int64], photo: NDArray[np.int64], n: int, count: int
+) -> NDArray[np.float64]:
+    """[count] photo terms, of mean 0, of `value` = point's + photo's with the least sum of absolute differences."""
+    of_photo, of_point, weight = np.zeros(count), np.zeros(n), np.ones(len(value))
+    for _ in range(ROUNDS):
+        table = csr_matrix((weight, (point, photo)), shape=(n, count))
+        total = np.maximum(np.asarray(table.sum(1))[:, 0], 1e-12)  # of each point
+        sums = csr_matrix((weight * value, (point, photo)), shape=(n, count))
+        mean = np.asarray(sums.sum(1))[:, 0] / total
+        scaled = csr_matrix((weight / total[point], (point, photo)), shape=(n, count))
+        normal = np.diag(np.asarray(table.sum(0))[0]) - (table.T @ scaled).toarray()
+        right = np.asarray(sums.sum(0))[0] - table.T @ mean
+        of_photo = np.linalg.lstsq(normal, right, rcond=1e-9)[0]  # the shortest solution has mean 0
+        of_point = mean - (scaled @ of_photo)
+        weight = 1 / np.maximum(np.abs(value - of_point[point] - of_photo[photo]), ROUND)
+    return of_photo - of_photo.mean()

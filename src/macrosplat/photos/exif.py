@@ -1,0 +1,73 @@
+"""What the camera wrote into a photo.
+
+In: Pillow's EXIF tags. Out: `Exif`, lengths in mm, None where nothing usable stands.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from PIL import Image
+
+from macrosplat.photos.records import Exif
+
+# Tag numbers of the EXIF 2.32 standard.
+MAKE, MODEL, ORIENTATION, EXIF_IFD, GPS_IFD = 0x010F, 0x0110, 0x0112, 0x8769, 0x8825
+F_NUMBER, FOCAL, FOCAL_35MM, LENS = 0x829D, 0x920A, 0xA405, 0xA434
+WIDTH, HEIGHT = 0xA002, 0xA003
+PLANE_X, PLANE_UNIT = 0xA20E, 0xA210
+
+# FocalPlaneResolutionUnit: 2 inch (the default), 3 cm; 4 (mm) and 5 (um) stand in no standard but in files.
+UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
+# The long side of any sensor that takes photos: the smallest phone 3 mm, medium format 54 mm. Outside, the tags lie.
+SENSOR_MM = (3.0, 60.0)
+FULL_FRAME_DIAGONAL_MM = math.hypot(36, 24)
+
+
+def exif_of(tags: Image.Exif, width: int, height: int) -> Exif:
+    """The facts that matter of `tags`; `width` x `height` px is the photo's present size, either way up."""
+    inner = tags.get_ifd(EXIF_IFD)
+    focal, focal_35mm = _number(inner.get(FOCAL)), _number(inner.get(FOCAL_35MM))
+    make, model, lens = _text(tags.get(MAKE)), _text(tags.get(MODEL)), _text(inner.get(LENS))
+    words = [make if not model.startswith(make) else "", model, lens]  # Canon writes "Canon" into both
+    return Exif(
+        f_number=_number(inner.get(F_NUMBER)),
+        focal_mm=focal,
+        focal_35mm=focal_35mm,
+        sensor_width_mm=_sensor_width(inner, width, height, focal, focal_35mm),
+        camera=" ".join(word for word in words if word) or None,
+    )
+
+
+def _sensor_width(
+    inner: dict[int, Any], width: int, height: int, focal: float | None, focal_35mm: float | None
+) -> float | None:
+    """The sensor's long side. The density counts the pixels of the photo as taken, so a resized copy's own do not."""
+    density, unit = _number(inner.get(PLANE_X)), UNIT_MM.get(inner.get(PLANE_UNIT, 2))
+    if density is None or unit is None:
+        return None
+    taken = max(_number(inner.get(WIDTH)) or width, _number(inner.get(HEIGHT)) or height)
+    sensor = taken / density * unit
+    if not SENSOR_MM[0] <= sensor <= SENSOR_MM[1]:
+        return None
+    if focal and focal_35mm:
+        # Some programs rewrite the size but not the density when they resize; the equivalent then tells.
+        long = max(width, height) / math.hypot(width, height)
+        expected = focal / focal_35mm * FULL_FRAME_DIAGONAL_MM * long
+        if not 0.7 < sensor / expected < 1.4:
+            return None
+    return sensor
+
+
+def _number(value: Any) -> float | None:
+    """A positive finite number or None: cameras write 0 or 0/0 for 'unknown' (a lens without contacts)."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return number if math.isfinite(number) and number > 0 else None
+
+
+def _text(value: Any) -> str:
+    return value.replace("\0", " ").strip() if isinstance(value, str) else ""

@@ -1,0 +1,139 @@
+"""Scenes as .ply in the layout of the original 3D Gaussian splatting, which every viewer reads.
+
+Vertex properties, float32, little endian: x y z, nx ny nz (zero), f_dc_0..2, f_rest_* (channel by channel: all
+coefficients of red, then green, then blue), opacity (logit), scale_0..2 (natural logarithm), rot_0..3 (w x y z).
+Source: github.com/graphdeco-inria/gaussian-splatting, `scene/gaussian_model.py`, `save_ply`.
+
+A file says nothing about the space that its colours are composited in; viewers take sRGB (see `viewer_fit`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from macrosplat.scene.gaussians import SH_REST, Gaussians
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import write_whole
+
+# What PLY calls its types, old and new names.
+_TYPES = {
+    **{"float": "<f4", "float32": "<f4", "double": "<f8", "float64": "<f8", "char": "i1", "int8": "i1", "uchar": "u1"},
+    **{"uint8": "u1", "short": "<i2", "int16": "<i2", "ushort": "<u2", "uint16": "<u2", "int": "<i4", "int32": "<i4"},
+    **{"uint": "<u4", "uint32": "<u4"},
+}
+
+
+def properties(rest: int) -> list[str]:
+    """The vertex properties in order, for `rest` coefficients above degree 0."""
+    return [
+        *("x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2"),
+        *(f"f_rest_{i}" for i in range(3 * rest)),
+        *("opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"),
+    ]
+
+
+def write_ply(path: Path, gaussians: Gaussians) -> None:
+    """Write the scene, whole or not at all; rotations are normalised.
+
+    Raises:
+        MacrosplatError: the disk is full or the folder cannot be written.
+    """
+    g = gaussians.map(lambda t: t.detach().to("cpu", torch.float32))
+    count, rest = len(g), g.sh_rest.shape[1]
+    rows = np.concatenate(
+        [
+            g.means.numpy(),
+            np.zeros((count, 3), np.float32),
+            g.sh0.numpy(),
+            g.sh_rest.transpose(1, 2).reshape(count, 3 * rest).numpy(),
+            g.opacity_logits[:, None].numpy(),
+            g.log_scales.numpy(),
+            torch.nn.functional.normalize(g.quats, dim=1).numpy(),
+        ],
+        axis=1,
+        dtype="<f4",
+    )
+    header = "\n".join(
+        [
+            "ply",
+            "format binary_little_endian 1.0",
+            "comment made by macrosplat",
+            f"element vertex {count}",
+            *(f"property float {name}" for name in properties(rest)),
+            "end_header\n",
+        ]
+    )
+    write_whole(path, lambda part: part.write_bytes(header.encode("ascii") + rows.tobytes()))
+
+
+def read_ply(path: Path) -> Gaussians:
+    """Read a scene written by this or any other program in the same layout; float32 on the CPU.
+
+    Properties are found by name, in any order and type; others are passed over.
+
+    Raises:
+        MacrosplatError: no such file, not a binary little-endian PLY, cut short, or not of Gaussians.
+    """
+    table = read_elements(path)["vertex"]
+    present = set(table.dtype.names or ())
+    rest = sum(name.startswith("f_rest_") for name in present) // 3
+    missing = [name for name in properties(rest) if name not in present and not name.startswith("n")]
+    if missing or rest not in SH_REST.values():
+        what = f"it lacks {missing[0]}" if missing else f"it has {3 * rest} f_rest properties"
+        raise MacrosplatError(f"{path} does not hold Gaussians in the 3D Gaussian splatting layout: {what}.")
+
+    def columns(*names: str) -> torch.Tensor:
+        stacked = np.stack([table[name] for name in names], axis=1) if names else np.zeros((len(table), 0))
+        return torch.from_numpy(stacked.astype(np.float32))
+
+    by_channel = columns(*(f"f_rest_{i}" for i in range(3 * rest)))
+    return Gaussians(
+        means=columns("x", "y", "z"),
+        log_scales=columns(*(f"scale_{i}" for i in range(3))),
+        quats=columns(*(f"rot_{i}" for i in range(4))),
+        opacity_logits=columns("opacity")[:, 0],
+        sh0=columns(*(f"f_dc_{i}" for i in range(3))),
+        sh_rest=by_channel.reshape(len(table), 3, rest).transpose(1, 2).contiguous(),
+    )
+
+
+def read_elements(path: Path) -> dict[str, np.ndarray]:
+    """The elements of a binary little-endian PLY by name, each a structured array; those after a list are left out.
+
+    Raises:
+        MacrosplatError: no such file, of another kind, without vertices, or cut short.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MacrosplatError(f"{path} cannot be read ({error.strerror}).") from error
+    head, mark, body = data.partition(b"end_header\n")
+    lines = [line.split() for line in head.decode("ascii", "replace").splitlines()]
+    if not mark or not lines or lines[0] != ["ply"] or ["format", "binary_little_endian", "1.0"] not in lines:
+        raise MacrosplatError(f"{path} is not a binary little-endian PLY file.")
+    found: dict[str, tuple[int, list[tuple[str, str]]]] = {}
+    name = ""
+    for line in (line for line in lines if line and line[0] in ("element", "property")):
+        if line[0] == "element":
+            name = line[1]
+            found[name] = int(line[2]), []
+        elif len(line) != 3 or line[1] not in _TYPES:
+            if name == "vertex":
+                raise MacrosplatError(f"{path} has a vertex property that no Gaussian has: {' '.join(line[1:])}.")
+            del found[name]  # faces, say: where a list ends nobody knows, and with it what follows
+            break
+        else:
+            found[name][1].append((line[2], _TYPES[line[1]]))
+    if "vertex" not in found:
+        raise MacrosplatError(f"{path} is a PLY file without vertices.")
+    tables, at = {}, 0
+    for name, (count, fields) in found.items():
+        row = np.dtype(fields)
+        if len(body) - at < count * row.itemsize:
+            raise MacrosplatError(f"{path} is cut short: {count} Gaussians were promised.")
+        tables[name] = np.frombuffer(body, row, count, at)
+        at += count * row.itemsize
+    return tables
