@@ -21,6 +21,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 from macrosplat.export import Format
 from macrosplat.options import Device, Options, Quality
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.terminal import width_of, wrapped
 
 
 def _port(words: list[str]) -> int:
@@ -83,9 +84,9 @@ class Reconstruct:
         if not self.json:
             print(pipeline.reconstruct(self.capture, self.out, self.options, self.resume, live=self.live))
             return
-        from macrosplat.support.events import Events, numbers
+        from macrosplat.support.events import Events, alone_on_stdout, numbers
 
-        with Events(sys.stdout) as events:
+        with alone_on_stdout() as stdout, Events(stdout) as events:
             summary = pipeline.reconstruct(
                 self.capture, self.out, self.options, self.resume, live=self.live, shown=(events,)
             )
@@ -337,10 +338,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = tyro.cli(Command, prog="macrosplat", description=PROGRAM, args=arguments or ["--help"])  # type: ignore[arg-type]
         command.run()
     except MacrosplatError as error:
-        print(f"macrosplat: {error}", file=sys.stderr)
+        print(wrapped(f"macrosplat: {error}", width_of(sys.stderr)), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"macrosplat: Interrupted.{_how_to_resume(command)}", file=sys.stderr)
+        print(wrapped(f"macrosplat: Interrupted.{_how_to_resume(command)}", width_of(sys.stderr)), file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader (`| head`) has what it wanted; the interpreter's own flush at exit must not complain either.

@@ -33,9 +33,10 @@ from macrosplat.model.backdrop import Backdrop, grid_of
 from macrosplat.model.exposure import start_exposure
 from macrosplat.model.poses import Poses, leaders
 from macrosplat.options import Options
-from macrosplat.output.finish import Summary, finish
+from macrosplat.output.finish import finish
 from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
+from macrosplat.output.summary import Summary
 from macrosplat.photos.decode import TABLE_8
 from macrosplat.photos.read import read_mask, read_photo
 from macrosplat.photos.records import Photo, resized
