@@ -7,11 +7,10 @@ distort: `Cameras` keep the distortion, their pinholes and the observations spea
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import struct
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from macrosplat.photos.read import read_photo
 from macrosplat.photos.records import Photo
 from macrosplat.support.colmap import pycolmap
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import whole_folder
 
 # COLMAP's own, its graphical program's, RealityCapture's and gtsfm's, nerfstudio's, the 3DGS authors'.
 PLACES = ("sparse", "", "colmap/sparse", "colmap", "distorted/sparse")
@@ -147,8 +147,14 @@ def write_colmap(folder: Path, cameras: Cameras, points: SparsePoints | None = N
         MacrosplatError: the disk is full or the folder cannot be written.
     """
     model = to_colmap(cameras, points)
-    with _whole_folder(folder) as part:
-        model.write_binary(str(part))
+    with whole_folder(folder) as part:
+        try:
+            model.write_binary(str(part))
+        except (RuntimeError, ValueError) as error:  # pycolmap's own, which say nothing of the disk
+            raise MacrosplatError(
+                f"{folder} could not be written: the disk is full, or the folder cannot be written; free some space "
+                "or choose another --out."
+            ) from error
 
 
 def to_colmap(cameras: Cameras, points: SparsePoints | None = None) -> pycolmap.Reconstruction:
@@ -260,25 +266,3 @@ def _shows_upright_colours(model: pycolmap.Reconstruction, images: Sequence[Any]
             off.append(float(np.abs(small[at[:, 1], at[:, 0]] - colours).mean()))
         votes.append(off[0] < SURELY * off[1])
     return bool(votes) and sum(votes) > len(votes) / 2
-
-
-@contextlib.contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `folder`; on a clean exit it takes its place."""
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    try:
-        part.mkdir(parents=True)
-        yield part
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(part, folder)
-    except (OSError, RuntimeError, ValueError) as error:  # pycolmap raises its own when it cannot write
-        if old.exists() and not folder.exists():
-            os.replace(old, folder)
-        raise MacrosplatError(
-            f"{folder} could not be written ({error}); free some space or choose another --out."
-        ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
