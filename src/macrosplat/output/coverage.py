@@ -2,7 +2,8 @@
 
 In: a scene, its cameras, and how far out of focus a depth is in each of them. Out: a `Coverage`: per Gaussian the
 maximum over the views that see it of exp(-(r / UNIT_PX)^2), r being the radius of its circle of confusion; and a
-`Plan`, the photos that would bring the rest into focus. What no photo has in focus is blurred for good: no method brings it back.
+`Plan`, the photos that would bring the rest into focus. What no photo has in focus is blurred for good: no method
+brings it back.
 """
 
 from __future__ import annotations
