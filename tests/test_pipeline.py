@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import shutil
 import signal
@@ -350,6 +351,19 @@ def test_black_mask(tmp_path, capsys):
         Image.fromarray(mask).save(capture / "masks" / f"{v}.png")
     assert reconstruct(capture, tmp_path / "run") == 2
     assert "2.png" in said(capsys)
+
+
+def test_mask_of_a_small_object(tmp_path):
+    """Most of the frame is nobody's: the run ends all the same, and its figures are those of the object."""
+    capture = write_capture(tmp_path / "capture", made())
+    (capture / "masks").mkdir()
+    for v in range(6):
+        mask = np.zeros((72, 96), np.uint8)
+        mask[26:46, 36:60] = 255
+        Image.fromarray(mask).save(capture / "masks" / f"{v}.png")
+    assert reconstruct(capture, tmp_path / "run") == 0
+    summary = json.loads((tmp_path / "run" / "config.json").read_text())["summary"]
+    assert math.isfinite(summary["blur_px"]) and summary["fit_psnr"] > 15
 
 
 def test_damaged_checkpoint(run, capture, tmp_path, capsys):

@@ -24,7 +24,7 @@ from macrosplat.output.coverage_report import CoverageReport, report_coverage, w
 from macrosplat.output.coverage_report import sentences as coverage_sentences
 from macrosplat.output.fit import photographed
 from macrosplat.output.lens_report import LensReport, sentences, write_lens
-from macrosplat.output.maps import PhotoMaps, write_maps
+from macrosplat.output.maps import OPAQUE, PhotoMaps, write_maps
 from macrosplat.output.millimetres import contradictions, differing, find_scale, magnification
 from macrosplat.output.sharp import write_sharp
 from macrosplat.output.viewer_fit import fit_for_viewers
@@ -129,7 +129,9 @@ def finish(
             full = _sharp(learned, pinhole.scaled(photo.width, photo.height).at(views[v]), v) if larger else None
             writers.add(write_sharp, out, photo.name, sharp, full, photo.path, options.sharp_format)
             seen = frames.photos[v] / 255.0
-            fits.append(psnr(photographed(learned, v, pinhole, through), seen))
+            counts = frames.covers[v] if frames.covers else None  # what is masked was not learned
+            where = None if counts is None else counts >= 128
+            fits.append(psnr(photographed(learned, v, pinhole, through), seen, where))
             progress.advance()
 
     stops = dict(zip(given.cameras.names, learned.exposure.stops(), strict=True))
@@ -165,7 +167,7 @@ def finish(
         steps=trainer.done,
         seconds=config["seconds"],
         fit_psnr=float(np.mean(fits)),
-        blur_px=2 * float(np.median(radii)),
+        blur_px=2 * float(np.median(radii)) if radii else 0.0,
         viewer_psnr=viewer_psnr,
         lens=found,
         exposure_stops=float(np.ptp(np.mean(list(stops.values()), 1))),
@@ -203,7 +205,9 @@ def _maps(
     for v, name in enumerate(names):
         sharp = learned.draw(cameras[v], v)
         radius = learned.lens.radius(sharp, cameras[v], v)
-        radii.append(float(radius.abs().median()))
+        there = sharp.alpha >= OPAQUE  # elsewhere there is no depth, and so no circle of confusion
+        if there.any():
+            radii.append(float(radius[there].abs().median()))
         more = {kind: plane.cpu().numpy() for kind, plane in learned.lens.maps(sharp, cameras[v], v).items()}
         covered = draw_coverage(learned.gaussians, coverage, cameras[v]).cpu().numpy() if coverage else None
         planes = (plane.cpu().numpy() for plane in (sharp.depth, sharp.alpha, radius))
