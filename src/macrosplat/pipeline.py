@@ -317,7 +317,7 @@ def _trainer(
     poses = poses_of(given.photos)
     first = [group[0] for group in poses]
     held, _ = views_that_hold(
-        torch.tensor(given.points.xyz), torch.tensor(small.views[first]), [pinholes[photo] for photo in first]
+        torch.tensor(given.points.xyz), [pinholes[photo].at(torch.tensor(small.views[photo])) for photo in first]
     )
     of_poses = by_poses(len(poses), float(held.median()))
     schedule = _schedule(lens, options, most, config["camera_source"] == "sfm", of_poses)
