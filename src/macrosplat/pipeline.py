@@ -9,7 +9,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from macrosplat.brackets.composite import has_brackets, one_per_pose, spread
 from macrosplat.brackets.recognise import poses_of
 from macrosplat.cameras.colmap import read_colmap, write_colmap
 from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture, TrainingInput
 from macrosplat.deblur import check_deblur, deblurred
@@ -38,7 +39,6 @@ from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
 from macrosplat.output.summary import Summary
 from macrosplat.photos.decode import TABLE_8
-from macrosplat.photos.read import read_mask, read_photo
 from macrosplat.photos.records import Photo, resized
 from macrosplat.photos.shelf import Shelf
 from macrosplat.render import Pinhole
@@ -47,6 +47,8 @@ from macrosplat.scene.start import observed_depths, start_scene
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
 from macrosplat.support.dispatch import choose, machine
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import sweep, whole_folder
+from macrosplat.support.lock import locked
 from macrosplat.support.progress import Face, Progress
 from macrosplat.support.stop import Stop
 from macrosplat.support.threads import ordered, workers
@@ -90,13 +92,15 @@ def reconstruct(
         check_scale(options.scale_mm)
     viewer = _viewer(live)
     began = time.monotonic()
-    with Progress(more=shown) as progress:
+    with Progress(more=shown) as progress, ExitStack() as holding:
         opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
         check_deblur(options)
         alone = is_stack(opened)
         if not alone:
             _fits(opened.photos, options)
+        holding.enter_context(locked(out))
         config = open_run(out, capture, opened.photos, options, resume)
+        sweep(out)
         for note in opened.notes:
             progress.note(note)
         if alone:
@@ -124,9 +128,11 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
     Raises:
         MacrosplatError: bad input; one sentence says what and where.
     """
-    with Progress() as progress:
+    with Progress() as progress, locked(out):
         opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
-        _cameras(opened, out, options, open_run(out, capture, opened.photos, options, resume=True), progress)
+        config = open_run(out, capture, opened.photos, options, resume=True)
+        sweep(out)
+        _cameras(opened, out, options, config, progress)
 
 
 def _take_cameras(begun: Path, out: Path, config: dict[str, Any]) -> None:
@@ -138,10 +144,8 @@ def _take_cameras(begun: Path, out: Path, config: dict[str, Any]) -> None:
     if known.get("photos") != config["photos"]:
         raise MacrosplatError(f"{begun} holds the cameras of other photos; remove it to have them found again.")
     update_config(out, config, camera_source=known["camera_source"], registered=known["registered"])
-    part = out / "sparse" / ".0.part"
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(begun / "sparse" / "0", part)
-    part.rename(sparse)
+    with whole_folder(sparse) as part:
+        shutil.copytree(begun / "sparse" / "0", part, dirs_exist_ok=True)
 
 
 def _page(out: Path, progress: Progress) -> None:
@@ -180,7 +184,7 @@ def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any
         update_config(out, config, camera_source=source, registered=len(cameras))
         write_colmap(sparse, cameras, points)
     # Always as they read from there: cameras that were rounded on the way would not resume to the same bits.
-    _, cameras, points, _ = read_colmap(sparse, opened.photos)
+    _, cameras, points, _ = read_colmap(sparse, opened.photos, upright=True)
     if len(points) == 0:
         raise MacrosplatError(
             f"The cameras of {opened.root} agree on no point of the photos: they belong to other photos, or follow "
@@ -273,13 +277,14 @@ def _trainer(
     ]
     most = options.max_gaussians or default_gaussians(options.quality, pinholes)
     progress.stage("reading photos", len(given.photos))
+    lenses = given.cameras.distortion
     photos: Sequence[NDArray[np.uint8]] = Shelf(
-        len(pinholes), lambda v: read_photo(given.photos[v], pinholes[v].width), room_for_photos()
+        len(pinholes), lambda v: read_undistorted(given.photos[v], lenses[v], pinholes[v].width), room_for_photos()
     )
 
     def read(v: int) -> NDArray[np.uint8] | None:
         photos[v]  # what cannot be read is said now
-        return read_mask(given.photos[v], pinholes[v].width) if given.photos[v].mask else None
+        return read_undistorted_mask(given.photos[v], lenses[v], pinholes[v].width) if given.photos[v].mask else None
 
     masks, threads = [], workers(READING * max(photo.width * photo.height for photo in given.photos))
     for photo, mask in zip(given.photos, ordered(read, range(len(pinholes)), threads), strict=True):
@@ -313,7 +318,7 @@ def _trainer(
     poses = poses_of(given.photos)
     first = [group[0] for group in poses]
     held, _ = views_that_hold(
-        torch.tensor(given.points.xyz), torch.tensor(small.views[first]), [pinholes[photo] for photo in first]
+        torch.tensor(given.points.xyz), [pinholes[photo].at(torch.tensor(small.views[photo])) for photo in first]
     )
     of_poses = by_poses(len(poses), float(held.median()))
     schedule = _schedule(lens, options, most, config["camera_source"] == "sfm", of_poses)
