@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from macrosplat.photos.read import listed
+from macrosplat.photos.names import listed
 
 # Feature points in a photo below which nothing can be expected of it.
 FEW_POINTS = 30
