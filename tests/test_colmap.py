@@ -74,7 +74,7 @@ def test_written_is_read(tmp_path):
     for _ in range(2):  # the second time it replaces the first
         write_colmap(tmp_path / "out" / "sparse", cameras, points)
     photos, again, seen, _ = read_colmap(tmp_path / "out" / "sparse", found)
-    assert photos[0].distortion is None, "what is written is straightened"
+    assert photos[0].distortion is None, "what is written is undistorted"
     for name in ("views", "intrinsics", "sizes"):
         np.testing.assert_allclose(getattr(again, name), getattr(cameras, name), rtol=1e-12, atol=1e-12)
     for name in ("xyz", "rgb", "point", "photo", "px"):

@@ -7,6 +7,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
+from macrosplat.cameras.undistort import undistorted_linear, undistorted_mask, undistorted_photo
 from macrosplat.photos.read import find_photos, natural_key, read_linear, read_mask, read_photo
 from macrosplat.photos.records import Distortion, Photo
 from macrosplat.photos.resample import area_average
@@ -167,17 +168,18 @@ def test_mask_of_a_turned_photo(tmp_path):
         assert (read_mask(only(tmp_path)) == upright).all()
 
 
-def test_straightened_then_averaged(tmp_path):
+def test_undistorted_then_averaged(tmp_path):
     """A distortion of another size is rescaled; photo and mask go the same way."""
     ramp = np.broadcast_to(np.linspace(30, 220, 80)[None, :, None], (60, 80, 3)).astype(np.uint8)
     save(tmp_path / "photos/1.png", ramp)
     save(tmp_path / "masks/1.png", ramp[..., 0])
     plain = only(tmp_path)
     bent = Photo(**{**vars(plain), "distortion": Distortion("SIMPLE_RADIAL", (200.0, 80.0, 60.0, 0.5), 160, 120)})
-    whole = read_linear(bent)
-    np.testing.assert_allclose(read_linear(bent, 20), area_average(whole, (20, 15)), rtol=1e-5)
+    whole = undistorted_linear(bent)
+    np.testing.assert_allclose(undistorted_linear(bent, 20), area_average(whole, (20, 15)), rtol=1e-5)
     assert np.abs(whole - read_linear(plain)).max() > 0.01
-    mask, photo = read_mask(bent).astype(int), read_photo(bent)[..., 0].astype(int)
+    mask, photo = undistorted_mask(bent).astype(int), undistorted_photo(bent)[..., 0].astype(int)
+    assert (read_photo(bent) == read_photo(plain)).all() and (read_mask(bent) == read_mask(plain)).all(), "as taken"
     assert np.abs(mask - photo)[:, 2:-2].max() <= 3, "alike, but for interpolating in linear light"
 
 

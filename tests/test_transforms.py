@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from macrosplat.cameras.transforms import read_cameras_file, read_transforms, write_transforms
+from macrosplat.cameras.undistort import colmap_camera
 from macrosplat.photos.read import find_photos
-from macrosplat.photos.resample import colmap_camera
 from macrosplat.support.errors import MacrosplatError
 from making_photos import make_photos, save, texture
 

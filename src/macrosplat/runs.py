@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from macrosplat.cameras.transforms import read_cameras_file
-from macrosplat.evaluate.evaluate import Keep, evaluate_run
-from macrosplat.evaluate.lpips import Lpips
-from macrosplat.evaluate.report import as_text
 from macrosplat.output.sharp import write_png
 from macrosplat.render import Pinhole
 from macrosplat.support.colour import to_srgb
@@ -20,6 +18,10 @@ from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.progress import Progress
 from macrosplat.train import checkpoint
 from macrosplat.train.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from macrosplat.evaluate.evaluate import Keep
+    from macrosplat.evaluate.lpips import Lpips
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,9 @@ def evaluate(
         lpips: the network of a further figure (`load_lpips`).
         keep: is handed every picture that was compared.
     """
+    from macrosplat.evaluate.evaluate import evaluate_run
+    from macrosplat.evaluate.report import as_text
+
     loaded = load_run(run, device)
     with Progress() as progress:
         found = evaluate_run(run, truth, loaded.render, progress, lpips=lpips, keep=keep)

@@ -1,7 +1,7 @@
 """COLMAP models: read into `Cameras` and `SparsePoints`, and written back.
 
 COLMAP's cameras have our axes (x right, y down, z forward) and its pixels our origin (centres at +0.5). Its lenses may
-distort: the distortion goes to the photo, `Cameras` and the observations speak of the straightened one.
+distort: the distortion goes to the photo, `Cameras` and the observations speak of the undistorted one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.cameras.undistort import colmap_camera, pinhole_of, rescaled
 from macrosplat.photos.read import listed, same_shape
 from macrosplat.photos.records import Distortion, Photo
-from macrosplat.photos.resample import colmap_camera, pinhole_of, rescaled
 from macrosplat.support.colmap import pycolmap
 from macrosplat.support.errors import MacrosplatError
 
@@ -224,7 +224,7 @@ def _points(
 
 
 def _straight(px: NDArray, camera: Any, photo: Photo, pinhole: NDArray) -> NDArray[np.float64]:
-    """[O, 2] px of the model's photo to px of the straightened photo, in its own size."""
+    """[O, 2] px of the model's photo to px of the undistorted photo, in its own size."""
     px = px * (photo.width / camera.width, photo.height / camera.height)
     if photo.distortion is None:
         return px

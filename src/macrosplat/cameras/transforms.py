@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.cameras.records import Cameras
+from macrosplat.cameras.undistort import pinhole_of, rescaled
 from macrosplat.photos.read import listed, same_shape
 from macrosplat.photos.records import Distortion, Photo
-from macrosplat.photos.resample import pinhole_of, rescaled
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json
 

@@ -30,8 +30,8 @@ def export(run: Path, format: Format, out: Path | None = None, photo: str | None
     """
     from macrosplat.cameras.transforms import read_cameras_file
     from macrosplat.export import cameras, focus_stack, gltf, mesh, points, video
+    from macrosplat.export.flat import flattened
     from macrosplat.scene.formats import splat, spz
-    from macrosplat.scene.formats.flat import flattened
     from macrosplat.scene.formats.ply import read_ply, write_ply
 
     if photo is not None and format != "focus-stack":

@@ -1,6 +1,6 @@
 """The photos of a capture: found, checked, and read in the size that is wanted.
 
-In: a folder. Out: `Photo` records, and their pixels: sRGB bytes or linear light (0 to 1), upright, straightened.
+In: a folder. Out: `Photo` records, and their pixels: sRGB bytes or linear light (0 to 1), upright, as taken.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from PIL import Image
 
 from macrosplat.photos.decode import RAW, SUFFIXES, TABLE_8, decode, inspect, orientation_of, oriented
 from macrosplat.photos.records import Photo, resized
-from macrosplat.photos.resample import area_average, rescaled, straighten
+from macrosplat.photos.resample import area_average
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.errors import MacrosplatError
 
@@ -86,12 +86,12 @@ def find_photos(root: Path, masks: bool = True, folder: Path | None = None) -> F
 def read_photo(photo: Photo, width: int | None = None) -> NDArray[np.uint8]:
     """[H, W, 3] sRGB of a photo brought to `width` px (None, or more than it has: its own).
 
-    Upright, straightened if it has a distortion, and averaged over areas in linear light.
+    Upright, and averaged over areas in linear light. As taken: `cameras.undistort` knows the lens.
 
     Raises:
         MacrosplatError: the file is gone, damaged, or another one than before.
     """
-    if photo.distortion is None and (width is None or width >= photo.width):
+    if width is None or width >= photo.width:
         pixels = _decode(photo)
         if pixels.dtype == np.uint8:
             return pixels
@@ -103,16 +103,20 @@ def read_linear(photo: Photo, width: int | None = None) -> NDArray[np.float32]:
     pixels = _decode(photo)
     table = TABLE_8 if pixels.dtype == np.uint8 else None
     size = resized(photo.width, photo.height, photo.width if width is None else width)
-    if photo.distortion is None:
-        return area_average(pixels, size, table)
-    return area_average(_straight(area_average(pixels, (photo.width, photo.height), table), photo), size)
+    return area_average(pixels, size, table)
 
 
 def read_mask(photo: Photo, width: int | None = None) -> NDArray[np.uint8]:
-    """[H, W] mask of a photo, 255 = object, sized and straightened as `read_photo` does it; all 255 if it has none."""
+    """[H, W] mask of a photo, 255 = object, sized as `read_photo` does it; all 255 if it has none."""
+    size = resized(photo.width, photo.height, photo.width if width is None else width)
     if photo.mask is None:
-        w, h = resized(photo.width, photo.height, photo.width if width is None else width)
-        return np.full((h, w), 255, np.uint8)
+        return np.full(size[::-1], 255, np.uint8)
+    return np.rint(area_average(mask_as_taken(photo), size)[..., 0] * 255).astype(np.uint8)
+
+
+def mask_as_taken(photo: Photo) -> NDArray[np.float32]:
+    """[H, W, 1] the mask of a photo that has one, in its file's own size, upright: 1 = object."""
+    assert photo.mask is not None, f"{photo.name} has no mask"
     try:
         with Image.open(photo.mask) as opened:
             stored = opened.convert("L") if not opened.mode.startswith(("I", "F")) else opened
@@ -126,10 +130,7 @@ def read_mask(photo: Photo, width: int | None = None) -> NDArray[np.uint8]:
     mask = np.minimum(mask / (1 if top <= 1 else 255 if top <= 255 else 65535), 1)[..., None]
     if not same_shape(mask.shape[1::-1], (photo.width, photo.height)):
         mask = oriented(mask, orientation_of(photo.path))  # drawn on the pixels as stored
-    size = resized(photo.width, photo.height, photo.width if width is None else width)
-    if photo.distortion is not None:
-        mask = _straight(area_average(mask, (photo.width, photo.height)), photo)
-    return np.rint(area_average(mask, size)[..., 0] * 255).astype(np.uint8)
+    return mask
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:
@@ -158,11 +159,6 @@ def _decode(photo: Photo) -> NDArray[Any]:
             f"{photo.path} is now {width} x {height} px, it was {photo.width} x {photo.height}; put the old one back."
         )
     return pixels
-
-
-def _straight(pixels: NDArray[np.float32], photo: Photo) -> NDArray[np.float32]:
-    assert photo.distortion is not None
-    return straighten(np.ascontiguousarray(pixels), rescaled(photo.distortion, photo.width, photo.height))
 
 
 def _photo_paths(root: Path, folder: Path | None) -> tuple[Path, list[Path]]:

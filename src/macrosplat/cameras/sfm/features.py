@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from macrosplat.photos.read import read_mask, read_photo
+from macrosplat.cameras.undistort import undistorted_mask, undistorted_photo
 from macrosplat.photos.records import Photo, resized
 from macrosplat.support.colmap import pycolmap
 from macrosplat.support.threads import CORES, ordered, workers
@@ -163,7 +163,7 @@ def _extract_some(photos: tuple[Photo, ...], extraction: Extraction, folder: Pat
         names = [f"{n}.png" for n in range(len(photos))]
 
         def put(n: int) -> NDArray[np.uint8]:
-            rgb = read_photo(photos[n], working_size(photos[n].width, photos[n].height)[0])
+            rgb = undistorted_photo(photos[n], working_size(photos[n].width, photos[n].height)[0])
             Image.fromarray(rgb).convert("L").save(Path(scratch) / names[n], compress_level=1)
             return rgb
 
@@ -198,7 +198,7 @@ def _features(photo: Photo, rgb: NDArray[np.uint8], keypoints: NDArray, descript
     column = np.clip(keypoints[:, 0].astype(int), 0, size[0] - 1)
     row = np.clip(keypoints[:, 1].astype(int), 0, size[1] - 1)
     if photo.mask is not None:
-        inside = read_mask(photo, size[0])[row, column] >= 128
+        inside = undistorted_mask(photo, size[0])[row, column] >= 128
         keypoints, vectors, row, column = keypoints[inside], vectors[inside], row[inside], column[inside]
     keypoints[:, :2] += (max(size) - np.array(size)) / 2
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
