@@ -6,7 +6,7 @@ import pytest
 
 from macrosplat import options
 from macrosplat.render import Pinhole
-from macrosplat.support import machine
+from macrosplat.support import memory
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.train import effort
 
@@ -56,5 +56,5 @@ def test_what_does_not_fit_is_refused_with_what_to_lower(monkeypatch):
 
 
 def test_available_is_read_from_the_system():
-    free = machine.available()
+    free = memory.available()
     assert free is None or 1e6 < free < 1e15

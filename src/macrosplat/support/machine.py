@@ -1,4 +1,4 @@
-"""The machine that a run is on: what it is called, and how much memory is free."""
+"""The machine that a run is on, in words."""
 
 from __future__ import annotations
 
@@ -22,14 +22,3 @@ def machine(device: torch.device) -> str:
                 name = line.partition(":")[2].strip()
                 break
     return f"{name}, {CORES} {'core' if CORES == 1 else 'cores'}"
-
-
-def available() -> float | None:
-    """Bytes of memory free for a program (Linux); None where nobody says."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return float(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    return None

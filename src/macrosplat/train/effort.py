@@ -10,7 +10,7 @@ import torch
 
 from macrosplat.render import Pinhole
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.machine import available
+from macrosplat.support.memory import available
 
 
 @dataclass(frozen=True)
