@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from macrosplat.cameras.records import Distortion
 from macrosplat.cameras.undistort import colmap_camera, pinhole_of, rescaled, undistort
-from macrosplat.photos.records import Distortion
 from macrosplat.photos.resample import area_average
 
 LENSES = {

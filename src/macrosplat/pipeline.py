@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from macrosplat.brackets.recognise import poses_of
 from macrosplat.cameras.colmap import read_colmap, write_colmap
-from macrosplat.cameras.undistort import undistorted_mask, undistorted_photo
+from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture, TrainingInput
 from macrosplat.capture.solve import solve, training_input
@@ -183,7 +183,7 @@ def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any
         update_config(out, config, camera_source=source, registered=len(cameras))
         write_colmap(sparse, cameras, points)
     # Always as they read from there: cameras that were rounded on the way would not resume to the same bits.
-    _, cameras, points, _ = read_colmap(sparse, opened.photos)
+    _, cameras, points, _ = read_colmap(sparse, opened.photos, upright=True)
     given = training_input(opened, cameras, points, options.hold_out, options.width)
     if options.scale_mm is not None:  # its photos have to have cameras; said before the work, not after it
         find_scale(options.scale_mm, given.cameras, (), ())
@@ -211,13 +211,14 @@ def _trainer(
     ]
     most = options.max_gaussians or default_gaussians(options.quality, pinholes)
     progress.stage("reading photos", len(given.photos))
+    lenses = given.cameras.distortion
     photos: Sequence[NDArray[np.uint8]] = Shelf(
-        len(pinholes), lambda v: undistorted_photo(given.photos[v], pinholes[v].width), room_for_photos()
+        len(pinholes), lambda v: read_undistorted(given.photos[v], lenses[v], pinholes[v].width), room_for_photos()
     )
 
     def read(v: int) -> NDArray[np.uint8] | None:
         photos[v]  # what cannot be read is said now
-        return undistorted_mask(given.photos[v], pinholes[v].width) if given.photos[v].mask else None
+        return read_undistorted_mask(given.photos[v], lenses[v], pinholes[v].width) if given.photos[v].mask else None
 
     masks, threads = [], workers(READING * max(photo.width * photo.height for photo in given.photos))
     for photo, mask in zip(given.photos, ordered(read, range(len(pinholes)), threads), strict=True):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from macrosplat.cameras.undistort import undistorted_linear
+from macrosplat.photos.read import read_linear
 from macrosplat.photos.records import Photo
 
 IDENTITY = np.array([1.0, 0.0, 0.0])
@@ -27,7 +27,7 @@ LEVELS = (0.25, 0.5, 1.0)
 
 def thumbnail(photo: Photo, width: int = THUMBNAIL) -> NDArray[np.float32]:
     """[H, W] brightness (square root of linear light, so that shadows count)."""
-    return np.sqrt(np.maximum(undistorted_linear(photo, width).mean(2), 0))
+    return np.sqrt(np.maximum(read_linear(photo, width).mean(2), 0))
 
 
 def likeness(reference: NDArray[Any], other: NDArray[Any], warp: NDArray[np.float64]) -> float:

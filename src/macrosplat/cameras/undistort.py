@@ -1,7 +1,6 @@
-"""Photos through the pinhole that their camera becomes: the pixels as taken in, undistorted ones out.
+"""Photos as taken, brought to what a pinhole would have taken: the pixels of a photo whose camera has a distortion.
 
-`Photo.distortion` is the lens as a file of cameras has it; `Cameras` already speaks of the pinhole. A photo without a
-distortion is read as it was taken. A pixel's centre lies at +0.5; a photo spans [0, width] x [0, height].
+A pixel's centre lies at +0.5; a photo spans [0, width] x [0, height]. Pixels are interpolated in linear light, once.
 """
 
 from __future__ import annotations
@@ -9,46 +8,43 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.cameras.cubic import sample_cubic
-from macrosplat.photos.read import mask_as_taken, read_linear, read_mask, read_photo
-from macrosplat.photos.records import Distortion, Photo, resized
+from macrosplat.cameras.records import Distortion
+from macrosplat.photos.decode import TABLE_8
+from macrosplat.photos.masks import mask_shares, read_mask
+from macrosplat.photos.read import read_linear, read_photo, read_pixels
+from macrosplat.photos.records import Photo, resized
 from macrosplat.photos.resample import area_average
 from macrosplat.support.colmap import pycolmap
 from macrosplat.support.colour import to_bytes, to_srgb
 
 
-def undistorted_photo(photo: Photo, width: int | None = None) -> NDArray[np.uint8]:
-    """[H, W, 3] sRGB of a photo brought to `width` px, as `photos.read.read_photo`, undistorted.
-
-    Raises:
-        MacrosplatError: the file is gone, damaged, or another one than before.
-    """
-    if photo.distortion is None:
+def read_undistorted(photo: Photo, distortion: Distortion | None, width: int | None = None) -> NDArray[np.uint8]:
+    """[H, W, 3] sRGB of a photo as its pinhole camera sees it; otherwise as `read_photo`."""
+    if distortion is None:
         return read_photo(photo, width)
-    return to_bytes(to_srgb(undistorted_linear(photo, width)))
+    return to_bytes(to_srgb(read_undistorted_linear(photo, distortion, width)))
 
 
-def undistorted_linear(photo: Photo, width: int | None = None) -> NDArray[np.float32]:
-    """[H, W, 3] linear light (0 to 1) of a photo; otherwise as `undistorted_photo`, without its rounding."""
-    if photo.distortion is None:
-        return read_linear(photo, width)
-    return _at_width(read_linear(photo), photo, photo.distortion, width)
-
-
-def undistorted_mask(photo: Photo, width: int | None = None) -> NDArray[np.uint8]:
-    """[H, W] mask of a photo, 255 = object, undistorted as its photo is; all 255 if it has none."""
-    if photo.mask is None or photo.distortion is None:
-        return read_mask(photo, width)
-    mask = area_average(mask_as_taken(photo), (photo.width, photo.height))
-    return np.rint(_at_width(mask, photo, photo.distortion, width)[..., 0] * 255).astype(np.uint8)
-
-
-def _at_width(
-    pixels: NDArray[np.float32], photo: Photo, distortion: Distortion, width: int | None
+def read_undistorted_linear(
+    photo: Photo, distortion: Distortion | None, width: int | None = None
 ) -> NDArray[np.float32]:
-    """[H, W, C] of the photo's own size, undistorted, then averaged over areas."""
-    straight = undistort(np.ascontiguousarray(pixels), rescaled(distortion, photo.width, photo.height))
-    return area_average(straight, resized(photo.width, photo.height, photo.width if width is None else width))
+    """[H, W, 3] the same in linear light (0 to 1)."""
+    if distortion is None:
+        return read_linear(photo, width)
+    pixels = read_pixels(photo)
+    size = photo.width, photo.height
+    whole = undistort(area_average(pixels, size, TABLE_8 if pixels.dtype == np.uint8 else None), distortion)
+    return area_average(whole, resized(*size, photo.width if width is None else width))
+
+
+def read_undistorted_mask(photo: Photo, distortion: Distortion | None, width: int | None = None) -> NDArray[np.uint8]:
+    """[H, W] the photo's mask, 255 = object, sized and undistorted as the photo."""
+    if distortion is None or photo.mask is None:
+        return read_mask(photo, width)
+    size = photo.width, photo.height
+    whole = undistort(area_average(mask_shares(photo), size), distortion)
+    mask = area_average(whole, resized(*size, photo.width if width is None else width))
+    return np.rint(mask[..., 0] * 255).astype(np.uint8)
 
 
 def pinhole_of(distortion: Distortion) -> NDArray[np.float64]:
@@ -104,9 +100,10 @@ def rescaled(distortion: Distortion, width: int, height: int) -> Distortion:
 def undistort(photo: NDArray[np.float32], distortion: Distortion) -> NDArray[np.float32]:
     """[H, W, C] as taken to [H, W, C] through the pinhole `pinhole_of(distortion)`: one cubic interpolation."""
     height, width = photo.shape[:2]
-    assert (width, height) == (distortion.width, distortion.height), (
-        f"photo has shape {photo.shape}, its distortion is for {distortion.width} x {distortion.height}"
-    )
+    distortion = rescaled(distortion, width, height)
+    photo = np.ascontiguousarray(photo)
+    from macrosplat.cameras.cubic import sample_cubic
+
     camera = colmap_camera(distortion)
     fx, fy, cx, cy = pinhole_of(distortion)
     out = np.empty_like(photo)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from macrosplat.brackets.align import WORKING, align, thumbnail, warped
-from macrosplat.cameras.undistort import undistorted_linear
+from macrosplat.photos.read import read_linear
 from macrosplat.photos.records import Photo
 from macrosplat.photos.resample import area_average
 from macrosplat.support.errors import MacrosplatError
@@ -62,7 +62,7 @@ def read_slices(photos: Sequence[Photo], width: int | None, step=lambda: None) -
     warps = align([thumbnail(photo, WORKING) for photo in photos])
     light, inside = [], []
     for photo, warp in zip(photos, warps, strict=True):
-        one = warped(undistorted_linear(photo, width), warp).astype(np.float32)
+        one = warped(read_linear(photo, width), warp).astype(np.float32)
         seen = np.isfinite(one).all(2)
         if not seen.all():
             nearest = distance_transform_edt(~seen, return_distances=False, return_indices=True)
