@@ -332,6 +332,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(importlib.metadata.version("macrosplat"))
         return 0
+    own_process()
     # `kill` is answered like Ctrl-C, so that half-written files are removed on the way out.
     INTERRUPTS.install()
     command = None
@@ -361,6 +362,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 PROGRAM = "Sharp photos and a sharp 3D scene from blurred macro photographs."
+
+
+def own_process() -> None:
+    """What only a program of our own may set for its whole process, before torch, pycolmap or Numba bring OpenMP.
+
+    Waiting threads sleep: spinning ones burn the time slice that the thread they wait for needs as soon as another
+    program wants a core.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def _refused(sentence: str) -> int:
