@@ -19,7 +19,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).parent
 BUNDLE = ROOT / "src" / "macrosplat" / "web" / "bundle.js.gz"
-SOURCES = [ROOT / "web" / name for name in ("page.js", "package.json", "package-lock.json")]
+SOURCES = [*(ROOT / "web").glob("*.js"), *(ROOT / "web" / name for name in ("package.json", "package-lock.json"))]
 
 
 class Bundle(BuildHookInterface):

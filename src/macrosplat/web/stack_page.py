@@ -31,8 +31,8 @@ def stack_page(run: Path, config: dict[str, Any]) -> str:
     made = [sharp_path(run, name), run / "maps" / "depth_colour" / f"{name}.png"]
     files = [taken(one["photo"]) for one in slices]
     # The two that are looked at closely are embedded larger than the slices.
-    large = fitting([functools.partial(read_picture, file) for file in made], LARGEST // 2, 1600)
-    small = fitting([file and functools.partial(read_picture, file) for file in files], LARGEST // 2)
+    large, _ = fitting([functools.partial(read_picture, file) for file in made], LARGEST // 2, 1600)
+    small, _ = fitting([file and functools.partial(read_picture, file) for file in files], LARGEST // 2)
     template = importlib.resources.files("macrosplat.web").joinpath("template.html").read_text(encoding="utf-8")
     style = template[template.index("<style>") : template.index("</style>") + len("</style>")]
     style = style.replace("$aspect", "4 / 3").replace("$backdrop", "none")
