@@ -22,6 +22,7 @@ ENDS = 2.0  # standard deviations: as far as a Gaussian is seen. Needles that le
 SEEN = 0.05  # opacity of the faintest Gaussian that counts for the middle and the radius
 EDGE = 0.005  # of the Gaussians at either end do not count for the radius: strays
 MASK_WIDTH = 256  # px that a mask is read at
+SPREAD = 0.03  # mean squared sine by which the cameras' x axes have to differ: they then go round by some 20 degrees
 MARGIN = 8.0  # degrees that a viewer may look beyond what the photos show
 GAP = 60.0  # degrees without a photo, going round, from which the far side is closed to viewers
 NEAREST, FARTHEST = 0.15, 1.4  # zoom, as shares of the distances of the nearest and the farthest photo
@@ -120,7 +121,7 @@ def limits(scene: Gaussians, cameras: Cameras, core: NDArray[np.bool_]) -> Limit
     target = np.median(means, axis=0)
     radius = max(float(np.quantile(np.linalg.norm(means - target, axis=1), 1 - EDGE)), 1e-9)
     distances = np.linalg.norm(cameras.centres - target, axis=1)
-    up = _unit(-cameras.views[:, 1, :3].sum(0))
+    up = _up(cameras)
     zero = _unit(np.cross(up, [1.0, 0, 0] if abs(up[0]) < 0.9 else [0, 1.0, 0]))
     nearest = max(NEAREST * float(distances.min()), 1e-6 * radius)
     farthest = max(FARTHEST * float(distances.max()), 2 * nearest)
@@ -133,6 +134,16 @@ def limits(scene: Gaussians, cameras: Cameras, core: NDArray[np.bool_]) -> Limit
         polar = max(0.0, float(down.min()) - MARGIN), min(180.0, float(down.max()) + MARGIN)
         azimuth = _azimuth(np.degrees(np.arctan2(seen_from @ np.cross(up, zero), seen_from @ zero)))
     return Limits(_three(target), _three(up), radius, nearest, farthest, polar, azimuth, _three(zero))
+
+
+def _up(cameras: Cameras) -> NDArray[np.float64]:
+    """The vertical: level cameras all have their x axis across it. Where those tell nothing, the mean of what is up for
+    the cameras, which all look down a little."""
+    mean = _unit(-cameras.views[:, 1, :3].sum(0))
+    values, vectors = np.linalg.eigh(cameras.views[:, 0, :3].T @ cameras.views[:, 0, :3] / len(cameras))
+    across = vectors[:, 0] * (1.0 if vectors[:, 0] @ mean >= 0 else -1.0)
+    told = values[1] > SPREAD and values[0] < 0.2 * values[1] and across @ mean > 0.5
+    return across if told else mean
 
 
 def _azimuth(around: NDArray[np.float64]) -> tuple[float, float] | None:
