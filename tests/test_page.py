@@ -202,3 +202,14 @@ def test_a_foreign_scene_is_served_to_this_machine_only(tmp_path: Path) -> None:
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(strange)
         serving.shutdown()
+
+
+@bundled
+@browsable
+def test_markup_that_got_onto_the_page_runs_nothing(tmp_path: Path) -> None:
+    text = as_html(shown(tmp_path))
+    evil = '<script>window.evil = 1</script><img src="data:," onerror="window.evil = 2">'
+    (tmp_path / "page.html").write_text(text.replace("<main>", f"<main>{evil}"), encoding="utf-8")
+    with opened(400, 600) as one:
+        one.open(tmp_path / "page.html")
+        assert one.page.evaluate("window.evil") is None

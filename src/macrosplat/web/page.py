@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import gzip
 import html
 import importlib.resources
 import json
@@ -36,6 +37,7 @@ from macrosplat.support.files import below, write_whole
 from macrosplat.train import checkpoint
 from macrosplat.web import sections
 from macrosplat.web.pictures import fitting, photo_if_there, read_picture
+from macrosplat.web.policy import policy
 from macrosplat.web.stack_page import stack_page
 
 LARGEST = 6_000_000  # bytes: a page that can be sent by mail
@@ -152,9 +154,11 @@ def as_html(shown: Shown) -> str:
     facts = _facts(shown)
     red, green, blue = to_bytes(np.array(shown.backdrop))
     width, height = shown.cameras.sizes[0]
-    template = importlib.resources.files("macrosplat.web").joinpath("template.html").read_text(encoding="utf-8")
+    template, loader = (_of_package(name) for name in ("template.html", "loader.js"))
     return Template(template).substitute(
         fixed,
+        loader=loader,
+        policy=policy([loader.encode(), gzip.decompress(program())]),
         title=html.escape(shown.title),
         backdrop=f"rgb({red} {green} {blue})",
         aspect=f"{width} / {height}",
@@ -180,6 +184,10 @@ def program() -> bytes:
         return importlib.resources.files("macrosplat.web").joinpath("bundle.js.gz").read_bytes()
     except FileNotFoundError as error:
         raise MacrosplatError(NO_PROGRAM) from error
+
+
+def _of_package(name: str) -> str:
+    return importlib.resources.files("macrosplat.web").joinpath(name).read_text(encoding="utf-8")
 
 
 def _facts(shown: Shown) -> dict[str, Any]:
