@@ -219,10 +219,13 @@ def test_a_refined_focal_length_reaches_every_camera_as_a_rigid_one(capture, tmp
     trained = checkpoint.load(out / "checkpoint")
     with torch.no_grad():
         for v in range(4):
-            seen = trained.learned.draw(trained.learned.poses.view(v), trained.pinholes[v], v)
-            shown = run.learned.draw(run.learned.poses.view(v), run.pinholes[v], v)
+            seen = trained.learned.draw(trained.pinholes[v].at(trained.learned.poses.view(v)), v)
+            shown = run.learned.draw(run.pinholes[v].at(run.learned.poses.view(v)), v)
             torch.testing.assert_close(shown.colour, seen.colour, atol=2e-3, rtol=0)
-            blur = [s.learned.lens.radius(sharp, s.pinholes[v], v) for s, sharp in ((trained, seen), (run, shown))]
+            blur = [
+                s.learned.lens.radius(sharp, s.pinholes[v].at(torch.eye(4)), v)
+                for s, sharp in ((trained, seen), (run, shown))
+            ]
             solid = seen.alpha > 0.5
             torch.testing.assert_close(blur[1][solid], blur[0][solid], atol=2e-2, rtol=0)
 

@@ -22,6 +22,7 @@ from macrosplat.brackets.composite import has_brackets, one_per_pose, spread
 from macrosplat.brackets.recognise import poses_of
 from macrosplat.cameras.colmap import read_colmap, write_colmap
 from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture, TrainingInput
 from macrosplat.deblur import check_deblur, deblurred
@@ -37,7 +38,6 @@ from macrosplat.output.finish import Summary, finish
 from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
 from macrosplat.photos.decode import TABLE_8
-from macrosplat.photos.read import read_mask, read_photo
 from macrosplat.photos.records import Photo, resized
 from macrosplat.photos.shelf import Shelf
 from macrosplat.render import Pinhole
@@ -183,7 +183,7 @@ def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any
         update_config(out, config, camera_source=source, registered=len(cameras))
         write_colmap(sparse, cameras, points)
     # Always as they read from there: cameras that were rounded on the way would not resume to the same bits.
-    _, cameras, points, _ = read_colmap(sparse, opened.photos)
+    _, cameras, points, _ = read_colmap(sparse, opened.photos, upright=True)
     if len(points) == 0:
         raise MacrosplatError(
             f"The cameras of {opened.root} agree on no point of the photos: they belong to other photos, or follow "
@@ -276,13 +276,14 @@ def _trainer(
     ]
     most = options.max_gaussians or default_gaussians(options.quality, pinholes)
     progress.stage("reading photos", len(given.photos))
+    lenses = given.cameras.distortion
     photos: Sequence[NDArray[np.uint8]] = Shelf(
-        len(pinholes), lambda v: read_photo(given.photos[v], pinholes[v].width), room_for_photos()
+        len(pinholes), lambda v: read_undistorted(given.photos[v], lenses[v], pinholes[v].width), room_for_photos()
     )
 
     def read(v: int) -> NDArray[np.uint8] | None:
         photos[v]  # what cannot be read is said now
-        return read_mask(given.photos[v], pinholes[v].width) if given.photos[v].mask else None
+        return read_undistorted_mask(given.photos[v], lenses[v], pinholes[v].width) if given.photos[v].mask else None
 
     masks, threads = [], workers(READING * max(photo.width * photo.height for photo in given.photos))
     for photo, mask in zip(given.photos, ordered(read, range(len(pinholes)), threads), strict=True):
@@ -316,7 +317,7 @@ def _trainer(
     poses = poses_of(given.photos)
     first = [group[0] for group in poses]
     held, _ = views_that_hold(
-        torch.tensor(given.points.xyz), torch.tensor(small.views[first]), [pinholes[photo] for photo in first]
+        torch.tensor(given.points.xyz), [pinholes[photo].at(torch.tensor(small.views[photo])) for photo in first]
     )
     of_poses = by_poses(len(poses), float(held.median()))
     schedule = _schedule(lens, options, most, config["camera_source"] == "sfm", of_poses)

@@ -51,7 +51,7 @@ class Run:
         near, learned = self.state.pinholes[0].near, self.state.learned
         pinhole = Pinhole(*(float(x) for x in intrinsics), width=size[0], height=size[1], near=near)
         device = learned.gaussians.means.device
-        sharp = learned.draw(torch.tensor(view, dtype=torch.float32, device=device), pinhole, None)
+        sharp = learned.draw(pinhole.at(torch.tensor(view, dtype=torch.float32, device=device)), None)
         return to_srgb(sharp.colour.clamp(0, 1)).cpu().numpy()
 
 

@@ -19,9 +19,9 @@ from scipy.ndimage import gaussian_filter, laplace
 
 from macrosplat.brackets.align import IDENTITY, WORKING, align, intrinsics_of_slice, px_in_slice, thumbnail, warped
 from macrosplat.brackets.recognise import poses_of
-from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.cameras.records import Cameras, Distortion, SparsePoints
+from macrosplat.cameras.undistort import read_undistorted_linear
 from macrosplat.capture.records import Capture
-from macrosplat.photos.read import read_linear
 from macrosplat.photos.records import Photo
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.files import write_whole
@@ -47,29 +47,39 @@ def one_per_pose(capture: Capture, folder: Path) -> Poses:
     for group in groups:
         slices = [capture.photos[i] for i in group]
         middle = slices[len(slices) // 2]
-        if len(slices) == 1:
+        lenses = _lenses(capture, slices)
+        if len(slices) == 1 and lenses[0] is None:
             photos.append(middle)
             warps.append(IDENTITY[None])
             continue
         # TrainingInput cameras know how the slices lie; found ones will be told.
         found = align([thumbnail(photo, WORKING) for photo in slices]) if capture.cameras is None else None
         warps.append(np.tile(IDENTITY, (len(slices), 1)) if found is None else found)
-        path = folder / f"{str(middle.pose).replace('/', '_')}.png"
-        picture = to_bytes(to_srgb(composite(slices, warps[-1])))
+        path = folder / f"{(middle.pose or middle.name).replace('/', '_')}.png"
+        picture = to_bytes(to_srgb(composite(slices, warps[-1], lenses=lenses)))
         write_whole(path, Image.fromarray(picture).save)
-        photos.append(replace(middle, path=path, distortion=None, pose=None))
+        photos.append(replace(middle, path=path, pose=None, orientation=1))
     cameras = None
     if capture.cameras is not None:
-        cameras = capture.cameras.select([photo.name for photo in photos])
+        cameras = replace(capture.cameras.select([photo.name for photo in photos]), distortion=())
     return Poses(replace(capture, photos=tuple(photos), cameras=cameras, points=None), groups, tuple(warps))
 
 
-def composite(slices: Sequence[Photo], warps: NDArray[np.float64], width: int | None = None) -> NDArray[np.float32]:
-    """[H, W, 3] linear light: every pixel from the slices that are sharpest there. One slice is held at a time."""
+def composite(
+    slices: Sequence[Photo],
+    warps: NDArray[np.float64],
+    width: int | None = None,
+    lenses: Sequence[Distortion | None] | None = None,
+) -> NDArray[np.float32]:
+    """[H, W, 3] linear light: every pixel from the slices that are sharpest there. One slice is held at a time.
+
+    Args:
+        lenses: how each slice is distorted; None: not at all.
+    """
     total: Any = None
     weights: Any = None
-    for photo, warp in zip(slices, warps, strict=True):
-        picture = warped(read_linear(photo, width), warp)
+    for photo, warp, lens in zip(slices, warps, lenses or [None] * len(slices), strict=True):
+        picture = warped(read_undistorted_linear(photo, lens, width), warp)
         inside: Any = np.isfinite(picture).all(axis=2)
         picture = np.where(inside[..., None], picture, 0)
         weight = np.where(inside, sharpness(picture) ** PICKY + 1e-12, 0)[..., None]
@@ -79,6 +89,11 @@ def composite(slices: Sequence[Photo], warps: NDArray[np.float64], width: int | 
         weights += weight
     assert total is not None and weights is not None, "a bracket without slices"
     return (total / weights).astype(np.float32)
+
+
+def _lenses(capture: Capture, photos: Sequence[Photo]) -> tuple[Distortion | None, ...]:
+    known = capture.cameras
+    return (None,) * len(photos) if known is None else known.select([photo.name for photo in photos]).distortion
 
 
 def sharpness(picture: NDArray[np.floating]) -> NDArray[np.floating]:

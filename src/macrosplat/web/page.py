@@ -26,7 +26,7 @@ from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.output.lens_report import LensReport, read_lens
 from macrosplat.output.sharp import sharp_path
-from macrosplat.render import Pinhole
+from macrosplat.render import Frame
 from macrosplat.run import read_config
 from macrosplat.scene.formats.read import read_own, read_scene
 from macrosplat.scene.formats.spz import to_spz
@@ -239,7 +239,7 @@ def _backdrop(run: Path) -> tuple[float, float, float]:
     if not (run / "checkpoint").is_file():
         return (0.5, 0.5, 0.5)
     with torch.no_grad():
-        behind = checkpoint.load(run / "checkpoint").learned.behind(None, Pinhole(1.0, 1.0, 0.0, 0.0, 4, 3))
+        behind = checkpoint.load(run / "checkpoint").learned.behind(None, Frame(4, 3))
     red, green, blue = to_srgb(behind.mean((0, 1)).clamp(0, 1).to(torch.float64)).tolist()
     return red, green, blue
 

@@ -161,7 +161,7 @@ def triangulate(
         if name not in known:
             raise MacrosplatError(f"The cameras name {name}, which is not among the photos of {capture.root}.")
     photos = tuple(known[name] for name in cameras.names)
-    features = extract(photos, GUIDED, workdir, within(progress, 0.0, 0.6))
+    features = extract(photos, GUIDED, workdir, within(progress, 0.0, 0.6), cameras.distortion)
     canvas = [_canvas_camera(cameras, n, features[n]) for n in range(len(cameras))]
     views = dict(enumerate(cameras.views))
     matches = match_guided(

@@ -1,0 +1,88 @@
+"""JSON of other programs, checked against a type: whatever stands in the file, a value of the type or one sentence.
+
+In: a path. Out: what stands there, converted by msgspec. Numbers of any length are read: what float64 cannot hold is
+infinite, which the reader refuses as it refuses NaN.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from macrosplat.support.errors import MacrosplatError
+
+T = TypeVar("T")
+LONGEST = 1 << 28  # bytes; 10,000 frames take 10 MB
+LONG_INTEGER = 18  # digits that int64 holds
+
+
+def load_json(path: Path) -> Any:
+    """What stands in the file.
+
+    Raises:
+        MacrosplatError: it cannot be read, is not JSON, or is nested without end.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise MacrosplatError(f"{path} is not a file; remove or replace it.")
+        if path.is_file() and path.stat().st_size > LONGEST:
+            raise MacrosplatError(f"{path} is larger than {LONGEST >> 20} MiB, which no such file is; correct it.")
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise MacrosplatError(f"{path} cannot be read ({error.strerror or error}); correct or remove it.") from error
+    except ValueError as error:
+        raise MacrosplatError(f"{path} is not JSON (it is not UTF-8 text); export it again, or remove it.") from error
+    try:
+        return json.loads(text, parse_int=_integer)
+    except ValueError as error:
+        raise MacrosplatError(f"{path} is not JSON ({error}); export it again, or remove it.") from error
+    except RecursionError as error:
+        raise MacrosplatError(f"{path} is nested too deeply; export it again, or remove it.") from error
+
+
+def checked(value: Any, kind: type[T], where: str) -> T:
+    """`value` as a `kind`: strictly, but for whole numbers where a float is wanted.
+
+    Args:
+        where: the file and the place in it, for the sentence.
+
+    Raises:
+        MacrosplatError: it is another; the sentence says which entry, and what was expected.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        said = str(error)
+        if at := re.search(r"`\$\.?([^`]*)`$", said):
+            place, said = at[1], said[: at.start()].removesuffix(" - at ").strip()
+            said = f"{place}: {_plain(said)}" if place else said
+        raise MacrosplatError(f"{where}: {_plain(said)}; correct it or export again.") from error
+    except (RecursionError, OverflowError) as error:
+        raise MacrosplatError(f"{where} holds numbers or lists beyond all bounds; export it again.") from error
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= LONG_INTEGER else float(digits)
+
+
+def _plain(said: str) -> str:
+    """msgspec's words, those of a programmer's language translated."""
+    said = said.replace("Object missing required field", "there is no")
+    for word, plain in {
+        "`float | null`": "a number",
+        "`float`": "a number",
+        "`int | null`": "a whole number",
+        "`int`": "a whole number",
+        "`str | null`": "text",
+        "`str`": "text",
+        "`array`": "a list",
+        "`object`": "an object",
+        "`bool`": "true or false",
+        "`null`": "null",
+    }.items():
+        said = said.replace(word, plain)
+    return said[:1].lower() + said[1:] if said.startswith(("Expected", "Number", "Object")) else said
