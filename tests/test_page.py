@@ -18,6 +18,7 @@ from PIL import Image
 
 from macrosplat import demo
 from macrosplat.cameras.records import Cameras
+from macrosplat.evaluate.means import Means
 from macrosplat.output.lens_report import LensReport
 from macrosplat.render import Pinhole, render
 from macrosplat.scene.formats.ply import write_ply
@@ -54,7 +55,7 @@ def shown(folder: Path) -> Shown:
         blur=(12.0,),
         coverage=board().with_(sh0=torch.tensor([[-1.5, -1.5, 1.5]]).repeat(2000, 1)),
         config={"command": ["/bin/macrosplat", "reconstruct", "it"], "seconds": 90.0, "machine": "a machine"},
-        evaluation={"means": {"deblurred photos": {"frame": {"psnr": 26.9, "ssim": 0.7, "flip": 0.1}, "mask": None}}},
+        evaluation={"deblurred photos": Means({"psnr": 26.9, "ssim": 0.7, "flip": 0.1})},
     )
 
 

@@ -14,7 +14,8 @@ import importlib.resources
 import json
 import shlex
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from string import Template
 from typing import Any
@@ -24,7 +25,9 @@ import torch
 
 from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.transforms import read_cameras_file
+from macrosplat.evaluate.means import Means, read_means
 from macrosplat.output.lens_report import LensReport, read_lens
+from macrosplat.output.maps import read_scales
 from macrosplat.output.sharp import sharp_path
 from macrosplat.render import Frame
 from macrosplat.run import read_config
@@ -60,7 +63,7 @@ class Shown:
     backdrop: tuple[float, float, float] = (0.5, 0.5, 0.5)  # sRGB
     coverage: Gaussians | None = None  # the same Gaussians in the colours of their coverage
     config: dict[str, Any] | None = None
-    evaluation: dict[str, Any] | None = None
+    evaluation: Mapping[str, Means] = field(default_factory=dict)  # figures by what was compared
     before: tuple[Path | None, ...] = ()  # V, the photos as taken
     after: tuple[Path | None, ...] = ()  # V, sharp
     circles: tuple[Path | None, ...] = ()  # V, maps of the circle of confusion
@@ -101,8 +104,7 @@ def of_run(run: Path) -> Shown:
         return next((path for path in paths if path.is_file()), None)
 
     stems = [PurePosixPath(name).with_suffix("") for name in names]
-    evaluation, maps = run / "evaluation.json", run / "maps" / "maps.json"
-    scales = json.loads(maps.read_text(encoding="utf-8"))["photos"] if maps.is_file() else {}
+    scales = read_scales(run)
     return Shown(
         title=run.resolve().name,
         scene=read_own(run / "scene.ply"),
@@ -111,11 +113,11 @@ def of_run(run: Path) -> Shown:
         backdrop=_backdrop(run),
         coverage=read_own(run / "coverage.ply") if (run / "coverage.ply").is_file() else None,
         config=config,
-        evaluation=json.loads(evaluation.read_text(encoding="utf-8")) if evaluation.is_file() else None,
+        evaluation=read_means(run),
         before=tuple(existing(*(below(folder, name) for folder in folders)) for name in names),
         after=tuple(existing(sharp_path(run, name, full=True), sharp_path(run, name)) for name in names),
         circles=tuple(existing(below(run / "maps" / "coc_colour", f"{stem}.png")) for stem in stems),
-        blur=tuple(2 * 65535 * scales[name]["coc_scale"] if name in scales else None for name in names),
+        blur=tuple(2 * 65535 * scales[name].coc_scale if name in scales else None for name in names),
     )
 
 
