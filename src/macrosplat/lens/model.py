@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from macrosplat.render import Camera
-from macrosplat.scene.gaussians import Gaussians
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Sharp:
 
 # The number of a photo; as a tensor [1] on the device where the host must not know it (`devices.row`).
 Number = int | Tensor
-Reshape = Callable[[Gaussians], Gaussians]
+Reshape = Callable[[Any], Any]  # a scene to one of the same kind, whatever it is made of
 
 
 class Draw(Protocol):

@@ -100,27 +100,36 @@ def _f_numbers(report: LensReport, focus: float) -> dict[str, float | None]:
     return dict(zip(keys, (number, number * (1 + magnification), magnification), strict=True))
 
 
-def sentences(report: LensReport) -> list[str]:
-    """The lens in millimetres, where they are known, and what there is to say about it."""
-    out, mm = [], report.mm_per_unit
-    if mm is not None:
-        focus = sorted(report.focus_distances.values())
-        known = _f_numbers(report, float(np.median(focus)))
-        words = [
-            f"pupil {report.pupil_diameter * mm:.3g} mm",
-            f"focused at {focus[0] * mm:.4g} to {focus[-1] * mm:.4g} mm",
-        ]
-        added = optics(mm, report.pupil_diameter, report.focal_px, report.focus_distances, report.relative_apertures)
-        deep = [a["depth_of_field"]["mm"] for a in added.values() if a["depth_of_field"]["mm"] is not None]
-        if deep:
-            words.append(f"depth of field {np.median(deep):.2g} mm")
-        if known["magnification"] is not None:
-            words.append(f"magnification {known['magnification']:.2f}")
-        if known["effective_f_number"] is not None:
-            words.append(f"effective f/{known['effective_f_number']:.3g}")
-        sure = f", give or take {100 * report.scale.uncertainty:.0f} %" if report.scale.uncertainty else ""
-        out.append(f"In millimetres: {', '.join(words)} (scale: {report.scale.source}{sure}).")
-    return [*out, *report.notes]
+def in_words(report: LensReport) -> str:
+    """The lens as photographers read it: f-number, magnification, depth of field and focus in mm where they are known,
+    else pupil and focus in scene units, and what would give millimetres."""
+    mm, focus = report.mm_per_unit, sorted(report.focus_distances.values())
+    if mm is None:
+        return (
+            f"pupil {report.pupil_diameter:.3g} wide, focused at {focus[0]:.4g} to {focus[-1]:.4g} scene units "
+            "(--scale-mm would give millimetres)"
+        )
+    known, words = _f_numbers(report, float(np.median(focus))), []
+    if known["f_number"] is not None:
+        effective = known["effective_f_number"]
+        words.append(f"f/{known['f_number']:.2g}" + (f" (effective f/{effective:.2g})" if effective else ""))
+    words.append(f"pupil {report.pupil_diameter * mm:.2g} mm")
+    if known["magnification"] is not None:
+        words.append(f"magnification {known['magnification']:.2f}")
+    deep = depth_of_field_mm(report)
+    if deep is not None:
+        words.append(f"depth of field {deep:.2g} mm")
+    words.append(f"focused at {focus[0] * mm:.3g} to {focus[-1] * mm:.3g} mm")
+    sure = f", give or take {100 * report.scale.uncertainty:.0f} %" if report.scale.uncertainty else ""
+    return f"{', '.join(words)} (scale: {report.scale.source}{sure})"
+
+
+def depth_of_field_mm(report: LensReport) -> float | None:
+    """Of the median photo; None where it or the scale is unknown, or where it has no end."""
+    mm = report.mm_per_unit
+    added = optics(mm, report.pupil_diameter, report.focal_px, report.focus_distances, report.relative_apertures)
+    deep = [one["depth_of_field"]["mm"] for one in added.values() if one["depth_of_field"]["mm"] is not None]
+    return float(np.median(deep)) if deep else None
 
 
 def read_lens(run: Path) -> LensReport | None:
@@ -147,11 +156,16 @@ def read_lens(run: Path) -> LensReport | None:
         mm_per_unit=found.mm_per_unit,
         relative_apertures={one.photo: one.relative_aperture for one in found.photos},
         exposure_stops={one.photo: tuple(one.exposure_stops) for one in found.photos},
+        scale=Scale(found.mm_per_unit, found.mm_per_unit_source or "unknown", found.mm_uncertainty),
+        notes=tuple(found.notes),
+        focal_mm=_focal_mm(found),
+        magnification=found.magnification,
     )
 
 
 class _Length(msgspec.Struct):
     scene_units: float
+    mm: float | None = None
 
 
 class _Photo(msgspec.Struct):
@@ -169,3 +183,14 @@ class _File(msgspec.Struct):
     focal_px: float
     photos: list[_Photo]
     mm_per_unit: float | None = None
+    mm_per_unit_source: str | None = None
+    mm_uncertainty: float | None = None
+    f_number: float | None = None
+    magnification: float | None = None
+    notes: list[str] = msgspec.field(default_factory=list)
+
+
+def _focal_mm(found: _File) -> float | None:
+    """What `f_number` was made from."""
+    mm, number = found.pupil_diameter.mm, found.f_number
+    return None if mm is None or number is None else number * mm
