@@ -114,7 +114,7 @@ def compared(trainer: Trainer, names: tuple[str, ...], truth: Truth) -> tuple[fl
     outlines = []
 
     def psnr(view: Tensor, pinhole: Pinhole, photo: int | None, true: Photo) -> float:
-        light = learned.exposure.expose(learned.draw(view, pinhole, photo).colour, photo)
+        light = learned.exposure.expose(learned.draw(pinhole.at(view), photo).colour, photo)
         drawn = to_srgb(light.clamp(0, 1)).cpu().numpy()
         wrong = squared_error_map(drawn, read_srgb(true, width))
         where = read_where(true, width)

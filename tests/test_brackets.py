@@ -206,13 +206,13 @@ def test_slices_of_a_pose_have_one_backdrop():
     from macrosplat.model.backdrop import Backdrop
     from macrosplat.model.exposure import Exposure
     from macrosplat.model.poses import Poses, leaders
-    from macrosplat.render import Pinhole
+    from macrosplat.render import Frame
     from macrosplat.train.trainer import Learned
 
     grids = torch.arange(3.0)[:, None, None, None].expand(3, 3, 4, 3)
     poses = Poses(torch.eye(4).repeat(3, 1, 1), torch.full((3,), 5.0), 0.01, leaders([(0, 1), (2,)]))
     learned = Learned(None, None, poses, Backdrop(grids), Exposure(torch.zeros(3, 3)))  # type: ignore[arg-type]
-    pinhole = Pinhole(10.0, 10.0, 4.0, 3.0, 8, 6)
+    frame = Frame(8, 6)
     for number in (lambda v: v, lambda v: torch.tensor([v])):
-        assert [learned.behind(number(v), pinhole).mean().item() for v in range(3)] == [0.0, 0.0, 2.0]
-    assert learned.behind(None, pinhole).mean().item() == 1.0  # of the poses, not of the slices
+        assert [learned.behind(number(v), frame).mean().item() for v in range(3)] == [0.0, 0.0, 2.0]
+    assert learned.behind(None, frame).mean().item() == 1.0  # of the poses, not of the slices

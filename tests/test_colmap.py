@@ -146,5 +146,5 @@ def test_damaged_model(tmp_path, text):
 def test_unwritable(tmp_path):
     (tmp_path / "file").touch()
     cameras = Cameras(("1.jpg",), np.eye(4)[None], np.full((1, 4), 10.0), np.array([[20, 20]]), "sfm")
-    with pytest.raises(MacrosplatError, match="could not be written"):
+    with pytest.raises(MacrosplatError, match="cannot be written"):
         write_colmap(tmp_path / "file" / "sparse", cameras)

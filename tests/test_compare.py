@@ -160,9 +160,9 @@ def test_one_that_fails_keeps_no_other_from_running(capture, inside, tmp_path, c
 
     monkeypatch.setattr(cell, "main", failing)
     assert compare(capture, tmp_path, "--methods", "thin", "plain") == 2
-    assert "sheet lens seed 0 failed: the lens fell off." in capsys.readouterr().err
+    assert "sheet thin seed 0 failed: the lens fell off." in capsys.readouterr().err
     text = (tmp_path / "comparison.md").read_text()
-    assert "`plain`" in text and "Not finished: sheet lens seed 0." in text
+    assert "`plain`" in text and "Not finished: sheet thin seed 0." in text
     assert compare(capture, tmp_path, "--methods", "thin", "plain", "--collect") == 0
     assert "`plain`" in capsys.readouterr().out
 

@@ -71,7 +71,7 @@ def drawn(scene: Gaussians, half_turn: bool = False) -> np.ndarray:
         if half_turn:
             view = view @ torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
         with torch.no_grad():
-            out.append(render(scene, view, pinhole_of(state, n)).over(torch.full((3,), 0.5))[0].clamp(0, 1).numpy())
+            out.append(render(scene, pinhole_of(state, n).at(view)).over(torch.full((3,), 0.5))[0].clamp(0, 1).numpy())
     return np.stack(out)
 
 

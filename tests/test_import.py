@@ -39,7 +39,7 @@ def test_every_public_name_can_be_had():
 
 
 KERNEL = """
-from macrosplat._numba import njit
+from macrosplat.support.numba import njit
 
 @njit
 def double(x):

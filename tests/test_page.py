@@ -140,7 +140,7 @@ def test_spark_shows_what_macrosplat_renders(tmp_path: Path, kind: str) -> None:
     with opened(320 + 32, 600) as browser:
         browser.open(tmp_path / "index.html")
         found = browser.picture()
-    seen = render(scene, torch.eye(4), Pinhole(900, 900, 160, 120, 320, 240)).over(torch.tensor(backdrop))[0]
+    seen = render(scene, Pinhole(900, 900, 160, 120, 320, 240).at(torch.eye(4))).over(torch.tensor(backdrop))[0]
     wanted = 255 * seen.clamp(0, 1).numpy()
     assert found.shape == wanted.shape and wanted.std() > 20
     assert np.abs(found.mean((0, 1)) - wanted.mean((0, 1))).max() < 0.01 * 255

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import shutil
 import signal
@@ -218,10 +219,13 @@ def test_a_refined_focal_length_reaches_every_camera_as_a_rigid_one(capture, tmp
     trained = checkpoint.load(out / "checkpoint")
     with torch.no_grad():
         for v in range(4):
-            seen = trained.learned.draw(trained.learned.poses.view(v), trained.pinholes[v], v)
-            shown = run.learned.draw(run.learned.poses.view(v), run.pinholes[v], v)
+            seen = trained.learned.draw(trained.pinholes[v].at(trained.learned.poses.view(v)), v)
+            shown = run.learned.draw(run.pinholes[v].at(run.learned.poses.view(v)), v)
             torch.testing.assert_close(shown.colour, seen.colour, atol=2e-3, rtol=0)
-            blur = [s.learned.lens.radius(sharp, s.pinholes[v], v) for s, sharp in ((trained, seen), (run, shown))]
+            blur = [
+                s.learned.lens.radius(sharp, s.pinholes[v].at(torch.eye(4)), v)
+                for s, sharp in ((trained, seen), (run, shown))
+            ]
             solid = seen.alpha > 0.5
             torch.testing.assert_close(blur[1][solid], blur[0][solid], atol=2e-2, rtol=0)
 
@@ -347,6 +351,19 @@ def test_black_mask(tmp_path, capsys):
         Image.fromarray(mask).save(capture / "masks" / f"{v}.png")
     assert reconstruct(capture, tmp_path / "run") == 2
     assert "2.png" in said(capsys)
+
+
+def test_mask_of_a_small_object(tmp_path):
+    """Most of the frame is nobody's: the run ends all the same, and its figures are those of the object."""
+    capture = write_capture(tmp_path / "capture", made())
+    (capture / "masks").mkdir()
+    for v in range(6):
+        mask = np.zeros((72, 96), np.uint8)
+        mask[26:46, 36:60] = 255
+        Image.fromarray(mask).save(capture / "masks" / f"{v}.png")
+    assert reconstruct(capture, tmp_path / "run") == 0
+    summary = json.loads((tmp_path / "run" / "config.json").read_text())["summary"]
+    assert math.isfinite(summary["blur_px"]) and summary["fit_psnr"] > 15
 
 
 def test_damaged_checkpoint(run, capture, tmp_path, capsys):

@@ -6,9 +6,9 @@ to stderr. The library is imported inside the commands: `--help` must not wait f
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 from macrosplat.export import Format
 from macrosplat.options import Device, Options, Quality
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.stop import INTERRUPTS
 
 
 def _port(words: list[str]) -> int:
@@ -331,25 +332,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(importlib.metadata.version("macrosplat"))
         return 0
     # `kill` is answered like Ctrl-C, so that half-written files are removed on the way out.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    INTERRUPTS.install()
     command = None
     try:
         command = tyro.cli(Command, prog="macrosplat", description=PROGRAM, args=arguments or ["--help"])  # type: ignore[arg-type]
         command.run()
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where it is said in a sentence that there is no room for the summary
     except MacrosplatError as error:
-        print(f"macrosplat: {error}", file=sys.stderr)
-        return 2
+        return _refused(str(error))
     except KeyboardInterrupt:
         print(f"macrosplat: Interrupted.{_how_to_resume(command)}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader (`| head`) has what it wanted; the interpreter's own flush at exit must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute()
         return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _mute()
+        return _refused(f"The system refused something ({where}{error.strerror or error}).")
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        return _refused("Memory ran out; give a smaller --width or fewer --max-gaussians, or end other programs.")
     return 0
 
 
 PROGRAM = "Sharp photos and a sharp 3D scene from blurred macro photographs."
+
+
+def _refused(sentence: str) -> int:
+    print(f"macrosplat: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _mute() -> None:
+    """Whatever is still to be written to stdout goes nowhere."""
+    if sys.stdout is not None:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether it is the machine that has no more of it; torch says so in words."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
 
 
 def _how_to_resume(command: object) -> str:

@@ -9,7 +9,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ from macrosplat.scene.start import observed_depths, start_scene
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
 from macrosplat.support.dispatch import choose, machine
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import sweep, whole_folder
+from macrosplat.support.lock import locked
 from macrosplat.support.progress import Face, Progress
 from macrosplat.support.stop import Stop
 from macrosplat.support.threads import ordered, workers
@@ -89,13 +91,15 @@ def reconstruct(
         check_scale(options.scale_mm)
     viewer = _viewer(live)
     began = time.monotonic()
-    with Progress(more=shown) as progress:
+    with Progress(more=shown) as progress, ExitStack() as holding:
         opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
         check_deblur(options)
         alone = is_stack(opened)
         if not alone:
             _fits(opened.photos, options)
+        holding.enter_context(locked(out))
         config = open_run(out, capture, opened.photos, options, resume)
+        sweep(out)
         for note in opened.notes:
             progress.note(note)
         if alone:
@@ -123,9 +127,11 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
     Raises:
         MacrosplatError: bad input; one sentence says what and where.
     """
-    with Progress() as progress:
+    with Progress() as progress, locked(out):
         opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
-        _cameras(opened, out, options, open_run(out, capture, opened.photos, options, resume=True), progress)
+        config = open_run(out, capture, opened.photos, options, resume=True)
+        sweep(out)
+        _cameras(opened, out, options, config, progress)
 
 
 def _take_cameras(begun: Path, out: Path, config: dict[str, Any]) -> None:
@@ -137,10 +143,8 @@ def _take_cameras(begun: Path, out: Path, config: dict[str, Any]) -> None:
     if known.get("photos") != config["photos"]:
         raise MacrosplatError(f"{begun} holds the cameras of other photos; remove it to have them found again.")
     update_config(out, config, camera_source=known["camera_source"], registered=known["registered"])
-    part = out / "sparse" / ".0.part"
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(begun / "sparse" / "0", part)
-    part.rename(sparse)
+    with whole_folder(sparse) as part:
+        shutil.copytree(begun / "sparse" / "0", part, dirs_exist_ok=True)
 
 
 def _page(out: Path, progress: Progress) -> None:
@@ -312,7 +316,7 @@ def _trainer(
     poses = poses_of(given.photos)
     first = [group[0] for group in poses]
     held, _ = views_that_hold(
-        torch.tensor(given.points.xyz), torch.tensor(small.views[first]), [pinholes[photo] for photo in first]
+        torch.tensor(given.points.xyz), [pinholes[photo].at(torch.tensor(small.views[photo])) for photo in first]
     )
     of_poses = by_poses(len(poses), float(held.median()))
     exposed = start_exposure(given.points, photos, given.cameras.sizes, given.photos)

@@ -7,10 +7,9 @@ distort: the distortion goes to the photo, `Cameras` and the observations speak 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,6 +23,7 @@ from macrosplat.photos.records import Distortion, Photo
 from macrosplat.photos.resample import colmap_camera, pinhole_of, rescaled
 from macrosplat.support.colmap import pycolmap
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import whole_folder
 
 PINHOLES = ("SIMPLE_PINHOLE", "PINHOLE")
 
@@ -113,8 +113,14 @@ def write_colmap(folder: Path, cameras: Cameras, points: SparsePoints | None = N
         MacrosplatError: the disk is full or the folder cannot be written.
     """
     model = to_colmap(cameras, points)
-    with _whole_folder(folder) as part:
-        model.write_binary(str(part))
+    with whole_folder(folder) as part:
+        try:
+            model.write_binary(str(part))
+        except (RuntimeError, ValueError) as error:  # pycolmap's own, which say nothing of the disk
+            raise MacrosplatError(
+                f"{folder} could not be written: the disk is full, or the folder cannot be written; free some space "
+                "or choose another --out."
+            ) from error
 
 
 def to_colmap(cameras: Cameras, points: SparsePoints | None = None) -> pycolmap.Reconstruction:
@@ -230,25 +236,3 @@ def _straight(px: NDArray, camera: Any, photo: Photo, pinhole: NDArray) -> NDArr
         return px
     rays = colmap_camera(photo.distortion).cam_from_img(np.ascontiguousarray(px))
     return rays * pinhole[:2] + pinhole[2:]
-
-
-@contextlib.contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `folder`; on a clean exit it takes its place."""
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    try:
-        part.mkdir(parents=True)
-        yield part
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(part, folder)
-    except (OSError, RuntimeError, ValueError) as error:  # pycolmap raises its own when it cannot write
-        if old.exists() and not folder.exists():
-            os.replace(old, folder)
-        raise MacrosplatError(
-            f"{folder} could not be written ({error}); free some space or choose another --out."
-        ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import resource
-import signal
 import sys
 from dataclasses import fields, is_dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ from typing import Any
 
 from macrosplat.options import Options
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.stop import INTERRUPTS
 
 
 def main(asked: dict[str, Any]) -> None:
@@ -77,7 +77,7 @@ def restored(kind: type, values: dict[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    INTERRUPTS.install()
     try:
         main(json.loads(sys.argv[1]))
     except MacrosplatError as error:

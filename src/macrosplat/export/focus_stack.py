@@ -16,7 +16,7 @@ from macrosplat.export.refocus import load_refocus
 from macrosplat.output.lens_report import read_lens
 from macrosplat.render import Pinhole
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import write_json, write_whole
+from macrosplat.support.files import only_ours, write_json, write_whole
 from macrosplat.support.progress import Progress
 
 STEPS = 12
@@ -33,6 +33,8 @@ def write_focus_stack(run: Path, out: Path, photo: str | None = None, steps: int
     Raises:
         MacrosplatError: RUN is not finished, or has no such photo.
     """
+    pictures_of = {f"focus_{n:02d}.png" for n in range(steps)}
+    only_ours(out, {*pictures_of, "all_in_focus.png", "focus.json"}.__contains__)
     with Progress() as progress:
         refocus = load_refocus(run, progress)
         names, cameras = refocus.state.names, read_cameras_file(run / "transforms.json")

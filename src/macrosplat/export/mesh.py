@@ -93,7 +93,7 @@ def make_mesh(state: checkpoint.Checkpoint, progress: Progress) -> Mesh:
     progress.stage("measuring depth", len(stations))
     depths = []
     for station in stations:
-        depths.append(surface_depth(gaussians, station.view, station.pinhole, LEFT).astype(np.float32))
+        depths.append(surface_depth(gaussians, station.pinhole.at(station.view), LEFT).astype(np.float32))
         progress.advance()
     low, high = _box(stations[: len(state.pinholes)], depths)
     volume = Volume.around(low, high, VOXEL * pixel, TRUNCATION * pixel, MOST_VOXELS)
@@ -178,7 +178,7 @@ def _colours(
     progress.stage("colouring the mesh", len(stations))
     for station, depth in zip(stations, depths, strict=True):
         with torch.no_grad():
-            drawn = render(gaussians, station.view, station.pinhole)
+            drawn = render(gaussians, station.pinhole.at(station.view))
         with kernel_lock:
             _gather(
                 *(total, weight, vertices, normals, *_numbers(station), depth, drawn.colour.numpy()),

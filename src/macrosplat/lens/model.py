@@ -1,6 +1,6 @@
 """What a lens model is: it asks for sharp renders and makes of them the photo that the camera would take.
 
-In: `draw(view)`, which renders the scene before its backdrop for any affine view. Out: the photo [H, W, 3] in linear
+In: `draw(camera)`, which renders the scene over its backdrop for any affine view. Out: the photo [H, W, 3] in linear
 light. A lens knows nothing of Gaussians, and the trainer nothing of blur: a new lens is a new file here and a line in
 `LENSES`.
 """
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from macrosplat.lens.prior import PupilPrior
-from macrosplat.render import Pinhole
+from macrosplat.render import Camera
 from macrosplat.scene.gaussians import Gaussians
 
 
 @dataclass(frozen=True)
 class Sharp:
-    """What a pinhole sees, before its backdrop."""
+    """What a camera sees, over its backdrop."""
 
     # [H, W, 3] linear light, opaque: backdrop included; as a fourth channel its alpha, where the photo has a mask.
     colour: Tensor
@@ -38,9 +38,9 @@ Reshape = Callable[[Gaussians], Gaussians]
 
 
 class Draw(Protocol):
-    def __call__(self, view: Tensor, reshape: Reshape | None = None, /) -> Sharp:
-        """What a pinhole sees from a view [4, 4]; `reshape` may change the scene before, for this once. From several,
-        [M, 4, 4], everything has M in front; a GPU draws them at once."""
+    def __call__(self, camera: Camera, reshape: Reshape | None = None, /) -> Sharp:
+        """What a camera sees; `reshape` may change the scene before, for this once. Of M cameras everything has M in
+        front; a GPU draws them at once."""
         ...
 
 
@@ -96,7 +96,7 @@ class Lens(Protocol):
         """The lens for cameras that call every depth `factor` times as large and have as much longer a focal length."""
         return copy(self)
 
-    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: Number, through: Pupil) -> Tensor:
+    def photograph(self, draw: Draw, camera: Camera, photo: Number, through: Pupil) -> Tensor:
         """The photo [H, W, C], linear light, that photo number `photo` would be; C as `Sharp.colour` has."""
         ...
 
@@ -106,7 +106,7 @@ class Lens(Protocol):
     def confine(self) -> None:
         """After a step: bring what was learned back to what is possible."""
 
-    def radius(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
+    def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
         """[H, W] signed radius (px) of the circle of confusion, positive behind the focus: for maps."""
         ...
 
@@ -122,6 +122,6 @@ class Lens(Protocol):
         """Sees the photos, once whenever a run begins or goes on. Returns the masks to train with."""
         return masks
 
-    def maps(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> dict[str, Tensor]:
+    def maps(self, sharp: Sharp, camera: Camera, photo: int) -> dict[str, Tensor]:
         """Further pictures [H, W] >= 0 of a photo, by the name of their folder in `maps/`."""
         return {}

@@ -24,11 +24,11 @@ from macrosplat.output.coverage_report import CoverageReport, report_coverage, w
 from macrosplat.output.coverage_report import sentences as coverage_sentences
 from macrosplat.output.fit import photographed
 from macrosplat.output.lens_report import LensReport, sentences, write_lens
-from macrosplat.output.maps import PhotoMaps, write_maps
+from macrosplat.output.maps import OPAQUE, PhotoMaps, write_maps
 from macrosplat.output.millimetres import contradictions, differing, find_scale, magnification
 from macrosplat.output.sharp import write_sharp
 from macrosplat.output.viewer_fit import fit_for_viewers
-from macrosplat.render import Pinhole
+from macrosplat.render import Camera
 from macrosplat.run import update_config
 from macrosplat.scene.formats.ply import write_ply
 from macrosplat.support.colour import to_srgb
@@ -101,6 +101,7 @@ def finish(
     frames, focal_scale = trainer.frames, trainer.learned.poses.focal()
     learned, pinholes = trainer.learned.rigid(frames.pinholes)
     views = learned.poses.all()
+    shown = [pinhole.at(view) for pinhole, view in zip(pinholes, views, strict=True)]
     longer = np.array([focal_scale, focal_scale, 1.0, 1.0])
     cameras = replace(
         given.cameras,
@@ -123,12 +124,14 @@ def finish(
     with Writers() as writers:
         for v, photo in enumerate(given.photos):
             pinhole = pinholes[v]
-            sharp = _sharp(learned, views[v], pinhole, v)
+            sharp = _sharp(learned, shown[v], v)
             larger = photo.width > pinhole.width
-            full = _sharp(learned, views[v], pinhole.scaled(photo.width, photo.height), v) if larger else None
+            full = _sharp(learned, pinhole.scaled(photo.width, photo.height).at(views[v]), v) if larger else None
             writers.add(write_sharp, out, photo.name, sharp, full, photo.path, options.sharp_format)
             seen = frames.photos[v] / 255.0
-            fits.append(psnr(photographed(learned, v, pinhole, through), seen))
+            counts = frames.covers[v] if frames.covers else None  # what is masked was not learned
+            where = None if counts is None else counts >= 128
+            fits.append(psnr(photographed(learned, v, pinhole, through), seen, where))
             progress.advance()
 
     stops = dict(zip(given.cameras.names, learned.exposure.stops(), strict=True))
@@ -139,7 +142,7 @@ def finish(
         report = _lens_report(found, stops, given, focal_px, options.scale_mm)
         write_lens(out, replace(report, notes=report.notes + ((config["limit"],) if config.get("limit") else ())))
         progress.stage("looking for what no photo has in focus")
-        coverage = _coverage(learned, views, pinholes, frames.masks)
+        coverage = _coverage(learned, shown, frames.masks)
         slopes = [
             found["pupil_diameter"] * relative / 2 * pinhole.fx
             for relative, pinhole in zip(found["relative_aperture"], pinholes, strict=True)
@@ -148,11 +151,11 @@ def finish(
         write_coverage(out, covered, report.mm_per_unit)
     progress.stage("writing maps", len(given.photos))
     radii: list[float] = []
-    write_maps(out, _maps(learned, views, pinholes, given.cameras.names, coverage, radii, progress))
+    write_maps(out, _maps(learned, shown, given.cameras.names, coverage, radii, progress))
     progress.stage("fitting the scene for viewers")
-    backdrops = [learned.behind(v, p).detach() for v, p in enumerate(pinholes)]
+    backdrops = [learned.behind(v, camera.frame).detach() for v, camera in enumerate(shown)]
     fitted, viewer_psnr = fit_for_viewers(
-        learned.gaussians.detach(), views, pinholes, backdrops, steps=VIEWER_STEPS, seed=options.seed
+        learned.gaussians.detach(), shown, backdrops, steps=VIEWER_STEPS, seed=options.seed
     )
     write_ply(out / "scene.ply", fitted)
     if coverage is not None:
@@ -164,7 +167,7 @@ def finish(
         steps=trainer.done,
         seconds=config["seconds"],
         fit_psnr=float(np.mean(fits)),
-        blur_px=2 * float(np.median(radii)),
+        blur_px=2 * float(np.median(radii)) if radii else 0.0,
         viewer_psnr=viewer_psnr,
         lens=found,
         exposure_stops=float(np.ptp(np.mean(list(stops.values()), 1))),
@@ -184,39 +187,40 @@ VIEWER_STEPS = 300  # of the fit for viewers; it ends early once its 40 dB are r
 
 
 @torch.no_grad()
-def _sharp(learned: Learned, view: torch.Tensor, pinhole: Pinhole, photo: int) -> NDArray[np.float32]:
+def _sharp(learned: Learned, camera: Camera, photo: int) -> NDArray[np.float32]:
     """[H, W, 3] sRGB in [0, 1]: a photo, deblurred, as it was exposed."""
-    light = learned.exposure.expose(learned.draw(view, pinhole, photo).colour, photo)
+    light = learned.exposure.expose(learned.draw(camera, photo).colour, photo)
     return to_srgb(light.clamp(0, 1)).cpu().numpy()
 
 
 @torch.no_grad()
 def _maps(
     learned: Learned,
-    views: torch.Tensor,
-    pinholes: Any,
+    cameras: list[Camera],
     names: tuple[str, ...],
     coverage: Coverage | None,
     radii: list[float],
     progress: Progress,
 ) -> Iterator[PhotoMaps]:
     for v, name in enumerate(names):
-        sharp = learned.draw(views[v], pinholes[v], v)
-        radius = learned.lens.radius(sharp, pinholes[v], v)
-        radii.append(float(radius.abs().median()))
-        more = {kind: plane.cpu().numpy() for kind, plane in learned.lens.maps(sharp, pinholes[v], v).items()}
-        covered = draw_coverage(learned.gaussians, coverage, views[v], pinholes[v]).cpu().numpy() if coverage else None
+        sharp = learned.draw(cameras[v], v)
+        radius = learned.lens.radius(sharp, cameras[v], v)
+        there = sharp.alpha >= OPAQUE  # elsewhere there is no depth, and so no circle of confusion
+        if there.any():
+            radii.append(float(radius[there].abs().median()))
+        more = {kind: plane.cpu().numpy() for kind, plane in learned.lens.maps(sharp, cameras[v], v).items()}
+        covered = draw_coverage(learned.gaussians, coverage, cameras[v]).cpu().numpy() if coverage else None
         planes = (plane.cpu().numpy() for plane in (sharp.depth, sharp.alpha, radius))
         yield PhotoMaps(name, *planes, coverage=covered, more=more)
         progress.advance()
 
 
-def _coverage(learned: Learned, views: torch.Tensor, pinholes: Any, masks: Any) -> Coverage:
+def _coverage(learned: Learned, cameras: list[Camera], masks: Any) -> Coverage:
     def radius(depth: torch.Tensor, photo: int) -> torch.Tensor:
         row = depth[None]  # a frame of one row: how a lens blurs depends on depth alone
-        return learned.lens.radius(Sharp(row, torch.ones_like(row), row), pinholes[photo], photo)[0]
+        return learned.lens.radius(Sharp(row, torch.ones_like(row), row), cameras[photo], photo)[0]
 
-    return cover(learned.gaussians, views, pinholes, radius, masks)
+    return cover(learned.gaussians, cameras, radius, masks)
 
 
 def _lens_report(

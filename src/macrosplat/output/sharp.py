@@ -18,7 +18,7 @@ from macrosplat.output.tiff import write_tiff
 from macrosplat.photos.icc import into_profile
 from macrosplat.photos.metadata import Metadata, read_metadata
 from macrosplat.support.colour import to_bytes, to_linear
-from macrosplat.support.files import write_whole
+from macrosplat.support.files import below, write_whole
 
 # zlib's Z_RLE, made for PNG: of the default's time a fifth, of its size 1.02 (fly, sharp photos and maps).
 RUN_LENGTHS = 3
@@ -26,10 +26,15 @@ SUFFIXES: dict[SharpFormat, str] = {"png": ".png", "tiff": ".tif"}
 
 
 def sharp_path(run: Path, name: str, full: bool = False, format: SharpFormat | None = None) -> Path:
-    """Where the deblurred photo `name` (`Photo.name`) lies, or is to lie; `format` None: whichever there is."""
+    """Where the deblurred photo `name` (`Photo.name`) lies, or is to lie; `format` None: whichever there is.
+
+    Raises:
+        MacrosplatError: the name leads out of RUN.
+    """
     stem = PurePosixPath(name).with_suffix("")
     paths = {
-        kind: run / "sharp" / ("full" if full else "") / f"{stem}{SUFFIXES[kind]}" for kind in get_args(SharpFormat)
+        kind: below(run / "sharp" / ("full" if full else ""), f"{stem}{SUFFIXES[kind]}")
+        for kind in get_args(SharpFormat)
     }
     if format is not None:
         return paths[format]

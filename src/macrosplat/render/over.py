@@ -1,4 +1,4 @@
-"""A render before its backdrop: opaque colour, and the expected depth, the mean of camera z along the ray."""
+"""A render over its backdrop: opaque colour, and the expected depth, the mean of camera z along the ray."""
 
 from __future__ import annotations
 

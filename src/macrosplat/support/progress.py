@@ -6,6 +6,7 @@ Use it as a context manager, so that a terminal is left in order whatever happen
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -75,7 +76,8 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
         more: Sequence[Face] = (),  # further ways of showing it
     ) -> None:
-        stream = stream or sys.stderr
+        # Without stderr (`2>&-`) it is said to nobody.
+        stream = stream or sys.stderr or io.StringIO()
         assert stream is not None
         terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
         self._faces: list[Face] = [Bar(stream) if terminal else Lines(stream), *more]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from macrosplat.render import Pinhole
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.memory import available
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,3 @@ def room_for_targets(device: torch.device, pinholes: Sequence[Pinhole], gaussian
         return max(0.0, 0.8 * free - _scene(gaussians, points) - frame)
     there = available()
     return math.inf if there is None else FOR_TARGETS * there
-
-
-def available() -> float | None:
-    """Bytes of memory free for a program (Linux); None where nobody says."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return float(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    return None

@@ -12,6 +12,7 @@ import html
 import importlib.resources
 import json
 import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from string import Template
@@ -24,17 +25,17 @@ from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.output.lens_report import LensReport, read_lens
 from macrosplat.output.sharp import sharp_path
-from macrosplat.render import Pinhole
+from macrosplat.render import Frame
 from macrosplat.run import read_config
-from macrosplat.scene.formats.ply import read_ply
+from macrosplat.scene.formats.read import read_own, read_scene
 from macrosplat.scene.formats.spz import to_spz
 from macrosplat.scene.gaussians import SH_C0, Gaussians
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import write_whole
+from macrosplat.support.files import below, write_whole
 from macrosplat.train import checkpoint
 from macrosplat.web import sections
-from macrosplat.web.pictures import fitting, read_picture
+from macrosplat.web.pictures import fitting, photo_if_there, read_picture
 from macrosplat.web.stack_page import stack_page
 
 LARGEST = 6_000_000  # bytes: a page that can be sent by mail
@@ -70,8 +71,9 @@ def write_page(run: Path) -> Path:
     Raises:
         MacrosplatError: the page's program is missing, or RUN is not finished.
     """
-    page = html_of_run(run)
-    write_whole(run / "index.html", lambda part: part.write_text(page, encoding="utf-8"))
+    # A file's name may be no text at all; what stands for its bytes (PEP 383) is shown as question marks.
+    page = html_of_run(run).encode("utf-8", "replace")
+    write_whole(run / "index.html", lambda part: part.write_bytes(page))
     return run / "index.html"
 
 
@@ -101,25 +103,23 @@ def of_run(run: Path) -> Shown:
     scales = json.loads(maps.read_text(encoding="utf-8"))["photos"] if maps.is_file() else {}
     return Shown(
         title=run.resolve().name,
-        scene=read_ply(run / "scene.ply"),
+        scene=read_own(run / "scene.ply"),
         cameras=cameras,
         lens=read_lens(run),
         backdrop=_backdrop(run),
-        coverage=read_ply(run / "coverage.ply") if (run / "coverage.ply").is_file() else None,
+        coverage=read_own(run / "coverage.ply") if (run / "coverage.ply").is_file() else None,
         config=config,
         evaluation=json.loads(evaluation.read_text(encoding="utf-8")) if evaluation.is_file() else None,
-        before=tuple(existing(*(folder / name for folder in folders)) for name in names),
+        before=tuple(existing(*(below(folder, name) for folder in folders)) for name in names),
         after=tuple(existing(sharp_path(run, name, full=True), sharp_path(run, name)) for name in names),
-        circles=tuple(existing(run / "maps" / "coc_colour" / f"{stem}.png") for stem in stems),
+        circles=tuple(existing(below(run / "maps" / "coc_colour", f"{stem}.png")) for stem in stems),
         blur=tuple(2 * 65535 * scales[name]["coc_scale"] if name in scales else None for name in names),
     )
 
 
 def of_file(path: Path) -> Shown:
     """A scene of any program, without photos, seen by one camera that holds all of it."""
-    from macrosplat.scene.formats.read import read_scene
-
-    scene = read_scene(path)
+    scene = read_scene(path, lambda text: print(text, file=sys.stderr))
     means = scene.means.numpy().astype(np.float64)
     low, high = np.percentile(means, [2, 98], axis=0)
     middle, size = (low + high) / 2, float(np.linalg.norm(high - low))
@@ -138,12 +138,17 @@ def as_html(shown: Shown) -> str:
     """
     fixed = {"program": _base64(program()), "scene": _base64(to_spz(shown.scene)), "coverage": ""}
     if shown.coverage is not None:
-        assert len(shown.coverage) == len(shown.scene), f"{len(shown.coverage)} colours, {len(shown.scene)} Gaussians"
+        if len(shown.coverage) != len(shown.scene):
+            raise MacrosplatError(
+                f"coverage.ply holds {len(shown.coverage)} Gaussians and scene.ply {len(shown.scene)}: they are not of "
+                "one run; remove coverage.ply, or reconstruct into a new folder."
+            )
         colours = to_bytes(0.5 + SH_C0 * shown.coverage.sh0.numpy())
         fixed["coverage"] = f'<script id="coverage-colours" type="text/plain">{_base64(colours.tobytes())}</script>'
     budget = max(PICTURES_LEAST, LARGEST - 60_000 - sum(map(len, fixed.values())))
-    files = [*shown.before, *shown.after, *shown.circles]
-    pictures = fitting([file and functools.partial(read_picture, file) for file in files], budget)
+    taken = [file and functools.partial(photo_if_there, file) for file in shown.before]
+    made = [file and functools.partial(read_picture, file) for file in (*shown.after, *shown.circles)]
+    pictures = fitting([*taken, *made], budget)
     facts = _facts(shown)
     red, green, blue = to_bytes(np.array(shown.backdrop))
     width, height = shown.cameras.sizes[0]
@@ -226,7 +231,7 @@ def _backdrop(run: Path) -> tuple[float, float, float]:
     if not (run / "checkpoint").is_file():
         return (0.5, 0.5, 0.5)
     with torch.no_grad():
-        behind = checkpoint.load(run / "checkpoint").learned.behind(None, Pinhole(1.0, 1.0, 0.0, 0.0, 4, 3))
+        behind = checkpoint.load(run / "checkpoint").learned.behind(None, Frame(4, 3))
     red, green, blue = to_srgb(behind.mean((0, 1)).clamp(0, 1).to(torch.float64)).tolist()
     return red, green, blue
 
