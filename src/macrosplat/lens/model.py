@@ -19,7 +19,6 @@ from torch import Tensor
 
 from macrosplat.lens.prior import PupilPrior
 from macrosplat.render import Camera
-from macrosplat.scene.gaussians import Gaussians
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Sharp:
 
 # The number of a photo; as a tensor [1] on the device where the host must not know it (`devices.row`).
 Number = int | Tensor
-Reshape = Callable[[Gaussians], Gaussians]
+Reshape = Callable[[Any], Any]  # a scene to one of the same kind, whatever it is made of
 
 
 class Draw(Protocol):

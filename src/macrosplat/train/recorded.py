@@ -24,7 +24,6 @@ from macrosplat.train.frames import SOON, Stack
 if TYPE_CHECKING:
     from macrosplat.scene.gaussians import Gaussians
     from macrosplat.train.schedule import Plan
-    from macrosplat.train.trainer import Trainer
 
 AHEAD = 100  # steps that the host may be ahead of what it has looked at
 PAIRS = 8  # a Gaussian has about so many, for the first guess of the room
@@ -48,7 +47,7 @@ class Kind:
 class Recorder:
     """Takes the steps of a trainer whose scene is on a CUDA device."""
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Any) -> None:
         self._trainer = trainer
         device = trainer.frames.device
         self._graphs_wanted = device.type == "cuda"  # Triton's interpreter takes the same steps one by one
