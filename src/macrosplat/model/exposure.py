@@ -104,7 +104,7 @@ def exif_stops(records: Sequence[Photo]) -> NDArray[np.float64] | None:
         if seconds is None or iso is None or number is None:
             return None
         stops.append(math.log2(seconds * iso / number**2))
-    return np.asarray(stops - np.mean(stops)) if stops else None
+    return np.array([stop - sum(stops) / len(stops) for stop in stops]) if stops else None
 
 
 def _differences(value: NDArray[np.float64], point: NDArray[np.int64]) -> float:
