@@ -19,6 +19,7 @@ from PIL import Image
 
 from macrosplat import demo
 from macrosplat.cameras.records import Cameras
+from macrosplat.evaluate.means import Means
 from macrosplat.output.lens_report import LensReport
 from macrosplat.output.millimetres import Scale
 from macrosplat.render import Pinhole, render
@@ -56,7 +57,7 @@ def shown(folder: Path) -> Shown:
         blur=(12.0,),
         coverage=board().with_(sh0=torch.tensor([[-1.5, -1.5, 1.5]]).repeat(2000, 1)),
         config={"command": ["/bin/macrosplat", "reconstruct", "it"], "seconds": 90.0, "machine": "a machine"},
-        evaluation={"means": {"deblurred photos": {"frame": {"psnr": 26.9, "ssim": 0.7, "flip": 0.1}, "mask": None}}},
+        evaluation={"deblurred photos": Means({"psnr": 26.9, "ssim": 0.7, "flip": 0.1})},
     )
 
 
@@ -199,7 +200,7 @@ def test_200_photos_open_at_once_with_native_files_beside(tmp_path: Path) -> Non
         browser.open(tmp_path / "index.html")
         loaded = browser.page.evaluate("document.querySelectorAll('.photos img[src]').length")
         browser.page.locator("[data-large]").nth(3).click()
-        browser.page.wait_for_function("document.querySelector('#large-wiper img')?.naturalWidth === 800")
+        browser.page.wait_for_selector("#large-size:has-text('800 × 600 px')")
         scale = browser.page.evaluate("document.querySelector('#large-wiper img').getBoundingClientRect().width")
         browser.page.locator("#large-next").click()
         name = browser.page.inner_text("#large-name")
@@ -298,3 +299,14 @@ def test_a_foreign_scene_is_served_to_this_machine_only(tmp_path: Path) -> None:
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(strange)
         serving.shutdown()
+
+
+@bundled
+@browsable
+def test_markup_that_got_onto_the_page_runs_nothing(tmp_path: Path) -> None:
+    text = as_html(shown(tmp_path))
+    evil = '<script>window.evil = 1</script><img src="data:," onerror="window.evil = 2">'
+    (tmp_path / "page.html").write_text(text.replace("<main>", f"<main>{evil}"), encoding="utf-8")
+    with opened(400, 600) as one:
+        one.open(tmp_path / "page.html")
+        assert one.page.evaluate("window.evil") is None

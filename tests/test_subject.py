@@ -41,7 +41,7 @@ RING = np.linspace(0, 2 * np.pi, 24, endpoint=False)
 
 
 def made() -> tuple[Gaussians, np.ndarray]:
-    """A ball of radius 1; a ring of junk at 8, floaters before the cameras, a needle through the ball. And the truth."""
+    """A ball of radius 1; a ring of junk at 8, floaters before the cameras, a needle through it. And the truth."""
     random = np.random.default_rng(0)
     ball = random.normal(size=(400, 3))
     ball *= random.uniform(0.2, 1, (400, 1)) / np.linalg.norm(ball, axis=1, keepdims=True)

@@ -7,12 +7,14 @@ evaluation.json if there). Out: the page. It holds the scene as SPZ, its program
 from __future__ import annotations
 
 import base64
+import gzip
 import html
 import importlib.resources
 import json
 import shlex
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from string import Template
 from typing import Any
@@ -22,8 +24,10 @@ import torch
 
 from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.transforms import read_cameras_file
+from macrosplat.evaluate.means import Means, read_means
 from macrosplat.output.coverage_report import CoverageReport, read_coverage
 from macrosplat.output.lens_report import LensReport, read_lens
+from macrosplat.output.maps import read_scales
 from macrosplat.output.sharp import sharp_path
 from macrosplat.output.subject import of_object
 from macrosplat.render import Frame
@@ -38,6 +42,7 @@ from macrosplat.train import checkpoint
 from macrosplat.web import sections
 from macrosplat.web.facts import facts_of
 from macrosplat.web.gallery import gallery
+from macrosplat.web.policy import policy
 from macrosplat.web.stack_page import stack_page
 
 LARGEST = 8_000_000  # bytes: a page that can be sent by mail
@@ -61,7 +66,7 @@ class Shown:
     masks: tuple[Path | None, ...] = ()  # V, white = object
     coverage: Gaussians | None = None  # the same Gaussians in the colours of their coverage
     config: dict[str, Any] | None = None
-    evaluation: dict[str, Any] | None = None
+    evaluation: Mapping[str, Means] = field(default_factory=dict)  # figures by what was compared
     before: tuple[Path | None, ...] = ()  # V, the photos as taken
     after: tuple[Path | None, ...] = ()  # V, sharp
     circles: tuple[Path | None, ...] = ()  # V, maps of the circle of confusion
@@ -102,8 +107,7 @@ def of_run(run: Path) -> Shown:
         return next((path for path in paths if path.is_file()), None)
 
     stems = [PurePosixPath(name).with_suffix("") for name in names]
-    evaluation, maps = run / "evaluation.json", run / "maps" / "maps.json"
-    scales = json.loads(maps.read_text(encoding="utf-8"))["photos"] if maps.is_file() else {}
+    scales = read_scales(run)
     return Shown(
         title=run.resolve().name,
         scene=read_own(run / "scene.ply"),
@@ -114,11 +118,11 @@ def of_run(run: Path) -> Shown:
         coverage_report=read_coverage(run),
         masks=_masks(capture, names, config),
         config=config,
-        evaluation=json.loads(evaluation.read_text(encoding="utf-8")) if evaluation.is_file() else None,
+        evaluation=read_means(run),
         before=tuple(existing(*(below(folder, name) for folder in folders)) for name in names),
         after=tuple(existing(sharp_path(run, name, full=True), sharp_path(run, name)) for name in names),
         circles=tuple(existing(below(run / "maps" / "coc_colour", f"{stem}.png")) for stem in stems),
-        blur=tuple(2 * 65535 * scales[name]["coc_scale"] if name in scales else None for name in names),
+        blur=tuple(2 * 65535 * scales[name].coc_scale if name in scales else None for name in names),
     )
 
 
@@ -162,14 +166,18 @@ def as_html(shown: Shown, folder: Path | None = None, write: bool = False) -> st
     pictures = gallery(names, sizes, shown.before, shown.after, shown.circles, budget, folder, write)
     red, green, blue = to_bytes(np.array(shown.backdrop))
     width, height = shown.cameras.sizes[0]
+    beside = any(any(pair) for pair in pictures.full)
+    shown_photos, loader = _text("gallery.js"), _text("loader.js")
     return Template(_text("template.html")).substitute(
         fixed,
+        loader=loader,
+        policy=policy([shown_photos.encode(), loader.encode(), gzip.decompress(program())], beside),
         title=html.escape(shown.title),
         backdrop=f"rgb({red} {green} {blue})",
         aspect=f"{width} / {height}",
         facts=_json(facts),
         pictures=_json({"small": pictures.small, "full": pictures.full}),
-        gallery_program=_text("gallery.js"),
+        gallery_program=shown_photos,
         tools=sections.tools(facts, shown.coverage is not None),
         about=sections.about(len(shown.before), len(shown.scene)),
         hint=sections.HINT,
@@ -179,7 +187,7 @@ def as_html(shown: Shown, folder: Path | None = None, write: bool = False) -> st
         photos=sections.photos(facts, pictures.small, shown.blur),
         quality=sections.quality(shown.evaluation),
         made=sections.made(shown.config, len(shown.scene), _command(shown.config)),
-        share=sections.share(shown.title, any(any(pair) for pair in pictures.full)),
+        share=sections.share(shown.title, beside),
     )
 
 
