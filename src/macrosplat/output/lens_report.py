@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from macrosplat.output.millimetres import Scale, optics
+from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json
 
@@ -34,9 +34,9 @@ class LensReport:
     notes: tuple[str, ...] = ()  # sentences: contradictions, limits
 
 
-def write_lens(run: Path, report: LensReport) -> None:
+def write_lens(run: Run, report: LensReport) -> None:
     """Write `RUN/lens.json`, whole or not at all."""
-    write_json(run / "lens.json", describe(report))
+    write_json(run.lens, describe(report))
 
 
 def describe(report: LensReport) -> dict[str, Any]:
@@ -131,13 +131,13 @@ def depth_of_field_mm(report: LensReport) -> float | None:
     return float(np.median(deep)) if deep else None
 
 
-def read_lens(run: Path) -> LensReport | None:
+def read_lens(run: Run) -> LensReport | None:
     """Read `RUN/lens.json` back; None where there is none (a run without a lens model).
 
     Raises:
         MacrosplatError: the file is not one that `write_lens` wrote.
     """
-    path = run / "lens.json"
+    path = run.lens
     if not path.is_file():
         return None
     try:

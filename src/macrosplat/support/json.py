@@ -20,8 +20,11 @@ LONGEST = 1 << 28  # bytes; 10,000 frames take 10 MB
 LONG_INTEGER = 18  # digits that int64 holds
 
 
-def load_json(path: Path) -> Any:
+def load_json(path: Path, remedy: str = "export it again, or remove it") -> Any:
     """What stands in the file.
+
+    Args:
+        remedy: what to do if it is damaged.
 
     Raises:
         MacrosplatError: it cannot be read, is not JSON, or is nested without end.
@@ -35,20 +38,21 @@ def load_json(path: Path) -> Any:
     except OSError as error:
         raise MacrosplatError(f"{path} cannot be read ({error.strerror or error}); correct or remove it.") from error
     except ValueError as error:
-        raise MacrosplatError(f"{path} is not JSON (it is not UTF-8 text); export it again, or remove it.") from error
+        raise MacrosplatError(f"{path} is not JSON (it is not UTF-8 text); {remedy}.") from error
     try:
         return json.loads(text, parse_int=_integer)
     except ValueError as error:
-        raise MacrosplatError(f"{path} is not JSON ({error}); export it again, or remove it.") from error
+        raise MacrosplatError(f"{path} is not JSON ({error}); {remedy}.") from error
     except RecursionError as error:
-        raise MacrosplatError(f"{path} is nested too deeply; export it again, or remove it.") from error
+        raise MacrosplatError(f"{path} is nested too deeply; {remedy}.") from error
 
 
-def checked(value: Any, kind: type[T], where: str) -> T:
+def checked(value: Any, kind: type[T], where: str, remedy: str = "correct it or export again") -> T:
     """`value` as a `kind`: strictly, but for whole numbers where a float is wanted.
 
     Args:
         where: the file and the place in it, for the sentence.
+        remedy: what to do about it.
 
     Raises:
         MacrosplatError: it is another; the sentence says which entry, and what was expected.
@@ -60,7 +64,7 @@ def checked(value: Any, kind: type[T], where: str) -> T:
         if at := re.search(r"`\$\.?([^`]*)`$", said):
             place, said = at[1], said[: at.start()].removesuffix(" - at ").strip()
             said = f"{place}: {_plain(said)}" if place else said
-        raise MacrosplatError(f"{where}: {_plain(said)}; correct it or export again.") from error
+        raise MacrosplatError(f"{where}: {_plain(said)}; {remedy}.") from error
     except (RecursionError, OverflowError) as error:
         raise MacrosplatError(f"{where} holds numbers or lists beyond all bounds; export it again.") from error
 
