@@ -46,5 +46,5 @@ def test_written_and_read_back(tmp_path: Path) -> None:
     assert kept == replace(ONE_TO_ONE, focal_mm=None, relative_apertures={}, scale=kept.scale)
     json.loads((tmp_path / "lens.json").read_text())
     (tmp_path / "lens.json").write_text("{}")
-    with pytest.raises(MacrosplatError, match="not a lens report"):
+    with pytest.raises(MacrosplatError, match=r"lens\.json"):
         read_lens(Run(tmp_path))

@@ -253,6 +253,8 @@ def _trainer(
         torch.tensor(given.points.xyz), [pinholes[photo].at(torch.tensor(small.views[photo])) for photo in first]
     )
     of_poses = by_poses(len(poses), float(held.median()))
+    exposed = start_exposure(given.points, photos, given.cameras.sizes, given.photos)
+    of_poses |= {"learn_exposure": exposed.learned}
     schedule = _schedule(lens, options, most, run.manifest.camera_source == "sfm", of_poses)
     if state:
         trainer = Trainer(state.learned.to(device), frames, schedule, state.pixel, options.seed)
@@ -273,7 +275,7 @@ def _trainer(
             leaders(poses),
         ),
         backdrop=Backdrop(torch.stack(list(grids))),
-        exposure=start_exposure(given.points, photos, given.cameras.sizes),
+        exposure=exposed.exposure,
     )
     return Trainer(learned.to(device), frames, schedule, pixel, options.seed), small.names, lens_start
 

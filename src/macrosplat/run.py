@@ -311,7 +311,7 @@ def read_manifest(path: Path) -> Manifest:
     """
     if not path.is_file():
         raise MacrosplatError(f"{path.parent} is not a run of macrosplat: it has no {path.name}.")
-    found = load_json(path, AGAIN)
+    found = load_json(path, remedy=AGAIN)
     if not isinstance(found, dict):
         raise MacrosplatError(f"{path} is not a configuration of macrosplat; {AGAIN}.")
     if found.get("version") != VERSION:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from macrosplat.output.millimetres import Scale, optics
 from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json
+from macrosplat.support.json import checked, load_json
 
 
 @dataclass(frozen=True)
@@ -140,26 +141,56 @@ def read_lens(run: Run) -> LensReport | None:
     path = run.lens
     if not path.is_file():
         return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return LensReport(
-            pupil_diameter=float(found["pupil_diameter"]["scene_units"]),
-            focus_distances={p["photo"]: float(p["focus_distance"]["scene_units"]) for p in found["photos"]},
-            sigma0_px=float(found["sigma0_px"]),
-            focal_px=float(found["focal_px"]),
-            mm_per_unit=found["mm_per_unit"],
-            relative_apertures={p["photo"]: float(p["relative_aperture"]) for p in found["photos"]},
-            exposure_stops={p["photo"]: tuple(p["exposure_stops"]) for p in found["photos"] if "exposure_stops" in p},
-            scale=Scale(found["mm_per_unit"], found.get("mm_per_unit_source", "unknown"), found.get("mm_uncertainty")),
-            notes=tuple(found.get("notes", ())),
-            focal_mm=_focal_mm(found),
-            magnification=found.get("magnification"),
+    found = checked(load_json(path, finite=True), _File, str(path))
+    focus = {one.photo: one.focus_distance.scene_units for one in found.photos}
+    lengths = (found.focal_px, *focus.values(), *([] if found.mm_per_unit is None else [found.mm_per_unit]))
+    if not focus or min(lengths) <= 0 or any(len(one.exposure_stops) != 3 for one in found.photos):
+        raise MacrosplatError(
+            f"{path} is no lens report of macrosplat: a length in it is not positive, or a photo lacks something."
         )
-    except (ValueError, KeyError, TypeError) as error:
-        raise MacrosplatError(f"{path} is not a lens report of macrosplat ({error}).") from error
+    return LensReport(
+        pupil_diameter=found.pupil_diameter.scene_units,
+        focus_distances=focus,
+        sigma0_px=found.sigma0_px,
+        focal_px=found.focal_px,
+        mm_per_unit=found.mm_per_unit,
+        relative_apertures={one.photo: one.relative_aperture for one in found.photos},
+        exposure_stops={one.photo: tuple(one.exposure_stops) for one in found.photos},
+        scale=Scale(found.mm_per_unit, found.mm_per_unit_source or "unknown", found.mm_uncertainty),
+        notes=tuple(found.notes),
+        focal_mm=_focal_mm(found),
+        magnification=found.magnification,
+    )
 
 
-def _focal_mm(found: dict[str, Any]) -> float | None:
+class _Length(msgspec.Struct):
+    scene_units: float
+    mm: float | None = None
+
+
+class _Photo(msgspec.Struct):
+    photo: str
+    focus_distance: _Length
+    relative_aperture: float = 1.0
+    exposure_stops: list[float] = msgspec.field(default_factory=lambda: [0.0, 0.0, 0.0])
+
+
+class _File(msgspec.Struct):
+    """What of `lens.json` is read back."""
+
+    pupil_diameter: _Length
+    sigma0_px: float
+    focal_px: float
+    photos: list[_Photo]
+    mm_per_unit: float | None = None
+    mm_per_unit_source: str | None = None
+    mm_uncertainty: float | None = None
+    f_number: float | None = None
+    magnification: float | None = None
+    notes: list[str] = msgspec.field(default_factory=list)
+
+
+def _focal_mm(found: _File) -> float | None:
     """What `f_number` was made from."""
-    mm, number = found["pupil_diameter"]["mm"], found.get("f_number")
+    mm, number = found.pupil_diameter.mm, found.f_number
     return None if mm is None or number is None else number * mm

@@ -183,6 +183,7 @@ class Recorder:
             self._applied.add_(1 - self._stopped)
             paces = {n: sent[PACES + 2 * k : PACES + 2 * k + 2] for k, n in enumerate(self._names)}
             trainer.adam.step_paced(gradients, paces, self._stopped)
+            trainer.learned.lens.confine()  # changes nothing in a step that was stopped
             trainer.drift(sent[NOISE : NOISE + 1], sent[SEED : SEED + 1], self._stopped)
             self._loss.copy_(loss.detach())
         return [name for name, gradient in gradients.items() if gradient is not None]

@@ -83,6 +83,7 @@ class Schedule:
     slow_rate: float = 1.0
     extra: float = 0.0  # Gaussians added anywhere at `extra_at`, as a share of `gaussians`
     extra_at: float = 0.0
+    learn_exposure: bool = True  # else the photos' gains are held where they start
     poses_from: float = 0.4  # after the blur has settled
     # When the lens is looked through at several points, which costs as many renders: early at resolution 1/2, where it
     # is cheap and finds the lens, and at the end. Between them, detail is drawn through the pupil's centre alone and
@@ -118,6 +119,7 @@ class Schedule:
         settled = t >= self.pupil_spans[0][1] if self.pupil_spans else False
         held = [*(lens_rates if t < self.lens_from or (settled and through.points < 2) else ())]
         held += ["lens.pupil"] if settled else []
+        held += [] if self.learn_exposure else ["exposure"]
         held += [
             name for name in rates if name.startswith("pose.") and not (self.refine_poses and t >= self.poses_from)
         ]

@@ -184,6 +184,7 @@ class Trainer:
         gradients = dict(zip(names, torch.autograd.grad(loss, leaves, allow_unused=True), strict=True))
         with torch.no_grad():
             self._regularise(gradients)
+            self.learned.lens.believe(gradients)
         return loss, gradients
 
     @property
@@ -220,6 +221,7 @@ class Trainer:
             self.adam.step(gradients)
             gaussians = self.learned.gaussians
             gaussians.log_scales.clamp_min_(self._smallest)
+            self.learned.lens.confine()
             if plan.noise > 0:
                 gaussians.means.add_(jitter(gaussians, self.noise(plan), self.seed, self.done))
         return loss.detach()

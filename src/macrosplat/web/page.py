@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import functools
+import gzip
 import html
 import importlib.resources
 import json
 import shlex
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -22,7 +24,9 @@ import numpy as np
 import torch
 
 from macrosplat.cameras.records import Cameras
+from macrosplat.evaluate.means import Means, read_means
 from macrosplat.output.lens_report import LensReport, read_lens
+from macrosplat.output.maps import read_scales
 from macrosplat.render import Frame
 from macrosplat.run import Manifest, Run
 from macrosplat.scene.formats.read import read_own, read_scene
@@ -34,6 +38,7 @@ from macrosplat.support.files import write_whole
 from macrosplat.train import checkpoint
 from macrosplat.web import sections
 from macrosplat.web.pictures import fitting, photo_if_there, read_picture
+from macrosplat.web.policy import policy
 from macrosplat.web.stack_page import stack_page
 
 LARGEST = 6_000_000  # bytes: a page that can be sent by mail
@@ -56,7 +61,7 @@ class Shown:
     backdrop: tuple[float, float, float] = (0.5, 0.5, 0.5)  # sRGB
     coverage: Gaussians | None = None  # the same Gaussians in the colours of their coverage
     made: Manifest | None = None
-    evaluation: dict[str, Any] | None = None
+    evaluation: Mapping[str, Means] = field(default_factory=dict)  # figures by what was compared
     before: tuple[Path | None, ...] = ()  # V, the photos as taken
     after: tuple[Path | None, ...] = ()  # V, sharp
     circles: tuple[Path | None, ...] = ()  # V, maps of the circle of confusion
@@ -93,8 +98,7 @@ def of_run(run: Run) -> Shown:
     def existing(*paths: Path) -> Path | None:
         return next((path for path in paths if path.is_file()), None)
 
-    evaluation, maps = run.evaluation, run.maps_index
-    scales = json.loads(maps.read_text(encoding="utf-8"))["photos"] if maps.is_file() else {}
+    scales = read_scales(run)
     return Shown(
         title=run.folder.resolve().name,
         scene=read_own(run.scene),
@@ -103,11 +107,11 @@ def of_run(run: Run) -> Shown:
         backdrop=_backdrop(run),
         coverage=read_own(run.coverage_scene) if run.coverage_scene.is_file() else None,
         made=run.manifest,
-        evaluation=json.loads(evaluation.read_text(encoding="utf-8")) if evaluation.is_file() else None,
+        evaluation=read_means(run),
         before=tuple(run.taken(name) for name in names),
         after=tuple(existing(run.sharpest_size(name)) for name in names),
         circles=tuple(existing(run.map("coc_colour", name)) for name in names),
-        blur=tuple(2 * 65535 * scales[name]["coc_scale"] if name in scales else None for name in names),
+        blur=tuple(2 * 65535 * scales[name].coc_scale if name in scales else None for name in names),
     )
 
 
@@ -146,9 +150,11 @@ def as_html(shown: Shown) -> str:
     facts = _facts(shown)
     red, green, blue = to_bytes(np.array(shown.backdrop))
     width, height = shown.cameras.sizes[0]
-    template = importlib.resources.files("macrosplat.web").joinpath("template.html").read_text(encoding="utf-8")
+    template, loader = (_of_package(name) for name in ("template.html", "loader.js"))
     return Template(template).substitute(
         fixed,
+        loader=loader,
+        policy=policy([loader.encode(), gzip.decompress(program())]),
         title=html.escape(shown.title),
         backdrop=f"rgb({red} {green} {blue})",
         aspect=f"{width} / {height}",
@@ -174,6 +180,10 @@ def program() -> bytes:
         return importlib.resources.files("macrosplat.web").joinpath("bundle.js.gz").read_bytes()
     except FileNotFoundError as error:
         raise MacrosplatError(NO_PROGRAM) from error
+
+
+def _of_package(name: str) -> str:
+    return importlib.resources.files("macrosplat.web").joinpath(name).read_text(encoding="utf-8")
 
 
 def _facts(shown: Shown) -> dict[str, Any]:
