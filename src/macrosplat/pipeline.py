@@ -87,7 +87,8 @@ def reconstruct(
         KeyboardInterrupt: interrupted; what was done is in `out`, and `resume` goes on to the same result.
     """
     options = options or Options()
-    device = choose(options.device)
+    said: list[str] = []
+    device = choose(options.device, said.append)
     if options.scale_mm is not None:
         check_scale(options.scale_mm)
     viewer = _viewer(live)
@@ -101,7 +102,7 @@ def reconstruct(
         holding.enter_context(locked(out))
         run = Run.begin(out, capture, opened.photos, options, resume)
         sweep(out)
-        for note in opened.notes:
+        for note in (*said, *opened.notes):
             progress.note(note)
         if alone:
             stacked = reconstruct_stack(opened, run, progress)
