@@ -13,9 +13,9 @@ import importlib.resources
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -23,15 +23,13 @@ import numpy as np
 import torch
 
 from macrosplat.cameras.records import Cameras
-from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.evaluate.means import Means, read_means
 from macrosplat.output.coverage_report import CoverageReport, read_coverage
 from macrosplat.output.lens_report import LensReport, read_lens
 from macrosplat.output.maps import read_scales
-from macrosplat.output.sharp import sharp_path
 from macrosplat.output.subject import of_object
 from macrosplat.render import Frame
-from macrosplat.run import read_config
+from macrosplat.run import Manifest, Run
 from macrosplat.scene.formats.read import read_own, read_scene
 from macrosplat.scene.formats.spz import to_spz
 from macrosplat.scene.gaussians import SH_C0, Gaussians
@@ -65,7 +63,7 @@ class Shown:
     coverage_report: CoverageReport | None = None
     masks: tuple[Path | None, ...] = ()  # V, white = object
     coverage: Gaussians | None = None  # the same Gaussians in the colours of their coverage
-    config: dict[str, Any] | None = None
+    made: Manifest | None = None
     evaluation: Mapping[str, Means] = field(default_factory=dict)  # figures by what was compared
     before: tuple[Path | None, ...] = ()  # V, the photos as taken
     after: tuple[Path | None, ...] = ()  # V, sharp
@@ -81,8 +79,8 @@ def write_page(run: Path) -> Path:
     """
     # A file's name may be no text at all; what stands for its bytes (PEP 383) is shown as question marks.
     page = html_of_run(run, write=True).encode("utf-8", "replace")
-    write_whole(run / "index.html", lambda part: part.write_bytes(page))
-    return run / "index.html"
+    write_whole(Run(run).page, lambda part: part.write_bytes(page))
+    return Run(run).page
 
 
 def html_of_run(run: Path, write: bool = False) -> str:
@@ -91,37 +89,33 @@ def html_of_run(run: Path, write: bool = False) -> str:
     Raises:
         MacrosplatError: the page's program is missing, or RUN is not finished.
     """
-    config = read_config(run)
-    return stack_page(run, config) if "stack" in config else as_html(of_run(run), run, write)
+    opened = Run(run)
+    return stack_page(opened) if opened.manifest.stack is not None else as_html(of_run(opened), run, write)
 
 
-def of_run(run: Path) -> Shown:
+def of_run(run: Run) -> Shown:
     """What there is to show of a finished run."""
-    config = read_config(run)
-    cameras = read_cameras_file(run / "transforms.json")
-    names = [name.removeprefix("photos/") for name in cameras.names]
-    capture = Path(config.get("capture", ""))
-    folders = [folder for folder in (capture / "photos", capture / "images", capture) if folder.is_dir()]
+    cameras = run.cameras()
+    names = cameras.names
 
     def existing(*paths: Path) -> Path | None:
         return next((path for path in paths if path.is_file()), None)
 
-    stems = [PurePosixPath(name).with_suffix("") for name in names]
     scales = read_scales(run)
     return Shown(
-        title=run.resolve().name,
-        scene=read_own(run / "scene.ply"),
+        title=run.folder.resolve().name,
+        scene=read_own(run.scene),
         cameras=cameras,
         lens=read_lens(run),
         backdrop=_backdrop(run),
-        coverage=read_own(run / "coverage.ply") if (run / "coverage.ply").is_file() else None,
+        coverage=read_own(run.coverage_scene) if run.coverage_scene.is_file() else None,
+        made=run.manifest,
         coverage_report=read_coverage(run),
-        masks=_masks(capture, names, config),
-        config=config,
+        masks=_masks(run.manifest, names),
         evaluation=read_means(run),
-        before=tuple(existing(*(below(folder, name) for folder in folders)) for name in names),
-        after=tuple(existing(sharp_path(run, name, full=True), sharp_path(run, name)) for name in names),
-        circles=tuple(existing(below(run / "maps" / "coc_colour", f"{stem}.png")) for stem in stems),
+        before=tuple(run.taken(name) for name in names),
+        after=tuple(existing(run.sharpest_size(name)) for name in names),
+        circles=tuple(existing(run.map("coc_colour", name)) for name in names),
         blur=tuple(2 * 65535 * scales[name].coc_scale if name in scales else None for name in names),
     )
 
@@ -181,12 +175,12 @@ def as_html(shown: Shown, folder: Path | None = None, write: bool = False) -> st
         tools=sections.tools(facts, shown.coverage is not None),
         about=sections.about(len(shown.before), len(shown.scene)),
         hint=sections.HINT,
-        advice=sections.advice(shown.coverage_report, shown.lens, shown.config),
+        advice=sections.advice(shown.coverage_report, shown.lens, shown.made),
         lens=sections.lens(shown.lens),
-        trust=sections.trust(shown.lens, shown.coverage_report, shown.config),
+        trust=sections.trust(shown.lens, shown.coverage_report, shown.made),
         photos=sections.photos(facts, pictures.small, shown.blur),
         quality=sections.quality(shown.evaluation),
-        made=sections.made(shown.config, len(shown.scene), _command(shown.config)),
+        made=sections.made(shown.made, len(shown.scene), _command(shown.made)),
         share=sections.share(shown.title, beside),
     )
 
@@ -212,10 +206,10 @@ def program() -> bytes:
         raise MacrosplatError(NO_PROGRAM) from error
 
 
-def _masks(capture: Path, names: list[str], config: dict[str, Any]) -> tuple[Path | None, ...]:
+def _masks(made: Manifest, names: Sequence[str]) -> tuple[Path | None, ...]:
     """The masks that the run was told with, if they are still there."""
-    folder = capture / "masks"
-    if (config.get("options") or {}).get("masks") == "off" or not folder.is_dir():
+    folder = Path(made.capture) / "masks"
+    if made.options.masks == "off" or not folder.is_dir():
         return ()
     found = []
     for name in names:
@@ -225,19 +219,19 @@ def _masks(capture: Path, names: list[str], config: dict[str, Any]) -> tuple[Pat
     return tuple(found)
 
 
-def _backdrop(run: Path) -> tuple[float, float, float]:
+def _backdrop(run: Run) -> tuple[float, float, float]:
     """The mean colour behind the photos, sRGB; grey if the run keeps none."""
-    if not (run / "checkpoint").is_file():
+    if not run.checkpoint.is_file():
         return (0.5, 0.5, 0.5)
     with torch.no_grad():
-        behind = checkpoint.load(run / "checkpoint").learned.behind(None, Frame(4, 3))
+        behind = checkpoint.load(run.checkpoint).learned.behind(None, Frame(4, 3))
     red, green, blue = to_srgb(behind.mean((0, 1)).clamp(0, 1).to(torch.float64)).tolist()
     return red, green, blue
 
 
-def _command(config: dict[str, Any] | None) -> str:
+def _command(made: Manifest | None) -> str:
     """The command as it would be typed: without the folders that the program lies in."""
-    words = list((config or {}).get("command") or [])
+    words = made.command if made is not None else ()
     return shlex.join([Path(words[0]).name, *words[1:]]) if words else ""
 
 

@@ -10,6 +10,7 @@ from macrosplat.evaluate.means import Means
 from macrosplat.output.coverage_report import CoverageReport
 from macrosplat.output.coverage_report import sentences as coverage_sentences
 from macrosplat.output.lens_report import LensReport, depth_of_field_mm, describe
+from macrosplat.run import Manifest
 
 
 def tools(facts: dict[str, Any], coverage: bool) -> str:
@@ -91,9 +92,9 @@ def lens(report: LensReport | None) -> str:
     return f"<h2>The lens</h2>{_table(rows)}"
 
 
-def advice(coverage: CoverageReport | None, lens: LensReport | None, config: dict[str, Any] | None) -> str:
+def advice(coverage: CoverageReport | None, lens: LensReport | None, made: Manifest | None) -> str:
     """What to do better, and what the run remarked: its sentences, as the command line says them."""
-    limit = (config or {}).get("limit")
+    limit = made.limit if made else None
     mm = lens.mm_per_unit if lens else None
     said = [limit] if limit else coverage_sentences(coverage, mm) if coverage else []
     said += [note for note in (lens.notes if lens else ()) if note != limit]
@@ -105,10 +106,9 @@ def advice(coverage: CoverageReport | None, lens: LensReport | None, config: dic
     return f'<section class="advice"><h2>What the run advises</h2><ul>{items}</ul></section>'
 
 
-def trust(lens: LensReport | None, coverage: CoverageReport | None, config: dict[str, Any] | None) -> str:
+def trust(lens: LensReport | None, coverage: CoverageReport | None, made: Manifest | None) -> str:
     """How far each part of the page may be believed."""
-    config = config or {}
-    rows, summary = {}, config.get("summary") or {}
+    rows = {}
     if lens is not None and lens.mm_per_unit:
         sure = f", ± {100 * lens.scale.uncertainty:.0f} % (one standard deviation)" if lens.scale.uncertainty else ""
         rows["Millimetres"] = f"from {lens.scale.source}{sure}"
@@ -117,12 +117,11 @@ def trust(lens: LensReport | None, coverage: CoverageReport | None, config: dict
             f"{100 * (1 - coverage.uncovered):.0f} % of what most photos have in the frame is in focus somewhere; "
             "the rest (red under Coverage) stays blurred, and nobody can tell what it looks like"
         )
-    if config.get("registered") and config.get("photos"):
-        rows["Cameras"] = f"{config['registered']} of {len(config['photos'])} photos were placed in space"
-    if "fit_psnr" in summary:
-        rows["Fit"] = f"through the lens as found, the scene is the photos to {summary['fit_psnr']:.1f} dB"
-    if "viewer_psnr" in summary:
-        rows["In viewers"] = f"this scene looks as macrosplat draws it to {summary['viewer_psnr']:.1f} dB"
+    if made is not None and made.registered:
+        rows["Cameras"] = f"{made.registered} of {len(made.photos)} photos were placed in space"
+    if made is not None and made.summary is not None:
+        rows["Fit"] = f"through the lens as found, the scene is the photos to {made.summary.fit_psnr:.1f} dB"
+        rows["In viewers"] = f"this scene looks as macrosplat draws it to {made.summary.viewer_psnr:.1f} dB"
     return f"<h2>How far to trust it</h2>{_table(rows)}" if rows else ""
 
 
@@ -239,18 +238,18 @@ def quality(means: Mapping[str, Means]) -> str:
 _FIGURES = {"psnr": 2, "ssim": 3, "flip": 3}  # with the digits worth showing
 
 
-def made(config: dict[str, Any] | None, gaussians: int, command: str) -> str:
+def made(manifest: Manifest | None, gaussians: int, command: str) -> str:
     """How long, on what, with which command."""
-    if not config:
+    if manifest is None:
         return ""
-    summary = config.get("summary") or {}
+    summary = manifest.summary
     rows = {"Gaussians": f"{gaussians:,}"}
-    if "steps" in summary:
-        rows["Steps"] = f"{summary['steps']:,}, at a width of {config.get('width')} px"
-    if config.get("seconds"):
-        rows["Time"] = f"{config['seconds'] / 60:.1f} minutes"
-    if config.get("machine"):
-        rows["On"] = str(config["machine"])
+    if summary is not None:
+        rows["Steps"] = f"{summary.steps:,}, at a width of {manifest.width} px"
+    if manifest.seconds:
+        rows["Time"] = f"{manifest.seconds / 60:.1f} minutes"
+    if manifest.machine:
+        rows["On"] = manifest.machine
     table = _table(rows)
     return f"<h2>How it was made</h2>{table}<p><code>{html.escape(command)}</code></p>"
 
