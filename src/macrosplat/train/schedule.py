@@ -34,6 +34,10 @@ PUPIL_END = 0.1  # of the pupil's first rate, reached linearly when it is held: 
 GOLDEN = 2.399963  # radians, the golden angle: turns of the pupil's ring that never repeat
 COOLING = 0.15  # the share of the steps in which those fall
 
+# Where a run that is continued goes on: all of the resolution, the lens looked through at several points, and rates
+# that can still change something before they fall again.
+REOPENED = 0.7
+
 # So many poses are few: what each photo alone sees has to be kept from being made up to suit it. On 9 of fly's photos
 # (320 px, on the mask / novel views) nothing of this has 24.9 / 21.8 dB, drop 0.2 25.6 / 22.8; 0.3 and colours that do
 # not change with the view add another 0.6 dB to novel views and take 0.1 from the photos. What a drop is worth to
@@ -69,10 +73,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A whole run. Switching points are shares of `steps`."""
+    """A whole run. Switching points are shares of `steps`; of `reopened`, where a run that was to end there goes on:
+    the steps beyond are its last part once more, from `REOPENED` on."""
 
     steps: int
     gaussians: int  # the most there may be
+    reopened: int | None = None  # steps
     sh_degree: int = 2
     refine_poses: bool = False  # with the focal length: structure from motion on blurred photos is 0.2-2 % off
     half_from: float = 0.1  # resolution 1/4 before, at which the photos are nearly in focus
@@ -106,7 +112,8 @@ class Schedule:
 
     def at(self, step: int, start: int, lens_rates: dict[str, float]) -> Plan:
         """The plan of a step, for a scene that began with `start` Gaussians."""
-        t = step / self.steps
+        first = self.reopened or self.steps  # steps of the run as it was planned
+        t = step / first if step < first else REOPENED + (1 - REOPENED) * (step - first) / max(1, self.steps - first)
         cooled = 1.0
         if t > 1 - COOLING:
             cooled = REST_END + (1 - REST_END) * 0.5 * (1 + cos(pi * (t - 1 + COOLING) / COOLING))
@@ -129,7 +136,7 @@ class Schedule:
             scale=0.25 if t < self.half_from else 0.5 if t < self.full_from else 1.0,
             sh_degree=min(self.sh_degree, sum(t >= begin for begin in self.sh_from)),
             rates=rates,
-            extra=round(self.extra * self.gaussians) if step == round(self.extra_at * self.steps) else 0,
+            extra=round(self.extra * self.gaussians) if step == round(self.extra_at * first) else 0,
             densify=self._wanted(t, start) if step > 0 and step % self.densify_every == 0 else 0,
             noise=cooled if t < self.densify_until else 0.0,
             through=through,
