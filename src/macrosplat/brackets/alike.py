@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.brackets.align import IDENTITY, aligned, likeness, motion
+from macrosplat.photos.records import same_shape
+from macrosplat.photos.resample import area_average
 
 Picture = NDArray[np.float32]  # [H, W] square root of linear light, 96 px wide: `align.thumbnail`
 # Correlation of two pictures 96 px wide, blurred by 2 px. Neighbouring slices reach 0.98 and more, also through a lens
@@ -86,7 +88,11 @@ def _turned(a: Picture, b: Picture) -> str | None:
     """What to say of a picture that is the other one, turned by the camera's orientation."""
     for quarters in (1, 2, 3):
         turned: Any = np.ascontiguousarray(np.rot90(b, quarters))
-        if turned.shape == a.shape and alike(a, turned) > 0:
+        if not same_shape(turned.shape[::-1], a.shape[::-1]):
+            continue
+        # Thumbnails are of one width: of a portrait's they are larger than of the same photo as a landscape.
+        width, height = min(turned.shape[::-1], a.shape[::-1])
+        if alike(area_average(a, (width, height)), area_average(turned, (width, height))) > 0:
             return f"it is turned by {90 * quarters} degrees against the others, by its EXIF orientation"
     return None
 

@@ -1,5 +1,5 @@
-"""Where COLMAP models lie, and whether their files are whole: pycolmap takes for granted what a truncated file promises,
-and asks for as much memory.
+"""Where COLMAP models lie, and whether their files are whole: pycolmap takes what a cut file promises for granted, and
+asks for as much memory.
 
 Layouts: COLMAP's `scripts/python/read_write_model.py`. All numbers are little-endian.
 """
