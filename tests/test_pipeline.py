@@ -20,7 +20,7 @@ from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.options import Options
 from macrosplat.output import finish
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.train import budget, checkpoint
+from macrosplat.train import checkpoint, effort
 from macrosplat.train.trainer import Trainer
 from making_captures import write_capture
 from making_training import made
@@ -191,6 +191,9 @@ def test_transforms_and_held_out_photos(tmp_path, monkeypatch):
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["held_out"] == ["0.png", "3.png"] and config["camera_source"] == "transforms"
     assert sorted(p.name for p in (tmp_path / "run" / "sharp").glob("*.png")) == ["1.png", "2.png", "4.png", "5.png"]
+    for path in (tmp_path / "run" / "held_out.json", tmp_path / "run" / "transforms.json"):
+        for frame in json.loads(path.read_text())["frames"]:
+            assert (path.parent / frame["file_path"]).is_file(), frame
     held = read_cameras_file(tmp_path / "run" / "held_out.json")
     np.testing.assert_allclose(held.views, made().cameras.views[[0, 3]], atol=1e-9)
 
@@ -295,7 +298,7 @@ def test_disk_full_and_then_resumed(run, capture, tmp_path, name, monkeypatch, c
 
 
 def test_not_enough_memory_is_said_before_anything_is_begun(capture, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(budget, "available", lambda: 1e6)
+    monkeypatch.setattr(effort, "available", lambda: 1e6)
     assert reconstruct(capture, tmp_path / "run") == 2
     sentence = said(capsys)
     assert "memory" in sentence and "--width" in sentence and "--max-gaussians" in sentence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,11 +12,9 @@ from numpy.typing import NDArray
 
 from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.transforms import read_cameras_file
-from macrosplat.evaluate.evaluate import Keep, evaluate_run
-from macrosplat.evaluate.lpips import Lpips
-from macrosplat.evaluate.report import as_text
 from macrosplat.output.sharp import write_png
 from macrosplat.render import Pinhole
+from macrosplat.run import Run as Folder
 from macrosplat.support.colour import to_srgb
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.memory import available
@@ -23,6 +22,9 @@ from macrosplat.support.progress import Progress
 from macrosplat.train import checkpoint
 from macrosplat.train.checkpoint import Checkpoint
 
+if TYPE_CHECKING:
+    from macrosplat.evaluate.evaluate import Keep
+    from macrosplat.evaluate.lpips import Lpips
 # Bytes per pixel while a view is drawn (colour, alpha and depth in float32, sRGB in float64, PNG), as measured.
 PER_PIXEL = 120
 LONGEST_SIDE = 65535  # px: pictures of more are read by few programs
@@ -64,7 +66,7 @@ def load_run(run: Path, device: torch.device | None = None) -> Run:
     Raises:
         MacrosplatError: RUN holds no run, or one that is damaged.
     """
-    state = checkpoint.load(run / "checkpoint").rigid()
+    state = checkpoint.load(Folder(run).checkpoint).rigid()
     if device is not None:
         state.learned.to(device)
     return Run(run, state)
@@ -130,6 +132,9 @@ def evaluate(
         lpips: the network of a further figure (`load_lpips`).
         keep: is handed every picture that was compared.
     """
+    from macrosplat.evaluate.evaluate import evaluate_run
+    from macrosplat.evaluate.report import as_text
+
     loaded = load_run(run, device)
     with Progress() as progress:
         found = evaluate_run(run, truth, loaded.render, progress, lpips=lpips, keep=keep)

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from macrosplat.lens.prior import PupilPrior
 from macrosplat.render import Camera
-from macrosplat.scene.gaussians import Gaussians
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Sharp:
 
 # The number of a photo; as a tensor [1] on the device where the host must not know it (`devices.row`).
 Number = int | Tensor
-Reshape = Callable[[Gaussians], Gaussians]
+Reshape = Callable[[Any], Any]  # a scene to one of the same kind, whatever it is made of
 
 
 class Draw(Protocol):
@@ -69,6 +69,11 @@ class LensStart:
     spread: float = 1.0  # standard deviation of those depths, scene units
     seed: int = 0
     settings: dict[str, Any] = field(default_factory=dict)  # the model's own options, by name
+    exif: PupilPrior | None = None  # what EXIF tells of the pupil
+
+    def __post_init__(self) -> None:
+        if isinstance(self.exif, dict):  # as a checkpoint holds it
+            object.__setattr__(self, "exif", PupilPrior(**self.exif))
 
 
 class Lens(Protocol):
@@ -93,6 +98,12 @@ class Lens(Protocol):
     def photograph(self, draw: Draw, camera: Camera, photo: Number, through: Pupil) -> Tensor:
         """The photo [H, W, C], linear light, that photo number `photo` would be; C as `Sharp.colour` has."""
         ...
+
+    def believe(self, gradients: dict[str, Any]) -> None:
+        """Add to the gradients of a step what is known of the lens beforehand; without gradients of its own."""
+
+    def confine(self) -> None:
+        """After a step: bring what was learned back to what is possible."""
 
     def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
         """[H, W] signed radius (px) of the circle of confusion, positive behind the focus: for maps."""

@@ -25,7 +25,8 @@ from macrosplat.render import Frame, Pinhole
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.dispatch import select_row
 from macrosplat.train.covers import told_by
-from macrosplat.train.loss import Target, make_target
+from macrosplat.train.loss import make_target
+from macrosplat.train.target import Target
 
 SMALLEST = 32  # px: below this a frame says nothing, and the window of SSIM does not fit
 PER_PIXEL = 31  # bytes of a `Target` without its cover

@@ -24,7 +24,6 @@ from macrosplat.train.frames import SOON, Stack
 if TYPE_CHECKING:
     from macrosplat.scene.gaussians import Gaussians
     from macrosplat.train.schedule import Plan
-    from macrosplat.train.trainer import Trainer
 
 AHEAD = 100  # steps that the host may be ahead of what it has looked at
 PAIRS = 8  # a Gaussian has about so many, for the first guess of the room
@@ -48,7 +47,7 @@ class Kind:
 class Recorder:
     """Takes the steps of a trainer whose scene is on a CUDA device."""
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Any) -> None:
         self._trainer = trainer
         device = trainer.frames.device
         self._graphs_wanted = device.type == "cuda"  # Triton's interpreter takes the same steps one by one
@@ -184,6 +183,7 @@ class Recorder:
             self._applied.add_(1 - self._stopped)
             paces = {n: sent[PACES + 2 * k : PACES + 2 * k + 2] for k, n in enumerate(self._names)}
             trainer.adam.step_paced(gradients, paces, self._stopped)
+            trainer.learned.lens.confine()  # changes nothing in a step that was stopped
             trainer.drift(sent[NOISE : NOISE + 1], sent[SEED : SEED + 1], self._stopped)
             self._loss.copy_(loss.detach())
         return [name for name, gradient in gradients.items() if gradient is not None]

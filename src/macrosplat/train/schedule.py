@@ -37,7 +37,7 @@ COOLING = 0.15  # the share of the steps in which those fall
 # So many poses are few: what each photo alone sees has to be kept from being made up to suit it. On 9 of fly's photos
 # (320 px, on the mask / novel views) nothing of this has 24.9 / 21.8 dB, drop 0.2 25.6 / 22.8; 0.3 and colours that do
 # not change with the view add another 0.6 dB to novel views and take 0.1 from the photos. What a drop is worth to
-# many photos stands in `budget`.
+# many photos stands in `effort`.
 FEW_POSES = 12
 FEW = {"drop": 0.3, "sh_degree": 0}
 # A Gaussian is moved elsewhere if fewer poses have it in the frame than this share of those that have a typical point
@@ -83,6 +83,7 @@ class Schedule:
     slow_rate: float = 1.0
     extra: float = 0.0  # Gaussians added anywhere at `extra_at`, as a share of `gaussians`
     extra_at: float = 0.0
+    learn_exposure: bool = True  # else the photos' gains are held where they start
     poses_from: float = 0.4  # after the blur has settled
     # When the lens is looked through at several points, which costs as many renders: early at resolution 1/2, where it
     # is cheap and finds the lens, and at the end. Between them, detail is drawn through the pupil's centre alone and
@@ -118,6 +119,7 @@ class Schedule:
         settled = t >= self.pupil_spans[0][1] if self.pupil_spans else False
         held = [*(lens_rates if t < self.lens_from or (settled and through.points < 2) else ())]
         held += ["lens.pupil"] if settled else []
+        held += [] if self.learn_exposure else ["exposure"]
         held += [
             name for name in rates if name.startswith("pose.") and not (self.refine_poses and t >= self.poses_from)
         ]

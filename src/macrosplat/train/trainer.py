@@ -25,10 +25,11 @@ from macrosplat.train.density import NOISE, densify, jitter
 from macrosplat.train.drop import thinned
 from macrosplat.train.extra import add_anywhere
 from macrosplat.train.frames import Frames
-from macrosplat.train.loss import Target, taken_loss
+from macrosplat.train.loss import taken_loss
 from macrosplat.train.recorded import AHEAD, Recorder
 from macrosplat.train.schedule import RATES, Plan, Schedule
 from macrosplat.train.seen import astray
+from macrosplat.train.target import Target
 
 # Smallest standard deviation of a Gaussian, in px of the training width at the object: half a pixel across two of them.
 # Finer ones alias between photos and turn to needles when the scene is seen from nearer.
@@ -183,6 +184,7 @@ class Trainer:
         gradients = dict(zip(names, torch.autograd.grad(loss, leaves, allow_unused=True), strict=True))
         with torch.no_grad():
             self._regularise(gradients)
+            self.learned.lens.believe(gradients)
         return loss, gradients
 
     @property
@@ -219,6 +221,7 @@ class Trainer:
             self.adam.step(gradients)
             gaussians = self.learned.gaussians
             gaussians.log_scales.clamp_min_(self._smallest)
+            self.learned.lens.confine()
             if plan.noise > 0:
                 gaussians.means.add_(jitter(gaussians, self.noise(plan), self.seed, self.done))
         return loss.detach()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from macrosplat.evaluate.means import Means
 from macrosplat.output.lens_report import LensReport, describe
+from macrosplat.run import Manifest
 
 
 def tools(facts: dict[str, Any], coverage: bool) -> str:
@@ -127,13 +129,12 @@ def _where(facts: dict[str, Any], focus: float | None, blur: float | None) -> st
     return ", ".join([*parts, *([f"blur up to {blur:.2g} px"] if blur else [])])
 
 
-def quality(evaluation: dict[str, Any] | None) -> str:
-    """Figures against a truth, where there was one."""
-    means = (evaluation or {}).get("means") or {}
-    masked = any(figures.get("mask") for figures in means.values())
+def quality(means: Mapping[str, Means]) -> str:
+    """Figures against a truth, where there was one, by what was compared."""
+    masked = any(figures.mask for figures in means.values())
     rows = []
     for name, figures in means.items():
-        parts = [figures.get("frame") or {}, *([figures.get("mask") or {}] if masked else [])]
+        parts = [figures.frame or {}, *([figures.mask or {}] if masked else [])]
         cells = [f"{part[k]:.{digits}f}" if k in part else "" for part in parts for k, digits in _FIGURES.items()]
         rows.append(f"<tr><th>{html.escape(name)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     if not rows:
@@ -149,22 +150,21 @@ def quality(evaluation: dict[str, Any] | None) -> str:
 _FIGURES = {"psnr": 2, "ssim": 3, "flip": 3}  # with the digits worth showing
 
 
-def made(config: dict[str, Any] | None, gaussians: int, command: str) -> str:
+def made(manifest: Manifest | None, gaussians: int, command: str) -> str:
     """How long, on what, with which command."""
-    if not config:
+    if manifest is None:
         return ""
-    summary = config.get("summary") or {}
+    summary = manifest.summary
     rows = {"Gaussians": f"{gaussians:,}"}
-    if "steps" in summary:
-        rows["Steps"] = f"{summary['steps']:,}, at a width of {config.get('width')} px"
-    if config.get("seconds"):
-        rows["Time"] = f"{config['seconds'] / 60:.1f} minutes"
-    if config.get("machine"):
-        rows["On"] = str(config["machine"])
-    if "fit_psnr" in summary:
-        rows["Fit"] = f"{summary['fit_psnr']:.1f} dB: the scene through the lens against the photos"
-    if "viewer_psnr" in summary:
-        rows["In viewers"] = f"{summary['viewer_psnr']:.1f} dB: this scene against macrosplat's own renders"
+    if summary is not None:
+        rows["Steps"] = f"{summary.steps:,}, at a width of {manifest.width} px"
+    if manifest.seconds:
+        rows["Time"] = f"{manifest.seconds / 60:.1f} minutes"
+    if manifest.machine:
+        rows["On"] = manifest.machine
+    if summary is not None:
+        rows["Fit"] = f"{summary.fit_psnr:.1f} dB: the scene through the lens against the photos"
+        rows["In viewers"] = f"{summary.viewer_psnr:.1f} dB: this scene against macrosplat's own renders"
     table = _table(rows)
     return f"<h2>How it was made</h2>{table}<p><code>{html.escape(command)}</code></p>"
 
