@@ -68,8 +68,11 @@ def deblurred(folder: Path, photos: Sequence[Photo], taken: Sequence[Pixels], op
             write_whole(path, Image.fromarray(pixels).save)
     out = []
     for path, before in zip(kept, taken, strict=True):
-        with Image.open(path) as picture:
-            out.append(np.asarray(picture.convert("RGB")).copy())
+        try:
+            with Image.open(path) as picture:
+                out.append(np.asarray(picture.convert("RGB")).copy())
+        except (OSError, ValueError, SyntaxError) as error:
+            raise MacrosplatError(f"{path} is damaged; remove {path.parent} and go on.") from error
         if out[-1].shape != before.shape:
             raise MacrosplatError(f"{path} has another size than its photo; remove {path.parent} and go on.")
     return out
