@@ -1,7 +1,7 @@
 """The calibrated focal length, in px, as far as EXIF knows it: what SfM starts from.
 
-A calibrated focal length is the distance from lens to sensor. Far away that is the nominal focal length f (what stands on
-the lens); in macro the lens is further out, at f (1 + m) for magnification m, and EXIF does not say m. The value here is
+A calibrated focal length is the distance from lens to sensor. Far away that is the nominal focal length f (written on
+the lens); in macro it is further out, at f (1 + m) for magnification m, and EXIF does not say m. The value here is
 the nominal one: right for m near 0, half the true one at life size (m = 1), which `sfm.solve.FOCAL_START` allows for.
 """
 
