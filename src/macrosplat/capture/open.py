@@ -55,7 +55,7 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
         photos, more = with_masks(found, photos, root, named_masks)
         notes += more
     if brackets:
-        photos, more = find_brackets(root, photos, cameras)
+        photos, more = find_brackets(root, photos, cameras, found.small)
         notes += more
     if len(poses_of(photos)) > 1:  # of a lone stack neither cameras nor a lens are sought
         notes += _remarks(photos, known_cameras=cameras is not None)
