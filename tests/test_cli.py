@@ -13,8 +13,8 @@ import torch
 
 from macrosplat import cli, demo
 from macrosplat.options import Options
-from macrosplat.spelling import misspelt
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.spelling import misspelt
 
 COMMANDS = ["reconstruct", "render", "evaluate", "compare", "bench", "demo"]
 

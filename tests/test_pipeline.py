@@ -17,9 +17,9 @@ from PIL import Image
 from macrosplat import cli, pipeline, runs
 from macrosplat.cameras.sfm import solve as sfm
 from macrosplat.cameras.transforms import read_cameras_file
-from macrosplat.listing import list_runs
 from macrosplat.options import Options
 from macrosplat.output import finish
+from macrosplat.output.listing import list_runs
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.train import checkpoint, effort
 from macrosplat.train.trainer import Trainer

@@ -21,8 +21,8 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 from macrosplat.export import Format
 from macrosplat.options import Device, Options, Quality
 from macrosplat.options.help import Baselines, Photographers
-from macrosplat.spelling import misspelt
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.spelling import misspelt
 from macrosplat.support.stop import INTERRUPTS
 from macrosplat.support.terminal import width_of, wrapped
 
@@ -153,7 +153,7 @@ class List:
     """The folder; two levels of it are looked through."""
 
     def run(self) -> None:
-        from macrosplat.listing import list_runs
+        from macrosplat.output.listing import list_runs
 
         print(list_runs(self.folder))
 
