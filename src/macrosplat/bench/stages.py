@@ -87,9 +87,11 @@ def _on_gpu(stages, setting: Setting, size: Size, floors: dict[str, float], adam
     """The same list from device events: each stage recorded as a CUDA graph, whole steps as training takes them."""
     from macrosplat.bench import cuda
 
-    rows = torch.tensor([adam.pace(name, rate) for name, rate in adam.rates.items()], dtype=torch.float64).cuda()
+    rows = torch.tensor(
+        [adam.bias_corrected_rate(name, rate) for name, rate in adam.rates.items()], dtype=torch.float64
+    ).cuda()
     go = torch.zeros(1, dtype=torch.int64, device="cuda")
-    stages["adam"] = lambda: adam.step_paced(gradients, dict(zip(adam.rates, rows, strict=True)), go)
+    stages["adam"] = lambda: adam.step_with_device_rates(gradients, dict(zip(adam.rates, rows, strict=True)), go)
     found = [(name, cuda.recorded(work), floors[name]) for name, work in stages.items()]
     both = floors["project"] + floors["rasterize"]
     plain = make_setting(size)  # on the CPU: a trainer moves it
