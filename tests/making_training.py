@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from macrosplat.lens import LENSES, LensStart
-from macrosplat.model.backdrop import Backdrop
+from macrosplat.model.backdrop import Backdrop, grid_of
 from macrosplat.model.exposure import Exposure
 from macrosplat.model.model import Model
 from macrosplat.model.rig import Rig
@@ -50,7 +50,7 @@ def make_trainer(
         scene.map(lambda t: t.clone()),
         Rig(views, intrinsics, sizes, torch.full((len(cameras),), DISTANCE), PIXEL),
         model_of_lens,
-        Backdrop.of_photos([linear(photo) for photo in capture.photos]),
+        Backdrop(torch.stack([grid_of(linear(photo)) for photo in capture.photos])),
         Exposure(torch.zeros(len(cameras), 3)),
     )
     frames = Frames(capture.photos, sizes, [None] * len(cameras), covers=covers)

@@ -151,11 +151,11 @@ def test_cameras_and_observations_reach_every_slice(tmp_path):
     for p in range(3):
         write(tmp_path, halves(p)[1], [f"{p}_{s}.png" for s in range(3)])
     capture = open_capture(tmp_path)
-    poses = one_per_pose(capture, tmp_path / "scratch")
-    assert [photo.width for photo in poses.capture.photos] == [120] * 3
-    assert not has_brackets(poses.capture.photos)  # cameras are found on them as on any photos
+    poses = one_per_pose(capture.photos, capture.cameras, tmp_path / "scratch")
+    assert [photo.width for photo in poses.photos] == [120] * 3
+    assert not has_brackets(poses.photos)  # cameras are found on them as on any photos
     views = make_cameras(3).views
-    names = tuple(photo.name for photo in poses.capture.photos)
+    names = tuple(photo.name for photo in poses.photos)
     given = Cameras(names, views, np.tile([300.0, 300.0, 60, 45], (3, 1)), np.tile([120, 90], (3, 1)), "sfm")
     points = SparsePoints(
         np.zeros((1, 3)), np.zeros((1, 3), np.uint8), np.zeros(2, np.int64), np.array([0, 2]), np.full((2, 2), 20.0)

@@ -6,7 +6,7 @@ import pytest
 
 from macrosplat.cameras.focal import camera_key, focal_px, focals_px
 from macrosplat.photos.exif import exif_of
-from macrosplat.photos.read import find_photos
+from macrosplat.photos.find import find_photos
 from macrosplat.photos.records import Exif, Photo
 from making_photos import CANON, exif, make_photos
 

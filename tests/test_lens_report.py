@@ -40,9 +40,10 @@ def test_written_and_read_back(tmp_path: Path) -> None:
     got = read_lens(tmp_path)
     assert got is not None and got.relative_apertures == {"a.jpg": 1.0, "b.jpg": 0.5, "c.jpg": 1.0}
     assert got.exposure_stops == {"a.jpg": (0, 0, 0), "b.jpg": (0.25, 0.0, -0.5), "c.jpg": (0, 0, 0)}
-    kept = replace(got, relative_apertures={}, exposure_stops={})
-    assert kept == replace(ONE_TO_ONE, focal_mm=None, relative_apertures={})
+    assert got.focal_mm == pytest.approx(ONE_TO_ONE.focal_mm) and got.magnification == pytest.approx(1.0)
+    kept = replace(got, relative_apertures={}, exposure_stops={}, focal_mm=None, magnification=None)
+    assert kept == replace(ONE_TO_ONE, focal_mm=None, relative_apertures={}, scale=kept.scale)
     json.loads((tmp_path / "lens.json").read_text())
     (tmp_path / "lens.json").write_text("{}")
-    with pytest.raises(MacrosplatError, match="not a lens report"):
+    with pytest.raises(MacrosplatError, match=r"lens\.json"):
         read_lens(tmp_path)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from macrosplat import demo
 from macrosplat.cameras.records import Cameras
+from macrosplat.evaluate.means import Means
 from macrosplat.output.lens_report import LensReport
 from macrosplat.render import Pinhole, render
 from macrosplat.scene.formats.ply import write_ply
@@ -54,7 +55,7 @@ def shown(folder: Path) -> Shown:
         blur=(12.0,),
         coverage=board().with_(sh0=torch.tensor([[-1.5, -1.5, 1.5]]).repeat(2000, 1)),
         config={"command": ["/bin/macrosplat", "reconstruct", "it"], "seconds": 90.0, "machine": "a machine"},
-        evaluation={"means": {"deblurred photos": {"frame": {"psnr": 26.9, "ssim": 0.7, "flip": 0.1}, "mask": None}}},
+        evaluation={"deblurred photos": Means({"psnr": 26.9, "ssim": 0.7, "flip": 0.1})},
     )
 
 
@@ -202,3 +203,14 @@ def test_a_foreign_scene_is_served_to_this_machine_only(tmp_path: Path) -> None:
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(strange)
         serving.shutdown()
+
+
+@bundled
+@browsable
+def test_markup_that_got_onto_the_page_runs_nothing(tmp_path: Path) -> None:
+    text = as_html(shown(tmp_path))
+    evil = '<script>window.evil = 1</script><img src="data:," onerror="window.evil = 2">'
+    (tmp_path / "page.html").write_text(text.replace("<main>", f"<main>{evil}"), encoding="utf-8")
+    with opened(400, 600) as one:
+        one.open(tmp_path / "page.html")
+        assert one.page.evaluate("window.evil") is None

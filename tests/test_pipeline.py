@@ -21,7 +21,7 @@ from macrosplat.options import Options
 from macrosplat.output import finish
 from macrosplat.render import Camera
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.train import budget
+from macrosplat.train import effort
 from macrosplat.train.trainer import Trainer
 from making_captures import write_capture
 from making_training import made
@@ -290,7 +290,7 @@ def test_disk_full_and_then_resumed(run, capture, tmp_path, name, monkeypatch, c
 
 
 def test_not_enough_memory_is_said_before_anything_is_begun(capture, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(budget, "available", lambda: 1e6)
+    monkeypatch.setattr(effort, "available", lambda: 1e6)
     assert reconstruct(capture, tmp_path / "run") == 2
     sentence = said(capsys)
     assert "memory" in sentence and "--width" in sentence and "--max-gaussians" in sentence

@@ -112,7 +112,8 @@ def some_points() -> torch.Tensor:
 def test_focal_length_goes_with_a_dolly():
     """The camera steps back by (f - 1) p with f times fx and fy: what lies at the pivot's depth p stays where it is."""
     before, after = longer(1.0).camera(0), longer().camera(0)
-    torch.testing.assert_close(after.intrinsics, before.intrinsics * torch.tensor([F, F, 1.0, 1.0]), rtol=1e-12, atol=0)
+    scale = torch.tensor([F, F, 1.0, 1.0], dtype=torch.float64)
+    torch.testing.assert_close(after.intrinsics, before.intrinsics * scale, rtol=1e-12, atol=0)
     back = torch.eye(4, dtype=torch.float64)
     back[2, 3] = (F - 1) * DEPTH
     torch.testing.assert_close(after.view, back @ before.view, atol=1e-12, rtol=0)
@@ -142,7 +143,9 @@ def test_blur_goes_with_the_dolly():
 
 def test_a_frame_of_another_size_has_the_same_camera():
     whole, half = rig().camera(1), rig().camera(1, Frame(20, 10))
-    torch.testing.assert_close(half.intrinsics, whole.intrinsics * torch.tensor([1 / 2, 1 / 3, 1 / 2, 1 / 3]))
+    torch.testing.assert_close(
+        half.intrinsics, whole.intrinsics * torch.tensor([1 / 2, 1 / 3, 1 / 2, 1 / 3], dtype=torch.float64)
+    )
 
 
 def test_frozen_cameras_are_the_same_and_computed_once():

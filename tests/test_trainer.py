@@ -8,7 +8,7 @@ from macrosplat.support.metrics import psnr
 from macrosplat.train import checkpoint, schedule
 from macrosplat.train.random import Purpose
 from macrosplat.train.step import Kind, gradients
-from macrosplat.train.trainer import SMALLEST
+from macrosplat.train.training import SMALLEST
 from making_captures import DISTANCE, PUPIL, make, make_scene
 from making_training import made, make_trainer
 

@@ -22,6 +22,7 @@ from macrosplat.export import Format
 from macrosplat.options import Device, Options, Quality
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.stop import INTERRUPTS
+from macrosplat.support.terminal import width_of, wrapped
 
 
 def _port(words: list[str]) -> int:
@@ -84,9 +85,9 @@ class Reconstruct:
         if not self.json:
             print(pipeline.reconstruct(self.capture, self.out, self.options, self.resume, live=self.live))
             return
-        from macrosplat.support.events import Events, numbers
+        from macrosplat.support.events import Events, alone_on_stdout, numbers
 
-        with Events(sys.stdout) as events:
+        with alone_on_stdout() as stdout, Events(stdout) as events:
             summary = pipeline.reconstruct(
                 self.capture, self.out, self.options, self.resume, live=self.live, shown=(events,)
             )
@@ -331,6 +332,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(importlib.metadata.version("macrosplat"))
         return 0
+    own_process()
     # `kill` is answered like Ctrl-C, so that half-written files are removed on the way out.
     INTERRUPTS.install()
     command = None
@@ -342,7 +344,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MacrosplatError as error:
         return _refused(str(error))
     except KeyboardInterrupt:
-        print(f"macrosplat: Interrupted.{_how_to_resume(command)}", file=sys.stderr)
+        print(wrapped(f"macrosplat: Interrupted.{_how_to_resume(command)}", width_of(sys.stderr)), file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader (`| head`) has what it wanted; the interpreter's own flush at exit must not complain either.
@@ -362,8 +364,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 PROGRAM = "Sharp photos and a sharp 3D scene from blurred macro photographs."
 
 
+def own_process() -> None:
+    """What only a program of our own may set for its whole process, before torch, pycolmap or Numba bring OpenMP.
+
+    Waiting threads sleep: spinning ones burn the time slice that the thread they wait for needs as soon as another
+    program wants a core.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
 def _refused(sentence: str) -> int:
-    print(f"macrosplat: {sentence}", file=sys.stderr)
+    print(wrapped(f"macrosplat: {sentence}", width_of(sys.stderr)), file=sys.stderr)
     return 2
 
 

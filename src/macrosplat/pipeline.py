@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from macrosplat.brackets.composite import has_brackets, one_per_pose, spread
 from macrosplat.brackets.recognise import poses_of
 from macrosplat.cameras.colmap import read_colmap, write_colmap
-from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture, TrainingInput
+from macrosplat.capture.solve import solve, training_input
 from macrosplat.deblur import check_deblur, deblurred
 from macrosplat.lens import LENSES, LensStart
 from macrosplat.lens.sharpest import nothing_in_focus
@@ -34,26 +34,27 @@ from macrosplat.model.exposure import start_exposure
 from macrosplat.model.model import Model
 from macrosplat.model.rig import Rig, leaders
 from macrosplat.options import Options
-from macrosplat.output.finish import Summary, finish
+from macrosplat.output.finish import finish
 from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
+from macrosplat.output.summary import Summary
 from macrosplat.photos.decode import TABLE_8
-from macrosplat.photos.read import read_mask, read_photo
 from macrosplat.photos.records import Photo, resized
 from macrosplat.photos.shelf import Shelf
 from macrosplat.render import Camera, Frame
 from macrosplat.run import open_run, read_config, update_config
 from macrosplat.scene.start import observed_depths, start_scene
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
-from macrosplat.support.dispatch import choose, machine
+from macrosplat.support.dispatch import choose
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import sweep, whole_folder
 from macrosplat.support.lock import locked
+from macrosplat.support.machine import machine
 from macrosplat.support.progress import Face, Progress
 from macrosplat.support.stop import Stop
 from macrosplat.support.threads import ordered, workers
 from macrosplat.train import checkpoint
-from macrosplat.train.budget import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
+from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
 from macrosplat.train.frames import Frames
 from macrosplat.train.schedule import Schedule, by_poses
 from macrosplat.train.seen import views_in_frame
@@ -179,83 +180,18 @@ def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any
     """Cameras and points: from RUN/sparse, from the capture, or by structure from motion."""
     sparse = out / "sparse" / "0"
     if not sparse.is_dir():
-        cameras, points, source = _solve(opened, out, options, progress)
+        cameras, points, source = solve(opened, out / "sfm", options.seed, progress)
         # In this order: where there is a model, what it is of is known.
         update_config(out, config, camera_source=source, registered=len(cameras))
         write_colmap(sparse, cameras, points)
     # Always as they read from there: cameras that were rounded on the way would not resume to the same bits.
-    _, cameras, points, _ = read_colmap(sparse, opened.photos)
-    if len(points) == 0:
-        raise MacrosplatError(
-            f"The cameras of {opened.root} agree on no point of the photos: they belong to other photos, or follow "
-            "another convention; remove them to have them found from the photos."
-        )
-    by_name = {photo.name: photo for photo in opened.photos}
-    # A bracket is held out as a whole: its other slices would show the view that was kept.
-    groups = poses_of([by_name[name] for name in cameras.names])
-    held_groups = groups[:: options.hold_out] if options.hold_out else ()
-    held = [cameras.names[i] for group in held_groups for i in group]
-    kept = [name for name in cameras.names if name not in held]
-    if len(kept) < 3:
-        raise MacrosplatError(f"Only {len(kept)} photos of {opened.root} are left to train on; at least 3 are needed.")
+    _, cameras, points, _ = read_colmap(sparse, opened.photos, upright=True)
+    given = training_input(opened, cameras, points, options.hold_out, options.width)
     if options.scale_mm is not None:  # its photos have to have cameras; said before the work, not after it
-        find_scale(options.scale_mm, cameras.select(kept), (), ())
-    width = min(options.width or 10**9, max(by_name[name].width for name in kept))
-    update_config(out, config, width=width, held_out=held, lens=options.lens)
-    return TrainingInput(
-        photos=tuple(by_name[name] for name in kept),
-        cameras=cameras.select(kept),
-        held_out=cameras.select(held) if held else None,
-        points=_of_photos(points, cameras, kept),
-        width=width,
-    )
-
-
-def _solve(opened: Capture, out: Path, options: Options, progress: Progress) -> tuple[Cameras, SparsePoints, str]:
-    """Cameras, points, and where they came from."""
-    from macrosplat.cameras.sfm.solve import solve_cameras, triangulate
-
-    if opened.points is None and has_brackets(opened.photos):
-        progress.stage("joining the slices of each pose", 1)
-        poses = one_per_pose(opened, out / "sfm" / "composites")
-        cameras, points, source = _solve(poses.capture, out, options, progress)
-        if opened.cameras is not None:  # as they were given: a lens may zoom as it focuses
-            return opened.cameras, spread(poses, cameras, points, opened.photos)[1], source
-        return *spread(poses, cameras, points, opened.photos), source
-    if opened.cameras is None:
-        progress.stage("finding the cameras", 100)
-        cameras, points, report = solve_cameras(opened, out / "sfm", _advance(progress), options.seed)
-        for line in report.sentences:
-            progress.note(line)
-        return cameras, points, "sfm"
-    if opened.points is not None and len(opened.points):  # a model may hold cameras only
-        return opened.cameras, opened.points, opened.cameras.source
-    progress.stage("triangulating points", 100)
-    points = triangulate(opened, opened.cameras, out / "sfm", _advance(progress), options.seed)
-    return opened.cameras, points, opened.cameras.source
-
-
-def _advance(progress: Progress):
-    """A callback (fraction, text) that moves a stage of 100."""
-    at = 0
-
-    def advance(fraction: float, text: str = "") -> None:
-        nonlocal at
-        now = int(100 * fraction)
-        progress.advance(max(0, now - at), text)
-        at = max(at, now)
-
-    return advance
-
-
-def _of_photos(points: SparsePoints, cameras: Cameras, kept: list[str]) -> SparsePoints:
-    """The points as the kept photos see them; those seen by none of them go."""
-    new = np.full(len(cameras), -1)
-    for i, name in enumerate(kept):
-        new[cameras.names.index(name)] = i
-    seen = new[points.photo] >= 0
-    used, point = np.unique(points.point[seen], return_inverse=True)
-    return SparsePoints(points.xyz[used], points.rgb[used], point, new[points.photo[seen]], points.px[seen])
+        find_scale(options.scale_mm, given.cameras, (), ())
+    held_out = list(given.held_out.names) if given.held_out is not None else []
+    update_config(out, config, width=given.width, held_out=held_out, lens=options.lens)
+    return given
 
 
 def _trainer(
@@ -274,13 +210,14 @@ def _trainer(
     frames = [Frame(int(width), int(height), NEAR * distance) for width, height in small.sizes]
     most = options.max_gaussians or default_gaussians(options.quality, frames)
     progress.stage("reading photos", len(given.photos))
+    lenses = given.cameras.distortion
     photos: Sequence[NDArray[np.uint8]] = Shelf(
-        len(frames), lambda v: read_photo(given.photos[v], frames[v].width), room_for_photos()
+        len(frames), lambda v: read_undistorted(given.photos[v], lenses[v], frames[v].width), room_for_photos()
     )
 
     def read(v: int) -> NDArray[np.uint8] | None:
         photos[v]  # what cannot be read is said now
-        return read_mask(given.photos[v], frames[v].width) if given.photos[v].mask else None
+        return read_undistorted_mask(given.photos[v], lenses[v], frames[v].width) if given.photos[v].mask else None
 
     masks, threads = [], workers(READING * max(photo.width * photo.height for photo in given.photos))
     for photo, mask in zip(given.photos, ordered(read, range(len(frames)), threads), strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,9 +12,6 @@ from numpy.typing import NDArray
 
 from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.transforms import read_cameras_file
-from macrosplat.evaluate.evaluate import Keep, evaluate_run
-from macrosplat.evaluate.lpips import Lpips
-from macrosplat.evaluate.report import as_text
 from macrosplat.output.sharp import write_png
 from macrosplat.render import Camera
 from macrosplat.support.colour import to_srgb
@@ -23,6 +21,9 @@ from macrosplat.support.progress import Progress
 from macrosplat.train import checkpoint
 from macrosplat.train.checkpoint import Checkpoint
 
+if TYPE_CHECKING:
+    from macrosplat.evaluate.evaluate import Keep
+    from macrosplat.evaluate.lpips import Lpips
 # Bytes per pixel while a view is drawn (colour, alpha and depth in float32, sRGB in float64, PNG), as measured.
 PER_PIXEL = 120
 LONGEST_SIDE = 65535  # px: pictures of more are read by few programs
@@ -130,6 +131,9 @@ def evaluate(
         lpips: the network of a further figure (`load_lpips`).
         keep: is handed every picture that was compared.
     """
+    from macrosplat.evaluate.evaluate import evaluate_run
+    from macrosplat.evaluate.report import as_text
+
     loaded = load_run(run, device)
     with Progress() as progress:
         found = evaluate_run(run, truth, loaded.render, progress, lpips=lpips, keep=keep)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from macrosplat.brackets.align import IDENTITY, align, likeness, thumbnail
 from macrosplat.cameras.records import Cameras
-from macrosplat.photos.read import listed
+from macrosplat.photos.names import listed
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 

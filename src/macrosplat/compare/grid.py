@@ -179,7 +179,7 @@ def _start(task: Task, threads: int) -> subprocess.Popen[bytes]:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=os.environ | few,
+                env=os.environ | few,  # as `cli.own_process` left it, too
                 start_new_session=True,
             )
 

@@ -16,7 +16,8 @@ from PIL import Image
 from macrosplat.deblur.richardson_lucy import richardson_lucy
 from macrosplat.deblur.stacker import stacked
 from macrosplat.options import Options
-from macrosplat.photos.read import find_photos, read_photo
+from macrosplat.photos.find import find_photos
+from macrosplat.photos.read import read_photo
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_whole

@@ -24,7 +24,7 @@ from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.evaluate.lpips import Lpips
 from macrosplat.evaluate.truth import Key, Truth, key_of, matching, open_truth, read_srgb, read_where
 from macrosplat.output.lens_report import read_lens
-from macrosplat.photos.read import find_photos
+from macrosplat.photos.find import find_photos
 from macrosplat.photos.records import Photo
 from macrosplat.run import read_config
 from macrosplat.support.colour import to_bytes

@@ -36,8 +36,8 @@ def export(run: Path, format: Format, out: Path | None = None, photo: str | None
     """
     from macrosplat.cameras.transforms import read_cameras_file
     from macrosplat.export import cameras, focus_stack, gltf, mesh, points, video
+    from macrosplat.export.flat import flattened
     from macrosplat.scene.formats import splat, spz
-    from macrosplat.scene.formats.flat import flattened
     from macrosplat.scene.formats.ply import write_ply
     from macrosplat.scene.formats.read import read_own
 

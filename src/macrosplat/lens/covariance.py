@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,6 @@ from macrosplat.lens.model import Draw, Lens, LensPlan, LensStart, PhotoIndex, S
 from macrosplat.options.baselines import Covariance
 from macrosplat.render import Camera
 from macrosplat.render.centre import camera_centre
-from macrosplat.scene.gaussians import Gaussians
 
 # Of the way from 1 to `most`: where every factor starts. At 1 itself half of the clamps would have no slope.
 BEGIN = 0.1
@@ -48,14 +48,14 @@ class CovarianceLens(Lens):
         return replace(super().plan(t), extra=self.chosen.extra if t >= self.chosen.extra_at else 0.0)
 
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
-        def enlarged(scene: Gaussians) -> Gaussians:
+        def enlarged(scene: Any) -> Any:
             by_scale, by_turn = self.factors(scene, camera.view)
             return scene.with_(log_scales=scene.log_scales + by_scale.log(), quats=scene.quats * by_turn)
 
         return draw(camera, enlarged).colour
 
-    def factors(self, scene: Gaussians, view: Tensor) -> tuple[Tensor, Tensor]:
-        """By what the scales [N, 3] and the quaternions [N, 4] are multiplied: 1 to `most`."""
+    def factors(self, scene: Any, view: Tensor) -> tuple[Tensor, Tensor]:
+        """By what the scales [N, 3] and the quaternions [N, 4] of a scene are multiplied: 1 to `most`."""
         chosen = self.chosen
         # The network reads the scene and does not move it: gradients of its sines are noise to positions. [ours]
         means, log_scales, quats = (t.detach() for t in (scene.means, scene.log_scales, scene.quats))

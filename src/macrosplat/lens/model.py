@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from macrosplat.render import Camera
-from macrosplat.scene.gaussians import Gaussians
 from macrosplat.support.dispatch import select_row
 
 
@@ -33,7 +32,7 @@ class Sharp:
 
 # The index of a photo; as a tensor [1] on the device inside a recorded step, which the host must not read.
 PhotoIndex = int | Tensor
-Reshape = Callable[[Gaussians], Gaussians]
+Reshape = Callable[[Any], Any]  # a scene to one of the same kind, whatever it is made of
 
 
 class Draw(Protocol):

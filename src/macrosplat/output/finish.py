@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +21,13 @@ from macrosplat.lens import LensEstimate, Sharp
 from macrosplat.model.model import Model
 from macrosplat.options import Options
 from macrosplat.output.coverage import Coverage, coloured, cover, draw_coverage, plan
-from macrosplat.output.coverage_report import CoverageReport, report_coverage, write_coverage
-from macrosplat.output.coverage_report import sentences as coverage_sentences
+from macrosplat.output.coverage_report import report_coverage, write_coverage
 from macrosplat.output.fit import photographed
-from macrosplat.output.lens_report import LensReport, sentences, write_lens
+from macrosplat.output.lens_report import LensReport, write_lens
 from macrosplat.output.maps import OPAQUE, PhotoMaps, write_maps
 from macrosplat.output.millimetres import contradictions, differing, find_scale, magnification
 from macrosplat.output.sharp import write_sharp
+from macrosplat.output.summary import Summary
 from macrosplat.output.viewer_fit import fit_for_viewers
 from macrosplat.render import Camera
 from macrosplat.run import update_config
@@ -39,60 +39,6 @@ from macrosplat.support.progress import Progress
 
 if TYPE_CHECKING:
     from macrosplat.train.trainer import Trainer
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a run came to."""
-
-    run: Path
-    photos: int
-    gaussians: int
-    steps: int
-    seconds: float
-    fit_psnr: float  # dB, photos as the lens model makes them against the photos as taken
-    blur_px: float  # median diameter of the circle of confusion over all photos, px of the training width
-    viewer_psnr: float  # dB, scene.ply composited the viewers' way against our own renders
-    lens: LensEstimate | None
-    exposure_stops: float = 0.0  # between the darkest photo and the brightest
-    report: LensReport | None = None
-    coverage: CoverageReport | None = None
-    focal_scale: float = 1.0  # by which training corrected the focal length
-    limit: str | None = None  # a sentence: why the photos cannot be made sharp
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.photos} photos, {self.gaussians} Gaussians, {self.steps} steps, {self.seconds:.0f} s. As the lens "
-            f"would take it, the scene matches the photos to {self.fit_psnr:.1f} dB;",
-            f"in viewers, scene.ply looks as here to {self.viewer_psnr:.1f} dB.",
-        ]
-        if self.lens is not None:
-            focus = self.lens.focus_distances
-            improved = f"Half of what the photos show was blurred over {self.blur_px:.1f} px or more;"
-            lines.insert(0, f"{improved} the sharp photos are drawn without that blur.")
-            lines.append(
-                f"The lens: pupil {self.lens.pupil_diameter:.4g} wide, focused at {min(focus):.4g} to "
-                f"{max(focus):.4g} (scene units)."
-            )
-        if self.exposure_stops > TOLD_STOPS:
-            lines.append(
-                f"The photos' exposure differs by up to {self.exposure_stops:.2f} stops: each sharp photo has its own, "
-                "the 3D scene the mean."
-            )
-        if abs(self.focal_scale - 1) > TOLD_FOCAL:
-            lines.append(f"Training corrected the cameras' focal length by {100 * (self.focal_scale - 1):+.1f} %.")
-        if self.report is not None:
-            lines += sentences(self.report)
-        if self.limit is not None:
-            lines.append(self.limit)
-        elif self.coverage is not None:
-            lines += coverage_sentences(self.coverage, self.report.mm_per_unit if self.report else None)
-        lines += [
-            f"Sharp photos  {self.run / 'sharp'}",
-            f"3D scene      {self.run / 'scene.ply'}",
-            f"Blur, depth   {self.run / 'maps'}",
-        ]
-        return "\n".join(lines)
 
 
 def finish(
@@ -178,8 +124,6 @@ def finish(
     return summary
 
 
-TOLD_STOPS = 0.1  # exposures that differ less are not worth a sentence: photos of one exposure are found so far apart
-TOLD_FOCAL = 1e-3  # a focal length corrected by less is not worth a sentence either
 VIEWER_STEPS = 300  # of the fit for viewers; it ends early once its 40 dB are reached
 
 

@@ -14,11 +14,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.output.sharp import save_png, write_png
 from macrosplat.support.files import Writers, write_json
+from macrosplat.support.json import checked, load_json
 
 OPAQUE = 0.5  # alpha: below it there is no surface whose depth could be told
 DARK = np.array([0.08, 0.08, 0.08])  # sRGB of "nothing there"
@@ -35,6 +37,26 @@ _AROUND = np.array([[0.02, 0.19, 0.38], [0.26, 0.58, 0.76], [1.0, 1.0, 1.0], [0.
 # Red, yellow, blue (ColorBrewer's RdYlBu).
 _COVERAGE = np.array([[0.84, 0.19, 0.15], [0.99, 0.68, 0.38], [1.0, 1.0, 0.75], [0.57, 0.75, 0.86], [0.27, 0.46, 0.71]])
 JUST_COVERED = float(np.exp(-1))  # coverage that is yellow
+
+
+class MapScales(msgspec.Struct):
+    """What `maps.json` says of a photo, as far as it is read back."""
+
+    coc_scale: float
+
+
+class _File(msgspec.Struct):
+    photos: dict[str, MapScales]
+
+
+def read_scales(run: Path) -> dict[str, MapScales]:
+    """By photo, of `RUN/maps/maps.json`; nothing where there is none.
+
+    Raises:
+        MacrosplatError: the file is not one that `write_maps` wrote.
+    """
+    path = run / "maps" / "maps.json"
+    return checked(load_json(path, finite=True), _File, str(path)).photos if path.is_file() else {}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-ALPHA_LEAST = 1e-6  # alpha that depth is divided by at the least
+from macrosplat.render.constants import ALPHA_LEAST
 
 
 def over(colour: Tensor, alpha: Tensor, depth: Tensor, backdrop: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,7 @@ from macrosplat.capture.records import Capture
 from macrosplat.options import Options
 from macrosplat.output.maps import colour_depth, write_16_bit
 from macrosplat.output.sharp import sharp_path, write_png, write_sharp
+from macrosplat.output.summary import blocks_of
 from macrosplat.photos.records import Photo
 from macrosplat.photos.resample import area_average
 from macrosplat.run import update_config
@@ -27,7 +29,8 @@ from macrosplat.stack.peel import all_in_focus, fused
 from macrosplat.stack.slices import read_slices
 from macrosplat.support.colour import to_srgb
 from macrosplat.support.files import write_json
-from macrosplat.support.progress import Progress
+from macrosplat.support.progress import Progress, duration
+from macrosplat.support.terminal import width_of
 
 BLUR_WIDTH = 512  # px at which blurs are compared
 SURE = 0.1  # evidence (`order`) that is believed
@@ -45,19 +48,28 @@ class StackSummary:
     seconds: float
 
     def __str__(self) -> str:
+        return self.text(width_of(sys.stdout))
+
+    def text(self, width: int | None) -> str:
+        """A few lines of `width` columns; None: a line for each thing, however long."""
         order = (
-            f"{self.nearest} is focused nearest; the light of blurred near things is taken out of what is behind them."
+            f"{self.nearest} is focused nearest; the light of blurred near things is taken out of what is behind them"
             if self.nearest
-            else "Which end of the stack is near, the slices do not tell: the sharpest ones are joined as they are."
+            else "which end of the stack is near, the slices do not tell: the sharpest ones are joined as they are"
         )
-        return "\n".join(
+        page = self.run / "index.html"
+        things = blocks_of(
             [
-                f"One pose, {self.slices} slices, {self.seconds:.0f} s: without other views there is no 3D scene.",
-                f"From one end of the stack to the other the blur grows to a sigma of {self.reach_px:.1f} px. {order}",
-                f"All in focus  {sharp_path(self.run, self.name)}",
-                f"Depth         {self.run / 'maps'}",
-            ]
+                *([("Look", f"{page} (open it in a browser)")] if page.is_file() else []),
+                ("Photo", f"{sharp_path(self.run, self.name)}: all in focus"),
+                ("Depth", f"{self.run / 'maps'}"),
+                ("Blur", f"grows to a sigma of {self.reach_px:.1f} px from one end of the stack to the other; {order}"),
+                ("Note", f"One pose, {self.slices} slices: without other views there is no 3D scene."),
+                ("Took", duration(self.seconds)),
+            ],
+            width,
         )
+        return "\n".join(things)
 
 
 def is_stack(capture: Capture) -> bool:

@@ -18,7 +18,7 @@ from macrosplat.photos.read import read_linear
 from macrosplat.photos.records import Photo
 from macrosplat.photos.resample import area_average
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.train.budget import available
+from macrosplat.support.memory import available
 
 # Bytes for each pixel of each slice: itself, its light and coverage by what hides it, and a layer; each 3 or 4 floats.
 PER_PIXEL = (3 + 4 + 4) * 4

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
-import platform
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import torch
@@ -36,20 +33,6 @@ def choose(device: str) -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise MacrosplatError("--device cuda was asked for, but torch finds no CUDA GPU; use --device cpu (or auto).")
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def machine(device: torch.device) -> str:
-    """What computes, in words: `NVIDIA H100`, or `AMD EPYC 7B13, 2 cores`."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):  # Linux, where `platform` only knows the architecture
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
-                break
-    return f"{name}, {cores} {'core' if cores == 1 else 'cores'}"
 
 
 def select_row(table: torch.Tensor, number: int | torch.Tensor) -> torch.Tensor:

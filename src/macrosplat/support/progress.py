@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from macrosplat.support.terminal import wrapped
+
 if TYPE_CHECKING:
     import rich.progress
 
@@ -180,7 +182,9 @@ class Bar(Face):
             self._bar.update(self._task, total=most, completed=most, figures="  ".join(stage.said(now)))
 
     def note(self, text: str) -> None:
-        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        # Broken between words; a path stays whole, however long it is.
+        width = self._bar.console.width
+        self._bar.console.print(wrapped(text, width), markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         self._bar.stop()

@@ -1,28 +1,21 @@
 """Files of other programs and other people: read whole, of a size that fits into memory, or refused in a sentence.
 
-In: a path that anybody may have given. Out: its bytes, or what its JSON says. Folders, pipes and devices are refused
-without waiting for them.
+In: a path that anybody may have given. Out: its bytes. Folders, pipes and devices are refused without waiting for them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import os
-import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.memory import available
 
 SHARE = 0.5  # of the free memory that a file's bytes may take: what is made of them wants room, too
 KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
-DIGITS = 308  # of a whole number: one with more does not fit into a float64
-SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @contextlib.contextmanager
@@ -79,62 +72,3 @@ def check_room(path: Path, size: float, most: float | None = None) -> None:
 
 def _amount(size: float) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
-
-
-def read_json(path: Path, nan: bool = False) -> Any:
-    """What a JSON file says (UTF-8, with or without a byte order mark).
-
-    Args:
-        nan: whether NaN and Infinity, which are not JSON but written by many, are let through.
-
-    Raises:
-        MacrosplatError: it cannot be read, is not JSON, or holds numbers or text that no program can work with.
-    """
-    content = read_bytes(path)
-    try:
-        text = content.decode("utf-8-sig")
-        return parse_json(text, nan)
-    except UnicodeDecodeError as error:
-        raise MacrosplatError(f"{path} is not JSON: it is not text in UTF-8.") from error
-    except ValueError as error:
-        raise MacrosplatError(f"{path} is not JSON ({error}).") from error
-
-
-def parse_json(text: str, nan: bool = False) -> Any:
-    """What a text of JSON says; see `read_json`.
-
-    Raises:
-        ValueError: it is not JSON, or not JSON that can be worked with; says why.
-    """
-    try:
-        found = json.loads(
-            text,
-            parse_int=_whole_number,
-            parse_float=float if nan else _finite,
-            parse_constant=None if nan else _no_number,
-        )
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    if SURROGATE.search(text):
-        try:  # half a character may stand for a byte of a file's name (PEP 383), and for nothing else
-            json.dumps(found, ensure_ascii=False).encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:
-            raise ValueError("it holds half a character") from None
-    return found
-
-
-def _whole_number(digits: str) -> int:
-    if len(digits) > DIGITS:
-        raise ValueError(f"it holds a number of {len(digits)} digits")
-    return int(digits)
-
-
-def _finite(digits: str) -> float:
-    value = float(digits)
-    if math.isinf(value):
-        raise ValueError(f"it holds {digits[:20]}, which is too large a number")
-    return value
-
-
-def _no_number(name: str) -> float:
-    raise ValueError(f"it holds {name}, which is no number")

@@ -13,28 +13,28 @@ from macrosplat.train.step import gradients
 
 if TYPE_CHECKING:
     from macrosplat.train.schedule import Plan
-    from macrosplat.train.trainer import Trainer
+    from macrosplat.train.training import Training
 
 
 class Eager:
-    """Takes the steps of a trainer."""
+    """Takes the steps of a training."""
 
-    def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
+    def __init__(self, training: Training) -> None:
+        self._training = training
 
     def step(self, plan: Plan, photo: int) -> Tensor:
         """Take a step. Returns the loss (a scalar)."""
-        trainer, model = self._trainer, self._trainer.model
-        target, frame = trainer.frames.at(photo, plan.scale)
-        numbers = plan.sampling.angle, trainer.key(Purpose.DROP), trainer.weights
+        training, model = self._training, self._training.model
+        target, frame = training.frames.at(photo, plan.scale)
+        numbers = plan.sampling.angle, training.key(Purpose.DROP), training.weights
         loss, found = gradients(model, plan.kind(frame), photo, target, *numbers)
         with torch.no_grad():
-            trainer.adam.rates.update(trainer.rates(plan))
-            trainer.adam.step(found)
+            training.adam.rates.update(training.rates(plan))
+            training.adam.step(found)
             gaussians = model.gaussians
-            gaussians.log_scales.clamp_min_(trainer.smallest)
+            gaussians.log_scales.clamp_min_(training.smallest)
             if plan.noise > 0:
-                gaussians.means.add_(position_noise(gaussians, trainer.noise(plan), trainer.key(Purpose.NOISE)))
+                gaussians.means.add_(position_noise(gaussians, training.noise(plan), training.key(Purpose.NOISE)))
         return loss
 
     def settle(self) -> int:

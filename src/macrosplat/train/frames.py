@@ -24,8 +24,9 @@ from macrosplat.render import Frame
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.dispatch import select_row
 from macrosplat.train.covers import told_by
-from macrosplat.train.loss import Target, make_target
+from macrosplat.train.loss import make_target
 from macrosplat.train.random import Purpose, key_of, permutation
+from macrosplat.train.target import Target
 
 SMALLEST = 32  # px: below this a frame says nothing, and the window of SSIM does not fit
 PER_PIXEL = 31  # bytes of a `Target` without its cover

@@ -14,10 +14,10 @@ import triton.language as tl
 from torch import Tensor
 
 from macrosplat.scene.gaussians import Gaussians
-from macrosplat.train import density
+from macrosplat.train import constants
 
 BLOCK = 128  # Gaussians a program
-DEAD, SHARPNESS = tl.constexpr(density.DEAD), tl.constexpr(density.NOISE_SHARPNESS)
+DEAD, SHARPNESS = tl.constexpr(constants.DEAD), tl.constexpr(constants.NOISE_SHARPNESS)
 
 
 @triton.jit(do_not_specialize=["n"])

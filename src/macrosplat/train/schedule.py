@@ -39,7 +39,7 @@ COOLING = 0.15  # the share of the steps in which those fall
 # So many poses are few: what each photo alone sees has to be kept from being made up to suit it. On 9 of fly's photos
 # (320 px, on the mask / novel views) nothing of this has 24.9 / 21.8 dB, drop 0.2 25.6 / 22.8; 0.3 and colours that do
 # not change with the view add another 0.6 dB to novel views and take 0.1 from the photos. What a drop is worth to
-# many photos stands in `budget`.
+# many photos stands in `effort`.
 FEW_POSES = 12
 FEW = {"drop": 0.3, "sh_degree": 0}
 # A Gaussian is moved elsewhere if fewer poses have it in the frame than this share of those that have a typical point

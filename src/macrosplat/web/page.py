@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import functools
+import gzip
 import html
 import importlib.resources
 import json
 import shlex
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from string import Template
 from typing import Any
@@ -23,7 +25,9 @@ import torch
 
 from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.transforms import read_cameras_file
+from macrosplat.evaluate.means import Means, read_means
 from macrosplat.output.lens_report import LensReport, read_lens
+from macrosplat.output.maps import read_scales
 from macrosplat.output.sharp import sharp_path
 from macrosplat.render import Frame
 from macrosplat.run import read_config
@@ -36,6 +40,7 @@ from macrosplat.support.files import below, write_whole
 from macrosplat.train import checkpoint
 from macrosplat.web import sections
 from macrosplat.web.pictures import fitting, photo_if_there, read_picture
+from macrosplat.web.policy import policy
 from macrosplat.web.stack_page import stack_page
 
 LARGEST = 6_000_000  # bytes: a page that can be sent by mail
@@ -58,7 +63,7 @@ class Shown:
     backdrop: tuple[float, float, float] = (0.5, 0.5, 0.5)  # sRGB
     coverage: Gaussians | None = None  # the same Gaussians in the colours of their coverage
     config: dict[str, Any] | None = None
-    evaluation: dict[str, Any] | None = None
+    evaluation: Mapping[str, Means] = field(default_factory=dict)  # figures by what was compared
     before: tuple[Path | None, ...] = ()  # V, the photos as taken
     after: tuple[Path | None, ...] = ()  # V, sharp
     circles: tuple[Path | None, ...] = ()  # V, maps of the circle of confusion
@@ -99,8 +104,7 @@ def of_run(run: Path) -> Shown:
         return next((path for path in paths if path.is_file()), None)
 
     stems = [PurePosixPath(name).with_suffix("") for name in names]
-    evaluation, maps = run / "evaluation.json", run / "maps" / "maps.json"
-    scales = json.loads(maps.read_text(encoding="utf-8"))["photos"] if maps.is_file() else {}
+    scales = read_scales(run)
     return Shown(
         title=run.resolve().name,
         scene=read_own(run / "scene.ply"),
@@ -109,11 +113,11 @@ def of_run(run: Path) -> Shown:
         backdrop=_backdrop(run),
         coverage=read_own(run / "coverage.ply") if (run / "coverage.ply").is_file() else None,
         config=config,
-        evaluation=json.loads(evaluation.read_text(encoding="utf-8")) if evaluation.is_file() else None,
+        evaluation=read_means(run),
         before=tuple(existing(*(below(folder, name) for folder in folders)) for name in names),
         after=tuple(existing(sharp_path(run, name, full=True), sharp_path(run, name)) for name in names),
         circles=tuple(existing(below(run / "maps" / "coc_colour", f"{stem}.png")) for stem in stems),
-        blur=tuple(2 * 65535 * scales[name]["coc_scale"] if name in scales else None for name in names),
+        blur=tuple(2 * 65535 * scales[name].coc_scale if name in scales else None for name in names),
     )
 
 
@@ -152,9 +156,11 @@ def as_html(shown: Shown) -> str:
     facts = _facts(shown)
     red, green, blue = to_bytes(np.array(shown.backdrop))
     width, height = shown.cameras.sizes[0]
-    template = importlib.resources.files("macrosplat.web").joinpath("template.html").read_text(encoding="utf-8")
+    template, loader = (_of_package(name) for name in ("template.html", "loader.js"))
     return Template(template).substitute(
         fixed,
+        loader=loader,
+        policy=policy([loader.encode(), gzip.decompress(program())]),
         title=html.escape(shown.title),
         backdrop=f"rgb({red} {green} {blue})",
         aspect=f"{width} / {height}",
@@ -180,6 +186,10 @@ def program() -> bytes:
         return importlib.resources.files("macrosplat.web").joinpath("bundle.js.gz").read_bytes()
     except FileNotFoundError as error:
         raise MacrosplatError(NO_PROGRAM) from error
+
+
+def _of_package(name: str) -> str:
+    return importlib.resources.files("macrosplat.web").joinpath(name).read_text(encoding="utf-8")
 
 
 def _facts(shown: Shown) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from macrosplat.evaluate.means import Means
 from macrosplat.output.lens_report import LensReport, describe
 
 
@@ -127,13 +128,12 @@ def _where(facts: dict[str, Any], focus: float | None, blur: float | None) -> st
     return ", ".join([*parts, *([f"blur up to {blur:.2g} px"] if blur else [])])
 
 
-def quality(evaluation: dict[str, Any] | None) -> str:
-    """Figures against a truth, where there was one."""
-    means = (evaluation or {}).get("means") or {}
-    masked = any(figures.get("mask") for figures in means.values())
+def quality(means: Mapping[str, Means]) -> str:
+    """Figures against a truth, where there was one, by what was compared."""
+    masked = any(figures.mask for figures in means.values())
     rows = []
     for name, figures in means.items():
-        parts = [figures.get("frame") or {}, *([figures.get("mask") or {}] if masked else [])]
+        parts = [figures.frame or {}, *([figures.mask or {}] if masked else [])]
         cells = [f"{part[k]:.{digits}f}" if k in part else "" for part in parts for k, digits in _FIGURES.items()]
         rows.append(f"<tr><th>{html.escape(name)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     if not rows:

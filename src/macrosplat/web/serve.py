@@ -44,6 +44,8 @@ def server(path: Path, port: int = 0) -> ThreadingHTTPServer:
         MacrosplatError: `path` is neither a finished run nor a scene that can be read, the page cannot be made, or the
             port is taken.
     """
+    if not 0 <= port <= 65535:
+        raise MacrosplatError(f"Port {port} is none: they go from 0 (a free one) to 65535.")
     text = html_of_run(path) if path.is_dir() else as_html(of_file(path))
     page = text.encode("utf-8", "replace")
 

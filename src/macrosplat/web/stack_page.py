@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from macrosplat.output.sharp import sharp_path
-from macrosplat.web.pictures import fitting, read_picture
+from macrosplat.web.pictures import fitting, photo_if_there, read_picture
+from macrosplat.web.policy import policy
 
 LARGEST = 6_000_000  # bytes that the pictures may take
 
@@ -32,7 +33,7 @@ def stack_page(run: Path, config: dict[str, Any]) -> str:
     files = [taken(one["photo"]) for one in slices]
     # The two that are looked at closely are embedded larger than the slices.
     large = fitting([functools.partial(read_picture, file) for file in made], LARGEST // 2, 1600)
-    small = fitting([file and functools.partial(read_picture, file) for file in files], LARGEST // 2)
+    small = fitting([file and functools.partial(photo_if_there, file) for file in files], LARGEST // 2)
     template = importlib.resources.files("macrosplat.web").joinpath("template.html").read_text(encoding="utf-8")
     style = template[template.index("<style>") : template.index("</style>") + len("</style>")]
     style = style.replace("$aspect", "4 / 3").replace("$backdrop", "none")
@@ -51,16 +52,17 @@ def stack_page(run: Path, config: dict[str, Any]) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy([SCRIPT.encode()])}">'
         f'<title>{title}</title><link rel="icon" href="data:,">{style}</head><body><h1>{title}</h1><main>'
         '<p class="soft">Left of the line the middle slice, right of it all in focus.</p>'
         f'<div class="wiper">{both if middle else both[both.index("<img", 1) :]}{wiper}</div>'
         f'<h2>Depth</h2><p class="soft">From near (yellow) to far (violet), relative. {near}</p>'
         f'<img style="width:100%" alt="depth" src="{large[1]}">'
-        f'<h2>Slices</h2><div class="photos">{figures}</div></main>{SCRIPT}</body></html>'
+        f'<h2>Slices</h2><div class="photos">{figures}</div></main><script>{SCRIPT}</script></body></html>'
     )
 
 
 SCRIPT = (
-    '<script>for (const wiper of document.querySelectorAll(".wiper input")) wiper.addEventListener("input", () => '
-    'wiper.parentElement.style.setProperty("--at", wiper.value + "%"));</script>'
+    'for (const wiper of document.querySelectorAll(".wiper input")) wiper.addEventListener("input", () => '
+    'wiper.parentElement.style.setProperty("--at", wiper.value + "%"));'
 )

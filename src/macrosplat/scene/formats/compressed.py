@@ -43,8 +43,9 @@ def _decoded(elements: Mapping[str, np.ndarray]) -> Gaussians:
     harmonics = elements.get("sh")
     if harmonics is not None and len(harmonics) != len(rows):
         raise ValueError(f"{len(harmonics)} harmonics of {len(rows)} Gaussians")
-    if rows["packed_position"].dtype.kind != "u":
-        raise ValueError("its words are no whole numbers")
+    for name in ("packed_position", "packed_rotation", "packed_scale", "packed_color"):
+        if rows[name].dtype != np.dtype("<u4"):
+            raise ValueError(f"{name} is no word of 32 bit")
     at = np.arange(len(rows)) // CHUNK
     means = _bounded(chunks, at, _three(rows["packed_position"]), ("x", "y", "z"))
     scales = _bounded(chunks, at, _three(rows["packed_scale"]), ("scale_x", "scale_y", "scale_z"))

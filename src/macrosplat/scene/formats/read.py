@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from macrosplat.scene.formats.compressed import from_compressed, is_compressed
 from macrosplat.scene.formats.ply import gaussians_of, read_elements
 from macrosplat.scene.formats.splat import read_splat
@@ -51,6 +53,18 @@ def read_scene(path: Path, note: Callable[[str], None] | None = None) -> Gaussia
     return scene
 
 
+def _read(path: Path) -> Gaussians:
+    suffix = path.suffix.lower()
+    if suffix == ".ply":
+        elements = read_elements(path)
+        return from_compressed(path, elements) if is_compressed(elements) else gaussians_of(path, elements["vertex"])
+    if suffix == ".spz":
+        return read_spz(path)
+    if suffix == ".splat":
+        return read_splat(path)
+    raise MacrosplatError(f"{path} is not a scene that can be read here: it has to be one of {', '.join(SUFFIXES)}.")
+
+
 def drawable(path: Path, scene: Gaussians) -> tuple[Gaussians, int]:
     """The Gaussians of `path` whose numbers can be drawn, and how many others there were.
 
@@ -79,7 +93,8 @@ def read_own(path: Path) -> Gaussians:
     Raises:
         MacrosplatError: as `read_scene`, or a part of it cannot be drawn.
     """
-    scene = gaussians_of(path, read_elements(path)["vertex"])
+    with np.errstate(all="ignore"):
+        scene = gaussians_of(path, read_elements(path)["vertex"])
     if drawable(path, scene)[1]:
         raise MacrosplatError(
             f"{path} is damaged: it holds numbers that are not finite; reconstruct into a new folder."

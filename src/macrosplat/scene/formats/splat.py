@@ -47,7 +47,7 @@ def read_splat(path: Path) -> Gaussians:
     alpha = np.clip(rows["colour"][:, 3] / 255.0, 0.5 / 255, 1 - 0.5 / 255)
 
     def tensor(values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+        return torch.from_numpy(np.array(values, dtype=np.float32))  # a copy: what is read cannot be written
 
     return Gaussians(
         means=tensor(rows["mean"]),
