@@ -78,7 +78,7 @@ def test_several_samples_in_the_spans_alone_and_their_ring_turns():
 
 
 def test_a_lens_may_slow_the_scene_and_ask_for_more_of_it():
-    blurnet = BlurNet(LensStart(1.0, (5.0,), (1.0,), settings={"stages": "three"}))
+    blurnet = BlurNet(LensStart(1.0, (5.0,), (1.0,), settings={"joint_from": 0.5}))
     alone, joint = (round(10_000 * t) for t in (blurnet.learn_from, blurnet.joint_from))
     slow, full = (plan(step, of_lens=blurnet).rates["sh0"] for step in (alone, joint))
     assert slow == pytest.approx(blurnet.chosen.warm_rate * full) and slow < full
