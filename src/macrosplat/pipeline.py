@@ -256,6 +256,8 @@ def _trainer(
         [Camera(torch.tensor(small.views[v]), torch.tensor(small.intrinsics[v]), frames[v]) for v in first],
     )
     of_poses = by_poses(len(poses), float(seen.median()))
+    exposed = start_exposure(given.points, photos, given.cameras.sizes, given.photos)
+    of_poses |= {"learn_exposure": exposed.learned}
     schedule = _schedule(options, most, config["camera_source"] == "sfm", of_poses)
     if state:
         trainer = Trainer(state.model.to(device), targets, schedule, state.pixel, options.seed)
@@ -278,7 +280,7 @@ def _trainer(
             leaders(poses),
         ),
         backdrop=Backdrop(torch.stack(list(grids))),
-        exposure=start_exposure(given.points, photos, given.cameras.sizes),
+        exposure=exposed.exposure,
     )
     return Trainer(model.to(device), targets, schedule, pixel, options.seed), small.names, lens_start
 

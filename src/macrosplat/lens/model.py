@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from macrosplat.lens.prior import PupilPrior
 from macrosplat.render import Camera
 from macrosplat.support.dispatch import select_row
 
@@ -87,15 +88,18 @@ class LensStart:
     aperture: tuple[float, ...]  # V relative pupil diameters, from the photos' f-numbers: 1 where they agree
     sigma0: float = 0.5  # px
     width: int = 640  # px that `sigma0` counts
-    all_blurred: bool = (
-        False  # nothing is in focus anywhere: sigma0 is frozen, or it would take that for the lens's own
-    )
+    all_blurred: bool = False  # nothing is in focus: sigma0 is frozen, or it would take that for the lens's own
     focal: tuple[float, ...] = ()  # V fx / width under which distances were found; none: those of the cameras
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the sparse points, scene units
     distance: float = 1.0  # median depth of what the photos see, scene units
     spread: float = 1.0  # standard deviation of those depths, scene units
     seed: int = 0
     settings: dict[str, Any] = field(default_factory=dict)  # the model's own options, by name
+    exif: PupilPrior | None = None  # what EXIF tells of the pupil
+
+    def __post_init__(self) -> None:
+        if isinstance(self.exif, dict):  # as a checkpoint holds it
+            object.__setattr__(self, "exif", PupilPrior(**self.exif))
 
 
 class Lens(Protocol):
@@ -125,6 +129,12 @@ class Lens(Protocol):
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         """The photo [H, W, C], linear light, that photo `photo` would be; C as `Sharp.colour` has."""
         ...
+
+    def believe(self, gradients: dict[str, Any]) -> None:
+        """Add to the gradients of a step what is known of the lens beforehand; without gradients of its own."""
+
+    def confine(self) -> None:
+        """After a step: bring what was learned back to what is possible."""
 
     def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
         """[H, W] signed radius (px) of the circle of confusion, positive behind the focus: for maps."""

@@ -16,6 +16,7 @@ from macrosplat.photos.records import Exif
 # Tag numbers of the EXIF 2.32 standard.
 MAKE, MODEL, ORIENTATION, EXIF_IFD, GPS_IFD = 0x010F, 0x0110, 0x0112, 0x8769, 0x8825
 F_NUMBER, FOCAL, FOCAL_35MM, LENS = 0x829D, 0x920A, 0xA405, 0xA434
+TIME, SHUTTER, ISO = 0x829A, 0x9201, 0x8827
 WIDTH, HEIGHT = 0xA002, 0xA003
 PLANE_X, PLANE_UNIT = 0xA20E, 0xA210
 COLOUR_SPACE, INTEROP_IFD, INTEROP_INDEX = 0xA001, 0xA005, 1
@@ -39,6 +40,8 @@ def exif_of(tags: Image.Exif, width: int, height: int) -> Exif:
         focal_mm=focal,
         focal_35mm=focal_35mm,
         sensor_width_mm=_sensor_width(inner, width, height, focal, focal_35mm),
+        seconds=_number(inner.get(TIME)) or _shutter(inner.get(SHUTTER)),
+        iso=_number(inner.get(ISO)),
         camera=" ".join(word for word in words if word) or None,
     )
 
@@ -78,6 +81,15 @@ def _sensor_width(
         if not 0.7 < sensor / expected < 1.4:
             return None
     return sensor
+
+
+def _shutter(value: Any) -> float | None:
+    """Seconds of a ShutterSpeedValue, which is -log2 of them (APEX)."""
+    try:
+        seconds = 2.0 ** -float(value)
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return _number(seconds)
 
 
 def _number(value: Any) -> float | None:

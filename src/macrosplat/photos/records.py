@@ -14,6 +14,8 @@ class Exif:
     focal_mm: float | None = None
     focal_35mm: float | None = None  # 35 mm equivalent, by the diagonal
     sensor_width_mm: float | None = None  # its long side, from FocalPlaneXResolution and the original width
+    seconds: float | None = None  # exposure time
+    iso: float | None = None
     camera: str | None = None  # make, model and lens, to tell mixed cameras apart
 
 

@@ -33,6 +33,7 @@ class Eager:
             training.adam.step(found)
             gaussians = model.gaussians
             gaussians.log_scales.clamp_min_(training.smallest)
+            model.lens.confine()
             if plan.noise > 0:
                 gaussians.means.add_(position_noise(gaussians, training.noise(plan), training.key(Purpose.NOISE)))
         return loss

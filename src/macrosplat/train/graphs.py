@@ -171,6 +171,7 @@ class Graphs:
             self._applied.add_(1 - self._stopped)
             rates = {n: sent[RATES + 2 * k : RATES + 2 * k + 2] for k, n in enumerate(self._names)}
             training.adam.step_with_device_rates(found, rates, self._stopped)
+            training.model.lens.confine()  # changes nothing in a step that was stopped
             noise, key = sent[NOISE : NOISE + 1], sent[NOISE_KEY : NOISE_KEY + 1]
             noise_cuda.add_position_noise(training.model.gaussians, training.smallest, noise, key, self._stopped)
             self._loss.copy_(loss)

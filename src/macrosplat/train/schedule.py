@@ -84,6 +84,7 @@ class Schedule:
     refine_poses: bool = False  # with the focal length: structure from motion on blurred photos is 0.2-2 % off
     half_from: float = 0.1  # resolution 1/4 before, at which the photos are nearly in focus
     full_from: float = 0.4
+    learn_exposure: bool = True  # else the photos' gains are frozen where they start
     sh_from: tuple[float, ...] = (0.3, 0.45, 0.6)  # degree 1, 2, 3
     densify_every: int = 100  # steps
     densify_from: float = 0.05
@@ -106,6 +107,8 @@ class Schedule:
         rates["means"] = RATES["means"] * MEANS_END**t * of_lens.scene_rate
         if not (self.refine_poses and of_lens.poses):
             rates = {name: rate for name, rate in rates.items() if not name.startswith("pose.")}
+        if not self.learn_exposure:
+            del rates["exposure"]
         rates |= {name: rate * cooled for name, rate in of_lens.rates.items()}
         before = lens.plan((step - 1) / self.steps).extra if step > 0 else 0.0
         ring = of_lens.sampling.samples > 1

@@ -68,4 +68,5 @@ def gradients(
         logits, log_scales, n = found["opacity_logits"], found["log_scales"], len(model.gaussians)
         assert logits is not None and log_scales is not None, "a photo depends on every Gaussian"
         add_regulariser_gradient(model.gaussians, logits, log_scales, weights.opacity / n, weights.size / n)
+        model.lens.believe(found)
     return loss.detach(), found
