@@ -87,13 +87,14 @@ def zoom(trainer: Trainer) -> None:
     rig.start = rig.start * torch.cat([factors, factors, torch.ones_like(factors), torch.ones_like(factors)], 1)
 
 
-def kinds_of_steps(photos: int, cameras: int, monkeypatch, steps: int = 300) -> tuple[int, int]:
+def kinds_of_steps(photos: int, cameras: int, monkeypatch, steps: int = 160) -> tuple[int, int]:
     """Of a whole schedule: kinds of step, and steps after the first two of their kind, which are replays."""
 
     def nothing(model, kind, photo, target, angle, key, weights):
         return torch.zeros((), device=DEVICE), {}
 
     monkeypatch.setattr(graphs, "gradients", nothing)
+    monkeypatch.setattr(noise_cuda, "add_position_noise", lambda *_: None)
     trainer, _ = make_trainer(steps, scene=few(), densify_every=10**6)
     frames, rig = trainer.frames, trainer.model.rig
     of = [photo % len(rig) for photo in range(photos)]
@@ -119,8 +120,9 @@ def kinds_of_steps(photos: int, cameras: int, monkeypatch, steps: int = 300) -> 
 
 def test_a_graph_is_recorded_for_all_cameras_of_a_size(monkeypatch):
     kinds, replays = kinds_of_steps(200, 200, monkeypatch)
+    # Of a run of 4,000 steps 99 % are replays: each kind is taken once as it comes and once to record it.
     assert kinds == kinds_of_steps(6, 1, monkeypatch)[0]
-    assert replays >= 0.95 * 300 - 2 * kinds and kinds <= 12
+    assert replays == 160 - 2 * kinds and kinds <= 12
 
 
 @pytest.mark.parametrize(("points", "masked"), [(1, False), (2, True)])
