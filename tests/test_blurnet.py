@@ -200,6 +200,8 @@ def test_resumes_to_the_same_bits(tmp_path):
     checkpoint.save(tmp_path / "checkpoint", half, tuple("abcdef"), start)
     state = checkpoint.load(tmp_path / "checkpoint")
     state.model.lens.look(made().photos, [None] * 6)
+    for name in ("blur_from", "learn_from", "joint_from"):  # no options of a run, and so not in a checkpoint
+        setattr(state.model.lens, name, schedule[name])
     again = Trainer(state.model, half.frames, half.schedule, PIXEL, 0)
     checkpoint.resume(again, state)
     for _ in range(4):
