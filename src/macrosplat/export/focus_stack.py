@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.export.refocus import load_refocus
 from macrosplat.output.lens_report import read_lens
+from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import only_ours, write_json, write_whole
 from macrosplat.support.progress import Progress
@@ -35,12 +35,12 @@ def write_focus_stack(run: Path, out: Path, photo: str | None = None, steps: int
     only_ours(out, {*pictures_of, "all_in_focus.png", "focus.json"}.__contains__)
     with Progress() as progress:
         refocus = load_refocus(run, progress)
-        names, cameras = refocus.state.names, read_cameras_file(run / "transforms.json")
+        names, cameras = refocus.state.names, Run(run).cameras()
         v = _number(run, names, photo)
         width, height = (int(side) for side in cameras.sizes[v])
         camera = refocus.state.model.cameras()[v].scaled(width, height)
         near, far = refocus.depths(camera)
-        report = read_lens(run)
+        report = read_lens(Run(run))
         unit = report.mm_per_unit if report is not None else None
         progress.stage("focusing", steps + 1)
         write_whole(out / "all_in_focus.png", Image.fromarray(refocus.sharp(camera, v)).save)

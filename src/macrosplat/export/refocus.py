@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from macrosplat.lens import Sampling
 from macrosplat.render import Camera
 from macrosplat.render.surface import surface_depth
+from macrosplat.run import Run
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.progress import Progress
 from macrosplat.train import checkpoint
@@ -65,7 +66,7 @@ def load_refocus(run: Path, progress: Progress) -> Refocus:
     Raises:
         MacrosplatError: RUN holds no run.
     """
-    state = checkpoint.load(run / "checkpoint")
+    state = checkpoint.load(Run(run).checkpoint)
     lens = state.model.estimate()
     if lens is not None:
         return Refocus(state, lens.pupil_diameter)
