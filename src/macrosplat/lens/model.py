@@ -108,6 +108,7 @@ class Lens(Protocol):
     name: str
     parameters: dict[str, Tensor]  # learned with the scene; leaves that require gradients
     rates: dict[str, float]  # learning rate of each parameter at the start
+    exif: PupilPrior | None = None  # what EXIF tells of the pupil
     learn_from: float = 0.05  # of the steps: the lens's numbers are frozen until there is a scene to judge them by
     poses_from: float = 0.4  # of the steps: after the blur has settled
 

@@ -24,6 +24,7 @@ from macrosplat.output.maps import OPAQUE, PhotoMaps, write_maps
 from macrosplat.output.millimetres import contradictions, differing, find_scale, magnification
 from macrosplat.output.sharp import write_sharp
 from macrosplat.output.summary import Summary
+from macrosplat.output.trust import judge
 from macrosplat.output.viewer_fit import fit_for_viewers
 from macrosplat.render import Camera
 from macrosplat.run import Figures, Run
@@ -58,7 +59,7 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
     progress.stage("writing sharp photos", len(given.photos))
     # As the last step saw it.
     sampling = trainer.schedule.at(max(0, trainer.schedule.steps - 1), trainer.start, model.lens).sampling
-    fits = []
+    fits, unblurred = [], []
     with Writers() as writers:
         for v, photo in enumerate(given.photos):
             sharp = _sharp(model, shown[v], v)
@@ -69,6 +70,7 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
             counts = frames.covers[v] if frames.covers else None  # what is masked was not learned
             where = None if counts is None else counts >= 128
             fits.append(psnr(photographed(model, v, sampling), seen, where))
+            unblurred.append(psnr(sharp, seen, where))
             progress.advance()
 
     stops = dict(zip(given.cameras.names, model.exposure.stops(), strict=True))
@@ -78,7 +80,11 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
     lens, report, coverage, covered = model.estimate(), None, None, None
     if lens is not None:
         focal_px = [float(camera.intrinsics[0]) for camera in shown]
-        report = _lens_report(lens, stops, given, float(np.median(focal_px)), options.scale_mm)
+        middle = lens.pupil_diameter / float(np.median(lens.focus_distances))
+        matched = float(np.mean(fits)), float(np.mean(unblurred))
+        trust = judge(middle, lens.sigma0_px, model.lens.exif, *matched, trainer.done)
+        reported = _lens_report(lens, stops, given, float(np.median(focal_px)), options.scale_mm)
+        report = replace(reported, trust=trust)
         write_lens(run, replace(report, notes=report.notes + ((limit,) if limit else ())))
         progress.stage("looking for what no photo has in focus")
         coverage = _coverage(model, shown, frames.masks)
