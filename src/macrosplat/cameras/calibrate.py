@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.cameras.records import Cameras, Distortion, SparsePoints
-from macrosplat.cameras.undistort import pinhole_of
+from macrosplat.cameras.undistort import colmap_camera, pinhole_of, rescaled
 
 ROUNDS = 20  # of Gauss-Newton steps under reweighting; a start 2 % off is found in 6
 SETTLED = 1e-6  # relative focal length: a step below it is the last
@@ -33,20 +33,50 @@ class Calibration:
     focal_sigma: NDArray[np.float64]  # [V] its standard deviation
     k1: float  # radial distortion, OpenCV's
     k1_sigma: float
-    changed: bool  # whether `cameras` differ from those that were given
+    radial: bool = False  # whether k1 was corrected
+    differ: bool = False  # whether the photos got focal lengths of their own
+    common: bool = False  # whether the mean of the focal lengths was corrected
+
+    @property
+    def changed(self) -> bool:
+        """Whether `cameras` differ from those that were given."""
+        return self.radial or self.differ or self.common
+
+    def sentences(self) -> tuple[str, ...]:
+        """What was corrected, for people."""
+        lines = []
+        if self.differ:
+            low, high = 100 * (self.focal.min() - 1), 100 * (self.focal.max() - 1)
+            lines.append(
+                "The photos' focal lengths (px) differ as a lens's do that breathes while it focuses, by "
+                f"{low:+.1f} to {high:+.1f} % from the given ones; each photo has its own now."
+            )
+        elif self.common:
+            lines.append(f"The given focal length was corrected by {100 * (float(np.mean(self.focal)) - 1):+.1f} %.")
+        if self.radial:
+            half = np.hypot(*(self.cameras.sizes.T / 2)) / self.cameras.intrinsics[:, 0]
+            lines.append(
+                f"The photos are distorted by {100 * self.k1 * float(np.median(half)) ** 2:+.1f} % at the corner (k1 "
+                f"{self.k1:.3g}), which their cameras leave out; they are undistorted now."
+            )
+        return tuple(lines)
 
 
-def calibrate(cameras: Cameras, points: SparsePoints) -> Calibration:
+def calibrate(cameras: Cameras, points: SparsePoints, known: Calibration | None = None) -> Calibration:
     """Focal lengths per photo and one radial distortion under fixed poses, by robust least squares over the points.
 
     Distances of observations from projections are weighted as a Cauchy loss does. The points are eliminated (Schur
     complement), which also gives the standard deviations. The mean of the focal lengths and the distortion stay as
     given unless they are surely otherwise: either can stand in for some of the other, and key points of blurred photos
     are not where they would be in sharp ones.
+
+    Args:
+        points: their observations in px of the photos as taken (`as_taken`).
+        known: a calibration of the same cameras by fewer points; what it corrected is corrected, however little.
     """
     count = len(cameras)
     told = np.bincount(points.photo, minlength=count) >= LEAST
-    unknown = Calibration(cameras, np.ones(count), np.full(count, np.inf), 0.0, np.inf, False)
+    unknown = Calibration(cameras, np.ones(count), np.full(count, np.inf), 0.0, np.inf)
     if told.sum() < 3:
         return unknown
     width, half = float(np.median(cameras.sizes[:, 0])), float(np.median(np.hypot(*(cameras.sizes.T / 2))))
@@ -56,21 +86,51 @@ def calibrate(cameras: Cameras, points: SparsePoints) -> Calibration:
         return unknown
     offset = float(np.mean(free.focal[told]))
     common = abs(offset) > SURE * float(np.mean(free.focal_sigma[told])) and abs(offset) * half > SEEN * width
+    common = known.common if known else bool(common)
     found = free if common else _solved(cameras, points, told, common=False, radial=True)
     radial = found is not None and abs(found.k1) > SURE * found.k1_sigma
     radial = radial and abs(found.k1) * corner * half > SEEN * width and not any(cameras.distortion)
-    used = found if radial else _solved(cameras, points, told, common=common, radial=False)
+    radial = known.radial if known else bool(radial)
+    used = found if radial or found is None else _solved(cameras, points, told, common=common, radial=False)
     if found is None or used is None:
         return unknown
     apart = used.focal - float(np.mean(used.focal[told]))
     differ = np.median(np.abs(apart[told]) / used.focal_sigma[told]) > DIFFER
-    differ = bool(differ and np.sqrt(np.mean(apart[told] ** 2)) * half > SEEN * width)
+    differ = differ and np.sqrt(np.mean(apart[told] ** 2)) * half > SEEN * width
+    differ = known.differ if known else bool(differ)
     mean = float(np.mean(used.focal[told])) if common else 0.0
     factor = 1 + np.where(told & differ, used.focal, mean)
-    changed = bool(radial or differ or common)
-    if changed:
+    if radial or differ or common:
         cameras = _corrected(cameras, factor, used.k1 if radial else 0.0)
-    return Calibration(cameras, 1 + used.focal, used.focal_sigma, found.k1, found.k1_sigma, changed)
+    return Calibration(cameras, factor, used.focal_sigma, found.k1, found.k1_sigma, radial, differ, common)
+
+
+def as_taken(points: SparsePoints, cameras: Cameras) -> SparsePoints:
+    """The same points, their observations in px of the photos as taken instead of undistorted."""
+    return _moved(points, cameras, lambda camera, ray, _: np.asarray(camera.img_from_cam(ray)))
+
+
+def undistorted(points: SparsePoints, cameras: Cameras) -> SparsePoints:
+    """The same points, their observations in px of the undistorted photos instead of as taken."""
+
+    def pinhole(camera, _, px):
+        return np.asarray(camera.cam_from_img(px))[:, :2]
+
+    out = _moved(points, cameras, pinhole)
+    intrinsics = cameras.intrinsics[points.photo]
+    bent = np.array([d is not None for d in cameras.distortion])[points.photo]
+    return replace(out, px=np.where(bent[:, None], out.px * intrinsics[:, :2] + intrinsics[:, 2:], points.px))
+
+
+def _moved(points: SparsePoints, cameras: Cameras, mapping) -> SparsePoints:
+    px = points.px.copy()
+    for v, distortion in enumerate(cameras.distortion):
+        seen = np.flatnonzero(points.photo == v)
+        if distortion is not None and len(seen):
+            ray = (points.px[seen] - cameras.intrinsics[v, 2:]) / cameras.intrinsics[v, :2]
+            camera = colmap_camera(rescaled(distortion, *(int(side) for side in cameras.sizes[v])))
+            px[seen] = mapping(camera, np.column_stack([ray, np.ones(len(ray))]), points.px[seen])
+    return replace(points, px=px)
 
 
 def _corrected(cameras: Cameras, factor: NDArray[np.float64], k1: float) -> Cameras:
