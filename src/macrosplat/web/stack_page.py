@@ -25,8 +25,8 @@ def stack_page(run: Run) -> str:
     made = [run.sharp(name), run.map("depth_colour", name)]
     files = [run.taken(one["photo"]) for one in slices]
     # The two that are looked at closely are embedded larger than the slices.
-    large = fitting([functools.partial(read_picture, file) for file in made], LARGEST // 2, 1600)
-    small = fitting([file and functools.partial(photo_if_there, file) for file in files], LARGEST // 2)
+    large, _ = fitting([functools.partial(read_picture, file) for file in made], LARGEST // 2, 1600)
+    small, _ = fitting([file and functools.partial(photo_if_there, file) for file in files], LARGEST // 2)
     template = importlib.resources.files("macrosplat.web").joinpath("template.html").read_text(encoding="utf-8")
     style = template[template.index("<style>") : template.index("</style>") + len("</style>")]
     style = style.replace("$aspect", "4 / 3").replace("$backdrop", "none")
