@@ -19,7 +19,9 @@ ROUNDS = 20  # of Gauss-Newton steps under reweighting; a start 2 % off is found
 SETTLED = 1e-6  # relative focal length: a step below it is the last
 SURE = 5.0  # standard deviations: less is not told from none
 DIFFER = 3.0  # standard deviations, in the median over the photos, by which their focal lengths have to differ
-SEEN = 5e-4  # of the photo's width at its corner: a smaller displacement is below what key points of blurred photos tell
+SEEN = (
+    5e-4  # of the photo's width at its corner: a smaller displacement is below what key points of blurred photos tell
+)
 MOST = 0.1  # relative focal length: cameras that far off are wrong in another way
 LEAST = 30  # observations of a photo without which its focal length stays
 
