@@ -90,11 +90,13 @@ def calibrate(cameras: Cameras, points: SparsePoints, known: Calibration | None 
     common = abs(offset) > SURE * float(np.mean(free.focal_sigma[told])) and abs(offset) * half > SEEN * width
     common = known.common if known else bool(common)
     found = free if common else _solved(cameras, points, told, common=False, radial=True)
-    radial = found is not None and abs(found.k1) > SURE * found.k1_sigma
+    if found is None:
+        return unknown
+    radial = abs(found.k1) > SURE * found.k1_sigma
     radial = radial and abs(found.k1) * corner * half > SEEN * width and not any(cameras.distortion)
     radial = known.radial if known else bool(radial)
-    used = found if radial or found is None else _solved(cameras, points, told, common=common, radial=False)
-    if found is None or used is None:
+    used = found if radial else _solved(cameras, points, told, common=common, radial=False)
+    if used is None:
         return unknown
     apart = used.focal - float(np.mean(used.focal[told]))
     differ = np.median(np.abs(apart[told]) / used.focal_sigma[told]) > DIFFER
