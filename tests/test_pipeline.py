@@ -66,7 +66,7 @@ def interrupted_at(step, patch, number=signal.SIGINT):
 def bits(out: Path):
     """Everything of a run that must repeat: what was learned and what people get."""
     state = torch.load(out / "checkpoint", weights_only=True)
-    flat = {f"{a}.{b}": v for a in ("gaussians", "lens_parameters", "pose_parameters") for b, v in state[a].items()}
+    flat = {f"{a}.{b}": v for a in ("gaussians", "lens_parameters", "rig_parameters") for b, v in state[a].items()}
     flat |= {f"{a}.{b}": v for a in ("first", "second") for b, v in state["adam"][a].items()}
     files = sorted(p for p in out.rglob("*") if p.is_file() and p.suffix in (".png", ".ply", ".npy", ".bin"))
     files += [out / "lens.json", out / "transforms.json"]
