@@ -32,8 +32,8 @@ def refuse_impossible(cameras: Cameras, points: SparsePoints, what: str) -> None
     off = float(np.median(_off(cameras, points)))
     if not off < MOST_OFF:
         raise MacrosplatError(
-            f"The points of {what} lie {100 * off:.3g} % of a photo's width from where they were observed: its cameras "
-            "and points do not belong together; export them again, or remove them to have cameras found from the photos."
+            f"The points of {what} lie {100 * off:.3g} % of a photo's width from where they were observed: its "
+            "cameras and points do not belong together; export them again, or remove them to have cameras found."
         )
     angle = float(np.median(parallax(cameras, points)))
     if not angle >= LEAST_PARALLAX:

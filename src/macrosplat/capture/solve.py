@@ -65,7 +65,7 @@ def training_input(
     Raises:
         MacrosplatError: there are no points, cameras that no capture has, or too few photos are left.
     """
-    if len(points) == 0:
+    if len(points) == 0 or len(points.photo) == 0:
         raise MacrosplatError(
             f"The cameras of {opened.root} agree on no point of the photos: they belong to other photos, or follow "
             "another convention; remove them to have them found from the photos."
