@@ -2,9 +2,8 @@
 
     python benchmarks/calibration.py CAPTURE [--cameras transforms_shared.json]
 
-CAPTURE: photos of a lens that breathes or distorts, with transforms.json and truth.json as the truth (fl_x of each photo,
-k1). Prints the focal lengths' relative errors and k1 before and after. 24 photos of 640 px take some three minutes on one
-core: points are triangulated twice.
+CAPTURE: photos of a lens that breathes or distorts, with truth.json as the truth (fl_x of each photo, k1). Prints the
+focal lengths' relative errors and k1 before and after. Points are triangulated twice.
 """
 
 from __future__ import annotations
