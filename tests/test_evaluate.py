@@ -91,7 +91,6 @@ def make_run(root: Path, own: Cameras, similarity: Similarity, source: str, **co
     """A run whose deblurred photos are perfect, whose pupil is 5 % wide and whose focus is 0.3 mm far."""
     for name, view, k in zip(own.names, own.views, own.intrinsics, strict=True):
         save(root / "sharp" / name, plane(view, k, SIZE))
-        save(root / "sharp" / "full" / name, np.zeros((4, 4, 3)))
     write_transforms(root / "transforms.json", similarity.cameras(own), folder="photos")
     focus = {name: (100.3 + i) * similarity.scale for i, name in enumerate(NAMES)}
     write_lens(root, LensReport(10.5 * similarity.scale, focus, 0.5, 160.0))

@@ -99,8 +99,8 @@ def test_every_file_of_run(run, capture):
     for name in ("scene.ply", "transforms.json", "lens.json", "log.jsonl", "config.json", "checkpoint"):
         assert name in found
     for v in range(6):
-        with Image.open(out / "sharp" / f"{v}.png") as small, Image.open(out / "sharp" / "full" / f"{v}.png") as full:
-            assert small.size == (64, 48) and full.size == (96, 72)
+        with Image.open(out / "sharp" / f"{v}.png") as sharp:
+            assert sharp.size == (96, 72)  # the photo's, not the training's
         assert [name for name in found if name.startswith("maps/") and f"{v}" in name], found
     assert any(name.startswith("sparse/0/") for name in found)
     assert not [name for name in found if ".part" in name]
@@ -234,7 +234,7 @@ def test_render_cameras(run, capture, tmp_path, capsys):
     words = ["render", str(run[0]), "--cameras", str(run[0] / "transforms.json"), "--out", str(tmp_path / "views")]
     assert cli.main(words) == 0 and "6 views" in capsys.readouterr().out
     for v in range(6):
-        with Image.open(tmp_path / "views" / f"{v}.png") as view, Image.open(run[0] / "sharp/full" / f"{v}.png") as own:
+        with Image.open(tmp_path / "views" / f"{v}.png") as view, Image.open(run[0] / "sharp" / f"{v}.png") as own:
             # The same cameras at the photos' size; only the backdrop is the mean one.
             assert view.size == own.size == (96, 72)
             middle = (slice(24, 48), slice(32, 64))

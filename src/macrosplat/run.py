@@ -14,7 +14,7 @@ from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json
 
 # What a resumed run may change: where it computes and how results are stored do not change what is learned.
-FREE = ("device", "sharp_format")
+FREE = ("device", "sharp_format", "detail")
 
 
 def open_run(run: Path, capture: Path, photos: tuple[Photo, ...], options: Options, resume: bool) -> dict[str, Any]:

@@ -353,8 +353,8 @@ def _summary(errors: NDArray[np.float64]) -> dict[str, float]:
 
 
 def _deblurred(run: Path) -> dict[Key, Photo]:
-    """RUN/sharp without RUN/sharp/full."""
+    """RUN/sharp."""
     if not (run / "sharp").is_dir():
         raise MacrosplatError(f"{run} has no sharp/: the run is not finished; go on with `reconstruct ... --resume`.")
     found = find_photos(run, masks=False, folder=run / "sharp").photos
-    return {key_of(p.name): p for p in found if key_of(p.name)[0] != "full"}
+    return {key_of(p.name): p for p in found}

@@ -69,7 +69,7 @@ def sparse_points(run: Path, cameras: Cameras) -> SparsePoints:
 
 
 def _with_photos(run: Path, out: Path, besides: Sequence[str]) -> Cameras:
-    """The sharp photos in `out/images`, as large as there are; their cameras, of that size.
+    """The sharp photos in `out/images`; their cameras, of that size.
 
     Args:
         besides: what else is going to be written to `out`.
@@ -83,11 +83,10 @@ def _with_photos(run: Path, out: Path, besides: Sequence[str]) -> Cameras:
     only_ours(out, {*pictures, *besides}.__contains__)
     names, sizes = [], []
     for name in taken:
-        paths = [sharp_path(run, name, full=True), sharp_path(run, name)]
-        source = next((path for path in paths if path.is_file()), None)
-        if source is None:
+        source = sharp_path(run, name)
+        if not source.is_file():
             raise MacrosplatError(
-                f"{run} lacks the sharp photo {paths[1]}: the run is not finished; go on with --resume."
+                f"{run} lacks the sharp photo {source}: the run is not finished; go on with --resume."
             )
         names.append(str(PurePosixPath(name).with_suffix(".png")))
         sizes.append(_copy(source, out / "images" / names[-1]))

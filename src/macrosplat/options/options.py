@@ -21,6 +21,7 @@ Lens = Literal[
 Quality = Literal["draft", "standard", "high"]
 Device = Literal["auto", "cpu", "cuda"]
 SharpFormat = Literal["png", "tiff"]
+Detail = Literal["off", "own"]
 
 APERTURE_SAMPLES = {"draft": "4", "standard": "8", "high": "8"}  # by quality
 BY_QUALITY = "(default: by --quality)"
@@ -71,6 +72,10 @@ class Options:
     scale_mm: Annotated[str | None, arg(metavar="MM", help_behavior_hint="(default: from EXIF, if it can tell)")] = None
     """How long a scene unit is, in mm: a number (1 for cameras that were given in mm), or two photos and the
     millimetres between their cameras: first.jpg:second.jpg=40."""
+
+    detail: Detail = "own"
+    """Where the fine detail of the sharp photos comes from, which have the size of the photos. `own`: from the scene,
+    and from the photo itself as far as it is in focus. `off`: from the scene alone."""
 
     sharp_format: SharpFormat = "png"
     """The sharp photos as PNG of 8 or TIFF of 16 bits a channel; either keeps the photo's EXIF and colour profile."""

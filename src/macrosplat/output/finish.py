@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from macrosplat.cameras.transforms import write_transforms
 from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import Sharp
+from macrosplat.lens.thin import ThinLens
 from macrosplat.options import Options
 from macrosplat.output.coverage import Coverage, coloured, cover, draw_coverage, plan
 from macrosplat.output.coverage_report import report_coverage, write_coverage
+from macrosplat.output.detail.photos import Deblurred, share_shown
 from macrosplat.output.fit import photographed
 from macrosplat.output.lens_report import LensReport, write_lens
 from macrosplat.output.maps import OPAQUE, PhotoMaps, write_maps
@@ -31,7 +32,6 @@ from macrosplat.output.viewer_fit import fit_for_viewers
 from macrosplat.render import Camera
 from macrosplat.run import update_config
 from macrosplat.scene.formats.ply import write_ply
-from macrosplat.support.colour import to_srgb
 from macrosplat.support.files import Writers
 from macrosplat.support.metrics import psnr
 from macrosplat.support.progress import Progress
@@ -66,18 +66,22 @@ def finish(
     progress.stage("writing sharp photos", len(given.photos))
     # As the last step saw it.
     through = trainer.schedule.at(max(0, trainer.schedule.steps - 1), trainer.start, learned.lens.rates).through
+    deblurred = Deblurred(learned, shown, given.photos, given.cameras.distortion, through)
+    # The other lens models do not know what focus is; and what was deblurred first is no longer the photo.
+    if options.detail != "off" and isinstance(learned.lens, ThinLens) and options.deblur_first == "none":
+        share = share_shown(learned, shown, frames.photos)
+        deblurred = replace(deblurred, own=True, share=share)
+        update_config(out, config, blur_shown=share)
+        if share < 1:
+            progress.note(SHARPER if share > 0 else SHARP)
     fits = []
     with Writers() as writers:
         for v, photo in enumerate(given.photos):
-            pinhole = pinholes[v]
-            sharp = _sharp(learned, shown[v], v)
-            larger = photo.width > pinhole.width
-            full = _sharp(learned, pinhole.scaled(photo.width, photo.height).at(views[v]), v) if larger else None
-            writers.add(write_sharp, out, photo.name, sharp, full, photo.path, options.sharp_format)
+            writers.add(write_sharp, out, photo.name, deblurred(v), photo.path, options.sharp_format)
             seen = frames.photos[v] / 255.0
             counts = frames.covers[v] if frames.covers else None  # what is masked was not learned
             where = None if counts is None else counts >= 128
-            fits.append(psnr(photographed(learned, v, pinhole, through), seen, where))
+            fits.append(psnr(photographed(learned, v, pinholes[v], through), seen, where))
             progress.advance()
 
     stops = dict(zip(given.cameras.names, learned.exposure.stops(), strict=True))
@@ -127,14 +131,9 @@ def finish(
     return summary
 
 
+SHARPER = "The photos are sharper than the lens model says: their own detail counts for more than its blur."
+SHARP = "The photos show none of the blur that the lens model says they have: sharp/ keeps them as they are."
 VIEWER_STEPS = 300  # of the fit for viewers; it ends early once its 40 dB are reached
-
-
-@torch.no_grad()
-def _sharp(learned: Learned, camera: Camera, photo: int) -> NDArray[np.float32]:
-    """[H, W, 3] sRGB in [0, 1]: a photo, deblurred, as it was exposed."""
-    light = learned.exposure.expose(learned.draw(camera, photo).colour, photo)
-    return to_srgb(light.clamp(0, 1)).cpu().numpy()
 
 
 @torch.no_grad()

@@ -115,7 +115,7 @@ def of_run(run: Path) -> Shown:
         config=config,
         evaluation=read_means(run),
         before=tuple(existing(*(below(folder, name) for folder in folders)) for name in names),
-        after=tuple(existing(sharp_path(run, name, full=True), sharp_path(run, name)) for name in names),
+        after=tuple(existing(sharp_path(run, name)) for name in names),
         circles=tuple(existing(below(run / "maps" / "coc_colour", f"{stem}.png")) for stem in stems),
         blur=tuple(2 * 65535 * scales[name].coc_scale if name in scales else None for name in names),
     )
