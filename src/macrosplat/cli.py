@@ -344,7 +344,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MacrosplatError as error:
         return _refused(str(error))
     except KeyboardInterrupt:
-        print(wrapped(f"macrosplat: Interrupted.{_how_to_resume(command)}", width_of(sys.stderr)), file=sys.stderr)
+        _say(f"Interrupted.{_how_to_resume(command)}")
         return 130
     except BrokenPipeError:
         # The reader (`| head`) has what it wanted; the interpreter's own flush at exit must not complain either.
@@ -374,8 +374,15 @@ def own_process() -> None:
 
 
 def _refused(sentence: str) -> int:
-    print(wrapped(f"macrosplat: {sentence}", width_of(sys.stderr)), file=sys.stderr)
+    _say(sentence)
     return 2
+
+
+def _say(sentence: str) -> None:
+    """The last words, on stderr: a line of their own for a script, broken to its width on a terminal."""
+    if sys.stderr is not None:
+        seen = sys.stderr.isatty()
+        print(wrapped(f"macrosplat: {sentence}", width_of(sys.stderr) if seen else None), file=sys.stderr)
 
 
 def _mute() -> None:

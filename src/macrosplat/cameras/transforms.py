@@ -30,6 +30,7 @@ from macrosplat.support.json import checked, load_json
 NAMES = ("transforms.json", "transforms_train.json")  # the first one that a capture has counts
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenCV camera axes to OpenGL's, and back
 INTRINSICS = ("fl_x", "fl_y", "cx", "cy", "w", "h")
+MOST_PX = 1e9  # of a size, a focal length or a principal point: more is no number of a camera
 BROWN = ("OPENCV", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "SIMPLE_PINHOLE", "PERSPECTIVE")
 FISHEYES = ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
 # Entries that bend or move rays in ways that are not read here: where they say something, the cameras would be wrong.
@@ -233,6 +234,8 @@ def _frame(path: Path, n: int, value: Any, top: dict[str, Any]) -> _Read:
         number = getattr(lens, key)
         if isinstance(number, float) and not math.isfinite(number):
             raise MacrosplatError(f"{where}: {key} is {number!r}, not a finite number; correct it or export again.")
+        if key in INTRINSICS and isinstance(number, float) and abs(number) > MOST_PX:
+            raise MacrosplatError(f"{where}: {key} is {number:g} px, which no camera has; correct it or export again.")
     name = os.path.normpath(same_text(frame.file_path))
     if os.path.isabs(name):
         name = os.path.relpath(name, path.parent.absolute())

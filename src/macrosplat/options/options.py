@@ -104,5 +104,10 @@ class Options:
             value = getattr(self, name)
             if value is not None and value < minimum:
                 raise MacrosplatError(f"--{name.replace('_', '-')} is {value}; it has to be at least {minimum}.")
+        most = {"steps": 10**8, "width": 10**6, "max_gaussians": 10**9, "seed": 2**63 - 1}
+        for name, maximum in most.items():
+            value = getattr(self, name)
+            if value is not None and value > maximum:
+                raise MacrosplatError(f"--{name.replace('_', '-')} is {value}; it has to be at most {maximum}.")
         if self.hold_out == 1:
             raise MacrosplatError("--hold-out 1 would keep every photo out of training; use 2 or more, or 0 for none.")

@@ -32,18 +32,8 @@ def read_scene(path: Path, note: Callable[[str], None] | None = None) -> Gaussia
     Raises:
         MacrosplatError: the file cannot be read, is damaged, of another format, or holds no Gaussian.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".ply":
-        elements = read_elements(path)
-        read = from_compressed(path, elements) if is_compressed(elements) else gaussians_of(path, elements["vertex"])
-    elif suffix == ".spz":
-        read = read_spz(path)
-    elif suffix == ".splat":
-        read = read_splat(path)
-    else:
-        raise MacrosplatError(
-            f"{path} is not a scene that can be read here: it has to be one of {', '.join(SUFFIXES)}."
-        )
+    with np.errstate(all="ignore"):  # what comes of numbers that are none is looked at afterwards
+        read = _read(path)
     scene, dropped = drawable(path, read)
     if dropped and note:
         note(
