@@ -24,7 +24,7 @@ FOCUSED = 1.0  # px: what is said to be less blurred than that is what the rest 
 FROM = 3.0  # px: less blur than that is not told from grain
 APART = 2  # octaves between the two that are compared
 NATURAL = 0.5  # their ratio in photographs in focus (amplitudes); stands in where nothing is said to be in focus
-FEWEST = 200  # samples
+FEWEST = 5000  # samples: from fewer, one texture would tell of all
 # A claimed radius counts whole if the photos show at least so much of it, and not at all if less than that.
 WHOLE, NONE = 0.4, 0.25
 

@@ -21,12 +21,10 @@ from macrosplat.output.detail.pyramid import collapsed, halved, laplacian, level
 
 # Octaves. Coarser than 32 px a render has the photo's light already.
 LEVELS = 5
-# px of the octave's spacing: a photo's octave is worth more than the render's up to this radius. By regression against
-# the truth the best weight is 1 up to r = 2 2^k, 0.5 at 2.5 to 3.5, 0.1 at 5 (fly, 320 px, draft).
-KNEE = 2.4
-# px: the finest octave is mostly grain. In focus it is kept (a photo is its grain, too); it goes where blur takes the
-# detail that it would hide in.
-FINE = 1.0
+# px of the octave's spacing, and px in the finest. By regression against the truth (drafts; fly, trained at 320 of 640
+# px; beetle_hires, at 480 of 1920 px) a photo's octave is worth 1 up to r = 2 to 4 2^k, 0.5 at 3 to 10 2^k: the less,
+# the better the render. The finest octave is the photo's grain, too, which it keeps in focus.
+KNEE, FINE = 3.2, 2.0
 ROWS = 1024  # of a band that is worked on at a time: 24 megapixels need not be there in ten copies
 
 

@@ -51,7 +51,7 @@ class Deblurred:
         if not self.own:
             return _pixels(render)
         taken, radius = self._blur(v)
-        levels = torch.from_numpy(read_undistorted(photo, self.distortion[v])).to(render.device)
+        levels = torch.tensor(read_undistorted(photo, self.distortion[v]), device=render.device)
         as_taken = _planes(levels.to(torch.float32).div_(255))
         # Of a blur that the photos do not show, nothing is to be taken back either.
         return _pixels(keep_detail(as_taken, render, self.share * taken, self.share * radius))
@@ -92,7 +92,7 @@ def share_shown(learned: Learned, cameras: Sequence[Camera], photos: Sequence[ND
 
     def each(v: int) -> tuple[Tensor, Tensor]:
         radius = claimed_radius(learned, learned.draw(cameras[v], v), cameras[v], v)
-        grey = torch.from_numpy(photos[v]).to(radius.device).to(torch.float32).mean(2) / 255
+        grey = torch.tensor(photos[v], device=radius.device).to(torch.float32).mean(2) / 255
         return grey, radius
 
     return believed(each(v) for v in range(len(cameras)))
