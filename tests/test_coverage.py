@@ -12,6 +12,7 @@ import torch
 from macrosplat.output.coverage import COVERED, UNIT_PX, coloured, cover, draw_coverage, plan, visible
 from macrosplat.output.coverage_report import report_coverage, sentences, write_coverage
 from macrosplat.render import Pinhole
+from macrosplat.run import Run
 from macrosplat.scene import Gaussians
 from macrosplat.scene.gaussians import SH_C0
 
@@ -111,7 +112,7 @@ def test_sentences(tmp_path):
     report = report_coverage(covered, plan(covered, [PUPIL / 2 * PINHOLE.fx]), {"a.jpg": 10.0})
     (said,) = sentences(report, 3.0)
     assert "1 more photo" in said and "from where a.jpg was taken" in said and "focused 6 mm farther (at 36)" in said
-    write_coverage(tmp_path, report, None)
+    write_coverage(Run(tmp_path), report, None)
     kept = json.loads((tmp_path / "coverage.json").read_text())
     assert kept["further_photos"][0]["focus_distance"] == {"scene_units": pytest.approx(12.0), "mm": None}
     everything = cover(scene, [PINHOLE.at(torch.eye(4))] * 2, radius_of([10.0, 12.0]))

@@ -26,6 +26,7 @@ from macrosplat.scene.gaussians import Gaussians
 from macrosplat.web.page import LARGEST, Shown, as_html, of_file
 from macrosplat.web.serve import server
 from making_pages import browsable, bundled, opened
+from making_runs import begun
 
 
 def board() -> Gaussians:
@@ -38,6 +39,9 @@ def board() -> Gaussians:
     quats = torch.tensor([[1.0, 0, 0, 0]]).repeat(2000, 1)
     sh0 = (colour - 0.5) / 0.28209479177387814
     return Gaussians(means, torch.full((2000, 3), -1.5), quats, torch.full((2000,), 4.0), sh0, torch.zeros(2000, 0, 3))
+
+
+MADE = {"seconds": 90.0, "machine": "a machine"}
 
 
 def shown(folder: Path) -> Shown:
@@ -54,7 +58,7 @@ def shown(folder: Path) -> Shown:
         circles=(folder / "circles.png",),
         blur=(12.0,),
         coverage=board().with_(sh0=torch.tensor([[-1.5, -1.5, 1.5]]).repeat(2000, 1)),
-        config={"command": ["/bin/macrosplat", "reconstruct", "it"], "seconds": 90.0, "machine": "a machine"},
+        made=begun(folder, ["a.png"], command=("/bin/macrosplat", "reconstruct", "it"), **MADE).manifest,
         evaluation={"deblurred photos": Means({"psnr": 26.9, "ssim": 0.7, "flip": 0.1})},
     )
 

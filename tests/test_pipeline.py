@@ -195,6 +195,9 @@ def test_transforms_and_held_out_photos(tmp_path, monkeypatch):
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["held_out"] == ["0.png", "3.png"] and config["camera_source"] == "transforms"
     assert sorted(p.name for p in (tmp_path / "run" / "sharp").glob("*.png")) == ["1.png", "2.png", "4.png", "5.png"]
+    for path in (tmp_path / "run" / "held_out.json", tmp_path / "run" / "transforms.json"):
+        for frame in json.loads(path.read_text())["frames"]:
+            assert (path.parent / frame["file_path"]).is_file(), frame
     held = read_cameras_file(tmp_path / "run" / "held_out.json")
     np.testing.assert_allclose(held.views, made().cameras.views[[0, 3]], atol=1e-9)
 

@@ -13,13 +13,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
 from macrosplat.export import Format
 from macrosplat.options import Device, Options, Quality
+from macrosplat.options.help import Baselines, Photographers
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.stop import INTERRUPTS
 from macrosplat.support.terminal import width_of, wrapped
@@ -47,37 +48,31 @@ class Reconstruct:
     """Make sharp photos and a sharp 3D scene of a folder of blurred photos.
 
     In RUN then:
-    - sharp/: every photo, deblurred
-    - scene.ply: the Gaussian splats, for any 3DGS viewer
     - index.html: all of it to look at, offline
-    - maps/: depth, circle of confusion and coverage of every photo
-    - coverage.ply, coverage.json: what no photo has in focus, and where to focus next
-    - lens.json: aperture and focus, as found
-    - transforms.json and sparse/: the cameras
-    - log.jsonl, config.json and checkpoint: how it was made
+    - sharp/: every photo, deblurred; maps/: their depth, circle of confusion and coverage
+    - scene.ply: the Gaussian splats, for any 3DGS viewer
+    - lens.json, transforms.json, coverage.json: aperture and focus, cameras, where to focus next
 
     Slices of a single pose become one all-in-focus picture and a depth map.
     Ctrl-C loses nothing: the same command with --resume goes on.
     """
 
     capture: Annotated[Positional[Path], arg(metavar="CAPTURE")]
-    """A folder of photos, or one that holds photos/ or images/ and perhaps masks/, transforms.json, sparse/0 (COLMAP).
-    Without cameras they are found from the photos."""
+    """Photos, perhaps with masks/ and cameras (transforms.json, COLMAP)."""
 
     out: Annotated[Path, arg(metavar="RUN")]
-    """The folder to write to: new, empty, or with --resume one that was begun before."""
+    """The folder to write to: new, empty, or one to --resume."""
 
     options: Annotated[Options, arg(name="")] = field(default_factory=Options)
 
     resume: FlagCreatePairsOff[bool] = False
-    """Go on with a run that was interrupted, to the same result as if it had not been."""
+    """Go on with a run that was interrupted, to the same result."""
 
     live: Annotated[int | None, LIVE] = None
-    """Show the training while it runs, on a page for this machine only; PORT is 8080 if not given. The page can pause
-    and stop it. Needs viser: pip install 'macrosplat[live]'."""
+    """Show the training on a local page; pip install 'macrosplat[live]'."""
 
     json: FlagCreatePairsOff[bool] = False
-    """Write what happens to stdout for a script, one JSON object per line, instead of the summary."""
+    """For a script: what happens, one JSON object per line, on stdout."""
 
     def run(self) -> None:
         from macrosplat import pipeline
@@ -337,6 +332,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     INTERRUPTS.install()
     command = None
     try:
+        _help_of_reconstruct(arguments)
         command = tyro.cli(Command, prog="macrosplat", description=PROGRAM, args=arguments or ["--help"])  # type: ignore[arg-type]
         command.run()
         if sys.stdout is not None:
@@ -359,6 +355,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _refused("Memory ran out; give a smaller --width or fewer --max-gaussians, or end other programs.")
     return 0
+
+
+@dataclass(frozen=True)
+class _Photographers(Reconstruct):
+    options: Annotated[Photographers, arg(name="")] = field(default_factory=Photographers)
+
+
+_Photographers.__doc__ = Reconstruct.__doc__
+
+
+def _help_of_reconstruct(arguments: Sequence[str]) -> None:
+    """`reconstruct --help` shows what a photographer needs, `reconstruct --help-baselines` the rest; both then exit."""
+    if arguments[:1] != ["reconstruct"]:
+        return
+    shown: Any = Baselines if "--help-baselines" in arguments else _Photographers
+    if {"-h", "--help", "--help-baselines"} & set(arguments):
+        tyro.cli(shown, prog="macrosplat reconstruct", args=["--help"])
 
 
 PROGRAM = "Sharp photos and a sharp 3D scene from blurred macro photographs."

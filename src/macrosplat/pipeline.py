@@ -41,7 +41,7 @@ from macrosplat.photos.decode import TABLE_8
 from macrosplat.photos.records import Photo, resized
 from macrosplat.photos.shelf import Shelf
 from macrosplat.render import Pinhole
-from macrosplat.run import open_run, read_config, update_config
+from macrosplat.run import Run, same_photos
 from macrosplat.scene.start import observed_depths, start_scene
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
 from macrosplat.support.dispatch import choose
@@ -87,7 +87,8 @@ def reconstruct(
         KeyboardInterrupt: interrupted; what was done is in `out`, and `resume` goes on to the same result.
     """
     options = options or Options()
-    device = choose(options.device)
+    said: list[str] = []
+    device = choose(options.device, said.append)
     if options.scale_mm is not None:
         check_scale(options.scale_mm)
     viewer = _viewer(live)
@@ -99,25 +100,25 @@ def reconstruct(
         if not alone:
             _fits(opened.photos, options)
         holding.enter_context(locked(out))
-        config = open_run(out, capture, opened.photos, options, resume)
+        run = Run.begin(out, capture, opened.photos, options, resume)
         sweep(out)
-        for note in opened.notes:
+        for note in (*said, *opened.notes):
             progress.note(note)
         if alone:
-            stacked = reconstruct_stack(opened, out, options, config, progress)
+            stacked = reconstruct_stack(opened, run, progress)
             _page(out, progress)
             return stacked
         if cameras_from is not None:
-            _take_cameras(cameras_from, out, config)
-        given = _cameras(opened, out, options, config, progress)
-        trainer, names, lens_start = _trainer(given, out, options, config, device, progress)
+            _take_cameras(Run(cameras_from), run)
+        given = _cameras(opened, run, progress)
+        trainer, names, lens_start = _trainer(given, run, device, progress)
         try:
-            with Log(out / "log.jsonl", trainer.done) as log, viewer(trainer, names, progress) as watching:
-                _train(trainer, out, names, lens_start, log, progress, watching)
+            with Log(run.log, trainer.done) as log, viewer(trainer, names, progress) as watching:
+                _train(trainer, run, names, lens_start, log, progress, watching)
         finally:  # an interrupted run's time counts, too
-            seconds = config.get("seconds", 0.0) + time.monotonic() - began
-            update_config(out, config, seconds=seconds, machine=machine(device))
-        summary = finish(out, trainer, given, options, config, progress)
+            seconds = run.manifest.seconds + time.monotonic() - began
+            run.update(seconds=seconds, machine=machine(device))
+        summary = finish(run, trainer, given, progress)
         _page(out, progress)
         return summary
 
@@ -130,22 +131,20 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
     """
     with Progress() as progress, locked(out):
         opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
-        config = open_run(out, capture, opened.photos, options, resume=True)
+        run = Run.begin(out, capture, opened.photos, options, resume=True)
         sweep(out)
-        _cameras(opened, out, options, config, progress)
+        _cameras(opened, run, progress)
 
 
-def _take_cameras(begun: Path, out: Path, config: dict[str, Any]) -> None:
+def _take_cameras(begun: Run, run: Run) -> None:
     """Copy the cameras and points of `begun`, if the run has none yet."""
-    sparse = out / "sparse" / "0"
-    if sparse.is_dir():
+    if run.sparse.is_dir():
         return
-    known = read_config(begun)
-    if known.get("photos") != config["photos"]:
-        raise MacrosplatError(f"{begun} holds the cameras of other photos; remove it to have them found again.")
-    update_config(out, config, camera_source=known["camera_source"], registered=known["registered"])
-    with whole_folder(sparse) as part:
-        shutil.copytree(begun / "sparse" / "0", part, dirs_exist_ok=True)
+    if not same_photos(begun.manifest.photos, run.manifest.photos):
+        raise MacrosplatError(f"{begun.folder} holds the cameras of other photos; remove it to have them found again.")
+    run.update(camera_source=begun.manifest.camera_source, registered=begun.manifest.registered)
+    with whole_folder(run.sparse) as part:
+        shutil.copytree(begun.sparse, part, dirs_exist_ok=True)
 
 
 def _page(out: Path, progress: Progress) -> None:
@@ -175,33 +174,32 @@ def _schedule(lens: Lens, options: Options, most: int, refine_poses: bool, of_po
     return Schedule(steps=options.steps or effort.steps, gaussians=most, refine_poses=refine_poses, **values)
 
 
-def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any], progress: Progress) -> TrainingInput:
+def _cameras(opened: Capture, run: Run, progress: Progress) -> TrainingInput:
     """Cameras and points: from RUN/sparse, from the capture, or by structure from motion."""
-    sparse = out / "sparse" / "0"
-    if not sparse.is_dir():
-        cameras, points, source = solve(opened, out / "sfm", options.seed, progress)
+    options = run.manifest.options
+    if not run.sparse.is_dir():
+        cameras, points, source = solve(opened, run.scratch, options.seed, progress)
         # In this order: where there is a model, what it is of is known.
-        update_config(out, config, camera_source=source, registered=len(cameras))
-        write_colmap(sparse, cameras, points)
+        run.update(camera_source=source, registered=len(cameras))
+        write_colmap(run.sparse, cameras, points)
     # Always as they read from there: cameras that were rounded on the way would not resume to the same bits.
-    _, cameras, points, _ = read_colmap(sparse, opened.photos, upright=True)
+    _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
     given = training_input(opened, cameras, points, options.hold_out, options.width)
     if options.scale_mm is not None:  # its photos have to have cameras; said before the work, not after it
         find_scale(options.scale_mm, given.cameras, (), ())
-    held_out = list(given.held_out.names) if given.held_out is not None else []
-    update_config(out, config, width=given.width, held_out=held_out, lens=options.lens)
+    held_out = given.held_out.names if given.held_out is not None else ()
+    run.update(width=given.width, held_out=held_out)
     return given
 
 
 def _trainer(
     given: TrainingInput,
-    out: Path,
-    options: Options,
-    config: dict[str, Any],
+    run: Run,
     device: torch.device,
     progress: Progress,
 ) -> tuple[Trainer, tuple[str, ...], LensStart]:
     """A trainer at step 0, or where the checkpoint stands."""
+    options = run.manifest.options
     small = given.cameras.resized(given.width)
     depths = observed_depths(given.points, given.cameras)
     distance = float(np.median(depths))
@@ -231,11 +229,11 @@ def _trainer(
         progress.advance()
     if options.deblur_first != "none":
         progress.stage("deblurring photos")
-        photos = deblurred(out, given.photos, photos, options)
+        photos = deblurred(run.deblurred, given.photos, photos, options)
     limit = nothing_in_focus(photos)
     if limit is not None:
         progress.note(limit)
-    update_config(out, config, limit=limit)
+    run.update(limit=limit)
     lens_start = replace(
         start_lens(given.points, depths, small, given.cameras.sizes, photos, given.photos),
         centre=tuple(np.median(given.points.xyz, 0).tolist()),
@@ -245,7 +243,7 @@ def _trainer(
         seed=options.seed,
         settings=options.lens_settings(),
     )
-    saved = out / "checkpoint"
+    saved = run.checkpoint
     state = checkpoint.load(saved) if saved.is_file() else None
     lens = state.learned.lens if state else LENSES[options.lens](lens_start)
     room = room_for_targets(device, pinholes, most, options.aperture_samples())
@@ -258,7 +256,7 @@ def _trainer(
     of_poses = by_poses(len(poses), float(held.median()))
     exposed = start_exposure(given.points, photos, given.cameras.sizes, given.photos)
     of_poses |= {"learn_exposure": exposed.learned}
-    schedule = _schedule(lens, options, most, config["camera_source"] == "sfm", of_poses)
+    schedule = _schedule(lens, options, most, run.manifest.camera_source == "sfm", of_poses)
     if state:
         trainer = Trainer(state.learned.to(device), frames, schedule, state.pixel, options.seed)
         checkpoint.resume(trainer, state)
@@ -293,7 +291,7 @@ def _viewer(port: int | None) -> Callable[[Trainer, tuple[str, ...], Progress], 
 
 def _train(
     trainer: Trainer,
-    out: Path,
+    run: Run,
     names: tuple[str, ...],
     start: LensStart,
     log: Log,
@@ -321,7 +319,7 @@ def _train(
             counted = trainer.done
             wants_stop = watching.between_steps(figures, lambda: stop.asked)
             if wants_stop or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS or trainer.done == steps:
-                checkpoint.save(out / "checkpoint", trainer, names, start)
+                checkpoint.save(run.checkpoint, trainer, names, start)
                 saved_at = time.monotonic()
             if wants_stop:
                 raise KeyboardInterrupt

@@ -14,6 +14,7 @@ from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.output.sharp import write_png
 from macrosplat.render import Pinhole
+from macrosplat.run import Run as Folder
 from macrosplat.support.colour import to_srgb
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.memory import available
@@ -65,7 +66,7 @@ def load_run(run: Path, device: torch.device | None = None) -> Run:
     Raises:
         MacrosplatError: RUN holds no run, or one that is damaged.
     """
-    state = checkpoint.load(run / "checkpoint").rigid()
+    state = checkpoint.load(Folder(run).checkpoint).rigid()
     if device is not None:
         state.learned.to(device)
     return Run(run, state)

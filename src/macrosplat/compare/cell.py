@@ -10,7 +10,7 @@ import json
 import resource
 import sys
 from dataclasses import fields, is_dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from macrosplat.options import Options
@@ -26,7 +26,7 @@ def main(asked: dict[str, Any]) -> None:
     from macrosplat.evaluate.evaluate import NOVEL
     from macrosplat.evaluate.lpips import load_lpips
     from macrosplat.output.sharp import write_png
-    from macrosplat.run import read_config
+    from macrosplat.run import Run
     from macrosplat.support.dispatch import choose
     from macrosplat.support.files import write_json
 
@@ -40,7 +40,7 @@ def main(asked: dict[str, Any]) -> None:
 
     def keep(section: str, name: str, pixels: Any) -> None:
         if section == NOVEL:
-            write_png(run / "novel" / PurePosixPath(name).with_suffix(".png"), pixels)
+            write_png(Run(run).novel(name), pixels)
 
     device = choose(options.device)
     lpips = load_lpips([Path(path) for path in asked["lpips"]]) if asked["lpips"] else None
@@ -50,14 +50,14 @@ def main(asked: dict[str, Any]) -> None:
         "finished": True,
         "method": asked["method"],
         "seed": options.seed,
-        "seconds": read_config(run)["seconds"],
+        "seconds": Run(run).manifest.seconds,
         # Linux counts kilobytes.
         "memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
         "gpu_memory_gb": torch.cuda.max_memory_allocated() / 1e9 if on_gpu else None,
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "jobs": asked["jobs"],
     }
-    write_json(run / "cell.json", done)
+    write_json(Run(run).cell, done)
 
 
 def restored(kind: type, values: dict[str, Any]) -> Any:

@@ -20,7 +20,7 @@ from macrosplat.photos.find import find_photos
 from macrosplat.photos.read import read_photo
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import write_whole
+from macrosplat.support.files import below, write_whole
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] sRGB
 
@@ -54,15 +54,15 @@ def is_command(how: str) -> bool:
     return "{in}" in how or "{out}" in how
 
 
-def deblurred(run: Path, photos: Sequence[Photo], taken: Sequence[Pixels], options: Options) -> list[Pixels]:
-    """The photos as `--deblur-first` makes them; from RUN/deblurred where that is whole.
+def deblurred(folder: Path, photos: Sequence[Photo], taken: Sequence[Pixels], options: Options) -> list[Pixels]:
+    """The photos as `--deblur-first` makes them; kept in `folder`, and from there where that is whole.
 
     Raises:
         MacrosplatError: a deblurrer failed, or left a photo out.
     """
     if options.deblur_first == "none":
         return list(taken)
-    kept = [run / "deblurred" / PurePosixPath(photo.name).with_suffix(".png") for photo in photos]
+    kept = [below(folder, photo.name).with_suffix(".png") for photo in photos]
     if not all(path.is_file() for path in kept):
         for path, pixels in zip(kept, _made(photos, taken, options), strict=True):
             write_whole(path, Image.fromarray(pixels).save)

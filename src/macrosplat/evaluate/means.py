@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import msgspec
 
+from macrosplat.run import Run
 from macrosplat.support.json import checked, load_json
 
 
@@ -21,11 +21,11 @@ class _File(msgspec.Struct):
     means: dict[str, Means] = msgspec.field(default_factory=dict)
 
 
-def read_means(run: Path) -> Mapping[str, Means]:
+def read_means(run: Run) -> Mapping[str, Means]:
     """By section; nothing where RUN was never evaluated.
 
     Raises:
         MacrosplatError: the file is not one that `evaluate` wrote.
     """
-    path = run / "evaluation.json"
+    path = run.evaluation
     return checked(load_json(path, finite=True), _File, str(path)).means if path.is_file() else {}

@@ -34,9 +34,9 @@ def export(run: Path, format: Format, out: Path | None = None, photo: str | None
     Raises:
         MacrosplatError: RUN is not finished, what the format needs is not installed, or `out` cannot be written.
     """
-    from macrosplat.cameras.transforms import read_cameras_file
     from macrosplat.export import cameras, focus_stack, gltf, mesh, points, video
     from macrosplat.export.flat import flattened
+    from macrosplat.run import Run
     from macrosplat.scene.formats import splat, spz
     from macrosplat.scene.formats.ply import write_ply
     from macrosplat.scene.formats.read import read_own
@@ -58,9 +58,9 @@ def export(run: Path, format: Format, out: Path | None = None, photo: str | None
     elif format in of_run:
         of_run[format](run, out)
     else:
-        scene = read_own(run / "scene.ply")
+        scene = read_own(Run(run).scene)
         if format in ("splat", "points"):
-            scene = flattened(scene, read_cameras_file(run / "transforms.json").centres)
+            scene = flattened(scene, Run(run).cameras().centres)
         of_scene[format](out, scene)
     return out
 

@@ -14,11 +14,12 @@ import numpy as np
 
 from macrosplat.cameras.colmap import load_model, write_colmap
 from macrosplat.cameras.records import Cameras, SparsePoints
-from macrosplat.cameras.transforms import read_cameras_file, write_transforms
+from macrosplat.cameras.transforms import write_transforms
 from macrosplat.export.points import write_points
-from macrosplat.output.sharp import sharp_path, write_picture
+from macrosplat.output.sharp import write_picture
 from macrosplat.photos.decode import decode
 from macrosplat.photos.metadata import read_metadata
+from macrosplat.run import Run
 from macrosplat.support.colour import to_srgb
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import below, only_ours, write_whole
@@ -43,7 +44,7 @@ def write_nerfstudio_folder(run: Path, out: Path) -> None:
 
 def sparse_points(run: Path, cameras: Cameras) -> SparsePoints:
     """The sparse points of RUN as `cameras` see them, matched by the photos' names without suffix."""
-    model = load_model(run / "sparse" / "0")
+    model = load_model(Run(run).sparse)
     index = {PurePosixPath(name).with_suffix(""): i for i, name in enumerate(cameras.names)}
     xyz, rgb, point, photo, px = [], [], [], [], []
     for found in model.points3D.values():
@@ -77,13 +78,13 @@ def _with_photos(run: Path, out: Path, besides: Sequence[str]) -> Cameras:
     Raises:
         MacrosplatError: RUN is not finished, or `out` holds something else.
     """
-    cameras = read_cameras_file(run / "transforms.json")
-    taken = [name.removeprefix("photos/") for name in cameras.names]
+    cameras = Run(run).cameras()
+    taken = cameras.names
     pictures = [below(out / "images", name).with_suffix(".png").relative_to(out).as_posix() for name in taken]
     only_ours(out, {*pictures, *besides}.__contains__)
     names, sizes = [], []
     for name in taken:
-        source = sharp_path(run, name)
+        source = Run(run).sharp(name)
         if not source.is_file():
             raise MacrosplatError(
                 f"{run} lacks the sharp photo {source}: the run is not finished; go on with --resume."

@@ -21,6 +21,7 @@ from macrosplat.export.tsdf import Volume
 from macrosplat.output.lens_report import read_lens
 from macrosplat.render import Pinhole, render
 from macrosplat.render.surface import surface_depth
+from macrosplat.run import Run
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.errors import MacrosplatError
@@ -68,8 +69,8 @@ def write_mesh(run: Path, out: Path) -> None:
     """
     if out.suffix.lower() not in (".ply", ".glb"):
         raise MacrosplatError(f"A mesh is written as .ply or .glb, not as {out}; give --out another suffix.")
-    state = checkpoint.load(run / "checkpoint").rigid()
-    report = read_lens(run)
+    state = checkpoint.load(Run(run).checkpoint).rigid()
+    report = read_lens(Run(run))
     unit = report.mm_per_unit if report is not None else None
     with Progress() as progress:
         mesh = make_mesh(state, progress)

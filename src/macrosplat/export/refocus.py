@@ -17,6 +17,7 @@ from macrosplat.lens import LensStart, Pupil, Reshape, Sharp
 from macrosplat.lens.thin import SIGMA0_MIN, ThinLens
 from macrosplat.render import Camera, Pinhole
 from macrosplat.render.surface import surface_depth
+from macrosplat.run import Run
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.progress import Progress
 from macrosplat.train import checkpoint
@@ -72,7 +73,7 @@ def load_refocus(run: Path, progress: Progress) -> Refocus:
     Raises:
         MacrosplatError: RUN holds no run.
     """
-    state = checkpoint.load(run / "checkpoint").rigid()
+    state = checkpoint.load(Run(run).checkpoint).rigid()
     found = state.learned.lens.found()
     if "pupil_diameter" in found:
         return Refocus(state, float(found["pupil_diameter"]))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from macrosplat.output.coverage import ENOUGH, UNIT_PX, Coverage, Further
+from macrosplat.run import Run
 from macrosplat.support.files import write_json
 
 NAMED = 3  # photos that a sentence proposes; the others stand in coverage.json
@@ -40,7 +40,7 @@ def report_coverage(coverage: Coverage, further: Sequence[Further], focus: Mappi
     return CoverageReport(coverage.uncovered, tuple(advice))
 
 
-def write_coverage(run: Path, report: CoverageReport, mm: float | None) -> None:
+def write_coverage(run: Run, report: CoverageReport, mm: float | None) -> None:
     """Write `RUN/coverage.json`, whole or not at all."""
 
     def length(value: float) -> dict[str, float | None]:
@@ -55,7 +55,7 @@ def write_coverage(run: Path, report: CoverageReport, mm: float | None) -> None:
         {"from": a.photo, "focus_distance": length(a.focus), "farther": length(a.farther), "share": a.gain}
         for a in report.advice
     ]
-    write_json(run / "coverage.json", {"about": about, "uncovered": report.uncovered, "further_photos": further})
+    write_json(run.coverage, {"about": about, "uncovered": report.uncovered, "further_photos": further})
 
 
 def sentences(report: CoverageReport, mm: float | None, named: int = NAMED) -> list[str]:

@@ -5,20 +5,16 @@ In: a trainer that has taken its last step. Out: sharp photos, scene.ply, camera
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from macrosplat.cameras.transforms import write_transforms
 from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import Sharp
 from macrosplat.lens.thin import ThinLens
-from macrosplat.options import Options
 from macrosplat.output.coverage import Coverage, coloured, cover, draw_coverage, plan
 from macrosplat.output.coverage_report import report_coverage, write_coverage
 from macrosplat.output.detail.photos import Deblurred, share_shown
@@ -30,7 +26,7 @@ from macrosplat.output.sharp import write_sharp
 from macrosplat.output.summary import Summary
 from macrosplat.output.viewer_fit import fit_for_viewers
 from macrosplat.render import Camera
-from macrosplat.run import update_config
+from macrosplat.run import Figures, Run
 from macrosplat.scene.formats.ply import write_ply
 from macrosplat.support.files import Writers
 from macrosplat.support.metrics import psnr
@@ -40,10 +36,9 @@ if TYPE_CHECKING:
     from macrosplat.train.trainer import Learned, Trainer
 
 
-def finish(
-    out: Path, trainer: Trainer, given: TrainingInput, options: Options, config: dict[str, Any], progress: Progress
-) -> Summary:
-    """Write all results; each file appears whole or not at all, so an interrupted end is simply done again."""
+def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress) -> Summary:
+    """Write all results; each file appears atomically, so an interrupted end is simply done again."""
+    options = run.manifest.options
     frames, focal_scale = trainer.frames, trainer.learned.poses.focal()
     learned, pinholes = trainer.learned.rigid(frames.pinholes)
     views = learned.poses.all()
@@ -55,13 +50,12 @@ def finish(
         intrinsics=given.cameras.intrinsics * longer,
     )
     given = replace(given, cameras=cameras)
-    write_transforms(out / "transforms.json", cameras, folder="photos")
     if given.held_out is not None:
         apart = given.held_out.views.copy()  # they step back as the others do
         apart[:, 2, 3] += (focal_scale - 1) * float(trainer.learned.poses.pivot_depth.median())
         held_out = replace(given.held_out, views=apart, intrinsics=given.held_out.intrinsics * longer)
         given = replace(given, held_out=held_out)
-        write_transforms(out / "held_out.json", held_out, folder="photos")
+        run.write_held_out(held_out)
 
     progress.stage("writing sharp photos", len(given.photos))
     # As the last step saw it.
@@ -71,13 +65,13 @@ def finish(
     if options.detail != "off" and isinstance(learned.lens, ThinLens) and options.deblur_first == "none":
         share = share_shown(learned, shown, frames.photos)
         deblurred = replace(deblurred, own=True, share=share)
-        update_config(out, config, blur_shown=share)
+        run.update(blur_shown=share)
         if share < 1:
             progress.note(SHARPER if share > 0 else SHARP)
     fits = []
     with Writers() as writers:
         for v, photo in enumerate(given.photos):
-            writers.add(write_sharp, out, photo.name, deblurred(v), photo.path, options.sharp_format)
+            writers.add(write_sharp, run, photo.name, deblurred(v), photo.path, options.sharp_format)
             seen = frames.photos[v] / 255.0
             counts = frames.covers[v] if frames.covers else None  # what is masked was not learned
             where = None if counts is None else counts >= 128
@@ -85,12 +79,14 @@ def finish(
             progress.advance()
 
     stops = dict(zip(given.cameras.names, learned.exposure.stops(), strict=True))
-    update_config(out, config, exposure_stops=stops)
+    run.update(exposure_stops={name: tuple(values) for name, values in stops.items()})
+    run.write_cameras(cameras)
+    limit = run.manifest.limit
     found, report, coverage, covered = learned.lens.found(), None, None, None
     if "pupil_diameter" in found:
         focal_px = float(np.median([p.fx for p in pinholes]))
         report = _lens_report(found, stops, given, focal_px, options.scale_mm)
-        write_lens(out, replace(report, notes=report.notes + ((config["limit"],) if config.get("limit") else ())))
+        write_lens(run, replace(report, notes=report.notes + ((limit,) if limit else ())))
         progress.stage("looking for what no photo has in focus")
         coverage = _coverage(learned, shown, frames.masks)
         slopes = [
@@ -98,24 +94,24 @@ def finish(
             for relative, pinhole in zip(found["relative_aperture"], pinholes, strict=True)
         ]
         covered = report_coverage(coverage, plan(coverage, slopes), report.focus_distances)
-        write_coverage(out, covered, report.mm_per_unit)
+        write_coverage(run, covered, report.mm_per_unit)
     progress.stage("writing maps", len(given.photos))
     radii: list[float] = []
-    write_maps(out, _maps(learned, shown, given.cameras.names, coverage, radii, progress))
+    write_maps(run, _maps(learned, shown, given.cameras.names, coverage, radii, progress))
     progress.stage("fitting the scene for viewers")
     backdrops = [learned.behind(v, camera.frame).detach() for v, camera in enumerate(shown)]
     fitted, viewer_psnr = fit_for_viewers(
         learned.gaussians.detach(), shown, backdrops, steps=VIEWER_STEPS, seed=options.seed
     )
-    write_ply(out / "scene.ply", fitted)
+    write_ply(run.scene, fitted)
     if coverage is not None:
-        write_ply(out / "coverage.ply", coloured(fitted, coverage))
+        write_ply(run.coverage_scene, coloured(fitted, coverage))
     summary = Summary(
-        run=out,
+        run=run.folder,
         photos=len(given.photos),
         gaussians=len(learned.gaussians),
         steps=trainer.done,
-        seconds=config["seconds"],
+        seconds=run.manifest.seconds,
         fit_psnr=float(np.mean(fits)),
         blur_px=2 * float(np.median(radii)) if radii else 0.0,
         viewer_psnr=viewer_psnr,
@@ -124,10 +120,9 @@ def finish(
         report=report,
         focal_scale=focal_scale,
         coverage=covered,
-        limit=config.get("limit"),
+        limit=limit,
     )
-    figures = {k: v for k, v in vars(summary).items() if isinstance(v, int | float)}
-    update_config(out, config, summary=json.loads(json.dumps(figures)))
+    run.update(summary=Figures(**{name: getattr(summary, name) for name in Figures.__struct_fields__}))
     return summary
 
 

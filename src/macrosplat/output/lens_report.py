@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from macrosplat.output.millimetres import Scale, optics
+from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json
 from macrosplat.support.json import checked, load_json
@@ -35,9 +35,9 @@ class LensReport:
     notes: tuple[str, ...] = ()  # sentences: contradictions, limits
 
 
-def write_lens(run: Path, report: LensReport) -> None:
+def write_lens(run: Run, report: LensReport) -> None:
     """Write `RUN/lens.json`, whole or not at all."""
-    write_json(run / "lens.json", describe(report))
+    write_json(run.lens, describe(report))
 
 
 def describe(report: LensReport) -> dict[str, Any]:
@@ -132,13 +132,13 @@ def depth_of_field_mm(report: LensReport) -> float | None:
     return float(np.median(deep)) if deep else None
 
 
-def read_lens(run: Path) -> LensReport | None:
+def read_lens(run: Run) -> LensReport | None:
     """Read `RUN/lens.json` back; None where there is none (a run without a lens model).
 
     Raises:
         MacrosplatError: the file is not one that `write_lens` wrote.
     """
-    path = run / "lens.json"
+    path = run.lens
     if not path.is_file():
         return None
     found = checked(load_json(path, finite=True), _File, str(path))

@@ -13,6 +13,7 @@ from typing import Any
 from macrosplat.output.coverage_report import CoverageReport
 from macrosplat.output.coverage_report import sentences as coverage_sentences
 from macrosplat.output.lens_report import LensReport, in_words
+from macrosplat.run import Run
 from macrosplat.support.progress import duration
 from macrosplat.support.terminal import width_of, wrapped
 
@@ -54,12 +55,12 @@ class Summary:
         return "\n".join(blocks_of([*things, *notes], width))
 
     def _things(self, named: int) -> list[tuple[str, str]]:
-        page, lens = self.run / "index.html", "pupil_diameter" in self.lens
+        run, lens = Run(self.run), "pupil_diameter" in self.lens
         blur = f"; half of what the photos show was blurred over {self.blur_px:.1f} px or more" if lens else ""
-        things = [("Look", f"{page} (open it in a browser)")] if page.is_file() else []
+        things = [("Look", f"{run.page} (open it in a browser)")] if run.page.is_file() else []
         things += [
-            ("Photos", f"{self.run / 'sharp'}: {self.photos}, sharp{blur}"),
-            ("Scene", f"{self.run / 'scene.ply'}: {self.gaussians:,} Gaussians"),
+            ("Photos", f"{run.sharp_folder}: {self.photos}, sharp{blur}"),
+            ("Scene", f"{run.scene}: {self.gaussians:,} Gaussians"),
         ]
         if self.report is not None:
             things.append(("Lens", in_words(self.report)))

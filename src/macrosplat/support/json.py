@@ -23,11 +23,12 @@ LONG_INTEGER = 18  # digits that int64 holds
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def load_json(path: Path, finite: bool = False) -> Any:
+def load_json(path: Path, finite: bool = False, remedy: str = "export it again, or remove it") -> Any:
     """What stands in the file.
 
     Args:
         finite: whether NaN and infinity are refused, which many programs write though they are not JSON.
+        remedy: what to do if it is damaged.
 
     Raises:
         MacrosplatError: it cannot be read, is not JSON, or is nested without end.
@@ -44,21 +45,22 @@ def load_json(path: Path, finite: bool = False) -> Any:
         if SURROGATE.search(text):  # half a character may stand for a byte of a file's name (PEP 383), for nothing else
             json.dumps(found, ensure_ascii=False).encode("utf-8", "surrogateescape")
     except UnicodeDecodeError as error:
-        raise MacrosplatError(f"{path} is not JSON (it is not UTF-8 text); export it again, or remove it.") from error
+        raise MacrosplatError(f"{path} is not JSON (it is not UTF-8 text); {remedy}.") from error
     except UnicodeEncodeError as error:
-        raise MacrosplatError(f"{path} is not JSON (it holds half a character); export it again.") from error
+        raise MacrosplatError(f"{path} is not JSON (it holds half a character); {remedy}.") from error
     except ValueError as error:
-        raise MacrosplatError(f"{path} is not JSON ({error}); export it again, or remove it.") from error
+        raise MacrosplatError(f"{path} is not JSON ({error}); {remedy}.") from error
     except RecursionError as error:
-        raise MacrosplatError(f"{path} is nested too deeply; export it again, or remove it.") from error
+        raise MacrosplatError(f"{path} is nested too deeply; {remedy}.") from error
     return found
 
 
-def checked(value: Any, kind: type[T], where: str) -> T:
+def checked(value: Any, kind: type[T], where: str, remedy: str = "correct it or export again") -> T:
     """`value` as a `kind`: strictly, but for whole numbers where a float is wanted.
 
     Args:
         where: the file and the place in it, for the sentence.
+        remedy: what to do about it.
 
     Raises:
         MacrosplatError: it is another; the sentence says which entry, and what was expected.
@@ -70,7 +72,7 @@ def checked(value: Any, kind: type[T], where: str) -> T:
         if at := re.search(r"`\$\.?([^`]*)`$", said):
             place, said = at[1], said[: at.start()].removesuffix(" - at ").strip()
             said = f"{place}: {_plain(said)}" if place else said
-        raise MacrosplatError(f"{where}: {_plain(said)}; correct it or export again.") from error
+        raise MacrosplatError(f"{where}: {_plain(said)}; {remedy}.") from error
     except (RecursionError, OverflowError) as error:
         raise MacrosplatError(f"{where} holds numbers or lists beyond all bounds; export it again.") from error
 

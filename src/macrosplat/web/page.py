@@ -16,7 +16,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -24,19 +24,17 @@ import numpy as np
 import torch
 
 from macrosplat.cameras.records import Cameras
-from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.evaluate.means import Means, read_means
 from macrosplat.output.lens_report import LensReport, read_lens
 from macrosplat.output.maps import read_scales
-from macrosplat.output.sharp import sharp_path
 from macrosplat.render import Frame
-from macrosplat.run import read_config
+from macrosplat.run import Manifest, Run
 from macrosplat.scene.formats.read import read_own, read_scene
 from macrosplat.scene.formats.spz import to_spz
 from macrosplat.scene.gaussians import SH_C0, Gaussians
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import below, write_whole
+from macrosplat.support.files import write_whole
 from macrosplat.train import checkpoint
 from macrosplat.web import sections
 from macrosplat.web.pictures import fitting, photo_if_there, read_picture
@@ -62,7 +60,7 @@ class Shown:
     lens: LensReport | None = None
     backdrop: tuple[float, float, float] = (0.5, 0.5, 0.5)  # sRGB
     coverage: Gaussians | None = None  # the same Gaussians in the colours of their coverage
-    config: dict[str, Any] | None = None
+    made: Manifest | None = None
     evaluation: Mapping[str, Means] = field(default_factory=dict)  # figures by what was compared
     before: tuple[Path | None, ...] = ()  # V, the photos as taken
     after: tuple[Path | None, ...] = ()  # V, sharp
@@ -78,8 +76,8 @@ def write_page(run: Path) -> Path:
     """
     # A file's name may be no text at all; what stands for its bytes (PEP 383) is shown as question marks.
     page = html_of_run(run).encode("utf-8", "replace")
-    write_whole(run / "index.html", lambda part: part.write_bytes(page))
-    return run / "index.html"
+    write_whole(Run(run).page, lambda part: part.write_bytes(page))
+    return Run(run).page
 
 
 def html_of_run(run: Path) -> str:
@@ -88,35 +86,31 @@ def html_of_run(run: Path) -> str:
     Raises:
         MacrosplatError: the page's program is missing, or RUN is not finished.
     """
-    config = read_config(run)
-    return stack_page(run, config) if "stack" in config else as_html(of_run(run))
+    opened = Run(run)
+    return stack_page(opened) if opened.manifest.stack is not None else as_html(of_run(opened))
 
 
-def of_run(run: Path) -> Shown:
+def of_run(run: Run) -> Shown:
     """What there is to show of a finished run."""
-    config = read_config(run)
-    cameras = read_cameras_file(run / "transforms.json")
-    names = [name.removeprefix("photos/") for name in cameras.names]
-    capture = Path(config.get("capture", ""))
-    folders = [folder for folder in (capture / "photos", capture / "images", capture) if folder.is_dir()]
+    cameras = run.cameras()
+    names = cameras.names
 
     def existing(*paths: Path) -> Path | None:
         return next((path for path in paths if path.is_file()), None)
 
-    stems = [PurePosixPath(name).with_suffix("") for name in names]
     scales = read_scales(run)
     return Shown(
-        title=run.resolve().name,
-        scene=read_own(run / "scene.ply"),
+        title=run.folder.resolve().name,
+        scene=read_own(run.scene),
         cameras=cameras,
         lens=read_lens(run),
         backdrop=_backdrop(run),
-        coverage=read_own(run / "coverage.ply") if (run / "coverage.ply").is_file() else None,
-        config=config,
+        coverage=read_own(run.coverage_scene) if run.coverage_scene.is_file() else None,
+        made=run.manifest,
         evaluation=read_means(run),
-        before=tuple(existing(*(below(folder, name) for folder in folders)) for name in names),
-        after=tuple(existing(sharp_path(run, name)) for name in names),
-        circles=tuple(existing(below(run / "maps" / "coc_colour", f"{stem}.png")) for stem in stems),
+        before=tuple(run.taken(name) for name in names),
+        after=tuple(existing(run.sharp(name)) for name in names),
+        circles=tuple(existing(run.map("coc_colour", name)) for name in names),
         blur=tuple(2 * 65535 * scales[name].coc_scale if name in scales else None for name in names),
     )
 
@@ -172,7 +166,7 @@ def as_html(shown: Shown) -> str:
         lens=sections.lens(shown.lens),
         photos=sections.photos(facts, pictures, shown.blur),
         quality=sections.quality(shown.evaluation),
-        made=sections.made(shown.config, len(shown.scene), _command(shown.config)),
+        made=sections.made(shown.made, len(shown.scene), _command(shown.made)),
     )
 
 
@@ -209,7 +203,6 @@ def _facts(shown: Shown) -> dict[str, Any]:
     for name, view, (fx, _, cx, cy), (width, height) in zip(
         cameras.names, cameras.views, cameras.intrinsics, cameras.sizes, strict=True
     ):
-        name = name.removeprefix("photos/")
         photos.append(
             {
                 "name": name,
@@ -236,19 +229,19 @@ def _facts(shown: Shown) -> dict[str, Any]:
     }
 
 
-def _backdrop(run: Path) -> tuple[float, float, float]:
+def _backdrop(run: Run) -> tuple[float, float, float]:
     """The mean colour behind the photos, sRGB; grey if the run keeps none."""
-    if not (run / "checkpoint").is_file():
+    if not run.checkpoint.is_file():
         return (0.5, 0.5, 0.5)
     with torch.no_grad():
-        behind = checkpoint.load(run / "checkpoint").learned.behind(None, Frame(4, 3))
+        behind = checkpoint.load(run.checkpoint).learned.behind(None, Frame(4, 3))
     red, green, blue = to_srgb(behind.mean((0, 1)).clamp(0, 1).to(torch.float64)).tolist()
     return red, green, blue
 
 
-def _command(config: dict[str, Any] | None) -> str:
+def _command(made: Manifest | None) -> str:
     """The command as it would be typed: without the folders that the program lies in."""
-    words = list((config or {}).get("command") or [])
+    words = made.command if made is not None else ()
     return shlex.join([Path(words[0]).name, *words[1:]]) if words else ""
 
 

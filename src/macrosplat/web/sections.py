@@ -8,6 +8,7 @@ from typing import Any
 
 from macrosplat.evaluate.means import Means
 from macrosplat.output.lens_report import LensReport, describe
+from macrosplat.run import Manifest
 
 
 def tools(facts: dict[str, Any], coverage: bool) -> str:
@@ -149,22 +150,21 @@ def quality(means: Mapping[str, Means]) -> str:
 _FIGURES = {"psnr": 2, "ssim": 3, "flip": 3}  # with the digits worth showing
 
 
-def made(config: dict[str, Any] | None, gaussians: int, command: str) -> str:
+def made(manifest: Manifest | None, gaussians: int, command: str) -> str:
     """How long, on what, with which command."""
-    if not config:
+    if manifest is None:
         return ""
-    summary = config.get("summary") or {}
+    summary = manifest.summary
     rows = {"Gaussians": f"{gaussians:,}"}
-    if "steps" in summary:
-        rows["Steps"] = f"{summary['steps']:,}, at a width of {config.get('width')} px"
-    if config.get("seconds"):
-        rows["Time"] = f"{config['seconds'] / 60:.1f} minutes"
-    if config.get("machine"):
-        rows["On"] = str(config["machine"])
-    if "fit_psnr" in summary:
-        rows["Fit"] = f"{summary['fit_psnr']:.1f} dB: the scene through the lens against the photos"
-    if "viewer_psnr" in summary:
-        rows["In viewers"] = f"{summary['viewer_psnr']:.1f} dB: this scene against macrosplat's own renders"
+    if summary is not None:
+        rows["Steps"] = f"{summary.steps:,}, at a width of {manifest.width} px"
+    if manifest.seconds:
+        rows["Time"] = f"{manifest.seconds / 60:.1f} minutes"
+    if manifest.machine:
+        rows["On"] = manifest.machine
+    if summary is not None:
+        rows["Fit"] = f"{summary.fit_psnr:.1f} dB: the scene through the lens against the photos"
+        rows["In viewers"] = f"{summary.viewer_psnr:.1f} dB: this scene against macrosplat's own renders"
     table = _table(rows)
     return f"<h2>How it was made</h2>{table}<p><code>{html.escape(command)}</code></p>"
 

@@ -9,28 +9,21 @@ import functools
 import html
 import importlib.resources
 import json
-from pathlib import Path
-from typing import Any
 
-from macrosplat.output.sharp import sharp_path
+from macrosplat.run import Run
 from macrosplat.web.pictures import fitting, photo_if_there, read_picture
 from macrosplat.web.policy import policy
 
 LARGEST = 6_000_000  # bytes that the pictures may take
 
 
-def stack_page(run: Path, config: dict[str, Any]) -> str:
+def stack_page(run: Run) -> str:
     """The page."""
-    name, capture = config["stack"], Path(config["capture"])
-    lens = json.loads((run / "lens.json").read_text(encoding="utf-8"))
-    folders = [folder for folder in (capture / "photos", capture / "images", capture) if folder.is_dir()]
-
-    def taken(photo: str) -> Path | None:
-        return next((folder / photo for folder in folders if (folder / photo).is_file()), None)
-
+    name = str(run.manifest.stack)
+    lens = json.loads(run.lens.read_text(encoding="utf-8"))
     slices = lens["slices"]
-    made = [sharp_path(run, name), run / "maps" / "depth_colour" / f"{name}.png"]
-    files = [taken(one["photo"]) for one in slices]
+    made = [run.sharp(name), run.map("depth_colour", name)]
+    files = [run.taken(one["photo"]) for one in slices]
     # The two that are looked at closely are embedded larger than the slices.
     large = fitting([functools.partial(read_picture, file) for file in made], LARGEST // 2, 1600)
     small = fitting([file and functools.partial(photo_if_there, file) for file in files], LARGEST // 2)
@@ -48,7 +41,7 @@ def stack_page(run: Path, config: dict[str, Any]) -> str:
     both = f'<img alt="one slice" src="{middle}"><img alt="all in focus" src="{large[0]}">'
     wiper = '<input type="range" min="0" max="100" value="50" aria-label="One slice to all in focus">'
     near = f"{html.escape(lens['nearest'])} is focused nearest." if lens["nearest"] else ""
-    title = html.escape(run.resolve().name)
+    title = html.escape(run.folder.resolve().name)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
