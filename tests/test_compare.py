@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean, stdev
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -207,4 +208,4 @@ def test_a_process_of_its_own_ends_with_a_sentence(tmp_path, monkeypatch):
 
 def test_options_survive_the_way_to_a_cell():
     options = options_of("blurnet:depth=raw,steps=3", BASE)
-    assert cell.restored(Options, json.loads(json.dumps(asdict(options)))) == options
+    assert msgspec.convert(json.loads(json.dumps(asdict(options))), Options) == options

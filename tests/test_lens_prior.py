@@ -78,7 +78,7 @@ def test_training_is_pulled_to_what_is_expected_and_kept_within_the_bounds(wide)
     lens = lens_with(exif, pupil=wide)
     gradients = {"lens.pupil": torch.zeros(())}
     lens.believe(gradients)
-    assert (gradients["lens.pupil"] > 0) == (wide > 1)
+    assert bool(gradients["lens.pupil"] > 0) == (wide > 1)
     lens.confine()
     assert lens.pupil(0).item() == pytest.approx(1.3 if wide > 1 else 0.8)
 

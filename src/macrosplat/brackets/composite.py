@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter, laplace
 
-from macrosplat.brackets.align import IDENTITY, WORKING, align, intrinsics_of_slice, px_in_slice, thumbnail, warped
+from macrosplat.brackets.align import (
+    IDENTITY,
+    WORKING,
+    align,
+    gains,
+    intrinsics_of_slice,
+    px_in_slice,
+    thumbnail,
+    view_of_slice,
+    warped,
+)
 from macrosplat.brackets.recognise import poses_of
 from macrosplat.cameras.records import Cameras, Distortion, SparsePoints
 from macrosplat.cameras.undistort import read_undistorted_linear
@@ -36,7 +46,7 @@ class Poses:
     photos: tuple[Photo, ...]  # P
     cameras: Cameras | None  # P, pinholes, if the slices have cameras
     slices: tuple[tuple[int, ...], ...]  # P groups of indices into the photos of the whole capture
-    warps: tuple[NDArray[np.float64], ...]  # P of [S, 3], from the composite to each slice
+    warps: tuple[NDArray[np.float64], ...]  # P of [S, 4], from the composite to each slice
 
 
 def one_per_pose(taken: Sequence[Photo], cameras: Cameras | None, folder: Path) -> Poses:
@@ -55,8 +65,12 @@ def one_per_pose(taken: Sequence[Photo], cameras: Cameras | None, folder: Path) 
         # Given cameras know how the slices lie; found ones will be told.
         found = align([thumbnail(photo, WORKING) for photo in slices]) if cameras is None else None
         warps.append(np.tile(IDENTITY, (len(slices), 1)) if found is None else found)
+        even = gains(
+            [read_undistorted_linear(photo, lens, WORKING) for photo, lens in zip(slices, lenses, strict=True)],
+            warps[-1],
+        )
         path = folder / f"{(middle.pose or middle.name).replace('/', '_')}.png"
-        picture = to_bytes(to_srgb(composite(slices, warps[-1], lenses=lenses)))
+        picture = to_bytes(to_srgb(composite(slices, warps[-1], lenses=lenses, even=even)))
         write_whole(path, Image.fromarray(picture).save)
         photos.append(replace(middle, path=path, pose=None, orientation=1))
     if cameras is not None:
@@ -69,16 +83,19 @@ def composite(
     warps: NDArray[np.float64],
     width: int | None = None,
     lenses: Sequence[Distortion | None] | None = None,
+    even: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float32]:
     """[H, W, 3] linear light: every pixel from the slices that are sharpest there. One slice is held at a time.
 
     Args:
         lenses: how each slice is distorted; None: not at all.
+        even: [S, 3] what the light of each is multiplied by; None: nothing.
     """
     total: Any = None
     weights: Any = None
-    for photo, warp, lens in zip(slices, warps, lenses or [None] * len(slices), strict=True):
-        picture = warped(read_undistorted_linear(photo, lens, width), warp)
+    even = np.ones((len(slices), 3)) if even is None else even
+    for photo, warp, lens, gain in zip(slices, warps, lenses or [None] * len(slices), even, strict=True):
+        picture = warped(read_undistorted_linear(photo, lens, width), warp) * gain.astype(np.float32)
         inside: Any = np.isfinite(picture).all(axis=2)
         picture = np.where(inside[..., None], picture, 0)
         weight = np.where(inside, sharpness(picture) ** PICKY + 1e-12, 0)[..., None]
@@ -128,7 +145,7 @@ def spread(
     return (
         Cameras(
             names=tuple(photos[i].name for i, _, _ in entries),
-            views=cameras.views[[c for _, c, _ in entries]],
+            views=np.stack([view_of_slice(cameras.views[c], warp) for _, c, warp in entries]),
             intrinsics=np.array(intrinsics),
             sizes=sizes,
             source=cameras.source,

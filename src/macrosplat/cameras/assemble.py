@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from macrosplat.cameras.orient import TURNS, fits, stored_size, turn_of, turned
 from macrosplat.cameras.records import Cameras, Distortion
 from macrosplat.cameras.undistort import colmap_camera, pinhole_of, rescaled
-from macrosplat.photos.names import listed, matched, without_suffix
+from macrosplat.photos.names import listed, matched, plain, without_suffix
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 
@@ -155,7 +155,7 @@ def remarks(placed: Placed, what: str, dropped: Collection[str] = ()) -> list[st
 
 def nobody(what: str, entries: Sequence[Entry], photos: Sequence[Photo]) -> MacrosplatError:
     """What to raise if no camera of a file is of any photo."""
-    names = listed([entry.name for entry in entries], 3) or "none"
+    names = listed([plain(entry.name, 60) for entry in entries], 3) or "none"
     return MacrosplatError(
         f"{what[:1].upper()}{what[1:]} knows none of the photos by name (it knows {names}; the photos are "
         f"{listed([p.name for p in photos], 3)}): remove it to have cameras found from the photos, or bring its photos."

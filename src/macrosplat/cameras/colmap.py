@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import struct
 import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -18,64 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.cameras.assemble import Entry, Placed, nobody, place, remarks
+from macrosplat.cameras.colmap_files import refuse_damaged
 from macrosplat.cameras.orient import TURNS, fits, turned_px
 from macrosplat.cameras.records import Cameras, Distortion, SparsePoints
 from macrosplat.cameras.undistort import colmap_camera, rescaled
-from macrosplat.photos.names import matched
+from macrosplat.photos.names import matched, plain
 from macrosplat.photos.read import read_photo
 from macrosplat.photos.records import Photo
 from macrosplat.support.colmap import pycolmap
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import whole_folder
 
-# COLMAP's own, its graphical program's, RealityCapture's and gtsfm's, nerfstudio's, the 3DGS authors'.
-PLACES = ("sparse", "", "colmap/sparse", "colmap", "distorted/sparse")
 COLOUR_WIDTH = 320  # px at which points' colours are compared with a photo's
 FEWEST_COLOURS, VOTERS = 10, 5  # points of a photo, photos
 SURELY = 0.8  # of the other's difference of colour: what convinces that photos were upright, against the convention
-
-
-def find_models(root: Path) -> list[Path]:
-    """Folders that hold a model, where programs put them: `sparse/0`, `sparse`, the root, `colmap/sparse/0`,
-    `distorted/sparse/0`; of the numbered ones of a folder the one that places most photos first."""
-    found: list[Path] = []
-    for name in PLACES:
-        base = root / name
-        if not _is_folder(base):
-            continue
-        numbered = [one for one in _sub_folders(base) if _is_model(one)] if base.name == "sparse" else []
-        found += sorted(numbered, key=lambda one: (-placed_in(one), len(one.name), one.name))
-        # Elsewhere than in sparse/ a file of such a name may be anybody's: both tell.
-        whole = base.name == "sparse" or any((base / f"images{suffix}").is_file() for suffix in (".bin", ".txt"))
-        found += [base] if whole and _is_model(base) else []
-    return found
-
-
-def placed_in(folder: Path) -> int:
-    """How many photos a model places, by its file alone; 0 if it cannot be read."""
-    try:
-        if (folder / "images.bin").is_file():
-            with (folder / "images.bin").open("rb") as file:
-                return struct.unpack("<Q", file.read(8))[0]
-        lines = (folder / "images.txt").read_text(encoding="utf-8", errors="replace").splitlines()
-        return sum(not line.startswith("#") for line in lines) // 2
-    except (OSError, struct.error):
-        return 0
-
-
-def _is_model(folder: Path) -> bool:
-    return any((folder / f"cameras{suffix}").is_file() for suffix in (".bin", ".txt"))
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # a link to itself
-        return False
-
-
-def _sub_folders(folder: Path) -> list[Path]:
-    return [one for one in sorted(folder.iterdir()) if _is_folder(one)]
 
 
 def read_colmap(
@@ -100,7 +55,7 @@ def read_colmap(
     upright = upright or _shows_upright_colours(model, images, photos)
     entries = [
         Entry(
-            f"{folder}, {image.name[:100]!r},",
+            f"{folder}, image {image.image_id} ({plain(image.name)})",
             image.name,
             np.vstack([image.cam_from_world().matrix(), [0, 0, 0, 1]]),
             lambda size, camera=image.camera: _lens(camera, size),
@@ -123,6 +78,7 @@ def read_colmap(
 def load_model(folder: Path) -> pycolmap.Reconstruction:
     """The model as pycolmap reads it, binary or text; a missing list of points means none."""
     with contextlib.ExitStack() as stack:
+        refuse_damaged(folder)
         source = folder
         if not any((folder / f"points3D{suffix}").is_file() for suffix in (".bin", ".txt")):
             source = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="macrosplat-")))

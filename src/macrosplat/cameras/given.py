@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from macrosplat.cameras import colmap, llff, metashape, reality, transforms
+from macrosplat.cameras import colmap, colmap_files, llff, metashape, reality, transforms
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.photos.names import listed
 from macrosplat.photos.records import Photo
@@ -68,7 +68,7 @@ def find_given(root: Path) -> Source | None:
     by_name = [(name, root / name) for name in transforms.NAMES if os.path.lexists(root / name)]
     if first is not None and first.name == transforms.NAMES[0]:
         found.append(("transforms", first))
-    found += [("colmap", path) for path in colmap.find_models(root)]
+    found += [("colmap", path) for path in colmap_files.find_models(root)]
     found += [("transforms", path) for name, path in by_name if name != transforms.NAMES[0]]
     found += [("metashape", path) for path in metashape.find_metashape(root)]
     found += [("reality", path) for path in reality.find_reality(root)]

@@ -30,6 +30,7 @@ from macrosplat.cameras.assemble import (
     rigid_inverse,
 )
 from macrosplat.cameras.records import Cameras, Distortion
+from macrosplat.photos.names import plain
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 
@@ -100,7 +101,7 @@ def _aligned(chunk: ElementTree.Element) -> list[ElementTree.Element]:
 
 def _entry(path: Path, camera: ElementTree.Element, sensor: ElementTree.Element | None) -> Entry:
     label = camera.get("label") or camera.get("id") or "?"
-    where = f"{path}, camera {label[:100]}"
+    where = f"{path}, camera {plain(label)}"
     if sensor is None:
         raise MacrosplatError(f"{where} is of a sensor that the file does not hold; export it again.")
     matrix = np.array(_numbers(where, camera.findtext("transform") or "", 16)).reshape(4, 4)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from macrosplat.cameras.assemble import Entry, lens_of, nobody, place, remarks, rigid_inverse
 from macrosplat.cameras.records import Cameras, Distortion
+from macrosplat.photos.names import plain
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 
@@ -74,7 +75,7 @@ def _columns(path: Path) -> list[str] | None:
 
 def _entry(path: Path, line: int, row: dict[str, str]) -> Entry:
     name = row.get("name", "").strip()
-    where = f"{path}, line {line} ({name[:100]})"
+    where = f"{path}, line {line} ({plain(name)})"
     values = {key: _number(where, key, row.get(key)) for key in (*NEEDED, *OTHERS)}
     if not name or values["f"] <= 0:
         raise MacrosplatError(f"{where} has no photo or no focal length; export it again.")

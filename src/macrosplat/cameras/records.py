@@ -67,7 +67,7 @@ class Cameras:
         )
 
     def resized(self, width: int) -> Cameras:
-        """The same cameras for photos brought to `width` px (height rounded), as `photo_size` rounds it."""
+        """The same cameras for photos brought to `width` px (height rounded), as `photos.records.resized` rounds it."""
         sizes = np.stack([np.array(resized(w, h, width)) for w, h in self.sizes])
         factor = sizes / self.sizes  # x and y apart: rounding the height must not move the principal point
         return replace(self, intrinsics=self.intrinsics * factor[:, [0, 1, 0, 1]], sizes=sizes)

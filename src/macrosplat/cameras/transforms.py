@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from macrosplat.cameras.assemble import RIGID_TOLERANCE, Entry, is_rotation, lens_of, nearest_rotation, place, remarks
 from macrosplat.cameras.assemble import rigid_inverse as _inverse
 from macrosplat.cameras.records import Cameras, Distortion
-from macrosplat.photos.names import listed, matched, same_text
+from macrosplat.photos.names import listed, matched, plain, same_text
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json
@@ -207,7 +207,9 @@ def _frames(path: Path) -> list[_Read]:
     data = load_json(path)
     if not isinstance(data, dict) or not isinstance(data.get("frames"), list) or not data["frames"]:
         raise MacrosplatError(f"{path} has no list of frames; it should be a transforms.json as nerfstudio writes it.")
-    top = {key: value for key, value in data.items() if key != "frames" and value is not None}
+    top = {
+        key: value for key, value in data.items() if key != "frames" and (value is not None or key == "camera_model")
+    }
     checked(top, Lens, str(path))
     return [_frame(path, n, frame, top) for n, frame in enumerate(data["frames"])]
 
@@ -221,7 +223,7 @@ def _frame(path: Path, n: int, value: Any, top: dict[str, Any]) -> _Read:
     ):
         raise MacrosplatError(f"{where}: there is no file_path; name the photo that the camera took.")
     frame = checked(value, Frame, where)
-    where = f"{where} ({frame.file_path[:100]})"
+    where = f"{where} ({plain(frame.file_path)})"
     merged = {**top, **value}
     for key in CHANGES_RAYS:
         if merged.get(key) not in (None, 0, False, "", []):
@@ -310,7 +312,7 @@ def _why_not(folder: Path, name: str) -> str:
             return f"of a kind that is not read, or in a folder that is not looked into: {path}; move or convert it."
     except ValueError:  # a name that no disk takes
         pass
-    return f"that is missing: {path[:300]}; put it there or remove the frame from the file."
+    return f"that is missing: {plain(path, 300)}; put it there or remove the frame from the file."
 
 
 def _unused(path: Path) -> list[str]:

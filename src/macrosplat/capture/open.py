@@ -12,6 +12,7 @@ from macrosplat.photos.find import find_photos, with_masks
 from macrosplat.photos.names import listed
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import expanded
 
 # Two photos give one blurred pair of rays per point, and no way to notice that they are wrong.
 FEWEST_PHOTOS = 3
@@ -31,7 +32,7 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
     Raises:
         MacrosplatError: one sentence: what is wrong with which file, and what to do.
     """
-    root = Path(folder).expanduser()
+    root = expanded(folder)
     source = find_given(root) if root.is_dir() else None
     found = find_photos(root, masks=False, named=source.named_files() if source else ())
     photos, notes = found.photos, list(found.notes)
@@ -54,7 +55,7 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
         photos, more = with_masks(found, photos, root, named_masks)
         notes += more
     if brackets:
-        photos, more = find_brackets(root, photos, cameras)
+        photos, more = find_brackets(root, photos, cameras, found.small)
         notes += more
     if len(poses_of(photos)) > 1:  # of a lone stack neither cameras nor a lens are sought
         notes += _remarks(photos, known_cameras=cameras is not None)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import resource
 import sys
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from macrosplat.options import Options
 from macrosplat.support.errors import MacrosplatError
@@ -30,7 +31,7 @@ def main(asked: dict[str, Any]) -> None:
     from macrosplat.support.dispatch import choose
     from macrosplat.support.files import write_json
 
-    capture, options = Path(asked["capture"]), restored(Options, asked["options"])
+    capture, options = Path(asked["capture"]), msgspec.convert(asked["options"], Options)
     if "run" not in asked:
         pipeline.find_cameras(capture, Path(asked["cameras"]), options)
         return
@@ -58,22 +59,6 @@ def main(asked: dict[str, Any]) -> None:
         "jobs": asked["jobs"],
     }
     write_json(Run(run).cell, done)
-
-
-def restored(kind: type, values: dict[str, Any]) -> Any:
-    """A record of options from what `asdict` made of it."""
-    defaults = kind()
-    return kind(
-        **{
-            field.name: restored(type(inner), values[field.name])
-            if is_dataclass(inner)
-            else tuple(values[field.name])  # JSON knows lists only
-            if isinstance(inner, tuple)
-            else values[field.name]
-            for field in fields(kind)
-            for inner in (getattr(defaults, field.name),)
-        }
-    )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ from macrosplat.support.files import write_whole
 SECTIONS = (DEBLURRED, NOVEL, HELD_OUT)
 PLACES = ("mask", "frame")
 FIGURES = {"psnr": ("PSNR", 2), "ssim": ("SSIM", 4), "flip": ("FLIP", 4), "lpips": ("LPIPS", 4)}  # title, digits
-HIGHER = ("psnr", "ssim")  # is better
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ class Lens(Protocol):
     name: str
     parameters: dict[str, Tensor]  # learned with the scene; leaves that require gradients
     rates: dict[str, float]  # learning rate of each parameter at the start
+    exif: PupilPrior | None = None  # what EXIF tells of the pupil
     schedule: Mapping[str, Any] = {}  # what of `Schedule` is otherwise with this lens
 
     def to(self, device: torch.device) -> None:

@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.lens.model import LensStart
-from macrosplat.lens.prior import PupilPrior, pupil_prior
+from macrosplat.lens.prior import WIDE, PupilPrior, pupil_prior
 from macrosplat.photos.decode import TABLE_8
 from macrosplat.photos.records import Photo
 from macrosplat.photos.resample import area_average
@@ -73,10 +73,10 @@ def start_lens(
 
 
 def _within(pupil: float, exif: PupilPrior, focused: float) -> float:
-    """Where the pupil starts if EXIF knows something: a little high of what is expected, else within its bound."""
+    """Where the pupil starts if EXIF knows something: high of what is expected, else within its bound."""
     if exif.expected is None:
         return min(pupil, exif.most * focused)
-    return exif.expected * math.exp(exif.spread) * focused
+    return min(exif.expected * math.exp(WIDE * exif.spread), exif.most) * focused
 
 
 def _fit(

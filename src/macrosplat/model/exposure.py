@@ -29,6 +29,9 @@ BRIGHTEST = 0.8  # linear: brighter ones may hold pixels that are cut off at whi
 # What photos of different exposure leave of the points' differences once each has its gain: of one exposure 0.98 to
 # 1.00 (chess, fly, 320 px), of exposures +-0.1 stops apart 0.77 to 0.89, +-0.3 stops 0.40 to 0.62.
 PLAIN, PLAIN_IF_EQUAL = 0.94, 0.85
+# ln, the mean of what may be left where gains contradict EXIF: 0.04 to 0.09 in those captures; where an object turns
+# below fixed lamps (skull) gains that are 3.4 stops apart halve the differences, and 0.13 are left.
+LEFT = 0.1
 EQUAL_STOPS = 0.05  # apart at the most, by EXIF: less is rounding
 ROUNDS = 12  # of reweighting, after which gains move by less than 0.1 %
 ROUND = 0.01  # differences in ln below this count as least squares do, larger ones by their absolute value
@@ -93,17 +96,20 @@ def start_exposure(
     told = exif_stops(records)
     equal = told is not None and float(np.ptp(told)) < EQUAL_STOPS
     learned = apart < (PLAIN_IF_EQUAL if equal else PLAIN) * alike
+    if equal and apart > LEFT * usable.sum():  # a flash or flicker would explain the differences; shading is left over
+        learned = False
     return ExposureStart(Exposure(torch.tensor(found if learned else 0 * found, dtype=torch.float32)), learned)
 
 
 def exif_stops(records: Sequence[Photo]) -> NDArray[np.float64] | None:
-    """[V] log2 of the exposures by time, ISO and f-number, of mean 0; None where not every photo has all of them."""
-    stops = []
+    """[V] log2 of the exposures by time, f-number and, where it is known, ISO, of mean 0; None where not every photo
+    has its time and its f-number, or only some have their ISO."""
+    stops, isos = [], {photo.exif.iso is None for photo in records}
     for photo in records:
-        seconds, iso, number = photo.exif.seconds, photo.exif.iso, photo.exif.f_number
-        if seconds is None or iso is None or number is None:
+        seconds, number = photo.exif.seconds, photo.exif.f_number
+        if seconds is None or number is None or len(isos) > 1:
             return None
-        stops.append(math.log2(seconds * iso / number**2))
+        stops.append(math.log2(seconds * (photo.exif.iso or 1) / number**2))
     return np.array([stop - sum(stops) / len(stops) for stop in stops]) if stops else None
 
 

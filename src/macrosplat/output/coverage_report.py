@@ -5,6 +5,7 @@ In: a `Coverage`, the lens as it was found. Out: a `CoverageReport`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -56,6 +57,19 @@ def write_coverage(run: Run, report: CoverageReport, mm: float | None) -> None:
         for a in report.advice
     ]
     write_json(run.coverage, {"about": about, "uncovered": report.uncovered, "further_photos": further})
+
+
+def read_coverage(run: Run) -> CoverageReport | None:
+    """Read `RUN/coverage.json` back; None where there is none, or where it is not one that `write_coverage` wrote."""
+    try:
+        found = json.loads(run.coverage.read_text(encoding="utf-8"))
+        further = [
+            Advice(a["from"], a["focus_distance"]["scene_units"], a["farther"]["scene_units"], a["share"])
+            for a in found["further_photos"]
+        ]
+        return CoverageReport(float(found["uncovered"]), tuple(further))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def sentences(report: CoverageReport, mm: float | None, named: int = NAMED) -> list[str]:

@@ -24,6 +24,7 @@ from macrosplat.output.maps import OPAQUE, PhotoMaps, write_maps
 from macrosplat.output.millimetres import contradictions, differing, find_scale, magnification
 from macrosplat.output.sharp import write_sharp
 from macrosplat.output.summary import Summary
+from macrosplat.output.trust import judge
 from macrosplat.output.viewer_fit import fit_for_viewers
 from macrosplat.render import Camera
 from macrosplat.run import Figures, Run
@@ -68,7 +69,7 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
         run.update(blur_shown=share)
         if share < 1:
             progress.note(SHARPER if share > 0 else SHARP)
-    fits = []
+    fits, unblurred = [], []
     with Writers() as writers:
         for v, photo in enumerate(given.photos):
             writers.add(write_sharp, run, photo.name, deblurred(v), photo.path, options.sharp_format)
@@ -76,6 +77,7 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
             counts = frames.covers[v] if frames.covers else None  # what is masked was not learned
             where = None if counts is None else counts >= 128
             fits.append(psnr(photographed(learned, v, pinholes[v], through), seen, where))
+            unblurred.append(psnr(deblurred.drawn(v), seen, where))
             progress.advance()
 
     stops = dict(zip(given.cameras.names, learned.exposure.stops(), strict=True))
@@ -85,7 +87,10 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
     found, report, coverage, covered = learned.lens.found(), None, None, None
     if "pupil_diameter" in found:
         focal_px = float(np.median([p.fx for p in pinholes]))
-        report = _lens_report(found, stops, given, focal_px, options.scale_mm)
+        middle = found["pupil_diameter"] / float(np.median(found["focus_distance"]))
+        matched = float(np.mean(fits)), float(np.mean(unblurred))
+        trust = judge(middle, found["sigma0_px"], learned.lens.exif, *matched, trainer.done)
+        report = replace(_lens_report(found, stops, given, focal_px, options.scale_mm), trust=trust)
         write_lens(run, replace(report, notes=report.notes + ((limit,) if limit else ())))
         progress.stage("looking for what no photo has in focus")
         coverage = _coverage(learned, shown, frames.masks)

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from macrosplat.output.millimetres import Scale, optics
+from macrosplat.output.trust import Level, Trust
 from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json
@@ -33,6 +34,7 @@ class LensReport:
     scale: Scale = field(default_factory=Scale)  # where `mm_per_unit` comes from
     magnification: float | None = None  # from calibrated cameras and the sensor; None: by the focal length
     notes: tuple[str, ...] = ()  # sentences: contradictions, limits
+    trust: Trust | None = None  # None: not judged
 
 
 def write_lens(run: Run, report: LensReport) -> None:
@@ -59,12 +61,15 @@ def describe(report: LensReport) -> dict[str, Any]:
             "depth_of_field": "with circles of confusion of at most 1 px radius; null: unbounded",
             "relative_aperture": "pupil diameter of this photo / pupil_diameter",
             "exposure_stops": "how much brighter than the mean this photo was taken: red, green, blue",
+            "trust": "how far all this may be believed: high, fair or low; trust_because says why",
             "f_number": "focal length / pupil diameter, as on the lens; effective: as the light meter sees it, "
             "f_number * (1 + magnification); both for a symmetric lens",
         },
         "mm_per_unit": mm,
         "mm_per_unit_source": report.scale.source,
         "mm_uncertainty": report.scale.uncertainty,
+        "trust": report.trust.level if report.trust else None,
+        "trust_because": report.trust.because if report.trust else None,
         "notes": list(report.notes),
         "pupil_diameter": length(report.pupil_diameter),
         "sigma0": length(report.sigma0_px * middle / report.focal_px),
@@ -158,6 +163,7 @@ def read_lens(run: Run) -> LensReport | None:
         exposure_stops={one.photo: tuple(one.exposure_stops) for one in found.photos},
         scale=Scale(found.mm_per_unit, found.mm_per_unit_source or "unknown", found.mm_uncertainty),
         notes=tuple(found.notes),
+        trust=Trust(found.trust, found.trust_because) if found.trust else None,
         focal_mm=_focal_mm(found),
         magnification=found.magnification,
     )
@@ -188,6 +194,8 @@ class _File(msgspec.Struct):
     f_number: float | None = None
     magnification: float | None = None
     notes: list[str] = msgspec.field(default_factory=list)
+    trust: Level | None = None
+    trust_because: str | None = None
 
 
 def _focal_mm(found: _File) -> float | None:

@@ -75,6 +75,9 @@ class Summary:
     def notes(self) -> list[str]:
         """What else one should know, most important first."""
         said = list(self.report.notes) if self.report is not None else []
+        trust = self.report.trust if self.report is not None else None
+        if trust is not None and trust.level == "low" and trust.because:
+            said.insert(0, trust.because)
         if self.exposure_stops > TOLD_STOPS:
             said.append(
                 f"The photos' exposure differs by up to {self.exposure_stops:.2f} stops: each sharp photo has its own, "

@@ -20,7 +20,8 @@ from PIL import Image, ImageOps
 
 from macrosplat.photos.exif import EXIF_IFD, GPS_IFD, ORIENTATION, exif_of, is_adobe_rgb
 from macrosplat.photos.icc import ADOBE_RGB, LEVELS, apply_profile, convert_with_cms, read_profile
-from macrosplat.photos.records import Exif
+from macrosplat.photos.records import Exif, resized
+from macrosplat.photos.resample import area_average
 from macrosplat.photos.usable import emptiness
 from macrosplat.support.colour import to_linear
 from macrosplat.support.errors import MacrosplatError
@@ -50,7 +51,8 @@ ORIENTATIONS = {
     8: (True, True, False),
 }
 
-RAW_STEP = 4  # of the mosaic, whose pattern repeats after 2 px
+THUMBNAIL = 96  # px: small enough that a slice looks as sharp as the next
+RAW_FLIPS = {3: 3, 5: 8, 6: 6}  # LibRaw's to EXIF's
 
 _profile = functools.lru_cache(maxsize=8)(read_profile)
 
@@ -96,6 +98,7 @@ class Inspected(NamedTuple):
     orientation: int = 1  # EXIF's, of the pixels as stored
     alpha: bool = False  # whether an alpha channel cuts something out
     empty: str | None = None  # "black", "burnt out": see `usable`
+    small: NDArray[np.float32] | None = None  # as `thumbnail_of` makes it, upright
     remark: str | None = None  # the rest of a sentence that begins with the photo's name
 
 
@@ -127,14 +130,26 @@ def inspect(path: Path) -> Inspected:
             tags = opened.getexif()
             orientation = tags.get(ORIENTATION, 1)
             # An eighth of the size: the whole file is still parsed, at a fraction of the time.
-            opened.draft("RGB", (-(-width // 8), -(-height // 8)))
+            least = 2 * THUMBNAIL
+            opened.draft("RGB", (max(least, -(-width // 8)), max(least, -(-height // 8))))
             opened.load()
             alpha = opened.has_transparency_data and _cuts_out(_alpha(opened))
-            pixels = _from_pillow(opened, None)
+            pixels = oriented(_from_pillow(opened, None), orientation)
     if ORIENTATIONS.get(orientation, (False,))[0]:
         width, height = height, width
     exif = exif_of(tags, width, height)
-    return Inspected(width, height, exif, orientation, alpha, emptiness(pixels), remark)
+    small = thumbnail_of(pixels, (width, height))
+    return Inspected(width, height, exif, orientation, alpha, emptiness(pixels), small, remark)
+
+
+def thumbnail_of(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
+    """[H, W] brightness of a photo of `size`, `THUMBNAIL` px wide: square root of linear light, so that shadows count.
+
+    Args:
+        pixels: [H, W, 3] as `decode` has them, perhaps smaller than the photo.
+    """
+    table = TABLE_8 if pixels.dtype == np.uint8 else None
+    return np.sqrt(np.maximum(area_average(pixels, resized(*size, THUMBNAIL), table).mean(2), 0))
 
 
 def alpha_of(path: Path) -> NDArray[Any]:
@@ -221,9 +236,9 @@ def _inspect_raw(path: Path) -> Inspected:
     with extra("rawpy", "raw", path).imread(str(path)) as raw:
         sizes, other, lens = raw.sizes, raw.other, f"{raw.lens.make} {raw.lens.model}".strip()
         black, white = float(np.mean(raw.black_level_per_channel)), float(raw.white_level)
-        mosaic = np.asarray(raw.raw_image)[::RAW_STEP, ::RAW_STEP]  # all is unpacked for it; one colour of the mosaic
-        empty = emptiness(((mosaic - black) / max(white - black, 1)).astype(np.float32)) if mosaic.ndim == 2 else None
-        width, height = sizes.iwidth, sizes.iheight
+        mosaic = np.asarray(raw.raw_image_visible).astype(np.float32)  # all is unpacked for it
+        mosaic = np.clip((mosaic - black) / max(white - black, 1), 0, 1)
+        width, height, flip = sizes.iwidth, sizes.iheight, RAW_FLIPS.get(sizes.flip, 1)
         if sizes.flip in (5, 6):
             width, height = height, width
     try:
@@ -232,7 +247,11 @@ def _inspect_raw(path: Path) -> Inspected:
         exif = Exif()
     if exif == Exif():
         exif = Exif(f_number=other.aperture or None, focal_mm=other.focal_length or None, camera=lens or None)
-    return Inspected(width, height, exif, empty=empty)
+    if mosaic.ndim != 2:
+        return Inspected(width, height, exif)
+    even = mosaic[: mosaic.shape[0] // 2 * 2, : mosaic.shape[1] // 2 * 2]
+    grey = oriented(even.reshape(len(even) // 2, 2, -1, 2).mean((1, 3)), flip)[..., None].repeat(3, 2)
+    return Inspected(width, height, exif, empty=emptiness(mosaic[::4, ::4]), small=thumbnail_of(grey, (width, height)))
 
 
 def tiff_tags(path: Path) -> Image.Exif:

@@ -12,6 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from macrosplat.photos.decode import RAW, SUFFIXES, Inspected, inspect, reason
 from macrosplat.photos.masks import find_masks, is_mask_folder, without_masks
 from macrosplat.photos.names import listed, natural_key
@@ -36,6 +39,7 @@ class Found:
     empty: dict[str, str] = field(default_factory=dict)  # photos that show nothing: name to "black", "burnt out"
     alpha: frozenset[str] = frozenset()  # photos whose alpha channel cuts something out
     beside: tuple[Path, ...] = ()  # masks that lie among the photos
+    small: dict[str, NDArray[np.float32]] = field(default_factory=dict)  # photo name to its thumbnail, [H, W]
 
 
 def find_photos(root: Path, masks: bool = True, folder: Path | None = None, named: Sequence[Path] = ()) -> Found:
@@ -67,6 +71,7 @@ def find_photos(root: Path, masks: bool = True, folder: Path | None = None, name
     damaged: dict[str, str] = {}
     empty: dict[str, str] = {}
     alpha: set[str] = set()
+    small: dict[str, NDArray[np.float32]] = {}
     remarks: list[str] = []
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         for path, result in zip(paths, pool.map(_check, paths), strict=True):
@@ -78,13 +83,17 @@ def find_photos(root: Path, masks: bool = True, folder: Path | None = None, name
                 remarks.append(f"{name} {result.remark}.")
             if result.empty:
                 empty[name] = result.empty
+            if result.small is not None:
+                small[name] = result.small
             if result.alpha:
                 alpha.add(name)
             photos.append(Photo(name, path, result.width, result.height, result.exif, orientation=result.orientation))
     if damaged:
         which = ", ".join(f"{name} ({why})" for name, why in damaged.items())
         notes.insert(0, f"Damaged and left out: {which}.")
-    found = Found(folder, tuple(photos), tuple(damaged), (*notes, *remarks), empty, frozenset(alpha), tuple(beside))
+    found = Found(
+        folder, tuple(photos), tuple(damaged), (*notes, *remarks), empty, frozenset(alpha), tuple(beside), small
+    )
     if not masks:
         return found
     with_them, more = with_masks(found, found.photos, root)

@@ -73,6 +73,12 @@ def _alike(
     return {ask[0]: by_key[key][0] for key, ask in askers.items() if len(ask) == 1 and len(by_key.get(key, ())) == 1}
 
 
+def plain(name: str, most: int = 100) -> str:
+    """A name of a stranger's file for a sentence: one line, not too long."""
+    printable = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return printable if len(printable) <= most else f"{printable[:most]}..."
+
+
 def listed(names: Iterable[str], most: int = 5) -> str:
     """Names for a sentence: all of them if few, else the first and how many more."""
     names = list(names)

@@ -17,8 +17,8 @@ from macrosplat.support.colour import to_linear
 # their brightest thousandth, a frame without light stays below 12, read noise at a high ISO included.
 BLACK, BURNT = 20, 250
 # Shares of the pixels. One in a thousand may be a hot pixel or a lamp's LED; a small insect on a white sweep darkens
-# more than one in 200.
-BRIGHTEST, NOT_BURNT = 1e-3, 5e-3
+# more than one in 500.
+BRIGHTEST, NOT_BURNT = 1e-3, 2e-3
 MOST = 1 << 18  # values that are looked at: shares of a thousandth are known to a few per cent by that many
 
 

@@ -22,7 +22,7 @@ from macrosplat.photos.resample import area_average
 from macrosplat.run import Run
 from macrosplat.stack.blur import find_reach
 from macrosplat.stack.depth import WIDTH, place_of
-from macrosplat.stack.order import by_hiding, by_outlines
+from macrosplat.stack.order import by_hiding, by_outlines, nearer_end
 from macrosplat.stack.peel import all_in_focus, fused
 from macrosplat.stack.slices import read_slices
 from macrosplat.support.colour import to_srgb
@@ -31,7 +31,6 @@ from macrosplat.support.progress import Progress, duration
 from macrosplat.support.terminal import width_of
 
 BLUR_WIDTH = 512  # px at which blurs are compared
-SURE = 0.1  # evidence (`order`) that is believed
 
 
 @dataclass(frozen=True)
@@ -96,16 +95,16 @@ def reconstruct_stack(capture: Capture, run: Run, progress: Progress) -> StackSu
     size = tiny.light[0].shape[1::-1]
     coarse, sharp = area_average(place[..., None], size)[..., 0], area_average(joined, size)
     reach = find_reach(tiny.light, coarse, sharp)
-    evidence = by_hiding(tiny.light, coarse, sharp, reach) + by_outlines(joined, place)
+    near = nearer_end(by_hiding(tiny.light, coarse, sharp, reach), by_outlines(joined, place))
     reach = reach * (width / size[0])
 
     progress.stage("joining the slices")
     place = _enlarged(place, (height, width))
     light, inside = slices.light, slices.inside
-    if evidence < -SURE:
+    if near < 0:
         photos, light, inside = photos[::-1], light[::-1], inside[::-1]
         place, reach = len(photos) - 1 - place, reach[-1] - reach[::-1]
-    known = abs(evidence) >= SURE
+    known = near != 0
     picture = all_in_focus(light, inside, place, reach) if known else fused(light, inside, place)
 
     name = PurePosixPath(str(photos[0].pose)).name

@@ -118,6 +118,18 @@ def sweep(run: Path) -> None:
                     Path(base, name).unlink()
 
 
+def expanded(path: Path | str) -> Path:
+    """The path with `~` for the folder of its user.
+
+    Raises:
+        MacrosplatError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise MacrosplatError(f"{path}: there is no user of that name here; give the path itself.") from error
+
+
 def below(folder: Path, name: str) -> Path:
     """`folder / name`, where `name` comes from a file that somebody else may have written.
 

@@ -1,11 +1,4 @@
-const circles = document.getElementById("circles"), sharps = document.getElementById("sharps");
-for (const button of circles ? [circles, sharps] : []) button.addEventListener("click", () => {
-  document.querySelector(".photos").classList.toggle("circles", button === circles);
-  for (const one of [circles, sharps]) one.setAttribute("aria-pressed", String(one === button));
-  document.getElementById("circles-legend").hidden = button !== circles;
-});
-for (const wiper of document.querySelectorAll(".wiper input"))
-  wiper.addEventListener("input", () => wiper.parentElement.style.setProperty("--at", wiper.value + "%"));
+// Unpacks the program that shows the scene (#program: base64 of gzip).
 (async () => {
   const packed = Uint8Array.from(atob(document.getElementById("program").textContent), (c) => c.charCodeAt(0));
   const text = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();

@@ -7,14 +7,13 @@ evaluation.json if there). Out: the page. It holds the scene as SPZ, its program
 from __future__ import annotations
 
 import base64
-import functools
 import gzip
 import html
 import importlib.resources
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
@@ -25,8 +24,10 @@ import torch
 
 from macrosplat.cameras.records import Cameras
 from macrosplat.evaluate.means import Means, read_means
+from macrosplat.output.coverage_report import CoverageReport, read_coverage
 from macrosplat.output.lens_report import LensReport, read_lens
 from macrosplat.output.maps import read_scales
+from macrosplat.output.subject import of_object
 from macrosplat.render import Frame
 from macrosplat.run import Manifest, Run
 from macrosplat.scene.formats.read import read_own, read_scene
@@ -34,16 +35,16 @@ from macrosplat.scene.formats.spz import to_spz
 from macrosplat.scene.gaussians import SH_C0, Gaussians
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import write_whole
+from macrosplat.support.files import below, write_whole
 from macrosplat.train import checkpoint
 from macrosplat.web import sections
-from macrosplat.web.pictures import fitting, photo_if_there, read_picture
+from macrosplat.web.facts import facts_of
+from macrosplat.web.gallery import gallery
 from macrosplat.web.policy import policy
 from macrosplat.web.stack_page import stack_page
 
-LARGEST = 6_000_000  # bytes: a page that can be sent by mail
+LARGEST = 8_000_000  # bytes: a page that can be sent by mail
 PICTURES_LEAST = 300_000  # bytes that the pictures get in any case
-OPACITY_SEEN = 0.1  # Gaussians fainter than this do not count when the middle of the scene is sought
 NO_PROGRAM = (
     "index.html was not written: the page's program was not bundled, because npm could not fetch it when macrosplat "
     "was built; install macrosplat again with a network at hand."
@@ -59,6 +60,8 @@ class Shown:
     cameras: Cameras
     lens: LensReport | None = None
     backdrop: tuple[float, float, float] = (0.5, 0.5, 0.5)  # sRGB
+    coverage_report: CoverageReport | None = None
+    masks: tuple[Path | None, ...] = ()  # V, white = object
     coverage: Gaussians | None = None  # the same Gaussians in the colours of their coverage
     made: Manifest | None = None
     evaluation: Mapping[str, Means] = field(default_factory=dict)  # figures by what was compared
@@ -75,19 +78,19 @@ def write_page(run: Path) -> Path:
         MacrosplatError: the page's program is missing, or RUN is not finished.
     """
     # A file's name may be no text at all; what stands for its bytes (PEP 383) is shown as question marks.
-    page = html_of_run(run).encode("utf-8", "replace")
+    page = html_of_run(run, write=True).encode("utf-8", "replace")
     write_whole(Run(run).page, lambda part: part.write_bytes(page))
     return Run(run).page
 
 
-def html_of_run(run: Path) -> str:
-    """The page of any run.
+def html_of_run(run: Path, write: bool = False) -> str:
+    """The page of any run; `write`: with the pictures that are to lie beside it.
 
     Raises:
         MacrosplatError: the page's program is missing, or RUN is not finished.
     """
     opened = Run(run)
-    return stack_page(opened) if opened.manifest.stack is not None else as_html(of_run(opened))
+    return stack_page(opened) if opened.manifest.stack is not None else as_html(of_run(opened), run, write)
 
 
 def of_run(run: Run) -> Shown:
@@ -107,6 +110,8 @@ def of_run(run: Run) -> Shown:
         backdrop=_backdrop(run),
         coverage=read_own(run.coverage_scene) if run.coverage_scene.is_file() else None,
         made=run.manifest,
+        coverage_report=read_coverage(run),
+        masks=_masks(run.manifest, names),
         evaluation=read_means(run),
         before=tuple(run.taken(name) for name in names),
         after=tuple(existing(run.sharp(name)) for name in names),
@@ -128,8 +133,12 @@ def of_file(path: Path) -> Shown:
     return Shown(path.name, scene, cameras)
 
 
-def as_html(shown: Shown) -> str:
+def as_html(shown: Shown, folder: Path | None = None, write: bool = False) -> str:
     """The page.
+
+    Args:
+        folder: that it lies in, or is to lie in: with pictures beside it where one file would be too large.
+        write: whether those pictures are to be written.
 
     Raises:
         MacrosplatError: the page's program is missing.
@@ -143,31 +152,46 @@ def as_html(shown: Shown) -> str:
             )
         colours = to_bytes(0.5 + SH_C0 * shown.coverage.sh0.numpy())
         fixed["coverage"] = f'<script id="coverage-colours" type="text/plain">{_base64(colours.tobytes())}</script>'
-    budget = max(PICTURES_LEAST, LARGEST - 60_000 - sum(map(len, fixed.values())))
-    taken = [file and functools.partial(photo_if_there, file) for file in shown.before]
-    made = [file and functools.partial(read_picture, file) for file in (*shown.after, *shown.circles)]
-    pictures = fitting([*taken, *made], budget)
-    facts = _facts(shown)
+    core = of_object(shown.scene, shown.cameras, shown.masks)
+    fixed["core"] = _base64(np.packbits(core, bitorder="little").tobytes())
+    facts = facts_of(shown.scene, shown.cameras, core, shown.lens, shown.backdrop)
+    names, sizes = [p["name"] for p in facts["photos"]], [p["size"] for p in facts["photos"]]
+    budget = max(PICTURES_LEAST, LARGEST - 80_000 - sum(map(len, fixed.values())))
+    pictures = gallery(names, sizes, shown.before, shown.after, shown.circles, budget, folder, write)
     red, green, blue = to_bytes(np.array(shown.backdrop))
     width, height = shown.cameras.sizes[0]
-    template, loader = (_of_package(name) for name in ("template.html", "loader.js"))
-    return Template(template).substitute(
+    beside = any(any(pair) for pair in pictures.full)
+    shown_photos, loader = _text("gallery.js"), _text("loader.js")
+    return Template(_text("template.html")).substitute(
         fixed,
         loader=loader,
-        policy=policy([loader.encode(), gzip.decompress(program())]),
+        policy=policy([shown_photos.encode(), loader.encode(), gzip.decompress(program())], beside),
         title=html.escape(shown.title),
         backdrop=f"rgb({red} {green} {blue})",
         aspect=f"{width} / {height}",
-        # "<" would end the script element early, should a photo be called so.
-        facts=json.dumps(facts, allow_nan=False).replace("<", "\\u003c"),
+        facts=_json(facts),
+        pictures=_json({"small": pictures.small, "full": pictures.full}),
+        gallery_program=shown_photos,
         tools=sections.tools(facts, shown.coverage is not None),
         about=sections.about(len(shown.before), len(shown.scene)),
         hint=sections.HINT,
+        advice=sections.advice(shown.coverage_report, shown.lens, shown.made),
         lens=sections.lens(shown.lens),
-        photos=sections.photos(facts, pictures, shown.blur),
+        trust=sections.trust(shown.lens, shown.coverage_report, shown.made),
+        photos=sections.photos(facts, pictures.small, shown.blur),
         quality=sections.quality(shown.evaluation),
         made=sections.made(shown.made, len(shown.scene), _command(shown.made)),
+        share=sections.share(shown.title, beside),
     )
+
+
+def _text(name: str) -> str:
+    return importlib.resources.files("macrosplat.web").joinpath(name).read_text(encoding="utf-8")
+
+
+def _json(value: Any) -> str:
+    """For a script element, which a "<" would end, should a photo be called so."""
+    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
 
 
 def program() -> bytes:
@@ -182,51 +206,17 @@ def program() -> bytes:
         raise MacrosplatError(NO_PROGRAM) from error
 
 
-def _of_package(name: str) -> str:
-    return importlib.resources.files("macrosplat.web").joinpath(name).read_text(encoding="utf-8")
-
-
-def _facts(shown: Shown) -> dict[str, Any]:
-    """What the program has to know; see web/page.js."""
-    cameras, lens = shown.cameras, shown.lens
-    seen = shown.scene.opacity_logits > float(np.log(OPACITY_SEEN / (1 - OPACITY_SEEN)))
-    means = shown.scene.means[seen if seen.any() else slice(None)].double().numpy()
-    # Where the axes of the cameras come nearest to one another; a lone camera looks at the middle of the scene.
-    target = np.median(means, axis=0)
-    distance = float(np.median(np.linalg.norm(cameras.centres - target, axis=1)))
-    depths = (means @ cameras.views[0, 2, :3]) + cameras.views[0, 2, 3]
-    near, far = (float(depth) for depth in np.percentile(depths, [0.5, 99.5]))
-    focus = dict(lens.focus_distances) if lens else {}
-    if focus:
-        near, far = min(near, *focus.values()), max(far, *focus.values())
-    photos = []
-    for name, view, (fx, _, cx, cy), (width, height) in zip(
-        cameras.names, cameras.views, cameras.intrinsics, cameras.sizes, strict=True
-    ):
-        photos.append(
-            {
-                "name": name,
-                "view": view.reshape(-1).tolist(),
-                "fov_x": float(np.degrees(2 * np.arctan(width / 2 / fx))),
-                "aspect": float(width / height),
-                "off_axis": [float(1 - 2 * cx / width), float(2 * cy / height - 1)],
-                "focus": focus.get(name),
-                "relative_aperture": lens.relative_apertures.get(name, 1.0) if lens else 1.0,
-            }
-        )
-    up = -cameras.views[:, 1, :3].mean(0)
-    return {
-        "photos": photos,
-        "target": target.tolist(),
-        "up": (up / max(float(np.linalg.norm(up)), 1e-9)).tolist(),
-        "near": 0.02 * distance,
-        "focus": float(np.median(list(focus.values()))) if focus else (near + far) / 2,
-        "focus_range": [near - 0.1 * (far - near), far + 0.1 * (far - near)],
-        # Without a lens of its own, one that shows what an aperture does: f/10 at 1:1, say.
-        "pupil": lens.pupil_diameter if lens else 0.05 * distance,
-        "mm_per_unit": lens.mm_per_unit if lens else None,
-        "backdrop": [float(x) for x in shown.backdrop],
-    }
+def _masks(made: Manifest, names: Sequence[str]) -> tuple[Path | None, ...]:
+    """The masks that the run was told with, if they are still there."""
+    folder = Path(made.capture) / "masks"
+    if made.options.masks == "off" or not folder.is_dir():
+        return ()
+    found = []
+    for name in names:
+        at = below(folder, name)
+        paths = (at.with_suffix(".png"), at.with_name(f"{at.name}.png"), at.with_suffix(".jpg"))
+        found.append(next((path for path in paths if path.is_file()), None))
+    return tuple(found)
 
 
 def _backdrop(run: Run) -> tuple[float, float, float]:

@@ -49,8 +49,9 @@ def photo_if_there(path: Path) -> Image.Image | None:
 
 def fitting(
     pictures: Sequence[Callable[[], Image.Image | None] | None], budget: int, widest: int | None = None
-) -> list[str | None]:
-    """Data addresses of all pictures, at the best of `SIZES` (and `widest`) at which they take `budget` bytes or less.
+) -> tuple[list[str | None], int]:
+    """Data addresses of all pictures, at the best of `SIZES` (and `widest`) at which they take `budget` bytes or less;
+    and the width, in px, that none of them is wider than.
 
     A few are opened at a time: a hundred photos of 40 megapixels do not fit into memory together.
     """
@@ -60,10 +61,10 @@ def fitting(
         for size in sizes[:-1]:
             found = _within(pool, kept, size, budget)
             if found is not None:
-                return found
+                return found, size[0]
         found = _within(pool, kept, sizes[-1], None)
     assert found is not None, "whatever it takes"
-    return found
+    return found, sizes[-1][0]
 
 
 def _within(

@@ -9,9 +9,11 @@ import base64
 import hashlib
 from collections.abc import Sequence
 
+SELF = "'self' file: "  # the folder that the page was opened from
 
-def policy(scripts: Sequence[bytes]) -> str:
-    """The policy of a page with these scripts, to the byte."""
+
+def policy(scripts: Sequence[bytes], beside: bool = False) -> str:
+    """The policy of a page with these scripts, to the byte; `beside`: with pictures that lie beside it."""
     hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" for script in scripts)
     return "; ".join(
         [
@@ -19,7 +21,7 @@ def policy(scripts: Sequence[bytes]) -> str:
             # Its decoder is WebAssembly, in workers that it makes of its own text.
             f"script-src {hashes} 'wasm-unsafe-eval' blob:",
             "style-src 'unsafe-inline'",
-            "img-src data: blob:",
+            f"img-src {SELF if beside else ''}data: blob:",
             "connect-src data: blob:",
             "worker-src blob: data:",
             "base-uri 'none'",

@@ -9,9 +9,11 @@ import webbrowser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.local import HOST, allowed
+from macrosplat.web.gallery import linked
 from macrosplat.web.page import as_html, html_of_run, of_file
 
 PATIENCE = 10.0  # s that a connection may say nothing: a browser asks at once
@@ -48,6 +50,7 @@ def server(path: Path, port: int = 0) -> ThreadingHTTPServer:
         raise MacrosplatError(f"Port {port} is none: they go from 0 (a free one) to 65535.")
     text = html_of_run(path) if path.is_dir() else as_html(of_file(path))
     page = text.encode("utf-8", "replace")
+    beside = linked(path) if path.is_dir() else {}
 
     class Page(BaseHTTPRequestHandler):
         timeout = PATIENCE
@@ -56,16 +59,23 @@ def server(path: Path, port: int = 0) -> ThreadingHTTPServer:
             if not allowed(self.headers.get("Host"), self.headers.get("Origin")):
                 self.send_error(403)
                 return
-            if self.path != "/":
+            # Of the folder only what the page itself shows, by the names that it has for it.
+            file = beside.get(unquote(self.path).removeprefix("/"))
+            if self.path == "/":
+                self.answer(page, "text/html; charset=utf-8")
+            elif file is not None and file.is_file():
+                self.answer(file.read_bytes(), "image/jpeg")
+            else:
                 self.send_error(404)
-                return
+
+        def answer(self, content: bytes, kind: str) -> None:
             self.send_response(200)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.send_header("Content-Length", str(len(page)))
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
             for name, value in HEADERS.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(page)
+            self.wfile.write(content)
 
         def version_string(self) -> str:
             return "macrosplat"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from macrosplat.photos.names import listed
 
@@ -24,7 +23,7 @@ class Attempt:
     observations: int = 0
     track_length: float = 0.0  # photos per point
     error_px: float = 0.0  # mean reprojection error at working size
-    focal_start: float = 0.0  # in engraved focal lengths, median over photos
+    focal_start: float = 0.0  # in nominal focal lengths, median over photos
     focal: float = 0.0  # that the attempt ended with
     note: str = ""
 
@@ -40,9 +39,6 @@ class SfmReport:
     focal_px: tuple[float, ...]  # per registered photo, px of its full size
     seconds: float
     sentences: tuple[str, ...] = field(default=())
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def failure(best: Attempt, photos: int) -> str:

@@ -56,6 +56,11 @@ class Deblurred:
         # Of a blur that the photos do not show, nothing is to be taken back either.
         return _pixels(keep_detail(as_taken, render, self.share * taken, self.share * radius))
 
+    @torch.no_grad()
+    def drawn(self, v: int) -> NDArray[np.float32]:
+        """[h, w, 3] sRGB: the scene alone as photo number v shows it, at training size."""
+        return self._shown(self.learned.draw(self.cameras[v], v).colour, v).cpu().numpy()
+
     def _blur(self, v: int) -> tuple[Tensor, Tensor]:
         """At training size: [3, h, w] sRGB what defocus takes from photo v; [h, w] its radius in px of the photo."""
         lens, camera = self.learned.lens, self.cameras[v]

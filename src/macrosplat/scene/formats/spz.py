@@ -31,7 +31,7 @@ COLOUR_SCALE = 0.15  # colour byte = 255 * (0.5 + 0.15 * sh0)
 SCALE_STEPS, SCALE_OFFSET = 16.0, 10.0  # scale byte = 16 * (log scale + 10)
 SH_STEPS = 128.0  # SH byte = 128 + 128 * coefficient
 SH_BUCKETS = (8, 16)  # steps of degree 1, and of the rest: fewer values, smaller files; 5 and 4 bits
-LEVEL = 6  # of gzip: 9 takes 7 times as long for 1 % less
+LEVEL = 6  # of gzip: more takes far longer and saves little (experiments: spz-level)
 MOST_BITS = 24  # after the point: a coordinate has no more
 MOST_INFLATED = 1032  # bytes that deflate makes of one
 IN_MEMORY = 8  # of the bytes of a file: what its Gaussians take as numbers, and the columns on the way
