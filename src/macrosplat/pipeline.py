@@ -25,13 +25,14 @@ from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture, TrainingInput
 from macrosplat.capture.solve import solve, training_input
 from macrosplat.deblur import check_deblur, deblurred
-from macrosplat.lens import LENSES, Lens, LensStart
+from macrosplat.lens import LENSES, LensStart
 from macrosplat.lens.sharpest import nothing_in_focus
 from macrosplat.lens.start import start_lens
 from macrosplat.live import LiveView, Nobody, Watching, check_viser
 from macrosplat.model.backdrop import Backdrop, grid_of
 from macrosplat.model.exposure import start_exposure
-from macrosplat.model.poses import Poses, leaders
+from macrosplat.model.model import Model
+from macrosplat.model.rig import Rig, leaders
 from macrosplat.options import Options
 from macrosplat.output.finish import finish
 from macrosplat.output.log import Log
@@ -40,7 +41,7 @@ from macrosplat.output.summary import Summary
 from macrosplat.photos.decode import TABLE_8
 from macrosplat.photos.records import Photo, resized
 from macrosplat.photos.shelf import Shelf
-from macrosplat.render import Pinhole
+from macrosplat.render import Camera, Frame
 from macrosplat.run import Run, same_photos
 from macrosplat.scene.start import observed_depths, start_scene
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
@@ -56,8 +57,8 @@ from macrosplat.train import checkpoint
 from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
 from macrosplat.train.frames import Frames
 from macrosplat.train.schedule import Schedule, by_poses
-from macrosplat.train.seen import views_that_hold
-from macrosplat.train.trainer import Learned, Trainer
+from macrosplat.train.seen import views_in_frame
+from macrosplat.train.trainer import Trainer
 
 # Nearest drawn depth, as a share of the distance to the object: nothing stands in front of a macro lens.
 NEAR = 0.2
@@ -161,16 +162,16 @@ def _page(out: Path, progress: Progress) -> None:
 def _fits(photos: tuple[Photo, ...], options: Options) -> None:
     """Memory is judged before RUN is begun: what is asked for instead may have the same RUN."""
     width = options.width or max(photo.width for photo in photos)
-    frames = [Pinhole(1.0, 1.0, 0.0, 0.0, *resized(photo.width, photo.height, width)) for photo in photos]
+    frames = [Frame(*resized(photo.width, photo.height, width)) for photo in photos]
     check_memory(
         frames, options.max_gaussians or default_gaussians(options.quality, frames), options.aperture_samples()
     )
 
 
-def _schedule(lens: Lens, options: Options, most: int, refine_poses: bool, of_poses: dict[str, Any]) -> Schedule:
+def _schedule(options: Options, most: int, refine_poses: bool, of_poses: dict[str, Any]) -> Schedule:
     """`of_poses`: what `by_poses` said."""
     effort = EFFORTS[options.quality]
-    values: dict[str, Any] = {"drop": effort.drop} | of_poses | dict(lens.schedule)
+    values: dict[str, Any] = {"drop": effort.drop} | of_poses
     return Schedule(steps=options.steps or effort.steps, gaussians=most, refine_poses=refine_poses, **values)
 
 
@@ -204,23 +205,20 @@ def _trainer(
     depths = observed_depths(given.points, given.cameras)
     distance = float(np.median(depths))
     pixel = distance / float(np.median(small.intrinsics[:, 0]))
-    pinholes = [
-        Pinhole(*(float(x) for x in k), width=int(w), height=int(h), near=NEAR * distance)
-        for k, (w, h) in zip(small.intrinsics, small.sizes, strict=True)
-    ]
-    most = options.max_gaussians or default_gaussians(options.quality, pinholes)
+    frames = [Frame(int(width), int(height), NEAR * distance) for width, height in small.sizes]
+    most = options.max_gaussians or default_gaussians(options.quality, frames)
     progress.stage("reading photos", len(given.photos))
     lenses = given.cameras.distortion
     photos: Sequence[NDArray[np.uint8]] = Shelf(
-        len(pinholes), lambda v: read_undistorted(given.photos[v], lenses[v], pinholes[v].width), room_for_photos()
+        len(frames), lambda v: read_undistorted(given.photos[v], lenses[v], frames[v].width), room_for_photos()
     )
 
     def read(v: int) -> NDArray[np.uint8] | None:
         photos[v]  # what cannot be read is said now
-        return read_undistorted_mask(given.photos[v], lenses[v], pinholes[v].width) if given.photos[v].mask else None
+        return read_undistorted_mask(given.photos[v], lenses[v], frames[v].width) if given.photos[v].mask else None
 
     masks, threads = [], workers(READING * max(photo.width * photo.height for photo in given.photos))
-    for photo, mask in zip(given.photos, ordered(read, range(len(pinholes)), threads), strict=True):
+    for photo, mask in zip(given.photos, ordered(read, range(len(frames)), threads), strict=True):
         if mask is not None and mask.max() < 128:
             raise MacrosplatError(
                 f"The mask {photo.mask} of {photo.name} is black: paint the object white, or give --masks off."
@@ -236,6 +234,7 @@ def _trainer(
     run.update(limit=limit)
     lens_start = replace(
         start_lens(given.points, depths, small, given.cameras.sizes, photos, given.photos),
+        focal=tuple((small.intrinsics[:, 0] / small.sizes[:, 0]).tolist()),
         centre=tuple(np.median(given.points.xyz, 0).tolist()),
         distance=distance,
         spread=max(float(depths.std()), 1e-9 * distance),
@@ -245,20 +244,21 @@ def _trainer(
     )
     saved = run.checkpoint
     state = checkpoint.load(saved) if saved.is_file() else None
-    lens = state.learned.lens if state else LENSES[options.lens](lens_start)
-    room = room_for_targets(device, pinholes, most, options.aperture_samples())
-    frames = Frames(photos, pinholes, lens.look(photos, masks), device, room, covers=masks)
+    lens = state.model.lens if state else LENSES[options.lens](lens_start)
+    room = room_for_targets(device, frames, most, options.aperture_samples())
+    targets = Frames(photos, frames, lens.look(photos, masks), device, room, covers=masks)
     poses = poses_of(given.photos)
     first = [group[0] for group in poses]
-    held, _ = views_that_hold(
-        torch.tensor(given.points.xyz), [pinholes[photo].at(torch.tensor(small.views[photo])) for photo in first]
+    seen, _ = views_in_frame(
+        torch.tensor(given.points.xyz),
+        [Camera(torch.tensor(small.views[v]), torch.tensor(small.intrinsics[v]), frames[v]) for v in first],
     )
-    of_poses = by_poses(len(poses), float(held.median()))
+    of_poses = by_poses(len(poses), float(seen.median()))
     exposed = start_exposure(given.points, photos, given.cameras.sizes, given.photos)
     of_poses |= {"learn_exposure": exposed.learned}
-    schedule = _schedule(lens, options, most, run.manifest.camera_source == "sfm", of_poses)
+    schedule = _schedule(options, most, run.manifest.camera_source == "sfm", of_poses)
     if state:
-        trainer = Trainer(state.learned.to(device), frames, schedule, state.pixel, options.seed)
+        trainer = Trainer(state.model.to(device), targets, schedule, state.pixel, options.seed)
         checkpoint.resume(trainer, state)
         return trainer, state.names, lens_start
     count = max(min(most, len(given.points)), most // 3)
@@ -266,11 +266,13 @@ def _trainer(
         given.points, small, photos, given.cameras.sizes, pixel, count, schedule.sh_degree, options.seed
     )
     grids = ordered(lambda v: grid_of(torch.from_numpy(TABLE_8[photos[v]])), range(len(photos)), threads)
-    learned = Learned(
+    model = Model(
         gaussians=scene,
         lens=lens,
-        poses=Poses(
+        rig=Rig(
             torch.tensor(small.views, dtype=torch.float32),
+            torch.tensor(small.intrinsics, dtype=torch.float32),
+            frames,
             torch.full((len(small),), distance),
             pixel,
             leaders(poses),
@@ -278,7 +280,7 @@ def _trainer(
         backdrop=Backdrop(torch.stack(list(grids))),
         exposure=exposed.exposure,
     )
-    return Trainer(learned.to(device), frames, schedule, pixel, options.seed), small.names, lens_start
+    return Trainer(model.to(device), targets, schedule, pixel, options.seed), small.names, lens_start
 
 
 def _viewer(port: int | None) -> Callable[[Trainer, tuple[str, ...], Progress], AbstractContextManager[Watching]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from macrosplat.brackets.composite import has_brackets, one_per_pose, spread
 from macrosplat.brackets.recognise import poses_of
+from macrosplat.cameras.calibrate import as_taken, calibrate, undistorted
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.capture.records import Capture, TrainingInput
 from macrosplat.support.errors import MacrosplatError
@@ -47,9 +48,18 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress) -> tupl
         return cameras, points, "sfm"
     if opened.points is not None and len(opened.points):  # a model may hold cameras only
         return opened.cameras, opened.points, opened.cameras.source
-    progress.stage("triangulating points", 100)
-    points = triangulate(opened.photos, opened.cameras, scratch, _advance(progress), seed)
-    return opened.cameras, points, opened.cameras.source
+    cameras, found = opened.cameras, None
+    for stage in ("triangulating points", "triangulating points of corrected cameras"):
+        progress.stage(stage, 100)
+        points = triangulate(opened.photos, cameras, scratch, _advance(progress), seed)
+        seen = as_taken(points, cameras)
+        found = calibrate(opened.cameras, seen, found)
+        if not found.changed:
+            return cameras, points, opened.cameras.source
+        cameras = found.cameras
+    for line in found.sentences():
+        progress.note(line)
+    return cameras, undistorted(seen, cameras), opened.cameras.source
 
 
 def training_input(

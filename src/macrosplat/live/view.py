@@ -113,11 +113,13 @@ class LiveView(Watching):
     def _send(self, client: viser.ClientHandle, look: Look, share: float) -> None:
         trainer = self._trainer
         trainer.settle()  # on a GPU: what is learned is only true then
-        first = trainer.frames.pinholes[0]
-        pixels = max(PIXELS_LEAST, first.width * first.height) * (PIXELS_PAUSED if self._panel.paused else 1.0)
-        pinhole = pinhole_of(look, share * pixels, NEARER * first.near)
-        sigma0 = self._panel.sigma0 * pinhole.fx / first.fx
-        pixels = picture(trainer.learned, look, pinhole, self._panel.pupil, sigma0)
+        first = trainer.model.rig.begun(0)
+        pixels = max(PIXELS_LEAST, first.frame.width * first.frame.height) * (
+            PIXELS_PAUSED if self._panel.paused else 1.0
+        )
+        pinhole = pinhole_of(look, share * pixels, NEARER * first.frame.near)
+        sigma0 = self._panel.sigma0 * pinhole.fx / float(first.intrinsics[0])
+        pixels = picture(trainer.model, look, pinhole, self._panel.pupil, sigma0)
         client.scene.set_background_image(pixels, format="jpeg", jpeg_quality=JPEG_QUALITY)
 
 

@@ -1,13 +1,12 @@
 """The deblurred photos of a run, one by one: the only file of this room that knows what a model is.
 
-In: what was learned, cameras as they are. Out: [H, W, 3] sRGB in [0, 1], each at its photo's own size.
+In: what was learned, the photos as taken. Out: [H, W, 3] sRGB in [0, 1], each at its photo's own size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,9 +15,10 @@ from torch import Tensor
 
 from macrosplat.cameras.records import Distortion
 from macrosplat.cameras.undistort import read_undistorted
-from macrosplat.lens import Pupil, Reshape, Sharp
+from macrosplat.lens import Sampling, Sharp
 from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.thin import ThinLens
+from macrosplat.model.model import Model
 from macrosplat.output.detail.believed import believed
 from macrosplat.output.detail.own import keep_detail
 from macrosplat.output.detail.radius import blur_radius
@@ -26,28 +26,24 @@ from macrosplat.photos.records import Photo
 from macrosplat.render import Camera
 from macrosplat.support.colour import to_srgb
 
-if TYPE_CHECKING:
-    from macrosplat.train.trainer import Learned
-
 
 @dataclass(frozen=True)
 class Deblurred:
     """Makes the deblurred photos of a run."""
 
-    learned: Learned  # before rigid cameras
+    model: Model
     cameras: Sequence[Camera]  # V, training size
     photos: Sequence[Photo]  # V
     distortion: Sequence[Distortion | None]  # V, of the photos as taken
-    through: Pupil
+    sampling: Sampling
     share: float = 0.0  # of the claimed radii that the photos show; with `own` False of no use
     own: bool = False  # whether the photos' own detail is kept
 
     @torch.no_grad()
     def __call__(self, v: int) -> NDArray[np.float32]:
         """[H, W, 3] sRGB of photo number v."""
-        photo, camera = self.photos[v], self.cameras[v]
-        render = self.learned.draw(resized(camera, photo.width, photo.height), v).colour
-        render = _planes(self._shown(render, v))
+        photo = self.photos[v]
+        render = _planes(_shown(self.model.sharp(self.cameras[v].scaled(photo.width, photo.height), v)))
         if not self.own:
             return _pixels(render)
         taken, radius = self._blur(v)
@@ -59,36 +55,27 @@ class Deblurred:
     @torch.no_grad()
     def drawn(self, v: int) -> NDArray[np.float32]:
         """[h, w, 3] sRGB: the scene alone as photo number v shows it, at training size."""
-        return self._shown(self.learned.draw(self.cameras[v], v).colour, v).cpu().numpy()
+        return _shown(self.model.sharp(self.cameras[v], v)).cpu().numpy()
 
     def _blur(self, v: int) -> tuple[Tensor, Tensor]:
         """At training size: [3, h, w] sRGB what defocus takes from photo v; [h, w] its radius in px of the photo."""
-        lens, camera = self.learned.lens, self.cameras[v]
+        lens, frame = self.model.lens, self.cameras[v].frame
         assert isinstance(lens, ThinLens), "only a thin lens knows its blur in focus"
-
-        def draw(at: Camera, reshape: Reshape | None = None) -> Sharp:
-            return self.learned.draw(at, v, None, reshape)
-
-        sharp = draw(camera)
-        sigma0 = lens.sigma0() * (camera.frame.width / lens.width)
+        sharp = self.model.draw(self.cameras[v], v)
+        sigma0 = lens.sigma0() * (frame.width / lens.width)
         in_focus = variable_blur(sharp.colour, sigma0.expand(sharp.colour.shape[:2]))
-        blurred = lens.photograph(draw, camera, v, self.through)
-        taken = self._shown(in_focus, v) - self._shown(blurred, v)
-        larger = self.photos[v].width / camera.frame.width
-        return _planes(taken), claimed_radius(self.learned, sharp, camera, v) * larger
-
-    def _shown(self, light: Tensor, v: int) -> Tensor:
-        """Scene's light [H, W, 3] as photo v shows it, sRGB."""
-        return to_srgb(self.learned.exposure.expose(light, v).clamp(0, 1))
+        blurred = self.model.photograph(v, self.sampling)
+        taken = _shown(self.model.exposure.expose(in_focus, v)) - _shown(blurred)
+        return _planes(taken), claimed_radius(self.model, sharp, v) * (self.photos[v].width / frame.width)
 
 
-def claimed_radius(learned: Learned, sharp: Sharp, camera: Camera, v: int) -> Tensor:
+def claimed_radius(model: Model, sharp: Sharp, v: int) -> Tensor:
     """[h, w] px of the render: how blurred the lens model says photo v is."""
-    return blur_radius(learned.lens.radius(sharp, camera, v), sharp.alpha)
+    return blur_radius(model.blur_radius(v, sharp), sharp.alpha)
 
 
 @torch.no_grad()
-def share_shown(learned: Learned, cameras: Sequence[Camera], photos: Sequence[NDArray[np.uint8]]) -> float:
+def share_shown(model: Model, photos: Sequence[NDArray[np.uint8]]) -> float:
     """By what the lens model's radii have to be multiplied to be those that the photos show (see `believed`).
 
     Args:
@@ -96,20 +83,16 @@ def share_shown(learned: Learned, cameras: Sequence[Camera], photos: Sequence[ND
     """
 
     def each(v: int) -> tuple[Tensor, Tensor]:
-        radius = claimed_radius(learned, learned.draw(cameras[v], v), cameras[v], v)
+        radius = claimed_radius(model, model.draw(model.camera(v), v), v)
         grey = torch.tensor(photos[v], device=radius.device).to(torch.float32).mean(2) / 255
         return grey, radius
 
-    return believed(each(v) for v in range(len(cameras)))
+    return believed(each(v) for v in range(len(photos)))
 
 
-def resized(camera: Camera, width: int, height: int) -> Camera:
-    """The same camera with other pixels."""
-    across, down = width / camera.frame.width, height / camera.frame.height
-    factors = camera.intrinsics.new_tensor([across, down, across, down])
-    return replace(
-        camera, intrinsics=camera.intrinsics * factors, frame=replace(camera.frame, width=width, height=height)
-    )
+def _shown(light: Tensor) -> Tensor:
+    """Linear light as sRGB, as a photo holds it."""
+    return to_srgb(light.clamp(0, 1))
 
 
 def _planes(pixels: Tensor) -> Tensor:
