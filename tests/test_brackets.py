@@ -73,6 +73,12 @@ def test_a_stack_is_known_whatever_the_camera_calls_it(tmp_path, name):
     assert [len(group) for group in grouped(tmp_path)] == [5]
 
 
+def test_a_stack_is_no_scene_however_it_is_asked_for(tmp_path):
+    write(tmp_path, halves(0, 5)[1], [f"{n}.png" for n in range(5)])
+    with pytest.raises(MacrosplatError, match="show one picture, taken from one place"):
+        open_capture(tmp_path, brackets=False)
+
+
 def test_poses_numbered_on_and_on_are_told_apart(tmp_path):
     for p in range(3):
         write(tmp_path, halves(p, 4)[1], [f"IMG_{101 + 4 * p + s:04d}.png" for s in range(4)])
