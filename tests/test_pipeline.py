@@ -22,6 +22,7 @@ from macrosplat.lens import Sampling
 from macrosplat.options import Options
 from macrosplat.output import finish
 from macrosplat.output.detail.photos import Deblurred
+from macrosplat.output.listing import list_runs
 from macrosplat.render import Camera
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.metrics import psnr
@@ -124,6 +125,51 @@ def test_every_file_of_run(run, capture):
 def test_same_seed_same_bits(run, capture, tmp_path):
     pipeline.reconstruct(capture, tmp_path / "run", OPTIONS)
     assert_same_bits(run[0], tmp_path / "run")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_with_results_is_complete_and_goes_on_to_the_same_bits(run, capture, tmp_path, number, capsys):
+    out = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted_at(16, patch, number)
+        summary = pipeline.reconstruct(capture, out, OPTIONS, results=True)
+    assert summary.steps < STEPS and "Stopped at step" in capsys.readouterr().err
+    assert names(out) == names(run[0])
+    assert "stopped early" in list_runs(tmp_path)
+    pipeline.go_on(out)
+    assert_same_bits(run[0], out)
+    assert "done" in list_runs(tmp_path)
+
+
+def test_a_finished_run_is_trained_longer_and_may_be_interrupted(run, capture, tmp_path):
+    out, other = tmp_path / "run", tmp_path / "other"
+    for copy in (out, other):
+        shutil.copytree(run[0], copy)
+    summary = pipeline.go_on(out, "+10")
+    assert summary.steps == STEPS + 10
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted_at(STEPS + 3, patch)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.go_on(other, str(STEPS + 10))
+    pipeline.go_on(other)
+    a, b = bits(out)[0], bits(other)[0]
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []
+    for words in ("+0", "20", "many"):
+        with pytest.raises(MacrosplatError, match="--steps"):
+            pipeline.go_on(out, words)
+
+
+def test_a_run_whose_photos_are_gone_says_so(run, tmp_path):
+    shutil.copytree(run[0], tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"capture": str(tmp_path / "gone")}))
+    with pytest.raises(MacrosplatError, match="no longer in"):
+        pipeline.go_on(tmp_path / "run")
+
+
+def test_nothing_is_listed_where_there_are_no_runs(tmp_path):
+    with pytest.raises(MacrosplatError, match="holds no run"):
+        list_runs(tmp_path)
 
 
 @pytest.mark.parametrize("step, number", [(0, signal.SIGINT), (17, signal.SIGINT), (30, signal.SIGTERM)])

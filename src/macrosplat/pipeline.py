@@ -33,7 +33,7 @@ from macrosplat.model.backdrop import Backdrop, grid_of
 from macrosplat.model.exposure import start_exposure
 from macrosplat.model.model import Model
 from macrosplat.model.rig import Rig, leaders
-from macrosplat.options import Options
+from macrosplat.options import Device, Options
 from macrosplat.output.finish import finish
 from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
@@ -75,6 +75,7 @@ def reconstruct(
     cameras_from: Path | None = None,
     live: int | None = None,
     shown: Sequence[Face] = (),
+    results: bool = False,
 ) -> Summary | StackSummary:
     """Sharp photos and a sharp scene of a folder of blurred photos; see `macrosplat reconstruct --help`.
 
@@ -82,6 +83,7 @@ def reconstruct(
         cameras_from: what `find_cameras` wrote for the same capture, to begin with.
         live: a port on this machine for a page that shows the training; 0: a free one; None: no page.
         shown: further ways of showing progress, besides stderr.
+        results: whether a run that is stopped while it trains writes the results of what there is.
 
     Raises:
         MacrosplatError: bad input; one sentence says what and where.
@@ -115,13 +117,59 @@ def reconstruct(
         trainer, names, lens_start = _trainer(given, run, device, progress)
         try:
             with Log(run.log, trainer.done) as log, viewer(trainer, names, progress) as watching:
-                _train(trainer, run, names, lens_start, log, progress, watching)
+                _train(trainer, run, names, lens_start, log, progress, watching, results)
         finally:  # an interrupted run's time counts, too
             seconds = run.manifest.seconds + time.monotonic() - began
             run.update(seconds=seconds, machine=machine(device))
         summary = finish(run, trainer, given, progress)
         _page(out, progress)
         return summary
+
+
+def go_on(
+    out: Path,
+    steps: str | None = None,
+    device: Device | None = None,
+    live: int | None = None,
+    shown: Sequence[Face] = (),
+    results: bool = False,
+) -> Summary | StackSummary:
+    """Go on with a run, with the options that it was begun with; see `macrosplat continue --help`.
+
+    Args:
+        steps: "+2000": so many more than planned; "5000": so many in all; None: as planned.
+        device: where to compute now.
+
+    Raises:
+        MacrosplatError: `out` is no run, its photos are gone, or `steps` is less than what is planned.
+        KeyboardInterrupt: see `reconstruct`.
+    """
+    run = Run(out)
+    options, capture = run.manifest.options, Path(run.manifest.capture)
+    if not capture.is_dir():
+        raise MacrosplatError(
+            f"The photos of {out} are no longer in {capture}; say where they are: "
+            f"macrosplat reconstruct CAPTURE --out {out} --resume, with the options of before."
+        )
+    if steps is not None:
+        planned = run.manifest.planned or options.steps or EFFORTS[options.quality].steps
+        with locked(out):
+            options = replace(options, steps=_further(steps, planned))
+            run.update(options=options, planned=options.steps, reopened=planned)
+    if device is not None:
+        options = replace(options, device=device)
+    return reconstruct(capture, out, options, resume=True, live=live, shown=shown, results=results)
+
+
+def _further(text: str, planned: int) -> int:
+    """Steps in all."""
+    number = text.removeprefix("+")
+    if not number.isdecimal():
+        raise MacrosplatError(f"--steps {text} cannot be read; give how many more (+2000), or how many in all (5000).")
+    total = planned + int(number) if text.startswith("+") else int(number)
+    if total <= planned:
+        raise MacrosplatError(f"--steps {text} is not more than the {planned} steps of this run; give more, or none.")
+    return total
 
 
 def find_cameras(capture: Path, out: Path, options: Options) -> None:
@@ -168,11 +216,14 @@ def _fits(photos: tuple[Photo, ...], options: Options) -> None:
     )
 
 
-def _schedule(options: Options, most: int, refine_poses: bool, of_poses: dict[str, Any]) -> Schedule:
+def _schedule(run: Run, most: int, of_poses: dict[str, Any]) -> Schedule:
     """`of_poses`: what `by_poses` said."""
+    options, refine_poses = run.manifest.options, run.manifest.camera_source == "sfm"
     effort = EFFORTS[options.quality]
     values: dict[str, Any] = {"drop": effort.drop} | of_poses
-    return Schedule(steps=options.steps or effort.steps, gaussians=most, refine_poses=refine_poses, **values)
+    steps = options.steps or effort.steps
+    run.update(planned=steps)
+    return Schedule(steps, most, reopened=run.manifest.reopened, refine_poses=refine_poses, **values)
 
 
 def _cameras(opened: Capture, run: Run, progress: Progress) -> TrainingInput:
@@ -256,7 +307,7 @@ def _trainer(
     of_poses = by_poses(len(poses), float(seen.median()))
     exposed = start_exposure(given.points, photos, given.cameras.sizes, given.photos)
     of_poses |= {"learn_exposure": exposed.learned}
-    schedule = _schedule(options, most, run.manifest.camera_source == "sfm", of_poses)
+    schedule = _schedule(run, most, of_poses)
     if state:
         trainer = Trainer(state.model.to(device), targets, schedule, state.pixel, options.seed)
         checkpoint.resume(trainer, state)
@@ -299,8 +350,13 @@ def _train(
     log: Log,
     progress: Progress,
     watching: Watching,
+    results: bool,
 ) -> None:
-    """Step until done. Ctrl-C, `kill` and the live view are answered between two steps, with the state saved."""
+    """Step until done. Ctrl-C, `kill` and the live view are answered between two steps, with the state saved.
+
+    Raises:
+        KeyboardInterrupt: somebody wants to stop, and no results.
+    """
     steps, saved_at = trainer.schedule.steps, time.monotonic()
     progress.stage("training", steps, trainer.done, "steps")
     counted = trainer.done
@@ -324,4 +380,7 @@ def _train(
                 checkpoint.save(run.checkpoint, trainer, names, start)
                 saved_at = time.monotonic()
             if wants_stop:
-                raise KeyboardInterrupt
+                if not (results or watching.finishes or stop.wants_results(progress.note)):
+                    raise KeyboardInterrupt
+                progress.note(f"Stopped at step {trainer.done:,} of {steps:,}; the results of that are being written.")
+                return

@@ -115,7 +115,7 @@ class Panel:
         self._status = gui.add_markdown("Training begins.")
         self._bar = gui.add_progress_bar(0.0)
         self._pause_button = gui.add_button("Pause")
-        self._stop_button = gui.add_button("Stop and save", color="red")
+        self._stop_button = gui.add_button("Stop and save", color="red", hint="Write the results of what there is")
         kinds = gui.add_dropdown("Picture", tuple(KINDS), hint="Sharp, as a lens sees it, or half and half")
         aperture = gui.add_slider("Aperture", 0.0, 3.0, 0.05, 1.0, hint="In pupils as they were found from the photos")
         step = 10.0 ** np.floor(np.log10((far - near) / 100))  # a round one: the numbers stay short

@@ -66,7 +66,7 @@ class LiveView(Watching):
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._panel.end("Training is done: the results are being written." if kind is None else STOPPED)
+        self._panel.end(DONE if kind is None else STOPPED)
         self._server.flush()
         time.sleep(2 * ASLEEP)  # for the last words to arrive
         self._server.stop()
@@ -80,6 +80,7 @@ class LiveView(Watching):
             self._wake.clear()
             self._panel.tell(self._trainer, {})
             self._draw()
+        self.finishes = self._panel.stop
         return self._panel.stop or interrupted()
 
     @property
@@ -138,4 +139,5 @@ def _server(port: int) -> viser.ViserServer:
     return server
 
 
-STOPPED = "Stopped. What was done is kept; the same command with --resume goes on."
+DONE = "Training has ended: the results are being written. RUN/index.html will show them."
+STOPPED = "Stopped. What was done is kept; macrosplat continue RUN goes on."

@@ -35,6 +35,10 @@ REST_END = 0.1  # of every other rate, over the last part
 GOLDEN = 2.399963  # radians, the golden angle: turns of the ring of aperture samples that never repeat
 COOLING = 0.15  # the share of the steps in which those fall
 
+# Where a run that is continued goes on: all of the resolution, the lens looked through at several points, and rates
+# that can still change something before they fall again.
+REOPENED = 0.7
+
 # So many poses are few: what each photo alone sees has to be kept from being made up to suit it, by dropping more and
 # by colours that do not change with the view (experiments: few-poses).
 FEW_POSES = 12
@@ -68,10 +72,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A whole run. Switching points are shares of `steps`."""
+    """A whole run. Switching points are shares of `steps`; of `reopened`, where a run that was to end there goes on:
+    the steps beyond are its last part once more, from `REOPENED` on."""
 
     steps: int
     gaussians: int  # the most there may be
+    reopened: int | None = None  # steps
     sh_degree: int = 2
     refine_poses: bool = False  # with the focal length: structure from motion on blurred photos is 0.2-2 % off
     half_from: float = 0.1  # resolution 1/4 before, at which the photos are nearly in focus
@@ -89,9 +95,17 @@ class Schedule:
     drop: float = 0.0  # share of the Gaussians that a step does without (`drop.thinned`)
     mask_weight: float = 0.1  # of alpha against the masks, where there are any
 
+    def share(self, step: int) -> float:
+        """How far a step is, 0 to 1."""
+        first = self.reopened or self.steps  # steps of the run as it was planned
+        if step < first:
+            return step / first
+        return REOPENED + (1 - REOPENED) * (step - first) / max(1, self.steps - first)
+
     def at(self, step: int, start: int, lens: Lens) -> Plan:
         """The plan of a step, for a scene that began with `start` Gaussians."""
-        t, of_lens = step / self.steps, lens.plan(step / self.steps)
+        t = self.share(step)
+        of_lens = lens.plan(t)
         cooled = 1.0
         if t > 1 - COOLING:
             cooled = REST_END + (1 - REST_END) * 0.5 * (1 + cos(pi * (t - 1 + COOLING) / COOLING))
@@ -102,13 +116,13 @@ class Schedule:
         if not self.learn_exposure:
             del rates["exposure"]
         rates |= {name: rate * cooled for name, rate in of_lens.rates.items()}
-        before = lens.plan((step - 1) / self.steps).extra if step > 0 else 0.0
+        before = lens.plan(self.share(step - 1)).extra if step > 0 else 0.0
         ring = of_lens.sampling.samples > 1
         return Plan(
             scale=0.25 if t < self.half_from else 0.5 if t < self.full_from else 1.0,
             sh_degree=min(self.sh_degree, sum(t >= begin for begin in self.sh_from)),
             rates=rates,
-            extra=round((of_lens.extra - before) * self.gaussians),
+            extra=max(0, round((of_lens.extra - before) * self.gaussians)),
             densify=self._wanted(t, start) if step > 0 and step % self.densify_every == 0 else 0,
             noise=cooled if t < self.densify_until else 0.0,
             sampling=replace(of_lens.sampling, angle=step * GOLDEN) if ring else of_lens.sampling,
