@@ -42,9 +42,7 @@ def main() -> None:
     for name, cameras in {"given": opened.cameras, "corrected": found}.items():
         off, k1 = np.abs(focal(cameras) / true - 1), cameras.distortion[0]
         bent = f"{k1.params[4]:.3f}" if k1 else "none"
-        print(
-            f"{name:10s} fx off by {100 * np.median(off):.3f} % in the median, {100 * off.max():.3f} % at most; k1 {bent}"
-        )
+        print(f"{name:10s} fx off by {100 * np.median(off):.3f} % (median), {100 * off.max():.3f} % (most); k1 {bent}")
 
 
 def focal(cameras: Cameras) -> np.ndarray:
