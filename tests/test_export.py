@@ -60,7 +60,7 @@ def run(tmp_path_factory) -> Path:
     wide = save(root / "wide.jpg", truth.sharp[0], exif(6, **CANON), icc_profile=icc_profile(563 / 256, ADOBE_RGB))
     for n, name in enumerate(names):
         photo, kind = (wide if n == 0 else None), ("tiff" if n == 1 else "png")
-        write_sharp(record, name, truth.sharp[n] / 255, None, photo, kind)
+        write_sharp(record, name, truth.sharp[n] / 255, photo, kind)
     focus = dict(zip(names, truth.focus, strict=True))
     record.write_cameras(truth.cameras)
     write_lens(record, LensReport(PUPIL, focus, 0.3, 280.0, mm_per_unit=UNIT_MM))

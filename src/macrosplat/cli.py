@@ -441,6 +441,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # `kill` is answered like Ctrl-C, so that half-written files are removed on the way out.
     INTERRUPTS.install()
     command = None
+    if "" in arguments:  # which as a path would be this folder
+        return _refused(
+            "One of the words is empty: a variable that is not set, perhaps; give a folder, or leave it out."
+        )
     try:
         arguments = _resumed(arguments)
         wrong = misspelt(arguments, COMMANDS)

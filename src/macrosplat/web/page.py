@@ -114,7 +114,7 @@ def of_run(run: Run) -> Shown:
         masks=masks_of(run.manifest, names),
         evaluation=read_means(run),
         before=tuple(run.taken(name) for name in names),
-        after=tuple(existing(run.sharpest_size(name)) for name in names),
+        after=tuple(existing(run.sharp(name)) for name in names),
         circles=tuple(existing(run.map("coc_colour", name)) for name in names),
         blur=tuple(2 * 65535 * scales[name].coc_scale if name in scales else None for name in names),
     )
