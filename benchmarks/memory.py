@@ -15,7 +15,7 @@ STEPS, POINTS = 6, 8  # of the pupil, as the standard quality has at the end
 def measure(photos: int, width: int, height: int, gaussians: int) -> tuple[float, float]:
     """Bytes at the peak, and bytes as estimated."""
     from macrosplat.bench import Size, make_setting, make_trainer, peak_memory
-    from macrosplat.train.budget import estimate
+    from macrosplat.train.effort import estimate
 
     trainer = make_trainer(make_setting(Size(gaussians, width, height, 2)), points=POINTS, photos=photos)
     for photo in range(photos):  # every target stays once it has been made

@@ -48,7 +48,7 @@ def main() -> None:
                 found = browser.picture()
                 pinhole = Pinhole(*map(float, shown.cameras.intrinsics[photo]), *map(int, shown.cameras.sizes[photo]))
                 view = torch.tensor(shown.cameras.views[photo], dtype=torch.float32)
-                drawn = render(scene, view, pinhole.scaled(width, height)).over(torch.tensor(shown.backdrop))[0]
+                drawn = render(scene, pinhole.scaled(width, height).at(view)).over(torch.tensor(shown.backdrop))[0]
                 own = 255 * drawn.clamp(0, 1).numpy()
                 for name, wanted in (("our render of scene.ply", own), ("sharp photo", sharps[photo].astype(float))):
                     colour = 100 / 255 * np.abs(found.mean((0, 1)) - wanted.mean((0, 1))).max()

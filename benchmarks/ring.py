@@ -82,20 +82,23 @@ def on_a_scene(run: Path, width: int | None) -> None:
             if width:
                 pinhole = pinhole.scaled(width, round(width * pinhole.height / pinhole.width))
 
-            def draw(view, reshape=None):
-                return learned.draw(view, pinhole, photo, None, reshape)  # noqa: B023
+            camera = pinhole.at(view)
+
+            def draw(camera, reshape=None):
+                return learned.draw(camera, photo, None, reshape)  # noqa: B023
 
             pupil, focus = lens.pupil(photo), lens.focus(photo)
             u, v = (torch.tensor([r * f(a) for r, a in at]) * pupil / 2 for f in (math.cos, math.sin))
             # The spots of so many points lie closer than a pixel: only sigma0 is left to blur.
             exact = sum(
-                lens._blurred(draw(seen), pinhole, 0.06 * pupil, focus) for seen in thin.sheared(view, u, v, focus)
+                lens._blurred(draw(camera.at(seen)), camera, 0.06 * pupil, focus)
+                for seen in thin.sheared(view, u, v, focus)[:, None]
             )
             exact = to_srgb((exact / SAMPLES).clamp(0, 1))
             for points, radius, residual in variants:
                 through = Pupil(points, 0.4)
                 with mock.patch.dict(thin.LAYOUTS, {points: (radius, residual)}):
-                    taken = lens.photograph(draw, view, pinhole, photo, through)
+                    taken = lens.photograph(draw, camera, photo, through)
                 wrong = to_srgb(taken.clamp(0, 1)) - exact
                 scores[points, radius, residual].append(-10 * math.log10(float((wrong**2).mean())))
     for (points, radius, residual), found in scores.items():

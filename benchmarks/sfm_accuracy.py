@@ -47,7 +47,7 @@ def main() -> None:
         tell = (lambda fraction, text: print(f"  {fraction:4.0%} {text}")) if args.verbose else None
         with tempfile.TemporaryDirectory() as scratch:
             began, cpu = time.perf_counter(), time.process_time()
-            cameras, points, report = solve_cameras(capture, Path(scratch), tell, args.seed)
+            cameras, points, report = solve_cameras(capture.photos, Path(scratch), tell, args.seed)
             seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
             median, worst, turn = errors(cameras, truth)
             focal = np.median(cameras.intrinsics[:, 0] / truth.select(cameras.names).intrinsics[:, 0])
@@ -61,7 +61,7 @@ def main() -> None:
                 print("  ", sentence)
             if args.triangulate and (root / "truth.json").is_file():
                 began, cpu = time.perf_counter(), time.process_time()
-                points = triangulate(capture, truth, Path(scratch), tell, args.seed)
+                points = triangulate(capture.photos, truth, Path(scratch), tell, args.seed)
                 seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
                 print(
                     f"   true cameras: {describe(points)}; {depth_error(root, truth, points)}; "

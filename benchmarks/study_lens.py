@@ -37,7 +37,7 @@ from macrosplat.lens import LENSES, Lens, LensStart, start, thin
 from macrosplat.options import Options
 from macrosplat.photos.records import Photo
 from macrosplat.render import Pinhole
-from macrosplat.run import open_run
+from macrosplat.run import Run
 from macrosplat.support.colour import to_srgb
 from macrosplat.support.dispatch import choose
 from macrosplat.support.metrics import outline_psnr, squared_error_map
@@ -91,10 +91,10 @@ def one(asked: argparse.Namespace, values: str, seed: int, run: Path, cameras: P
         fixed = {"width": asked.width, "device": asked.device, "seed": seed, "lens": asked.lens, "masks": "off"}
         options = dataclasses.replace(Options(), **{**fixed, **changed})
         opened = open_capture(asked.capture, options.masks == "auto", options.brackets == "auto")
-        config = open_run(run, asked.capture, opened.photos, options, resume=False)
-        pipeline._take_cameras(cameras, run, config)
-        given = pipeline._cameras(opened, run, options, config, progress)
-        trainer, names, _ = pipeline._trainer(given, run, options, config, choose(options.device), progress)
+        opened_run = Run.begin(run, asked.capture, opened.photos, options, resume=False)
+        pipeline._take_cameras(Run(cameras), opened_run)
+        given = pipeline._cameras(opened, opened_run, progress)
+        trainer, names, _ = pipeline._trainer(given, opened_run, choose(options.device), progress)
         while trainer.done < trainer.schedule.steps:
             trainer.step()
         trainer.settle()
@@ -114,7 +114,7 @@ def compared(trainer: Trainer, names: tuple[str, ...], truth: Truth) -> tuple[fl
     outlines = []
 
     def psnr(view: Tensor, pinhole: Pinhole, photo: int | None, true: Photo) -> float:
-        light = learned.exposure.expose(learned.draw(view, pinhole, photo).colour, photo)
+        light = learned.exposure.expose(learned.draw(pinhole.at(view), photo).colour, photo)
         drawn = to_srgb(light.clamp(0, 1)).cpu().numpy()
         wrong = squared_error_map(drawn, read_srgb(true, width))
         where = read_where(true, width)

@@ -14,6 +14,7 @@ from PIL import Image
 
 import macrosplat
 from macrosplat.lens import LENSES, LensStart, Pupil, Sharp
+from macrosplat.render import Camera
 from macrosplat.support.colour import to_srgb
 
 PHOTO = 0  # which photo's camera
@@ -32,17 +33,17 @@ def main() -> None:
     if "pupil_diameter" not in found:
         sys.exit(f"{run_folder} was made with --lens {found['model']}, which has no aperture.")
 
-    def draw(at: torch.Tensor) -> Sharp:
-        return state.learned.draw(at, pinhole, PHOTO)
+    def draw(camera: Camera, _: object = None) -> Sharp:
+        return state.learned.draw(camera, PHOTO)
 
-    sharp = draw(view)
+    sharp = draw(pinhole.at(view))
     depths = sharp.depth[sharp.alpha > 0.5].numpy()
     out.mkdir(parents=True, exist_ok=True)
     for i, focus in enumerate(np.percentile(depths, np.linspace(5, 95, STEPS))):
         start = LensStart(
             aperture * found["pupil_diameter"], (float(focus),), (1.0,), found["sigma0_px"], pinhole.width
         )
-        taken = LENSES["thin"](start).photograph(draw, view, pinhole, 0, Pupil(POINTS))
+        taken = LENSES["thin"](start).photograph(draw, pinhole.at(view), 0, Pupil(POINTS))
         Image.fromarray(np.rint(255 * to_srgb(taken.clamp(0, 1)).numpy()).astype(np.uint8)).save(out / f"{i}.png")
         print(f"focused at {focus:.4g} (scene units): {out / f'{i}.png'}")
 

@@ -14,7 +14,7 @@ from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.transforms import write_transforms
 from macrosplat.lens import Draw, LensStart, Pupil, Sharp
 from macrosplat.lens.thin import ThinLens
-from macrosplat.render import Pinhole, render
+from macrosplat.render import Camera, Pinhole, render
 from macrosplat.scene import Gaussians
 from macrosplat.scene.gaussians import SH_C0
 from macrosplat.support.colour import to_bytes, to_linear, to_srgb
@@ -83,11 +83,11 @@ def pinhole_of(cameras: Cameras, n: int) -> Pinhole:
     return Pinhole(*(float(k) for k in cameras.intrinsics[n]), width=width, height=height, near=1.0)
 
 
-def drawing(scene: Gaussians, pinhole: Pinhole) -> Draw:
-    """What a lens asks for: sharp renders before a plain backdrop."""
+def drawing(scene: Gaussians) -> Draw:
+    """What a lens asks for: sharp renders over a plain backdrop."""
 
-    def draw(view: torch.Tensor, reshape=None) -> Sharp:
-        seen = render(scene if reshape is None else reshape(scene), view, pinhole)
+    def draw(camera: Camera, reshape=None) -> Sharp:
+        seen = render(scene if reshape is None else reshape(scene), camera)
         colour, depth = seen.over(torch.full((3,), BACKGROUND))
         return Sharp(colour, seen.alpha, depth)
 
@@ -100,12 +100,11 @@ def make(count: int = 6, pupil: float = PUPIL, points_of_pupil: int = 12) -> Mad
     scene, cameras = make_scene(), make_cameras(count)
     focus = tuple(DISTANCE + 0.4 * float(np.sin(2.0 * n)) for n in range(count))
     lens = ThinLens(LensStart(pupil, focus, (1.0,) * count, sigma0=0.3, width=WIDTH))
-    sharp, photos = [], []
+    draw, sharp, photos = drawing(scene), [], []
     for n in range(count):
-        pinhole, view = pinhole_of(cameras, n), torch.tensor(cameras.views[n], dtype=torch.float32)
-        draw = drawing(scene, pinhole)
-        taken = lens.photograph(draw, view, pinhole, n, Pupil(points_of_pupil))
-        for pixels, into in ((draw(view).colour, sharp), (taken, photos)):
+        camera = pinhole_of(cameras, n).at(torch.tensor(cameras.views[n], dtype=torch.float32))
+        taken = lens.photograph(draw, camera, n, Pupil(points_of_pupil))
+        for pixels, into in ((draw(camera).colour, sharp), (taken, photos)):
             into.append(to_bytes(to_srgb(pixels.clamp(0, 1)).numpy()))
     return Made(scene, cameras, observe(scene.means.numpy(), cameras, sharp), sharp, photos, pupil, focus)
 

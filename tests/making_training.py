@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from macrosplat.lens import LENSES, LensStart
-from macrosplat.model.backdrop import Backdrop
+from macrosplat.model.backdrop import Backdrop, grid_of
 from macrosplat.model.exposure import Exposure
 from macrosplat.model.poses import Poses
 from macrosplat.scene import Gaussians
@@ -43,7 +43,7 @@ def make_trainer(
         scene.map(lambda t: t.clone()),
         LENSES[lens](start),
         Poses(torch.tensor(cameras.views, dtype=torch.float32), torch.full((len(cameras),), DISTANCE), PIXEL),
-        Backdrop.of_photos([linear(photo) for photo in capture.photos]),
+        Backdrop(torch.stack([grid_of(linear(photo)) for photo in capture.photos])),
         Exposure(torch.zeros(len(cameras), 3)),
     )
     frames = Frames(

@@ -2,7 +2,8 @@
 
 import torch
 
-from macrosplat.model.backdrop import GRID, Backdrop
+from macrosplat.model.backdrop import Backdrop, grid_of
+from macrosplat.model.constants import GRID
 
 
 def test_constant_stays_constant():
@@ -23,13 +24,14 @@ def test_a_ramp_of_the_grid_is_a_ramp_of_the_frame():
 
 def test_starts_from_the_mean_of_each_cell():
     photo = torch.rand(3 * 6, 4 * 5, 3, generator=torch.Generator().manual_seed(0))
-    grids = Backdrop.of_photos([photo, 2 * photo]).grids
+    grids = torch.stack([grid_of(photo), grid_of(2 * photo)])
     torch.testing.assert_close(grids[0, 1, 2], photo[6:12, 10:15].mean((0, 1)))
     torch.testing.assert_close(grids[1], 2 * grids[0])
 
 
 def test_photos_of_other_sizes_share_the_grid():
-    assert Backdrop.of_photos([torch.rand(20, 30, 3), torch.rand(31, 17, 3)]).grids.shape == (2, *GRID, 3)
+    grids = torch.stack([grid_of(torch.rand(*size, 3)) for size in ((20, 30), (31, 17))])
+    assert Backdrop(grids).grids.shape == (2, *GRID, 3)
 
 
 def test_mean_is_the_mean_and_black_is_the_floor():

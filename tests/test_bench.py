@@ -40,10 +40,10 @@ def test_the_scene_is_what_it_says():
     depth = setting.gaussians.means[:, 2]
     nearest = torch.full((1, 1), bench.DISTANCE - bench.DEPTH)
     lens = (torch.tensor(v) for v in (setting.pupil, bench.DISTANCE, 1e-6))
-    sigma = defocus(nearest, torch.ones(1, 1), setting.pinhole.fx, *lens)
+    sigma = defocus(nearest, torch.ones(1, 1), torch.tensor(setting.pinhole.fx), *lens)
     assert math.isclose(float(sigma), TINY.width / 80, rel_tol=1e-4)
     assert float((depth - bench.DISTANCE).abs().max()) <= bench.DEPTH
-    drawn = render(bench.make_setting(Size(3000, 64, 48, 0)).gaussians, torch.eye(4), setting.pinhole)
+    drawn = render(bench.make_setting(Size(3000, 64, 48, 0)).gaussians, setting.pinhole.at(torch.eye(4)))
     assert float(drawn.alpha.mean()) > 0.5  # it fills most of the frame
 
 

@@ -18,7 +18,7 @@ from macrosplat.train import checkpoint
 from macrosplat.train.trainer import Trainer
 from making_training import PIXEL, made, make_trainer
 
-PINHOLE = Pinhole(fx=200.0, fy=200.0, cx=6.0, cy=5.0, width=12, height=10)
+CAMERA = Pinhole(fx=200.0, fy=200.0, cx=6.0, cy=5.0, width=12, height=10).at(torch.eye(4))
 
 
 def by_definition(guide: np.ndarray, plane: np.ndarray, radius: int, eps: float) -> np.ndarray:
@@ -96,7 +96,7 @@ def test_gradients_of_the_variance_are_finite_differences():
 
     def sigma(depth: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
         lens.parameters = dict(zip(names, weights, strict=True))
-        return lens.sigma(replace(sharp, depth=depth), PINHOLE, 1)
+        return lens.sigma(replace(sharp, depth=depth), CAMERA, 1)
 
     begin = [t.double().requires_grad_() for t in (sharp.depth, *lens.parameters.values())]
     assert torch.autograd.gradcheck(sigma, begin, atol=1e-6, fast_mode=True)
@@ -109,9 +109,9 @@ def test_gradients_of_the_photo_are_finite_differences():
     def loss(colour: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
         lens.parameters = dict(zip(names, weights, strict=True))
         # The network reads the render as evidence, through which no gradient goes: it is held here.
-        held = lens.variance(sharp, PINHOLE, 0)
+        held = lens.variance(sharp, CAMERA, 0)
         lens.variance = lambda *_: held  # type: ignore[method-assign]
-        taken = lens.photograph(lambda *_: replace(sharp, colour=colour), torch.eye(4), PINHOLE, 0, Pupil())
+        taken = lens.photograph(lambda *_: replace(sharp, colour=colour), CAMERA, 0, Pupil())
         del lens.variance
         return (taken**2).sum()
 
@@ -141,7 +141,7 @@ def test_every_ablation_takes_a_photo_and_starts_where_it_was_told():
         assert networks == {"depth", "rgb"} - {"depth" if change.get("depth") == "none" else ""} - {
             "rgb" if change.get("rgb") == "off" else ""
         }
-        sigma = lens.sigma(scene(torch.float32), PINHOLE, 0)
+        sigma = lens.sigma(scene(torch.float32), CAMERA, 0)
         # 15 px of a frame 640 wide are 0.28 px of one 12 wide; the last layer is nearly silent at first.
         wanted = math.hypot(SIGMA_LEAST, 15 * 12 / 640)
         assert float(sigma.detach().median()) == pytest.approx(wanted, rel=0.05), change
@@ -152,15 +152,15 @@ def test_every_ablation_takes_a_photo_and_starts_where_it_was_told():
 def test_the_rgb_network_sees_means_of_squares():
     """Pixels that change places inside their square, the last ones cut off by the frame, change nothing; others do."""
     lens, sharp = small_lens(depth="none", clarity="none", rgb_cell=4), scene()
-    before = lens.variance(sharp, PINHOLE, 0)
+    before = lens.variance(sharp, CAMERA, 0)
     assert before.shape == (10, 12)
     seen = to_srgb(sharp.colour)  # the network reads sRGB, of which the mean is taken
     for rows, columns in ((slice(0, 4), slice(4, 8)), (slice(8, 10), slice(8, 12))):
         shown = seen.clone()
         shown[rows, columns] = shown[rows, columns].flip(0, 1)
-        same = lens.variance(replace(sharp, colour=to_linear(shown)), PINHOLE, 0)
+        same = lens.variance(replace(sharp, colour=to_linear(shown)), CAMERA, 0)
         torch.testing.assert_close(same, before)
-    other = lens.variance(replace(sharp, colour=to_linear(seen.flip(0))), PINHOLE, 0)
+    other = lens.variance(replace(sharp, colour=to_linear(seen.flip(0))), CAMERA, 0)
     assert float((other - before).abs().max()) > 1e-6
 
 
@@ -231,12 +231,12 @@ def test_cpu_and_gpu_agree():
         lens.look(made().photos, [None] * 6)
         lens.to(torch.device(device))
         size = made().photos[0].shape[:2]
-        pinhole = Pinhole(200.0, 200.0, size[1] / 2, size[0] / 2, size[1], size[0])
+        camera = Pinhole(200.0, 200.0, size[1] / 2, size[0] / 2, size[1], size[0]).at(torch.eye(4, device=device))
         leaves = [torch.rand(*size, 3), 4.5 + torch.rand(size), *(t.cpu() for t in lens.parameters.values())]
         leaves = [t.to(device).requires_grad_() for t in leaves]
         lens.parameters = dict(zip(lens.parameters, leaves[2:], strict=True))
         sharp = Sharp(leaves[0], torch.ones(size, device=device), leaves[1])
-        photo = lens.photograph(lambda *_: sharp, torch.eye(4, device=device), pinhole, 0, Pupil())
+        photo = lens.photograph(lambda *_: sharp, camera, 0, Pupil())
         # Any blur lowers the contrast: the terms of the last biases' gradients mostly have one sign and cancel little.
         gradients = torch.autograd.grad((photo - 0.5).square().sum(), leaves)
         names = ("photo", "colour", "depth", *lens.parameters)

@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from macrosplat import pipeline
-from macrosplat.brackets.align import align, intrinsics_of_slice, inverse, px_in_slice, warped
+from macrosplat.brackets.align import align, gains, intrinsics_of_slice, inverse, px_in_slice, view_of_slice, warped
 from macrosplat.brackets.composite import composite, has_brackets, one_per_pose, spread
 from macrosplat.brackets.recognise import poses_of
 from macrosplat.cameras.records import Cameras, SparsePoints
@@ -63,6 +63,91 @@ def test_slices_are_recognised_from_names_and_folders(tmp_path, name):
     assert all(len({n.rsplit("_", 1)[0].rsplit("-", 1)[0] for n in group}) == 1 for group in found)
 
 
+CAMERAS = ["DSC{:05d}.png", "P1{:06d}.png", "IMGP{:04d}.png", "_DSC{:04d}.png", "DSCF{:04d}.png", "{:04d}.png"]
+CAMERAS += ["img ({:d}).png", "z{:03d}.png", "B01_S{:02d}.png", "2024-05-01 10.20.{:02d}.png", "stack-{:d}-of-5.png"]
+
+
+@pytest.mark.parametrize("name", CAMERAS)
+def test_a_stack_is_known_whatever_the_camera_calls_it(tmp_path, name):
+    write(tmp_path, halves(0, 5)[1], [name.format(n) for n in range(8, 13)])
+    assert [len(group) for group in grouped(tmp_path)] == [5]
+
+
+def test_poses_numbered_on_and_on_are_told_apart(tmp_path):
+    for p in range(3):
+        write(tmp_path, halves(p, 4)[1], [f"IMG_{101 + 4 * p + s:04d}.png" for s in range(4)])
+    photos = open_capture(tmp_path).photos
+    assert [photo.pose for photo in photos] == [f"IMG_{101 + 4 * p:04d}" for p in range(3) for _ in range(4)]
+
+
+def test_numbers_that_begin_anew_make_no_two_stacks(tmp_path):
+    names = ["IMG_9998.png", "IMG_9999.png", "IMG_0001.png", "IMG_0002.png", "IMG_0003.png"]
+    write(tmp_path, halves(0, 5)[1], names)
+    write(tmp_path, halves(1, 3)[1], [f"IMG_{n:04d}.png" for n in (100, 101, 102)])
+    assert sorted(len(group) for group in grouped(tmp_path)) == [3, 5]
+
+
+def turned_by(quarters):
+    return lambda one: np.ascontiguousarray(np.rot90(one, quarters))
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda one: one * 0, "black"),
+        (turned_by(2), "turned by 180 degrees"),
+        (turned_by(1), "turned by 270 degrees"),
+        (lambda one: speckle(99), "something else"),
+        (lambda one: one / 16, "stops darker"),
+    ],
+)
+def test_an_odd_slice_is_named_and_the_others_are_a_stack(tmp_path, change, word):
+    slices = halves(0, 5)[1]
+    slices[2] = change(slices[2])
+    write(tmp_path, slices, [f"DSC{n:05d}.png" for n in range(5)])
+    capture = open_capture(tmp_path)
+    assert [len(group) for group in poses_of(capture.photos)] == [4]
+    assert any("DSC00002.png" in note and word in note for note in capture.notes), capture.notes
+
+
+def test_a_slow_turntable_is_no_stack(tmp_path):
+    """Neighbours 2 degrees apart: a bumpy thing, whose near parts move against the far ones."""
+    y, x = np.mgrid[:90, :120]
+    wide = gaussian_filter(speckle(3, 300, 90), (1, 1, 0))
+    depth = np.hypot(x - 60, (y - 45) * 1.2) < 35
+    for n in range(8):
+        near, far = wide[:, 60 + 2 * n : 180 + 2 * n], wide[:, 100:220, ::-1]
+        save(tmp_path / f"DSC{n:05d}.png", to_bytes(to_srgb(np.where(depth[..., None], near, far))), exif(**CANON))
+    assert [len(group) for group in grouped(tmp_path)] == [1] * 8
+
+
+def test_slices_are_evened(tmp_path):
+    """Exposure and colour of the light flicker, the hand turns: the composite is that of steady slices."""
+    _, slices = halves(5, 5)
+    gain = 2.0 ** np.array([[0, 0, 0], [-0.4, -0.4, -0.3], [0.3, 0.3, 0.2], [-0.2, -0.2, -0.2], [0.25, 0.25, 0.3]])
+    found = gains(
+        [one * g.astype(np.float32) * 0.5 for one, g in zip(slices, gain, strict=True)], np.tile([1.0, 0, 0, 0], (5, 1))
+    )
+    np.testing.assert_allclose(found * gain / (found * gain)[0], 1, atol=0.01)
+    assert np.median(found, 0) == pytest.approx(1, abs=1e-6)
+    steady = gains([one * np.float32(0.5) for one in slices], np.tile([1.0, 0, 0, 0], (5, 1)))
+    assert np.array_equal(steady, np.ones((5, 3)))
+
+
+def test_a_rolled_slice_is_a_camera_rolled(tmp_path):
+    """A point's place in the slice, by the warp, is where the slice's own camera sees it."""
+    k, warp, size = np.array([300.0, 300.0, 62.0, 44.0]), np.array([1.02, 0.01, -0.02, 0.03]), (120, 90)
+    view = make_cameras(1).views[0]
+    own_k, own_view = intrinsics_of_slice(k, warp, size), view_of_slice(view, warp)
+    points = np.random.default_rng(0).uniform(-0.5, 0.5, (10, 3))
+
+    def seen(view, k):
+        local = points @ view[:3, :3].T + view[:3, 3]
+        return local[:, :2] / local[:, 2:] * k[:2] + k[2:]
+
+    np.testing.assert_allclose(seen(own_view, own_k), px_in_slice(seen(view, k), warp, size), atol=1e-9)
+
+
 def test_a_plain_capture_is_none(tmp_path):
     for p in range(6):
         write(tmp_path, [speckle(p)], [f"photos/IMG_{p:04d}.png"])
@@ -87,11 +172,10 @@ def test_a_stranger_beside_a_stack_is_left_out(tmp_path):
     assert any("result.png" in note for note in capture.notes)
 
 
-def test_zoom_and_shift_are_found_to_a_tenth_of_a_px():
+def test_zoom_shift_and_roll_are_found_to_a_tenth_of_a_px():
     picture = gaussian_filter(speckle(1, 480, 360).mean(2), 1.0)
-    truth = np.array([1.02, 0.004, -0.003])
-    inverse = np.array([1 / truth[0], *(-truth[1:] / truth[0])])
-    moved = np.nan_to_num(warped(picture, inverse, order=3), nan=0.5)
+    truth = np.array([1.02, 0.004, -0.003, 0.013])
+    moved = np.nan_to_num(warped(picture, inverse(truth), order=3), nan=0.5)
     found = align([moved, picture])[0]  # the second is the middle one
     corners = np.array([[0.0, 0.0], [480.0, 360.0]])
     off = px_in_slice(corners, found, (480, 360)) - px_in_slice(corners, truth, (480, 360))
@@ -100,11 +184,11 @@ def test_zoom_and_shift_are_found_to_a_tenth_of_a_px():
 
 def test_only_focus_moved_means_no_warp():
     _, slices = halves(2)
-    assert np.array_equal(align([one.mean(2) for one in slices]), np.tile([1.0, 0.0, 0.0], (3, 1)))
+    assert np.array_equal(align([one.mean(2) for one in slices]), np.tile([1.0, 0.0, 0.0, 0.0], (3, 1)))
 
 
 def test_a_slices_intrinsics_project_where_its_pixels_are():
-    k, warp, size = np.array([300.0, 300.0, 60.0, 45.0]), np.array([1.1, 0.02, -0.01]), (120, 90)
+    k, warp, size = np.array([300.0, 300.0, 60.0, 45.0]), np.array([1.1, 0.02, -0.01, 0.0]), (120, 90)
     ray = np.array([0.1, -0.05])
     of_slice = intrinsics_of_slice(k, warp, size)
     here = ray * of_slice[:2] + of_slice[2:]
@@ -114,7 +198,7 @@ def test_a_slices_intrinsics_project_where_its_pixels_are():
 def test_composite_is_nearer_to_sharp_than_any_slice(tmp_path):
     sharp, slices = halves(3, 5)
     write(tmp_path, slices, [f"s_{n}.png" for n in range(5)])
-    joined = composite(open_capture(tmp_path).photos, np.tile([1.0, 0.0, 0.0], (5, 1)))
+    joined = composite(open_capture(tmp_path).photos, np.tile([1.0, 0.0, 0.0, 0.0], (5, 1)))
     error = np.abs(joined - sharp).mean()
     assert error < 0.35 * min(np.abs(one - sharp).mean() for one in slices)
 
@@ -138,7 +222,7 @@ def test_the_stacker_joins_the_sharpest(tmp_path):
 
 
 def test_a_stack_lies_in_each_slice_as_the_slice_lies():
-    picture, warp = gaussian_filter(speckle(1, 240, 180), (0.7, 0.7, 0)), np.array([1.03, 0.01, -0.01])
+    picture, warp = gaussian_filter(speckle(1, 240, 180), (0.7, 0.7, 0)), np.array([1.03, 0.01, -0.01, 0.01])
     moved = np.nan_to_num(warped(picture, inverse(warp), order=3), nan=0.5).clip(0, 1)
     bytes_ = [to_bytes(to_srgb(one)) for one in (moved, picture, picture)]
     joined = stack(bytes_)
@@ -151,11 +235,11 @@ def test_cameras_and_observations_reach_every_slice(tmp_path):
     for p in range(3):
         write(tmp_path, halves(p)[1], [f"{p}_{s}.png" for s in range(3)])
     capture = open_capture(tmp_path)
-    poses = one_per_pose(capture, tmp_path / "scratch")
-    assert [photo.width for photo in poses.capture.photos] == [120] * 3
-    assert not has_brackets(poses.capture.photos)  # cameras are found on them as on any photos
+    poses = one_per_pose(capture.photos, capture.cameras, tmp_path / "scratch")
+    assert [photo.width for photo in poses.photos] == [120] * 3
+    assert not has_brackets(poses.photos)  # cameras are found on them as on any photos
     views = make_cameras(3).views
-    names = tuple(photo.name for photo in poses.capture.photos)
+    names = tuple(photo.name for photo in poses.photos)
     given = Cameras(names, views, np.tile([300.0, 300.0, 60, 45], (3, 1)), np.tile([120, 90], (3, 1)), "sfm")
     points = SparsePoints(
         np.zeros((1, 3)), np.zeros((1, 3), np.uint8), np.zeros(2, np.int64), np.array([0, 2]), np.full((2, 2), 20.0)
@@ -206,13 +290,13 @@ def test_slices_of_a_pose_have_one_backdrop():
     from macrosplat.model.backdrop import Backdrop
     from macrosplat.model.exposure import Exposure
     from macrosplat.model.poses import Poses, leaders
-    from macrosplat.render import Pinhole
+    from macrosplat.render import Frame
     from macrosplat.train.trainer import Learned
 
     grids = torch.arange(3.0)[:, None, None, None].expand(3, 3, 4, 3)
     poses = Poses(torch.eye(4).repeat(3, 1, 1), torch.full((3,), 5.0), 0.01, leaders([(0, 1), (2,)]))
     learned = Learned(None, None, poses, Backdrop(grids), Exposure(torch.zeros(3, 3)))  # type: ignore[arg-type]
-    pinhole = Pinhole(10.0, 10.0, 4.0, 3.0, 8, 6)
+    frame = Frame(8, 6)
     for number in (lambda v: v, lambda v: torch.tensor([v])):
-        assert [learned.behind(number(v), pinhole).mean().item() for v in range(3)] == [0.0, 0.0, 2.0]
-    assert learned.behind(None, pinhole).mean().item() == 1.0  # of the poses, not of the slices
+        assert [learned.behind(number(v), frame).mean().item() for v in range(3)] == [0.0, 0.0, 2.0]
+    assert learned.behind(None, frame).mean().item() == 1.0  # of the poses, not of the slices

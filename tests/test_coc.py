@@ -8,7 +8,7 @@ import torch
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.coc_reference import CELL
 
-FX, PUPIL, FOCUS, SIGMA0 = 800.0, 12.0, 101.0, 0.6  # px, mm, mm, px
+FX, PUPIL, FOCUS, SIGMA0 = 800.0, 12.0, 101.0, 0.6  # px, mm, mm, px: what `lens` gives
 
 
 def scene(height=37, width=54, dtype=torch.float32):
@@ -24,7 +24,7 @@ def scene(height=37, width=54, dtype=torch.float32):
 
 
 def lens(dtype=torch.float32, requires_grad=False):
-    return [torch.tensor(v, dtype=dtype, requires_grad=requires_grad) for v in (PUPIL, FOCUS, SIGMA0)]
+    return [torch.tensor(v, dtype=dtype, requires_grad=requires_grad) for v in (FX, PUPIL, FOCUS, SIGMA0)]
 
 
 @pytest.mark.parametrize("size", [(37, 54), (4, 3), (1, 9), (64, 64)])
@@ -35,7 +35,7 @@ def test_kernel_against_reference(size):
         weight[0, 0] = 1.0
         depth.requires_grad_()
         parameters = lens(dtype, requires_grad=True)
-        sigma = defocus(depth, weight, FX, *parameters)
+        sigma = defocus(depth, weight, *parameters)
         upstream = torch.cos(torch.arange(sigma.numel(), dtype=dtype)).reshape(sigma.shape)
         results.append((sigma, *torch.autograd.grad(sigma, (depth, *parameters), upstream)))
     # 1/d0 - 1/d cancels in float32: 1e-9 of 0.01, times 2400 px, is 2.4e-6 px.
@@ -46,7 +46,7 @@ def test_kernel_against_reference(size):
 
 def test_formula_where_there_is_geometry():
     depth = torch.tensor([[80.0, 101.0, 150.0]])
-    sigma = defocus(depth, torch.ones(1, 3), FX, *lens())
+    sigma = defocus(depth, torch.ones(1, 3), *lens())
     s = PUPIL / 2 * FX * (1 / FOCUS - 1 / depth.double())
     torch.testing.assert_close(sigma.double(), (SIGMA0**2 + (s / 2) ** 2).sqrt(), atol=1e-5, rtol=0)
     assert sigma[0, 1] == pytest.approx(SIGMA0)
@@ -55,19 +55,19 @@ def test_formula_where_there_is_geometry():
 def test_gradients_against_differences():
     depth, _ = scene(8, 10, torch.float64)
     inputs = (depth.requires_grad_(), *lens(torch.float64, requires_grad=True))
-    assert torch.autograd.gradcheck(lambda d, *p: defocus(d, torch.ones_like(d), FX, *p), inputs)
+    assert torch.autograd.gradcheck(lambda d, *p: defocus(d, torch.ones_like(d), *p), inputs)
 
 
 def test_backdrop_passes_gradients_to_the_lens_but_not_to_depth():
     depth, weight = scene()
     depth.requires_grad_()
     parameters = lens(requires_grad=True)
-    sigma = defocus(depth, weight, FX, *parameters)
+    sigma = defocus(depth, weight, *parameters)
     backdrop = weight < 0.5
     by_depth, *by_lens = torch.autograd.grad(sigma[backdrop].sum(), (depth, *parameters))
     assert not by_depth.any()
     assert all(g != 0 for g in by_lens)
-    (by_depth,) = torch.autograd.grad(defocus(depth, weight, FX, *parameters).sum(), depth)
+    (by_depth,) = torch.autograd.grad(defocus(depth, weight, *parameters).sum(), depth)
     assert (by_depth[~backdrop] != 0).all() and not by_depth[backdrop].any()
 
 
@@ -76,7 +76,7 @@ def test_backdrop_takes_the_blur_of_the_object_that_reaches_it():
     depth, weight = torch.full((80, 160), 1e3), torch.zeros(80, 160)
     depth[:, 20:40], weight[:, 20:40] = FOCUS, 1.0
     depth[:, 120:140], weight[:, 120:140] = 80.0, 1.0
-    sigma = defocus(depth, weight, FX, *lens())
+    sigma = defocus(depth, weight, *lens())
     blurred = float(sigma[40, 130])  # r = 2 sigma = 12.5 px
     assert blurred > 6.0
     reach = int(2 * blurred)
@@ -91,20 +91,20 @@ def test_backdrop_between_near_and_far_is_not_in_focus():
     depth, weight = torch.full((40, 120), 1e3), torch.zeros(40, 120)
     depth[:, 20:40], weight[:, 20:40] = 85.0, 1.0
     depth[:, 80:100], weight[:, 80:100] = 1 / (2 / FOCUS - 1 / 85.0), 1.0
-    sigma = defocus(depth, weight, FX, *lens())
+    sigma = defocus(depth, weight, *lens())
     torch.testing.assert_close(sigma, torch.full_like(sigma, float(sigma[20, 30])), atol=1e-3, rtol=0)
 
 
 def test_without_geometry_the_frame_is_in_focus():
-    sigma = defocus(torch.zeros(20, 30), torch.zeros(20, 30), FX, *lens())
+    sigma = defocus(torch.zeros(20, 30), torch.zeros(20, 30), *lens())
     assert torch.allclose(sigma, torch.tensor(SIGMA0))
 
 
 def test_depth_of_the_backdrop_is_never_read():
     depth, weight = scene()
-    before = defocus(depth, weight, FX, *lens())
+    before = defocus(depth, weight, *lens())
     depth[weight < 0.5] = float("nan")
-    assert torch.equal(before, defocus(depth, weight, FX, *lens()))
+    assert torch.equal(before, defocus(depth, weight, *lens()))
 
 
 def test_same_bits_again_and_from_two_threads():
@@ -112,7 +112,7 @@ def test_same_bits_again_and_from_two_threads():
         depth, weight = scene(90, 120)
         depth.requires_grad_()
         parameters = lens(requires_grad=True)
-        sigma = defocus(depth, weight, FX, *parameters)
+        sigma = defocus(depth, weight, *parameters)
         return sigma.detach(), *torch.autograd.grad(sigma.sum(), (depth, *parameters))
 
     alone, results = run(), []
@@ -128,6 +128,6 @@ def test_same_bits_again_and_from_two_threads():
 
 def test_wrong_shapes_are_named():
     with pytest.raises(AssertionError, match="weight"):
-        defocus(torch.ones(4, 5), torch.ones(5, 4), FX, *lens())
+        defocus(torch.ones(4, 5), torch.ones(5, 4), *lens())
     with pytest.raises(AssertionError, match="pupil"):
-        defocus(torch.ones(4, 5), torch.ones(4, 5), FX, torch.ones(2), *lens()[1:])
+        defocus(torch.ones(4, 5), torch.ones(4, 5), lens()[0], torch.ones(2), *lens()[2:])

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean, stdev
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -160,9 +161,9 @@ def test_one_that_fails_keeps_no_other_from_running(capture, inside, tmp_path, c
 
     monkeypatch.setattr(cell, "main", failing)
     assert compare(capture, tmp_path, "--methods", "thin", "plain") == 2
-    assert "sheet lens seed 0 failed: the lens fell off." in capsys.readouterr().err
+    assert "sheet thin seed 0 failed: the lens fell off." in capsys.readouterr().err
     text = (tmp_path / "comparison.md").read_text()
-    assert "`plain`" in text and "Not finished: sheet lens seed 0." in text
+    assert "`plain`" in text and "Not finished: sheet thin seed 0." in text
     assert compare(capture, tmp_path, "--methods", "thin", "plain", "--collect") == 0
     assert "`plain`" in capsys.readouterr().out
 
@@ -207,4 +208,4 @@ def test_a_process_of_its_own_ends_with_a_sentence(tmp_path, monkeypatch):
 
 def test_options_survive_the_way_to_a_cell():
     options = options_of("blurnet:depth=raw,steps=3", BASE)
-    assert cell.restored(Options, json.loads(json.dumps(asdict(options)))) == options
+    assert msgspec.convert(json.loads(json.dumps(asdict(options))), Options) == options

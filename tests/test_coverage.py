@@ -12,6 +12,7 @@ import torch
 from macrosplat.output.coverage import COVERED, UNIT_PX, coloured, cover, draw_coverage, plan, visible
 from macrosplat.output.coverage_report import report_coverage, sentences, write_coverage
 from macrosplat.render import Pinhole
+from macrosplat.run import Run
 from macrosplat.scene import Gaussians
 from macrosplat.scene.gaussians import SH_C0
 
@@ -41,7 +42,7 @@ def behind():
 
 
 def test_a_lone_gaussian_shows_all_its_light():
-    light, alone, depth, inside = visible(plates((0, 0, 10.0), size=0.2), torch.eye(4), PINHOLE)
+    light, alone, depth, inside = visible(plates((0, 0, 10.0), size=0.2), PINHOLE.at(torch.eye(4)))
     assert depth.item() == 10.0 and inside.item()
     # Alpha is cut off at 1/255 and capped at 0.999: 1 % of the light at most.
     assert light.item() == pytest.approx(alone.item(), rel=0.01)
@@ -53,7 +54,7 @@ def test_a_lone_gaussian_shows_all_its_light():
 def test_hidden_is_not_covered():
     # Two plates in a row; the nearer view is focused on the far plate, which it cannot see.
     scene = plates((0, 0, 9.0), (0, 0, 11.0))
-    covered = cover(scene, [torch.eye(4), behind()], [PINHOLE] * 2, radius_of([11.0, 30.0]))
+    covered = cover(scene, [PINHOLE.at(torch.eye(4)), PINHOLE.at(behind())], radius_of([11.0, 30.0]))
     assert covered.seen.tolist() == [[True, False], [False, True]]
     near, far = (abs(radius_of([11.0, 30.0])(torch.tensor(9.0), v).item()) for v in (0, 1))
     # Each is 9 from the view that sees it.
@@ -65,7 +66,7 @@ def test_only_what_most_photos_have_in_the_frame_counts():
     aside = torch.eye(4)
     aside[0, 3] = -2.0
     scene = plates((0, 0, 10.0), (1.4, 0, 10.0), size=0.05)
-    covered = cover(scene, [torch.eye(4)] * 2 + [aside], [PINHOLE] * 3, radius_of([10.0] * 3))
+    covered = cover(scene, [PINHOLE.at(view) for view in (torch.eye(4), torch.eye(4), aside)], radius_of([10.0] * 3))
     assert covered.weight[0] == 0 and covered.weight[1] > 0 and covered.value.min() > 0.99
 
 
@@ -73,7 +74,7 @@ def test_the_mask_counts():
     left = np.zeros((48, 64), np.uint8)
     left[:, :32] = 255
     scene = plates((-0.8, 0, 10.0), (0.8, 0, 10.0), size=0.2)
-    covered = cover(scene, [torch.eye(4)], [PINHOLE], radius_of([10.0]), [left])
+    covered = cover(scene, [PINHOLE.at(torch.eye(4))], radius_of([10.0]), [left])
     assert covered.weight[0] > 100 * max(covered.weight[1], 1e-6) and covered.value[0] == pytest.approx(1)
 
 
@@ -82,25 +83,24 @@ def test_the_advice_brings_the_rest_into_focus():
     random = np.random.default_rng(0)
     z = random.uniform(8, 12, 400)
     places = np.stack([random.uniform(-1, 1, 400) * z / 10, random.uniform(-0.8, 0.8, 400) * z / 10, z], 1)
-    scene, views = plates(*places.tolist(), size=0.02), [torch.eye(4)] * 2
+    scene, camera = plates(*places.tolist(), size=0.02), PINHOLE.at(torch.eye(4))
     focus = [8.5, 8.6]
-    before = cover(scene, views, [PINHOLE] * 2, radius_of(focus))
+    before = cover(scene, [camera] * 2, radius_of(focus))
     beyond = np.array([min(abs(radius_of([f])(torch.tensor(d), 0).item()) for f in focus) > UNIT_PX for d in z])
     assert ((before.value < COVERED) == beyond).mean() > 0.99 and before.uncovered > 0.5
     slope = PUPIL / 2 * PINHOLE.fx
     further = plan(before, [slope, slope])
     # What is left of 1 / d, in pieces as long as the depth of field: the least number there can be.
     assert len(further) == math.ceil((1 / 8.6 - UNIT_PX / slope - 1 / 12) / (2 * UNIT_PX / slope))
-    after = cover(scene, views[:1] * 2 + views[:1] * len(further), [PINHOLE] * (2 + len(further)),
-                  radius_of(focus + [f.focus for f in further]))  # fmt: skip
+    after = cover(scene, [camera] * (2 + len(further)), radius_of(focus + [f.focus for f in further]))
     assert after.uncovered < 0.02
     assert sum(f.gain for f in further) == pytest.approx(before.uncovered - after.uncovered, abs=0.02)
 
 
 def test_pictures_of_coverage():
     scene = plates((-0.8, 0, 10.0), (0.8, 0, 12.0), size=0.3)
-    covered = cover(scene, [torch.eye(4)], [PINHOLE], radius_of([10.0]))
-    drawn = draw_coverage(scene, covered, torch.eye(4), PINHOLE).numpy()
+    covered = cover(scene, [PINHOLE.at(torch.eye(4))], radius_of([10.0]))
+    drawn = draw_coverage(scene, covered, PINHOLE.at(torch.eye(4))).numpy()
     assert drawn[24, 16] == pytest.approx(1, abs=0.01) and drawn[24, 45] == pytest.approx(covered.value[1], abs=0.01)
     red, blue = (0.5 + SH_C0 * coloured(scene, covered).sh0[i].numpy() for i in (1, 0))
     assert red[0] > 0.7 > 0.4 > red[2] and blue[2] > 0.6 > 0.4 > blue[0]
@@ -108,13 +108,13 @@ def test_pictures_of_coverage():
 
 def test_sentences(tmp_path):
     scene = plates((-0.8, 0, 10.0), (0.8, 0, 12.0), size=0.2)
-    covered = cover(scene, [torch.eye(4)], [PINHOLE], radius_of([10.0]))
+    covered = cover(scene, [PINHOLE.at(torch.eye(4))], radius_of([10.0]))
     report = report_coverage(covered, plan(covered, [PUPIL / 2 * PINHOLE.fx]), {"a.jpg": 10.0})
     (said,) = sentences(report, 3.0)
     assert "1 more photo" in said and "from where a.jpg was taken" in said and "focused 6 mm farther (at 36)" in said
-    write_coverage(tmp_path, report, None)
+    write_coverage(Run(tmp_path), report, None)
     kept = json.loads((tmp_path / "coverage.json").read_text())
     assert kept["further_photos"][0]["focus_distance"] == {"scene_units": pytest.approx(12.0), "mm": None}
-    everything = cover(scene, [torch.eye(4)] * 2, [PINHOLE] * 2, radius_of([10.0, 12.0]))
+    everything = cover(scene, [PINHOLE.at(torch.eye(4))] * 2, radius_of([10.0, 12.0]))
     (said,) = sentences(report_coverage(everything, [], {}), None)
     assert said.startswith("100 %")

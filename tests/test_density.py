@@ -63,11 +63,11 @@ def test_copies_draw_what_the_one_drew(opacity, copies):
 def test_picture_stays_about_the_same(opacity):
     one = scene_of([opacity])
     many = densify(one, adam_of(one), 3, seed=0, step=0)
-    before, after = (render(scene, VIEW, PINHOLE).alpha.detach() for scene in (one, many))
+    before, after = (render(scene, PINHOLE.at(VIEW)).alpha.detach() for scene in (one, many))
     assert before[32, 32].item() == pytest.approx(after[32, 32].item(), abs=0.01)
     # The paper's copies have another profile than the one; a copy of the same size and opacity would be 3 times as far.
     doubled = one.map(lambda t: t.repeat(3, *[1] * (t.ndim - 1)))
-    assert (after - before).abs().max() < 0.5 * (render(doubled, VIEW, PINHOLE).alpha - before).abs().max()
+    assert (after - before).abs().max() < 0.5 * (render(doubled, PINHOLE.at(VIEW)).alpha - before).abs().max()
 
 
 def test_dead_ones_move_to_live_ones():
@@ -96,18 +96,18 @@ def test_views_hold_what_projects_into_their_frame():
     seen = torch.stack([(px[:, 0] - wide.cx) / wide.fx * z, (px[:, 1] - wide.cy) / wide.fy * z, z], 1)
     nearer = torch.tensor([[0.0, 0.0, 0.4], [0.0, 0.0, -2.0]])  # than what is drawn, and behind the camera
     means = torch.cat([seen, nearer])
-    assert views_that_hold(means, VIEW[None], [wide])[0].tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
+    assert views_that_hold(means, [wide.at(VIEW)])[0].tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
     back = torch.diag(
         torch.tensor([1.0, -1.0, -1.0, 1.0])
     )  # turned about x, from 6 units away: what was below is above
     back[2, 3] = 6.0
-    views = torch.stack([VIEW, back])
-    held, farther = views_that_hold(means, views, [wide, wide])
+    cameras = [wide.at(VIEW), wide.at(back)]
+    held, farther = views_that_hold(means, cameras)
     assert held.tolist() == [2, 1, 1, 1, 1, 0, 1, 1]
     # The middle has z = 2, and 4 from behind: 2 of 2 and 4 of 4, 9 of 2, 4 of 4, 3 of 4, 5.6 of 4, 8 of 4.
     expected = torch.tensor([0.0, 3.5, 0.0, 0.0, -0.25, 0.0, 0.4, 1.0])
     torch.testing.assert_close(farther, expected)
-    lost = [astray(means, views, [wide, wide], *least).tolist() for least in ((0, 0), (2, 0), (1, 2))]
+    lost = [astray(means, cameras, *least).tolist() for least in ((0, 0), (2, 0), (1, 2))]
     assert lost == [[False] * 8, [False] + [True] * 7, [False, False, False, False, True, True, False, False]]
 
 

@@ -22,6 +22,7 @@ from macrosplat.output.lens_report import LensReport, write_lens
 from macrosplat.photos.resample import area_average
 from macrosplat.support.colour import to_bytes, to_linear, to_srgb
 from macrosplat.support.errors import MacrosplatError
+from making_runs import begun
 
 SIZE = (48, 36)
 NAMES = ("a/000.png", "a/001.png", "b/000.png", "b/001.png", "b/002.png")
@@ -92,10 +93,10 @@ def make_run(root: Path, own: Cameras, similarity: Similarity, source: str, **co
     for name, view, k in zip(own.names, own.views, own.intrinsics, strict=True):
         save(root / "sharp" / name, plane(view, k, SIZE))
         save(root / "sharp" / "full" / name, np.zeros((4, 4, 3)))
-    write_transforms(root / "transforms.json", similarity.cameras(own), folder="photos")
+    run = begun(root, own.names, camera_source=source, **config)
+    run.write_cameras(similarity.cameras(own))
     focus = {name: (100.3 + i) * similarity.scale for i, name in enumerate(NAMES)}
-    write_lens(root, LensReport(10.5 * similarity.scale, focus, 0.5, 160.0))
-    (root / "config.json").write_text(json.dumps({"camera_source": source, "lens": "thin", **config}))
+    write_lens(run, LensReport(10.5 * similarity.scale, focus, 0.5, 160.0))
 
 
 def test_given_cameras(tmp_path: Path) -> None:
@@ -189,8 +190,7 @@ def test_slices_of_a_bracket_share_the_twin_of_their_pose(tmp_path: Path) -> Non
         save(tmp_path / "run/sharp" / name, plane(view, k, SIZE))
     listed = [{"photo": n[:-4], "pose": n[:3], "focus_mm": 100.0} for n in own.names]
     (truth / "truth.json").write_text(json.dumps({"pupil_diameter_mm": 10.0, "photos": listed}))
-    write_transforms(tmp_path / "run/transforms.json", own)
-    (tmp_path / "run/config.json").write_text('{"camera_source": "transforms"}')
+    begun(tmp_path / "run", own.names, camera_source="transforms").write_cameras(own)
     got = evaluate_run(tmp_path / "run", truth, plane)
     deblurred = got.sections["deblurred photos"].photos
     assert set(deblurred) == set(own.names) and deblurred["001_0.png"].frame.psnr == pytest.approx(100.0)
@@ -199,7 +199,7 @@ def test_slices_of_a_bracket_share_the_twin_of_their_pose(tmp_path: Path) -> Non
 
 def test_held_out_photos_are_compared_with_renders(tmp_path: Path) -> None:
     own = make_truth(tmp_path / "truth")
-    make_run(tmp_path / "run", own, Similarity.identity(), "transforms", held_out=["b/001.png"])
+    make_run(tmp_path / "run", own, Similarity.identity(), "transforms", held_out=("b/001.png",))
     capture = tmp_path / "capture"
     for name in NAMES:
         save(capture / "photos" / name, np.asarray(Image.open(tmp_path / "truth/sharp" / name)) / 255.0)

@@ -17,16 +17,17 @@ from plyfile import PlyData
 
 from macrosplat import cli
 from macrosplat.cameras.colmap import write_colmap
-from macrosplat.cameras.transforms import read_cameras_file, write_transforms
+from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.capture.open import open_capture
 from macrosplat.export import export, video
 from macrosplat.export.refocus import load_refocus
 from macrosplat.model.backdrop import Backdrop
 from macrosplat.output.lens_report import LensReport, write_lens
-from macrosplat.output.sharp import sharp_path, write_sharp
+from macrosplat.output.sharp import write_sharp
 from macrosplat.output.viewer_fit import start_for_viewers
 from macrosplat.photos.decode import decode
 from macrosplat.render import render
+from macrosplat.run import Run
 from macrosplat.scene import Gaussians
 from macrosplat.scene.formats.ply import read_ply, write_ply
 from macrosplat.scene.formats.read import read_scene
@@ -35,6 +36,7 @@ from macrosplat.support.progress import Progress
 from macrosplat.train import checkpoint
 from making_captures import BACKGROUND, PUPIL, pinhole_of
 from making_photos import ADOBE_RGB, CANON, exif, icc_profile, save
+from making_runs import begun
 from making_training import PIXEL, made, make_trainer
 
 UNIT_MM = 2.0
@@ -50,16 +52,17 @@ def run(tmp_path_factory) -> Path:
     trainer.learned.backdrop = Backdrop(torch.full_like(trainer.learned.backdrop.grids, BACKGROUND))
     names = truth.cameras.names
     checkpoint.save(root / "checkpoint", trainer, names, start)
-    write_transforms(root / "transforms.json", truth.cameras, folder="photos")
+    record = begun(root, names)
     write_colmap(root / "sparse" / "0", truth.cameras, truth.points)
     write_ply(root / "scene.ply", start_for_viewers(scene))
     # One photo with a wide profile, one of 16 bits, the others as usual.
     wide = save(root / "wide.jpg", truth.sharp[0], exif(6, **CANON), icc_profile=icc_profile(563 / 256, ADOBE_RGB))
     for n, name in enumerate(names):
         photo, kind = (wide if n == 0 else None), ("tiff" if n == 1 else "png")
-        write_sharp(root, name, truth.sharp[n] / 255, None, photo, kind)
+        write_sharp(record, name, truth.sharp[n] / 255, None, photo, kind)
     focus = dict(zip(names, truth.focus, strict=True))
-    write_lens(root, LensReport(PUPIL, focus, 0.3, 280.0, mm_per_unit=UNIT_MM))
+    record.write_cameras(truth.cameras)
+    write_lens(record, LensReport(PUPIL, focus, 0.3, 280.0, mm_per_unit=UNIT_MM))
     return root
 
 
@@ -71,7 +74,7 @@ def drawn(scene: Gaussians, half_turn: bool = False) -> np.ndarray:
         if half_turn:
             view = view @ torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
         with torch.no_grad():
-            out.append(render(scene, view, pinhole_of(state, n)).over(torch.full((3,), 0.5))[0].clamp(0, 1).numpy())
+            out.append(render(scene, pinhole_of(state, n).at(view)).over(torch.full((3,), 0.5))[0].clamp(0, 1).numpy())
     return np.stack(out)
 
 
@@ -133,7 +136,7 @@ def test_nerfstudio_reads_back_the_same(run: Path, tmp_path: Path) -> None:
 
 
 def test_an_unfinished_run_is_said(run: Path, tmp_path: Path) -> None:
-    write_transforms(tmp_path / "transforms.json", made().cameras, folder="photos")
+    begun(tmp_path, made().cameras.names).write_cameras(made().cameras)
     with pytest.raises(MacrosplatError, match="not finished"):
         export(tmp_path, "colmap", tmp_path / "out")
 
@@ -201,6 +204,8 @@ def test_the_focus_goes_through_the_stack(run: Path, tmp_path: Path) -> None:
 
 
 def test_sharp_photos_of_both_kinds_are_found(run: Path) -> None:
-    cameras = read_cameras_file(run / "transforms.json")
-    paths = [sharp_path(run, name.removeprefix("photos/")) for name in cameras.names]
+    paths = [Run(run).sharp(name) for name in Run(run).cameras().names]
+    assert [path.relative_to(run).as_posix() for path in paths] == list(
+        read_cameras_file(run / "transforms.json").names
+    )
     assert [path.suffix for path in paths] == [".png", ".tif", ".png", ".png", ".png", ".png"]

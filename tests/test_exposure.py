@@ -2,15 +2,17 @@
 
 import dataclasses
 import functools
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from macrosplat.model.backdrop import Backdrop
-from macrosplat.model.exposure import Exposure, start_exposure
+from macrosplat.model.exposure import Exposure, exif_stops, start_exposure
 from macrosplat.model.poses import Poses, leaders
-from macrosplat.render import Pinhole
+from macrosplat.photos.records import Exif, Photo
+from macrosplat.render import Frame
 from macrosplat.support.colour import to_bytes, to_linear, to_srgb
 from macrosplat.support.metrics import psnr
 from macrosplat.train.schedule import RATES
@@ -70,36 +72,62 @@ def test_a_backdrop_tells_nothing_of_its_photo_s_exposure(number):
     poses = Poses(torch.eye(4).repeat(3, 1, 1), torch.full((3,), 5.0), 0.01, leaders([(0, 1), (2,)]))
     exposure = Exposure(some(3, torch.float32).requires_grad_())
     learned = Learned(None, None, poses, Backdrop(grids), exposure)  # type: ignore[arg-type]
-    pinhole = Pinhole(10.0, 10.0, 4.0, 3.0, 8, 6)
-    shown = exposure.expose(learned.behind(number(2), pinhole), number(2))
+    frame = Frame(8, 6)
+    shown = exposure.expose(learned.behind(number(2), frame), number(2))
     torch.testing.assert_close(shown, Backdrop(grids).at(2, 8, 6))
     (gradient,) = torch.autograd.grad(shown.sum(), exposure.log_gains)
     assert gradient.abs().max() < 1e-3 * shown.sum()
     # A slice shows the one backdrop of its pose as it was exposed itself.
-    slices = [exposure.expose(learned.behind(number(v), pinhole), number(v)) for v in (0, 1)]
+    slices = [exposure.expose(learned.behind(number(v), frame), number(v)) for v in (0, 1)]
     ratio = exposure.gain(1) / exposure.gain(0)
     torch.testing.assert_close(slices[1], slices[0] * ratio)
     torch.testing.assert_close(
-        learned.behind(None, pinhole),
-        (learned.behind(0, pinhole) + learned.behind(2, pinhole)) / 2,
+        learned.behind(None, frame),
+        (learned.behind(0, frame) + learned.behind(2, frame)) / 2,
     )
 
 
 def test_the_photos_points_tell_the_gains():
     capture, stops = multiplied()
-    found = np.array(start_exposure(capture.points, capture.photos, capture.cameras.sizes).stops())
-    assert np.abs(found - stops).max() < 0.06
+    begun = start_exposure(capture.points, capture.photos, capture.cameras.sizes)
+    assert begun.learned
+    assert np.abs(np.array(begun.exposure.stops()) - stops).max() < 0.06
 
 
-def test_photos_of_one_exposure_and_photos_without_points_start_at_the_mean():
+def test_photos_of_one_exposure_keep_it():
     capture = made()
-    alike = start_exposure(capture.points, capture.photos, capture.cameras.sizes)
-    assert np.abs(alike.stops()).max() < 0.06
-    seen = capture.points.photo != 2
-    kept = dataclasses.replace(
-        capture.points, **{name: getattr(capture.points, name)[seen] for name in ("point", "photo", "px")}
-    )
-    assert np.abs(start_exposure(kept, capture.photos, capture.cameras.sizes).stops()[2]).max() < 0.06
+    begun = start_exposure(capture.points, capture.photos, capture.cameras.sizes)
+    assert not begun.learned
+    assert np.abs(begun.exposure.stops()).max() == 0
+
+
+def taken(capture: Made, seconds: list[float]) -> list[Photo]:
+    return [
+        Photo(name, Path(name), 100, 100, Exif(f_number=8, iso=100, seconds=s))
+        for name, s in zip(capture.cameras.names, seconds, strict=True)
+    ]
+
+
+def test_exif_of_one_exposure_gives_way_to_plain_differences_only():
+    """A flash is plain, a sixteenth of a stop is not."""
+    capture = made()
+    records = taken(capture, [1 / 60] * len(capture.photos))
+    for stops, learned in ((1.0, True), (1 / 16, False)):
+        gains = np.where(np.arange(len(capture.photos)) % 2, stops, 0)
+        photos = [
+            to_bytes(to_srgb(to_linear(photo.astype(np.float32) / 255) * np.float32(0.5 * 2**gain)))
+            for photo, gain in zip(capture.photos, gains, strict=True)
+        ]
+        begun = start_exposure(capture.points, photos, capture.cameras.sizes, records)
+        assert begun.learned is learned, stops
+        assert bool(np.ptp(begun.exposure.stops()) > 0.5) == learned
+
+
+def test_stops_of_exif():
+    times = [1 / 60, 1 / 30, *[1 / 60] * (len(made().photos) - 2)]
+    stops = exif_stops(taken(made(), times))
+    assert stops is not None and np.ptp(stops) == pytest.approx(1) and stops.mean() == pytest.approx(0)
+    assert exif_stops([*taken(made(), times)[1:], Photo("x", Path("x"), 1, 1)]) is None
 
 
 def test_training_finds_the_gains_and_sharp_photos_keep_them(monkeypatch):
@@ -115,7 +143,7 @@ def test_training_finds_the_gains_and_sharp_photos_keep_them(monkeypatch):
     own, mean = [], []
     with torch.no_grad():
         for v, sharp in enumerate(capture.sharp):
-            light = learned.draw(learned.poses.view(v), trainer.frames.pinholes[v], v).colour
+            light = learned.draw(trainer.frames.pinholes[v].at(learned.poses.view(v)), v).colour
             for into, shown in ((own, learned.exposure.expose(light, v)), (mean, light)):
                 into.append(psnr(to_srgb(shown.clamp(0, 1)).numpy(), sharp / 255))
     assert np.mean(own) > np.mean(mean) + 0.5, (np.mean(own), np.mean(mean))

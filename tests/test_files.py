@@ -2,11 +2,14 @@
 
 import errno
 import json
+import subprocess
+import sys
 
 import pytest
 
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import whole, write_json, write_whole
+from macrosplat.support.files import below, only_ours, sweep, whole, whole_folder, write_json, write_whole
+from macrosplat.support.lock import locked
 
 
 def names(folder):
@@ -53,12 +56,77 @@ def test_a_full_or_read_only_disk_is_one_sentence_that_names_the_file(tmp_path, 
     assert target.read_text() == "old"
 
 
-def test_any_other_failure_of_the_system_is_not_explained_away(tmp_path):
+@pytest.mark.parametrize("number", sorted(errno.errorcode))
+def test_every_failure_of_the_system_is_one_sentence(tmp_path, number):
     def write(part):
-        raise OSError(errno.EIO, "as the system says")
+        raise OSError(number, "as the system says")
 
-    with pytest.raises(OSError, match="as the system says"):
+    with pytest.raises(MacrosplatError) as caught:
         write_whole(tmp_path / "checkpoint", write)
+    assert str(tmp_path / "checkpoint") in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "\ud800", "x/" * 3000])
+def test_a_name_that_no_file_can_have_is_one_sentence(tmp_path, name):
+    with pytest.raises(MacrosplatError, match="choose another --out"):
+        write_json(tmp_path / name, {})
+    assert names(tmp_path) == [] or name.startswith("x/")
+
+
+def test_the_longest_name_can_be_written(tmp_path):
+    write_json(tmp_path / ("x" * 250 + ".json"), {})
+    assert names(tmp_path) == ["x" * 250 + ".json"]
+
+
+def test_a_sweep_takes_what_killed_processes_left_and_nothing_else(tmp_path):
+    for name in (".scene.123.part.ply", ".checkpoint.9.part", "sharp/.a.b.77.part.png", ".mine.part", "a.1.part", ".x"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    for name in ("sparse/.0.12.part", "sparse/.0.12.old", "sfm/.sfm.ab12_3"):
+        (tmp_path / name / "inner").mkdir(parents=True)
+    sweep(tmp_path)
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert left == [".mine.part", ".x", "a.1.part"]
+    assert names(tmp_path / "sparse") == names(tmp_path / "sfm") == []
+
+
+@pytest.mark.parametrize("name", ["../a.png", "a/../../b", "/etc/passwd", "", ".", "a\0b", "photos/../../../x.jpg"])
+def test_a_name_from_a_file_does_not_lead_out_of_its_folder(tmp_path, name):
+    with pytest.raises(MacrosplatError, match="no name of a file"):
+        below(tmp_path, name)
+    assert below(tmp_path, "rows/..a/b.png") == tmp_path / "rows/..a/b.png"
+
+
+def test_a_folder_that_holds_something_else_is_not_written_to(tmp_path):
+    only_ours(tmp_path / "new", {"a.png"}.__contains__)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/a.png").write_text("")
+    only_ours(tmp_path, {"images/a.png"}.__contains__)
+    (tmp_path / "images/mine.txt").write_text("")
+    with pytest.raises(MacrosplatError, match=r"images/mine\.txt"):
+        only_ours(tmp_path, {"images/a.png"}.__contains__)
+
+
+def test_a_folder_takes_its_place_whole_or_not_at_all(tmp_path):
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0/old").write_text("")
+    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "0") as part:
+        (part / "new").write_text("")
+        raise KeyboardInterrupt
+    assert names(tmp_path / "0") == ["old"]
+    with whole_folder(tmp_path / "0") as part:
+        (part / "new").write_text("")
+    assert names(tmp_path / "0") == ["new"] and names(tmp_path) == ["0"]
+
+
+def test_one_process_at_a_time(tmp_path):
+    code = "from macrosplat.support.lock import locked\nfrom pathlib import Path\n"
+    code += f"with locked(Path({str(tmp_path)!r})): pass"
+    with locked(tmp_path):
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert other.returncode != 0 and "another macrosplat" in other.stderr
+    assert names(tmp_path) == []
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):

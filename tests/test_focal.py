@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from macrosplat.cameras.focal import camera_key, focal_px, focals_px
+from macrosplat.cameras.focal import focal_px, focals_px
 from macrosplat.photos.exif import exif_of
-from macrosplat.photos.read import find_photos
+from macrosplat.photos.find import find_photos
 from macrosplat.photos.records import Exif, Photo
 from making_photos import CANON, exif, make_photos
 
@@ -73,9 +73,3 @@ def test_photo_without_exif_follows_the_others():
     known = photo(focal_35mm=72)
     assert focals_px([known, photo(300, 200), known]).tolist() == pytest.approx([1200, 600, 1200])
     assert focals_px([photo()]).tolist() == pytest.approx([100 / 36 * 600])
-
-
-def test_camera_key():
-    assert camera_key(photo(focal_mm=60)) == camera_key(photo(focal_mm=60, f_number=8))
-    for other in (photo(focal_mm=70), photo(400, 600, focal_mm=60), photo(focal_mm=60, camera="B")):
-        assert camera_key(other) != camera_key(photo(focal_mm=60))

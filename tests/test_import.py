@@ -39,7 +39,7 @@ def test_every_public_name_can_be_had():
 
 
 KERNEL = """
-from macrosplat._numba import njit
+from macrosplat.support.numba import njit
 
 @njit
 def double(x):
@@ -72,3 +72,39 @@ except KeyboardInterrupt:
     print("as before")
 """
     assert python(code) == "as before"
+
+
+LIBRARY = ["macrosplat", "macrosplat.pipeline", "macrosplat.runs", "macrosplat.cameras.sfm.solve", "macrosplat.stack"]
+
+
+@pytest.mark.parametrize("module", LIBRARY)
+def test_an_import_changes_nothing_of_the_program_that_does_it(module):
+    """Environment, signal handlers and torch's threads are the host program's; so is Numba's cache folder."""
+    code = f"""
+import importlib, os, signal, threading
+import numba, torch
+from numba.core import config
+torch.set_num_threads(1)
+
+def state():
+    handlers = [signal.getsignal(one) for one in sorted(signal.valid_signals())]
+    return dict(os.environ), handlers, torch.get_num_threads(), config.CACHE_DIR, numba.get_num_threads()
+
+before = state()
+importlib.import_module({module!r})
+print(before == state(), threading.active_count())
+"""
+    assert python(code) == "True 1"
+
+
+@pytest.mark.parametrize("module", LIBRARY)
+def test_an_import_brings_neither_the_evaluation_nor_optional_packages(module):
+    optional = (
+        "flip_evaluator viser skimage trimesh imageio_ffmpeg rawpy pillow_heif spandrel einops safetensors triton"
+    )
+    code = f"""
+import sys, {module}
+wanted = set({optional.split()!r})
+print(*sorted(name for name in sys.modules if name in wanted or name.startswith("macrosplat.evaluate")))
+"""
+    assert python(code) == ""

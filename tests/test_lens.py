@@ -12,10 +12,11 @@ from macrosplat.lens import LENSES, LensStart, Pupil, Sharp
 from macrosplat.lens.blur_reference import gather_blur
 from macrosplat.lens.plain import PlainLens
 from macrosplat.lens.thin import SIGMA0_MAX, SIGMA0_MIN, ThinLens, points_of_pupil, sheared
-from macrosplat.render import Pinhole
+from macrosplat.render import Camera, Frame, Pinhole
 
 FX, FOCUS, PUPIL = 200.0, 5.0, 0.8
 PINHOLE = Pinhole(fx=FX, fy=FX, cx=48.0, cy=36.0, width=96, height=72)
+CAMERA = PINHOLE.at(torch.eye(4))
 START = LensStart(PUPIL, (FOCUS, 6.0), (1.0, 0.5), sigma0=0.05, width=96)
 
 
@@ -75,12 +76,12 @@ def test_shear_comes_after_the_pose():
 
 
 def one_by_one(draw):
-    """`draw` of a view as one of [M, 4, 4], too."""
+    """`draw` of one camera as one of M, too."""
 
-    def each(view: torch.Tensor, reshape=None) -> Sharp:
-        if view.ndim == 2:
-            return draw(view, reshape)
-        seen = [draw(at, reshape) for at in view]
+    def each(camera: Camera, reshape=None) -> Sharp:
+        if camera.view.ndim == 2:
+            return draw(camera, reshape)
+        seen = [draw(one, reshape) for one in camera.each()]
         return Sharp(*(torch.stack([getattr(s, field.name) for s in seen]) for field in dataclasses.fields(Sharp)))
 
     return each
@@ -90,10 +91,10 @@ def plane(depth: float):
     """`draw` of a smooth pattern on a plane of one depth, seen from any sheared view."""
 
     @one_by_one
-    def draw(view: torch.Tensor, reshape=None) -> Sharp:
+    def draw(camera: Camera, reshape=None) -> Sharp:
         y, x = torch.meshgrid(torch.arange(PINHOLE.height) + 0.5, torch.arange(PINHOLE.width) + 0.5, indexing="ij")
         # Of a plane parallel to the sensor the view moves the whole picture by the same amount.
-        shift = project(view, torch.tensor([0.0, 0.0, depth])) - torch.tensor([PINHOLE.cx, PINHOLE.cy])
+        shift = project(camera.view, torch.tensor([0.0, 0.0, depth])) - torch.tensor([PINHOLE.cx, PINHOLE.cy])
         x, y = x - shift[0], y - shift[1]
         waves = [0.5 + 0.4 * torch.sin(2 * math.pi * (x * c + y * s) / 14.0) for c, s in ((1, 0), (0, 1), (0.7, 0.7))]
         return Sharp(torch.stack(waves, -1), torch.ones_like(x), torch.full_like(x, depth))
@@ -103,38 +104,36 @@ def plane(depth: float):
 
 @pytest.mark.parametrize("depth", [4.2, 6.5])
 def test_many_points_of_the_pupil_make_the_blur_of_a_plane(depth):
-    lens, view = ThinLens(START), torch.eye(4)
+    lens = ThinLens(START)
     s = PUPIL / 2 * FX * (1 / FOCUS - 1 / depth)
     sigma = math.hypot(abs(s) / 2, START.sigma0)
     assert 2 < abs(s) < 5
-    exact = gather_blur(plane(depth)(view).colour.double(), torch.full((72, 96), sigma, dtype=torch.float64))
+    exact = gather_blur(plane(depth)(CAMERA).colour.double(), torch.full((72, 96), sigma, dtype=torch.float64))
     inside = (slice(12, -12), slice(12, -12))
-    contrast = float(exact[inside].std()) / float(plane(depth)(view).colour[inside].std())
+    contrast = float(exact[inside].std()) / float(plane(depth)(CAMERA).colour[inside].std())
     assert contrast < 0.8  # there is something to find
-    centre = lens.photograph(plane(depth), view, PINHOLE, 0, Pupil())
+    centre = lens.photograph(plane(depth), CAMERA, 0, Pupil())
     # The ladder's own bound: 0.5 % of the contrast, which is 0.8 here.
     assert (centre.double() - exact)[inside].abs().max() < 0.005 * 0.8
     errors = []
     for points in (2, 4, 16):
-        taken = lens.photograph(plane(depth), view, PINHOLE, 0, Pupil(points, 0.4))
+        taken = lens.photograph(plane(depth), CAMERA, 0, Pupil(points, 0.4))
         errors.append(float((taken.double() - exact)[inside].abs().max()))
     # A ring with a blur has another profile than a Gaussian: the pattern's contrast may differ by a few percent of 0.8.
     assert errors[2] < 0.03 and errors[1] < 0.03 and errors[0] > 2 * errors[1], errors
 
 
 def test_in_focus_nothing_but_sigma0_is_left():
-    lens, view = ThinLens(START), torch.eye(4)
-    sharp = plane(FOCUS)(view).colour
+    lens = ThinLens(START)
+    sharp = plane(FOCUS)(CAMERA).colour
     for through in (Pupil(), Pupil(4, 1.0)):
-        taken = lens.photograph(plane(FOCUS), view, PINHOLE, 0, through)
+        taken = lens.photograph(plane(FOCUS), CAMERA, 0, through)
         assert (taken - sharp)[4:-4, 4:-4].abs().max() < 0.003
 
 
 def test_the_ring_may_be_turned():
-    lens, view = ThinLens(START), torch.eye(4)
-    one, other, same = (
-        lens.photograph(plane(4.2), view, PINHOLE, 0, Pupil(4, angle)) for angle in (0.0, 0.5, math.pi / 2)
-    )
+    lens = ThinLens(START)
+    one, other, same = (lens.photograph(plane(4.2), CAMERA, 0, Pupil(4, angle)) for angle in (0.0, 0.5, math.pi / 2))
     assert (one - same).abs().max() < 1e-5 < (one - other).abs().max()
 
 
@@ -144,8 +143,8 @@ def test_radius_is_the_closed_form():
     sharp = Sharp(depth[..., None].expand(1, 4, 3), torch.ones_like(depth), depth)
     for photo, (focus, aperture) in enumerate(zip(START.focus, START.aperture, strict=True)):
         wanted = PUPIL * aperture / 2 * FX * (1 / focus - 1 / depth)
-        torch.testing.assert_close(lens.radius(sharp, PINHOLE, photo).detach(), wanted)
-    assert PlainLens(START).radius(sharp, PINHOLE, 0).abs().max() == 0
+        torch.testing.assert_close(lens.radius(sharp, CAMERA, photo).detach(), wanted)
+    assert PlainLens(START).radius(sharp, CAMERA, 0).abs().max() == 0
 
 
 def test_found_is_what_it_started_from():
@@ -156,11 +155,10 @@ def test_found_is_what_it_started_from():
 
 def test_sigma0_counts_pixels_of_the_training_width_and_is_bounded():
     lens = ThinLens(LensStart(1e-6, (FOCUS,), (1.0,), sigma0=1.2, width=96))
-    sharp = plane(FOCUS)(torch.eye(4)).colour
+    sharp = plane(FOCUS)(CAMERA).colour
     exact = gather_blur(sharp.double(), torch.full((72, 96), 0.6, dtype=torch.float64))
-    half = Pinhole(FX, FX, 48.0, 36.0, 96, 72)
     lens.width = 192  # the frame has half the pixels that sigma0 counts
-    taken = lens.photograph(plane(FOCUS), torch.eye(4), half, 0, Pupil())
+    taken = lens.photograph(plane(FOCUS), CAMERA, 0, Pupil())
     assert (taken.double() - exact)[4:-4, 4:-4].abs().max() < 0.004
     for start, wanted in ((9.0, SIGMA0_MAX), (1e-4, SIGMA0_MIN)):
         got = ThinLens(LensStart(1.0, (FOCUS,), (1.0,), sigma0=start)).sigma0()
@@ -169,31 +167,33 @@ def test_sigma0_counts_pixels_of_the_training_width_and_is_bounded():
 
 def test_plain_returns_the_render():
     lens, drawn = PlainLens(START), plane(4.2)
-    assert torch.equal(lens.photograph(drawn, torch.eye(4), PINHOLE, 0, Pupil(4, 0.3)), drawn(torch.eye(4)).colour)
+    assert torch.equal(lens.photograph(drawn, CAMERA, 0, Pupil(4, 0.3)), drawn(CAMERA).colour)
     assert not lens.parameters
 
 
 @pytest.mark.parametrize("points", [1, 4])
 def test_gradients_of_the_lens_are_finite_differences(points):
     """In float64, where the blur is the exact gather."""
-    small = Pinhole(fx=FX, fy=FX, cx=10.0, cy=8.0, width=20, height=16)
+    small = Frame(20, 16)
     target = torch.rand(16, 20, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
     @one_by_one
-    def draw(view: torch.Tensor, reshape=None) -> Sharp:
+    def draw(camera: Camera, reshape=None) -> Sharp:
+        view, fx = camera.view, camera.intrinsics[0]
         y, x = torch.meshgrid(torch.arange(16.0).double(), torch.arange(20.0).double(), indexing="ij")
         local = view[:3, :3] @ torch.tensor([0.0, 0.0, 4.2], dtype=torch.float64) + view[:3, 3]
-        dx, dy = FX * local[0] / local[2], FX * local[1] / local[2]
+        dx, dy = fx * local[0] / local[2], fx * local[1] / local[2]
         colour = torch.stack([torch.sin((x - dx) / 2), torch.cos((y - dy) / 2), torch.sin((x - dx + y - dy) / 3)], -1)
         return Sharp(colour, torch.ones_like(x), torch.full_like(x, 4.2))
 
-    def loss(*numbers: torch.Tensor) -> torch.Tensor:
+    def loss(intrinsics: torch.Tensor, *numbers: torch.Tensor) -> torch.Tensor:
         lens = ThinLens(START)
         lens.reference, lens.aperture = lens.reference.double(), lens.aperture.double()
         lens.parameters = dict(zip(lens.parameters, numbers, strict=True))
-        view = torch.eye(4, dtype=torch.float64)
-        return ((lens.photograph(draw, view, small, 1, Pupil(points, 0.3)) - target) ** 2).sum()
+        camera = Camera(torch.eye(4, dtype=torch.float64), intrinsics, small)
+        return ((lens.photograph(draw, camera, 1, Pupil(points, 0.3)) - target) ** 2).sum()
 
     begin = [p.double().requires_grad_() for p in ThinLens(START).parameters.values()]
     begin[2] = torch.tensor(math.log(0.4), dtype=torch.float64, requires_grad=True)  # inside its bounds
-    assert torch.autograd.gradcheck(loss, begin, rtol=1e-4)
+    intrinsics = torch.tensor([FX, FX, 10.0, 8.0], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(loss, [intrinsics, *begin], rtol=1e-4)

@@ -8,7 +8,7 @@ import torch
 from macrosplat.lens import blur_cpu, blur_cuda, coc_cpu, coc_cuda
 from macrosplat.train import adam_cpu, adam_cuda, loss_cpu, loss_cuda
 from macrosplat.train.loss import make_target
-from test_coc import FX, lens, scene
+from test_coc import lens, scene
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -42,14 +42,14 @@ def test_blur(monkeypatch, size, frames, channels, largest):
 def test_defocus(size, solid):
     depth, weight = (torch.stack([t, t.flip(0)]) for t in scene(*size))
     weight = weight if solid else torch.zeros_like(weight)
-    sigma, saved = coc_cpu.forward(depth, weight, FX, *lens())
+    sigma, saved = coc_cpu.forward(depth, weight, *lens())
     here = [t.to(DEVICE) for t in (depth, weight)]
     parameters = [t.to(DEVICE) for t in lens()]
-    ours, ours_saved = coc_cuda.forward(*here, FX, *parameters)
+    ours, ours_saved = coc_cuda.forward(*here, *parameters)
     close(ours, sigma, 1e-5)
     upstream = torch.cos(torch.arange(sigma.numel(), dtype=torch.float32)).reshape(sigma.shape)
-    by_depth, by_lens = coc_cpu.backward(upstream, FX, weight, *lens(), sigma, *saved)
-    got, got_lens = coc_cuda.backward(upstream.to(DEVICE), FX, here[1], *parameters, ours, *ours_saved)
+    by_depth, by_lens = coc_cpu.backward(upstream, weight, *lens(), sigma, *saved)
+    got, got_lens = coc_cuda.backward(upstream.to(DEVICE), here[1], *parameters, ours, *ours_saved)
     close(got, by_depth, 1e-4)
     close(torch.stack(list(got_lens)), torch.stack(list(by_lens)), 1e-4)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from macrosplat.output.lens_report import LensReport, describe, read_lens, write_lens
+from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 
 # 100 mm at 1:1: focus 200 mm before the pupil; 25 mm pupil = f/4; scene unit 2 mm.
@@ -35,14 +36,15 @@ def test_focus_inside_the_focal_length_has_no_magnification() -> None:
 
 
 def test_written_and_read_back(tmp_path: Path) -> None:
-    assert read_lens(tmp_path) is None
-    write_lens(tmp_path, replace(ONE_TO_ONE, exposure_stops={"b.jpg": [0.25, 0.0, -0.5]}))
-    got = read_lens(tmp_path)
+    assert read_lens(Run(tmp_path)) is None
+    write_lens(Run(tmp_path), replace(ONE_TO_ONE, exposure_stops={"b.jpg": [0.25, 0.0, -0.5]}))
+    got = read_lens(Run(tmp_path))
     assert got is not None and got.relative_apertures == {"a.jpg": 1.0, "b.jpg": 0.5, "c.jpg": 1.0}
     assert got.exposure_stops == {"a.jpg": (0, 0, 0), "b.jpg": (0.25, 0.0, -0.5), "c.jpg": (0, 0, 0)}
-    kept = replace(got, relative_apertures={}, exposure_stops={})
-    assert kept == replace(ONE_TO_ONE, focal_mm=None, relative_apertures={})
+    assert got.focal_mm == pytest.approx(ONE_TO_ONE.focal_mm) and got.magnification == pytest.approx(1.0)
+    kept = replace(got, relative_apertures={}, exposure_stops={}, focal_mm=None, magnification=None)
+    assert kept == replace(ONE_TO_ONE, focal_mm=None, relative_apertures={}, scale=kept.scale)
     json.loads((tmp_path / "lens.json").read_text())
     (tmp_path / "lens.json").write_text("{}")
-    with pytest.raises(MacrosplatError, match="not a lens report"):
-        read_lens(tmp_path)
+    with pytest.raises(MacrosplatError, match=r"lens\.json"):
+        read_lens(Run(tmp_path))

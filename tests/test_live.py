@@ -6,6 +6,8 @@ import importlib.util
 import io
 import threading
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +17,7 @@ import torch
 import viser
 from PIL import Image
 from playwright.sync_api import sync_playwright
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from macrosplat import pipeline
@@ -137,18 +139,37 @@ def test_only_pages_of_this_machine_may_talk_to_it(capsys):
         address = view.address.replace("http", "ws")
         version = [f"viser-v{viser.__version__}"]
 
-        def closed(origin: str | None) -> bool:
-            with connect(address, origin=origin, subprotocols=version) as socket:  # type: ignore[arg-type]
-                try:
-                    while True:
-                        socket.recv(timeout=0.5)
-                except TimeoutError:
-                    return False
-                except ConnectionClosed:
-                    return True
+        heard: list[object] = []
+        view._server._websock_server.on_client_connect(heard.append)
 
-        assert closed("http://elsewhere.example") and closed("null") and closed("http://127.0.0.1.elsewhere.example")
-        assert not closed(None) and not closed("http://localhost:9000")
+        def let_in(origin: str | None, host: str | None = None) -> bool:
+            headers = {} if host is None else {"Host": host}
+            try:
+                with connect(address, origin=origin, additional_headers=headers, subprotocols=version) as socket:  # type: ignore[arg-type]
+                    socket.recv(timeout=5)
+                    return True
+            except InvalidStatus as error:
+                assert error.response.status_code == 403
+                return False
+
+        for origin in ("http://elsewhere.example", "null", "http://127.0.0.1.elsewhere.example", "http://[::1"):
+            assert not let_in(origin)
+        # In the handshake: nothing that a stranger sends along is looked at.
+        assert heard == []
+        assert let_in(None) and let_in("http://localhost:9000") and len(heard) == 2
+        for origin, wanted in (("http://elsewhere.example", 403), (None, 200)):
+            request = urllib.request.Request(view.address, headers={"Origin": origin} if origin else {})
+            try:
+                with urllib.request.urlopen(request) as answer:
+                    assert (answer.status, "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]) == (
+                        wanted,
+                        True,
+                    )
+            except urllib.error.HTTPError as error:
+                assert error.code == wanted
+        rebound = urllib.request.Request(view.address, headers={"Host": "elsewhere.example"})
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(rebound)
     assert capsys.readouterr().out == ""
 
 

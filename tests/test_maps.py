@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from macrosplat.output.maps import PhotoMaps, colour_defocus, colour_depth, write_16_bit, write_maps
+from macrosplat.run import Run
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def photo() -> PhotoMaps:
 
 
 def test_values_come_back(tmp_path: Path, photo: PhotoMaps) -> None:
-    write_maps(tmp_path, iter([photo]))
+    write_maps(Run(tmp_path), iter([photo]))
     scales = json.loads((tmp_path / "maps" / "maps.json").read_text())["photos"]["set/007.jpg"]
     there = photo.alpha > 0.5
     for kind, wanted in {"depth": photo.depth, "coc": np.abs(photo.defocus)}.items():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from macrosplat.render import Camera
 from macrosplat.support.metrics import compare, outline, psnr
 from macrosplat.train.covers import told_by
 from macrosplat.train.loss import make_target, photo_loss, taken_loss
@@ -65,10 +66,11 @@ def test_what_the_masks_know_to_be_empty_empties():
         trainer.frames.masks = covers  # colours count on the left alone
         for _ in range(30):
             trainer.step()
-        target, pinhole = trainer.frames.at(0, 0.5)
+        target, frame = trainer.frames.at(0, 0.5)
+        camera = Camera(trainer.learned.poses.view(0), trainer.frames.intrinsics(0, 0.5), frame)
         assert (target.cover is None) == (not len(given))
         with torch.no_grad():
-            alphas.append(trainer.learned.draw(trainer.learned.poses.view(0), pinhole, 0).alpha)
+            alphas.append(trainer.learned.draw(camera, 0).alpha)
     right = slice(3 * WIDTH // 8, WIDTH // 2 - 5)
     assert alphas[1][10:-10, right].mean() < 0.8 * alphas[0][10:-10, right].mean()
     assert alphas[1][10:-10, 10 : WIDTH // 8].mean() > 0.9 * alphas[0][10:-10, 10 : WIDTH // 8].mean()

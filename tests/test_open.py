@@ -45,8 +45,7 @@ def test_photos_elsewhere(tmp_path):
     make_photos(tmp_path, 3)
     make_photos(tmp_path / "sharp", 3)
     write_json(tmp_path, ["1.jpg", "2.jpg", "3.jpg"], ".")
-    with pytest.raises(MacrosplatError, match="missing"):
-        open_capture(tmp_path)  # photos/ is there, so what lies beside it are other pictures
+    assert [p.path.parent for p in open_capture(tmp_path).photos] == [tmp_path] * 3
 
 
 def test_notes(tmp_path):

@@ -14,17 +14,21 @@ import gsply
 import numpy as np
 import pytest
 import torch
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 from macrosplat import demo
 from macrosplat.cameras.records import Cameras
+from macrosplat.evaluate.means import Means
 from macrosplat.output.lens_report import LensReport
+from macrosplat.output.millimetres import Scale
 from macrosplat.render import Pinhole, render
 from macrosplat.scene.formats.ply import write_ply
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.web.page import LARGEST, Shown, as_html, of_file
 from macrosplat.web.serve import server
 from making_pages import browsable, bundled, opened
+from making_runs import begun
 
 
 def board() -> Gaussians:
@@ -37,6 +41,9 @@ def board() -> Gaussians:
     quats = torch.tensor([[1.0, 0, 0, 0]]).repeat(2000, 1)
     sh0 = (colour - 0.5) / 0.28209479177387814
     return Gaussians(means, torch.full((2000, 3), -1.5), quats, torch.full((2000,), 4.0), sh0, torch.zeros(2000, 0, 3))
+
+
+MADE = {"seconds": 90.0, "machine": "a machine"}
 
 
 def shown(folder: Path) -> Shown:
@@ -53,8 +60,8 @@ def shown(folder: Path) -> Shown:
         circles=(folder / "circles.png",),
         blur=(12.0,),
         coverage=board().with_(sh0=torch.tensor([[-1.5, -1.5, 1.5]]).repeat(2000, 1)),
-        config={"command": ["/bin/macrosplat", "reconstruct", "it"], "seconds": 90.0, "machine": "a machine"},
-        evaluation={"means": {"deblurred photos": {"frame": {"psnr": 26.9, "ssim": 0.7, "flip": 0.1}, "mask": None}}},
+        made=begun(folder, ["a.png"], command=("/bin/macrosplat", "reconstruct", "it"), **MADE).manifest,
+        evaluation={"deblurred photos": Means({"psnr": 26.9, "ssim": 0.7, "flip": 0.1})},
     )
 
 
@@ -88,12 +95,13 @@ def test_the_page_opens_from_disk_without_a_network(tmp_path: Path) -> None:
         turned = page.evaluate("macrosplat.camera.position.toArray()")
         page.locator("#back").click()
         back = page.evaluate("macrosplat.camera.position.toArray()")
-        wiper = page.locator(".wiper input")
+        wiper = page.locator(".photos .wiper input")
         wiper.focus()
         page.keyboard.press("Home")
-        at = page.locator(".wiper").evaluate("wiper => wiper.style.getPropertyValue('--at')")
+        at = page.locator(".photos .wiper").evaluate("wiper => wiper.style.getPropertyValue('--at')")
+        said = wiper.get_attribute("aria-valuetext")
         page.locator("#circles").click()
-        rights = [page.locator(f".wiper .{side}").is_visible() for side in ("sharp", "circle")]
+        rights = [page.locator(f".photos .wiper .{side}").is_visible() for side in ("sharp", "circle")]
         too_wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
         text = page.locator("main").inner_text()
     assert min(sharp) > 2  # the stripes are there: without them it is 0
@@ -102,7 +110,7 @@ def test_the_page_opens_from_disk_without_a_network(tmp_path: Path) -> None:
     assert focus == pytest.approx(110, abs=2)
     assert covered[2] > 2 * covered[:2].max()  # blue
     assert np.linalg.norm(turned) > 1 and np.linalg.norm(back) < 1e-3
-    assert at == "0%" and rights == [False, True]
+    assert at == "0%" and said == "all sharp" and rights == [False, True]
     assert not too_wide
     for words in (
         "focused at 90 scene units, blur up to 12 px",
@@ -113,6 +121,99 @@ def test_the_page_opens_from_disk_without_a_network(tmp_path: Path) -> None:
         assert words in text
     assert browser.said == []
     assert [url for url in browser.asked if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+@bundled
+@browsable
+def test_modes_lens_and_ruler_say_what_is_true(tmp_path: Path) -> None:
+    one = dataclasses.replace(
+        shown(tmp_path),
+        lens=LensReport(
+            6.0, {"a.png": 90.0}, 0.3, 600.0, mm_per_unit=2.0, focal_mm=60.0, scale=Scale(2.0, "EXIF", 0.05)
+        ),
+    )
+    (tmp_path / "index.html").write_text(as_html(one), encoding="utf-8")
+    with opened(500, 700) as browser:
+        page = browser.page
+        browser.open(tmp_path / "index.html")
+
+        def pressed() -> list[str]:
+            return [m for m in ("sharp", "taken", "coverage") if page.get_attribute(f"#{m}", "aria-pressed") == "true"]
+
+        modes = [pressed()]
+        page.locator("#taken").click()
+        modes.append(pressed())
+        number = page.get_attribute("#aperture", "aria-valuetext")
+        deep = page.inner_text("#depth")
+        page.locator("#aperture").fill("50")
+        modes.append(pressed())
+        wider = page.get_attribute("#aperture", "aria-valuetext")
+        page.locator("#coverage").click()
+        modes.append(pressed())
+        covered = detail(browser.picture())
+        page.locator("#sharp").click()
+        browser.picture()
+        # The left card is 90 away: 0.2 of the half width (160 px) there is 4.8 units.
+        page.locator("#ruler").click()
+        page.evaluate("macrosplat.point({x: -0.3, y: 0}, 0, 0)")
+        page.evaluate("macrosplat.point({x: -0.1, y: 0}, 0, 0)")
+        measured = page.inner_text("#measured")
+        result = page.evaluate("macrosplat.ruler.result()")
+        bar = page.evaluate("macrosplat.ruler.bar()")
+        with page.expect_download() as download:
+            page.locator("#save").click()
+        download.value.save_as(tmp_path / "saved.png")
+        axe = Axe().run(page)
+    assert modes == [["sharp"], ["taken"], [], ["coverage"]]
+    assert number == "f/5.0" and wider != number and float((wider or "f/0").removeprefix("f/")) < 5
+    # 1 / (1 / 90 -+ 2 / (6 * 600)), in mm.
+    assert "Depth of field 18 mm: sharp from 171.4 mm to 189.5 mm" in deep
+    assert max(covered) < 1  # one colour: no stripes, and nothing that an aperture blurs
+    assert result["length"] == pytest.approx(9.6, rel=0.02) and "± " in measured and "mm" in measured
+    assert 0.48 <= result["uncertainty"] < 1.0  # 5 % of 9.6 mm, and what a click is off
+    # At the middle, 100 away, a mm is 3 px of the photo and as many of the page's as it is larger.
+    assert bar["length"] / float(bar["text"].split()[0]) == pytest.approx(3.0 * (500 - 32) / 320, rel=0.1)
+    assert Image.open(tmp_path / "saved.png").size[0] >= 460
+    assert axe.response["violations"] == [], axe.generate_report()
+
+
+@bundled
+@browsable
+def test_200_photos_open_at_once_with_native_files_beside(tmp_path: Path) -> None:
+    one = shown(tmp_path)
+    make = np.random.default_rng(0)
+    files = []
+    for n in range(8):
+        files.append(tmp_path / f"{n}.jpg")
+        Image.fromarray(make.integers(0, 255, (600, 800, 3), np.uint8)).save(files[-1], quality=95)
+    files = (files * 25)[:200]
+    cameras = Cameras(
+        tuple(f"{k:03}.jpg" for k in range(200)),
+        np.tile(one.cameras.views, (200, 1, 1)),
+        np.tile(one.cameras.intrinsics * [2.5, 2.5, 2.5, 2.5], (200, 1)),
+        np.tile([[800, 600]], (200, 1)),
+        "sfm",
+    )
+    many = Shown("many", one.scene, cameras, before=tuple(files), after=tuple(files))
+    text = as_html(many, tmp_path, write=True)
+    (tmp_path / "index.html").write_text(text, encoding="utf-8")
+    assert len(text.encode()) <= LARGEST
+    assert len(list((tmp_path / "page" / "taken").glob("*.jpg"))) == 200
+    assert (tmp_path / "page" / "taken" / "001.jpg").read_bytes() == files[1].read_bytes()
+    with opened(1000, 700) as browser:
+        browser.open(tmp_path / "index.html")
+        loaded = browser.page.evaluate("document.querySelectorAll('.photos img[src]').length")
+        browser.page.locator("[data-large]").nth(3).click()
+        browser.page.wait_for_selector("#large-size:has-text('800 × 600 px')")
+        scale = browser.page.evaluate("document.querySelector('#large-wiper img').getBoundingClientRect().width")
+        browser.page.locator("#large-next").click()
+        name = browser.page.inner_text("#large-name")
+        browser.page.locator("#large-close").click()
+        heap = browser.page.evaluate("performance.memory.usedJSHeapSize")
+    assert 0 < loaded < 60
+    assert scale == 800 and name == "004.jpg"
+    assert heap < 150e6
+    assert browser.said == []
 
 
 @bundled
@@ -140,7 +241,7 @@ def test_spark_shows_what_macrosplat_renders(tmp_path: Path, kind: str) -> None:
     with opened(320 + 32, 600) as browser:
         browser.open(tmp_path / "index.html")
         found = browser.picture()
-    seen = render(scene, torch.eye(4), Pinhole(900, 900, 160, 120, 320, 240)).over(torch.tensor(backdrop))[0]
+    seen = render(scene, Pinhole(900, 900, 160, 120, 320, 240).at(torch.eye(4))).over(torch.tensor(backdrop))[0]
     wanted = 255 * seen.clamp(0, 1).numpy()
     assert found.shape == wanted.shape and wanted.std() > 20
     assert np.abs(found.mean((0, 1)) - wanted.mean((0, 1))).max() < 0.01 * 255
@@ -202,3 +303,14 @@ def test_a_foreign_scene_is_served_to_this_machine_only(tmp_path: Path) -> None:
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(strange)
         serving.shutdown()
+
+
+@bundled
+@browsable
+def test_markup_that_got_onto_the_page_runs_nothing(tmp_path: Path) -> None:
+    text = as_html(shown(tmp_path))
+    evil = '<script>window.evil = 1</script><img src="data:," onerror="window.evil = 2">'
+    (tmp_path / "page.html").write_text(text.replace("<main>", f"<main>{evil}"), encoding="utf-8")
+    with opened(400, 600) as one:
+        one.open(tmp_path / "page.html")
+        assert one.page.evaluate("window.evil") is None

@@ -7,8 +7,13 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
-from macrosplat.photos.read import find_photos, natural_key, read_linear, read_mask, read_photo
-from macrosplat.photos.records import Distortion, Photo
+from macrosplat.cameras.records import Distortion
+from macrosplat.cameras.undistort import read_undistorted, read_undistorted_linear, read_undistorted_mask
+from macrosplat.photos.find import find_photos
+from macrosplat.photos.masks import read_mask
+from macrosplat.photos.names import natural_key
+from macrosplat.photos.read import read_linear, read_photo
+from macrosplat.photos.records import Photo
 from macrosplat.photos.resample import area_average
 from macrosplat.support.colour import to_bytes, to_linear, to_srgb
 from macrosplat.support.errors import MacrosplatError
@@ -167,17 +172,18 @@ def test_mask_of_a_turned_photo(tmp_path):
         assert (read_mask(only(tmp_path)) == upright).all()
 
 
-def test_straightened_then_averaged(tmp_path):
+def test_undistorted_then_averaged(tmp_path):
     """A distortion of another size is rescaled; photo and mask go the same way."""
     ramp = np.broadcast_to(np.linspace(30, 220, 80)[None, :, None], (60, 80, 3)).astype(np.uint8)
     save(tmp_path / "photos/1.png", ramp)
     save(tmp_path / "masks/1.png", ramp[..., 0])
     plain = only(tmp_path)
-    bent = Photo(**{**vars(plain), "distortion": Distortion("SIMPLE_RADIAL", (200.0, 80.0, 60.0, 0.5), 160, 120)})
-    whole = read_linear(bent)
-    np.testing.assert_allclose(read_linear(bent, 20), area_average(whole, (20, 15)), rtol=1e-5)
+    lens = Distortion("SIMPLE_RADIAL", (200.0, 80.0, 60.0, 0.5), 160, 120)
+    whole = read_undistorted_linear(plain, lens)
+    np.testing.assert_allclose(read_undistorted_linear(plain, lens, 20), area_average(whole, (20, 15)), rtol=1e-5)
     assert np.abs(whole - read_linear(plain)).max() > 0.01
-    mask, photo = read_mask(bent).astype(int), read_photo(bent)[..., 0].astype(int)
+    mask = read_undistorted_mask(plain, lens).astype(int)
+    photo = read_undistorted(plain, lens)[..., 0].astype(int)
     assert np.abs(mask - photo)[:, 2:-2].max() <= 3, "alike, but for interpolating in linear light"
 
 
@@ -190,8 +196,8 @@ def test_damaged_photo_is_left_out(tmp_path):
     (tmp_path / "5.tif").write_bytes((tmp_path / "5.tif").read_bytes()[:5000])
     found = find_photos(tmp_path)
     assert [p.name for p in found.photos] == ["1.jpg", "4.jpg"]
-    assert found.unreadable == ("2.jpg", "3.jpg", "5.tif")
-    assert all(name in found.notes[0] for name in found.unreadable) and len(found.notes) == 1
+    assert found.damaged == ("2.jpg", "3.jpg", "5.tif")
+    assert all(name in found.notes[0] for name in found.damaged) and len(found.notes) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.options import Options
 from macrosplat.output import finish
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.train import budget, checkpoint
+from macrosplat.train import checkpoint, effort
 from macrosplat.train.trainer import Trainer
 from making_captures import write_capture
 from making_training import made
@@ -190,6 +191,9 @@ def test_transforms_and_held_out_photos(tmp_path, monkeypatch):
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["held_out"] == ["0.png", "3.png"] and config["camera_source"] == "transforms"
     assert sorted(p.name for p in (tmp_path / "run" / "sharp").glob("*.png")) == ["1.png", "2.png", "4.png", "5.png"]
+    for path in (tmp_path / "run" / "held_out.json", tmp_path / "run" / "transforms.json"):
+        for frame in json.loads(path.read_text())["frames"]:
+            assert (path.parent / frame["file_path"]).is_file(), frame
     held = read_cameras_file(tmp_path / "run" / "held_out.json")
     np.testing.assert_allclose(held.views, made().cameras.views[[0, 3]], atol=1e-9)
 
@@ -218,10 +222,13 @@ def test_a_refined_focal_length_reaches_every_camera_as_a_rigid_one(capture, tmp
     trained = checkpoint.load(out / "checkpoint")
     with torch.no_grad():
         for v in range(4):
-            seen = trained.learned.draw(trained.learned.poses.view(v), trained.pinholes[v], v)
-            shown = run.learned.draw(run.learned.poses.view(v), run.pinholes[v], v)
+            seen = trained.learned.draw(trained.pinholes[v].at(trained.learned.poses.view(v)), v)
+            shown = run.learned.draw(run.pinholes[v].at(run.learned.poses.view(v)), v)
             torch.testing.assert_close(shown.colour, seen.colour, atol=2e-3, rtol=0)
-            blur = [s.learned.lens.radius(sharp, s.pinholes[v], v) for s, sharp in ((trained, seen), (run, shown))]
+            blur = [
+                s.learned.lens.radius(sharp, s.pinholes[v].at(torch.eye(4)), v)
+                for s, sharp in ((trained, seen), (run, shown))
+            ]
             solid = seen.alpha > 0.5
             torch.testing.assert_close(blur[1][solid], blur[0][solid], atol=2e-2, rtol=0)
 
@@ -291,7 +298,7 @@ def test_disk_full_and_then_resumed(run, capture, tmp_path, name, monkeypatch, c
 
 
 def test_not_enough_memory_is_said_before_anything_is_begun(capture, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(budget, "available", lambda: 1e6)
+    monkeypatch.setattr(effort, "available", lambda: 1e6)
     assert reconstruct(capture, tmp_path / "run") == 2
     sentence = said(capsys)
     assert "memory" in sentence and "--width" in sentence and "--max-gaussians" in sentence
@@ -347,6 +354,19 @@ def test_black_mask(tmp_path, capsys):
         Image.fromarray(mask).save(capture / "masks" / f"{v}.png")
     assert reconstruct(capture, tmp_path / "run") == 2
     assert "2.png" in said(capsys)
+
+
+def test_mask_of_a_small_object(tmp_path):
+    """Most of the frame is nobody's: the run ends all the same, and its figures are those of the object."""
+    capture = write_capture(tmp_path / "capture", made())
+    (capture / "masks").mkdir()
+    for v in range(6):
+        mask = np.zeros((72, 96), np.uint8)
+        mask[26:46, 36:60] = 255
+        Image.fromarray(mask).save(capture / "masks" / f"{v}.png")
+    assert reconstruct(capture, tmp_path / "run") == 0
+    summary = json.loads((tmp_path / "run" / "config.json").read_text())["summary"]
+    assert math.isfinite(summary["blur_px"]) and summary["fit_psnr"] > 15
 
 
 def test_damaged_checkpoint(run, capture, tmp_path, capsys):

@@ -130,7 +130,7 @@ def test_a_lens_before_rigid_cameras_is_the_same_lens():
 
     def radius(lens, view, f):
         depth = (points @ view.T)[:, 2]
-        return lens.radius(Sharp(depth, depth, depth), pinhole(f), 0)
+        return lens.radius(Sharp(depth, depth, depth), pinhole(f).at(torch.eye(4)), 0)
 
     torch.testing.assert_close(radius(far, rigid, F), radius(lens, view, 1.0), atol=1e-5, rtol=1e-5)
     u, v = (torch.tensor(x, dtype=torch.float64) for x in (0.11, -0.07))

@@ -10,7 +10,8 @@ import torch
 from macrosplat.lens import blur, blur_cuda, coc
 from macrosplat.live.draw import Look, picture, pinhole_of
 from macrosplat.model import backdrop_cuda
-from macrosplat.model.backdrop import GRID, Backdrop
+from macrosplat.model.backdrop import Backdrop
+from macrosplat.model.constants import GRID
 from macrosplat.output.fit import Fit
 from macrosplat.render import capacity, centre_cuda, over, over_cuda, project, rasterize
 from macrosplat.render.centre import camera_centre

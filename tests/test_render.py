@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from macrosplat.render import Pinhole, constants, rasterize_reference, render
+from macrosplat.render import Camera, Pinhole, constants, rasterize_reference, render
 from macrosplat.scene import Gaussians
 from macrosplat.scene.gaussians import SH_C0
 
@@ -40,11 +40,12 @@ def make_view(sheared: bool = True) -> torch.Tensor:
 
 
 def gradients(scene: Gaussians, view: torch.Tensor, weights: list[torch.Tensor], degree: int | None = None):
-    inputs = [t.clone().requires_grad_() for t in scene.tensors().values()]
-    view = view.clone().requires_grad_()
-    out = render(Gaussians(*inputs), view, PINHOLE, degree)
+    """Of six tensors of the scene, the view and the intrinsics."""
+    intrinsics = PINHOLE.at(view).intrinsics
+    inputs = [t.clone().requires_grad_() for t in (*scene.tensors().values(), view, intrinsics)]
+    out = render(Gaussians(*inputs[:6]), Camera(inputs[6], inputs[7], PINHOLE.frame), degree)
     loss = sum((w * t).sum() for w, t in zip(weights, (out.colour, out.alpha, out.depth), strict=True))
-    return out, torch.autograd.grad(loss, [*inputs, view])
+    return out, torch.autograd.grad(loss, inputs)
 
 
 def incoming(seed: int = 1) -> list[torch.Tensor]:
@@ -62,7 +63,7 @@ def test_cpu_agrees_with_reference(degree):
         # float32 flips a few pixels across the 1/255 cut-off: those may differ by one such step
         difference = (getattr(got, name).double() - getattr(expected, name)).abs()
         assert difference.median() < 1e-5 and difference.max() < 2.6 / 255 * 3, name
-    for name, a, b in zip([*scene.tensors(), "view"], got_grads, expected_grads, strict=True):
+    for name, a, b in zip([*scene.tensors(), "view", "intrinsics"], got_grads, expected_grads, strict=True):
         assert a.shape == b.shape
         if b.numel():
             assert torch.linalg.norm(a.double() - b) < 5e-3 * torch.linalg.norm(b), name
@@ -78,15 +79,19 @@ def test_lower_degree_than_the_scene_has():
 
 
 def test_finite_differences(monkeypatch):
-    """The reference's gradients, with the step at 1/255 removed: four splats, every parameter and the view."""
+    """The reference's gradients, with the step at 1/255 removed: four splats, every parameter and the camera.
+
+    Two of them lie where the projection is linearised at the bounds of the frame, which move with the intrinsics."""
     cut_free = rasterize_reference.rasterize
     monkeypatch.setattr(rasterize_reference, "rasterize", lambda *a: cut_free(*a, alpha_min=0.0))
     scene, view, weights = make_scene(4, 2, seed=3, size=0.2), make_view(), incoming()
+    scene.means[2:, :2] += torch.tensor([[1.6, 0.3], [0.2, -1.3]])
+    scene.log_scales[2:] += 1.0
     _, analytic = gradients(scene, view, weights)
-    inputs = [*scene.tensors().values(), view]
+    inputs = [*scene.tensors().values(), view, PINHOLE.at(view).intrinsics]
 
     def loss() -> float:
-        out = render(Gaussians(*inputs[:6]), inputs[6], PINHOLE)
+        out = render(Gaussians(*inputs[:6]), Camera(inputs[6], inputs[7], PINHOLE.frame))
         return sum((w * t).sum() for w, t in zip(weights, (out.colour, out.alpha, out.depth), strict=True)).item()
 
     for tensor, gradient in zip(inputs, analytic, strict=True):
@@ -118,7 +123,7 @@ def test_one_gaussian_is_its_closed_form():
         sh0=((colour - 0.5) / SH_C0)[None],
         sh_rest=torch.zeros(1, 0, 3),
     )
-    out = render(scene, torch.eye(4), pinhole)
+    out = render(scene, pinhole.at(torch.eye(4)))
     variance = (f * s / z) ** 2
     y, x = np.mgrid[:33, :33] - 16.0
     peak = opacity * variance / (variance + constants.PIXEL_VARIANCE)
@@ -137,7 +142,7 @@ def test_near_hides_far():
         opacity_logits=torch.full((2,), 9.0),
         sh0=torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, -1.0]]),
     )
-    middle = render(scene, torch.eye(4), PINHOLE).colour[14, 21]
+    middle = render(scene, PINHOLE.at(torch.eye(4))).colour[14, 21]
     assert middle[1] > 0.7 and middle[0] < 0.3
 
 
@@ -153,7 +158,7 @@ def test_what_is_not_seen_is_not_drawn_and_has_no_gradient(culled):
 
 def test_an_empty_scene_renders_to_nothing():
     scene = make_scene(0, 1).map(lambda t: t.float())
-    assert render(scene, torch.eye(4), PINHOLE).alpha.max() == 0
+    assert render(scene, PINHOLE.at(torch.eye(4))).alpha.max() == 0
 
 
 def test_same_bits_every_time_and_from_two_threads():
@@ -174,6 +179,6 @@ def test_wrong_shapes_are_named(what):
     scene = make_scene(3, 0)
     with pytest.raises(AssertionError, match="has shape"):
         if what == "view":
-            render(scene, torch.eye(3, dtype=torch.float64), PINHOLE)
+            render(scene, PINHOLE.at(torch.eye(3, dtype=torch.float64)))
         else:
             scene.with_(means=scene.means[:, :2])

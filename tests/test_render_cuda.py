@@ -6,13 +6,7 @@ import math
 import pytest
 import torch
 
-from macrosplat.render import (
-    Pinhole,
-    bins_cuda,
-    project,
-    rasterize,
-    render,
-)
+from macrosplat.render import Camera, Pinhole, bins_cuda, project, project_cuda, rasterize, render
 from macrosplat.render.capacity import PairBuffer, fixed_capacity
 from macrosplat.scene import Gaussians
 from test_render import PINHOLE, incoming, make_scene, make_view
@@ -35,10 +29,19 @@ def fast(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to(DEVICE, torch.float32)
 
 
-def draw(scene: Gaussians, view: torch.Tensor, weights: list[torch.Tensor], degree=None, pinhole: Pinhole = PINHOLE):
+def draw(
+    scene: Gaussians,
+    view: torch.Tensor,
+    weights: list[torch.Tensor],
+    degree: int | None = None,
+    pinhole: Pinhole = PINHOLE,
+    intrinsics: torch.Tensor | None = None,
+):
     """Render, and the gradients of all inputs, on the CPU and in float64."""
-    inputs = [t.detach().clone().requires_grad_() for t in (*scene.tensors().values(), view)]
-    out = render(Gaussians(*inputs[:6]), inputs[6], pinhole, degree)
+    if intrinsics is None:
+        intrinsics = pinhole.at(view).intrinsics
+    inputs = [t.detach().clone().requires_grad_() for t in (*scene.tensors().values(), view, intrinsics)]
+    out = render(Gaussians(*inputs[:6]), Camera(inputs[6], inputs[7], pinhole.frame), degree)
     drawn = (out.colour, out.alpha, out.depth)
     grads = torch.autograd.grad(drawn, inputs, weights)
     return [t.detach().cpu().double() for t in drawn], [g.cpu().double() for g in grads]
@@ -82,6 +85,45 @@ def test_several_views_at_once_agree_with_reference():
     expected = draw(scene, views, weights)
     assert expected[0][0].shape[0] == 3 and expected[1][6].shape == (3, 4, 4)
     assert_close(draw(scene.map(fast), fast(views), [fast(w) for w in weights]), expected)
+
+
+def test_each_of_several_views_may_have_intrinsics_of_its_own():
+    scene, view, weights = make_scene(25, 1), make_view(False), incoming()
+    views, weights = torch.stack([view, view]), [torch.stack([w, -w]) for w in weights]
+    own = torch.tensor([[60.0, 55.0, 21.0, 14.0], [44.0, 70.0, 12.0, 18.0]], dtype=torch.float64)
+    expected = draw(scene, views, weights, intrinsics=own)
+    assert expected[1][7].shape == (2, 4) and not torch.equal(expected[0][1][0], expected[0][1][1])
+    got = draw(scene.map(fast), fast(views), [fast(w) for w in weights], intrinsics=fast(own))
+    assert_close(got, expected)
+
+
+def test_nothing_is_computed_for_a_camera_that_learns_nothing(monkeypatch):
+    """And what is learned of the scene, or of the view alone, has the same bits."""
+    launched, add_shares = [], project_cuda._add_shares
+    monkeypatch.setattr(project_cuda, "_add_shares", Launched(add_shares, launched))
+    scene, weights = make_scene(20, 1).map(fast), [fast(w) for w in incoming()]
+    whole = draw(scene, fast(make_view()), weights)
+    for learned in (6, 7):
+        inputs = [t.clone() for t in (*scene.tensors().values(), fast(make_view()))]
+        leaves = [t.requires_grad_() for t in inputs[:learned]]
+        out = render(Gaussians(*inputs[:6]), PINHOLE.at(inputs[6]))
+        grads = torch.autograd.grad((out.colour, out.alpha, out.depth), leaves, weights)
+        assert all(torch.equal(a.cpu().double(), b) for a, b in zip(grads, whole[1], strict=False))
+    assert launched == [project_cuda.POSE.value + 4, project_cuda.POSE.value]
+
+
+class Launched:
+    """A kernel that notes the floats of a block's share whenever it is launched."""
+
+    def __init__(self, kernel, into: list[int]) -> None:
+        self.kernel, self.into = kernel, into
+
+    def __getitem__(self, grid):
+        def launch(*args, **options):
+            self.into.append(options["SHARE"])
+            return self.kernel[grid](*args, **options)
+
+        return launch
 
 
 def test_opaque_splats_end_light_paths_and_give_the_rest_no_gradient():
@@ -146,7 +188,7 @@ def test_what_a_buffer_needed_is_the_most_of_all_its_pictures():
     needed = []
     with fixed_capacity(buffer):
         for n in (5, 40, 10):
-            render(make_scene(n, 0).map(fast), view, PINHOLE)
+            render(make_scene(n, 0).map(fast), PINHOLE.at(view))
             needed.append(int(buffer.needed))
     assert 0 < needed[0] < needed[1] == needed[2]
 
@@ -154,7 +196,7 @@ def test_what_a_buffer_needed_is_the_most_of_all_its_pictures():
 def test_no_pair_is_missing_and_none_is_doubled():
     """Against a count by brute force: tiles that hold a pixel which the splat reaches."""
     scene, view = make_scene(40, 0).map(fast), fast(make_view())
-    splats, extents = project.project(scene, view, torch.zeros(3, device=DEVICE), PINHOLE, 0)
+    splats, extents = project.project(scene, PINHOLE.at(view), 0)
     bins = bins_cuda.bin_splats(splats, extents, PINHOLE.width, PINHOLE.height)
     columns = math.ceil(PINHOLE.width / bins.tile)
     ranges, items = bins.ranges.tolist(), bins.items.tolist()

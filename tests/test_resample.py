@@ -1,10 +1,11 @@
-"""Resizing and straightening against closed forms and COLMAP's own projection."""
+"""Resizing and undistorting against closed forms and COLMAP's own projection."""
 
 import numpy as np
 import pytest
 
-from macrosplat.photos.records import Distortion
-from macrosplat.photos.resample import area_average, colmap_camera, pinhole_of, rescaled, straighten
+from macrosplat.cameras.records import Distortion
+from macrosplat.cameras.undistort import colmap_camera, pinhole_of, rescaled, undistort
+from macrosplat.photos.resample import area_average
 
 LENSES = {
     "SIMPLE_RADIAL": (300.0, 80.0, 60.0, -0.6),
@@ -51,12 +52,12 @@ def test_undistorted_lens_changes_nothing():
     distortion = Distortion("OPENCV", (300.0, 310.0, 80.0, 60.0, 0.0, 0.0, 0.0, 0.0), 160, 120)
     assert pinhole_of(distortion).tolist() == [300, 310, 80, 60]
     photo = np.random.default_rng(2).random((120, 160, 3)).astype(np.float32)
-    np.testing.assert_allclose(straighten(photo, distortion), photo, atol=1e-5)
+    np.testing.assert_allclose(undistort(photo, distortion), photo, atol=1e-5)
 
 
 @pytest.mark.parametrize("model", LENSES)
-def test_straighten(model):
-    """A pattern known in closed form on the ray: through the lens and straightened, it is the pinhole's view of it."""
+def test_undistort(model):
+    """A pattern known in closed form on the ray: through the lens and undistorted, it is the pinhole's view of it."""
     distortion = lens(model)
     camera = colmap_camera(distortion)
 
@@ -67,7 +68,7 @@ def test_straighten(model):
     taken = pattern(camera.cam_from_img(np.stack([x, y], axis=-1).reshape(-1, 2)).reshape(120, 160, 2))
     fx, fy, cx, cy = pinhole_of(distortion)
     expected = pattern(np.stack([(x - cx) / fx, (y - cy) / fy], axis=-1))
-    error = np.abs(straighten(taken, distortion) - expected)
+    error = np.abs(undistort(taken, distortion) - expected)
     # Clamping to the neighbours' range cuts the crests by up to w^2 / 8 of 0.4, w = 9 / 110 rad per px: 3e-4.
     assert error[2:-2, 2:-2].max() < 1e-3
     assert np.abs(taken - expected).max() > 0.01, "the lens must distort for this to say anything"

@@ -3,11 +3,13 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from macrosplat.cameras.records import Cameras
 from macrosplat.capture.open import open_capture
 from macrosplat.options import Options
-from macrosplat.run import open_run, read_config, update_config
+from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from making_photos import make_photos
 
@@ -20,17 +22,17 @@ def photos(tmp_path):
 
 @pytest.fixture
 def begin(tmp_path, photos):
-    """open_run of RUN with a capture's photos."""
+    """`Run.begin` of RUN with a capture's photos."""
 
     def call(options=None, resume=False, photos=photos, run=tmp_path / "run"):
-        return open_run(run, tmp_path / "capture", photos, options or Options(), resume)
+        return Run.begin(run, tmp_path / "capture", photos, options or Options(), resume)
 
     return call
 
 
 def test_new_and_empty_folders_begin(begin, tmp_path):
-    config = begin(Options(seed=3))
-    assert config["options"]["seed"] == 3 and read_config(tmp_path / "run") == config
+    run = begin(Options(seed=3))
+    assert run.manifest.options.seed == 3 and Run(tmp_path / "run").manifest == run.manifest
     (tmp_path / "empty").mkdir()
     begin(run=tmp_path / "empty")
     begin(run=tmp_path / "new" / "below", resume=True)  # nothing to resume is a beginning
@@ -40,7 +42,7 @@ def test_a_run_is_not_overwritten(begin, tmp_path):
     before = begin()
     with pytest.raises(MacrosplatError, match="holds a run already; add --resume"):
         begin()
-    assert read_config(tmp_path / "run") == before
+    assert Run(tmp_path / "run").manifest == before.manifest
 
 
 def test_a_folder_of_something_else_is_not_touched(begin, tmp_path):
@@ -53,10 +55,12 @@ def test_a_folder_of_something_else_is_not_touched(begin, tmp_path):
 
 
 def test_resume_keeps_what_became_known(begin, tmp_path):
-    config = begin()
-    update_config(tmp_path / "run", config, width=48, held_out=["1.jpg"])
-    assert begin(resume=True)["width"] == 48
-    assert begin(Options(device="cpu"), resume=True)["held_out"] == ["1.jpg"]  # where it computes is free
+    begin().update(width=48, held_out=("1.jpg",))
+    assert begin(resume=True).manifest.width == 48
+    again = begin(
+        Options(device="cpu", sharp_format="tiff"), resume=True
+    )  # where it computes and what it writes is free
+    assert again.manifest.held_out == ("1.jpg",) and Run(tmp_path / "run").manifest.options.sharp_format == "tiff"
 
 
 @pytest.mark.parametrize(
@@ -90,15 +94,91 @@ def test_other_photos_of_the_same_names_and_sizes_are_refused(begin, tmp_path):
 def test_damaged_configuration(begin, tmp_path, text):
     begin()
     (tmp_path / "run" / "config.json").write_text(text)
-    with pytest.raises(MacrosplatError, match=r"config\.json is (damaged|not a configuration)"):
+    with pytest.raises(MacrosplatError, match=r"config\.json .*(is not JSON|not a configuration)"):
         begin(resume=True)
 
 
 def test_not_a_run(tmp_path):
     with pytest.raises(MacrosplatError, match="is not a run of macrosplat"):
-        read_config(tmp_path)
+        _ = Run(tmp_path).manifest
 
 
 def test_configuration_is_plain_json(begin, tmp_path):
     begin()
     assert json.loads((tmp_path / "run" / "config.json").read_text())["options"]["lens"] == "thin"
+
+
+def change(path, edit):
+    """Edit `config.json` as a text editor would."""
+    found = json.loads(path.read_text())
+    edit(found)
+    path.write_text(json.dumps(found))
+
+
+TAMPERED = {
+    "a missing entry": (lambda c: c.pop("photos"), "photos"),
+    "a missing option": (lambda c: c["options"].pop("seed"), r"options\.seed is missing"),
+    "a missing option of a lens": (
+        lambda c: c["options"]["blurnet"].pop("layers"),
+        r"blurnet\.layers is missing",
+    ),
+    "text for a number": (lambda c: c.update(width="wide"), "width: expected a whole number"),
+    "a number for text": (lambda c: c["photos"][1].update(name=3), r"photos\[1\]\.name: expected text"),
+    "a list for an object": (lambda c: c.update(options=[]), "options: expected an object"),
+    "an unknown lens": (lambda c: c["options"].update(lens="sigma"), r"options\.lens"),
+    "an option out of bounds": (lambda c: c["options"].update(steps=-3), "--steps is -3"),
+    "no number": (lambda c: c.update(seconds=float("nan")), "seconds is nan"),
+    "an infinite gain": (
+        lambda c: c.update(exposure_stops={"1.jpg": [0, 0, float("inf")]}),
+        r"stops\.1\.jpg\[2\] is inf",
+    ),
+    "a name that leads out": (lambda c: c["photos"][0].update(name="../../.bashrc"), "is no name of a file"),
+    "an absolute name": (lambda c: c["photos"][0].update(name="/etc/passwd"), "is no name of a file"),
+    "a stack that leads out": (lambda c: c.update(stack="../x"), "is no name of a file"),
+    "another version": (lambda c: c.update(version=0), "another version"),
+    "no version": (lambda c: c.pop("version"), "another version"),
+}
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+def test_what_was_changed_by_hand_is_refused_in_a_sentence(begin, tmp_path, what):
+    begin()
+    edit, words = TAMPERED[what]
+    change(tmp_path / "run" / "config.json", edit)
+    with pytest.raises(MacrosplatError, match=words) as caught:
+        _ = Run(tmp_path / "run").manifest
+    assert "\n" not in str(caught.value)
+
+
+def test_names_point_at_what_is_there(tmp_path):
+    """Photos anywhere: the run finds them, and its own files name files that exist."""
+    make_photos(tmp_path / "elsewhere" / "day1")
+    (tmp_path / "capture").mkdir()
+    photos = open_capture(tmp_path / "elsewhere" / "day1").photos
+    run = Run.begin(tmp_path / "run", tmp_path / "capture", photos, Options(), resume=False)
+    run.update(held_out=(photos[0].name,))
+    assert run.taken(photos[1].name) == photos[1].path.resolve()
+    with pytest.raises(MacrosplatError, match="knows no photo 77"):
+        run.taken("77.jpg")
+    sizes = np.array([(photo.width, photo.height) for photo in photos])
+    count = len(photos)
+    cameras = Cameras(
+        tuple(photo.name for photo in photos),
+        np.tile(np.eye(4), (count, 1, 1)),
+        np.tile([100.0, 100, sizes[0, 0] / 2, sizes[0, 1] / 2], (count, 1)),
+        sizes,
+        "sfm",
+    )
+    for n, photo in enumerate(photos):
+        path = run.sharp(photo.name, full=n == 2, format="tiff" if n == 1 else "png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    run.write_cameras(cameras)
+    run.write_held_out(cameras.select([photos[0].name]))
+    for path in (run.transforms, run.held_out):
+        for frame in json.loads(path.read_text())["frames"]:
+            assert (path.parent / frame["file_path"]).is_file(), frame
+    assert Run(run.folder).cameras().names == cameras.names
+    change(run.transforms, lambda found: found["frames"][0].update(file_path="sharp/77.png"))
+    with pytest.raises(MacrosplatError, match=r"names sharp/77\.png, which is no photo"):
+        Run(run.folder).cameras()

@@ -10,9 +10,10 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from macrosplat.output.sharp import sharp_path, write_sharp
+from macrosplat.output.sharp import write_sharp
 from macrosplat.photos.decode import decode, inspect
 from macrosplat.photos.exif import exif_of
+from macrosplat.run import Run
 from macrosplat.support.colour import to_srgb
 from making_photos import ADOBE_RGB, CANON, exif, icc_profile, save, texture
 
@@ -21,7 +22,7 @@ def test_values_are_rounded_and_clipped(tmp_path: Path) -> None:
     srgb = np.zeros((2, 3, 3))
     srgb[0] = 100.4 / 255
     srgb[1, 0], srgb[1, 1], srgb[1, 2] = -1.0, 2.0, 100.6 / 255
-    write_sharp(tmp_path, "rows/a.b.jpg", srgb)
+    write_sharp(Run(tmp_path), "rows/a.b.jpg", srgb)
     got = np.asarray(Image.open(tmp_path / "sharp" / "rows" / "a.b.png"))
     assert got.dtype == np.uint8 and got.shape == (2, 3, 3)
     assert (got[0] == 100).all() and (got[1, 0] == 0).all() and (got[1, 1] == 255).all() and (got[1, 2] == 101).all()
@@ -29,10 +30,10 @@ def test_values_are_rounded_and_clipped(tmp_path: Path) -> None:
 
 def test_full_size_only_where_it_differs(tmp_path: Path) -> None:
     small, large = np.full((2, 3, 3), 0.5), np.full((4, 6, 3), 0.5)
-    write_sharp(tmp_path, "a.jpg", small, large)
-    write_sharp(tmp_path, "b.jpg", small, small)
-    assert Image.open(sharp_path(tmp_path, "a.jpg", full=True)).size == (6, 4)
-    assert sharp_path(tmp_path, "b.jpg").is_file() and not sharp_path(tmp_path, "b.jpg", full=True).exists()
+    write_sharp(Run(tmp_path), "a.jpg", small, large)
+    write_sharp(Run(tmp_path), "b.jpg", small, small)
+    assert Image.open(Run(tmp_path).sharp("a.jpg", full=True)).size == (6, 4)
+    assert Run(tmp_path).sharp("b.jpg").is_file() and not Run(tmp_path).sharp("b.jpg", full=True).exists()
 
 
 # Display P3 (D65 adapted to D50), as Apple's profile stores it.
@@ -61,8 +62,8 @@ def test_exif_and_profile_come_along(tmp_path: Path, colorants: list[list[float]
     source = photo_with_everything(tmp_path / f"photo{suffix}", colorants)
     # Upright, twice as large as the photo, and not so vivid that one level of one colour moves another by more.
     srgb = 0.5 + 0.3 * (texture(32, 48) / 255.0 - 0.5)
-    write_sharp(tmp_path, "photo", srgb, None, source)
-    with Image.open(sharp_path(tmp_path, "photo")) as written:
+    write_sharp(Run(tmp_path), "photo", srgb, None, source)
+    with Image.open(Run(tmp_path).sharp("photo")) as written:
         written.load()
         tags = written.getexif()
         inner = tags.get_ifd(0x8769)
@@ -73,7 +74,7 @@ def test_exif_and_profile_come_along(tmp_path: Path, colorants: list[list[float]
         assert exif_of(tags, 32, 48).sensor_width_mm == pytest.approx(22.99, abs=0.01)
         assert np.abs(as_srgb(written) - srgb * 255).max() < 1.6  # two roundings to 8 bits
     # And as this program reads it.
-    back = to_srgb(decode(sharp_path(tmp_path, "photo")))
+    back = to_srgb(decode(Run(tmp_path).sharp("photo")))
     assert np.abs(back - srgb).max() < 1.6 / 255
 
 
@@ -82,9 +83,9 @@ def test_tiff_keeps_16_bits(tmp_path: Path, icc: bytes | None) -> None:
     tags = exif(8, "EOS 1100D", **CANON)
     source = save(tmp_path / "photo.jpg", texture(24, 16), tags, **({"icc_profile": icc} if icc else {}))
     srgb = np.linspace(0.2, 0.8, 150 * 70 * 3).reshape(150, 70, 3)  # steps of 1 in 52,500; more than one strip
-    write_sharp(tmp_path, "photo.jpg", srgb, None, source, "tiff")
+    write_sharp(Run(tmp_path), "photo.jpg", srgb, None, source, "tiff")
     path = tmp_path / "sharp" / "photo.tif"
-    assert sharp_path(tmp_path, "photo.jpg") == path
+    assert Run(tmp_path).sharp("photo.jpg") == path
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages[0]
         levels = page.asarray()
@@ -103,8 +104,8 @@ def test_tiff_keeps_16_bits(tmp_path: Path, icc: bytes | None) -> None:
 
 def test_another_format_replaces_the_first(tmp_path: Path) -> None:
     small, large = np.full((2, 3, 3), 0.5), np.full((4, 6, 3), 0.5)
-    write_sharp(tmp_path, "rows/a.jpg", small, large)
-    write_sharp(tmp_path, "rows/a.jpg", small, large, format="tiff")
+    write_sharp(Run(tmp_path), "rows/a.jpg", small, large)
+    write_sharp(Run(tmp_path), "rows/a.jpg", small, large, format="tiff")
     assert sorted(p.name for p in (tmp_path / "sharp").rglob("a.*")) == ["a.tif", "a.tif"]
 
 
@@ -112,5 +113,5 @@ def test_another_format_replaces_the_first(tmp_path: Path) -> None:
 def test_a_photo_without_readable_metadata_does_no_harm(tmp_path: Path, content: bytes) -> None:
     for suffix in (".jpg", ".tif", ".dng"):
         (tmp_path / f"a{suffix}").write_bytes(content)
-        write_sharp(tmp_path, "a.jpg", np.full((2, 3, 3), 0.5), None, tmp_path / f"a{suffix}")
-        assert Image.open(sharp_path(tmp_path, "a.jpg")).size == (3, 2)
+        write_sharp(Run(tmp_path), "a.jpg", np.full((2, 3, 3), 0.5), None, tmp_path / f"a{suffix}")
+        assert Image.open(Run(tmp_path).sharp("a.jpg")).size == (3, 2)

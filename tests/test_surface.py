@@ -36,7 +36,7 @@ def test_a_flat_gaussian_is_the_plane_that_it_lies_in() -> None:
     angle = 0.9
     # A disc without thickness turned about y: its normal is (sin, 0, cos).
     scene = gaussians([[0.1, -0.2, 8.0]], [[1.0, 1.0, 1e-3]], [np.cos(angle / 2), 0, np.sin(angle / 2), 0], 0.9)
-    depth = surface_depth(scene, torch.eye(4), PINHOLE)
+    depth = surface_depth(scene, PINHOLE.at(torch.eye(4)))
     normal = np.array([np.sin(angle), 0.0, np.cos(angle)])
     wanted = normal @ [0.1, -0.2, 8.0] / (rays() @ normal)
     assert (depth > 0).mean() > 0.5
@@ -59,13 +59,13 @@ def test_the_densest_point_of_each_ray_where_the_light_has_gone() -> None:
     for i in order:
         # Alpha as the renderer has it, from one Gaussian alone; z from the density along the ray.
         alone = scene.map(lambda tensor, i=i: tensor[i : i + 1])
-        alpha = render(alone, view, PINHOLE).alpha.numpy()
+        alpha = render(alone, PINHOLE.at(view)).alpha.numpy()
         after = through * (1 - alpha)
         for row, column in zip(*np.nonzero((through > 0.5) & (after <= 0.5) & every_third), strict=True):
             away = t[:, None] * rays()[row, column] - means[i]
             wanted[row, column] = t[np.einsum("si,ij,sj->s", away, inverse[i], away).argmin()]
         through = after
-    depth = surface_depth(scene, view, PINHOLE)
+    depth = surface_depth(scene, PINHOLE.at(view))
     clear = every_third & (np.abs(through - 0.5) > 1e-3)  # a ray that just does, or just does not
     assert ((depth > 0) == (wanted > 0))[clear].all() and (wanted > 0).sum() > 100
     both = (depth > 0) & (wanted > 0)
@@ -76,5 +76,6 @@ def test_the_densest_point_of_each_ray_where_the_light_has_gone() -> None:
 def test_less_light_gone_is_nearer() -> None:
     means = [[0.0, 0.0, z] for z in (5.0, 5.5, 6.0, 6.5)]
     scene = gaussians(means, [[3.0, 3.0, 0.01]], [1.0, 0, 0, 0], 0.3)  # leaves 0.7, 0.49, 0.34, 0.24
-    middle = [float(surface_depth(scene, torch.eye(4), PINHOLE, left)[15, 21]) for left in (0.8, 0.6, 0.4, 0.3, 0.1)]
+    camera = PINHOLE.at(torch.eye(4))
+    middle = [float(surface_depth(scene, camera, left)[15, 21]) for left in (0.8, 0.6, 0.4, 0.3, 0.1)]
     np.testing.assert_allclose(middle, [5.0, 5.5, 6.0, 6.5, 0.0], rtol=1e-4)

@@ -42,7 +42,7 @@ def test_loss_falls_and_sharp_views_come_out():
     capture, learned, gained = made(), trainer.learned, []
     with torch.no_grad():
         for v, (photo, sharp) in enumerate(zip(capture.photos, capture.sharp, strict=True)):
-            drawn = learned.draw(learned.poses.view(v), trainer.frames.pinholes[v], v).colour.clamp(0, 1)
+            drawn = learned.draw(trainer.frames.pinholes[v].at(learned.poses.view(v)), v).colour.clamp(0, 1)
             linear = (((sharp / 255 + 0.055) / 1.055) ** 2.4).astype(np.float32)
             taken = (((photo / 255 + 0.055) / 1.055) ** 2.4).astype(np.float32)
             gained.append(psnr(drawn.numpy(), linear) - psnr(taken, linear))
@@ -192,10 +192,11 @@ def test_a_step_does_without_others_by_another_seed_whatever_the_lens():
     """As `Trainer.chance` has it: the drop belongs to the step and the seed."""
     for lens in ("plain", "covariance"):
         trainer, _ = make_trainer(10, lens=lens, scene=make_scene(), drop=0.3)
-        target, pinhole = trainer.frames.at(0, 1.0)
+        (target, frame), intrinsics = trainer.frames.at(0, 1.0), trainer.frames.intrinsics(0, 1.0)
         names = list(trainer.learned.gaussians.tensors())
         losses = [
-            trainer.gradients(0, target, pinhole, Pupil(), 2, names, seed)[0].item() for seed in (0, 0, 1_000_003)
+            trainer.gradients(0, target, frame, intrinsics, Pupil(), 2, names, seed)[0].item()
+            for seed in (0, 0, 1_000_003)
         ]
         assert losses[0] == losses[1] != losses[2], lens
     chances = [make_trainer(10, seed=seed, scene=make_scene())[0].chance for seed in (0, 1)]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from macrosplat.cameras.transforms import read_cameras_file, read_transforms, write_transforms
-from macrosplat.photos.read import find_photos
-from macrosplat.photos.resample import colmap_camera
+from macrosplat.cameras.undistort import colmap_camera
+from macrosplat.photos.find import find_photos
 from macrosplat.support.errors import MacrosplatError
 from making_photos import make_photos, save, texture
 
@@ -30,7 +30,8 @@ def capture(tmp_path):
         frames = [frame(f"{n}.jpg") for n in range(1, 5)] if frames is None else frames
         path = tmp_path / "transforms.json"
         path.write_text(text if text is not None else json.dumps(data or {**top, "frames": frames}))
-        return read_transforms(path, find_photos(tmp_path).photos)
+        given = read_transforms(path, find_photos(tmp_path).photos)
+        return given.photos, given.cameras, given.notes
 
     return read
 
@@ -74,8 +75,8 @@ def test_other_size_is_rescaled(capture):
 
 def test_distortion(capture):
     """OpenCV's numbers, in OpenCV's order; the pinhole keeps the principal point."""
-    photos, cameras, _ = capture(k1=0.2, k2=0.1, p1=0.01, p2=0.02, w=96, h=64, fl_x=200.0)
-    distortion = photos[0].distortion
+    _, cameras, _ = capture(k1=0.2, k2=0.1, p1=0.01, p2=0.02, w=96, h=64, fl_x=200.0)
+    distortion = cameras.distortion[0]
     assert distortion is not None and (distortion.model, distortion.width) == ("OPENCV", 48)
     x, y = 0.1, -0.05
     r2 = x * x + y * y
@@ -87,11 +88,12 @@ def test_distortion(capture):
     np.testing.assert_allclose(colmap_camera(distortion).img_from_cam(np.array([[x, y, 1.0]]))[0], expected, rtol=1e-9)
     assert cameras.intrinsics[0, 2:].tolist() == [24, 16]
     assert cameras.intrinsics[0, 0] > 100
-    photos, _, _ = capture(camera_model="OPENCV_FISHEYE", k1=0.01, k4=0.001)
-    assert photos[0].distortion.model == "OPENCV_FISHEYE"
-    assert photos[0].distortion.params[4:] == (0.01, 0, 0, 0.001)
-    assert capture(k3=0.1)[0][0].distortion.model == "FULL_OPENCV"
-    assert capture(k1=0.0)[0][0].distortion is None
+    for fisheye in ({"camera_model": "OPENCV_FISHEYE"}, {"is_fisheye": True}):
+        _, cameras, _ = capture(**fisheye, k1=0.01, k4=0.001)
+        assert cameras.distortion[0].model == "OPENCV_FISHEYE"
+        assert cameras.distortion[0].params[4:] == (0.01, 0, 0, 0.001)
+    assert capture(k3=0.1)[1].distortion[0].model == "FULL_OPENCV"
+    assert capture(k1=0.0)[1].distortion[0] is None
 
 
 def matrix(change):
@@ -111,8 +113,13 @@ BAD_FRAMES = {
     "mirrored": (frame("2.jpg", (np.diag([1.0, 1, -1, 1])).tolist()), "mirrors"),
     "sheared": (frame("2.jpg", set_at(0, 1, value=0.1)), "shears"),
     "projective": (frame("2.jpg", set_at(3, 0, value=0.1)), "rotation"),
-    "no matrix": ({"file_path": "photos/2.jpg"}, "4 x 4"),
-    "words": (frame("2.jpg", "identity"), "4 x 4"),
+    "no matrix": ({"file_path": "photos/2.jpg"}, "no `transform_matrix`"),
+    "words": (frame("2.jpg", "identity"), "transform_matrix: expected a list, got text"),
+    "words in it": (frame("2.jpg", [["a"] * 4] * 4), "expected a number, got text"),
+    "400 digits": (frame("2.jpg", [[int("9" * 400)] * 4] * 4), "infinity"),
+    "equirectangular": (frame("2.jpg", camera_model="EQUIRECTANGULAR"), "EQUIRECTANGULAR"),
+    "rolling shutter": (frame("2.jpg", rolling_shutter=[0.1, 0, 0]), "rolling_shutter is not read"),
+    "thin prism": (frame("2.jpg", s1=0.01), "s1 is not read"),
     "ragged": (frame("2.jpg", [[1, 2], [3]]), "4 x 4"),
     "missing photo": (frame("9.jpg"), "missing"),
     "twice": (frame("1.jpg"), "second"),
@@ -144,6 +151,8 @@ def test_bad_frame(capture, kind):
         ("[1]", "frames"),
         ('{"frames": []}', "frames"),
         ('{"frames": [3]}', "file_path"),
+        ("[" * 100000 + "]" * 100000, "nested"),
+        (json.dumps({"w": int("9" * 400), "fl_x": 1, "frames": [frame("1.jpg")]}), "w is inf"),
         (json.dumps({"frames": [frame("1.jpg")]}), "no intrinsics"),
     ],
 )
@@ -192,5 +201,5 @@ def test_damaged_photo_is_not_missing(tmp_path, capture):
     path = tmp_path / "transforms.json"
     path.write_text(json.dumps({"fl_x": 100, "frames": [frame(f"{n}.jpg") for n in (1, 2, 3)]}))
     save(tmp_path / "photos/5.jpg", texture(48, 32))
-    _, cameras, _ = read_transforms(path, found.photos, found.unreadable, found.folder)
+    cameras = read_transforms(path, found.photos, [found.folder / name for name in found.damaged]).cameras
     assert cameras.names == ("1.jpg", "3.jpg")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from macrosplat.output.viewer_fit import fit_for_viewers, start_for_viewers
-from macrosplat.render import Pinhole, render
+from macrosplat.render import Camera, Pinhole, render
 from macrosplat.scene.gaussians import SH_C0, Gaussians
 from macrosplat.support.colour import to_srgb
 
@@ -16,13 +16,13 @@ PINHOLE = Pinhole(150.0, 150.0, 32.0, 24.0, 64, 48)
 GREY = torch.tensor([0.5, 0.5, 0.55])
 
 
-def views(count: int = 6) -> torch.Tensor:
+def cameras(count: int = 6) -> list[Camera]:
     out = torch.eye(4).repeat(count, 1, 1)
     for i, view in enumerate(out):
         c, s = math.cos(0.5 * i), math.sin(0.5 * i)
         view[:3, :3] = torch.tensor([[c, 0, s], [0, 1, 0], [-s, 0, c]])
         view[2, 3] = 20.0
-    return out
+    return [PINHOLE.at(view) for view in out]
 
 
 @pytest.fixture(scope="module")
@@ -68,28 +68,28 @@ def test_one_opaque_colour_needs_no_fit() -> None:
         (GREY.expand(n, 3) - 0.5) / SH_C0,
         torch.zeros(n, 0, 3),
     )
-    fitted, quality = fit_for_viewers(flat, views(2), [PINHOLE] * 2, [GREY] * 2, steps=3)
+    fitted, quality = fit_for_viewers(flat, cameras(2), [GREY] * 2, steps=3)
     assert quality > 55  # half precision of the targets
     torch.testing.assert_close(fitted.opacity_logits, flat.opacity_logits)
 
 
 def test_fit_reaches_what_was_asked_and_reports_it_truly(ball: Gaussians) -> None:
-    at, pinholes, backdrops = views(), [PINHOLE] * 6, [GREY] * 6
-    _, start = fit_for_viewers(ball, at, pinholes, backdrops, steps=0, wanted=0)
-    fitted, quality = fit_for_viewers(ball, at, pinholes, backdrops, steps=240, wanted=41.0)
+    at, backdrops = cameras(), [GREY] * 6
+    _, start = fit_for_viewers(ball, at, backdrops, steps=0, wanted=0)
+    fitted, quality = fit_for_viewers(ball, at, backdrops, steps=240, wanted=41.0)
     assert start < 34 and quality >= 40, (start, quality)
     for name in ("means", "log_scales", "quats"):
         assert getattr(fitted, name) is getattr(ball, name) or torch.equal(getattr(fitted, name), getattr(ball, name))
     measured = []
-    for view in at:
-        ours = to_srgb(render(ball, view, PINHOLE).over(GREY)[0]).clamp(0, 1)
-        theirs = render(fitted, view, PINHOLE).over(to_srgb(GREY))[0].clamp(0, 1)
+    for camera in at:
+        ours = to_srgb(render(ball, camera).over(GREY)[0]).clamp(0, 1)
+        theirs = render(fitted, camera).over(to_srgb(GREY))[0].clamp(0, 1)
         measured.append(-10 * math.log10(float((ours - theirs).square().mean())))
     assert quality == pytest.approx(sum(measured) / 6, abs=0.1)
 
 
 def test_the_same_seed_gives_the_same_bits(ball: Gaussians) -> None:
-    results = [fit_for_viewers(ball, views(), [PINHOLE] * 6, [GREY] * 6, 12, 5, wanted=99)[0] for _ in range(2)]
+    results = [fit_for_viewers(ball, cameras(), [GREY] * 6, 12, 5, wanted=99)[0] for _ in range(2)]
     for name, value in results[0].tensors().items():
         assert torch.equal(value, getattr(results[1], name)), name
     assert not any(t.requires_grad for t in results[0].tensors().values())

@@ -32,9 +32,9 @@ def main() -> None:
     learned.lens.look(taken, [None] * len(taken))
     with torch.no_grad():
         view = learned.poses.view(number)
-        sharp = learned.draw(view, pinhole, number)
-        blurred = learned.lens.photograph(lambda *_: sharp, view, pinhole, number, Pupil())
-        maps = learned.lens.maps(sharp, pinhole, number)
+        sharp = learned.draw(pinhole.at(view), number)
+        blurred = learned.lens.photograph(lambda *_: sharp, pinhole.at(view), number, Pupil())
+        maps = learned.lens.maps(sharp, pinhole.at(view), number)
     pictures = {
         "the photo": taken[number],
         "clarity mask M": to_bytes(colour_amount(maps["clarity"].numpy())),

@@ -1,10 +1,14 @@
 // The scene of a page: orbit, aperture and focus, and the photos' own views. The rest of the page is plain HTML.
 //
-// In: the page's JSON (#facts), its scene (#scene: base64 of a file, data-kind says of which format) and perhaps colours of
-// its coverage (#coverage-colours: base64 of three bytes a Gaussian). Camera axes are OpenCV's, lengths scene units.
+// In: the page's JSON (#facts), its scene (#scene: base64 of a file, data-kind says of which format), which of it is the
+// object (#core: base64, a bit a Gaussian) and perhaps colours of its coverage (#coverage-colours: three bytes a Gaussian). Camera axes are OpenCV's, lengths scene units.
 import { SparkRenderer, SplatMesh } from "@sparkjsdev/spark";
 import * as THREE from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
+import { SLIDER, opticsOf } from "./lens.js";
+import { holdTarget, limit } from "./limits.js";
+import { measuring, saved } from "./measure.js";
+import { crop, recolour } from "./splats.js";
 
 const bytesOf = (id) => Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
 const $ = (id) => document.getElementById(id);
@@ -16,7 +20,8 @@ export async function start() {
   // The first child: captions and marks lie above it.
   box.prepend(renderer.domElement);
   renderer.domElement.tabIndex = 0;
-  renderer.domElement.setAttribute("aria-label", "The scene: drag to turn, arrow keys turn, plus and minus come nearer");
+  renderer.domElement.setAttribute("aria-label", "The scene: arrow keys turn, plus and minus come nearer, the space bar focuses or measures in the middle");
+  renderer.domElement.setAttribute("role", "application");
 
   const world = new THREE.Scene();
   world.background = new THREE.Color().setRGB(...facts.backdrop, THREE.SRGBColorSpace);
@@ -33,19 +38,12 @@ export async function start() {
     return made;
   };
   const mesh = meshOf("scene");
-  const recolour = (splats, colours) => {
-    const { rgbMin = 0, rgbMax = 1 } = splats.splatEncoding ?? {};
-    const byte = (c) => Math.max(0, Math.min(255, Math.round(((c / 255 - rgbMin) / (rgbMax - rgbMin)) * 255)));
-    for (let i = 0; i < splats.numSplats; i += 1) {
-      const [r, g, b] = [0, 1, 2].map((k) => byte(colours[3 * i + k]));
-      splats.packedArray[4 * i] = ((splats.packedArray[4 * i] & 0xff000000) | r | (g << 8) | (b << 16)) >>> 0;
-    }
-    splats.setMaxSh(0); // the same from every side
-    splats.needsUpdate = true;
-  };
   world.add(mesh);
   let shown = mesh;
   let coloured = null; // the scene coloured by coverage, loaded when first wanted
+  const bits = bytesOf("core");
+  const core = (i) => ((bits[i >> 3] >> (i & 7)) & 1) === 1;
+  const crops = []; // one for each of the two
 
   const camera = new THREE.PerspectiveCamera(20, 1, facts.near, facts.near * 1000);
   camera.up.set(...facts.up);
@@ -54,8 +52,14 @@ export async function start() {
   controls.enableDamping = false;
   controls.listenToKeyEvents(renderer.domElement);
   controls.keyPanSpeed = 0;
+  limit(controls, facts);
+  const optic = opticsOf(facts);
+  const ruler = measuring(box, facts, camera);
 
-  const lens = { pupil: facts.pupil ?? 0, focus: facts.focus, sharp: true };
+  // What is shown: "sharp"; "taken", as the photo whose view was chosen was taken; "coverage"; "free", any other lens.
+  const lens = { pupil: facts.pupil ?? 0, focus: facts.focus, sharp: true, mode: "sharp" };
+  let photoAt = 0; // the photo whose view was chosen last
+  let standing = true; // whether it still is what is seen
   let offAxis = null; // [cx, cy] in -1..1 of a photo whose lens does not look through its middle
   let fovX = 20, aspect = 4 / 3;
   let wanted = true;
@@ -92,23 +96,74 @@ export async function start() {
   new ResizeObserver(resize).observe(box);
 
   function label() {
-    const unit = facts.mm_per_unit ? (v) => `${(v * facts.mm_per_unit).toPrecision(4)} mm` : (v) => v.toPrecision(4);
-    $("aperture-value").textContent = lens.sharp ? "closed" : unit(lens.pupil);
-    $("focus-value").textContent = unit(lens.focus);
-    $("sharp").setAttribute("aria-pressed", String(lens.sharp));
-    $("taken").setAttribute("aria-pressed", String(!lens.sharp));
+    const aperture = lens.sharp ? "closed" : optic.aperture(lens.pupil), focus = optic.length(lens.focus);
+    $("aperture-value").textContent = aperture;
+    $("aperture").setAttribute("aria-valuetext", aperture);
+    $("focus-value").textContent = focus;
+    $("focus").setAttribute("aria-valuetext", focus);
+    $("depth").textContent = lens.mode === "coverage" ? "" : optic.inWords(lens);
+    for (const mode of ["sharp", "taken", "coverage"]) $(mode)?.setAttribute("aria-pressed", String(lens.mode === mode));
   }
 
   function set(changed) {
     Object.assign(lens, changed);
-    $("aperture").value = lens.sharp ? 0 : lens.pupil;
+    lens.sharp = lens.mode === "sharp" || lens.mode === "coverage";
+    $("aperture").value = lens.sharp ? 0 : optic.valueOf(lens.pupil);
     $("focus").value = lens.focus;
     label();
+    colours();
     optics();
+  }
+
+  const around = () => $("around")?.getAttribute("aria-pressed") === "true";
+  let everything = null; // whether the surroundings are drawn
+  function surroundings() {
+    // A photo as it was taken has them; who goes elsewhere sees what few photos have seen.
+    const all = !facts.cropped || around() || (standing && lens.mode === "taken");
+    if (all === everything) return;
+    everything = all;
+    for (const one of crops) one(all);
+    draw();
+  }
+
+  async function colours() {
+    const on = lens.mode === "coverage";
+    if (on && !coloured) {
+      coloured = meshOf("scene");
+      await coloured.initialized;
+      recolour(coloured.packedSplats, bytesOf("coverage-colours"));
+      crops.push(crop(core, coloured.packedSplats));
+      everything = null;
+    }
+    surroundings();
+    const wish = lens.mode === "coverage" ? coloured : mesh;
+    if (wish && shown !== wish) {
+      world.remove(shown);
+      shown = wish;
+      world.add(shown);
+    }
+    if ($("coverage-legend")) $("coverage-legend").hidden = lens.mode !== "coverage";
+    draw();
+  }
+
+  // The lens with which photo number photoAt was taken; without one, the scene's.
+  function taken() {
+    const p = facts.photos[photoAt];
+    const distance = controls.target.distanceTo(camera.position);
+    return { mode: "taken", focus: p.focus ?? distance, pupil: facts.pupil * p.relative_aperture };
+  }
+
+  function leave() {
+    if (!standing) return;
+    standing = false;
+    camera.up.set(...facts.up);
+    surroundings();
   }
 
   function photo(i) {
     const p = facts.photos[i];
+    photoAt = i;
+    standing = false; // until it stands: setting out from anywhere, the limits do not matter
     const view = new THREE.Matrix4().set(...p.view); // world to camera, y down, z forward
     const pose = view.clone().invert().multiply(new THREE.Matrix4().makeScale(1, -1, -1));
     const rotation = new THREE.Quaternion().setFromRotationMatrix(pose);
@@ -123,22 +178,53 @@ export async function start() {
     aspect = p.aspect;
     offAxis = p.off_axis;
     controls.update();
-    lens.focus = p.focus ?? distance;
-    if (facts.pupil) lens.pupil = facts.pupil * p.relative_aperture;
-    set({});
+    standing = true;
+    const { focus, pupil } = taken();
+    set({ focus, pupil, mode: lens.mode === "free" ? "taken" : lens.mode });
     resize();
   }
 
+  $("aperture").max = SLIDER;
   $("aperture").addEventListener("input", (e) => {
-    const value = Number(e.target.value);
-    set(value > 0 ? { pupil: value, sharp: false } : { sharp: true });
+    const pupil = optic.pupilAt(Number(e.target.value));
+    set(pupil > 0 ? { pupil, mode: "free" } : { mode: "sharp" });
   });
-  $("focus").addEventListener("input", (e) => set({ focus: Number(e.target.value) }));
-  $("sharp").addEventListener("click", () => set({ sharp: true }));
-  $("taken").addEventListener("click", () => set({ sharp: false, pupil: lens.pupil || facts.pupil }));
+  $("focus").addEventListener("input", (e) => set({ focus: Number(e.target.value), mode: lens.sharp ? lens.mode : "free" }));
+  $("sharp").addEventListener("click", () => set({ mode: "sharp" }));
+  $("taken").addEventListener("click", () => set(taken()));
+  $("coverage")?.addEventListener("click", () => set({ mode: lens.mode === "coverage" ? "sharp" : "coverage" }));
   $("photo").addEventListener("change", (e) => photo(Number(e.target.value)));
-  $("back").addEventListener("click", () => photo(Number($("photo").value)));
-  for (const [i, button] of document.querySelectorAll("[data-photo]").entries()) {
+  $("back").addEventListener("click", () => { turning(false); photo(Number($("photo").value)); });
+  $("around")?.addEventListener("click", () => {
+    $("around").setAttribute("aria-pressed", String(!around()));
+    surroundings();
+  });
+  const measures = () => $("ruler").getAttribute("aria-pressed") === "true";
+  $("ruler").addEventListener("click", () => {
+    const on = !measures();
+    $("ruler").setAttribute("aria-pressed", String(on));
+    box.classList.toggle("measuring", on);
+    ruler.clear();
+    $("measured").textContent = on ? "Click two points of the surface." : "";
+  });
+  function turning(on) {
+    $("turn").setAttribute("aria-pressed", String(on));
+    controls.autoRotate = on;
+    if (on) leave();
+    draw();
+  }
+  $("turn").addEventListener("click", () => turning(!controls.autoRotate));
+  $("full").addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : box.requestFullscreen()));
+  $("full").hidden = !document.fullscreenEnabled;
+  $("save").addEventListener("click", async () => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await saved(renderer.domElement, ruler.bar(), box));
+    link.download = `${document.title}.png`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
+  for (const button of document.querySelectorAll("[data-photo]")) {
+    const i = Number(button.dataset.photo);
     button.addEventListener("click", () => {
       $("photo").value = String(i);
       photo(i);
@@ -162,25 +248,46 @@ export async function start() {
     if (pinched || down.distanceTo(new THREE.Vector2(e.clientX, e.clientY)) > still) return;
     const r = canvas.getBoundingClientRect();
     const at = new THREE.Vector2(((e.clientX - r.left) / r.width) * 2 - 1, 1 - ((e.clientY - r.top) / r.height) * 2);
-    const depth = depthAt(at);
-    const ring = document.createElement("div"); // where the focus went, or that nothing is there
-    ring.className = depth === null ? "ring miss" : "ring";
-    ring.style.left = `${e.clientX - r.left}px`;
-    ring.style.top = `${e.clientY - r.top}px`;
-    ring.addEventListener("animationend", () => ring.remove());
-    box.append(ring);
-    if (depth !== null) set({ focus: depth, sharp: false, pupil: lens.pupil || facts.pupil });
+    point(at, e.clientX - r.left, e.clientY - r.top);
   });
 
+  // Somebody pointed at the scene, at [x, y] in -1..1 and px: it is focused there, or measured.
+  function point(at, left, top) {
+    const hit = hitAt(at);
+    const ring = document.createElement("div"); // where the focus went, or that nothing is there
+    ring.className = hit === null ? "ring miss" : "ring";
+    ring.style.left = `${left}px`;
+    ring.style.top = `${top}px`;
+    ring.addEventListener("animationend", () => ring.remove());
+    box.append(ring);
+    if (hit === null) return;
+    const [depth, spread] = hit;
+    if (!measures()) {
+      set({ focus: depth, mode: "free", pupil: lens.pupil || facts.pupil });
+      return;
+    }
+    const found = ruler.add(worldAt(at, depth), depth, spread);
+    $("measured").textContent = found ? `Distance: ${found.text}.` : "Click the second point.";
+  }
+
+  // The point at a depth along the axis.
+  function worldAt(at, depth) {
+    const ray = new THREE.Vector3(at.x, at.y, 0.5).unproject(camera).sub(camera.position);
+    const ahead = new THREE.Vector3(0, 0, -1).applyQuaternion(camera.quaternion);
+    return camera.position.clone().addScaledVector(ray, depth / ray.dot(ahead));
+  }
+
   const surface = []; // centre, opacity and size of every Gaussian that can be seen
-  function depthAt(at) {
+  const depthAt = (at) => hitAt(at)?.[0] ?? null;
+  function hitAt(at) {
     // The first depth at which the Gaussians near the pointer hide half of what is behind them.
     const reach = 0.012; // of half the height of the view: the least that a Gaussian counts for
     const scale = camera.projectionMatrix.elements[5];
     const matrix = new THREE.Matrix4().multiplyMatrices(camera.projectionMatrix, camera.matrixWorldInverse);
     const v = new THREE.Vector4();
     const hits = [];
-    for (const [x, y, z, opacity, size] of surface) {
+    for (const [x, y, z, opacity, size, i] of surface) {
+      if (!everything && !core(i)) continue;
       v.set(x, y, z, 1).applyMatrix4(matrix);
       if (v.w <= 0) continue;
       const dx = (v.x / v.w - at.x) * camera.aspect, dy = v.y / v.w - at.y;
@@ -188,18 +295,32 @@ export async function start() {
       if (far < 3) hits.push([v.w, opacity * Math.exp((-far * far) / 2)]);
     }
     hits.sort((a, b) => a[0] - b[0]);
-    let light = 1;
+    // Its mean over what makes up the surface there, and how far that is spread.
+    let light = 1, sum = 0, mean = 0, square = 0, found = null;
     for (const [depth, alpha] of hits) {
+      const weight = light * alpha;
       light *= 1 - alpha;
-      if (light < 0.5) return depth;
+      sum += weight;
+      mean += weight * depth;
+      square += weight * depth * depth;
+      found ??= light < 0.5 ? depth : null;
+      if (light < 0.1) break;
     }
-    return null;
+    if (found === null) return null;
+    mean /= sum;
+    return [found, Math.min(Math.sqrt(Math.max(0, square / sum - mean * mean)), 0.1 * facts.radius)];
   }
 
   canvas.addEventListener("keydown", (e) => {
     const turn = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[e.key];
+    if (e.key === " ") {
+      e.preventDefault();
+      point(new THREE.Vector2(0, 0), canvas.clientWidth / 2, canvas.clientHeight / 2);
+      return;
+    }
     if (turn) {
       e.preventDefault();
+      leave();
       const arm = camera.position.clone().sub(controls.target);
       const side = new THREE.Vector3().crossVectors(camera.up, arm).normalize();
       arm.applyAxisAngle(camera.up.clone().normalize(), turn[0] * 0.05).applyAxisAngle(side, turn[1] * 0.05);
@@ -210,33 +331,20 @@ export async function start() {
     controls.update();
     draw();
   });
-  controls.addEventListener("change", draw);
-
-  const coverage = $("coverage");
-  if (coverage) {
-    coverage.addEventListener("click", async () => {
-      const on = coverage.getAttribute("aria-pressed") !== "true";
-      if (on && !coloured) {
-        coloured = meshOf("scene");
-        await coloured.initialized;
-        recolour(coloured.packedSplats, bytesOf("coverage-colours"));
-      }
-      world.remove(shown);
-      shown = on ? coloured : mesh;
-      world.add(shown);
-      coverage.setAttribute("aria-pressed", String(on));
-      $("coverage-legend").hidden = !on;
-      draw();
-    });
-  }
+  controls.addEventListener("start", leave);
+  controls.addEventListener("change", () => {
+    if (!standing) holdTarget(controls, facts);
+    draw();
+  });
 
   await mesh.initialized;
   mesh.updateMatrixWorld();
   mesh.packedSplats.forEachSplat((i, centre, scales, quaternion, opacity) => {
     if (opacity <= 0.05) return;
     const [, middle, largest] = scales.toArray().sort((a, b) => a - b);
-    surface.push([...centre.clone().applyMatrix4(mesh.matrixWorld).toArray(), opacity, Math.sqrt(middle * largest)]);
+    surface.push([...centre.clone().applyMatrix4(mesh.matrixWorld).toArray(), opacity, Math.sqrt(middle * largest), i]);
   });
+  crops.push(crop(core, mesh.packedSplats));
   photo(0);
   const gl = renderer.getContext();
   const pixel = new Uint8Array(4);
@@ -245,6 +353,8 @@ export async function start() {
     wanted = false; // sorting is done beside, and asks again when it has arrived
     const began = performance.now();
     renderer.render(world, camera);
+    ruler.drawBar(controls.target.distanceTo(camera.position));
+    ruler.drawMarks();
     const sorted = gl.getParameter(gl.PIXEL_PACK_BUFFER_BINDING); // what Spark reads back for its sorting
     gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
     gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, pixel); // waits until the picture is there
@@ -252,7 +362,14 @@ export async function start() {
     return performance.now() - began;
   }
   let last = 0, took = 0;
+  let turned = 0;
   renderer.setAnimationLoop((now) => {
+    if (controls.autoRotate) {
+      const before = controls.getAzimuthalAngle();
+      controls.update(Math.min(0.1, (now - turned) / 1000));
+      if (controls.getAzimuthalAngle() === before) controls.autoRotateSpeed *= -1; // at the end of what was photographed
+    }
+    turned = now;
     const sorting = spark.sorting || spark.sortDirty;
     if (wanted) {
       const share = Math.sqrt(pace.moving / Math.max(took, 1));
@@ -266,7 +383,7 @@ export async function start() {
     box.dataset.ready = wanted || sorting || (pace.ratio < best && last !== Infinity) ? "no" : "yes";
   });
   // For tests and for scripts in the console.
-  window.macrosplat = { facts, photo, set, lens, camera, controls, draw, depthAt, pace };
+  window.macrosplat = { facts, photo, set, lens, camera, controls, draw, depthAt, pace, ruler, point, optic };
   box.dataset.loaded = "yes";
 }
 

@@ -5,13 +5,7 @@ command line does for `--help`) needs neither torch nor a GPU.
 """
 
 import importlib
-import os
 from typing import TYPE_CHECKING, Any
-
-# OpenMP reads this when the first library that brings it is loaded (torch, pycolmap, Numba): here is the last moment.
-# Waiting threads sleep. Spinning ones burn the time slice that the thread they wait for needs as soon as another
-# program wants a core: a step that takes 57 ms then took 406 ms (2 cores, one of them busy).
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
     from macrosplat.options import Options as Options

@@ -6,21 +6,24 @@ to stderr. The library is imported inside the commands: `--help` must not wait f
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
 from macrosplat.export import Format
 from macrosplat.options import Device, Options, Quality
+from macrosplat.options.help import Baselines, Photographers
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.stop import INTERRUPTS
+from macrosplat.support.terminal import width_of, wrapped
 
 
 def _port(words: list[str]) -> int:
@@ -45,37 +48,31 @@ class Reconstruct:
     """Make sharp photos and a sharp 3D scene of a folder of blurred photos.
 
     In RUN then:
-    - sharp/: every photo, deblurred
-    - scene.ply: the Gaussian splats, for any 3DGS viewer
     - index.html: all of it to look at, offline
-    - maps/: depth, circle of confusion and coverage of every photo
-    - coverage.ply, coverage.json: what no photo has in focus, and where to focus next
-    - lens.json: aperture and focus, as found
-    - transforms.json and sparse/: the cameras
-    - log.jsonl, config.json and checkpoint: how it was made
+    - sharp/: every photo, deblurred; maps/: their depth, circle of confusion and coverage
+    - scene.ply: the Gaussian splats, for any 3DGS viewer
+    - lens.json, transforms.json, coverage.json: aperture and focus, cameras, where to focus next
 
     Slices of a single pose become one all-in-focus picture and a depth map.
     Ctrl-C loses nothing: the same command with --resume goes on.
     """
 
     capture: Annotated[Positional[Path], arg(metavar="CAPTURE")]
-    """A folder of photos, or one that holds photos/ or images/ and perhaps masks/, transforms.json, sparse/0 (COLMAP).
-    Without cameras they are found from the photos."""
+    """Photos, perhaps with masks/ and cameras (transforms.json, COLMAP)."""
 
     out: Annotated[Path, arg(metavar="RUN")]
-    """The folder to write to: new, empty, or with --resume one that was begun before."""
+    """The folder to write to: new, empty, or one to --resume."""
 
     options: Annotated[Options, arg(name="")] = field(default_factory=Options)
 
     resume: FlagCreatePairsOff[bool] = False
-    """Go on with a run that was interrupted, to the same result as if it had not been."""
+    """Go on with a run that was interrupted, to the same result."""
 
     live: Annotated[int | None, LIVE] = None
-    """Show the training while it runs, on a page for this machine only; PORT is 8080 if not given. The page can pause
-    and stop it. Needs viser: pip install 'macrosplat[live]'."""
+    """Show the training on a local page; pip install 'macrosplat[live]'."""
 
     json: FlagCreatePairsOff[bool] = False
-    """Write what happens to stdout for a script, one JSON object per line, instead of the summary."""
+    """For a script: what happens, one JSON object per line, on stdout."""
 
     def run(self) -> None:
         from macrosplat import pipeline
@@ -83,9 +80,9 @@ class Reconstruct:
         if not self.json:
             print(pipeline.reconstruct(self.capture, self.out, self.options, self.resume, live=self.live))
             return
-        from macrosplat.support.events import Events, numbers
+        from macrosplat.support.events import Events, alone_on_stdout, numbers
 
-        with Events(sys.stdout) as events:
+        with alone_on_stdout() as stdout, Events(stdout) as events:
             summary = pipeline.reconstruct(
                 self.capture, self.out, self.options, self.resume, live=self.live, shown=(events,)
             )
@@ -330,26 +327,88 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(importlib.metadata.version("macrosplat"))
         return 0
+    own_process()
     # `kill` is answered like Ctrl-C, so that half-written files are removed on the way out.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    INTERRUPTS.install()
     command = None
     try:
+        _help_of_reconstruct(arguments)
         command = tyro.cli(Command, prog="macrosplat", description=PROGRAM, args=arguments or ["--help"])  # type: ignore[arg-type]
         command.run()
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where it is said in a sentence that there is no room for the summary
     except MacrosplatError as error:
-        print(f"macrosplat: {error}", file=sys.stderr)
-        return 2
+        return _refused(str(error))
     except KeyboardInterrupt:
-        print(f"macrosplat: Interrupted.{_how_to_resume(command)}", file=sys.stderr)
+        _say(f"Interrupted.{_how_to_resume(command)}")
         return 130
     except BrokenPipeError:
         # The reader (`| head`) has what it wanted; the interpreter's own flush at exit must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute()
         return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _mute()
+        return _refused(f"The system refused something ({where}{error.strerror or error}).")
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        return _refused("Memory ran out; give a smaller --width or fewer --max-gaussians, or end other programs.")
     return 0
 
 
+@dataclass(frozen=True)
+class _Photographers(Reconstruct):
+    options: Annotated[Photographers, arg(name="")] = field(default_factory=Photographers)
+
+
+_Photographers.__doc__ = Reconstruct.__doc__
+
+
+def _help_of_reconstruct(arguments: Sequence[str]) -> None:
+    """`reconstruct --help` shows what a photographer needs, `reconstruct --help-baselines` the rest; both then exit."""
+    if arguments[:1] != ["reconstruct"]:
+        return
+    shown: Any = Baselines if "--help-baselines" in arguments else _Photographers
+    if {"-h", "--help", "--help-baselines"} & set(arguments):
+        tyro.cli(shown, prog="macrosplat reconstruct", args=["--help"])
+
+
 PROGRAM = "Sharp photos and a sharp 3D scene from blurred macro photographs."
+
+
+def own_process() -> None:
+    """What only a program of our own may set for its whole process, before torch, pycolmap or Numba bring OpenMP.
+
+    Waiting threads sleep: spinning ones burn the time slice that the thread they wait for needs as soon as another
+    program wants a core.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def _refused(sentence: str) -> int:
+    _say(sentence)
+    return 2
+
+
+def _say(sentence: str) -> None:
+    """The last words, on stderr: a line of their own for a script, broken to its width on a terminal."""
+    if sys.stderr is not None:
+        seen = sys.stderr.isatty()
+        print(wrapped(f"macrosplat: {sentence}", width_of(sys.stderr) if seen else None), file=sys.stderr)
+
+
+def _mute() -> None:
+    """Whatever is still to be written to stdout goes nowhere."""
+    if sys.stdout is not None:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether it is the machine that has no more of it; torch says so in words."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
 
 
 def _how_to_resume(command: object) -> str:

@@ -9,7 +9,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from macrosplat.brackets.composite import has_brackets, one_per_pose, spread
 from macrosplat.brackets.recognise import poses_of
 from macrosplat.cameras.colmap import read_colmap, write_colmap
-from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture, TrainingInput
+from macrosplat.capture.solve import solve, training_input
 from macrosplat.deblur import check_deblur, deblurred
 from macrosplat.lens import LENSES, Lens, LensStart
 from macrosplat.lens.sharpest import nothing_in_focus
@@ -33,24 +33,27 @@ from macrosplat.model.backdrop import Backdrop, grid_of
 from macrosplat.model.exposure import start_exposure
 from macrosplat.model.poses import Poses, leaders
 from macrosplat.options import Options
-from macrosplat.output.finish import Summary, finish
+from macrosplat.output.finish import finish
 from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
+from macrosplat.output.summary import Summary
 from macrosplat.photos.decode import TABLE_8
-from macrosplat.photos.read import read_mask, read_photo
 from macrosplat.photos.records import Photo, resized
 from macrosplat.photos.shelf import Shelf
 from macrosplat.render import Pinhole
-from macrosplat.run import open_run, read_config, update_config
+from macrosplat.run import Run, same_photos
 from macrosplat.scene.start import observed_depths, start_scene
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
-from macrosplat.support.dispatch import choose, machine
+from macrosplat.support.dispatch import choose
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import sweep, whole_folder
+from macrosplat.support.lock import locked
+from macrosplat.support.machine import machine
 from macrosplat.support.progress import Face, Progress
 from macrosplat.support.stop import Stop
 from macrosplat.support.threads import ordered, workers
 from macrosplat.train import checkpoint
-from macrosplat.train.budget import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
+from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
 from macrosplat.train.frames import Frames
 from macrosplat.train.schedule import Schedule, by_poses
 from macrosplat.train.seen import views_that_hold
@@ -84,35 +87,38 @@ def reconstruct(
         KeyboardInterrupt: interrupted; what was done is in `out`, and `resume` goes on to the same result.
     """
     options = options or Options()
-    device = choose(options.device)
+    said: list[str] = []
+    device = choose(options.device, said.append)
     if options.scale_mm is not None:
         check_scale(options.scale_mm)
     viewer = _viewer(live)
     began = time.monotonic()
-    with Progress(more=shown) as progress:
+    with Progress(more=shown) as progress, ExitStack() as holding:
         opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
         check_deblur(options)
         alone = is_stack(opened)
         if not alone:
             _fits(opened.photos, options)
-        config = open_run(out, capture, opened.photos, options, resume)
-        for note in opened.notes:
+        holding.enter_context(locked(out))
+        run = Run.begin(out, capture, opened.photos, options, resume)
+        sweep(out)
+        for note in (*said, *opened.notes):
             progress.note(note)
         if alone:
-            stacked = reconstruct_stack(opened, out, options, config, progress)
+            stacked = reconstruct_stack(opened, run, progress)
             _page(out, progress)
             return stacked
         if cameras_from is not None:
-            _take_cameras(cameras_from, out, config)
-        given = _cameras(opened, out, options, config, progress)
-        trainer, names, lens_start = _trainer(given, out, options, config, device, progress)
+            _take_cameras(Run(cameras_from), run)
+        given = _cameras(opened, run, progress)
+        trainer, names, lens_start = _trainer(given, run, device, progress)
         try:
-            with Log(out / "log.jsonl", trainer.done) as log, viewer(trainer, names, progress) as watching:
-                _train(trainer, out, names, lens_start, log, progress, watching)
+            with Log(run.log, trainer.done) as log, viewer(trainer, names, progress) as watching:
+                _train(trainer, run, names, lens_start, log, progress, watching)
         finally:  # an interrupted run's time counts, too
-            seconds = config.get("seconds", 0.0) + time.monotonic() - began
-            update_config(out, config, seconds=seconds, machine=machine(device))
-        summary = finish(out, trainer, given, options, config, progress)
+            seconds = run.manifest.seconds + time.monotonic() - began
+            run.update(seconds=seconds, machine=machine(device))
+        summary = finish(run, trainer, given, progress)
         _page(out, progress)
         return summary
 
@@ -123,24 +129,22 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
     Raises:
         MacrosplatError: bad input; one sentence says what and where.
     """
-    with Progress() as progress:
+    with Progress() as progress, locked(out):
         opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
-        _cameras(opened, out, options, open_run(out, capture, opened.photos, options, resume=True), progress)
+        run = Run.begin(out, capture, opened.photos, options, resume=True)
+        sweep(out)
+        _cameras(opened, run, progress)
 
 
-def _take_cameras(begun: Path, out: Path, config: dict[str, Any]) -> None:
+def _take_cameras(begun: Run, run: Run) -> None:
     """Copy the cameras and points of `begun`, if the run has none yet."""
-    sparse = out / "sparse" / "0"
-    if sparse.is_dir():
+    if run.sparse.is_dir():
         return
-    known = read_config(begun)
-    if known.get("photos") != config["photos"]:
-        raise MacrosplatError(f"{begun} holds the cameras of other photos; remove it to have them found again.")
-    update_config(out, config, camera_source=known["camera_source"], registered=known["registered"])
-    part = out / "sparse" / ".0.part"
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(begun / "sparse" / "0", part)
-    part.rename(sparse)
+    if not same_photos(begun.manifest.photos, run.manifest.photos):
+        raise MacrosplatError(f"{begun.folder} holds the cameras of other photos; remove it to have them found again.")
+    run.update(camera_source=begun.manifest.camera_source, registered=begun.manifest.registered)
+    with whole_folder(run.sparse) as part:
+        shutil.copytree(begun.sparse, part, dirs_exist_ok=True)
 
 
 def _page(out: Path, progress: Progress) -> None:
@@ -170,98 +174,32 @@ def _schedule(lens: Lens, options: Options, most: int, refine_poses: bool, of_po
     return Schedule(steps=options.steps or effort.steps, gaussians=most, refine_poses=refine_poses, **values)
 
 
-def _cameras(opened: Capture, out: Path, options: Options, config: dict[str, Any], progress: Progress) -> TrainingInput:
+def _cameras(opened: Capture, run: Run, progress: Progress) -> TrainingInput:
     """Cameras and points: from RUN/sparse, from the capture, or by structure from motion."""
-    sparse = out / "sparse" / "0"
-    if not sparse.is_dir():
-        cameras, points, source = _solve(opened, out, options, progress)
+    options = run.manifest.options
+    if not run.sparse.is_dir():
+        cameras, points, source = solve(opened, run.scratch, options.seed, progress)
         # In this order: where there is a model, what it is of is known.
-        update_config(out, config, camera_source=source, registered=len(cameras))
-        write_colmap(sparse, cameras, points)
+        run.update(camera_source=source, registered=len(cameras))
+        write_colmap(run.sparse, cameras, points)
     # Always as they read from there: cameras that were rounded on the way would not resume to the same bits.
-    _, cameras, points, _ = read_colmap(sparse, opened.photos)
-    if len(points) == 0:
-        raise MacrosplatError(
-            f"The cameras of {opened.root} agree on no point of the photos: they belong to other photos, or follow "
-            "another convention; remove them to have them found from the photos."
-        )
-    by_name = {photo.name: photo for photo in opened.photos}
-    # A bracket is held out as a whole: its other slices would show the view that was kept.
-    groups = poses_of([by_name[name] for name in cameras.names])
-    held_groups = groups[:: options.hold_out] if options.hold_out else ()
-    held = [cameras.names[i] for group in held_groups for i in group]
-    kept = [name for name in cameras.names if name not in held]
-    if len(kept) < 3:
-        raise MacrosplatError(f"Only {len(kept)} photos of {opened.root} are left to train on; at least 3 are needed.")
+    _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
+    given = training_input(opened, cameras, points, options.hold_out, options.width)
     if options.scale_mm is not None:  # its photos have to have cameras; said before the work, not after it
-        find_scale(options.scale_mm, cameras.select(kept), (), ())
-    width = min(options.width or 10**9, max(by_name[name].width for name in kept))
-    update_config(out, config, width=width, held_out=held, lens=options.lens)
-    return TrainingInput(
-        photos=tuple(by_name[name] for name in kept),
-        cameras=cameras.select(kept),
-        held_out=cameras.select(held) if held else None,
-        points=_of_photos(points, cameras, kept),
-        width=width,
-    )
-
-
-def _solve(opened: Capture, out: Path, options: Options, progress: Progress) -> tuple[Cameras, SparsePoints, str]:
-    """Cameras, points, and where they came from."""
-    from macrosplat.cameras.sfm.solve import solve_cameras, triangulate
-
-    if opened.points is None and has_brackets(opened.photos):
-        progress.stage("joining the slices of each pose", 1)
-        poses = one_per_pose(opened, out / "sfm" / "composites")
-        cameras, points, source = _solve(poses.capture, out, options, progress)
-        if opened.cameras is not None:  # as they were given: a lens may zoom as it focuses
-            return opened.cameras, spread(poses, cameras, points, opened.photos)[1], source
-        return *spread(poses, cameras, points, opened.photos), source
-    if opened.cameras is None:
-        progress.stage("finding the cameras", 100)
-        cameras, points, report = solve_cameras(opened, out / "sfm", _advance(progress), options.seed)
-        for line in report.sentences:
-            progress.note(line)
-        return cameras, points, "sfm"
-    if opened.points is not None and len(opened.points):  # a model may hold cameras only
-        return opened.cameras, opened.points, opened.cameras.source
-    progress.stage("triangulating points", 100)
-    points = triangulate(opened, opened.cameras, out / "sfm", _advance(progress), options.seed)
-    return opened.cameras, points, opened.cameras.source
-
-
-def _advance(progress: Progress):
-    """A callback (fraction, text) that moves a stage of 100."""
-    at = 0
-
-    def advance(fraction: float, text: str = "") -> None:
-        nonlocal at
-        now = int(100 * fraction)
-        progress.advance(max(0, now - at), text)
-        at = max(at, now)
-
-    return advance
-
-
-def _of_photos(points: SparsePoints, cameras: Cameras, kept: list[str]) -> SparsePoints:
-    """The points as the kept photos see them; those seen by none of them go."""
-    new = np.full(len(cameras), -1)
-    for i, name in enumerate(kept):
-        new[cameras.names.index(name)] = i
-    seen = new[points.photo] >= 0
-    used, point = np.unique(points.point[seen], return_inverse=True)
-    return SparsePoints(points.xyz[used], points.rgb[used], point, new[points.photo[seen]], points.px[seen])
+        find_scale(options.scale_mm, given.cameras, (), ())
+    held_out = given.held_out.names if given.held_out is not None else ()
+    run.update(width=given.width, held_out=held_out)
+    return given
 
 
 def _trainer(
     given: TrainingInput,
-    out: Path,
-    options: Options,
-    config: dict[str, Any],
+    run: Run,
     device: torch.device,
     progress: Progress,
 ) -> tuple[Trainer, tuple[str, ...], LensStart]:
     """A trainer at step 0, or where the checkpoint stands."""
+    options = run.manifest.options
     small = given.cameras.resized(given.width)
     depths = observed_depths(given.points, given.cameras)
     distance = float(np.median(depths))
@@ -272,13 +210,14 @@ def _trainer(
     ]
     most = options.max_gaussians or default_gaussians(options.quality, pinholes)
     progress.stage("reading photos", len(given.photos))
+    lenses = given.cameras.distortion
     photos: Sequence[NDArray[np.uint8]] = Shelf(
-        len(pinholes), lambda v: read_photo(given.photos[v], pinholes[v].width), room_for_photos()
+        len(pinholes), lambda v: read_undistorted(given.photos[v], lenses[v], pinholes[v].width), room_for_photos()
     )
 
     def read(v: int) -> NDArray[np.uint8] | None:
         photos[v]  # what cannot be read is said now
-        return read_mask(given.photos[v], pinholes[v].width) if given.photos[v].mask else None
+        return read_undistorted_mask(given.photos[v], lenses[v], pinholes[v].width) if given.photos[v].mask else None
 
     masks, threads = [], workers(READING * max(photo.width * photo.height for photo in given.photos))
     for photo, mask in zip(given.photos, ordered(read, range(len(pinholes)), threads), strict=True):
@@ -290,11 +229,11 @@ def _trainer(
         progress.advance()
     if options.deblur_first != "none":
         progress.stage("deblurring photos")
-        photos = deblurred(out, given.photos, photos, options)
+        photos = deblurred(run.deblurred, given.photos, photos, options)
     limit = nothing_in_focus(photos)
     if limit is not None:
         progress.note(limit)
-    update_config(out, config, limit=limit)
+    run.update(limit=limit)
     lens_start = replace(
         start_lens(given.points, depths, small, given.cameras.sizes, photos, given.photos),
         centre=tuple(np.median(given.points.xyz, 0).tolist()),
@@ -304,7 +243,7 @@ def _trainer(
         seed=options.seed,
         settings=options.lens_settings(),
     )
-    saved = out / "checkpoint"
+    saved = run.checkpoint
     state = checkpoint.load(saved) if saved.is_file() else None
     lens = state.learned.lens if state else LENSES[options.lens](lens_start)
     room = room_for_targets(device, pinholes, most, options.aperture_samples())
@@ -312,10 +251,12 @@ def _trainer(
     poses = poses_of(given.photos)
     first = [group[0] for group in poses]
     held, _ = views_that_hold(
-        torch.tensor(given.points.xyz), torch.tensor(small.views[first]), [pinholes[photo] for photo in first]
+        torch.tensor(given.points.xyz), [pinholes[photo].at(torch.tensor(small.views[photo])) for photo in first]
     )
     of_poses = by_poses(len(poses), float(held.median()))
-    schedule = _schedule(lens, options, most, config["camera_source"] == "sfm", of_poses)
+    exposed = start_exposure(given.points, photos, given.cameras.sizes, given.photos)
+    of_poses |= {"learn_exposure": exposed.learned}
+    schedule = _schedule(lens, options, most, run.manifest.camera_source == "sfm", of_poses)
     if state:
         trainer = Trainer(state.learned.to(device), frames, schedule, state.pixel, options.seed)
         checkpoint.resume(trainer, state)
@@ -335,7 +276,7 @@ def _trainer(
             leaders(poses),
         ),
         backdrop=Backdrop(torch.stack(list(grids))),
-        exposure=start_exposure(given.points, photos, given.cameras.sizes),
+        exposure=exposed.exposure,
     )
     return Trainer(learned.to(device), frames, schedule, pixel, options.seed), small.names, lens_start
 
@@ -350,7 +291,7 @@ def _viewer(port: int | None) -> Callable[[Trainer, tuple[str, ...], Progress], 
 
 def _train(
     trainer: Trainer,
-    out: Path,
+    run: Run,
     names: tuple[str, ...],
     start: LensStart,
     log: Log,
@@ -378,7 +319,7 @@ def _train(
             counted = trainer.done
             wants_stop = watching.between_steps(figures, lambda: stop.asked)
             if wants_stop or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS or trainer.done == steps:
-                checkpoint.save(out / "checkpoint", trainer, names, start)
+                checkpoint.save(run.checkpoint, trainer, names, start)
                 saved_at = time.monotonic()
             if wants_stop:
                 raise KeyboardInterrupt

@@ -1,66 +1,355 @@
-"""The folder RUN: what a run was asked to do (`config.json`), and whether it may be gone on with."""
+"""The folder RUN: where everything in it lies, and the record of what was asked and found (`config.json`).
+
+In: a folder. Out: `Run`, which alone knows its files by name, and a `Manifest`, checked against its types: a RUN that
+was changed by hand, damaged or made by another version is refused in one sentence.
+"""
 
 from __future__ import annotations
 
-import json
+import math
+import os
 import sys
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, get_args
 
-from macrosplat.options import Options
+import msgspec
+
+from macrosplat.cameras.records import Cameras
+from macrosplat.cameras.transforms import read_cameras_file, write_transforms
+from macrosplat.options import Options, SharpFormat
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import write_json
+from macrosplat.support.files import below, write_json
+from macrosplat.support.json import checked, load_json
 
+VERSION = 1  # of config.json
 # What a resumed run may change: where it computes and how results are stored do not change what is learned.
 FREE = ("device", "sharp_format")
+SUFFIXES: dict[SharpFormat, str] = {"png": ".png", "tiff": ".tif"}
+AGAIN = "reconstruct into a new folder"  # what helps when a RUN is damaged
 
 
-def open_run(run: Path, capture: Path, photos: tuple[Photo, ...], options: Options, resume: bool) -> dict[str, Any]:
-    """Begin a run, or check that it may be gone on with. Returns the content of `config.json`.
+class TakenPhoto(msgspec.Struct, frozen=True):
+    """One photo of the capture. Cameras number their photos alike: two captures are told apart by the bytes."""
 
-    Raises:
-        MacrosplatError: RUN holds something and `resume` is off; or it is a run of other photos or options.
-    """
-    asked = {
-        "capture": str(capture.resolve()),
-        # Cameras number their photos alike: names and sizes in pixels do not tell two captures apart, bytes do.
-        "photos": [[photo.name, photo.width, photo.height, photo.path.stat().st_size] for photo in photos],
-        "options": asdict(options),
-    }
-    path = run / "config.json"
-    if not path.is_file():
-        if run.is_dir() and any(run.iterdir()):
-            raise MacrosplatError(f"{run} exists and holds no run of macrosplat; give --out a new or an empty folder.")
-        config = {**asked, "command": sys.argv}
-        write_json(path, config)
-        return config
-    if not resume:
-        raise MacrosplatError(f"{run} holds a run already; add --resume to go on with it, or choose another --out.")
-    config = read_config(run)
-    if config.get("photos") != asked["photos"]:
-        raise MacrosplatError(
-            f"{run} is a run of other photos ({config.get('capture')}); give --resume the same capture, "
-            "or choose another --out."
-        )
-    refuse_other_options(run, config.get("options", {}), asked["options"])
-    return config
+    name: str
+    path: str  # relative to the capture where it lies below it
+    width: int
+    height: int
+    size: int  # bytes
 
 
-def refuse_other_options(run: Path, begun: dict[str, Any], asked: dict[str, Any]) -> None:
-    """Check that a run was begun with the options that are asked for now (both as `asdict` gives them).
+class Figures(msgspec.Struct, frozen=True):
+    """What a finished run came to; see `output.finish.Summary`."""
 
-    Raises:
-        MacrosplatError: it was not; says which option differs.
-    """
-    before = _flat(begun)
-    for name, value in _flat(asked).items():
-        if name not in FREE and before.get(name) != value:
-            raise MacrosplatError(
-                f"{run} was begun with --{name.replace('_', '-')} {before.get(name)} and cannot go on with {value}; "
-                "give the same options, or choose another --out."
+    photos: int
+    gaussians: int
+    steps: int
+    seconds: float
+    fit_psnr: float
+    blur_px: float
+    viewer_psnr: float
+    exposure_stops: float
+    focal_scale: float
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run was asked to do, and what became known on the way (None: not yet)."""
+
+    version: int
+    capture: str  # absolute
+    photos: tuple[TakenPhoto, ...]
+    options: Options
+    command: tuple[str, ...]
+    camera_source: str | None = None  # `Cameras.source`
+    registered: int | None = None  # photos that have a camera
+    width: int | None = None  # px that was trained at
+    held_out: tuple[str, ...] = ()  # names of photos that were not trained on
+    limit: str | None = None  # a sentence: why the photos cannot be made sharp
+    exposure_stops: dict[str, tuple[float, float, float]] = {}  # by photo: log2 of its gains
+    seconds: float = 0.0
+    machine: str | None = None
+    stack: str | None = None  # the picture's name, of a run of a single pose
+    summary: Figures | None = None
+
+
+class Run:
+    """A folder RUN."""
+
+    def __init__(self, folder: Path, manifest: Manifest | None = None) -> None:
+        self.folder = folder
+        self._manifest = manifest
+
+    @staticmethod
+    def begin(folder: Path, capture: Path, photos: tuple[Photo, ...], options: Options, resume: bool) -> Run:
+        """Begin a run, or check that it may be gone on with.
+
+        Raises:
+            MacrosplatError: RUN holds something and `resume` is off; or it is a run of other photos or options.
+        """
+        run, asked = Run(folder), _taken(capture, photos)
+        if not run.manifest_file.is_file():
+            if folder.is_dir() and any(folder.iterdir()):
+                raise MacrosplatError(
+                    f"{folder} exists and holds no run of macrosplat; give --out a new or an empty folder."
+                )
+            run._write(
+                Manifest(
+                    version=VERSION,
+                    capture=str(capture.resolve()),
+                    photos=asked,
+                    options=options,
+                    command=tuple(sys.argv),
+                )
             )
+            return run
+        if not resume:
+            raise MacrosplatError(
+                f"{folder} holds a run already; add --resume to go on with it, or choose another --out."
+            )
+        if not same_photos(run.manifest.photos, asked):
+            raise MacrosplatError(
+                f"{folder} is a run of other photos ({run.manifest.capture}); give --resume the same capture, "
+                "or choose another --out."
+            )
+        run.refuse_other_options(options)
+        run.update(options=options)
+        return run
+
+    @property
+    def manifest(self) -> Manifest:
+        """What stands in `config.json`.
+
+        Raises:
+            MacrosplatError: there is none, or it is damaged.
+        """
+        if self._manifest is None:
+            self._manifest = read_manifest(self.manifest_file)
+        return self._manifest
+
+    def update(self, **found: Any) -> None:
+        """Add what became known on the way (width, camera_source, held_out, ...)."""
+        self._write(msgspec.structs.replace(self.manifest, **found))
+
+    def _write(self, manifest: Manifest) -> None:
+        write_json(self.manifest_file, msgspec.to_builtins(manifest))
+        self._manifest = manifest
+
+    def refuse_other_options(self, asked: Options) -> None:
+        """Check that the run was begun with the options that are asked for now.
+
+        Raises:
+            MacrosplatError: it was not; says which option differs.
+        """
+        before = _flat(asdict(self.manifest.options))
+        for name, value in _flat(asdict(asked)).items():
+            if name not in FREE and before[name] != value:
+                raise MacrosplatError(
+                    f"{self.folder} was begun with --{name.replace('_', '-')} {before[name]} and cannot go on with "
+                    f"{value}; give the same options, or choose another --out."
+                )
+
+    # How it was made.
+
+    @property
+    def manifest_file(self) -> Path:
+        return self.folder / "config.json"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint"
+
+    @property
+    def sparse(self) -> Path:
+        """The COLMAP model of the cameras as training began with them."""
+        return self.folder / "sparse" / "0"
+
+    @property
+    def scratch(self) -> Path:
+        """What finding the cameras keeps on the way."""
+        return self.folder / "sfm"
+
+    @property
+    def deblurred(self) -> Path:
+        """The photos as `--deblur-first` made them."""
+        return self.folder / "deblurred"
+
+    # What it came to.
+
+    @property
+    def sharp_folder(self) -> Path:
+        return self.folder / "sharp"
+
+    def sharp(self, name: str, full: bool = False, format: SharpFormat | None = None) -> Path:
+        """Where the deblurred photo `name` (`Photo.name`) lies, or is to lie; `format` None: whichever there is.
+
+        Raises:
+            MacrosplatError: the name leads out of RUN.
+        """
+        stem = PurePosixPath(name).with_suffix("")
+        folder = self.sharp_folder / "full" if full else self.sharp_folder
+        paths = {kind: below(folder, f"{stem}{SUFFIXES[kind]}") for kind in get_args(SharpFormat)}
+        if format is not None:
+            return paths[format]
+        return next((path for path in paths.values() if path.is_file()), paths["png"])
+
+    def sharpest_size(self, name: str) -> Path:
+        """The deblurred photo in the photo's own size."""
+        full = self.sharp(name, full=True)
+        return full if full.is_file() else self.sharp(name)
+
+    @property
+    def scene(self) -> Path:
+        return self.folder / "scene.ply"
+
+    @property
+    def transforms(self) -> Path:
+        """The cameras as found, in the size of the photos; they name the deblurred photos."""
+        return self.folder / "transforms.json"
+
+    @property
+    def held_out(self) -> Path:
+        """The cameras of photos that were not trained on; they name the photos as taken."""
+        return self.folder / "held_out.json"
+
+    @property
+    def lens(self) -> Path:
+        return self.folder / "lens.json"
+
+    @property
+    def coverage(self) -> Path:
+        return self.folder / "coverage.json"
+
+    @property
+    def coverage_scene(self) -> Path:
+        return self.folder / "coverage.ply"
+
+    @property
+    def maps(self) -> Path:
+        return self.folder / "maps"
+
+    @property
+    def maps_index(self) -> Path:
+        return self.maps / "maps.json"
+
+    def map(self, kind: str, name: str) -> Path:
+        """A picture of one kind (depth, coc_colour, ...) of a photo."""
+        return below(self.maps / kind, f"{PurePosixPath(name).with_suffix('')}.png")
+
+    @property
+    def page(self) -> Path:
+        return self.folder / "index.html"
+
+    # What others make of it.
+
+    @property
+    def evaluation(self) -> Path:
+        return self.folder / "evaluation.json"
+
+    @property
+    def cell(self) -> Path:
+        """Of a comparison: what the run took."""
+        return self.folder / "cell.json"
+
+    def novel(self, name: str) -> Path:
+        """Of a comparison: a view that was compared."""
+        return below(self.folder / "novel", name).with_suffix(".png")
+
+    # Names in it point at what is there.
+
+    def taken(self, name: str) -> Path | None:
+        """The photo as taken; None where the capture is no longer there.
+
+        Raises:
+            MacrosplatError: the run has no such photo.
+        """
+        for photo in self.manifest.photos:
+            if photo.name == name:
+                path = Path(self.manifest.capture) / photo.path
+                return path if path.is_file() else None
+        raise MacrosplatError(f"{self.manifest_file} knows no photo {name}; the file was changed by hand.")
+
+    def write_cameras(self, cameras: Cameras) -> None:
+        """Write `transforms.json`, once the deblurred photos are there."""
+        names = [self.sharpest_size(name).relative_to(self.folder).as_posix() for name in cameras.names]
+        write_transforms(self.transforms, replace(cameras, names=tuple(names)))
+
+    def write_held_out(self, cameras: Cameras) -> None:
+        """Write `held_out.json`."""
+        paths = [self.taken(name) or Path(name) for name in cameras.names]
+        names = [Path(os.path.relpath(path, self.folder.resolve())).as_posix() for path in paths]
+        write_transforms(self.held_out, replace(cameras, names=tuple(names)))
+
+    def cameras(self) -> Cameras:
+        """The cameras as found, by the names of their photos, in the size of the photos.
+
+        Raises:
+            MacrosplatError: RUN is not finished, or the file names what is no photo of it.
+        """
+        found, names = read_cameras_file(self.transforms), {}
+        for photo in self.manifest.photos:
+            for full in (True, False):
+                path = self.sharp(photo.name, full, "png").relative_to(self.folder).with_suffix("")
+                names.setdefault(path.as_posix(), photo.name)
+        of = [names.get(PurePosixPath(name).with_suffix("").as_posix()) for name in found.names]
+        for name, photo in zip(found.names, of, strict=True):
+            if photo is None:
+                raise MacrosplatError(f"{self.transforms} names {name}, which is no photo of this run; {AGAIN}.")
+        return replace(found, names=tuple(str(photo) for photo in of))
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read `config.json`.
+
+    Raises:
+        MacrosplatError: there is none, or it is not one that this version wrote.
+    """
+    if not path.is_file():
+        raise MacrosplatError(f"{path.parent} is not a run of macrosplat: it has no {path.name}.")
+    found = load_json(path, remedy=AGAIN)
+    if not isinstance(found, dict):
+        raise MacrosplatError(f"{path} is not a configuration of macrosplat; {AGAIN}.")
+    if found.get("version") != VERSION:
+        raise MacrosplatError(f"{path} was written by another version of macrosplat; {AGAIN}.")
+    _refuse_infinite(found, path)
+    try:
+        manifest = checked(found, Manifest, str(path), AGAIN)
+    except MacrosplatError as error:  # an option out of bounds speaks of itself alone
+        said = str(error)
+        raise MacrosplatError(said if said.startswith(str(path)) else f"{path}: {said}") from error
+    # An option that is missing would quietly have its default.
+    known, there = _flat(asdict(manifest.options)), _flat(found["options"])
+    for name in known:
+        if name not in there:
+            raise MacrosplatError(f"{path}: options.{name} is missing; {AGAIN}.")
+    for name in (*(photo.name for photo in manifest.photos), *manifest.held_out, *manifest.exposure_stops):
+        below(path.parent, name)
+    if manifest.stack is not None:
+        below(path.parent, manifest.stack)
+    return manifest
+
+
+def same_photos(a: tuple[TakenPhoto, ...], b: tuple[TakenPhoto, ...]) -> bool:
+    """Whether they are the same photos, wherever they lie."""
+    return [msgspec.structs.replace(one, path="") for one in a] == [msgspec.structs.replace(one, path="") for one in b]
+
+
+def _taken(capture: Path, photos: tuple[Photo, ...]) -> tuple[TakenPhoto, ...]:
+    root = capture.resolve()
+
+    def place(path: Path) -> str:
+        path = path.resolve()
+        return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+    return tuple(
+        TakenPhoto(photo.name, place(photo.path), photo.width, photo.height, photo.path.stat().st_size)
+        for photo in photos
+    )
 
 
 def _flat(options: dict[str, Any]) -> dict[str, Any]:
@@ -71,25 +360,12 @@ def _flat(options: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def update_config(run: Path, config: dict[str, Any], **found: Any) -> None:
-    """Add what became known on the way (width, camera_source, held_out, ...)."""
-    config.update(found)
-    write_json(run / "config.json", config)
-
-
-def read_config(run: Path) -> dict[str, Any]:
-    """Read `config.json`.
-
-    Raises:
-        MacrosplatError: there is none, or it is damaged.
-    """
-    path = run / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MacrosplatError(f"{run} is not a run of macrosplat: {path} cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise MacrosplatError(f"{path} is damaged ({error}); reconstruct into a new folder.") from error
-    if not isinstance(config, dict):
-        raise MacrosplatError(f"{path} is not a configuration of macrosplat; reconstruct into a new folder.")
-    return config
+def _refuse_infinite(value: Any, path: Path, at: str = "") -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise MacrosplatError(f"{path}: {at} is {value}, which is no number; {AGAIN}.")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _refuse_infinite(inner, path, f"{at}.{key}".lstrip("."))
+    if isinstance(value, list):
+        for n, inner in enumerate(value):
+            _refuse_infinite(inner, path, f"{at}[{n}]")

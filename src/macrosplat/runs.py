@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.transforms import read_cameras_file
-from macrosplat.evaluate.evaluate import Keep, evaluate_run
-from macrosplat.evaluate.lpips import Lpips
-from macrosplat.evaluate.report import as_text
 from macrosplat.output.sharp import write_png
 from macrosplat.render import Pinhole
+from macrosplat.run import Run as Folder
 from macrosplat.support.colour import to_srgb
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.memory import available
 from macrosplat.support.progress import Progress
 from macrosplat.train import checkpoint
 from macrosplat.train.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from macrosplat.evaluate.evaluate import Keep
+    from macrosplat.evaluate.lpips import Lpips
+# Bytes per pixel while a view is drawn (colour, alpha and depth in float32, sRGB in float64, PNG), as measured.
+PER_PIXEL = 120
+LONGEST_SIDE = 65535  # px: pictures of more are read by few programs
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class Run:
         near, learned = self.state.pinholes[0].near, self.state.learned
         pinhole = Pinhole(*(float(x) for x in intrinsics), width=size[0], height=size[1], near=near)
         device = learned.gaussians.means.device
-        sharp = learned.draw(torch.tensor(view, dtype=torch.float32, device=device), pinhole, None)
+        sharp = learned.draw(pinhole.at(torch.tensor(view, dtype=torch.float32, device=device)), None)
         return to_srgb(sharp.colour.clamp(0, 1)).cpu().numpy()
 
 
@@ -58,7 +66,7 @@ def load_run(run: Path, device: torch.device | None = None) -> Run:
     Raises:
         MacrosplatError: RUN holds no run, or one that is damaged.
     """
-    state = checkpoint.load(run / "checkpoint").rigid()
+    state = checkpoint.load(Folder(run).checkpoint).rigid()
     if device is not None:
         state.learned.to(device)
     return Run(run, state)
@@ -71,10 +79,10 @@ def render_cameras(run: Path, cameras_file: Path, out: Path, device: torch.devic
         device: where to draw; None: the CPU.
     """
     cameras, loaded = read_cameras_file(cameras_file), load_run(run, device)
-    names = [str(PurePosixPath(name).with_suffix(".png")) for name in cameras.names]
-    names = [PurePosixPath(name).name for name in names]
+    names = [_file_name(cameras_file, name) for name in cameras.names]
     if len(set(names)) < len(names):
         raise MacrosplatError(f"{cameras_file} names two views alike; give each file_path another file name.")
+    _check_room(cameras_file, cameras)
     written = []
     with Progress() as progress:
         progress.stage("rendering", len(cameras))
@@ -84,6 +92,30 @@ def render_cameras(run: Path, cameras_file: Path, out: Path, device: torch.devic
             written.append(out / name)
             progress.advance()
     return written
+
+
+def _file_name(cameras_file: Path, view: str) -> str:
+    """What the picture of a view is called: the last part of its `file_path`, as PNG."""
+    name = PurePosixPath(view.replace("\\", "/")).name
+    if name in ("", ".", "..") or "\0" in name:
+        raise MacrosplatError(f"{cameras_file} has a file_path that is no file's name ({view!r}); give each view one.")
+    return PurePosixPath(name).with_suffix(".png").name
+
+
+def _check_room(cameras_file: Path, cameras: Cameras) -> None:
+    """Refuse views that do not fit into memory before the first is drawn.
+
+    Raises:
+        MacrosplatError: more is needed than is free.
+    """
+    largest = cameras.sizes[np.argmax(cameras.sizes.astype(np.float64).prod(1))]
+    needed, there = PER_PIXEL * float(largest[0]) * float(largest[1]), available()
+    if max(largest) > LONGEST_SIDE or (there is not None and needed > there):
+        free = "" if there is None else f", and {there / 1e9:.1f} GB are free"
+        raise MacrosplatError(
+            f"{cameras_file} asks for a view of {largest[0]} x {largest[1]} px, which takes about "
+            f"{needed / 1e9:.1f} GB of memory{free}; make w and h smaller, and the focal length with them."
+        )
 
 
 def evaluate(
@@ -100,6 +132,9 @@ def evaluate(
         lpips: the network of a further figure (`load_lpips`).
         keep: is handed every picture that was compared.
     """
+    from macrosplat.evaluate.evaluate import evaluate_run
+    from macrosplat.evaluate.report import as_text
+
     loaded = load_run(run, device)
     with Progress() as progress:
         found = evaluate_run(run, truth, loaded.render, progress, lpips=lpips, keep=keep)

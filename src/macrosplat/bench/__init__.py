@@ -46,7 +46,8 @@ from macrosplat.bench.setting import DISTANCE as DISTANCE
 from macrosplat.bench.setting import Size, make_setting, make_trainer
 from macrosplat.bench.stages import measure
 from macrosplat.support.dispatch import choose
-from macrosplat.support.files import write_json
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import write_json, write_whole
 
 SIZES = (Size(20_000, 400, 300, 2), Size(100_000, 800, 600, 3))
 SCALING = (  # what `--scaling` adds, for GPUs
@@ -61,6 +62,9 @@ SCALING = (  # what `--scaling` adds, for GPUs
 def main(device: str = "auto", scaling: bool = False, profile: Path | None = None, figures: Path | None = None) -> None:
     """Measure and print. See `macrosplat bench --help`."""
     chosen = choose(device)
+    for path in (profile, figures):
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise MacrosplatError(f"{path} cannot be written: it is a folder, or its folder does not exist.")
     console = Console()
     if chosen.type == "cuda":
         from macrosplat.bench import cuda
@@ -113,7 +117,7 @@ def trace(path: Path, device: torch.device) -> None:
         for _ in range(20):
             trainer.step()
         trainer.settle()
-    seen.export_chrome_trace(str(path))
+    write_whole(path, lambda part: seen.export_chrome_trace(str(part)))
 
 
 def slower(before: Path, now: Path, by: float = 1.1) -> list[str]:

@@ -81,7 +81,7 @@ def make_trainer(setting: Setting, points: int, photos: int = 1, device: torch.d
     """A trainer that stays at full resolution and density, and looks through so many points of the pupil."""
     gaussians, pinhole = setting.gaussians, setting.pinhole
     with torch.no_grad():
-        seen, _ = render(gaussians, torch.eye(4), pinhole).over(torch.full((3,), 0.2))
+        seen, _ = render(gaussians, pinhole.at(torch.eye(4))).over(torch.full((3,), 0.2))
     photo = to_bytes(to_srgb(seen.clamp(0, 1)).numpy())
     # Something to learn: the photo is the scene one pixel away.
     taken = [np.roll(photo, 1 + i, axis=1) for i in range(photos)]

@@ -17,7 +17,6 @@ from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.ladder import ladder
 from macrosplat.render import constants
-from macrosplat.render.centre import camera_centre
 from macrosplat.render.project import project
 from macrosplat.render.rasterize import STAGE, rasterize
 from macrosplat.scene.gaussians import SH_REST
@@ -37,13 +36,13 @@ def measure(
     device = torch.device(device)
     setting = make_setting(size)
     setting = replace(setting, gaussians=setting.gaussians.map(lambda t: t.to(device)))
-    pinhole, width, height = setting.pinhole, size.width, size.height
+    width, height = size.width, size.height
     floors = count(setting, size, rates)
     view = torch.eye(4, device=device).requires_grad_()
     gaussians = setting.gaussians.map(lambda t: t.clone().requires_grad_())
+    camera = setting.pinhole.at(view)
     leaves = [*gaussians.tensors().values(), view]
-    centre = camera_centre(view).detach()
-    splats, extents = (t.detach() for t in project(gaussians, view, centre, pinhole, size.degree))
+    splats, extents = (t.detach() for t in project(gaussians, camera, size.degree))
     splats.requires_grad_()
     drawn = [t.detach() for t in rasterize(splats, extents, width, height)]
     colour, alpha, depth = drawn
@@ -53,8 +52,10 @@ def measure(
     photo = to_bytes(to_srgb(colour.detach().clamp(0, 1)).cpu().numpy())
     target = make_target(torch.from_numpy(np.roll(photo, 1, axis=1)).to(device))
 
+    fx = camera.intrinsics[0]
+
     def sigmas() -> Tensor:
-        return defocus(depth, alpha, pinhole.fx, *lens)
+        return defocus(depth, alpha, fx, *lens)
 
     sigma = sigmas().detach().requires_grad_()
     blurred = variable_blur(colour, sigma).detach().requires_grad_()
@@ -69,7 +70,7 @@ def measure(
         torch.autograd.grad(outputs, inputs, incoming)
 
     stages: dict[str, Callable[[], Any]] = {
-        "project": lambda: back(project(gaussians, view, centre, pinhole, size.degree)[0], leaves, to_splats),
+        "project": lambda: back(project(gaussians, camera, size.degree)[0], leaves, to_splats),
         "rasterize": lambda: back(rasterize(splats, extents, width, height), [splats], (to_frame, to_plane, to_plane)),
         "blur": lambda: back(variable_blur(colour, sigma), [colour, sigma], to_frame),
         "defocus + blur": lambda: back(variable_blur(colour, sigmas()), [colour, depth, *lens], to_frame),
@@ -103,7 +104,7 @@ def count(setting: Setting, size: Size, rates: Rates) -> dict[str, float]:
     floats = 11 + 3 * coefficients
     view = torch.eye(4, device=setting.gaussians.means.device)
     with torch.no_grad():
-        splats, extents = project(setting.gaussians, view, camera_centre(view), setting.pinhole, size.degree)
+        splats, extents = project(setting.gaussians, setting.pinhole.at(view), size.degree)
     bins = kernels_for(STAGE, splats).forward(splats, extents, size.width, size.height)[3]
     walked = float((bins.stops - bins.ranges[:-1]).sum())
     a, b, c, opacity = (splats[extents[:, 0] > 0, k].double() for k in range(2, 6))

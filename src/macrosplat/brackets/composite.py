@@ -1,7 +1,7 @@
 """One sharp picture of each pose of a focus bracket, and cameras found on those: the slices then share them.
 
-In: a `Capture` whose photos know their pose. Out: a smaller capture, in which each bracket is one composite, and the
-way back: cameras and points of the composites, spread over the slices. The composite takes every pixel from the slices
+In: photos that know their pose. Out: fewer photos, in which each bracket is one composite, and the way back: cameras
+and points of the composites, spread over the slices. The composite takes every pixel from the slices
 that are sharpest there; it serves to find features only, training sees the slices as they are.
 """
 
@@ -17,11 +17,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter, laplace
 
-from macrosplat.brackets.align import IDENTITY, WORKING, align, intrinsics_of_slice, px_in_slice, thumbnail, warped
+from macrosplat.brackets.align import (
+    IDENTITY,
+    WORKING,
+    align,
+    gains,
+    intrinsics_of_slice,
+    px_in_slice,
+    thumbnail,
+    view_of_slice,
+    warped,
+)
 from macrosplat.brackets.recognise import poses_of
-from macrosplat.cameras.records import Cameras, SparsePoints
-from macrosplat.capture.records import Capture
-from macrosplat.photos.read import read_linear
+from macrosplat.cameras.records import Cameras, Distortion, SparsePoints
+from macrosplat.cameras.undistort import read_undistorted_linear
 from macrosplat.photos.records import Photo
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.files import write_whole
@@ -32,44 +41,61 @@ PICKY = 4  # power of the sharpness in the weight of a slice: one twice as sharp
 
 @dataclass(frozen=True)
 class Poses:
-    """A capture with one photo per pose, and what its slices are to it."""
+    """One photo per pose, and what its slices are to it."""
 
-    capture: Capture  # P photos, with cameras if the slices have them
+    photos: tuple[Photo, ...]  # P
+    cameras: Cameras | None  # P, pinholes, if the slices have cameras
     slices: tuple[tuple[int, ...], ...]  # P groups of indices into the photos of the whole capture
-    warps: tuple[NDArray[np.float64], ...]  # P of [S, 3], from the composite to each slice
+    warps: tuple[NDArray[np.float64], ...]  # P of [S, 4], from the composite to each slice
 
 
-def one_per_pose(capture: Capture, folder: Path) -> Poses:
+def one_per_pose(taken: Sequence[Photo], cameras: Cameras | None, folder: Path) -> Poses:
     """Write a composite of every bracket into `folder`. The middle slice of a bracket is its reference."""
     photos: list[Photo] = []
     warps = []
-    groups = poses_of(capture.photos)
+    groups = poses_of(taken)
     for group in groups:
-        slices = [capture.photos[i] for i in group]
+        slices = [taken[i] for i in group]
         middle = slices[len(slices) // 2]
-        if len(slices) == 1:
+        lenses = _lenses(cameras, slices)
+        if len(slices) == 1 and lenses[0] is None:
             photos.append(middle)
             warps.append(IDENTITY[None])
             continue
-        # TrainingInput cameras know how the slices lie; found ones will be told.
-        found = align([thumbnail(photo, WORKING) for photo in slices]) if capture.cameras is None else None
+        # Given cameras know how the slices lie; found ones will be told.
+        found = align([thumbnail(photo, WORKING) for photo in slices]) if cameras is None else None
         warps.append(np.tile(IDENTITY, (len(slices), 1)) if found is None else found)
-        path = folder / f"{str(middle.pose).replace('/', '_')}.png"
-        picture = to_bytes(to_srgb(composite(slices, warps[-1])))
+        even = gains(
+            [read_undistorted_linear(photo, lens, WORKING) for photo, lens in zip(slices, lenses, strict=True)],
+            warps[-1],
+        )
+        path = folder / f"{(middle.pose or middle.name).replace('/', '_')}.png"
+        picture = to_bytes(to_srgb(composite(slices, warps[-1], lenses=lenses, even=even)))
         write_whole(path, Image.fromarray(picture).save)
-        photos.append(replace(middle, path=path, distortion=None, pose=None))
-    cameras = None
-    if capture.cameras is not None:
-        cameras = capture.cameras.select([photo.name for photo in photos])
-    return Poses(replace(capture, photos=tuple(photos), cameras=cameras, points=None), groups, tuple(warps))
+        photos.append(replace(middle, path=path, pose=None, orientation=1))
+    if cameras is not None:
+        cameras = replace(cameras.select([photo.name for photo in photos]), distortion=())
+    return Poses(tuple(photos), cameras, groups, tuple(warps))
 
 
-def composite(slices: Sequence[Photo], warps: NDArray[np.float64], width: int | None = None) -> NDArray[np.float32]:
-    """[H, W, 3] linear light: every pixel from the slices that are sharpest there. One slice is held at a time."""
+def composite(
+    slices: Sequence[Photo],
+    warps: NDArray[np.float64],
+    width: int | None = None,
+    lenses: Sequence[Distortion | None] | None = None,
+    even: NDArray[np.float64] | None = None,
+) -> NDArray[np.float32]:
+    """[H, W, 3] linear light: every pixel from the slices that are sharpest there. One slice is held at a time.
+
+    Args:
+        lenses: how each slice is distorted; None: not at all.
+        even: [S, 3] what the light of each is multiplied by; None: nothing.
+    """
     total: Any = None
     weights: Any = None
-    for photo, warp in zip(slices, warps, strict=True):
-        picture = warped(read_linear(photo, width), warp)
+    even = np.ones((len(slices), 3)) if even is None else even
+    for photo, warp, lens, gain in zip(slices, warps, lenses or [None] * len(slices), even, strict=True):
+        picture = warped(read_undistorted_linear(photo, lens, width), warp) * gain.astype(np.float32)
         inside: Any = np.isfinite(picture).all(axis=2)
         picture = np.where(inside[..., None], picture, 0)
         weight = np.where(inside, sharpness(picture) ** PICKY + 1e-12, 0)[..., None]
@@ -79,6 +105,10 @@ def composite(slices: Sequence[Photo], warps: NDArray[np.float64], width: int | 
         weights += weight
     assert total is not None and weights is not None, "a bracket without slices"
     return (total / weights).astype(np.float32)
+
+
+def _lenses(known: Cameras | None, photos: Sequence[Photo]) -> tuple[Distortion | None, ...]:
+    return (None,) * len(photos) if known is None else known.select([photo.name for photo in photos]).distortion
 
 
 def sharpness(picture: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -95,7 +125,7 @@ def spread(
     Args:
         photos: of the whole capture.
     """
-    place = {photo.name: p for p, photo in enumerate(poses.capture.photos)}
+    place = {photo.name: p for p, photo in enumerate(poses.photos)}
     entries = []  # (index of the photo, index of the camera, warp)
     for c, name in enumerate(cameras.names):
         p = place[name]
@@ -115,7 +145,7 @@ def spread(
     return (
         Cameras(
             names=tuple(photos[i].name for i, _, _ in entries),
-            views=cameras.views[[c for _, c, _ in entries]],
+            views=np.stack([view_of_slice(cameras.views[c], warp) for _, c, warp in entries]),
             intrinsics=np.array(intrinsics),
             sizes=sizes,
             source=cameras.source,

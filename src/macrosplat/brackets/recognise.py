@@ -1,35 +1,35 @@
 """Focus brackets: which photos are slices of one pose, taken from the same place with the focus moved.
 
-In: the photos of a capture and, if given, their cameras. Out: the same photos, `Photo.pose` set on every slice.
-A pose is known from `brackets.json` (lists of names), from equal cameras, from folders (one per pose), or from names
-(`stem_0`, `stem_1`, ...). Names and folders only propose: rings and cameras number their photos alike, so the slices
-have to show the same picture, too.
+In: the photos of a capture and, if given, their cameras. Out: the same photos, `Photo.pose` set on every slice; odd
+slices (turned, dark, of something else) named and left out. A pose is known from `brackets.json` (lists of names), from
+equal cameras, or from the pictures (`brackets.alike`): whatever cameras call their photos, neighbours that show one
+picture without any parallax were taken from one place.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.brackets.align import IDENTITY, align, likeness, thumbnail
+from macrosplat.brackets.align import thumbnail
+from macrosplat.brackets.alike import Run, runs_of
 from macrosplat.cameras.records import Cameras
-from macrosplat.photos.read import listed
+from macrosplat.photos.names import listed, matched
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.json import checked, load_json
 
 LISTING = "brackets.json"
-# Correlation of two pictures 96 px wide, blurred by 2 px. Neighbouring slices reach 0.98 and more, also through a lens
-# that zooms as it focuses; neighbouring photos of three captures (8 to 15 degrees apart) 0.07 to 0.9.
-ALIKE = 0.95
-ALIKE_ALIGNED = 0.9  # to the middle slice, zoom and shift taken out: a slow turntable fails here
 SAME_POSE = 1e-6  # of a rotation's entries, and of the shift relative to its length: rounded copies, nothing else
-_NUMBERED = re.compile(r"^(.+?)[_\-. ]+[0-9]+$")
+FEWEST = 3  # slices of a pose that nothing but likeness tells of: two alike may be one photo taken twice
+STRANGERS = 3  # fewer photos than this beside a lone stack are left out: somebody's all-in-focus picture, say
+_NUMBERED = re.compile(r"^(.+?)[_\-. ]+\(?[0-9]+\)?$")  # fly_0, IMG-0001, img (1)
+_COUNTED = re.compile(r"^(.*?)[_\-. ]*\(?[0-9]+\)?$")  # DSC06620, too
 
 
 def poses_of(photos: Sequence[Photo]) -> tuple[tuple[int, ...], ...]:
@@ -42,30 +42,93 @@ def poses_of(photos: Sequence[Photo]) -> tuple[tuple[int, ...], ...]:
 
 
 def find_brackets(
-    root: Path, photos: tuple[Photo, ...], cameras: Cameras | None
+    root: Path,
+    photos: tuple[Photo, ...],
+    cameras: Cameras | None,
+    small: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> tuple[tuple[Photo, ...], tuple[str, ...]]:
     """The photos, slices marked with their pose, and notes for the user. Photos that belong to no stack may go.
+
+    Args:
+        small: photo name to its thumbnail, as far as they are known already.
 
     Raises:
         MacrosplatError: `brackets.json` cannot be read, or names a photo that is not there, or names one twice.
     """
-    if (root / LISTING).is_file():
+    if (root / LISTING).exists():
         return _marked(photos, _listed_groups(root / LISTING, photos), ())
     if cameras is not None:
         return _marked(photos, _same_cameras(cameras), ())
+    return _from_pictures(photos, small or {})
+
+
+def _from_pictures(
+    photos: tuple[Photo, ...], small: Mapping[str, NDArray[np.float32]]
+) -> tuple[tuple[Photo, ...], tuple[str, ...]]:
+    folders: dict[str, list[int]] = {}
+    for i, photo in enumerate(photos):
+        folders.setdefault(PurePosixPath(photo.name).parent.as_posix(), []).append(i)
     proposed = _proposed(photos)
-    checked = {name: group for name, group in proposed.items() if _one_picture([photos[i] for i in group])}
+
+    def picture(i: int) -> NDArray[np.float32]:
+        known = small.get(photos[i].name)
+        return thumbnail(photos[i]) if known is None else known
+
+    found = [run for folder in folders.values() for run in runs_of(folder, picture)]
+    by_name = [run for run in found if any(set(run.slices) <= set(group) for group in proposed.values())]
+    several = [run for run in found if len(run.slices) >= FEWEST]
+    if 2 * sum(len(run.slices) for run in several) < len(photos):
+        several = []  # a few photos alike among many views: some were taken twice
+    accepted = [run for run in found if run in several or (run in by_name and len(proposed) > 1)]
+    if not accepted:
+        return photos, ()
     notes = []
-    if checked and len(checked) < len(proposed):
-        left = listed(name for name in proposed if name not in checked)
-        notes.append(f"Named like focus brackets, but their photos differ, and so each is a view of its own: {left}.")
-    grouped = {i for group in checked.values() for i in group}
-    strangers = [photo for i, photo in enumerate(photos) if i not in grouped]
-    if len(checked) == 1 and len(proposed) == 1 and 0 < len(strangers) < 3:  # somebody's all-in-focus picture, say
-        notes.append(f"Left out because the names are not of the stack {next(iter(checked))}: {_names(strangers)}.")
-        photos, checked = tuple(photos[i] for i in sorted(grouped)), {}
-        checked = _proposed(photos)
-    return _marked(photos, checked, tuple(notes))
+    odd = {i: f"{photos[i].name} ({why})" for run in accepted for i, why in run.odd.items()}
+    if odd:
+        notes.append(f"Left out of their stacks: {listed(odd.values())}.")
+    accepted = [Run(_of_one_kind(photos, run.slices), run.odd) for run in accepted]
+    grouped = {i for run in accepted for i in run.slices}
+    strangers = [i for i in range(len(photos)) if i not in grouped and i not in odd]
+    if strangers and len(accepted) == 1 and len(strangers) < STRANGERS:
+        which = _names(photos[i] for i in strangers)
+        notes.append(f"Left out because they are no slices of the stack, by their names or pictures: {which}.")
+        odd |= dict.fromkeys(strangers, "")
+    names = _pose_names(photos, accepted)
+    of = {i: name for name, run in zip(names, accepted, strict=True) for i in run.slices}
+    kept = [i for i in range(len(photos)) if i not in odd]
+    groups: dict[str, list[int]] = {}
+    for at, i in enumerate(kept):
+        if i in of:
+            groups.setdefault(of[i], []).append(at)
+    missed = [name for name, group in proposed.items() if len(proposed) > 1 and not grouped & set(group)]
+    if missed:
+        notes.append(
+            f"Named like focus brackets, but their photos differ, and so each is a view of its own: {listed(missed)}."
+        )
+    return _marked(tuple(photos[i] for i in kept), groups, tuple(notes))
+
+
+def _of_one_kind(photos: Sequence[Photo], slices: Sequence[int]) -> tuple[int, ...]:
+    """Those named as most are: a result that somebody stacked and put beside the slices looks as they do."""
+    kinds = [re.sub(r"[0-9]+", "0", PurePosixPath(photos[i].name).stem) for i in slices]
+    usual = max(kinds, key=kinds.count)
+    if 2 * kinds.count(usual) <= len(slices):
+        return tuple(slices)
+    return tuple(i for i, kind in zip(slices, kinds, strict=True) if kind == usual)
+
+
+def _pose_names(photos: Sequence[Photo], runs: Sequence[Run]) -> list[str]:
+    """What a stack's names have in common, if no other stack's have; else its first photo's name."""
+    firsts = [PurePosixPath(photos[run.slices[0]].name).with_suffix("") for run in runs]
+    stems = []
+    for run, first in zip(runs, firsts, strict=True):
+        counted = {PurePosixPath(photos[i].name).with_suffix("") for i in run.slices}
+        of_all = {(found[1] if (found := _COUNTED.match(path.name)) else path.name) for path in counted}
+        stem = next(iter(of_all)) if len(of_all) == 1 else ""
+        stems.append((first.parent / stem).as_posix() if stem else "")
+    return [
+        stem if stem and stems.count(stem) == 1 else first.as_posix() for stem, first in zip(stems, firsts, strict=True)
+    ]
 
 
 def _names(photos: Iterable[Photo]) -> str:
@@ -88,23 +151,23 @@ def _marked(
 
 def _listed_groups(path: Path, photos: Sequence[Photo]) -> dict[str, list[int]]:
     """`{"pose": ["a.jpg", ...], ...}` or `[["a.jpg", ...], ...]`."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise MacrosplatError(f"{path} cannot be read ({error}); correct or remove it.") from error
-    lists = list(found.items()) if isinstance(found, dict) else [(str(n), g) for n, g in enumerate(found or [])]
-    index = {photo.name: i for i, photo in enumerate(photos)}
+    found = load_json(path)
+    if isinstance(found, dict):
+        lists = list(checked(found, dict[str, list[str]], str(path)).items())
+    else:
+        lists = [(str(n), group) for n, group in enumerate(checked(found, list[list[str]], str(path)))]
+    names = [photo.name for photo in photos]
     groups: dict[str, list[int]] = {}
     seen: set[str] = set()
     for pose, group in lists:
-        if not isinstance(group, list) or not all(isinstance(name, str) for name in group):
-            raise MacrosplatError(f"{path}: the slices of {pose} are not a list of photo names; correct or remove it.")
-        for name in group:
-            if name not in index or name in seen:
-                why = "twice" if name in seen else "but there is no such photo"
-                raise MacrosplatError(f"{path} names {name}, {why}; correct or remove it.")
-            seen.add(name)
-        groups[pose] = [index[name] for name in group]
+        there = matched(group, names)
+        for n, name in enumerate(group):
+            if n not in there or names[there[n]] in seen or group.count(name) > 1:
+                twice = group.count(name) > 1 or (n in there and names[there[n]] in seen)
+                why = "twice" if twice else "but there is no such photo"
+                raise MacrosplatError(f"{path} names {name[:100]}, {why}; correct or remove it.")
+            seen.add(names[there[n]])
+        groups[pose or "0"] = [there[n] for n in range(len(group))]
     return groups
 
 
@@ -151,17 +214,3 @@ def _proposed(photos: Sequence[Photo]) -> dict[str, list[int]]:
 
 def _folder(pose: str) -> str:
     return PurePosixPath(pose).parent.as_posix()
-
-
-def _one_picture(photos: Sequence[Photo]) -> bool:
-    """Whether the photos are of one pose: each like the one before, and, aligned, like the middle one."""
-    if len({(photo.width, photo.height) for photo in photos}) > 1:
-        return False
-    small: list[NDArray[np.float32]] = []
-    for photo in photos:  # one by one: a capture of single photos is left at its first pair
-        small.append(thumbnail(photo))
-        if len(small) > 1 and likeness(small[-2], small[-1], IDENTITY) < ALIKE:
-            return False
-    warps = align(small)
-    middle = len(small) // 2
-    return all(likeness(small[middle], one, warp) >= ALIKE_ALIGNED for one, warp in zip(small, warps, strict=True))

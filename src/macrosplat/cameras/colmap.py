@@ -1,95 +1,84 @@
 """COLMAP models: read into `Cameras` and `SparsePoints`, and written back.
 
 COLMAP's cameras have our axes (x right, y down, z forward) and its pixels our origin (centres at +0.5). Its lenses may
-distort: the distortion goes to the photo, `Cameras` and the observations speak of the straightened one.
+distort: `Cameras` keep the distortion, their pinholes and the observations speak of the undistorted photo.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.cameras.records import Cameras, SparsePoints
-from macrosplat.photos.read import listed, same_shape
-from macrosplat.photos.records import Distortion, Photo
-from macrosplat.photos.resample import colmap_camera, pinhole_of, rescaled
+from macrosplat.cameras.assemble import Entry, Placed, nobody, place, remarks
+from macrosplat.cameras.colmap_files import refuse_damaged
+from macrosplat.cameras.orient import TURNS, fits, turned_px
+from macrosplat.cameras.records import Cameras, Distortion, SparsePoints
+from macrosplat.cameras.undistort import colmap_camera, rescaled
+from macrosplat.photos.names import matched, plain
+from macrosplat.photos.read import read_photo
+from macrosplat.photos.records import Photo
 from macrosplat.support.colmap import pycolmap
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import whole_folder
 
-PINHOLES = ("SIMPLE_PINHOLE", "PINHOLE")
-
-
-def find_model(root: Path) -> Path | None:
-    """`root/sparse/0` or `root/sparse`, whichever holds a model; None if neither does."""
-    for folder in (root / "sparse" / "0", root / "sparse"):
-        if any((folder / f"cameras{suffix}").is_file() for suffix in (".bin", ".txt")):
-            return folder
-    return None
+COLOUR_WIDTH = 320  # px at which points' colours are compared with a photo's
+FEWEST_COLOURS, VOTERS = 10, 5  # points of a photo, photos
+SURELY = 0.8  # of the other's difference of colour: what convinces that photos were upright, against the convention
 
 
 def read_colmap(
-    folder: Path, photos: Sequence[Photo]
+    folder: Path, photos: Sequence[Photo], dropped: Collection[str] = (), upright: bool = False
 ) -> tuple[tuple[Photo, ...], Cameras, SparsePoints, tuple[str, ...]]:
-    """The photos that the model knows, with their distortion; their cameras, in that order; its points; notes.
+    """The photos that the model knows; their cameras, in that order; its points, as the undistorted photos show them;
+    notes for the user.
 
-    Intrinsics and observations are brought to the photos' size if these are resized copies.
+    Intrinsics and observations are brought to the photos' size if these are resized copies, and to the upright photo:
+    COLMAP works on the pixels as stored. Where the model fits both, the colours of its points tell.
+
+    Args:
+        dropped: names of photos that are damaged or empty: a camera of theirs is passed over.
+        upright: whether the model is known to be of upright photos, as those that runs keep are.
 
     Raises:
         MacrosplatError: not a model, a model of other photos, or a camera that is no lens's (panorama).
     """
     model = load_model(folder)
-    images = _match([image for image in model.images.values() if image.has_pose], photos)
-    if not images:
-        names = listed(sorted(image.name for image in model.images.values()), 3) or "none"
-        raise MacrosplatError(
-            f"The COLMAP model {folder} belongs to other photos (it knows {names}; the photos are "
-            f"{listed([p.name for p in photos], 3)}): remove it to use SfM, or bring its photos."
+    images = [image for _, image in sorted(model.images.items()) if image.has_pose]
+    what = f"the COLMAP model {folder}"
+    upright = upright or _shows_upright_colours(model, images, photos)
+    entries = [
+        Entry(
+            f"{folder}, image {image.image_id} ({plain(image.name)})",
+            image.name,
+            np.vstack([image.cam_from_world().matrix(), [0, 0, 0, 1]]),
+            lambda size, camera=image.camera: _lens(camera, size),
+            (image.camera.width, image.camera.height),
+            upright,
         )
-    kept: list[Photo] = []
-    intrinsics: list[NDArray] = []
-    resized = False
-    for photo in (p for p in photos if p.name in images):
-        camera = images[photo.name].camera
-        if not same_shape((camera.width, camera.height), (photo.width, photo.height)):
-            raise MacrosplatError(
-                f"The COLMAP model {folder} is of other photos: {photo.name} is {photo.width} x {photo.height} px "
-                f"(upright), the model says {camera.width} x {camera.height}; remove it to use SfM."
-            )
-        resized |= (camera.width, camera.height) != (photo.width, photo.height)
-        distortion, k = _lens(folder, camera, photo)
-        kept.append(replace(photo, distortion=distortion))
-        intrinsics.append(k)
-    cameras = Cameras(
-        names=tuple(photo.name for photo in kept),
-        views=np.array([np.vstack([images[p.name].cam_from_world().matrix(), [0, 0, 0, 1]]) for p in kept]),
-        intrinsics=np.array(intrinsics),
-        sizes=np.array([(photo.width, photo.height) for photo in kept], dtype=np.int64),
-        source="colmap",
-    )
-    notes = []
-    unknown = [photo.name for photo in photos if photo.name not in images]
-    if unknown:
-        notes.append(f"Left out because the COLMAP model has no camera for them: {listed(unknown)}.")
-    absent = model.num_reg_images() - len(kept)
-    if absent > 0:
-        notes.append(f"The COLMAP model has cameras of {absent} more photos, which are not in the folder.")
-    if resized:
-        notes.append("The photos have another size than the COLMAP model's; its intrinsics were rescaled to them.")
-    return tuple(kept), cameras, _points(model, images, kept, cameras), tuple(notes)
+        for image in images
+    ]
+    for entry, image in zip(entries, images, strict=True):
+        if image.camera.model.name == "EQUIRECTANGULAR":
+            raise MacrosplatError(f"{entry.where} has a panorama camera; only cameras with a lens can be used.")
+    placed = place(photos, entries, "colmap")
+    if not placed.photos:
+        raise nobody(what, entries, photos)
+    of = {entry.where: image for entry, image in zip(entries, images, strict=True)}
+    points = _points(model, [of[entry.where] for entry in placed.entries], placed)
+    return placed.photos, placed.cameras, points, tuple(remarks(placed, what, dropped))
 
 
 def load_model(folder: Path) -> pycolmap.Reconstruction:
     """The model as pycolmap reads it, binary or text; a missing list of points means none."""
     with contextlib.ExitStack() as stack:
+        refuse_damaged(folder)
         source = folder
         if not any((folder / f"points3D{suffix}").is_file() for suffix in (".bin", ".txt")):
             source = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="macrosplat-")))
@@ -107,40 +96,48 @@ def load_model(folder: Path) -> pycolmap.Reconstruction:
 
 
 def write_colmap(folder: Path, cameras: Cameras, points: SparsePoints | None = None) -> None:
-    """Write a binary COLMAP model of pinhole cameras; the folder appears, or is replaced, whole or not at all.
+    """Write a binary COLMAP model, cameras and observations as of the photos as taken (upright); the folder appears, or
+    is replaced, whole or not at all.
 
     Raises:
         MacrosplatError: the disk is full or the folder cannot be written.
     """
     model = to_colmap(cameras, points)
-    with _whole_folder(folder) as part:
-        model.write_binary(str(part))
+    with whole_folder(folder) as part:
+        try:
+            model.write_binary(str(part))
+        except (RuntimeError, ValueError) as error:  # pycolmap's own, which say nothing of the disk
+            raise MacrosplatError(
+                f"{folder} could not be written: the disk is full, or the folder cannot be written; free some space "
+                "or choose another --out."
+            ) from error
 
 
 def to_colmap(cameras: Cameras, points: SparsePoints | None = None) -> pycolmap.Reconstruction:
     """`cameras` and `points` as pycolmap's record; image n + 1 is photo n, point p + 1 is point p."""
     model = pycolmap.Reconstruction()
-    camera_ids: dict[tuple[float, ...], int] = {}
+    camera_ids: dict[Distortion, int] = {}
     # Observations sorted by photo: those of photo n are rows start[n]:start[n + 1], and its 2D points in that order.
     photo = np.empty(0, np.int64) if points is None else points.photo
     order = np.argsort(photo, kind="stable")
     start = np.searchsorted(photo[order], np.arange(len(cameras) + 1))
     for n, name in enumerate(cameras.names):
-        key = (*cameras.intrinsics[n].tolist(), *cameras.sizes[n].tolist())
-        if key not in camera_ids:
-            camera_ids[key] = len(camera_ids) + 1
-            width, height = (int(s) for s in cameras.sizes[n])
-            model.add_camera_with_trivial_rig(
-                pycolmap.Camera(
-                    model="PINHOLE",
-                    width=width,
-                    height=height,
-                    params=cameras.intrinsics[n].tolist(),
-                    camera_id=camera_ids[key],
-                )
-            )
+        lens, size = cameras.distortion[n], tuple(int(s) for s in cameras.sizes[n])
+        lens = (
+            Distortion("PINHOLE", tuple(cameras.intrinsics[n].tolist()), *size)
+            if lens is None
+            else rescaled(lens, *size)
+        )
+        camera = colmap_camera(lens)
+        if lens not in camera_ids:
+            camera_ids[lens] = len(camera_ids) + 1
+            camera.camera_id = camera_ids[lens]
+            model.add_camera_with_trivial_rig(camera)
         px = np.empty((0, 2)) if points is None else points.px[order[start[n] : start[n + 1]]]
-        image = pycolmap.Image(name=name, keypoints=px, camera_id=camera_ids[key], image_id=n + 1)
+        if lens.model != "PINHOLE" and len(px):
+            rays = (px - cameras.intrinsics[n, 2:]) / cameras.intrinsics[n, :2]
+            px = np.asarray(camera.img_from_cam(np.column_stack([rays, np.ones(len(rays))])))
+        image = pycolmap.Image(name=name, keypoints=px, camera_id=camera_ids[lens], image_id=n + 1)
         model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(np.ascontiguousarray(cameras.views[n, :3])))
     if points is not None:
         _add_points(model, points, order, start)
@@ -157,98 +154,71 @@ def _add_points(model: pycolmap.Reconstruction, points: SparsePoints, order: NDA
     model.update_point_3d_errors()
 
 
-def _match(images: Sequence[Any], photos: Sequence[Photo]) -> dict[str, Any]:
-    """Photo name to the model's image: by the same name, else but for upper and lower case, folders and suffix.
-
-    Models are often made in other folders and from other formats (01.JPG developed anew as 01.png); a looser likeness
-    counts only where it is unambiguous on both sides.
-    """
-    likenesses = (
-        lambda name: name,
-        lambda name: name.casefold(),
-        lambda name: PurePosixPath(name.casefold()).name,
-        lambda name: PurePosixPath(name.casefold()).stem,
-    )
-    for like in likenesses:
-        by_name: dict[str, list[Any]] = {}
-        for image in images:
-            by_name.setdefault(like(image.name.replace("\\", "/")), []).append(image)
-        keys = [like(photo.name) for photo in photos]
-        matched = {
-            photo.name: by_name[key][0]
-            for photo, key in zip(photos, keys, strict=True)
-            if len(by_name.get(key, [])) == 1 and keys.count(key) == 1
-        }
-        if matched:
-            return matched
-    return {}
+def _lens(camera: Any, size: tuple[int, int]) -> Distortion:
+    return Distortion(camera.model.name, tuple(float(p) for p in camera.params), *size)
 
 
-def _lens(folder: Path, camera: Any, photo: Photo) -> tuple[Distortion | None, NDArray[np.float64]]:
-    """The photo's distortion (None if it is a pinhole's already), and the pinhole [4] that it is brought to."""
-    model = camera.model.name
-    if model == "EQUIRECTANGULAR":
-        raise MacrosplatError(f"The COLMAP model {folder} has a panorama camera; only cameras with a lens can be used.")
-    as_made = Distortion(model, tuple(float(p) for p in camera.params), camera.width, camera.height)
-    if model in PINHOLES:
-        k = camera.calibration_matrix()
-        scale = np.array([photo.width / camera.width, photo.height / camera.height])
-        return None, np.array([k[0, 0], k[1, 1], k[0, 2], k[1, 2]]) * scale[[0, 1, 0, 1]]
-    distortion = rescaled(as_made, photo.width, photo.height)
-    return distortion, pinhole_of(distortion)
-
-
-def _points(
-    model: pycolmap.Reconstruction, images: dict[str, Any], photos: Sequence[Photo], cameras: Cameras
-) -> SparsePoints:
-    ids = sorted(model.points3D)
+def _points(model: pycolmap.Reconstruction, images: Sequence[Any], placed: Placed) -> SparsePoints:
+    """The model's points that are finite, with their observations by the placed photos."""
+    found = {id: model.points3D[id] for id in sorted(model.points3D)}
+    ids = [id for id, point in found.items() if np.isfinite(point.xyz).all()]
+    if found and not ids:
+        raise MacrosplatError(f"{placed.entries[0].where} sees points that are no numbers; export the model again.")
     row_of = {id: row for row, id in enumerate(ids)}
-    found = [model.points3D[id] for id in ids]
     point, index, px = [], [], []
-    for n, photo in enumerate(photos):
-        image = images[photo.name]
-        seen = [(row_of[p.point3D_id], *p.xy) for p in image.get_observation_points2D()]
-        if not seen:
-            continue
-        rows = np.array(seen, dtype=np.float64)
-        point.append(rows[:, 0].astype(np.int64))
-        index.append(np.full(len(rows), n, dtype=np.int64))
-        px.append(_straight(rows[:, 1:], image.camera, photo, cameras.intrinsics[n]))
+    for n, image in enumerate(images):
+        seen = [(row_of[p.point3D_id], *p.xy) for p in image.get_observation_points2D() if p.point3D_id in row_of]
+        rows = np.array(seen, dtype=np.float64).reshape(-1, 3)
+        here = _undistorted(rows[:, 1:], image.camera, n, placed)
+        good = np.isfinite(here).all(1)
+        point.append(rows[good, 0].astype(np.int64))
+        index.append(np.full(int(good.sum()), n, dtype=np.int64))
+        px.append(here[good])
     return SparsePoints(
-        xyz=np.array([p.xyz for p in found], dtype=np.float64).reshape(-1, 3),
-        rgb=np.array([p.color for p in found], dtype=np.uint8).reshape(-1, 3),
+        xyz=np.array([found[id].xyz for id in ids], dtype=np.float64).reshape(-1, 3),
+        rgb=np.array([found[id].color for id in ids], dtype=np.uint8).reshape(-1, 3),
         point=np.concatenate(point) if point else np.empty(0, np.int64),
         photo=np.concatenate(index) if index else np.empty(0, np.int64),
         px=np.concatenate(px) if px else np.empty((0, 2)),
     )
 
 
-def _straight(px: NDArray, camera: Any, photo: Photo, pinhole: NDArray) -> NDArray[np.float64]:
-    """[O, 2] px of the model's photo to px of the straightened photo, in its own size."""
-    px = px * (photo.width / camera.width, photo.height / camera.height)
-    if photo.distortion is None:
+def _undistorted(px: NDArray, camera: Any, n: int, placed: Placed) -> NDArray[np.float64]:
+    """[O, 2] px of the model's photo to px of the undistorted, upright photo `n`, in its own size."""
+    photo, turn = placed.photos[n], placed.turns[n]
+    px = turned_px(px, turn, (camera.width, camera.height))
+    width, height = (camera.height, camera.width) if turn[0, 0] == 0 else (camera.width, camera.height)
+    px = px * (photo.width / width, photo.height / height)
+    distortion = placed.cameras.distortion[n]
+    if distortion is None or len(px) == 0:
         return px
-    rays = colmap_camera(photo.distortion).cam_from_img(np.ascontiguousarray(px))
-    return rays * pinhole[:2] + pinhole[2:]
+    k = placed.cameras.intrinsics[n]
+    return colmap_camera(distortion).cam_from_img(np.ascontiguousarray(px)) * k[:2] + k[2:]
 
 
-@contextlib.contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `folder`; on a clean exit it takes its place."""
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    try:
-        part.mkdir(parents=True)
-        yield part
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(part, folder)
-    except (OSError, RuntimeError, ValueError) as error:  # pycolmap raises its own when it cannot write
-        if old.exists() and not folder.exists():
-            os.replace(old, folder)
-        raise MacrosplatError(
-            f"{folder} could not be written ({error}); free some space or choose another --out."
-        ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+def _shows_upright_colours(model: pycolmap.Reconstruction, images: Sequence[Any], photos: Sequence[Photo]) -> bool:
+    """Of photos that an EXIF orientation turns into their own shape: whether the points have the colours of the upright
+    photo at their observations, rather than those of the pixels as stored."""
+    pairs = matched([image.name for image in images], [photo.name for photo in photos])
+    votes = []
+    for n, i in pairs.items():
+        photo, camera = photos[i], images[n].camera
+        if (
+            photo.orientation not in TURNS
+            or photo.orientation == 1
+            or fits((camera.width, camera.height), photo) != (True, True)
+        ):
+            continue
+        seen = [(model.points3D[p.point3D_id].color, p.xy) for p in images[n].get_observation_points2D()]
+        if len(seen) < FEWEST_COLOURS or len(votes) >= VOTERS:
+            continue
+        colours, px = np.array([c for c, _ in seen], float), np.array([xy for _, xy in seen])
+        small = read_photo(photo, COLOUR_WIDTH).astype(float)
+        scale = np.array(small.shape[1::-1]) / (camera.width, camera.height)
+        off = []
+        for turn in (TURNS[1], TURNS[photo.orientation]):
+            at = (turned_px(px, turn, (camera.width, camera.height)) * scale).astype(int)
+            at = np.clip(at, 0, np.array(small.shape[1::-1]) - 1)
+            off.append(float(np.abs(small[at[:, 1], at[:, 0]] - colours).mean()))
+        votes.append(off[0] < SURELY * off[1])
+    return bool(votes) and sum(votes) > len(votes) / 2

@@ -1,10 +1,8 @@
 """The calibrated focal length, in px, as far as EXIF knows it: what SfM starts from.
 
-A calibrated focal length is the distance from lens to sensor. Far away that is the engraved focal length f; in macro
-the lens stands further out, at f (1 + m) for magnification m, and EXIF does not say m. The value here is the engraved
-one: right for m near 0, half the true one at life size (m = 1). SfM with a fixed focal length bears 0.6 to 1.6 times
-the true one, so `MACRO_START` times the engraved one serves from m = 0 to m = 1.3, where the engraved one itself
-serves only up to m = 0.67.
+A calibrated focal length is the distance from lens to sensor. Far away that is the nominal focal length f (written on
+the lens); in macro it is further out, at f (1 + m) for magnification m, and EXIF does not say m. The value here is
+the nominal one: right for m near 0, half the true one at life size (m = 1), which `sfm.solve.FOCAL_START` allows for.
 """
 
 from __future__ import annotations
@@ -18,15 +16,13 @@ from numpy.typing import NDArray
 from macrosplat.photos.exif import FULL_FRAME_DIAGONAL_MM
 from macrosplat.photos.records import Photo
 
-# Between far away (1.4 times too long) and m = 1.3 (0.6 of the true one): the middle of what SfM bears.
-MACRO_START = 1.4
 # Without EXIF: a 100 mm lens on a full-frame camera, the commonest macro lens.
 ASSUMED_FOCAL_PER_WIDTH = 100 / 36
 ASSUMPTION = "a 100 mm lens on a full-frame camera is assumed"
 
 
 def focal_px(photo: Photo) -> tuple[float, str]:
-    """The engraved focal length in px of the photo's full size, and a sentence that says where it comes from.
+    """The nominal focal length in px of the photo's full size, and a sentence that says where it comes from.
 
     The 35 mm equivalent is read as the standard (CIPA DCG-001) defines it, by the diagonal.
     """
@@ -51,8 +47,3 @@ def focals_px(photos: Sequence[Photo]) -> NDArray[np.float64]:
     per_long_side = [focal_px(p)[0] / max(p.width, p.height) for p in photos if knows_focal(p)]
     shared = float(np.median(per_long_side)) if per_long_side else ASSUMED_FOCAL_PER_WIDTH
     return np.array([focal_px(p)[0] if knows_focal(p) else shared * max(p.width, p.height) for p in photos])
-
-
-def camera_key(photo: Photo) -> tuple[object, ...]:
-    """Equal for photos that share their intrinsics: same camera, lens, zoom, size and way up."""
-    return photo.exif.camera, photo.exif.focal_mm, photo.width, photo.height

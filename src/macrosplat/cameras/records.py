@@ -15,17 +15,32 @@ from macrosplat.photos.records import resized
 
 
 @dataclass(frozen=True)
+class Distortion:
+    """How the lens that took a photo departs from a pinhole: COLMAP's parameters, of the photo upright."""
+
+    model: str  # COLMAP's name: SIMPLE_RADIAL, RADIAL, OPENCV, ...
+    params: tuple[float, ...]  # as COLMAP stores them, for `width` x `height`
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
 class Cameras:
-    """V calibrated pinhole cameras."""
+    """V calibrated cameras: the pinholes of the undistorted photos, and how the photos as taken are distorted."""
 
     names: tuple[str, ...]  # V photo names (`Photo.name`)
     views: NDArray[np.float64]  # [V, 4, 4] world to camera, OpenCV axes
     intrinsics: NDArray[np.float64]  # [V, 4] fx, fy, cx, cy in px of `sizes`
     sizes: NDArray[np.int64]  # [V, 2] width, height
-    source: str  # "transforms" | "colmap" | "sfm"
+    source: str  # "transforms" | "colmap" | "metashape" | "reality-capture" | "llff" | "sfm"
+    # V, of the photos as taken; None (or no entries at all): a pinhole's. `undistort` brings one to the other.
+    distortion: tuple[Distortion | None, ...] = ()
 
     def __post_init__(self) -> None:
         v = len(self.names)
+        if not self.distortion:
+            object.__setattr__(self, "distortion", (None,) * v)
+        assert len(self.distortion) == v, f"{len(self.distortion)} distortions, expected {v}"
         for name, shape in {"views": (v, 4, 4), "intrinsics": (v, 4), "sizes": (v, 2)}.items():
             got = getattr(self, name).shape
             assert got == shape, f"{name} has shape {got}, expected {shape}"
@@ -48,10 +63,11 @@ class Cameras:
             views=self.views[index],
             intrinsics=self.intrinsics[index],
             sizes=self.sizes[index],
+            distortion=tuple(self.distortion[i] for i in index),
         )
 
     def resized(self, width: int) -> Cameras:
-        """The same cameras for photos brought to `width` px (height rounded), as `photo_size` rounds it."""
+        """The same cameras for photos brought to `width` px (height rounded), as `photos.records.resized` rounds it."""
         sizes = np.stack([np.array(resized(w, h, width)) for w, h in self.sizes])
         factor = sizes / self.sizes  # x and y apart: rounding the height must not move the principal point
         return replace(self, intrinsics=self.intrinsics * factor[:, [0, 1, 0, 1]], sizes=sizes)

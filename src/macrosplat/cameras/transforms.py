@@ -1,4 +1,5 @@
-"""Cameras in nerfstudio's transforms.json: read for a capture, read for rendering, written.
+"""Cameras in nerfstudio's transforms.json, and what Blender and instant-ngp write alike: read for a capture, read for
+rendering, written.
 
 The file holds camera-to-world matrices with OpenGL axes (x right, y up, z backward), intrinsics in px of `w` x `h` for
 the whole file or per frame, and OpenCV distortion. `Cameras` holds world-to-camera matrices with OpenCV axes.
@@ -6,91 +7,147 @@ the whole file or per frame, and OpenCV distortion. `Cameras` holds world-to-cam
 
 from __future__ import annotations
 
-import json
 import math
+import os
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.cameras.records import Cameras
-from macrosplat.photos.read import listed, same_shape
-from macrosplat.photos.records import Distortion, Photo
-from macrosplat.photos.resample import pinhole_of, rescaled
+from macrosplat.cameras.assemble import RIGID_TOLERANCE, Entry, is_rotation, lens_of, nearest_rotation, place, remarks
+from macrosplat.cameras.assemble import rigid_inverse as _inverse
+from macrosplat.cameras.records import Cameras, Distortion
+from macrosplat.photos.names import listed, matched, plain, same_text
+from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json
+from macrosplat.support.json import checked, load_json
 
+NAMES = ("transforms.json", "transforms_train.json")  # the first one that a capture has counts
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenCV camera axes to OpenGL's, and back
-# How far a rotation's columns may be from orthonormal: files with four digits pass, a scale of 0.1 % does not.
-RIGID_TOLERANCE = 1e-3
 INTRINSICS = ("fl_x", "fl_y", "cx", "cy", "w", "h")
-DISTORTION = ("k1", "k2", "p1", "p2", "k3", "k4")
-MOVED_PX = 1.0  # a photo may differ this much from the file's size before it is worth telling
+MOST_PX = 1e9  # of a size, a focal length or a principal point: more is no number of a camera
+BROWN = ("OPENCV", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "SIMPLE_PINHOLE", "PERSPECTIVE")
+FISHEYES = ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
+# Entries that bend or move rays in ways that are not read here: where they say something, the cameras would be wrong.
+CHANGES_RAYS = (
+    *("s1", "s2", "s3", "s4", "tau_x", "tau_y", "sx1", "sy1", "b1", "b2", "skew"),
+    *("is_latlong", "latlong", "is_equirectangular", "equirectangular", "is_orthographic", "rolling_shutter"),
+    *(f"ftheta_p{n}" for n in range(5)),
+)
+# Entries that are of use to others; that they were not looked at is said.
+UNUSED = {"ply_file_path": "points", "depth_file_path": "depth maps", "rolling_shutter_time": "shutter times"}
+UPRIGHT = {"exif_orientation": "applied"}  # in files written here
 
 
-def read_transforms(
-    path: Path, photos: Sequence[Photo], unreadable: Collection[str] = (), folder: Path | None = None
-) -> tuple[tuple[Photo, ...], Cameras, tuple[str, ...]]:
-    """The photos that the file names, with their distortion; their cameras, in the same order; notes for the user.
+class Lens(msgspec.Struct):
+    """Intrinsics, of the file or of one frame; None: the file's, or the default."""
+
+    w: float | None = None
+    h: float | None = None
+    fl_x: float | None = None
+    fl_y: float | None = None
+    cx: float | None = None
+    cy: float | None = None
+    camera_angle_x: float | None = None
+    camera_angle_y: float | None = None
+    camera_model: str = "OPENCV"
+    is_fisheye: bool = False  # instant-ngp's word for it
+    k1: float | None = None
+    k2: float | None = None
+    p1: float | None = None
+    p2: float | None = None
+    k3: float | None = None
+    k4: float | None = None
+    k5: float | None = None
+    k6: float | None = None
+    exif_orientation: str | None = None
+
+
+class Frame(msgspec.Struct):
+    """What every frame has."""
+
+    file_path: str
+    transform_matrix: list[list[float]]
+    mask_path: str | None = None
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A frame, checked as far as no photo is needed for it."""
+
+    where: str
+    name: str  # relative to the file's folder, forward slashes
+    pose: NDArray[np.float64]  # [4, 4] world to camera, OpenCV axes
+    lens: Lens
+    mask: str | None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        if self.lens.w is None or self.lens.h is None:
+            return None
+        return round(self.lens.w), round(self.lens.h)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a file says of a capture's photos."""
+
+    photos: tuple[Photo, ...]  # those that it names, in order
+    cameras: Cameras
+    masks: dict[str, Path]  # photo name to the file that `mask_path` names; it may be missing
+    notes: tuple[str, ...]
+
+
+def find_transforms(root: Path) -> Path | None:
+    """The file in `root`, if there is one."""
+    return next((root / name for name in NAMES if os.path.lexists(root / name)), None)
+
+
+def named_files(path: Path) -> list[Path]:
+    """Where the file's photos would lie, suffix or not; none of them need exist.
+
+    Raises:
+        MacrosplatError: as `read_transforms`.
+    """
+    return [Path(os.path.normpath(path.parent.absolute() / frame.name)) for frame in _frames(path)]
+
+
+def read_transforms(path: Path, photos: Sequence[Photo], dropped: Collection[Path] = ()) -> Given:
+    """The photos that the file names, and their cameras, in the same order.
 
     Args:
         path: the file.
         photos: the readable photos of the capture.
-        unreadable: names of damaged ones: a frame that names one is dropped (its damage has been told already).
-        folder: the photo folder that `unreadable` is relative to.
+        dropped: damaged and empty ones: a frame that names one is passed over (it has been told of already).
 
     Raises:
         MacrosplatError: the file is not JSON, names a missing photo, or has NaN, a non-rigid matrix, no intrinsics.
     """
-    data = _load(path)
-    known = {photo.path.resolve(): photo for photo in photos}
-    damaged = {((folder or path.parent) / name).resolve() for name in unreadable}
-    found: dict[str, tuple[Photo, NDArray, NDArray]] = {}
-    resized = False
-    for n, frame in enumerate(data["frames"]):
-        where, file_path = _named(path, n, frame)
-        target = _on_disk(path, file_path, known, damaged)
-        if target in damaged:
-            continue
-        if target not in known:
-            raise MacrosplatError(
-                f"{where} names a photo that is missing: {target}; put it there or remove the frame from the file."
-            )
-        photo = known[target]
-        if photo.name in found:
-            raise MacrosplatError(f"{where} is the second frame of this photo; remove one of them.")
-        intrinsics, size, distortion = _intrinsics(where, {**data, **frame}, (photo.width, photo.height))
-        if not same_shape(size, (photo.width, photo.height)):
-            raise MacrosplatError(
-                f"{where} is for {size[0]} x {size[1]} px, but the photo is {photo.width} x {photo.height} (upright): "
-                "use the photos that the file was made from, or resized copies of the same shape."
-            )
-        resized |= max(abs(size[0] - photo.width), abs(size[1] - photo.height)) > MOVED_PX
-        if distortion is not None:
-            distortion = rescaled(distortion, photo.width, photo.height)
-            intrinsics = pinhole_of(distortion)
-        else:
-            intrinsics = intrinsics * np.array([photo.width / size[0], photo.height / size[1]])[[0, 1, 0, 1]]
-        found[photo.name] = replace(photo, distortion=distortion), _view(where, frame), intrinsics
-
-    kept = [found[photo.name] for photo in photos if photo.name in found]
-    notes = []
-    unnamed = [photo.name for photo in photos if photo.name not in found]
-    if unnamed:
-        notes.append(f"Left out because {path.name} does not name them: {listed(unnamed)}.")
-    if resized:
-        notes.append(f"The photos have another size than {path.name} says; its intrinsics were rescaled to them.")
-    cameras = Cameras(
-        names=tuple(photo.name for photo, _, _ in kept),
-        views=np.array([view for _, view, _ in kept]).reshape(-1, 4, 4),
-        intrinsics=np.array([k for _, _, k in kept]).reshape(-1, 4),
-        sizes=np.array([(photo.width, photo.height) for photo, _, _ in kept], dtype=np.int64).reshape(-1, 2),
-        source="transforms",
-    )
-    return tuple(photo for photo, _, _ in kept), cameras, tuple(notes)
+    frames = _frames(path)
+    paths = [*(photo.path for photo in photos), *dropped]
+    there = [os.path.relpath(one.absolute(), path.parent.absolute()) for one in paths]
+    pairs = matched([frame.name for frame in frames], there)
+    frames = [frame for n, frame in enumerate(frames) if pairs.get(n, 0) < len(photos)]
+    entries = [
+        Entry(f.where, f.name, f.pose, lambda size, f=f: _lens(f, size), f.size, f.lens.exif_orientation == "applied")
+        for f in frames
+    ]
+    placed = place(photos, entries, "transforms", there[: len(photos)], "is the second frame of this photo; remove it.")
+    if placed.unplaced:
+        entry = placed.unplaced[0]
+        raise MacrosplatError(f"{entry.where} names a photo {_why_not(path.parent, entry.name)}")
+    by_where = {frame.where: frame for frame in frames}
+    masks = {}
+    for photo, entry in zip(placed.photos, placed.entries, strict=True):
+        mask = by_where[entry.where].mask
+        if mask is not None:
+            masks[photo.name] = path.parent / mask
+    return Given(placed.photos, placed.cameras, masks, (*remarks(placed, path.name), *_unused(path)))
 
 
 def read_cameras_file(path: Path) -> Cameras:
@@ -101,15 +158,14 @@ def read_cameras_file(path: Path) -> Cameras:
     Raises:
         MacrosplatError: as `read_transforms`, or no `w` and `h`.
     """
-    data = _load(path)
     names, views, intrinsics, sizes = [], [], [], []
-    for n, frame in enumerate(data["frames"]):
-        where, file_path = _named(path, n, frame)
-        k, size, _ = _intrinsics(where, {**data, **frame}, None)
-        names.append(str(PurePosixPath(file_path)))
-        views.append(_view(where, frame))
-        intrinsics.append(k)
-        sizes.append(size)
+    for frame in _frames(path):
+        if frame.size is None:
+            raise MacrosplatError(f"{frame.where}: there is no w and h, the size to render in px; add them.")
+        names.append(str(PurePosixPath(frame.name)))
+        views.append(frame.pose)
+        intrinsics.append(_pinhole(frame, frame.size))
+        sizes.append(frame.size)
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise MacrosplatError(f"{path} has two frames named {twice}; give each its own file_path.")
@@ -117,7 +173,9 @@ def read_cameras_file(path: Path) -> Cameras:
 
 
 def write_transforms(path: Path, cameras: Cameras, extra: dict[str, Any] | None = None, folder: str = "") -> None:
-    """Write `cameras` so that `read_transforms`, nerfstudio and others read them back.
+    """Write the pinholes of `cameras` so that `read_transforms`, nerfstudio and others read them back.
+
+    They are of the undistorted photos: no distortion is written.
 
     Args:
         path: the file; it appears whole or not at all.
@@ -136,125 +194,133 @@ def write_transforms(path: Path, cameras: Cameras, extra: dict[str, Any] | None 
     shared = bool(rows) and all(row == rows[0] for row in rows)
     if not shared:
         frames = [{**frame, **row} for frame, row in zip(frames, rows, strict=True)]
-    write_json(path, {"camera_model": "PINHOLE", **(rows[0] if shared else {}), **(extra or {}), "frames": frames})
+    top = {"camera_model": "PINHOLE", **UPRIGHT, **(rows[0] if shared else {}), **(extra or {})}
+    write_json(path, {**top, "frames": frames})
 
 
-def first_folder(path: Path) -> Path:
-    """The folder of the first frame's photo."""
-    frames = _load(path)["frames"]
-    _, file_path = _named(path, 0, frames[0])
-    return (path.parent / file_path).parent
+def _frames(path: Path) -> list[_Read]:
+    """The file's frames, each checked.
 
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise MacrosplatError(f"{path} cannot be read ({error.strerror}); check the name.") from error
-    except (ValueError, RecursionError) as error:
-        reason = str(error).split("\n")[0]
-        raise MacrosplatError(f"{path} is not JSON ({reason}); export it again, or remove it to use SfM.") from error
+    Raises:
+        MacrosplatError: one sentence that names the file, the frame, and what is wrong.
+    """
+    data = load_json(path)
     if not isinstance(data, dict) or not isinstance(data.get("frames"), list) or not data["frames"]:
         raise MacrosplatError(f"{path} has no list of frames; it should be a transforms.json as nerfstudio writes it.")
-    return data
+    top = {
+        key: value for key, value in data.items() if key != "frames" and (value is not None or key == "camera_model")
+    }
+    checked(top, Lens, str(path))
+    return [_frame(path, n, frame, top) for n, frame in enumerate(data["frames"])]
 
 
-def _named(path: Path, n: int, frame: Any) -> tuple[str, str]:
-    """How to call a frame in a message, and its file_path."""
-    file_path = frame.get("file_path") if isinstance(frame, dict) else None
-    if not isinstance(file_path, str) or not file_path:
-        raise MacrosplatError(f"{path}, frame {n}: there is no file_path; name the photo that the camera took.")
-    file_path = file_path.replace("\\", "/")
-    return f"{path}, frame {n} ({file_path})", file_path
+def _frame(path: Path, n: int, value: Any, top: dict[str, Any]) -> _Read:
+    where = f"{path}, frame {n}"
+    if (
+        not isinstance(value, dict)
+        or not isinstance(value.get("file_path"), str)
+        or not value["file_path"].strip("./\\ ")
+    ):
+        raise MacrosplatError(f"{where}: there is no file_path; name the photo that the camera took.")
+    frame = checked(value, Frame, where)
+    where = f"{where} ({plain(frame.file_path)})"
+    merged = {**top, **value}
+    for key in CHANGES_RAYS:
+        if merged.get(key) not in (None, 0, False, "", []):
+            raise MacrosplatError(
+                f"{where}: {key} is not read, and without it the cameras would be wrong; undistort the photos, or "
+                "export for OPENCV or OPENCV_FISHEYE."
+            )
+    lens = checked({key: one for key, one in merged.items() if one is not None or key == "camera_model"}, Lens, where)
+    for key in lens.__struct_fields__:
+        number = getattr(lens, key)
+        if isinstance(number, float) and not math.isfinite(number):
+            raise MacrosplatError(f"{where}: {key} is {number!r}, not a finite number; correct it or export again.")
+        if key in INTRINSICS and isinstance(number, float) and abs(number) > MOST_PX:
+            raise MacrosplatError(f"{where}: {key} is {number:g} px, which no camera has; correct it or export again.")
+    name = os.path.normpath(same_text(frame.file_path))
+    if os.path.isabs(name):
+        name = os.path.relpath(name, path.parent.absolute())
+    return _Read(where, name, _view(where, frame.transform_matrix), lens, frame.mask_path)
 
 
-def _on_disk(path: Path, file_path: str, known: Collection[Path], damaged: Collection[Path]) -> Path:
-    """The photo meant: as written, or with the suffix that a photo of that name has."""
-    target = (path.parent / file_path).resolve()
-    if target in known or target in damaged:
-        return target
-    for candidate in (*known, *damaged):
-        if candidate.with_suffix("") == target:
-            return candidate
-    return target
-
-
-def _intrinsics(
-    where: str, values: dict[str, Any], photo: tuple[int, int] | None
-) -> tuple[NDArray[np.float64], tuple[int, int], Distortion | None]:
-    """fx, fy, cx, cy in px of the size that stands in the file (else of the photo), that size, the distortion."""
-
-    def number(key: str) -> float | None:
-        value = values.get(key)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise MacrosplatError(f"{where}: {key} is {value!r}, not a finite number; correct it or export again.")
-        return float(value)
-
-    w, h = number("w"), number("h")
-    if w is None or h is None:
-        if photo is None:
-            raise MacrosplatError(f"{where}: there is no w and h, the size to render in px; add them to the file.")
-        w, h = photo
-    w, h = round(w), round(h)
-    fx = number("fl_x")
-    angle = number("camera_angle_x")
-    if fx is None and angle is not None and 0 < angle < math.pi:
-        fx = w / 2 / math.tan(angle / 2)
-    if fx is None:
-        raise MacrosplatError(f"{where}: there are no intrinsics; add fl_x, the focal length in px, or camera_angle_x.")
-    fy, cx, cy = number("fl_y"), number("cx"), number("cy")
-    k = np.array([fx, fx if fy is None else fy, w / 2 if cx is None else cx, h / 2 if cy is None else cy])
-    if min(k[0], k[1], w, h) <= 0:
-        raise MacrosplatError(f"{where}: fl_x, fl_y, w and h must be above 0; correct them or export again.")
-    return k, (w, h), _distortion(where, values.get("camera_model", "OPENCV"), k, (w, h), number)
-
-
-def _distortion(where: str, model: Any, k: NDArray, size: tuple[int, int], number: Any) -> Distortion | None:
-    k1, k2, p1, p2, k3, k4 = (number(key) or 0.0 for key in DISTORTION)
-    if not any((k1, k2, p1, p2, k3, k4)):
-        if isinstance(model, str) and "FISHEYE" in model:
-            return Distortion("OPENCV_FISHEYE", (*map(float, k), 0.0, 0.0, 0.0, 0.0), *size)
-        return None
-    if model == "OPENCV_FISHEYE":
-        return Distortion("OPENCV_FISHEYE", (*map(float, k), k1, k2, k3, k4), *size)
-    if model not in ("OPENCV", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "SIMPLE_PINHOLE", "FULL_OPENCV") or k4:
-        raise MacrosplatError(
-            f"{where}: distortion of camera_model {model!r} with k4 = {k4:g} is not known; "
-            "use OPENCV or OPENCV_FISHEYE, or undistort the photos first."
-        )
-    if k3:
-        return Distortion("FULL_OPENCV", (*map(float, k), k1, k2, p1, p2, k3, 0.0, 0.0, 0.0), *size)
-    return Distortion("OPENCV", (*map(float, k), k1, k2, p1, p2), *size)
-
-
-def _view(where: str, frame: dict[str, Any]) -> NDArray[np.float64]:
+def _view(where: str, matrix: list[list[float]]) -> NDArray[np.float64]:
     """[4, 4] world to camera, OpenCV axes."""
-    try:
-        pose = np.array(frame.get("transform_matrix"), dtype=np.float64)
-    except (TypeError, ValueError):
-        pose = np.empty(0)
-    if pose.shape not in ((4, 4), (3, 4)):
+    if [len(row) for row in matrix] not in ([4] * 4, [4] * 3):
         raise MacrosplatError(f"{where}: transform_matrix is not a matrix of 4 x 4 numbers; export the file again.")
+    pose = np.array(matrix, np.float64)
     if not np.isfinite(pose).all():
         raise MacrosplatError(f"{where}: transform_matrix holds NaN or infinity; remove the frame or export again.")
-    rotation = pose[:3, :3]
-    rigid = np.abs(rotation.T @ rotation - np.eye(3)).max() < RIGID_TOLERANCE and np.linalg.det(rotation) > 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        rigid = is_rotation(pose[:3, :3])
     if not rigid or (len(pose) == 4 and np.abs(pose[3] - (0, 0, 0, 1)).max() > RIGID_TOLERANCE):
         raise MacrosplatError(
             f"{where}: transform_matrix is not a rotation and a shift (it scales, shears or mirrors); "
             "export camera-to-world matrices without scale."
         )
-    u, _, v = np.linalg.svd(rotation)  # the nearest true rotation: rounded digits must not shear the scene
     whole = np.eye(4)
-    whole[:3, :3], whole[:3, 3] = u @ v, pose[:3, 3]
+    whole[:3, :3], whole[:3, 3] = nearest_rotation(pose[:3, :3]), pose[:3, 3]
     return _inverse(whole @ OPENGL)
 
 
-def _inverse(rigid: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of a [4, 4] rotation and shift, without the rounding of a general inverse."""
-    inverse = np.eye(4)
-    inverse[:3, :3] = rigid[:3, :3].T
-    inverse[:3, 3] = -rigid[:3, :3].T @ rigid[:3, 3]
-    return inverse
+def _pinhole(frame: _Read, size: tuple[int, int]) -> NDArray[np.float64]:
+    """fx, fy, cx, cy in px of `size`."""
+    lens, (w, h), where = frame.lens, size, frame.where
+    fx, fy = lens.fl_x, lens.fl_y
+    angles = lens.camera_angle_x, lens.camera_angle_y
+    from_x, from_y = (
+        side / 2 / math.tan(angle / 2) if angle is not None and 0 < angle < math.pi else None
+        for side, angle in zip((w, h), angles, strict=True)
+    )
+    if fx is None:
+        fx = from_x if from_x is not None else from_y
+        fy = fy if fy is not None else from_y
+    if fx is None:
+        raise MacrosplatError(f"{where}: there are no intrinsics; add fl_x, the focal length in px, or camera_angle_x.")
+    k = np.array(
+        [
+            fx,
+            fx if fy is None else fy,
+            *(s / 2 if c is None else c for s, c in zip(size, (lens.cx, lens.cy), strict=True)),
+        ]
+    )
+    if min(k[0], k[1], w, h) <= 0:
+        raise MacrosplatError(f"{where}: fl_x, fl_y, w and h must be above 0; correct them or export again.")
+    return k
+
+
+def _lens(frame: _Read, size: tuple[int, int]) -> Distortion:
+    k, lens, where = _pinhole(frame, size), frame.lens, frame.where
+    more = {key: getattr(lens, key) or 0.0 for key in ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")}
+    if lens.camera_model in FISHEYES or lens.is_fisheye:
+        return Distortion("OPENCV_FISHEYE", (*k.tolist(), *(more[key] for key in ("k1", "k2", "k3", "k4"))), *size)
+    if lens.camera_model != "FULL_OPENCV" and (
+        lens.camera_model not in BROWN or any(more[k] for k in ("k4", "k5", "k6"))
+    ):
+        raise MacrosplatError(
+            f"{where}: distortion of camera_model {lens.camera_model!r} with k4 = {more['k4']:g} is not known; "
+            "use OPENCV or OPENCV_FISHEYE, or undistort the photos first."
+        )
+    return lens_of(k[:2].tolist(), k[2:].tolist(), more, size)
+
+
+def _why_not(folder: Path, name: str) -> str:
+    """What to say of a photo that a frame names and that was not found."""
+    path = os.path.normpath(folder.absolute() / name)
+    try:
+        if os.path.isfile(path):
+            return f"of a kind that is not read, or in a folder that is not looked into: {path}; move or convert it."
+    except ValueError:  # a name that no disk takes
+        pass
+    return f"that is missing: {plain(path, 300)}; put it there or remove the frame from the file."
+
+
+def _unused(path: Path) -> list[str]:
+    """What else the file names, and the files beside it that go with it."""
+    data = load_json(path)
+    found = [what for key, what in UNUSED.items() if key in data or any(key in frame for frame in data["frames"])]
+    notes = [f"{path.name} names {listed(found)}, which are not read."] if found else []
+    beside = [one.name for one in sorted(path.parent.glob("transforms_*.json")) if one != path and one.is_file()]
+    if beside and path.name == "transforms_train.json":
+        notes.append(f"Only the photos of {path.name} are taken; {listed(beside)} were left alone.")
+    return notes

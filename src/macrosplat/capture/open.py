@@ -5,23 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from macrosplat.brackets.recognise import find_brackets, poses_of
-from macrosplat.cameras.colmap import find_model, read_colmap
 from macrosplat.cameras.focal import ASSUMPTION, knows_focal
-from macrosplat.cameras.transforms import first_folder, read_transforms
+from macrosplat.cameras.given import find_given, not_read, read_given
 from macrosplat.capture.records import Capture
-from macrosplat.photos.read import PHOTO_FOLDERS, find_photos, listed
+from macrosplat.photos.find import find_photos, with_masks
+from macrosplat.photos.names import listed
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import expanded
 
 # Two photos give one blurred pair of rays per point, and no way to notice that they are wrong.
 FEWEST_PHOTOS = 3
+FEWEST_PX = 16  # a side of fewer holds no feature, and nothing that could be sharp
 
 
 def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) -> Capture:
     """Find and check the photos, masks and cameras of a capture.
 
-    Cameras come from `transforms.json`, else from the COLMAP model `sparse/0`; with neither they are None, and SfM has
-    to find them.
+    Cameras come from a file of another program (`cameras.given`); with none they are None, and SfM has to find them.
 
     Args:
         folder: photos, or a folder that holds `photos/` or `images/` (and perhaps `masks/` and cameras).
@@ -31,35 +32,39 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
     Raises:
         MacrosplatError: one sentence: what is wrong with which file, and what to do.
     """
-    root = Path(folder).expanduser()
-    transforms = root / "transforms.json"
-    found = find_photos(root, masks, _named_folder(root, transforms) if transforms.is_file() else None)
+    root = expanded(folder)
+    source = find_given(root) if root.is_dir() else None
+    found = find_photos(root, masks=False, named=source.named_files() if source else ())
     photos, notes = found.photos, list(found.notes)
+    useless = {photo.name: why for photo in photos if (why := found.empty.get(photo.name) or _too_small(photo))}
+    if useless:
+        which = ", ".join(f"{name} ({why})" for name, why in useless.items())
+        notes.append(f"Left out because they show nothing: {which}.")
+        photos = tuple(photo for photo in photos if photo.name not in useless)
     _enough(root, photos, "readable photos", notes)
     cameras = points = None
-    if transforms.is_file():
-        photos, cameras, more = read_transforms(transforms, photos, found.unreadable, found.folder)
+    named_masks: dict[str, Path] = {}
+    if source is not None:
+        given = read_given(source, photos, found.folder, [*found.damaged, *useless])
+        photos, cameras, points, named_masks = given.photos, given.cameras, given.points, given.masks
+        notes += given.notes
+        _enough(root, photos, f"photos that {source.what} names", notes)
+    elif more := not_read(root, found.folder):
         notes += more
-        _enough(root, photos, f"photos that {transforms.name} names", notes)
-    elif (model := find_model(root)) is not None:
-        photos, cameras, points, more = read_colmap(model, photos)
+    if masks:
+        photos, more = with_masks(found, photos, root, named_masks)
         notes += more
-        _enough(root, photos, "photos that the COLMAP model knows", notes)
     if brackets:
-        photos, more = find_brackets(root, photos, cameras)
+        photos, more = find_brackets(root, photos, cameras, found.small)
         notes += more
     if len(poses_of(photos)) > 1:  # of a lone stack neither cameras nor a lens are sought
         notes += _remarks(photos, known_cameras=cameras is not None)
     return Capture(root, photos, cameras, points, tuple(notes))
 
 
-def _named_folder(root: Path, transforms: Path) -> Path | None:
-    """The folder that the file's photos lie in, which may be another than the usual; None for the root itself."""
-    named = first_folder(transforms).resolve()
-    for name in PHOTO_FOLDERS:
-        if named.is_relative_to((root / name).resolve()):
-            return root / name
-    return None if named == root.resolve() else named
+def _too_small(photo: Photo) -> str | None:
+    small = min(photo.width, photo.height) < FEWEST_PX
+    return f"{photo.width} x {photo.height} px" if small else None
 
 
 def _enough(root: Path, photos: tuple[Photo, ...], what: str, notes: list[str]) -> None:

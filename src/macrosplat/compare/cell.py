@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import resource
-import signal
 import sys
-from dataclasses import fields, is_dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from macrosplat.options import Options
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.stop import INTERRUPTS
 
 
 def main(asked: dict[str, Any]) -> None:
@@ -26,11 +27,11 @@ def main(asked: dict[str, Any]) -> None:
     from macrosplat.evaluate.evaluate import NOVEL
     from macrosplat.evaluate.lpips import load_lpips
     from macrosplat.output.sharp import write_png
-    from macrosplat.run import read_config
+    from macrosplat.run import Run
     from macrosplat.support.dispatch import choose
     from macrosplat.support.files import write_json
 
-    capture, options = Path(asked["capture"]), restored(Options, asked["options"])
+    capture, options = Path(asked["capture"]), msgspec.convert(asked["options"], Options)
     if "run" not in asked:
         pipeline.find_cameras(capture, Path(asked["cameras"]), options)
         return
@@ -40,7 +41,7 @@ def main(asked: dict[str, Any]) -> None:
 
     def keep(section: str, name: str, pixels: Any) -> None:
         if section == NOVEL:
-            write_png(run / "novel" / PurePosixPath(name).with_suffix(".png"), pixels)
+            write_png(Run(run).novel(name), pixels)
 
     device = choose(options.device)
     lpips = load_lpips([Path(path) for path in asked["lpips"]]) if asked["lpips"] else None
@@ -50,34 +51,18 @@ def main(asked: dict[str, Any]) -> None:
         "finished": True,
         "method": asked["method"],
         "seed": options.seed,
-        "seconds": read_config(run)["seconds"],
+        "seconds": Run(run).manifest.seconds,
         # Linux counts kilobytes.
         "memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
         "gpu_memory_gb": torch.cuda.max_memory_allocated() / 1e9 if on_gpu else None,
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "jobs": asked["jobs"],
     }
-    write_json(run / "cell.json", done)
-
-
-def restored(kind: type, values: dict[str, Any]) -> Any:
-    """A record of options from what `asdict` made of it."""
-    defaults = kind()
-    return kind(
-        **{
-            field.name: restored(type(inner), values[field.name])
-            if is_dataclass(inner)
-            else tuple(values[field.name])  # JSON knows lists only
-            if isinstance(inner, tuple)
-            else values[field.name]
-            for field in fields(kind)
-            for inner in (getattr(defaults, field.name),)
-        }
-    )
+    write_json(Run(run).cell, done)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    INTERRUPTS.install()
     try:
         main(json.loads(sys.argv[1]))
     except MacrosplatError as error:

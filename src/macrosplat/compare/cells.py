@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from macrosplat.compare.methods import folder_of, options_of
 from macrosplat.options import Options
-from macrosplat.run import refuse_other_options
+from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 
 
@@ -62,10 +62,12 @@ def finished(cell: Cell) -> bool:
     Raises:
         MacrosplatError: it has one, of other options.
     """
+    run = Run(cell.folder)
     try:
-        done = json.loads((cell.folder / "cell.json").read_text(encoding="utf-8"))
-        begun = json.loads((cell.folder / "config.json").read_text(encoding="utf-8"))
+        done = json.loads(run.cell.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    refuse_other_options(cell.folder, begun.get("options", {}), asdict(cell.options))
-    return bool(done.get("finished")) and (cell.folder / "evaluation.json").is_file()
+    if not run.manifest_file.is_file():
+        return False
+    run.refuse_other_options(cell.options)
+    return bool(done.get("finished")) and run.evaluation.is_file()

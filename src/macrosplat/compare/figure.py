@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,8 @@ from scipy.ndimage import uniform_filter
 from macrosplat.compare.cells import Cell
 from macrosplat.evaluate.evaluate import DEBLURRED, NOVEL
 from macrosplat.evaluate.truth import Truth, key_of, matching, open_truth, read_srgb
-from macrosplat.output.sharp import sharp_path
 from macrosplat.photos.records import Photo
+from macrosplat.run import Run
 from macrosplat.support.colour import to_bytes
 from macrosplat.support.files import write_whole
 
@@ -60,7 +60,7 @@ def _chosen(cells: Sequence[Cell], section: str) -> dict[str, str]:
 
 
 def _photos(cell: Cell, section: str) -> dict[str, Any]:
-    evaluation = json.loads((cell.folder / "evaluation.json").read_text(encoding="utf-8"))
+    evaluation = json.loads(Run(cell.folder).evaluation.read_text(encoding="utf-8"))
     return evaluation["photos"].get(section, {})
 
 
@@ -87,8 +87,8 @@ def _row(cells: Sequence[Cell], truth: Truth, section: str, name: str) -> list[t
 
 
 def _picture(cell: Cell, section: str, name: str) -> Pixels | None:
-    novel = cell.folder / "novel" / PurePosixPath(name).with_suffix(".png")
-    path = sharp_path(cell.folder, name) if section == DEBLURRED else novel
+    novel = Run(cell.folder).novel(name)
+    path = Run(cell.folder).sharp(name) if section == DEBLURRED else novel
     return np.asarray(Image.open(path).convert("RGB")) if path.is_file() else None
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from macrosplat.compare.cells import Cell, cells_of, finished
 from macrosplat.options import Options
+from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import written
 from macrosplat.support.progress import Progress
@@ -109,7 +110,7 @@ def _run_all(cells: Sequence[Cell], out: Path, base: Options, jobs: int, lpips: 
             {"cameras": str(folder / CAMERAS), "capture": str(capture), "options": asdict(base)},
         )
         for folder, capture in captures.items()
-        if not (folder / CAMERAS / "sparse" / "0").is_dir()
+        if not Run(folder / CAMERAS).sparse.is_dir()
     ]
     share = _threads(jobs)
     with Progress() as progress:
@@ -179,7 +180,7 @@ def _start(task: Task, threads: int) -> subprocess.Popen[bytes]:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=os.environ | few,
+                env=os.environ | few,  # as `cli.own_process` left it, too
                 start_new_session=True,
             )
 

@@ -17,13 +17,13 @@ from typing import Any
 
 from macrosplat.compare.cells import Cell
 from macrosplat.evaluate.evaluate import DEBLURRED, HELD_OUT, INPUT, NOVEL
+from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_whole
 
 SECTIONS = (DEBLURRED, NOVEL, HELD_OUT)
 PLACES = ("mask", "frame")
 FIGURES = {"psnr": ("PSNR", 2), "ssim": ("SSIM", 4), "flip": ("FLIP", 4), "lpips": ("LPIPS", 4)}  # title, digits
-HIGHER = ("psnr", "ssim")  # is better
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _csv(results: Results) -> str:
 
 
 def _read(cell: Cell) -> Result:
-    found, about = (_json(cell.folder / name) for name in ("evaluation.json", "cell.json"))
+    found, about = _json(Run(cell.folder).evaluation), _json(Run(cell.folder).cell)
     try:
         figures = {
             (section, place, figure): float(value)

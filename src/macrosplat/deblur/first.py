@@ -16,10 +16,11 @@ from PIL import Image
 from macrosplat.deblur.richardson_lucy import richardson_lucy
 from macrosplat.deblur.stacker import stacked
 from macrosplat.options import Options
-from macrosplat.photos.read import find_photos, read_photo
+from macrosplat.photos.find import find_photos
+from macrosplat.photos.read import read_photo
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import write_whole
+from macrosplat.support.files import below, expanded, write_whole
 
 Pixels = NDArray[np.uint8]  # [H, W, 3] sRGB
 
@@ -42,7 +43,7 @@ def check_deblur(options: Options) -> None:
             raise MacrosplatError(f'--deblur-first "{how}" names no {{in}} and {{out}}: a command needs both folders.')
         if shutil.which(_words(how)[0]) is None:
             raise MacrosplatError(f'--deblur-first "{how}": there is no program {_words(how)[0]}; check its name.')
-    elif not Path(how).expanduser().is_dir():
+    elif not expanded(how).is_dir():
         raise MacrosplatError(
             f"--deblur-first {how} is not a folder; it takes none, richardson-lucy, restormer, stack, a folder of "
             'deblurred photos, or a "COMMAND {in} {out}".'
@@ -53,22 +54,25 @@ def is_command(how: str) -> bool:
     return "{in}" in how or "{out}" in how
 
 
-def deblurred(run: Path, photos: Sequence[Photo], taken: Sequence[Pixels], options: Options) -> list[Pixels]:
-    """The photos as `--deblur-first` makes them; from RUN/deblurred where that is whole.
+def deblurred(folder: Path, photos: Sequence[Photo], taken: Sequence[Pixels], options: Options) -> list[Pixels]:
+    """The photos as `--deblur-first` makes them; kept in `folder`, and from there where that is whole.
 
     Raises:
         MacrosplatError: a deblurrer failed, or left a photo out.
     """
     if options.deblur_first == "none":
         return list(taken)
-    kept = [run / "deblurred" / PurePosixPath(photo.name).with_suffix(".png") for photo in photos]
+    kept = [below(folder, photo.name).with_suffix(".png") for photo in photos]
     if not all(path.is_file() for path in kept):
         for path, pixels in zip(kept, _made(photos, taken, options), strict=True):
             write_whole(path, Image.fromarray(pixels).save)
     out = []
     for path, before in zip(kept, taken, strict=True):
-        with Image.open(path) as picture:
-            out.append(np.asarray(picture.convert("RGB")).copy())
+        try:
+            with Image.open(path) as picture:
+                out.append(np.asarray(picture.convert("RGB")).copy())
+        except (OSError, ValueError, SyntaxError) as error:
+            raise MacrosplatError(f"{path} is damaged; remove {path.parent} and go on.") from error
         if out[-1].shape != before.shape:
             raise MacrosplatError(f"{path} has another size than its photo; remove {path.parent} and go on.")
     return out
@@ -89,7 +93,7 @@ def _made(photos: Sequence[Photo], taken: Sequence[Pixels], options: Options) ->
         return [restore(network, photo, chosen.tile) for photo in taken]
     if is_command(how):
         return _by_command(how, photos, taken)
-    return _from_folder(Path(how).expanduser(), photos, taken)
+    return _from_folder(expanded(how), photos, taken)
 
 
 def _by_command(command: str, photos: Sequence[Photo], taken: Sequence[Pixels]) -> list[Pixels]:

@@ -8,7 +8,6 @@ import importlib
 import sys
 import types
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import expanded
 
 MULTIPLE = 8  # the network halves its frame three times
 TORCHVISION = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional")
@@ -73,7 +73,7 @@ def load_restormer(weights: str | None) -> Any:
     """
     if weights is None:
         raise MacrosplatError("--deblur-first restormer needs its weights: name their file with --deblur.weights.")
-    path = Path(weights).expanduser()
+    path = expanded(weights)
     if not path.is_file():
         raise MacrosplatError(f"{path} does not exist; --deblur.weights takes the file of Restormer's weights.")
     spandrel = load_spandrel()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.brackets.align import align, inverse, warped
+from macrosplat.brackets.align import align, gains, inverse, warped
 from macrosplat.brackets.composite import sharpness
 from macrosplat.brackets.recognise import poses_of
 from macrosplat.photos.records import Photo
@@ -38,15 +38,17 @@ def stack(slices: Sequence[Pixels]) -> list[Pixels]:
     light = [to_linear(one.astype(np.float32) / 255) for one in slices]
     width, height = light[0].shape[1], light[0].shape[0]
     size = min(ALIGNED_AT, width), max(1, round(height * min(ALIGNED_AT, width) / width))
-    warps = align([np.sqrt(area_average(one, size).mean(2)) for one in light])
-    over = [warped(one, warp) for one, warp in zip(light, warps, strict=True)]
+    small = [area_average(one, size) for one in light]
+    warps = align([np.sqrt(one.mean(2)) for one in small])
+    even = gains(small, warps).astype(np.float32)
+    over = [warped(one, warp) * gain for one, warp, gain in zip(light, warps, even, strict=True)]
     inside = [np.isfinite(one).all(2) for one in over]
     over = [np.nan_to_num(one) for one in over]
     best = np.argmax([np.where(i, sharpness(one), -1) for one, i in zip(over, inside, strict=True)], 0)
     joined = np.take_along_axis(np.stack(over), best[None, ..., None], 0)[0]
     out = []
-    for own, warp in zip(light, warps, strict=True):
-        back = warped(joined, inverse(warp))
+    for own, warp, gain in zip(light, warps, even, strict=True):  # each as bright as it was
+        back = warped(joined, inverse(warp)) / gain
         back = np.where(np.isfinite(back), back, own)  # where the middle slice does not reach
         out.append(to_bytes(to_srgb(back)))
     return out

@@ -24,9 +24,9 @@ from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.evaluate.lpips import Lpips
 from macrosplat.evaluate.truth import Key, Truth, key_of, matching, open_truth, read_srgb, read_where
 from macrosplat.output.lens_report import read_lens
-from macrosplat.photos.read import find_photos
+from macrosplat.photos.find import find_photos
 from macrosplat.photos.records import Photo
-from macrosplat.run import read_config
+from macrosplat.run import Run
 from macrosplat.support.colour import to_bytes
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json
@@ -128,11 +128,10 @@ def evaluate_run(
     Raises:
         MacrosplatError: RUN is not a finished run, or the truth folder holds nothing to compare it with.
     """
-    config = read_config(run)
-    cameras = read_cameras_file(run / "transforms.json")
+    made, cameras = Run(run).manifest, Run(run).cameras()
     known = open_truth(truth)
     deblurred = _deblurred(run)
-    held_out = [key_of(name) for name in config.get("held_out") or []]
+    held_out = [key_of(name) for name in made.held_out]
     if not known.sharp and not known.novel and not held_out:
         raise MacrosplatError(
             f"{truth} has nothing to compare {run} with: neither sharp/ nor novel.json with novel/, "
@@ -142,7 +141,7 @@ def evaluate_run(
     cameras = cameras.resized(width)
     notes: list[str] = []
     similarity, errors, longer = Similarity.identity(), None, 1.0
-    if config.get("camera_source", "transforms") != "transforms":
+    if made.camera_source != "transforms":
         found = _align(cameras, known, render_view if refine else None, set(held_out), watcher, notes)
         similarity, errors, longer = found if found else (None, None, 1.0)
 
@@ -170,7 +169,7 @@ def evaluate_run(
     lens = _lens(run, known, similarity, notes)
     aligned, off = (similarity, longer - 1) if errors is not None else (None, None)
     evaluation = Evaluation(run, truth, width, sections, lens, errors, aligned, off, notes)
-    write_json(run / "evaluation.json", as_json(evaluation))
+    write_json(Run(run).evaluation, as_json(evaluation))
     return evaluation
 
 
@@ -270,7 +269,7 @@ def _held_out_pairs(
     """Photos that training never saw, rendered at the cameras that the run knows for them."""
     if not held_out:
         return []
-    apart = run / "held_out.json"
+    apart = Run(run).held_out
     known = read_cameras_file(apart).resized(width) if apart.is_file() else cameras
     photos = {key: photo for key, photo in truth.photos.items() if key in held_out}
     pairs = list(_rendered(known, photos, render_view))
@@ -332,7 +331,7 @@ def _align(
 
 
 def _lens(run: Path, truth: Truth, similarity: Similarity | None, notes: list[str]) -> LensErrors | None:
-    report = read_lens(run)
+    report = read_lens(Run(run))
     if report is None or truth.lens is None:
         return None
     if similarity is None:
@@ -354,7 +353,7 @@ def _summary(errors: NDArray[np.float64]) -> dict[str, float]:
 
 def _deblurred(run: Path) -> dict[Key, Photo]:
     """RUN/sharp without RUN/sharp/full."""
-    if not (run / "sharp").is_dir():
+    if not Run(run).sharp_folder.is_dir():
         raise MacrosplatError(f"{run} has no sharp/: the run is not finished; go on with `reconstruct ... --resume`.")
-    found = find_photos(run, masks=False, folder=run / "sharp").photos
+    found = find_photos(run, masks=False, folder=Run(run).sharp_folder).photos
     return {key_of(p.name): p for p in found if key_of(p.name)[0] != "full"}

@@ -6,7 +6,6 @@ LPIPS (`lin0.model.1.weight`, ...); or one file that holds both. Out: a map [H, 
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -42,7 +41,7 @@ def load_lpips(files: Sequence[Path]) -> Lpips:
             raise MacrosplatError(f"{path} does not exist; --lpips takes AlexNet's weights and LPIPS's linear layers.")
         try:
             found |= torch.load(path, weights_only=True, map_location="cpu")
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, TypeError, KeyError) as error:
+        except Exception as error:  # whatever a foreign file makes torch raise
             raise MacrosplatError(f"{path} cannot be read as weights of torch ({type(error).__name__}).") from error
     names = ", ".join(str(path) for path in files)
     convolutions, linear = [], []

@@ -16,14 +16,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.cameras.records import Cameras
+from macrosplat.cameras.records import Cameras, Distortion
 from macrosplat.cameras.transforms import read_cameras_file
+from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.capture.open import open_capture
-from macrosplat.photos.read import PHOTO_FOLDERS, find_photos, read_mask, read_photo
+from macrosplat.photos.find import PHOTO_FOLDERS, find_photos
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 
 Key = tuple[str, ...]  # the parts of a photo's path below its folder, without the suffix
+
+
+@dataclass(frozen=True)
+class Taken(Photo):
+    """A photo as taken: compared with what a pinhole sees, it is undistorted."""
+
+    lens: Distortion | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,10 @@ def open_truth(root: Path) -> Truth:
     pictures = (root / "sharp").is_dir()
     photos: dict[Key, Photo] = {}
     if not pictures or any((root / name).is_dir() for name in PHOTO_FOLDERS):
-        photos = _by_key(open_capture(root).photos)
+        capture = open_capture(root)
+        lenses = capture.cameras.distortion if capture.cameras else (None,) * len(capture.photos)
+        taken = (Taken(**vars(photo), lens=lens) for photo, lens in zip(capture.photos, lenses, strict=True))
+        photos = _by_key(taken)
     known = _json(root / "truth.json")
     twins = _by_key(find_photos(root, folder=root / "sharp").photos) if pictures else {}
     poses = {key_of(p["photo"]): key_of(p["pose"]) for p in known.get("photos", []) if "pose" in p}
@@ -90,12 +101,16 @@ def open_truth(root: Path) -> Truth:
 
 def read_srgb(photo: Photo, width: int | None) -> NDArray[np.float64]:
     """[H, W, 3] sRGB in [0, 1], 8 bit steps."""
-    return read_photo(photo, width).astype(np.float64) / 255.0
+    return read_undistorted(photo, _lens_of(photo), width).astype(np.float64) / 255.0
 
 
 def read_where(photo: Photo, width: int | None) -> NDArray[np.bool_] | None:
     """[H, W] the pixels that the mask covers by half or more; None without a mask."""
-    return None if photo.mask is None else read_mask(photo, width) >= 128
+    return None if photo.mask is None else read_undistorted_mask(photo, _lens_of(photo), width) >= 128
+
+
+def _lens_of(photo: Photo) -> Distortion | None:
+    return photo.lens if isinstance(photo, Taken) else None
 
 
 def _by_key(photos: Iterable[Photo]) -> dict[Key, Photo]:

@@ -6,33 +6,37 @@ In: a finished RUN. Out: a folder with images/ and sparse/0, or with images/, tr
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image
 
 from macrosplat.cameras.colmap import load_model, write_colmap
 from macrosplat.cameras.records import Cameras, SparsePoints
-from macrosplat.cameras.transforms import read_cameras_file, write_transforms
+from macrosplat.cameras.transforms import write_transforms
 from macrosplat.export.points import write_points
-from macrosplat.output.sharp import sharp_path, write_picture
+from macrosplat.output.sharp import write_picture
 from macrosplat.photos.decode import decode
 from macrosplat.photos.metadata import read_metadata
+from macrosplat.run import Run
 from macrosplat.support.colour import to_srgb
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import write_whole
+from macrosplat.support.files import below, only_ours, write_whole
+
+# The files of a COLMAP model.
+MODEL = ("cameras", "images", "points3D", "rigs", "frames")
 
 
 def write_colmap_folder(run: Path, out: Path) -> None:
     """`out/images` and `out/sparse/0`, a binary COLMAP model."""
-    cameras = _with_photos(run, out)
+    cameras = _with_photos(run, out, [f"sparse/0/{name}.bin" for name in MODEL])
     write_colmap(out / "sparse" / "0", cameras, sparse_points(run, cameras))
 
 
 def write_nerfstudio_folder(run: Path, out: Path) -> None:
     """`out/images`, `out/transforms.json` and the points as `out/sparse_pc.ply`."""
-    cameras = _with_photos(run, out)
+    cameras = _with_photos(run, out, ["transforms.json", "sparse_pc.ply"])
     points = sparse_points(run, cameras)
     write_points(out / "sparse_pc.ply", points.xyz, points.rgb)
     write_transforms(out / "transforms.json", cameras, {"ply_file_path": "sparse_pc.ply"}, folder="images")
@@ -40,7 +44,7 @@ def write_nerfstudio_folder(run: Path, out: Path) -> None:
 
 def sparse_points(run: Path, cameras: Cameras) -> SparsePoints:
     """The sparse points of RUN as `cameras` see them, matched by the photos' names without suffix."""
-    model = load_model(run / "sparse" / "0")
+    model = load_model(Run(run).sparse)
     index = {PurePosixPath(name).with_suffix(""): i for i, name in enumerate(cameras.names)}
     xyz, rgb, point, photo, px = [], [], [], [], []
     for found in model.points3D.values():
@@ -65,17 +69,25 @@ def sparse_points(run: Path, cameras: Cameras) -> SparsePoints:
     )
 
 
-def _with_photos(run: Path, out: Path) -> Cameras:
-    """The sharp photos in `out/images`, as large as there are; their cameras, of that size."""
-    cameras = read_cameras_file(run / "transforms.json")
+def _with_photos(run: Path, out: Path, besides: Sequence[str]) -> Cameras:
+    """The sharp photos in `out/images`, as large as there are; their cameras, of that size.
+
+    Args:
+        besides: what else is going to be written to `out`.
+
+    Raises:
+        MacrosplatError: RUN is not finished, or `out` holds something else.
+    """
+    cameras = Run(run).cameras()
+    taken = cameras.names
+    pictures = [below(out / "images", name).with_suffix(".png").relative_to(out).as_posix() for name in taken]
+    only_ours(out, {*pictures, *besides}.__contains__)
     names, sizes = [], []
-    for name in cameras.names:
-        name = name.removeprefix("photos/")
-        paths = [sharp_path(run, name, full=True), sharp_path(run, name)]
-        source = next((path for path in paths if path.is_file()), None)
-        if source is None:
+    for name in taken:
+        source = Run(run).sharpest_size(name)
+        if not source.is_file():
             raise MacrosplatError(
-                f"{run} lacks the sharp photo {paths[1]}: the run is not finished; go on with --resume."
+                f"{run} lacks the sharp photo {source}: the run is not finished; go on with --resume."
             )
         names.append(str(PurePosixPath(name).with_suffix(".png")))
         sizes.append(_copy(source, out / "images" / names[-1]))
@@ -89,12 +101,16 @@ def _copy(source: Path, target: Path) -> tuple[int, int]:
 
     Programs that train from photos look at no colour profile, and some read no TIFF of 16 bits.
     """
-    carried = read_metadata(source)
+    try:
+        carried = read_metadata(source)
+        pixels = decode(source)
+    except Exception as error:  # whatever a decoder raises
+        raise MacrosplatError(
+            f"{source} is damaged ({error}); go on with --resume to have it written again."
+        ) from error
     if source.suffix == ".png" and carried.profile() is None:
         write_whole(target, lambda part: shutil.copyfile(source, part))
-        with Image.open(source) as photo:
-            return photo.size
-    pixels = decode(source)
+        return pixels.shape[1], pixels.shape[0]
     srgb = pixels / 255 if pixels.dtype == np.uint8 else to_srgb(pixels)
     write_picture(target, srgb, replace(carried, icc=None))
     return pixels.shape[1], pixels.shape[0]

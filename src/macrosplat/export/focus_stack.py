@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.export.refocus import load_refocus
 from macrosplat.output.lens_report import read_lens
 from macrosplat.render import Pinhole
+from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import write_json, write_whole
+from macrosplat.support.files import only_ours, write_json, write_whole
 from macrosplat.support.progress import Progress
 
 STEPS = 12
@@ -33,15 +33,17 @@ def write_focus_stack(run: Path, out: Path, photo: str | None = None, steps: int
     Raises:
         MacrosplatError: RUN is not finished, or has no such photo.
     """
+    pictures_of = {f"focus_{n:02d}.png" for n in range(steps)}
+    only_ours(out, {*pictures_of, "all_in_focus.png", "focus.json"}.__contains__)
     with Progress() as progress:
         refocus = load_refocus(run, progress)
-        names, cameras = refocus.state.names, read_cameras_file(run / "transforms.json")
+        names, cameras = refocus.state.names, Run(run).cameras()
         v = _number(run, names, photo)
         k, (width, height) = cameras.intrinsics[v], (int(side) for side in cameras.sizes[v])
         pinhole = Pinhole(*(float(x) for x in k), width=width, height=height, near=refocus.state.pinholes[v].near)
         view = torch.tensor(cameras.views[v], dtype=torch.float32)
         near, far = refocus.depths(view, pinhole)
-        report = read_lens(run)
+        report = read_lens(Run(run))
         unit = report.mm_per_unit if report is not None else None
         progress.stage("focusing", steps + 1)
         write_whole(out / "all_in_focus.png", Image.fromarray(refocus.sharp(view, pinhole, v)).save)

@@ -21,6 +21,7 @@ from macrosplat.export.tsdf import Volume
 from macrosplat.output.lens_report import read_lens
 from macrosplat.render import Pinhole, render
 from macrosplat.render.surface import surface_depth
+from macrosplat.run import Run
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.errors import MacrosplatError
@@ -68,8 +69,8 @@ def write_mesh(run: Path, out: Path) -> None:
     """
     if out.suffix.lower() not in (".ply", ".glb"):
         raise MacrosplatError(f"A mesh is written as .ply or .glb, not as {out}; give --out another suffix.")
-    state = checkpoint.load(run / "checkpoint").rigid()
-    report = read_lens(run)
+    state = checkpoint.load(Run(run).checkpoint).rigid()
+    report = read_lens(Run(run))
     unit = report.mm_per_unit if report is not None else None
     with Progress() as progress:
         mesh = make_mesh(state, progress)
@@ -93,7 +94,7 @@ def make_mesh(state: checkpoint.Checkpoint, progress: Progress) -> Mesh:
     progress.stage("measuring depth", len(stations))
     depths = []
     for station in stations:
-        depths.append(surface_depth(gaussians, station.view, station.pinhole, LEFT).astype(np.float32))
+        depths.append(surface_depth(gaussians, station.pinhole.at(station.view), LEFT).astype(np.float32))
         progress.advance()
     low, high = _box(stations[: len(state.pinholes)], depths)
     volume = Volume.around(low, high, VOXEL * pixel, TRUNCATION * pixel, MOST_VOXELS)
@@ -178,7 +179,7 @@ def _colours(
     progress.stage("colouring the mesh", len(stations))
     for station, depth in zip(stations, depths, strict=True):
         with torch.no_grad():
-            drawn = render(gaussians, station.view, station.pinhole)
+            drawn = render(gaussians, station.pinhole.at(station.view))
         with kernel_lock:
             _gather(
                 *(total, weight, vertices, normals, *_numbers(station), depth, drawn.colour.numpy()),

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from macrosplat.lens import LensStart, Pupil, Reshape, Sharp
 from macrosplat.lens.thin import SIGMA0_MIN, ThinLens
-from macrosplat.render import Pinhole
+from macrosplat.render import Camera, Pinhole
 from macrosplat.render.surface import surface_depth
+from macrosplat.run import Run
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.progress import Progress
 from macrosplat.train import checkpoint
@@ -42,21 +43,22 @@ class Refocus:
         """
         lens = ThinLens(LensStart(self.pupil, (focus,), (1.0,), sigma0=SIGMA0_MIN, width=pinhole.width))
 
-        def draw(at: torch.Tensor, reshape: Reshape | None = None) -> Sharp:
-            return self.state.learned.draw(at, pinhole, photo, None, reshape)
+        def draw(camera: Camera, reshape: Reshape | None = None) -> Sharp:
+            return self.state.learned.draw(camera, photo, None, reshape)
 
-        taken = lens.photograph(draw, view, pinhole, 0, Pupil(PUPIL_POINTS))
+        taken = lens.photograph(draw, pinhole.at(view), 0, Pupil(PUPIL_POINTS))
         return _bytes(self.state.learned.exposure.expose(taken, photo))
 
     @torch.no_grad()
     def sharp(self, view: torch.Tensor, pinhole: Pinhole, photo: int | None) -> NDArray[np.uint8]:
         """[H, W, 3] all in focus."""
-        return _bytes(self.state.learned.exposure.expose(self.state.learned.draw(view, pinhole, photo).colour, photo))
+        seen = self.state.learned.draw(pinhole.at(view), photo)
+        return _bytes(self.state.learned.exposure.expose(seen.colour, photo))
 
     def depths(self, view: torch.Tensor, pinhole: Pinhole) -> tuple[float, float]:
         """Camera z between which nearly all of what is seen lies, scene units."""
         small = pinhole.scaled(*(max(16, round(side * min(1.0, 320 / pinhole.width))) for side in _size(pinhole)))
-        depth = surface_depth(self.state.learned.gaussians.detach(), view, small)
+        depth = surface_depth(self.state.learned.gaussians.detach(), small.at(view))
         seen = depth[depth > 0]
         if not len(seen):
             middle = float(self.state.learned.poses.pivot_depth.median())
@@ -71,7 +73,7 @@ def load_refocus(run: Path, progress: Progress) -> Refocus:
     Raises:
         MacrosplatError: RUN holds no run.
     """
-    state = checkpoint.load(run / "checkpoint").rigid()
+    state = checkpoint.load(Run(run).checkpoint).rigid()
     found = state.learned.lens.found()
     if "pupil_diameter" in found:
         return Refocus(state, float(found["pupil_diameter"]))

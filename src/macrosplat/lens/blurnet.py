@@ -30,7 +30,7 @@ from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.clarity import REFERENCE_WIDTH, clarity_of
 from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
 from macrosplat.options.baselines import Blurnet
-from macrosplat.render import Pinhole
+from macrosplat.render import Camera
 from macrosplat.support.colour import to_linear, to_srgb
 from macrosplat.support.dispatch import select_row
 
@@ -86,22 +86,22 @@ class BlurNet(Lens):
         lens.centre, lens.spread = factor * self.centre, factor * self.spread
         return lens
 
-    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: Number, through: Pupil) -> Tensor:
-        sharp = draw(view)
+    def photograph(self, draw: Draw, camera: Camera, photo: Number, through: Pupil) -> Tensor:
+        sharp = draw(camera)
         if through.points == 0:
             return sharp.colour
-        sigma = self.sigma(sharp, pinhole, photo)
+        sigma = self.sigma(sharp, camera, photo)
         if self.chosen.light == "linear":
             return variable_blur(sharp.colour, sigma)
         return to_linear(variable_blur(to_srgb(sharp.colour), sigma))
 
-    def sigma(self, sharp: Sharp, pinhole: Pinhole, photo: Number) -> Tensor:
+    def sigma(self, sharp: Sharp, camera: Camera, photo: Number) -> Tensor:
         """[H, W] standard deviation of the blur, px of this frame."""
-        scale = pinhole.width / REFERENCE_WIDTH
-        variance = self.variance(sharp, pinhole, photo) + SIGMA_LEAST**2
+        scale = camera.frame.width / REFERENCE_WIDTH
+        variance = self.variance(sharp, camera, photo) + SIGMA_LEAST**2
         return torch.sqrt(variance).clamp_max(self.chosen.blur_radius * scale)
 
-    def variance(self, sharp: Sharp, pinhole: Pinhole, photo: Number) -> Tensor:
+    def variance(self, sharp: Sharp, camera: Camera, photo: Number) -> Tensor:
         """[H, W] px^2 of this frame: E(d_rel) * A(render, M). A part that is switched off is its first value."""
         frame = sharp.depth.shape
         mask = self.mask(photo, frame, sharp.depth)
@@ -114,7 +114,7 @@ class BlurNet(Lens):
             # whatever the network likes to read. As the photo shows it, behind the sRGB curve. [ours]
             seen = to_srgb(sharp.colour[..., :3].detach().clamp(0, 1)).permute(2, 0, 1)
             by_colour = self._run("lens.rgb", torch.cat([seen, mask.clamp_max(1)[None]]), self.chosen.rgb_cell)
-        return by_depth * by_colour * (pinhole.width / REFERENCE_WIDTH) ** 2
+        return by_depth * by_colour * (camera.frame.width / REFERENCE_WIDTH) ** 2
 
     def relative_depth(self, sharp: Sharp, mask: Tensor) -> Tensor:
         """[H, W] in units of the capture's depth range; the backdrop takes the depth of what is near it [ours]."""
@@ -150,15 +150,15 @@ class BlurNet(Lens):
             x = F.interpolate(x, scale_factor=cell, mode="bilinear", align_corners=False)
         return x[0, 0, :height, :width]
 
-    def radius(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
+    def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
         """Twice sigma, as a Gaussian stands for a disc; before or behind the focus as the relative depth says."""
         mask = self.mask(photo, sharp.depth.shape, sharp.depth)
-        return 2 * self.sigma(sharp, pinhole, photo) * self.relative_depth(sharp, mask).sign()
+        return 2 * self.sigma(sharp, camera, photo) * self.relative_depth(sharp, mask).sign()
 
-    def maps(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> dict[str, Tensor]:
+    def maps(self, sharp: Sharp, camera: Camera, photo: int) -> dict[str, Tensor]:
         return {
             "clarity": self.mask(photo, sharp.depth.shape, sharp.depth).clamp_max(1),
-            "variance": self.sigma(sharp, pinhole, photo) ** 2,
+            "variance": self.sigma(sharp, camera, photo) ** 2,
         }
 
     def found(self) -> dict:

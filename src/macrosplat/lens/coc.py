@@ -16,33 +16,31 @@ STAGE = "macrosplat.lens.coc"
 
 class _Defocus(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, depth, weight, pupil, focus, sigma0, fx):
+    def forward(ctx, depth, weight, fx, pupil, focus, sigma0):
         ctx.kernels = kernels_for(STAGE, depth)
         sigma, saved = ctx.kernels.forward(depth, weight, fx, pupil, focus, sigma0)
-        ctx.fx = fx
-        ctx.save_for_backward(weight, pupil, focus, sigma0, sigma, *saved)
+        ctx.save_for_backward(weight, fx, pupil, focus, sigma0, sigma, *saved)
         return sigma
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):  # type: ignore[override]
-        by_depth, by_lens = ctx.kernels.backward(gradient.contiguous(), ctx.fx, *ctx.saved_tensors)
-        by_pupil, by_focus, by_sigma0 = by_lens
-        return by_depth, None, by_pupil, by_focus, by_sigma0, None
+        grad_depth, grad_lens = ctx.kernels.backward(gradient.contiguous(), *ctx.saved_tensors)
+        return grad_depth, None, *grad_lens
 
 
 def defocus(
     depth: torch.Tensor,  # [H, W], or [M, H, W] for M frames: camera z, scene units; only read where weight >= 0.5
     weight: torch.Tensor,  # likewise, alpha of the render; no gradient
-    fx: float,  # px, calibrated focal length of this frame
+    fx: torch.Tensor,  # [] px, focal length of this frame
     pupil: torch.Tensor,  # [] scene units, diameter of the entrance pupil
     focus: torch.Tensor,  # [] scene units, distance of the focal plane
     sigma0: torch.Tensor,  # [] px of this frame, blur in focus
 ) -> torch.Tensor:  # as depth, px
-    """Differentiable in depth (where weight >= 0.5), pupil, focus and sigma0."""
+    """Differentiable in depth (where weight >= 0.5), fx, pupil, focus and sigma0."""
     assert depth.ndim in (2, 3), f"depth must be [H, W] or [M, H, W], not {tuple(depth.shape)}"
     assert weight.shape == depth.shape, f"weight must be {tuple(depth.shape)}, not {tuple(weight.shape)}"
-    for name, scalar in (("pupil", pupil), ("focus", focus), ("sigma0", sigma0)):
+    for name, scalar in (("fx", fx), ("pupil", pupil), ("focus", focus), ("sigma0", sigma0)):
         assert scalar.numel() == 1 and scalar.ndim == 0, f"{name} must be [], not {tuple(scalar.shape)}"
     weight = weight.detach()
     if depth.ndim == 2:
@@ -51,4 +49,4 @@ def defocus(
         frames = zip(depth, weight, strict=True)
         return torch.stack([coc_reference.defocus(d, w, fx, pupil, focus, sigma0) for d, w in frames])
     assert depth.dtype == torch.float32, f"depth must be float32 or float64, not {depth.dtype}"
-    return _Defocus.apply(depth.contiguous(), weight.contiguous(), pupil, focus, sigma0, float(fx))
+    return _Defocus.apply(depth.contiguous(), weight.contiguous(), fx, pupil, focus, sigma0)

@@ -121,8 +121,8 @@ def _pixels(depth, weight, source, lefts, shares, k, focus, sigma0, sigma, defoc
 
 
 @njit(parallel=True)
-def _gradients(gradient, weight, k, focus, sigma, defocus, square, by_depth, sums):
-    """Per row, `sums` gets the gradients of sigma0, pupil and focus, but for the factors common to all pixels."""
+def _gradients(gradient, weight, k, focus, sigma, defocus, square, grad_depth, sums):
+    """Per row, `sums` gets the gradients of sigma0, pupil (and fx) and focus, but for factors common to all pixels."""
     height, width = gradient.shape
     centre = np.float32(1.0) / focus
     for y in prange(height):
@@ -137,7 +137,7 @@ def _gradients(gradient, weight, k, focus, sigma, defocus, square, by_depth, sum
             total2 += g * e
             inverse = centre - e
             pull = k * k * g * e * inverse * inverse
-            by_depth[y, x] = pull if weight[y, x] >= _SOLID else np.float32(0.0)
+            grad_depth[y, x] = pull if weight[y, x] >= _SOLID else np.float32(0.0)
         sums[y, 0] = total0
         sums[y, 1] = total1
         sums[y, 2] = total2
@@ -150,7 +150,7 @@ def _columns(width: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     return left, (at - left).astype(np.float32)
 
 
-def forward(depth: torch.Tensor, weight: torch.Tensor, fx: float, pupil, focus, sigma0):
+def forward(depth: torch.Tensor, weight: torch.Tensor, fx, pupil, focus, sigma0):
     """Returns sigma [M, H, W] and what `backward` needs: defocus 1/d0 - 1/d and its square, [M, H, W]."""
     results = sigma, defocus, square = tuple(torch.empty_like(depth) for _ in range(3))
     for frame in range(len(depth)):
@@ -158,12 +158,12 @@ def forward(depth: torch.Tensor, weight: torch.Tensor, fx: float, pupil, focus, 
     return sigma, (defocus, square)
 
 
-def _one(depth: torch.Tensor, weight: torch.Tensor, fx: float, pupil, focus, sigma0, results) -> None:
+def _one(depth: torch.Tensor, weight: torch.Tensor, fx, pupil, focus, sigma0, results) -> None:
     """One frame [H, W], into sigma, defocus and its square."""
     height, width = depth.shape
     rows, columns = (height + CELL - 1) // CELL, (width + CELL - 1) // CELL
     d0 = np.float32(float(focus))
-    half = np.float32(0.5 * float(pupil) * fx)
+    half = np.float32(0.5 * float(pupil) * float(fx))
     depth_array, weight_array = depth.numpy(), weight.numpy()
     strength, source = np.empty((2, rows, columns), np.float32)
     turned_strength, turned_source = np.empty((2, columns, rows), np.float32)
@@ -175,21 +175,22 @@ def _one(depth: torch.Tensor, weight: torch.Tensor, fx: float, pupil, focus, sig
         _pixels(depth_array, weight_array, source, *_columns(width, columns), *lens, *results)
 
 
-def backward(gradient, fx: float, weight, pupil, focus, sigma0, sigma, defocus, square):
-    """Gradients of depth [M, H, W] and of (pupil, focus, sigma0)."""
-    d0, diameter = float(focus), float(pupil)
-    quarter = 0.25 * fx
+def backward(gradient, weight, fx, pupil, focus, sigma0, sigma, defocus, square):
+    """Gradients of depth [M, H, W] and of (fx, pupil, focus, sigma0)."""
+    d0, diameter, focal = float(focus), float(pupil), float(fx)
+    quarter = 0.25 * focal
     k = np.float32(quarter * diameter)
-    by_depth = torch.empty_like(gradient)
+    grad_depth = torch.empty_like(gradient)
     # The frames one below the other: each pixel on its own, and sums per row.
-    rows = [t.numpy().reshape(-1, t.shape[2]) for t in (gradient, weight, sigma, defocus, square, by_depth)]
+    rows = [t.numpy().reshape(-1, t.shape[2]) for t in (gradient, weight, sigma, defocus, square, grad_depth)]
     sums = np.empty((len(rows[0]), 3), np.float32)
     with kernel_lock:
         _gradients(*rows[:2], k, np.float32(d0), *rows[2:], sums)
     total0, total1, total2 = (float(v) for v in sums.sum(axis=0, dtype=np.float64))
-    by_lens = (
+    grad_lens = (
+        0.0625 * diameter * diameter * focal * total1,
         quarter * quarter * diameter * total1,
         -((quarter * diameter / d0) ** 2) * total2,
         float(sigma0) * total0,
     )
-    return by_depth, tuple(torch.tensor(v, dtype=torch.float32) for v in by_lens)
+    return grad_depth, tuple(torch.tensor(v, dtype=torch.float32) for v in grad_lens)

@@ -25,10 +25,10 @@ REACH = {"BLOCK": 64, "ROUND": 8, "num_warps": 2}  # cells a program looks for, 
 
 
 @triton.jit(do_not_specialize=["height", "width", "rows", "columns", "count"])
-def _cells(depth, weight, pupil, focus, fx, strength, source, height, width, rows, columns, count, BLOCK: tl.constexpr):
+def _cells(depth, weight, fx, pupil, focus, strength, source, height, width, rows, columns, count, BLOCK: tl.constexpr):
     """Each cell's most defocused pixel of geometry: s^2, and 1/d."""
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    half, centre = 0.5 * tl.load(pupil) * fx, 1.0 / tl.load(focus)
+    half, centre = 0.5 * tl.load(pupil) * tl.load(fx), 1.0 / tl.load(focus)
     best = tl.full([BLOCK], -float("inf"), tl.float32)
     kept = tl.zeros([BLOCK], tl.float32) + centre
     line = i // columns
@@ -84,7 +84,7 @@ def _corners(at, cells):
 
 @triton.jit(do_not_specialize=["height", "width", "rows", "columns"])
 def _pixels(
-    depth, weight, source, pupil, focus, sigma0, fx, sigma, defocus, square, height, width, rows, columns,
+    depth, weight, source, fx, pupil, focus, sigma0, sigma, defocus, square, height, width, rows, columns,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -108,43 +108,43 @@ def _pixels(
     e = (1 - v) * ((1 - u) * ea + u * eb) + v * ((1 - u) * ec + u * ed)
     e2 = (1 - v) * ((1 - u) * ea * ea + u * eb * eb) + v * ((1 - u) * ec * ec + u * ed * ed)
     e, e2 = tl.where(solid, own, e), tl.where(solid, own * own, e2)
-    k, s0 = 0.25 * tl.load(pupil) * fx, tl.load(sigma0)
+    k, s0 = 0.25 * tl.load(pupil) * tl.load(fx), tl.load(sigma0)
     tl.store(sigma + i, tl.sqrt(s0 * s0 + k * k * e2), mask=inside)
     tl.store(defocus + i, e, mask=inside)
     tl.store(square + i, e2, mask=inside)
 
 
-def forward(depth: torch.Tensor, weight: torch.Tensor, fx: float, pupil, focus, sigma0):
+def forward(depth: torch.Tensor, weight: torch.Tensor, fx, pupil, focus, sigma0):
     """Returns sigma [M, H, W] and what `backward` needs: defocus 1/d0 - 1/d and its square, [M, H, W]."""
     frames, height, width = depth.shape
     rows, columns = triton.cdiv(height, coc_reference.CELL), triton.cdiv(width, coc_reference.CELL)
-    count, lens = frames * rows * columns, (pupil.detach(), focus.detach())
+    count, lens = frames * rows * columns, (fx.detach(), pupil.detach(), focus.detach())
     strength, source, along, reached = depth.new_empty(4, count).unbind(0)
     _cells[(triton.cdiv(count, CELLS["BLOCK"]),)](
-        depth, weight, *lens, fx, strength, source, height, width, rows, columns, count, **CELLS
+        depth, weight, *lens, strength, source, height, width, rows, columns, count, **CELLS
     )
     blocks = (triton.cdiv(count, REACH["BLOCK"]),)
     _reach[blocks](strength, source, along, reached, columns, 1, count, **REACH)
     _reach[blocks](along, reached, strength, source, rows, columns, count, **REACH)
     sigma, defocus, square = (torch.empty_like(depth) for _ in range(3))
     _pixels[(triton.cdiv(height * width, BLOCK), frames)](
-        depth, weight, source, *lens, sigma0.detach(), fx, sigma, defocus, square, height, width, rows, columns,
+        depth, weight, source, *lens, sigma0.detach(), sigma, defocus, square, height, width, rows, columns,
         BLOCK=BLOCK,
     )  # fmt: skip
     return sigma, (defocus, square)
 
 
 @triton.jit
-def _gradients(gradient, weight, pupil, focus, fx, sigma, defocus, square, by_depth, sums, size, BLOCK: tl.constexpr):
-    """Per block, `sums` gets those of sigma0, pupil and focus, but for the factors common to all pixels."""
+def _gradients(gradient, weight, fx, pupil, focus, sigma, defocus, square, grad_depth, sums, size, BLOCK: tl.constexpr):
+    """Per block, `sums` gets those of sigma0, pupil (and fx) and focus, but for factors common to all pixels."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < size
     g = tl.load(gradient + i, mask=inside, other=0.0) / tl.maximum(tl.load(sigma + i, mask=inside, other=1.0), 1e-9)
     e = tl.load(defocus + i, mask=inside, other=0.0)
     solid = tl.load(weight + i, mask=inside, other=0.0) >= SOLID
-    k, inverse = 0.25 * tl.load(pupil) * fx, 1.0 / tl.load(focus) - e
+    k, inverse = 0.25 * tl.load(pupil) * tl.load(fx), 1.0 / tl.load(focus) - e
     # d (1/d) = -1/d^2 dd
-    tl.store(by_depth + i, tl.where(solid, g * k * k * e * inverse * inverse, 0.0), mask=inside)
+    tl.store(grad_depth + i, tl.where(solid, g * k * k * e * inverse * inverse, 0.0), mask=inside)
     block = sums + tl.program_id(0).to(tl.int64) * 3
     tl.store(block, tl.sum(g, 0))
     tl.store(block + 1, tl.sum(g * tl.load(square + i, mask=inside, other=0.0), 0))
@@ -152,7 +152,7 @@ def _gradients(gradient, weight, pupil, focus, fx, sigma, defocus, square, by_de
 
 
 @triton.jit(do_not_specialize=["blocks"])
-def _total(sums, pupil, focus, sigma0, fx, out, blocks, WIDE: tl.constexpr):
+def _total(sums, fx, pupil, focus, sigma0, out, blocks, WIDE: tl.constexpr):
     """The three sums, in float64 and in one order, and their factors."""
     lane = tl.arange(0, WIDE)
     a, b, c = tl.zeros([WIDE], tl.float64), tl.zeros([WIDE], tl.float64), tl.zeros([WIDE], tl.float64)
@@ -164,20 +164,22 @@ def _total(sums, pupil, focus, sigma0, fx, out, blocks, WIDE: tl.constexpr):
         b += tl.load(row + 1, mask=inside, other=0.0).to(tl.float64)
         c += tl.load(row + 2, mask=inside, other=0.0).to(tl.float64)
         k += WIDE
-    quarter, diameter, d0 = 0.25 * fx, tl.load(pupil), tl.load(focus)
+    focal, diameter, d0 = tl.load(fx), tl.load(pupil), tl.load(focus)
+    quarter, squares = 0.25 * focal, tl.sum(b, 0).to(tl.float32)
     slope = quarter * diameter / d0
-    tl.store(out, quarter * quarter * diameter * tl.sum(b, 0).to(tl.float32))
-    tl.store(out + 1, -slope * slope * tl.sum(c, 0).to(tl.float32))
-    tl.store(out + 2, tl.load(sigma0) * tl.sum(a, 0).to(tl.float32))
+    tl.store(out, 0.0625 * diameter * diameter * focal * squares)
+    tl.store(out + 1, quarter * quarter * diameter * squares)
+    tl.store(out + 2, -slope * slope * tl.sum(c, 0).to(tl.float32))
+    tl.store(out + 3, tl.load(sigma0) * tl.sum(a, 0).to(tl.float32))
 
 
-def backward(gradient, fx: float, weight, pupil, focus, sigma0, sigma, defocus, square):
-    """Gradients of depth [M, H, W] and of (pupil, focus, sigma0)."""
-    by_depth, by_lens = torch.empty_like(gradient), gradient.new_empty(3)
+def backward(gradient, weight, fx, pupil, focus, sigma0, sigma, defocus, square):
+    """Gradients of depth [M, H, W] and of (fx, pupil, focus, sigma0)."""
+    grad_depth, grad_lens = torch.empty_like(gradient), gradient.new_empty(4)
     blocks = triton.cdiv(gradient.numel(), SUMS["BLOCK"])
     sums = gradient.new_empty(blocks, 3)
     _gradients[(blocks,)](
-        gradient, weight, pupil, focus, fx, sigma, defocus, square, by_depth, sums, gradient.numel(), **SUMS
+        gradient, weight, fx, pupil, focus, sigma, defocus, square, grad_depth, sums, gradient.numel(), **SUMS
     )
-    _total[(1,)](sums, pupil, focus, sigma0, fx, by_lens, blocks, WIDE=1024, num_warps=8)
-    return by_depth, by_lens.unbind(0)
+    _total[(1,)](sums, fx, pupil, focus, sigma0, grad_lens, blocks, WIDE=1024, num_warps=8)
+    return grad_depth, grad_lens.unbind(0)

@@ -11,7 +11,7 @@ which is positive where p lies within reach of q and goes on without a break bey
 around a pixel are mixed bilinearly as 1/d and 1/d^2, so that mixing a near and a far object does not bring the
 backdrop into focus between them.
 
-The depth of the backdrop is a constant to the gradient; D, d0 and sigma0 get theirs from every pixel.
+The depth of the backdrop is a constant to the gradient; fx, D, d0 and sigma0 get theirs from every pixel.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ CELL = 4  # px, side of the cells that spread over the backdrop
 SOLID = 0.5
 
 
-def defocus(depth, weight, fx: float, pupil, focus, sigma0) -> torch.Tensor:
+def defocus(depth, weight, fx, pupil, focus, sigma0) -> torch.Tensor:
     """As `coc.defocus`."""
     solid = weight >= SOLID
     inverse = torch.where(solid, 1.0 / torch.where(solid, depth, torch.ones_like(depth)), torch.zeros_like(depth))
-    first, second = _backdrop(inverse.detach(), solid, fx, pupil.detach(), focus.detach())
+    first, second = _backdrop(inverse.detach(), solid, fx.detach(), pupil.detach(), focus.detach())
     first = torch.where(solid, inverse, first)
     second = torch.where(solid, inverse**2, second)
     square = 1.0 / focus**2 - 2.0 / focus * first + second

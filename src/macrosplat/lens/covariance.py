@@ -10,6 +10,7 @@ blurred picture (compositing is not linear), which is what this model pays for i
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,9 +18,8 @@ from torch import Tensor
 
 from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
 from macrosplat.options.baselines import Covariance
-from macrosplat.render import Pinhole
+from macrosplat.render import Camera
 from macrosplat.render.centre import camera_centre
-from macrosplat.scene.gaussians import Gaussians
 
 # Of the way from 1 to `most`: where every factor starts. At 1 itself half of the clamps would have no slope.
 BEGIN = 0.1
@@ -44,15 +44,15 @@ class CovarianceLens(Lens):
             self.parameters[f"lens.mlp.{layer}.bias"] = torch.full((shape[0],), begin)
         self.rates = dict.fromkeys(self.parameters, chosen.rate)
 
-    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: Number, through: Pupil) -> Tensor:
-        def enlarged(scene: Gaussians) -> Gaussians:
-            by_scale, by_turn = self.factors(scene, view)
+    def photograph(self, draw: Draw, camera: Camera, photo: Number, through: Pupil) -> Tensor:
+        def enlarged(scene: Any) -> Any:
+            by_scale, by_turn = self.factors(scene, camera.view)
             return scene.with_(log_scales=scene.log_scales + by_scale.log(), quats=scene.quats * by_turn)
 
-        return draw(view, enlarged).colour
+        return draw(camera, enlarged).colour
 
-    def factors(self, scene: Gaussians, view: Tensor) -> tuple[Tensor, Tensor]:
-        """By what the scales [N, 3] and the quaternions [N, 4] are multiplied: 1 to `most`."""
+    def factors(self, scene: Any, view: Tensor) -> tuple[Tensor, Tensor]:
+        """By what the scales [N, 3] and the quaternions [N, 4] of a scene are multiplied: 1 to `most`."""
         chosen = self.chosen
         # The network reads the scene and does not move it: gradients of its sines are noise to positions. [ours]
         means, log_scales, quats = (t.detach() for t in (scene.means, scene.log_scales, scene.quats))
@@ -72,7 +72,7 @@ class CovarianceLens(Lens):
         factors = (1 + chosen.step * planes).clamp(1, chosen.most)
         return factors[:, :3], factors[:, 3:]
 
-    def radius(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
+    def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
         return torch.zeros_like(sharp.depth)  # no pixel has one: Gaussians are enlarged, not light
 
     def found(self) -> dict:

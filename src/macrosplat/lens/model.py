@@ -1,6 +1,6 @@
 """What a lens model is: it asks for sharp renders and makes of them the photo that the camera would take.
 
-In: `draw(view)`, which renders the scene before its backdrop for any affine view. Out: the photo [H, W, 3] in linear
+In: `draw(camera)`, which renders the scene over its backdrop for any affine view. Out: the photo [H, W, 3] in linear
 light. A lens knows nothing of Gaussians, and the trainer nothing of blur: a new lens is a new file here and a line in
 `LENSES`.
 """
@@ -17,13 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from macrosplat.render import Pinhole
-from macrosplat.scene.gaussians import Gaussians
+from macrosplat.lens.prior import PupilPrior
+from macrosplat.render import Camera
 
 
 @dataclass(frozen=True)
 class Sharp:
-    """What a pinhole sees, before its backdrop."""
+    """What a camera sees, over its backdrop."""
 
     # [H, W, 3] linear light, opaque: backdrop included; as a fourth channel its alpha, where the photo has a mask.
     colour: Tensor
@@ -33,13 +33,13 @@ class Sharp:
 
 # The number of a photo; as a tensor [1] on the device where the host must not know it (`devices.row`).
 Number = int | Tensor
-Reshape = Callable[[Gaussians], Gaussians]
+Reshape = Callable[[Any], Any]  # a scene to one of the same kind, whatever it is made of
 
 
 class Draw(Protocol):
-    def __call__(self, view: Tensor, reshape: Reshape | None = None, /) -> Sharp:
-        """What a pinhole sees from a view [4, 4]; `reshape` may change the scene before, for this once. From several,
-        [M, 4, 4], everything has M in front; a GPU draws them at once."""
+    def __call__(self, camera: Camera, reshape: Reshape | None = None, /) -> Sharp:
+        """What a camera sees; `reshape` may change the scene before, for this once. Of M cameras everything has M in
+        front; a GPU draws them at once."""
         ...
 
 
@@ -69,6 +69,11 @@ class LensStart:
     spread: float = 1.0  # standard deviation of those depths, scene units
     seed: int = 0
     settings: dict[str, Any] = field(default_factory=dict)  # the model's own options, by name
+    exif: PupilPrior | None = None  # what EXIF tells of the pupil
+
+    def __post_init__(self) -> None:
+        if isinstance(self.exif, dict):  # as a checkpoint holds it
+            object.__setattr__(self, "exif", PupilPrior(**self.exif))
 
 
 class Lens(Protocol):
@@ -77,6 +82,7 @@ class Lens(Protocol):
     name: str
     parameters: dict[str, Tensor]  # learned with the scene; leaves that require gradients
     rates: dict[str, float]  # learning rate of each parameter at the start
+    exif: PupilPrior | None = None  # what EXIF tells of the pupil
     schedule: Mapping[str, Any] = {}  # what of `Schedule` is otherwise with this lens
 
     def to(self, device: torch.device) -> None:
@@ -90,11 +96,17 @@ class Lens(Protocol):
         """The lens for cameras that call every depth `factor` times as large and have as much longer a focal length."""
         return copy(self)
 
-    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: Number, through: Pupil) -> Tensor:
+    def photograph(self, draw: Draw, camera: Camera, photo: Number, through: Pupil) -> Tensor:
         """The photo [H, W, C], linear light, that photo number `photo` would be; C as `Sharp.colour` has."""
         ...
 
-    def radius(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
+    def believe(self, gradients: dict[str, Any]) -> None:
+        """Add to the gradients of a step what is known of the lens beforehand; without gradients of its own."""
+
+    def confine(self) -> None:
+        """After a step: bring what was learned back to what is possible."""
+
+    def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
         """[H, W] signed radius (px) of the circle of confusion, positive behind the focus: for maps."""
         ...
 
@@ -110,6 +122,6 @@ class Lens(Protocol):
         """Sees the photos, once whenever a run begins or goes on. Returns the masks to train with."""
         return masks
 
-    def maps(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> dict[str, Tensor]:
+    def maps(self, sharp: Sharp, camera: Camera, photo: int) -> dict[str, Tensor]:
         """Further pictures [H, W] >= 0 of a photo, by the name of their folder in `maps/`."""
         return {}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
-from macrosplat.render import Pinhole
+from macrosplat.render import Camera
 
 
 class PlainLens(Lens):
@@ -16,10 +16,10 @@ class PlainLens(Lens):
         self.parameters: dict[str, Tensor] = {}
         self.rates: dict[str, float] = {}
 
-    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: Number, through: Pupil) -> Tensor:
-        return draw(view).colour
+    def photograph(self, draw: Draw, camera: Camera, photo: Number, through: Pupil) -> Tensor:
+        return draw(camera).colour
 
-    def radius(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
+    def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
         return torch.zeros_like(sharp.depth)
 
     def found(self) -> dict:

@@ -7,6 +7,7 @@ pupil: sharpness falls like the contrast of an edge, 1 / sqrt(1 + (r / r_half)^2
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.sparse import csr_array
 
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.lens.model import LensStart
+from macrosplat.lens.prior import WIDE, PupilPrior, pupil_prior
 from macrosplat.photos.decode import TABLE_8
 from macrosplat.photos.records import Photo
 from macrosplat.photos.resample import area_average
@@ -55,26 +57,42 @@ def start_lens(
     photo, inverse = points.photo[told], 1 / depths[told]
     aperture = _relative_apertures(records)
     slope = cameras.intrinsics[photo, 0] / 2 * aperture[photo]  # r = D * slope * |1/d0 - 1/d|
-    pupil, focus = _fit(photo, inverse, relative, slope, len(cameras))
+    exif = pupil_prior(records, cameras)
+    distance = float(np.median(depths)) if len(depths) else 1.0
+    bounds = (0.0, np.inf) if exif is None else (exif.least * distance, exif.most * distance)
+    pupil, focus = _fit(photo, inverse, relative, slope, len(cameras), bounds)
+    pupil *= BRACKETS_HIGH if any(r.pose is not None for r in records) else START_HIGH
+    focused = float(np.median(1 / focus))
     return LensStart(
-        pupil=float(pupil * (BRACKETS_HIGH if any(r.pose is not None for r in records) else START_HIGH)),
+        pupil=float(pupil) if exif is None else _within(float(pupil), exif, focused),
         focus=tuple((1 / focus).tolist()),
         aperture=tuple(aperture.tolist()),
         width=width,
+        exif=exif,
     )
 
 
-def _fit(photo, inverse, relative, slope, count: int) -> tuple[float, NDArray[np.float64]]:
-    """The pupil and the focus [V] (as 1 / d0) under which `relative` is least wrong, in the mean absolute sense."""
+def _within(pupil: float, exif: PupilPrior, focused: float) -> float:
+    """Where the pupil starts if EXIF knows something: high of what is expected, else within its bound."""
+    if exif.expected is None:
+        return min(pupil, exif.most * focused)
+    return min(exif.expected * math.exp(WIDE * exif.spread), exif.most) * focused
+
+
+def _fit(
+    photo, inverse, relative, slope, count: int, bounds: tuple[float, float] = (0.0, np.inf)
+) -> tuple[float, NDArray[np.float64]]:
+    """The pupil, within bounds, and the focus [V] (as 1 / d0) under which `relative` is least wrong, in the mean
+    absolute sense."""
     if len(inverse) < LEAST:
-        return 1e-6, np.full(count, np.median(inverse) if len(inverse) else 1.0)
+        return max(1e-6, bounds[0]), np.full(count, np.median(inverse) if len(inverse) else 1.0)
     low, high = np.percentile(inverse, [2, 98])
     candidates = np.linspace(low, high, CANDIDATES)
     # Across the whole range of depths r is between a fifth of an edge's width and 50 times that.
     reach = np.median(slope) * max(high - low, 1e-9 * high)
     by_photo = csr_array((np.ones(len(photo)), (photo, np.arange(len(photo)))), shape=(count, len(photo)))
     best = (np.inf, 0.0, np.empty(0))
-    for pupil in np.geomspace(0.2, 50, 40) * R_EDGE / reach:
+    for pupil in np.unique(np.clip(np.geomspace(0.2, 50, 40) * R_EDGE / reach, *bounds)):
         r = pupil * slope[:, None] * np.abs(candidates - inverse[:, None])  # [O, candidates]
         wrong = np.abs(relative[:, None] - 1 / np.sqrt(1 + (r / R_EDGE) ** 2))
         per_photo = by_photo @ wrong

@@ -12,20 +12,28 @@ from __future__ import annotations
 
 import math
 from copy import copy
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from macrosplat.lens.blur import mean_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
-from macrosplat.render import Pinhole
+from macrosplat.render import Camera
 from macrosplat.support.dispatch import select_row
 
 # Of Adam, per step, all relative: 0.3 % of the pupil at first (see `schedule.PUPIL_END`), 0.1 % of the focus distance,
 # 0.2 % of sigma0. At a constant 0.1 % a pupil that starts 125 % too wide (dark things in a light tent, 2000 steps) is
 # still 30 % too wide when it is held, and light halos stay around silhouettes.
 PUPIL_RATE, FOCUS_RATE, SIGMA0_RATE = 3e-3, 1e-3, 2e-3
+# How much what EXIF expects of the pupil counts against a photo: at a spread of 0.08 as much as one whose loss (at
+# half of 320 px, chess) has a curvature of 0.09 over ln(pupil).
+BELIEF = 6e-4
+# Of that, for a pupil that is wider: photos err to the narrow side, and a lens that shortens as it focuses has a wider
+# pupil than its engraved focal length lets one expect.
+WIDER = 0.1
 SIGMA0_MIN, SIGMA0_MAX = 0.05, 1.5  # px: diffraction, anti-alias filter, demosaicing; more than that is defocus
 
 # By the number of points: the radius of their ring in the pupil's, and the sigma, in r, of the blur that they leave
@@ -103,6 +111,27 @@ class ThinLens(Lens):
         self.rates = {"lens.pupil": PUPIL_RATE, "lens.focus": FOCUS_RATE, "lens.sigma0": SIGMA0_RATE}
         if start.all_blurred:
             del self.rates["lens.sigma0"]
+        self.exif = start.exif
+        middle = float(np.median(start.focus))
+        # ln of scene units: what EXIF expects of the pupil, and what it rules out.
+        self._bounds = (-math.inf, math.inf)
+        self._expected = None
+        if start.exif is not None:
+            least, most = start.exif.least * middle, start.exif.most * middle
+            self._bounds = (math.log(least) if least > 0 else -math.inf, math.log(most))
+            if start.exif.expected is not None:
+                self._expected = math.log(start.exif.expected * middle)
+
+    def believe(self, gradients: dict[str, Any]) -> None:
+        if self.exif is None or self._expected is None or gradients.get("lens.pupil") is None:
+            return
+        off = self.parameters["lens.pupil"].detach() - self._expected
+        off = torch.where(off > 0, WIDER * off, off)
+        gradients["lens.pupil"] = gradients["lens.pupil"] + BELIEF / self.exif.spread**2 * off
+
+    def confine(self) -> None:
+        if self.exif is not None:
+            self.parameters["lens.pupil"].detach().clamp_(*self._bounds)
 
     def pupil(self, photo: Number) -> Tensor:
         """Diameter of the entrance pupil, scene units."""
@@ -121,22 +150,22 @@ class ThinLens(Lens):
         """Blur in focus, px at the training width."""
         return self.parameters["lens.sigma0"].exp().clamp(SIGMA0_MIN, SIGMA0_MAX)
 
-    def photograph(self, draw: Draw, view: Tensor, pinhole: Pinhole, photo: Number, through: Pupil) -> Tensor:
+    def photograph(self, draw: Draw, camera: Camera, photo: Number, through: Pupil) -> Tensor:
         pupil, focus = self.pupil(photo), self.focus(photo)
         if through.points == 1:
-            return self._blurred(draw(view[None]), pinhole, pupil, focus)
+            return self._blurred(draw(camera.at(camera.view[None])), camera, pupil, focus)
         u, v, residual = points_of_pupil(through, pupil)
         # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
-        seen = draw(sheared(view, pupil / 2 * u, pupil / 2 * v, focus))
-        return self._blurred(seen, pinhole, 2 * residual * pupil, focus)
+        seen = draw(camera.at(sheared(camera.view, pupil / 2 * u, pupil / 2 * v, focus)))
+        return self._blurred(seen, camera, 2 * residual * pupil, focus)
 
-    def _blurred(self, seen: Sharp, pinhole: Pinhole, pupil: Tensor, focus: Tensor) -> Tensor:
+    def _blurred(self, seen: Sharp, camera: Camera, pupil: Tensor, focus: Tensor) -> Tensor:
         """The mean of what was seen through M points, each blurred by a pupil."""
-        sigma0 = self.sigma0() * (pinhole.width / self.width)
-        return mean_blur(seen.colour, defocus(seen.depth, seen.alpha, pinhole.fx, pupil, focus, sigma0))
+        sigma0 = self.sigma0() * (camera.frame.width / self.width)
+        return mean_blur(seen.colour, defocus(seen.depth, seen.alpha, camera.intrinsics[0], pupil, focus, sigma0))
 
-    def radius(self, sharp: Sharp, pinhole: Pinhole, photo: int) -> Tensor:
-        return self.pupil(photo) / 2 * pinhole.fx * (1 / self.focus(photo) - 1 / sharp.depth)
+    def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
+        return self.pupil(photo) / 2 * camera.intrinsics[0] * (1 / self.focus(photo) - 1 / sharp.depth)
 
     def found(self) -> dict:
         photos = range(len(self.reference))

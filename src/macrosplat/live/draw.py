@@ -71,11 +71,12 @@ def picture(learned: Learned, look: Look, pinhole: Pinhole, pupil: float, sigma0
     """
     here = learned.gaussians.means
     with one_torch_thread():
-        sharp = learned.draw(torch.tensor(look.view(), dtype=torch.float32, device=here.device), pinhole, None)
+        camera = pinhole.at(torch.tensor(look.view(), dtype=torch.float32, device=here.device))
+        sharp = learned.draw(camera, None)
         seen = sharp.colour
         if look.kind != "sharp":
             lens = [here.new_tensor(value) for value in (look.aperture * pupil, look.focus, sigma0)]
-            sigma = defocus(sharp.depth, sharp.alpha, pinhole.fx, *lens)
+            sigma = defocus(sharp.depth, sharp.alpha, camera.intrinsics[0], *lens)
             seen = variable_blur(sharp.colour, sigma)
         pixels = to_srgb(seen.clamp(0, 1))
         if look.kind == "split":

@@ -7,26 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import io
+import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from macrosplat.live.draw import Look, picture, pinhole_of
+from macrosplat.live.guard import guarded
 from macrosplat.live.pace import Pace
 from macrosplat.live.panel import Panel
 from macrosplat.live.watching import Watching
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.local import HOST
 
 if TYPE_CHECKING:
     import viser
 
     from macrosplat.train.trainer import Trainer
 
-HOST = "127.0.0.1"
-ALLOWED = (HOST, "localhost")  # whose pages may talk to the server; any port, as one comes through a tunnel of ssh
 NEARER = 0.25  # of the nearest depth that training draws: visitors come closer than the photos
 ASLEEP = 0.05  # s between two looks at the visitors while training is paused
 JPEG_QUALITY = 85
@@ -56,8 +55,11 @@ class LiveView(Watching):
         self.spent = 0.0  # s that training waited for pictures
 
     def __enter__(self) -> LiveView:
-        with _quiet():
-            self._server = _server(self._port)
+        # stdout is for results, and viser speaks there: where it listens, whom it turned away, that it stopped.
+        self._mute = contextlib.ExitStack()
+        nowhere = self._mute.enter_context(open(os.devnull, "w", encoding="utf-8"))
+        self._mute.enter_context(contextlib.redirect_stdout(nowhere))
+        self._server = _server(self._port)
         self._panel = Panel(self._server, self._trainer, self._names, self._wake.set)
         self.address = f"http://{HOST}:{self._server.get_port()}"
         self._note(f"Live view, on this machine only: {self.address}")
@@ -67,8 +69,8 @@ class LiveView(Watching):
         self._panel.end("Training is done: the results are being written." if kind is None else STOPPED)
         self._server.flush()
         time.sleep(2 * ASLEEP)  # for the last words to arrive
-        with _quiet():
-            self._server.stop()
+        self._server.stop()
+        self._mute.close()
 
     def between_steps(self, figures: dict[str, float], interrupted: Callable[[], bool]) -> bool:
         self._panel.tell(self._trainer, figures)
@@ -128,26 +130,10 @@ def _server(port: int) -> viser.ViserServer:
             """viser's tunnel through a server elsewhere: never."""
             return None
 
-    server = Server(host=HOST, port=port, label="macrosplat", verbose=False)
+    with guarded():
+        server = Server(host=HOST, port=port, label="macrosplat", verbose=False)
     server.gui.configure_theme(show_logo=False, show_share_button=False, brand_color=(11, 107, 93))
-
-    # Any page that a browser has open may connect to this machine; which page it is stands in the Origin header, which
-    # only browsers send. viser has no public door for this.
-    @server._websock_server.on_client_connect
-    async def _(connection: Any) -> None:
-        handshake = server._websock_server._live_connections[connection.client_id]
-        origin = handshake.request and handshake.request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).hostname not in ALLOWED:
-            await handshake.close(1008, "Not from here.")
-
     return server
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """stdout is for results: viser says where it listens, and that it stopped."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        yield
 
 
 STOPPED = "Stopped. What was done is kept; the same command with --resume goes on."

@@ -5,15 +5,13 @@ It is composited before the blur: light from the backdrop is out of focus like a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from macrosplat.model.constants import GRID
 from macrosplat.support.dispatch import select_row
-
-GRID = (3, 4)  # rows, columns: smooth enough that it cannot draw an object's edge, fine enough for a light fall-off
 
 
 class Backdrop:
@@ -23,11 +21,6 @@ class Backdrop:
         assert grids.ndim == 4 and grids.shape[1:] == (*GRID, 3), f"grids has shape {tuple(grids.shape)}"
         self.grids = grids  # [V, 3, 4, 3] linear light
         self._weights: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
-
-    @staticmethod
-    def of_photos(photos: Iterable[Tensor]) -> Backdrop:
-        """Start from the photos themselves, [H, W, 3] linear: their average in each cell of the grid."""
-        return Backdrop(torch.stack([grid_of(photo) for photo in photos]))
 
     def at(self, photo: int | Tensor, width: int, height: int) -> Tensor:
         """[H, W, 3] behind one photo (a number, or [1] on the device)."""

@@ -11,10 +11,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from macrosplat.model import backdrop as definition
+from macrosplat.model.constants import GRID
 
-ROWS, COLUMNS = tl.constexpr(definition.GRID[0]), tl.constexpr(definition.GRID[1])
-KNOTS = tl.constexpr(3 * definition.GRID[0] * definition.GRID[1])  # numbers of a grid
+ROWS, COLUMNS = tl.constexpr(GRID[0]), tl.constexpr(GRID[1])
+KNOTS = tl.constexpr(3 * GRID[0] * GRID[1])  # numbers of a grid
 PADDED = tl.constexpr(64)
 BLOCK = 1024  # px a program
 

@@ -6,7 +6,9 @@ The scene has the mean exposure: logarithms of the gains are 0 in the mean over 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from macrosplat.cameras.records import SparsePoints
+from macrosplat.photos.records import Photo
 from macrosplat.support.colour import to_linear
 from macrosplat.support.dispatch import select_row
 
@@ -23,6 +26,13 @@ LN2 = 0.6931471805599453  # a stop
 PATCH = 0.02  # of the width: side of the squares whose light is compared between photos; wider than most blur
 FAINTEST = 0.004  # linear: darker patches are noise, flare and the steps of 8 bits
 BRIGHTEST = 0.8  # linear: brighter ones may hold pixels that are cut off at white
+# What photos of different exposure leave of the points' differences once each has its gain: of one exposure 0.98 to
+# 1.00 (chess, fly, 320 px), of exposures +-0.1 stops apart 0.77 to 0.89, +-0.3 stops 0.40 to 0.62.
+PLAIN, PLAIN_IF_EQUAL = 0.94, 0.85
+# ln, the mean of what may be left where gains contradict EXIF: 0.04 to 0.09 in those captures; where an object turns
+# below fixed lamps (skull) gains that are 3.4 stops apart halve the differences, and 0.13 are left.
+LEFT = 0.1
+EQUAL_STOPS = 0.05  # apart at the most, by EXIF: less is rounding
 ROUNDS = 12  # of reweighting, after which gains move by less than 0.1 %
 ROUND = 0.01  # differences in ln below this count as least squares do, larger ones by their absolute value
 
@@ -51,26 +61,66 @@ class Exposure:
             return ((self.log_gains - self.log_gains.mean(0)) / LN2).tolist()
 
 
+@dataclass(frozen=True)
+class ExposureStart:
+    """The gains that training begins with, and whether it may change them."""
+
+    exposure: Exposure
+    learned: bool  # False: the photos were exposed alike, or as EXIF says
+
+
 def start_exposure(
     points: SparsePoints,
     photos: Sequence[NDArray[np.uint8]],  # V of [H, W, 3] sRGB at the training width
     full_sizes: NDArray[np.int64],  # [V, 2] width, height that `points.px` counts in
-) -> Exposure:
-    """The gains with which the photos agree best about the light of the points that they share.
+    records: Sequence[Photo] = (),  # V, for their EXIF
+) -> ExposureStart:
+    """The gains with which the photos agree best about the light of the points that they share, if they are plainly
+    needed: gains also fit gloss and shading, which turn with the camera.
 
     ln of the light around observation o is a point's plus a photo's; the sum of absolute differences is least
-    (iteratively reweighted least squares, the points eliminated). What tells nothing of a photo leaves it at the mean.
+    (iteratively reweighted least squares, the points eliminated). Without photo terms what is left of the differences
+    is hardly more where all photos had one exposure, and much more where they had not. EXIF that names one exposure
+    for all is believed unless they are plainer still.
     """
     light, usable = _around(points, photos, full_sizes)
     count = len(photos)
-    found = np.zeros((count, 3))
+    found, alike, apart = np.zeros((count, 3)), 0.0, 0.0
     for channel in range(3):
         kept = usable[:, channel]
         if kept.any():
-            found[:, channel] = _agreed(
-                np.log(light[kept, channel]), points.point[kept], points.photo[kept], len(points), count
-            )
-    return Exposure(torch.tensor(found, dtype=torch.float32))
+            value, point, photo = np.log(light[kept, channel]), points.point[kept], points.photo[kept]
+            found[:, channel] = _agreed(value, point, photo, len(points), count)
+            alike += _differences(value, point)
+            apart += _differences(value - found[photo, channel], point)
+    told = exif_stops(records)
+    equal = told is not None and float(np.ptp(told)) < EQUAL_STOPS
+    learned = apart < (PLAIN_IF_EQUAL if equal else PLAIN) * alike
+    if equal and apart > LEFT * usable.sum():  # a flash or flicker would explain the differences; shading is left over
+        learned = False
+    return ExposureStart(Exposure(torch.tensor(found if learned else 0 * found, dtype=torch.float32)), learned)
+
+
+def exif_stops(records: Sequence[Photo]) -> NDArray[np.float64] | None:
+    """[V] log2 of the exposures by time, f-number and, where it is known, ISO, of mean 0; None where not every photo
+    has its time and its f-number, or only some have their ISO."""
+    stops, isos = [], {photo.exif.iso is None for photo in records}
+    for photo in records:
+        seconds, number = photo.exif.seconds, photo.exif.f_number
+        if seconds is None or number is None or len(isos) > 1:
+            return None
+        stops.append(math.log2(seconds * (photo.exif.iso or 1) / number**2))
+    return np.array([stop - sum(stops) / len(stops) for stop in stops]) if stops else None
+
+
+def _differences(value: NDArray[np.float64], point: NDArray[np.int64]) -> float:
+    """Sum of the absolute differences from each point's median."""
+    order = np.lexsort((value, point))
+    value, point = value[order], point[order]
+    first = np.flatnonzero(np.r_[True, point[1:] != point[:-1]])
+    counts = np.diff(np.r_[first, len(point)])
+    middle = (value[first + (counts - 1) // 2] + value[first + counts // 2]) / 2
+    return float(np.abs(value - np.repeat(middle, counts)).sum())
 
 
 def _around(

@@ -1,7 +1,7 @@
 """The options of the lens models that `thin` is compared with, and of the 2D deblurrers: one record per model.
 
 Every default stands here with where it comes from: [paper] is the model's own paper, [ours] our choice where that is
-silent. No torch: these are part of the command line's options.
+silent (experiments: blurnet-rgb-cell, blurnet-first-stage). No torch: these are part of the command line's options.
 """
 
 from __future__ import annotations
@@ -48,9 +48,8 @@ class Blurnet:
     """Whether there is an RGB CNN [paper]."""
 
     rgb_cell: Annotated[int, arg(metavar="PX")] = 4
-    """Side of the squares of pixels that the RGB CNN sees as one. A network that sees each pixel (1) blurs each grain
-    of a photo otherwise, and the scene turns to needles: 3.3 dB less on the fly's photos than with 4, and 0.3 dB on
-    the chess set's, where 8 and no RGB CNN at all are within 0.1 dB of 4 (640 px) [ours]."""
+    """Side of the squares of pixels that the RGB CNN sees as one; at 1 it blurs each grain of a photo otherwise, and
+    the scene turns to needles [ours]."""
 
     channels: Annotated[int, arg(metavar="N")] = 32
     """Of the hidden layers of both CNNs; 24 to 64 serve [ours]."""
@@ -75,13 +74,11 @@ class Blurnet:
     """`three`: the scene alone, then the CNNs on a slow scene, then both [paper]; `one`: both from the first step."""
 
     first: Literal["even", "plain"] = "even"
-    """What the first stage takes the photos for: `even`: blurred by sigma_start everywhere, or `plain`: sharp. A scene
-    that was learned from the photos as they are holds their blur, and little of it comes out again: `plain`
-    (sigma_start 2, until 0.1) has 1.3 dB less on the fly's photos, and as much on the chess set's (200 px, 1500 steps)
-    [ours]."""
+    """What the first stage takes the photos for: `even`: blurred by sigma_start everywhere, or `plain`: sharp, whose
+    blur the scene then holds [ours]."""
 
     alone_until: Annotated[float, arg(metavar="T")] = 0.2
-    """Where the first stage ends, as a share of the steps; 0.1 has 0.7 dB less on the fly [ours]."""
+    """Where the first stage ends, as a share of the steps [ours]."""
 
     joint_from: Annotated[float, arg(metavar="T")] = 0.2
     """Where the third stage begins, as a share of the steps [ours]."""

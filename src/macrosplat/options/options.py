@@ -28,52 +28,44 @@ BY_QUALITY = "(default: by --quality)"
 
 @dataclass(frozen=True)
 class Options:
-    lens: Lens = "thin"
-    """How the camera is modelled.
-    `thin`: a thin lens whose aperture and focus are learned, so that the scene comes out sharp.
-    The others are for comparison. `plain`: a pinhole, which takes the photos as they are and keeps their blur.
-    `focus`: the same, looking mostly where a photo is sharp. `covariance`: every Gaussian grows with the view.
-    `blurnet`: networks guess how blurred each pixel is."""
+    quality: Annotated[Quality, arg(metavar="LEVEL")] = "standard"
+    """`draft` (try it first), `standard` or `high`: the time to spend."""
 
-    quality: Quality = "standard"
-    """How much time to spend: it sets the number of steps and of Gaussians. Try `draft` first on a new capture."""
+    width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the photos')")] = None
+    """Train at this width: half of it is a quarter of the work."""
+
+    masks: Annotated[Literal["auto", "off"], arg(metavar="M")] = "auto"
+    """`auto` uses the masks of the capture (white = object), or `off`."""
+
+    brackets: Annotated[Literal["auto", "off"], arg(metavar="B")] = "auto"
+    """`auto` recognises focus brackets; `off`: each photo by itself."""
+
+    scale_mm: Annotated[str | None, arg(metavar="MM", help_behavior_hint="(default: from EXIF)")] = None
+    """Millimetres of a scene unit, or between the cameras of two photos: a.jpg:b.jpg=40."""
+
+    sharp_format: Annotated[SharpFormat, arg(metavar="F")] = "png"
+    """`png` (8 bit) or `tiff` (16 bit), with EXIF and profile."""
+
+    lens: Annotated[Lens, arg(metavar="MODEL")] = "thin"
+    """A thin lens, aperture and focus learned (others: --help-baselines)."""
+
+    deblur_first: Annotated[str, arg(metavar="HOW")] = "none"
+    """Deblur each photo by itself first (methods: --help-baselines)."""
+
+    hold_out: Annotated[int, arg(metavar="N")] = 0
+    """Hold out every N-th photo, to judge new views by; 0: none."""
 
     steps: Annotated[int | None, arg(metavar="N", help_behavior_hint=BY_QUALITY)] = None
     """Training steps. One step compares one photo."""
 
-    width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: that of the photos)")] = None
-    """Train on photos brought to this width. Half the width is a quarter of the pixels."""
-
     max_gaussians: Annotated[int | None, arg(metavar="N", help_behavior_hint=BY_QUALITY)] = None
-    """The most Gaussians that the scene may have. Memory and the time of a step grow with it."""
+    """At the most: memory and time grow with them."""
 
-    device: Device = "auto"
-    """Where to compute. `auto` takes a CUDA GPU if there is one that this version can use, else the CPU."""
+    device: Annotated[Device, arg(metavar="D")] = "auto"
+    """`auto` (a CUDA GPU if there is one), `cpu` or `cuda`."""
 
     seed: Annotated[int, arg(metavar="S")] = 0
-    """Of the random numbers. The same seed on the same machine gives the same bits."""
-
-    masks: Literal["auto", "off"] = "auto"
-    """`auto` uses the masks of the capture (white = object) where there are any; `off` leaves them aside."""
-
-    deblur_first: Annotated[str, arg(metavar="HOW")] = "none"
-    """Deblur the photos one by one before anything is learned from them: `none`, `richardson-lucy`, `restormer` (with
-    --deblur.weights), a FOLDER of deblurred photos of the same names, or a "COMMAND {in} {out}" that makes one; or
-    `stack`: join the slices of each focus bracket, pixel by pixel the sharpest."""
-
-    brackets: Literal["auto", "off"] = "auto"
-    """`auto` recognises focus brackets, whose slices share one camera (stem_0, stem_1, ...; a folder per pose; equal
-    cameras; brackets.json); `off` takes each photo for a view of its own."""
-
-    hold_out: Annotated[int, arg(metavar="N")] = 0
-    """Keep every N-th photo out of training, to see how well views come out that were never learned; 0: none."""
-
-    scale_mm: Annotated[str | None, arg(metavar="MM", help_behavior_hint="(default: from EXIF, if it can tell)")] = None
-    """How long a scene unit is, in mm: a number (1 for cameras that were given in mm), or two photos and the
-    millimetres between their cameras: first.jpg:second.jpg=40."""
-
-    sharp_format: SharpFormat = "png"
-    """The sharp photos as PNG of 8 or TIFF of 16 bits a channel; either keeps the photo's EXIF and colour profile."""
+    """Of the random numbers: the same seed gives the same bits."""
 
     thin: Thin = field(default_factory=Thin)
     blurnet: Blurnet = field(default_factory=Blurnet)
@@ -99,5 +91,10 @@ class Options:
             value = getattr(self, name)
             if value is not None and value < minimum:
                 raise MacrosplatError(f"--{name.replace('_', '-')} is {value}; it has to be at least {minimum}.")
+        most = {"steps": 10**8, "width": 10**6, "max_gaussians": 10**9, "seed": 2**63 - 1}
+        for name, maximum in most.items():
+            value = getattr(self, name)
+            if value is not None and value > maximum:
+                raise MacrosplatError(f"--{name.replace('_', '-')} is {value}; it has to be at most {maximum}.")
         if self.hold_out == 1:
             raise MacrosplatError("--hold-out 1 would keep every photo out of training; use 2 or more, or 0 for none.")

@@ -1,8 +1,9 @@
 """Coverage: which parts of the scene some photo has in focus, and where to focus next for those that none has.
 
-In: a scene, its views, and how far out of focus a depth is in each of them. Out: a `Coverage`: per Gaussian the maximum
-over the views that see it of exp(-(r / UNIT_PX)^2), r being the radius of its circle of confusion; and a `Plan`, the
-photos that would bring the rest into focus. What no photo has in focus is blurred for good: no method brings it back.
+In: a scene, its cameras, and how far out of focus a depth is in each of them. Out: a `Coverage`: per Gaussian the
+maximum over the views that see it of exp(-(r / UNIT_PX)^2), r being the radius of its circle of confusion; and a
+`Plan`, the photos that would bring the rest into focus. What no photo has in focus is blurred for good: no method
+brings it back.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from macrosplat.output.maps import JUST_COVERED, colour_coverage
-from macrosplat.render import Pinhole
-from macrosplat.render.centre import camera_centre
+from macrosplat.render import Camera
 from macrosplat.render.constants import CA, CB, CC, DEPTH, MX, MY, OPACITY, RED
 from macrosplat.render.project import project
 from macrosplat.render.rasterize import rasterize
@@ -73,8 +73,7 @@ class Further:
 @torch.no_grad()
 def cover(
     gaussians: Gaussians,
-    views: Sequence[Tensor] | Tensor,  # V of [4, 4] world to camera
-    pinholes: Sequence[Pinhole],  # V
+    cameras: Sequence[Camera],  # V
     radius: Radius,
     counts: Sequence[NDArray[np.uint8] | None] | None = None,  # V masks [H, W], white = counts
 ) -> Coverage:
@@ -85,9 +84,9 @@ def cover(
     n = len(gaussians)
     weight, framed = torch.zeros(2, n, device=gaussians.means.device)
     shares, sharp, depths = [], [], []
-    for v, (view, pinhole) in enumerate(zip(views, pinholes, strict=True)):
+    for v, camera in enumerate(cameras):
         mask = counts[v] if counts is not None else None
-        light, alone, depth, inside = visible(gaussians, view, pinhole, mask)
+        light, alone, depth, inside = visible(gaussians, camera, mask)
         weight += light
         framed += inside
         shares.append((light / alone.clamp_min(1e-12)).half())
@@ -106,9 +105,9 @@ def cover(
 
 
 def visible(
-    gaussians: Gaussians, view: Tensor, pinhole: Pinhole, mask: NDArray[np.uint8] | None = None
+    gaussians: Gaussians, camera: Camera, mask: NDArray[np.uint8] | None = None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What a view shows of each of N Gaussians.
+    """What a camera shows of each of N Gaussians.
 
     A pixel's colour is the sum of w_i c_i over Gaussians: the gradient of all pixels' sum by c_i is the light that
     Gaussian i contributes.
@@ -118,9 +117,10 @@ def visible(
         hid it. depth [N]: camera z. inside [N]: whether its middle lies in the frame.
     """
     with torch.enable_grad():
-        splats, extents = project(gaussians.detach(), view.detach(), camera_centre(view.detach()), pinhole, 0)
+        frame, view = camera.frame, camera.view.detach()
+        splats, extents = project(gaussians.detach(), camera, 0)
         splats = splats.detach().requires_grad_()
-        colour, _, _ = rasterize(splats, extents, pinhole.width, pinhole.height)
+        colour, _, _ = rasterize(splats, extents, frame.width, frame.height)
         red = colour[..., 0]
         if mask is not None:
             red = red * (torch.from_numpy(mask).to(red) / 255)
@@ -131,7 +131,7 @@ def visible(
     drawn = (extents > 0).all(1)
     depth = gaussians.means.detach() @ view[2, :3].to(gaussians.means) + view[2, 3]
     x, y = splats[:, MX], splats[:, MY]
-    inside = drawn & (x >= 0) & (x < pinhole.width) & (y >= 0) & (y < pinhole.height)
+    inside = drawn & (x >= 0) & (x < frame.width) & (y >= 0) & (y < frame.height)
     zero = torch.zeros_like(alone)
     return torch.where(drawn, gradient[:, RED], zero), torch.where(drawn, alone, zero), depth, inside
 
@@ -178,12 +178,12 @@ def _best_window(at: NDArray[np.float64], weight: NDArray[np.float64], half: flo
 
 
 @torch.no_grad()
-def draw_coverage(gaussians: Gaussians, coverage: Coverage, view: Tensor, pinhole: Pinhole) -> Tensor:
+def draw_coverage(gaussians: Gaussians, coverage: Coverage, camera: Camera) -> Tensor:
     """[H, W] coverage of what a view shows, mean along the ray; 0 where nothing is."""
-    splats, extents = project(gaussians.detach(), view.detach(), camera_centre(view.detach()), pinhole, 0)
+    splats, extents = project(gaussians.detach(), camera, 0)
     splats = splats.detach().clone()
     splats[:, RED:DEPTH] = torch.from_numpy(coverage.value).to(splats)[:, None]
-    colour, alpha, _ = rasterize(splats, extents, pinhole.width, pinhole.height)
+    colour, alpha, _ = rasterize(splats, extents, camera.frame.width, camera.frame.height)
     return (colour[..., 0] / alpha.clamp_min(1e-6)).clamp(0, 1)
 
 

@@ -5,11 +5,12 @@ In: a `Coverage`, the lens as it was found. Out: a `CoverageReport`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from macrosplat.output.coverage import ENOUGH, UNIT_PX, Coverage, Further
+from macrosplat.run import Run
 from macrosplat.support.files import write_json
 
 NAMED = 3  # photos that a sentence proposes; the others stand in coverage.json
@@ -40,7 +41,7 @@ def report_coverage(coverage: Coverage, further: Sequence[Further], focus: Mappi
     return CoverageReport(coverage.uncovered, tuple(advice))
 
 
-def write_coverage(run: Path, report: CoverageReport, mm: float | None) -> None:
+def write_coverage(run: Run, report: CoverageReport, mm: float | None) -> None:
     """Write `RUN/coverage.json`, whole or not at all."""
 
     def length(value: float) -> dict[str, float | None]:
@@ -55,10 +56,23 @@ def write_coverage(run: Path, report: CoverageReport, mm: float | None) -> None:
         {"from": a.photo, "focus_distance": length(a.focus), "farther": length(a.farther), "share": a.gain}
         for a in report.advice
     ]
-    write_json(run / "coverage.json", {"about": about, "uncovered": report.uncovered, "further_photos": further})
+    write_json(run.coverage, {"about": about, "uncovered": report.uncovered, "further_photos": further})
 
 
-def sentences(report: CoverageReport, mm: float | None) -> list[str]:
+def read_coverage(run: Run) -> CoverageReport | None:
+    """Read `RUN/coverage.json` back; None where there is none, or where it is not one that `write_coverage` wrote."""
+    try:
+        found = json.loads(run.coverage.read_text(encoding="utf-8"))
+        further = [
+            Advice(a["from"], a["focus_distance"]["scene_units"], a["farther"]["scene_units"], a["share"])
+            for a in found["further_photos"]
+        ]
+        return CoverageReport(float(found["uncovered"]), tuple(further))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def sentences(report: CoverageReport, mm: float | None, named: int = NAMED) -> list[str]:
     """What a photographer should know."""
     share = report.uncovered
     if share <= ENOUGH:
@@ -69,15 +83,39 @@ def sentences(report: CoverageReport, mm: float | None) -> list[str]:
     count = len(report.advice)
     left = share - sum(a.gain for a in report.advice)
     more = "1 more photo" if count == 1 else f"{count} more photos"
-    where = "; ".join(_place(a, mm) for a in report.advice[:NAMED])
-    rest = f"; the other {count - NAMED} stand in coverage.json" if count > NAMED else ""
-    return [f"{what} (maps/coverage_colour, red): {more} would leave {_percent(left)}: {where}{rest}."]
+    from_one = by_photo(report.advice)
+    where = "; ".join(_place(photo, one, mm) for photo, one in list(from_one.items())[:named])
+    rest = sum(len(one) for one in list(from_one.values())[named:])
+    others = f"; the other {rest} stand in coverage.json" if rest else ""
+    return [f"{what} (maps/coverage_colour, red): {more} would leave {_percent(left)}: {where}{others}."]
 
 
-def _place(advice: Advice, mm: float | None) -> str:
+def by_photo(advice: Sequence[Advice]) -> dict[str, list[Advice]]:
+    """The photos to be taken, by the one that was taken from there; those that bring most first."""
+    found: dict[str, list[Advice]] = {}
+    for one in advice:
+        found.setdefault(one.photo, []).append(one)
+    gain = {photo: sum(one.gain for one in those) for photo, those in found.items()}
+    return {photo: sorted(found[photo], key=lambda one: one.farther) for photo in sorted(found, key=lambda p: -gain[p])}
+
+
+def _place(photo: str, advice: Sequence[Advice], mm: float | None) -> str:
     unit, scale = ("mm", mm) if mm is not None else ("scene units", 1.0)
-    by = f"{abs(advice.farther) * scale:.3g} {unit} {'farther' if advice.farther >= 0 else 'nearer'}"
-    return f"from where {advice.photo} was taken, focused {by} (at {advice.focus * scale:.4g})"
+    parts = []
+    for word, those in {
+        "nearer": [a for a in advice if a.farther < 0],
+        "farther": [a for a in advice if a.farther >= 0],
+    }.items():
+        if those:
+            by, at = _series([abs(a.farther) * scale for a in those]), _series([a.focus * scale for a in those], 4)
+            parts.append(f"{by} {unit} {word} (at {at})")
+    return f"from where {photo} was taken, focused {' and '.join(parts)}"
+
+
+def _series(values: Sequence[float], digits: int = 2) -> str:
+    """`0.4, 0.9 and 1.3`."""
+    words = [f"{value:.{digits}g}" for value in values]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _percent(share: float) -> str:

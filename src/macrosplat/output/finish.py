@@ -5,31 +5,28 @@ In: a trainer that has taken its last step. Out: sharp photos, scene.ply, camera
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from macrosplat.cameras.transforms import write_transforms
 from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import Sharp
-from macrosplat.options import Options
 from macrosplat.output.coverage import Coverage, coloured, cover, draw_coverage, plan
-from macrosplat.output.coverage_report import CoverageReport, report_coverage, write_coverage
-from macrosplat.output.coverage_report import sentences as coverage_sentences
+from macrosplat.output.coverage_report import report_coverage, write_coverage
 from macrosplat.output.fit import photographed
-from macrosplat.output.lens_report import LensReport, sentences, write_lens
-from macrosplat.output.maps import PhotoMaps, write_maps
+from macrosplat.output.lens_report import LensReport, write_lens
+from macrosplat.output.maps import OPAQUE, PhotoMaps, write_maps
 from macrosplat.output.millimetres import contradictions, differing, find_scale, magnification
 from macrosplat.output.sharp import write_sharp
+from macrosplat.output.summary import Summary
+from macrosplat.output.trust import judge
 from macrosplat.output.viewer_fit import fit_for_viewers
-from macrosplat.render import Pinhole
-from macrosplat.run import update_config
+from macrosplat.render import Camera
+from macrosplat.run import Figures, Run
 from macrosplat.scene.formats.ply import write_ply
 from macrosplat.support.colour import to_srgb
 from macrosplat.support.files import Writers
@@ -40,67 +37,13 @@ if TYPE_CHECKING:
     from macrosplat.train.trainer import Learned, Trainer
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What a run came to."""
-
-    run: Path
-    photos: int
-    gaussians: int
-    steps: int
-    seconds: float
-    fit_psnr: float  # dB, photos as the lens model makes them against the photos as taken
-    blur_px: float  # median diameter of the circle of confusion over all photos, px of the training width
-    viewer_psnr: float  # dB, scene.ply composited the viewers' way against our own renders
-    lens: dict[str, Any]
-    exposure_stops: float = 0.0  # between the darkest photo and the brightest
-    report: LensReport | None = None
-    coverage: CoverageReport | None = None
-    focal_scale: float = 1.0  # by which training corrected the focal length
-    limit: str | None = None  # a sentence: why the photos cannot be made sharp
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.photos} photos, {self.gaussians} Gaussians, {self.steps} steps, {self.seconds:.0f} s. As the lens "
-            f"would take it, the scene matches the photos to {self.fit_psnr:.1f} dB;",
-            f"in viewers, scene.ply looks as here to {self.viewer_psnr:.1f} dB.",
-        ]
-        if "pupil_diameter" in self.lens:
-            focus = self.lens["focus_distance"]
-            improved = f"Half of what the photos show was blurred over {self.blur_px:.1f} px or more;"
-            lines.insert(0, f"{improved} the sharp photos are drawn without that blur.")
-            lines.append(
-                f"The lens: pupil {self.lens['pupil_diameter']:.4g} wide, focused at {min(focus):.4g} to "
-                f"{max(focus):.4g} (scene units)."
-            )
-        if self.exposure_stops > TOLD_STOPS:
-            lines.append(
-                f"The photos' exposure differs by up to {self.exposure_stops:.2f} stops: each sharp photo has its own, "
-                "the 3D scene the mean."
-            )
-        if abs(self.focal_scale - 1) > TOLD_FOCAL:
-            lines.append(f"Training corrected the cameras' focal length by {100 * (self.focal_scale - 1):+.1f} %.")
-        if self.report is not None:
-            lines += sentences(self.report)
-        if self.limit is not None:
-            lines.append(self.limit)
-        elif self.coverage is not None:
-            lines += coverage_sentences(self.coverage, self.report.mm_per_unit if self.report else None)
-        lines += [
-            f"Sharp photos  {self.run / 'sharp'}",
-            f"3D scene      {self.run / 'scene.ply'}",
-            f"Blur, depth   {self.run / 'maps'}",
-        ]
-        return "\n".join(lines)
-
-
-def finish(
-    out: Path, trainer: Trainer, given: TrainingInput, options: Options, config: dict[str, Any], progress: Progress
-) -> Summary:
-    """Write all results; each file appears whole or not at all, so an interrupted end is simply done again."""
+def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress) -> Summary:
+    """Write all results; each file appears atomically, so an interrupted end is simply done again."""
+    options = run.manifest.options
     frames, focal_scale = trainer.frames, trainer.learned.poses.focal()
     learned, pinholes = trainer.learned.rigid(frames.pinholes)
     views = learned.poses.all()
+    shown = [pinhole.at(view) for pinhole, view in zip(pinholes, views, strict=True)]
     longer = np.array([focal_scale, focal_scale, 1.0, 1.0])
     cameras = replace(
         given.cameras,
@@ -108,115 +51,120 @@ def finish(
         intrinsics=given.cameras.intrinsics * longer,
     )
     given = replace(given, cameras=cameras)
-    write_transforms(out / "transforms.json", cameras, folder="photos")
     if given.held_out is not None:
         apart = given.held_out.views.copy()  # they step back as the others do
         apart[:, 2, 3] += (focal_scale - 1) * float(trainer.learned.poses.pivot_depth.median())
         held_out = replace(given.held_out, views=apart, intrinsics=given.held_out.intrinsics * longer)
         given = replace(given, held_out=held_out)
-        write_transforms(out / "held_out.json", held_out, folder="photos")
+        run.write_held_out(held_out)
 
     progress.stage("writing sharp photos", len(given.photos))
     # As the last step saw it.
     through = trainer.schedule.at(max(0, trainer.schedule.steps - 1), trainer.start, learned.lens.rates).through
-    fits = []
+    fits, unblurred = [], []
     with Writers() as writers:
         for v, photo in enumerate(given.photos):
             pinhole = pinholes[v]
-            sharp = _sharp(learned, views[v], pinhole, v)
+            sharp = _sharp(learned, shown[v], v)
             larger = photo.width > pinhole.width
-            full = _sharp(learned, views[v], pinhole.scaled(photo.width, photo.height), v) if larger else None
-            writers.add(write_sharp, out, photo.name, sharp, full, photo.path, options.sharp_format)
+            full = _sharp(learned, pinhole.scaled(photo.width, photo.height).at(views[v]), v) if larger else None
+            writers.add(write_sharp, run, photo.name, sharp, full, photo.path, options.sharp_format)
             seen = frames.photos[v] / 255.0
-            fits.append(psnr(photographed(learned, v, pinhole, through), seen))
+            counts = frames.covers[v] if frames.covers else None  # what is masked was not learned
+            where = None if counts is None else counts >= 128
+            fits.append(psnr(photographed(learned, v, pinhole, through), seen, where))
+            unblurred.append(psnr(sharp, seen, where))
             progress.advance()
 
     stops = dict(zip(given.cameras.names, learned.exposure.stops(), strict=True))
-    update_config(out, config, exposure_stops=stops)
+    run.update(exposure_stops={name: tuple(values) for name, values in stops.items()})
+    run.write_cameras(cameras)
+    limit = run.manifest.limit
     found, report, coverage, covered = learned.lens.found(), None, None, None
     if "pupil_diameter" in found:
         focal_px = float(np.median([p.fx for p in pinholes]))
-        report = _lens_report(found, stops, given, focal_px, options.scale_mm)
-        write_lens(out, replace(report, notes=report.notes + ((config["limit"],) if config.get("limit") else ())))
+        middle = found["pupil_diameter"] / float(np.median(found["focus_distance"]))
+        matched = float(np.mean(fits)), float(np.mean(unblurred))
+        trust = judge(middle, found["sigma0_px"], learned.lens.exif, *matched, trainer.done)
+        report = replace(_lens_report(found, stops, given, focal_px, options.scale_mm), trust=trust)
+        write_lens(run, replace(report, notes=report.notes + ((limit,) if limit else ())))
         progress.stage("looking for what no photo has in focus")
-        coverage = _coverage(learned, views, pinholes, frames.masks)
+        coverage = _coverage(learned, shown, frames.masks)
         slopes = [
             found["pupil_diameter"] * relative / 2 * pinhole.fx
             for relative, pinhole in zip(found["relative_aperture"], pinholes, strict=True)
         ]
         covered = report_coverage(coverage, plan(coverage, slopes), report.focus_distances)
-        write_coverage(out, covered, report.mm_per_unit)
+        write_coverage(run, covered, report.mm_per_unit)
     progress.stage("writing maps", len(given.photos))
     radii: list[float] = []
-    write_maps(out, _maps(learned, views, pinholes, given.cameras.names, coverage, radii, progress))
+    write_maps(run, _maps(learned, shown, given.cameras.names, coverage, radii, progress))
     progress.stage("fitting the scene for viewers")
-    backdrops = [learned.behind(v, p).detach() for v, p in enumerate(pinholes)]
+    backdrops = [learned.behind(v, camera.frame).detach() for v, camera in enumerate(shown)]
     fitted, viewer_psnr = fit_for_viewers(
-        learned.gaussians.detach(), views, pinholes, backdrops, steps=VIEWER_STEPS, seed=options.seed
+        learned.gaussians.detach(), shown, backdrops, steps=VIEWER_STEPS, seed=options.seed
     )
-    write_ply(out / "scene.ply", fitted)
+    write_ply(run.scene, fitted)
     if coverage is not None:
-        write_ply(out / "coverage.ply", coloured(fitted, coverage))
+        write_ply(run.coverage_scene, coloured(fitted, coverage))
     summary = Summary(
-        run=out,
+        run=run.folder,
         photos=len(given.photos),
         gaussians=len(learned.gaussians),
         steps=trainer.done,
-        seconds=config["seconds"],
+        seconds=run.manifest.seconds,
         fit_psnr=float(np.mean(fits)),
-        blur_px=2 * float(np.median(radii)),
+        blur_px=2 * float(np.median(radii)) if radii else 0.0,
         viewer_psnr=viewer_psnr,
         lens=found,
         exposure_stops=float(np.ptp(np.mean(list(stops.values()), 1))),
         report=report,
         focal_scale=focal_scale,
         coverage=covered,
-        limit=config.get("limit"),
+        limit=limit,
     )
-    figures = {k: v for k, v in vars(summary).items() if isinstance(v, int | float)}
-    update_config(out, config, summary=json.loads(json.dumps(figures)))
+    run.update(summary=Figures(**{name: getattr(summary, name) for name in Figures.__struct_fields__}))
     return summary
 
 
-TOLD_STOPS = 0.1  # exposures that differ less are not worth a sentence: photos of one exposure are found so far apart
-TOLD_FOCAL = 1e-3  # a focal length corrected by less is not worth a sentence either
 VIEWER_STEPS = 300  # of the fit for viewers; it ends early once its 40 dB are reached
 
 
 @torch.no_grad()
-def _sharp(learned: Learned, view: torch.Tensor, pinhole: Pinhole, photo: int) -> NDArray[np.float32]:
+def _sharp(learned: Learned, camera: Camera, photo: int) -> NDArray[np.float32]:
     """[H, W, 3] sRGB in [0, 1]: a photo, deblurred, as it was exposed."""
-    light = learned.exposure.expose(learned.draw(view, pinhole, photo).colour, photo)
+    light = learned.exposure.expose(learned.draw(camera, photo).colour, photo)
     return to_srgb(light.clamp(0, 1)).cpu().numpy()
 
 
 @torch.no_grad()
 def _maps(
     learned: Learned,
-    views: torch.Tensor,
-    pinholes: Any,
+    cameras: list[Camera],
     names: tuple[str, ...],
     coverage: Coverage | None,
     radii: list[float],
     progress: Progress,
 ) -> Iterator[PhotoMaps]:
     for v, name in enumerate(names):
-        sharp = learned.draw(views[v], pinholes[v], v)
-        radius = learned.lens.radius(sharp, pinholes[v], v)
-        radii.append(float(radius.abs().median()))
-        more = {kind: plane.cpu().numpy() for kind, plane in learned.lens.maps(sharp, pinholes[v], v).items()}
-        covered = draw_coverage(learned.gaussians, coverage, views[v], pinholes[v]).cpu().numpy() if coverage else None
+        sharp = learned.draw(cameras[v], v)
+        radius = learned.lens.radius(sharp, cameras[v], v)
+        there = sharp.alpha >= OPAQUE  # elsewhere there is no depth, and so no circle of confusion
+        if there.any():
+            radii.append(float(radius[there].abs().median()))
+        more = {kind: plane.cpu().numpy() for kind, plane in learned.lens.maps(sharp, cameras[v], v).items()}
+        covered = draw_coverage(learned.gaussians, coverage, cameras[v]).cpu().numpy() if coverage else None
         planes = (plane.cpu().numpy() for plane in (sharp.depth, sharp.alpha, radius))
         yield PhotoMaps(name, *planes, coverage=covered, more=more)
         progress.advance()
 
 
-def _coverage(learned: Learned, views: torch.Tensor, pinholes: Any, masks: Any) -> Coverage:
+def _coverage(learned: Learned, cameras: list[Camera], masks: Any) -> Coverage:
     def radius(depth: torch.Tensor, photo: int) -> torch.Tensor:
         row = depth[None]  # a frame of one row: how a lens blurs depends on depth alone
-        return learned.lens.radius(Sharp(row, torch.ones_like(row), row), pinholes[photo], photo)[0]
+        return learned.lens.radius(Sharp(row, torch.ones_like(row), row), cameras[photo], photo)[0]
 
-    return cover(learned.gaussians, views, pinholes, radius, masks)
+    return cover(learned.gaussians, cameras, radius, masks)
 
 
 def _lens_report(

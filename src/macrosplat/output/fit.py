@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from macrosplat.lens import Pupil, Reshape, Sharp
-from macrosplat.render import Pinhole
+from macrosplat.render import Camera, Pinhole
 from macrosplat.support.colour import to_srgb
 from macrosplat.support.dispatch import one_torch_thread
 from macrosplat.support.metrics import psnr
@@ -30,11 +30,11 @@ def photographed(
 ) -> NDArray[np.float32]:
     """[H, W, 3] sRGB in [0, 1]: a photo as the lens makes it of the scene."""
 
-    def draw(at: torch.Tensor, reshape: Reshape | None = None) -> Sharp:
-        return learned.draw(at, pinhole, photo, degree, reshape)
+    def draw(camera: Camera, reshape: Reshape | None = None) -> Sharp:
+        return learned.draw(camera, photo, degree, reshape)
 
-    view = learned.poses.view(photo)
-    taken = learned.exposure.expose(learned.lens.photograph(draw, view, pinhole, photo, through), photo)
+    camera = pinhole.at(learned.poses.view(photo))
+    taken = learned.exposure.expose(learned.lens.photograph(draw, camera, photo, through), photo)
     return to_srgb(taken.clamp(0, 1)).cpu().numpy()
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from macrosplat.output.millimetres import Scale, optics
+from macrosplat.output.trust import Level, Trust
+from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json
+from macrosplat.support.json import checked, load_json
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,12 @@ class LensReport:
     scale: Scale = field(default_factory=Scale)  # where `mm_per_unit` comes from
     magnification: float | None = None  # from calibrated cameras and the sensor; None: by the focal length
     notes: tuple[str, ...] = ()  # sentences: contradictions, limits
+    trust: Trust | None = None  # None: not judged
 
 
-def write_lens(run: Path, report: LensReport) -> None:
+def write_lens(run: Run, report: LensReport) -> None:
     """Write `RUN/lens.json`, whole or not at all."""
-    write_json(run / "lens.json", describe(report))
+    write_json(run.lens, describe(report))
 
 
 def describe(report: LensReport) -> dict[str, Any]:
@@ -58,12 +61,15 @@ def describe(report: LensReport) -> dict[str, Any]:
             "depth_of_field": "with circles of confusion of at most 1 px radius; null: unbounded",
             "relative_aperture": "pupil diameter of this photo / pupil_diameter",
             "exposure_stops": "how much brighter than the mean this photo was taken: red, green, blue",
+            "trust": "how far all this may be believed: high, fair or low; trust_because says why",
             "f_number": "focal length / pupil diameter, as on the lens; effective: as the light meter sees it, "
             "f_number * (1 + magnification); both for a symmetric lens",
         },
         "mm_per_unit": mm,
         "mm_per_unit_source": report.scale.source,
         "mm_uncertainty": report.scale.uncertainty,
+        "trust": report.trust.level if report.trust else None,
+        "trust_because": report.trust.because if report.trust else None,
         "notes": list(report.notes),
         "pupil_diameter": length(report.pupil_diameter),
         "sigma0": length(report.sigma0_px * middle / report.focal_px),
@@ -99,48 +105,100 @@ def _f_numbers(report: LensReport, focus: float) -> dict[str, float | None]:
     return dict(zip(keys, (number, number * (1 + magnification), magnification), strict=True))
 
 
-def sentences(report: LensReport) -> list[str]:
-    """The lens in millimetres, where they are known, and what there is to say about it."""
-    out, mm = [], report.mm_per_unit
-    if mm is not None:
-        focus = sorted(report.focus_distances.values())
-        known = _f_numbers(report, float(np.median(focus)))
-        words = [
-            f"pupil {report.pupil_diameter * mm:.3g} mm",
-            f"focused at {focus[0] * mm:.4g} to {focus[-1] * mm:.4g} mm",
-        ]
-        added = optics(mm, report.pupil_diameter, report.focal_px, report.focus_distances, report.relative_apertures)
-        deep = [a["depth_of_field"]["mm"] for a in added.values() if a["depth_of_field"]["mm"] is not None]
-        if deep:
-            words.append(f"depth of field {np.median(deep):.2g} mm")
-        if known["magnification"] is not None:
-            words.append(f"magnification {known['magnification']:.2f}")
-        if known["effective_f_number"] is not None:
-            words.append(f"effective f/{known['effective_f_number']:.3g}")
-        sure = f", give or take {100 * report.scale.uncertainty:.0f} %" if report.scale.uncertainty else ""
-        out.append(f"In millimetres: {', '.join(words)} (scale: {report.scale.source}{sure}).")
-    return [*out, *report.notes]
+def in_words(report: LensReport) -> str:
+    """The lens as photographers read it: f-number, magnification, depth of field and focus in mm where they are known,
+    else pupil and focus in scene units, and what would give millimetres."""
+    mm, focus = report.mm_per_unit, sorted(report.focus_distances.values())
+    if mm is None:
+        return (
+            f"pupil {report.pupil_diameter:.3g} wide, focused at {focus[0]:.4g} to {focus[-1]:.4g} scene units "
+            "(--scale-mm would give millimetres)"
+        )
+    known, words = _f_numbers(report, float(np.median(focus))), []
+    if known["f_number"] is not None:
+        effective = known["effective_f_number"]
+        words.append(f"f/{known['f_number']:.2g}" + (f" (effective f/{effective:.2g})" if effective else ""))
+    words.append(f"pupil {report.pupil_diameter * mm:.2g} mm")
+    if known["magnification"] is not None:
+        words.append(f"magnification {known['magnification']:.2f}")
+    deep = depth_of_field_mm(report)
+    if deep is not None:
+        words.append(f"depth of field {deep:.2g} mm")
+    words.append(f"focused at {focus[0] * mm:.3g} to {focus[-1] * mm:.3g} mm")
+    sure = f", give or take {100 * report.scale.uncertainty:.0f} %" if report.scale.uncertainty else ""
+    return f"{', '.join(words)} (scale: {report.scale.source}{sure})"
 
 
-def read_lens(run: Path) -> LensReport | None:
+def depth_of_field_mm(report: LensReport) -> float | None:
+    """Of the median photo; None where it or the scale is unknown, or where it has no end."""
+    mm = report.mm_per_unit
+    added = optics(mm, report.pupil_diameter, report.focal_px, report.focus_distances, report.relative_apertures)
+    deep = [one["depth_of_field"]["mm"] for one in added.values() if one["depth_of_field"]["mm"] is not None]
+    return float(np.median(deep)) if deep else None
+
+
+def read_lens(run: Run) -> LensReport | None:
     """Read `RUN/lens.json` back; None where there is none (a run without a lens model).
 
     Raises:
         MacrosplatError: the file is not one that `write_lens` wrote.
     """
-    path = run / "lens.json"
+    path = run.lens
     if not path.is_file():
         return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return LensReport(
-            pupil_diameter=float(found["pupil_diameter"]["scene_units"]),
-            focus_distances={p["photo"]: float(p["focus_distance"]["scene_units"]) for p in found["photos"]},
-            sigma0_px=float(found["sigma0_px"]),
-            focal_px=float(found["focal_px"]),
-            mm_per_unit=found["mm_per_unit"],
-            relative_apertures={p["photo"]: float(p["relative_aperture"]) for p in found["photos"]},
-            exposure_stops={p["photo"]: tuple(p["exposure_stops"]) for p in found["photos"] if "exposure_stops" in p},
+    found = checked(load_json(path, finite=True), _File, str(path))
+    focus = {one.photo: one.focus_distance.scene_units for one in found.photos}
+    lengths = (found.focal_px, *focus.values(), *([] if found.mm_per_unit is None else [found.mm_per_unit]))
+    if not focus or min(lengths) <= 0 or any(len(one.exposure_stops) != 3 for one in found.photos):
+        raise MacrosplatError(
+            f"{path} is no lens report of macrosplat: a length in it is not positive, or a photo lacks something."
         )
-    except (ValueError, KeyError, TypeError) as error:
-        raise MacrosplatError(f"{path} is not a lens report of macrosplat ({error}).") from error
+    return LensReport(
+        pupil_diameter=found.pupil_diameter.scene_units,
+        focus_distances=focus,
+        sigma0_px=found.sigma0_px,
+        focal_px=found.focal_px,
+        mm_per_unit=found.mm_per_unit,
+        relative_apertures={one.photo: one.relative_aperture for one in found.photos},
+        exposure_stops={one.photo: tuple(one.exposure_stops) for one in found.photos},
+        scale=Scale(found.mm_per_unit, found.mm_per_unit_source or "unknown", found.mm_uncertainty),
+        notes=tuple(found.notes),
+        trust=Trust(found.trust, found.trust_because) if found.trust else None,
+        focal_mm=_focal_mm(found),
+        magnification=found.magnification,
+    )
+
+
+class _Length(msgspec.Struct):
+    scene_units: float
+    mm: float | None = None
+
+
+class _Photo(msgspec.Struct):
+    photo: str
+    focus_distance: _Length
+    relative_aperture: float = 1.0
+    exposure_stops: list[float] = msgspec.field(default_factory=lambda: [0.0, 0.0, 0.0])
+
+
+class _File(msgspec.Struct):
+    """What of `lens.json` is read back."""
+
+    pupil_diameter: _Length
+    sigma0_px: float
+    focal_px: float
+    photos: list[_Photo]
+    mm_per_unit: float | None = None
+    mm_per_unit_source: str | None = None
+    mm_uncertainty: float | None = None
+    f_number: float | None = None
+    magnification: float | None = None
+    notes: list[str] = msgspec.field(default_factory=list)
+    trust: Level | None = None
+    trust_because: str | None = None
+
+
+def _focal_mm(found: _File) -> float | None:
+    """What `f_number` was made from."""
+    mm, number = found.pupil_diameter.mm, found.f_number
+    return None if mm is None or number is None else number * mm

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.output.sharp import save_png, write_png
+from macrosplat.run import Run
 from macrosplat.support.files import Writers, write_json
+from macrosplat.support.json import checked, load_json
 
 OPAQUE = 0.5  # alpha: below it there is no surface whose depth could be told
 DARK = np.array([0.08, 0.08, 0.08])  # sRGB of "nothing there"
@@ -37,6 +40,26 @@ _COVERAGE = np.array([[0.84, 0.19, 0.15], [0.99, 0.68, 0.38], [1.0, 1.0, 0.75], 
 JUST_COVERED = float(np.exp(-1))  # coverage that is yellow
 
 
+class MapScales(msgspec.Struct):
+    """What `maps.json` says of a photo, as far as it is read back."""
+
+    coc_scale: float
+
+
+class _File(msgspec.Struct):
+    photos: dict[str, MapScales]
+
+
+def read_scales(run: Run) -> dict[str, MapScales]:
+    """By photo, of `RUN/maps/maps.json`; nothing where there is none.
+
+    Raises:
+        MacrosplatError: the file is not one that `write_maps` wrote.
+    """
+    path = run.maps_index
+    return checked(load_json(path, finite=True), _File, str(path)).photos if path.is_file() else {}
+
+
 @dataclass(frozen=True)
 class PhotoMaps:
     """The maps of one photo, at training size."""
@@ -49,33 +72,32 @@ class PhotoMaps:
     more: dict[str, NDArray[np.floating]] = field(default_factory=dict)  # [H, W] >= 0, by the name of their folder
 
 
-def write_maps(run: Path, maps: Iterable[PhotoMaps]) -> None:
+def write_maps(run: Run, maps: Iterable[PhotoMaps]) -> None:
     """Write the maps of every photo, then the sidecar; a few photos are held at a time."""
     with Writers() as writers:
         written = {photo.name: writers.add(_write_photo, run, photo) for photo in maps}
     photos = {name: future.result() for name, future in written.items()}
     about = "depth (camera z, scene units) or radius (px of the map) = 16 bit value * scale; 0: nothing there"
-    write_json(run / "maps" / "maps.json", {"about": about, "photos": photos})
+    write_json(run.maps_index, {"about": about, "photos": photos})
 
 
-def _write_photo(run: Path, photo: PhotoMaps) -> dict[str, float]:
+def _write_photo(run: Run, photo: PhotoMaps) -> dict[str, float]:
     """The maps of one photo. Returns their scales."""
     shape, scales = photo.depth.shape, {}
     assert photo.alpha.shape == photo.defocus.shape == shape, f"maps of {photo.name}: {shape}, {photo.alpha.shape}"
-    stem = PurePosixPath(photo.name).with_suffix("")
     there = photo.alpha >= OPAQUE
     for kind, value in {"depth": photo.depth, "coc": np.abs(photo.defocus)}.items():
-        scales[f"{kind}_scale"] = write_16_bit(run / "maps" / kind / f"{stem}.png", value, there)
-    write_png(run / "maps" / "depth_colour" / f"{stem}.png", colour_depth(photo.depth, there))
-    write_png(run / "maps" / "coc_colour" / f"{stem}.png", colour_defocus(photo.defocus, there))
+        scales[f"{kind}_scale"] = write_16_bit(run.map(kind, photo.name), value, there)
+    write_png(run.map("depth_colour", photo.name), colour_depth(photo.depth, there))
+    write_png(run.map("coc_colour", photo.name), colour_defocus(photo.defocus, there))
     if photo.coverage is not None:
-        scales["coverage_scale"] = write_16_bit(run / "maps" / "coverage" / f"{stem}.png", photo.coverage, there)
+        scales["coverage_scale"] = write_16_bit(run.map("coverage", photo.name), photo.coverage, there)
         colours = np.where(there[..., None], colour_coverage(photo.coverage), DARK)
-        write_png(run / "maps" / "coverage_colour" / f"{stem}.png", colours)
+        write_png(run.map("coverage_colour", photo.name), colours)
     for kind, value in photo.more.items():
         everywhere = np.ones(shape, bool)
-        scales[f"{kind}_scale"] = write_16_bit(run / "maps" / kind / f"{stem}.png", value, everywhere)
-        write_png(run / "maps" / f"{kind}_colour" / f"{stem}.png", colour_amount(value))
+        scales[f"{kind}_scale"] = write_16_bit(run.map(kind, photo.name), value, everywhere)
+        write_png(run.map(f"{kind}_colour", photo.name), colour_amount(value))
     return scales
 
 

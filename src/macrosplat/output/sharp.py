@@ -6,8 +6,8 @@ the photo's EXIF, in the colours of its profile (which is embedded), else sRGB; 
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
-from typing import Any, get_args
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,27 +17,16 @@ from macrosplat.options import SharpFormat
 from macrosplat.output.tiff import write_tiff
 from macrosplat.photos.icc import into_profile
 from macrosplat.photos.metadata import Metadata, read_metadata
+from macrosplat.run import SUFFIXES, Run
 from macrosplat.support.colour import to_bytes, to_linear
 from macrosplat.support.files import write_whole
 
 # zlib's Z_RLE, made for PNG: of the default's time a fifth, of its size 1.02 (fly, sharp photos and maps).
 RUN_LENGTHS = 3
-SUFFIXES: dict[SharpFormat, str] = {"png": ".png", "tiff": ".tif"}
-
-
-def sharp_path(run: Path, name: str, full: bool = False, format: SharpFormat | None = None) -> Path:
-    """Where the deblurred photo `name` (`Photo.name`) lies, or is to lie; `format` None: whichever there is."""
-    stem = PurePosixPath(name).with_suffix("")
-    paths = {
-        kind: run / "sharp" / ("full" if full else "") / f"{stem}{SUFFIXES[kind]}" for kind in get_args(SharpFormat)
-    }
-    if format is not None:
-        return paths[format]
-    return next((path for path in paths.values() if path.is_file()), paths["png"])
 
 
 def write_sharp(
-    run: Path,
+    run: Run,
     name: str,
     srgb: NDArray[np.floating],
     full: NDArray[np.floating] | None = None,
@@ -53,9 +42,9 @@ def write_sharp(
     if full is not None and full.shape != srgb.shape:
         sizes[True] = full
     for is_full, pixels in sizes.items():
-        write_picture(sharp_path(run, name, is_full, format), pixels, carried)
+        write_picture(run.sharp(name, is_full, format), pixels, carried)
         for other in set(SUFFIXES) - {format}:  # of a run that was resumed with another format
-            sharp_path(run, name, is_full, other).unlink(missing_ok=True)
+            run.sharp(name, is_full, other).unlink(missing_ok=True)
 
 
 def write_picture(path: Path, srgb: NDArray[np.floating], carried: Metadata) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from macrosplat.render import Pinhole, render
+from macrosplat.render import Camera, render
 from macrosplat.scene.gaussians import SH_C0, Gaussians
 from macrosplat.support import colour
 from macrosplat.train.adam import Adam
@@ -28,8 +28,7 @@ DARKEST = 0.02  # linear: the curve's slope is taken no nearer to black, where i
 
 def fit_for_viewers(
     gaussians: Gaussians,
-    views: Sequence[Tensor] | Tensor,
-    pinholes: Sequence[Pinhole],
+    cameras: Sequence[Camera],
     backdrops: Sequence[Tensor],
     steps: int = 300,
     seed: int = 0,
@@ -41,33 +40,32 @@ def fit_for_viewers(
 
     Args:
         gaussians: the trained scene, linear light.
-        views: [V] of [4, 4], world to camera: those of the photos.
-        pinholes: [V].
+        cameras: [V] those of the photos.
         backdrops: [V] of [H, W, 3] or [3], linear light: what the photos' backdrops were.
         steps: of Adam; one view each.
 
     Returns:
-        The scene whose colours are sRGB, and the mean PSNR in dB over the views between the two renders, both before
+        The scene whose colours are sRGB, and the mean PSNR in dB over the views between the two renders, both over
         the photo's backdrop and clipped to [0, 1].
     """
-    assert len(views) == len(pinholes) == len(backdrops) > 0, f"{len(views)}, {len(pinholes)}, {len(backdrops)}"
+    assert len(cameras) == len(backdrops) > 0, f"{len(cameras)} cameras, {len(backdrops)} backdrops"
     gaussians = gaussians.detach()
     backdrops = [b.detach() for b in backdrops]
     with torch.no_grad():
         # Half precision: its steps below 1 are at most 2^-11, 72 dB, and 30 photos at 1600 px fit in 350 MB.
         targets = [
-            _shown(colour.to_srgb(render(gaussians, view, pinhole).over(backdrop)[0])).half()
-            for view, pinhole, backdrop in zip(views, pinholes, backdrops, strict=True)
+            _shown(colour.to_srgb(render(gaussians, camera).over(backdrop)[0])).half()
+            for camera, backdrop in zip(cameras, backdrops, strict=True)
         ]
         backdrops = [colour.to_srgb(b) for b in backdrops]
     fitted = start_for_viewers(gaussians)
-    quality = _psnr(fitted, views, pinholes, backdrops, targets)
+    quality = _psnr(fitted, cameras, backdrops, targets)
     colours, counts = ("sh0", "sh_rest"), (steps // 3, steps - steps // 3)
     for names, count in zip((colours, (*colours, "opacity_logits")), counts, strict=True):
         if quality >= wanted:
             break
-        fitted = _fit(fitted, names, views, pinholes, backdrops, targets, count, seed)
-        quality = _psnr(fitted, views, pinholes, backdrops, targets)
+        fitted = _fit(fitted, names, cameras, backdrops, targets, count, seed)
+        quality = _psnr(fitted, cameras, backdrops, targets)
     return fitted, quality
 
 
@@ -83,8 +81,7 @@ def start_for_viewers(gaussians: Gaussians) -> Gaussians:
 def _fit(
     start: Gaussians,
     names: Sequence[str],
-    views: Sequence[Tensor] | Tensor,
-    pinholes: Sequence[Pinhole],
+    cameras: Sequence[Camera],
     backdrops: Sequence[Tensor],
     targets: Sequence[Tensor],
     steps: int,
@@ -100,7 +97,7 @@ def _fit(
     for step in range(steps):
         order = order or torch.randperm(len(targets), generator=shuffle).tolist()
         v = order.pop()
-        shown = render(start.with_(**free), views[v], pinholes[v]).over(backdrops[v])[0]
+        shown = render(start.with_(**free), cameras[v]).over(backdrops[v])[0]
         # Not clipped: a value beyond white would get no gradient back; the target is in range, so it is pulled in.
         loss = torch.nn.functional.mse_loss(shown, targets[v].to(shown.dtype))
         fall = 0.55 + 0.45 * math.cos(math.pi * step / max(steps, 1))
@@ -112,15 +109,14 @@ def _fit(
 @torch.no_grad()
 def _psnr(
     fitted: Gaussians,
-    views: Sequence[Tensor] | Tensor,
-    pinholes: Sequence[Pinhole],
+    cameras: Sequence[Camera],
     backdrops: Sequence[Tensor],
     targets: Sequence[Tensor],
 ) -> float:
     """Mean over the views, dB, against the targets."""
     total = 0.0
-    for view, pinhole, backdrop, target in zip(views, pinholes, backdrops, targets, strict=True):
-        shown = _shown(render(fitted, view, pinhole).over(backdrop)[0])
+    for camera, backdrop, target in zip(cameras, backdrops, targets, strict=True):
+        shown = _shown(render(fitted, camera).over(backdrop)[0])
         error = float(torch.nn.functional.mse_loss(shown, target.to(shown.dtype)))
         total += -10.0 * math.log10(max(error, 1e-10))
     return total / len(targets)

@@ -7,21 +7,22 @@ comes as 8 bit, since Pillow reads it so.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from macrosplat.photos.exif import EXIF_IFD, GPS_IFD, ORIENTATION, exif_of
-from macrosplat.photos.icc import LEVELS, apply_profile, convert_with_cms, read_profile
-from macrosplat.photos.records import Exif
+from macrosplat.photos.exif import EXIF_IFD, GPS_IFD, ORIENTATION, exif_of, is_adobe_rgb
+from macrosplat.photos.icc import ADOBE_RGB, LEVELS, apply_profile, convert_with_cms, read_profile
+from macrosplat.photos.records import Exif, resized
+from macrosplat.photos.resample import area_average
+from macrosplat.photos.usable import emptiness
 from macrosplat.support.colour import to_linear
 from macrosplat.support.errors import MacrosplatError
 
@@ -50,6 +51,9 @@ ORIENTATIONS = {
     8: (True, True, False),
 }
 
+THUMBNAIL = 96  # px: small enough that a slice looks as sharp as the next
+RAW_FLIPS = {3: 3, 5: 8, 6: 6}  # LibRaw's to EXIF's
+
 _profile = functools.lru_cache(maxsize=8)(read_profile)
 
 
@@ -76,27 +80,47 @@ def decode(path: Path) -> NDArray[Any]:
     if suffix in HEIF:
         extra("pillow_heif", "heif", path).register_heif_opener()
     with Image.open(path) as opened:
-        icc = opened.info.get("icc_profile")
+        icc = embedded_profile(path, opened)
         return _from_pillow(ImageOps.exif_transpose(opened), icc)
 
 
-def inspect(path: Path) -> tuple[int, int, Exif, str | None]:
-    """(width, height, EXIF, remark) of a photo, upright; all of the file is read, so that a damaged one is noticed now.
+def embedded_profile(path: Path, opened: Image.Image) -> bytes | None:
+    """The photo's ICC profile; Adobe RGB's, where there is none and the camera told of it in DCF's way."""
+    return opened.info.get("icc_profile") or (ADOBE_RGB if is_adobe_rgb(opened.getexif(), path.name) else None)
+
+
+class Inspected(NamedTuple):
+    """What is known of a photo without keeping its pixels."""
+
+    width: int  # px, upright
+    height: int
+    exif: Exif
+    orientation: int = 1  # EXIF's, of the pixels as stored
+    alpha: bool = False  # whether an alpha channel cuts something out
+    empty: str | None = None  # "black", "burnt out": see `usable`
+    small: NDArray[np.float32] | None = None  # as `thumbnail_of` makes it, upright
+    remark: str | None = None  # the rest of a sentence that begins with the photo's name
+
+
+def inspect(path: Path) -> Inspected:
+    """A photo's size, EXIF and more; all of the file is read, so that a damaged one is noticed now.
 
     Raises: as `decode`.
     """
     suffix = path.suffix.lower()
     if suffix in RAW:
-        return *_inspect_raw(path), None
+        return _inspect_raw(path)
     if suffix in HEIF:
         extra("pillow_heif", "heif", path).register_heif_opener()
-    remark = None
+    remark, alpha = None, False
     if suffix in TIFF:
         with tifffile.TiffFile(path) as tiff:
             page: Any = tiff.pages[0]
             deep = page.bitspersample > 8
             (width, height), orientation = (page.imagewidth, page.imagelength), _orientation(page)
+            extra_samples = bool(page.extrasamples)
         pixels = decode(path)  # no cheaper way to know that every strip is there
+        alpha = extra_samples and _cuts_out(alpha_of(path))
         if deep and pixels.dtype == np.uint8:
             remark = "is compressed in a way that is read at 8 bits only; for all 16, pip install imagecodecs"
         tags = tiff_tags(path)
@@ -106,11 +130,49 @@ def inspect(path: Path) -> tuple[int, int, Exif, str | None]:
             tags = opened.getexif()
             orientation = tags.get(ORIENTATION, 1)
             # An eighth of the size: the whole file is still parsed, at a fraction of the time.
-            opened.draft("RGB", (-(-width // 8), -(-height // 8)))
+            least = 2 * THUMBNAIL
+            opened.draft("RGB", (max(least, -(-width // 8)), max(least, -(-height // 8))))
             opened.load()
+            alpha = opened.has_transparency_data and _cuts_out(_alpha(opened))
+            pixels = oriented(_from_pillow(opened, None), orientation)
     if ORIENTATIONS.get(orientation, (False,))[0]:
         width, height = height, width
-    return width, height, exif_of(tags, width, height), remark
+    exif = exif_of(tags, width, height)
+    small = thumbnail_of(pixels, (width, height))
+    return Inspected(width, height, exif, orientation, alpha, emptiness(pixels), small, remark)
+
+
+def thumbnail_of(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
+    """[H, W] brightness of a photo of `size`, `THUMBNAIL` px wide: square root of linear light, so that shadows count.
+
+    Args:
+        pixels: [H, W, 3] as `decode` has them, perhaps smaller than the photo.
+    """
+    table = TABLE_8 if pixels.dtype == np.uint8 else None
+    return np.sqrt(np.maximum(area_average(pixels, resized(*size, THUMBNAIL), table).mean(2), 0))
+
+
+def alpha_of(path: Path) -> NDArray[Any]:
+    """[H, W] the alpha channel of a photo, upright; what a photo without one has is 255 everywhere."""
+    if path.suffix.lower() in TIFF:
+        with tifffile.TiffFile(path) as tiff:
+            page: Any = tiff.pages[0]
+            samples, separate = page.samplesperpixel, page.planarconfig == 2
+            if page.bitspersample > 8 and page.extrasamples:
+                pixels = page.asarray()
+                return oriented(pixels[samples - 1] if separate else pixels[..., samples - 1], _orientation(page))
+    with Image.open(path) as opened:
+        return np.asarray(_alpha(ImageOps.exif_transpose(opened)))
+
+
+def _alpha(photo: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(photo.convert("RGBA").getchannel("A"))
+
+
+def _cuts_out(alpha: NDArray[Any]) -> bool:
+    """Whether some of a photo is there and some is not: a channel that is even says nothing."""
+    half = (1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max) / 2
+    return bool(alpha.min() < half <= alpha.max())
 
 
 def oriented(pixels: NDArray, orientation: int) -> NDArray:
@@ -119,15 +181,6 @@ def oriented(pixels: NDArray, orientation: int) -> NDArray:
     if transpose:
         pixels = pixels.swapaxes(0, 1)
     return pixels[:: -1 if rows else 1, :: -1 if columns else 1]
-
-
-def orientation_of(path: Path) -> int:
-    """The EXIF orientation of a photo, 1 (upright as stored) if it has none."""
-    if path.suffix.lower() in TIFF:
-        return tiff_tags(path).get(ORIENTATION, 1)
-    with contextlib.suppress(OSError), Image.open(path) as opened:
-        return opened.getexif().get(ORIENTATION, 1)
-    return 1
 
 
 def _from_pillow(photo: Image.Image, icc: bytes | None) -> NDArray[Any]:
@@ -179,11 +232,13 @@ def _deep_tiff(path: Path) -> NDArray[np.float32] | None:
     return TABLE_16[pixels]
 
 
-def _inspect_raw(path: Path) -> tuple[int, int, Exif]:
+def _inspect_raw(path: Path) -> Inspected:
     with extra("rawpy", "raw", path).imread(str(path)) as raw:
         sizes, other, lens = raw.sizes, raw.other, f"{raw.lens.make} {raw.lens.model}".strip()
-        _ = raw.raw_image  # unpacks it
-        width, height = sizes.iwidth, sizes.iheight
+        black, white = float(np.mean(raw.black_level_per_channel)), float(raw.white_level)
+        mosaic = np.asarray(raw.raw_image_visible).astype(np.float32)  # all is unpacked for it
+        mosaic = np.clip((mosaic - black) / max(white - black, 1), 0, 1)
+        width, height, flip = sizes.iwidth, sizes.iheight, RAW_FLIPS.get(sizes.flip, 1)
         if sizes.flip in (5, 6):
             width, height = height, width
     try:
@@ -192,7 +247,11 @@ def _inspect_raw(path: Path) -> tuple[int, int, Exif]:
         exif = Exif()
     if exif == Exif():
         exif = Exif(f_number=other.aperture or None, focal_mm=other.focal_length or None, camera=lens or None)
-    return width, height, exif
+    if mosaic.ndim != 2:
+        return Inspected(width, height, exif)
+    even = mosaic[: mosaic.shape[0] // 2 * 2, : mosaic.shape[1] // 2 * 2]
+    grey = oriented(even.reshape(len(even) // 2, 2, -1, 2).mean((1, 3)), flip)[..., None].repeat(3, 2)
+    return Inspected(width, height, exif, empty=emptiness(mosaic[::4, ::4]), small=thumbnail_of(grey, (width, height)))
 
 
 def tiff_tags(path: Path) -> Image.Exif:
@@ -222,3 +281,15 @@ def extra(module: str, extra: str, path: Path) -> ModuleType:
         raise MacrosplatError(
             f"{path.name} needs the reader {module}; install it with: pip install 'macrosplat[{extra}]'."
         ) from error
+
+
+def reason(error: Exception) -> str:
+    """Why a picture cannot be read, for a sentence."""
+    if isinstance(error, FileNotFoundError):
+        return "the file is missing"
+    first = error.args[0] if error.args else ""
+    text = first.decode(errors="replace") if isinstance(first, bytes) else str(error)  # LibRaw speaks bytes
+    text = text.strip().split("\n")[0].rstrip(".")
+    if "cannot identify" in text:  # Pillow adds the path, which the sentence has already
+        return "not a picture"
+    return text or type(error).__name__

@@ -6,6 +6,7 @@ In: Pillow's EXIF tags. Out: `Exif`, lengths in mm, None where nothing usable st
 from __future__ import annotations
 
 import math
+import struct
 from typing import Any
 
 from PIL import Image
@@ -15,8 +16,11 @@ from macrosplat.photos.records import Exif
 # Tag numbers of the EXIF 2.32 standard.
 MAKE, MODEL, ORIENTATION, EXIF_IFD, GPS_IFD = 0x010F, 0x0110, 0x0112, 0x8769, 0x8825
 F_NUMBER, FOCAL, FOCAL_35MM, LENS = 0x829D, 0x920A, 0xA405, 0xA434
+TIME, SHUTTER, ISO = 0x829A, 0x9201, 0x8827
 WIDTH, HEIGHT = 0xA002, 0xA003
 PLANE_X, PLANE_UNIT = 0xA20E, 0xA210
+COLOUR_SPACE, INTEROP_IFD, INTEROP_INDEX = 0xA001, 0xA005, 1
+UNCALIBRATED, ADOBE = 65535, 2  # values of ColorSpace; the second stands in no standard but in files
 
 # FocalPlaneResolutionUnit: 2 inch (the default), 3 cm; 4 (mm) and 5 (um) stand in no standard but in files.
 UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
@@ -36,8 +40,27 @@ def exif_of(tags: Image.Exif, width: int, height: int) -> Exif:
         focal_mm=focal,
         focal_35mm=focal_35mm,
         sensor_width_mm=_sensor_width(inner, width, height, focal, focal_35mm),
+        seconds=_number(inner.get(TIME)) or _shutter(inner.get(SHUTTER)),
+        iso=_number(inner.get(ISO)),
         camera=" ".join(word for word in words if word) or None,
     )
+
+
+def is_adobe_rgb(tags: Image.Exif, name: str) -> bool:
+    """Whether the camera was set to Adobe RGB, as DCF 2.0 (JEITA CP-3461B, option files) has it told.
+
+    By the interoperability index R03; or, where a program has dropped that directory, by a colour space that is not
+    sRGB and a file name that begins with `_`.
+    """
+    inner = tags.get_ifd(EXIF_IFD)
+    try:
+        index = tags.get_ifd(INTEROP_IFD).get(INTEROP_INDEX)
+    except (KeyError, TypeError, ValueError, struct.error):  # a damaged directory
+        index = None
+    if _text(index).upper().startswith("R03"):
+        return True
+    space = inner.get(COLOUR_SPACE)
+    return space == ADOBE or (space == UNCALIBRATED and not index and name.startswith("_"))
 
 
 def _sensor_width(
@@ -58,6 +81,15 @@ def _sensor_width(
         if not 0.7 < sensor / expected < 1.4:
             return None
     return sensor
+
+
+def _shutter(value: Any) -> float | None:
+    """Seconds of a ShutterSpeedValue, which is -log2 of them (APEX)."""
+    try:
+        seconds = 2.0 ** -float(value)
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return _number(seconds)
 
 
 def _number(value: Any) -> float | None:

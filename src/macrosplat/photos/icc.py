@@ -103,3 +103,41 @@ def convert_with_cms(photo: Image.Image, icc: bytes) -> Image.Image:
     except (ImageCms.PyCMSError, OSError, ValueError):
         return photo.convert("RGB")
     return photo.convert("RGB") if converted is None else converted
+
+
+def matrix_profile(name: str, gamma: float, colorants: list[list[float]]) -> bytes:
+    """A display profile (ICC.1:2001-04) of one gamma.
+
+    Args:
+        colorants: XYZ (D50) of red, green and blue.
+    """
+    text = name.encode("ascii") + b"\0"
+    tags = {
+        b"desc": b"desc" + bytes(4) + struct.pack(">I", len(text)) + text + bytes(78),
+        b"cprt": b"text" + bytes(4) + b"CC0\0",
+        b"wtpt": _xyz(D50),
+        **{channel + b"XYZ": _xyz(xyz) for channel, xyz in zip((b"r", b"g", b"b"), colorants, strict=True)},
+    }
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
+    offset, table, body = 132 + 12 * (len(tags) + 3), b"", b""
+    for tag, data in {**tags, b"rTRC": curve}.items():
+        data += bytes(-len(data) % 4)
+        at = struct.pack(">II", offset + len(body), len(data))
+        table += b"".join(one + at for one in ((b"rTRC", b"gTRC", b"bTRC") if tag == b"rTRC" else (tag,)))
+        body += data
+    head = struct.pack(">I4sI4s4s4s", offset + len(body), bytes(4), 0x02400000, b"mntr", b"RGB ", b"XYZ ")
+    head += struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + _xyz(D50)[8:]
+    return head.ljust(128, b"\0") + struct.pack(">I", len(tags) + 3) + table + body
+
+
+def _xyz(values: list[float]) -> bytes:
+    return b"XYZ " + bytes(4) + struct.pack(">3i", *(round(v * 65536) for v in values))
+
+
+D50 = [0.9642, 1.0, 0.8249]
+# Adobe RGB (1998), adapted to D50 as its own profile stores it; gamma 563/256.
+ADOBE_RGB = matrix_profile(
+    "Adobe RGB (1998) compatible",
+    563 / 256,
+    [[0.60974, 0.31111, 0.01947], [0.20528, 0.62567, 0.06087], [0.14919, 0.06322, 0.74457]],
+)

@@ -16,10 +16,9 @@ import tifffile
 from PIL import Image
 
 from macrosplat.photos import exif as tag
-from macrosplat.photos.decode import HEIF, ICC_TAG, RAW, TIFF, extra, tiff_tags
+from macrosplat.photos.decode import HEIF, ICC_TAG, RAW, TIFF, embedded_profile, extra, tiff_tags
 from macrosplat.photos.icc import MatrixProfile, read_profile
 
-INTEROP_IFD = 0xA005
 PLANE_Y = 0xA20F
 # Tags of the first directory that speak of the picture, not of the file: description, maker, camera, resolution,
 # software, date, artist, host, rating, copyright, and what Windows adds.
@@ -66,7 +65,7 @@ def read_metadata(path: Path) -> Metadata:
     with contextlib.suppress(*_UNREADABLE):
         tags, icc = _read(path)
     profile = None if icc is None else read_profile(icc)
-    inner = {number: value for number, value in tags.get_ifd(tag.EXIF_IFD).items() if number != INTEROP_IFD}
+    inner = {number: value for number, value in tags.get_ifd(tag.EXIF_IFD).items() if number != tag.INTEROP_IFD}
     return Metadata(
         _writable({number: tags[number] for number in KEPT if number in tags}),
         _writable(inner),
@@ -89,7 +88,7 @@ def _read(path: Path) -> tuple[Image.Exif, bytes | None]:
         tags = opened.getexif()
         for directory in (tag.EXIF_IFD, tag.GPS_IFD):  # read while the file is open
             tags.get_ifd(directory)
-        return tags, opened.info.get("icc_profile")
+        return tags, embedded_profile(path, opened)
 
 
 def _sized(inner: dict[int, Any], width: int, height: int) -> dict[int, Any]:

@@ -14,17 +14,9 @@ class Exif:
     focal_mm: float | None = None
     focal_35mm: float | None = None  # 35 mm equivalent, by the diagonal
     sensor_width_mm: float | None = None  # its long side, from FocalPlaneXResolution and the original width
+    seconds: float | None = None  # exposure time
+    iso: float | None = None
     camera: str | None = None  # make, model and lens, to tell mixed cameras apart
-
-
-@dataclass(frozen=True)
-class Distortion:
-    """COLMAP's polynomial/fisheye parameters of one photo as taken; `Cameras` already holds the pinhole it becomes."""
-
-    model: str  # COLMAP's name: SIMPLE_RADIAL, RADIAL, OPENCV, ...
-    params: tuple[float, ...]  # as COLMAP stores them, for `width` x `height`
-    width: int
-    height: int
 
 
 @dataclass(frozen=True)
@@ -37,11 +29,25 @@ class Photo:
     height: int
     exif: Exif = Exif()
     mask: Path | None = None  # white = object
-    distortion: Distortion | None = None
+    mask_is_alpha: bool = False  # whether it is the alpha channel of that file
     pose: str | None = None  # slices of one focus bracket share it; None: a photo by itself
+    orientation: int = 1  # EXIF's: how the pixels are stored; 1: upright
 
 
 def resized(photo_width: int, photo_height: int, width: int) -> tuple[int, int]:
     """(width, height) of a photo brought to `width` px; never larger than it is."""
     width = min(width, photo_width)
     return width, max(1, round(photo_height * width / photo_width))
+
+
+# Two sizes are of one shape if a side is off by a pixel or two of rounding, or by 1 %.
+SHAPE_TOLERANCE = 0.01
+ROUNDING = 0.1  # at the most, however small
+
+
+def same_shape(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Whether two sizes (width, height) are of one picture, resized."""
+    if min(*a[:2], *b[:2]) < 1:
+        return False
+    slack = min(1 / min(*a[:2], *b[:2]), ROUNDING)
+    return abs(a[0] * b[1] / (a[1] * b[0]) - 1) <= max(SHAPE_TOLERANCE, slack)

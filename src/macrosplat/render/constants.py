@@ -17,3 +17,5 @@ COMPENSATION_MIN = 1e-6
 # Columns of the [N, 10] table that project hands to rasterize.
 MX, MY, CA, CB, CC, OPACITY, RED, GREEN, BLUE, DEPTH = range(10)
 SPLAT = 10
+# Alpha that an expected depth is divided by at the least.
+ALPHA_LEAST = 1e-6

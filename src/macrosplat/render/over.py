@@ -1,4 +1,4 @@
-"""A render before its backdrop: opaque colour, and the expected depth, the mean of camera z along the ray."""
+"""A render over its backdrop: opaque colour, and the expected depth, the mean of camera z along the ray."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-ALPHA_LEAST = 1e-6  # alpha that depth is divided by at the least
+from macrosplat.render.constants import ALPHA_LEAST
 
 
 def over(colour: Tensor, alpha: Tensor, depth: Tensor, backdrop: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,9 +10,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from macrosplat.render import over as definition
+from macrosplat.render.constants import ALPHA_LEAST
 
-LEAST = tl.constexpr(definition.ALPHA_LEAST)
+LEAST = tl.constexpr(ALPHA_LEAST)
 BLOCK = 512  # px a program
 
 

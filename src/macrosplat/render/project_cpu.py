@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from macrosplat.render import constants, sh
-from macrosplat.render.pinhole import Pinhole
+from macrosplat.render.camera import Frame
 from macrosplat.scene.gaussians import SH_C0
 from macrosplat.support.numba import kernel_lock, njit, prange
 
@@ -19,7 +19,7 @@ Y0, C1 = F(SH_C0), F(sh.C1)
 C20, C21, C22 = (F(c) for c in sh.C2)
 C30, C31, C32, C33, C34 = (F(c) for c in sh.C3)
 ONE, TWO, HALF, ZERO = F(1), F(2), F(0.5), F(0)
-# Partial sums of the view's gradient: their number fixes the order of summation, whatever the number of threads.
+# Partial sums of the camera's gradients: their number fixes the order of summation, whatever the number of threads.
 CHUNKS = 64
 
 
@@ -101,9 +101,10 @@ def _half_covariance(view, q, m, t, jx, jy, jxz, jyz):
 
 
 @njit(parallel=True)
-def _forward(means, log_scales, quats, logits, sh0, sh_rest, view, centre, camera, degree, splats, extents):
+def _forward(means, log_scales, quats, logits, sh0, sh_rest, view, centre, camera, frame, degree, splats, extents):
     n = means.shape[0]
-    fx, fy, cx, cy, width, height, near = camera
+    fx, fy, cx, cy = camera[0], camera[1], camera[2], camera[3]
+    width, height, near = frame
     lo_x, hi_x = -cx / fx - MARGIN * HALF * width / fx, (width - cx) / fx + MARGIN * HALF * width / fx
     lo_y, hi_y = -cy / fy - MARGIN * HALF * height / fy, (height - cy) / fy + MARGIN * HALF * height / fy
     coefficients = (degree + 1) * (degree + 1)
@@ -156,27 +157,28 @@ def _forward(means, log_scales, quats, logits, sh0, sh_rest, view, centre, camer
 
 @njit(parallel=True)
 def _backward(
-    means, log_scales, quats, logits, sh0, sh_rest, view, centre, camera, degree, extents, g_splats,
-    g_means, g_log_scales, g_quats, g_logits, g_sh0, g_sh_rest, g_view, g_centre,
+    means, log_scales, quats, logits, sh0, sh_rest, view, centre, camera, frame, degree, extents, grad_splats,
+    grad_means, grad_log_scales, grad_quats, grad_logits, grad_sh0, grad_sh_rest, grad_view, grad_centre, grad_camera,
 ):  # fmt: skip
     n = means.shape[0]
-    fx, fy, cx, cy, width, height, _ = camera
+    fx, fy, cx, cy = camera[0], camera[1], camera[2], camera[3]
+    width, height, _ = frame
     lo_x, hi_x = -cx / fx - MARGIN * HALF * width / fx, (width - cx) / fx + MARGIN * HALF * width / fx
     lo_y, hi_y = -cy / fy - MARGIN * HALF * height / fy, (height - cy) / fy + MARGIN * HALF * height / fy
     coefficients = (degree + 1) * (degree + 1)
     for chunk in prange(CHUNKS):
         r, q, m = np.empty((3, 3), F), np.empty((3, 3), F), np.empty((3, 3), F)
-        g_r, g_m = np.empty((3, 3), F), np.empty((3, 3), F)
-        t, g_t, ys = np.empty((2, 3), F), np.empty((2, 3), F), np.empty(16, F)
+        grad_r, grad_m = np.empty((3, 3), F), np.empty((3, 3), F)
+        t, grad_t, ys = np.empty((2, 3), F), np.empty((2, 3), F), np.empty(16, F)
         for i in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS):
             if extents[i, 0] <= ZERO:  # drew nothing: no gradient
                 for c in range(3):
-                    g_means[i, c] = g_log_scales[i, c] = g_sh0[i, c] = ZERO
+                    grad_means[i, c] = grad_log_scales[i, c] = grad_sh0[i, c] = ZERO
                     for k in range(sh_rest.shape[1]):
-                        g_sh_rest[i, k, c] = ZERO
+                        grad_sh_rest[i, k, c] = ZERO
                 for c in range(4):
-                    g_quats[i, c] = ZERO
-                g_logits[i] = ZERO
+                    grad_quats[i, c] = ZERO
+                grad_logits[i] = ZERO
                 continue
             u, v, w = means[i, 0], means[i, 1], means[i, 2]
             z = view[2, 0] * u + view[2, 1] * v + view[2, 2] * w + view[2, 3]
@@ -198,40 +200,52 @@ def _backward(
 
             # Conic X = covariance^-1: d covariance = -X G X, with G symmetric.
             p, s, o = c / det, -b / det, a / det
-            g_a, g_b, g_c = g_splats[i, 2], HALF * g_splats[i, 3], g_splats[i, 4]
-            h00, h01 = p * g_a + s * g_b, p * g_b + s * g_c
-            h10, h11 = s * g_a + o * g_b, s * g_b + o * g_c
-            g_a, g_b, g_c = -(h00 * p + h01 * s), -TWO * (h00 * s + h01 * o), -(h10 * s + h11 * o)
+            grad_a, grad_b, grad_c = grad_splats[i, 2], HALF * grad_splats[i, 3], grad_splats[i, 4]
+            h00, h01 = p * grad_a + s * grad_b, p * grad_b + s * grad_c
+            h10, h11 = s * grad_a + o * grad_b, s * grad_b + o * grad_c
+            grad_a, grad_b, grad_c = -(h00 * p + h01 * s), -TWO * (h00 * s + h01 * o), -(h10 * s + h11 * o)
 
             ratio = det0 / det
             compensation = np.sqrt(max(ratio, COMPENSATION_MIN))
             sigmoid = ONE / (ONE + np.exp(-logits[i]))
-            g_logits[i] = g_splats[i, 5] * compensation * sigmoid * (ONE - sigmoid)
+            grad_logits[i] = grad_splats[i, 5] * compensation * sigmoid * (ONE - sigmoid)
             if ratio > COMPENSATION_MIN:
-                g_ratio = g_splats[i, 5] * sigmoid * HALF / (compensation * det)
-                g_a += g_ratio * (c0 - ratio * c)
-                g_c += g_ratio * (a0 - ratio * a)
-                g_b += g_ratio * TWO * b * (ratio - ONE)
+                grad_ratio = grad_splats[i, 5] * sigmoid * HALF / (compensation * det)
+                grad_a += grad_ratio * (c0 - ratio * c)
+                grad_c += grad_ratio * (a0 - ratio * a)
+                grad_b += grad_ratio * TWO * b * (ratio - ONE)
 
-            g_jx = g_jy = g_jxz = g_jyz = ZERO
+            grad_jx = grad_jy = grad_jxz = grad_jyz = ZERO
             for k in range(3):
-                g_t[0, k] = TWO * g_a * t[0, k] + g_b * t[1, k]
-                g_t[1, k] = TWO * g_c * t[1, k] + g_b * t[0, k]
-                g_m[0, k] = jx * g_t[0, k]
-                g_m[1, k] = jy * g_t[1, k]
-                g_m[2, k] = jxz * g_t[0, k] + jyz * g_t[1, k]
-                g_jx += g_t[0, k] * m[0, k]
-                g_jxz += g_t[0, k] * m[2, k]
-                g_jy += g_t[1, k] * m[1, k]
-                g_jyz += g_t[1, k] * m[2, k]
+                grad_t[0, k] = TWO * grad_a * t[0, k] + grad_b * t[1, k]
+                grad_t[1, k] = TWO * grad_c * t[1, k] + grad_b * t[0, k]
+                grad_m[0, k] = jx * grad_t[0, k]
+                grad_m[1, k] = jy * grad_t[1, k]
+                grad_m[2, k] = jxz * grad_t[0, k] + jyz * grad_t[1, k]
+                grad_jx += grad_t[0, k] * m[0, k]
+                grad_jxz += grad_t[0, k] * m[2, k]
+                grad_jy += grad_t[1, k] * m[1, k]
+                grad_jyz += grad_t[1, k] * m[2, k]
             # Of J = [fx/z, 0, -fx tx/z] and mean = (fx x + cx, ...), where x and y are already divided by z.
-            g_x, g_y = g_splats[i, 0] * fx, g_splats[i, 1] * fy
+            grad_x, grad_y = grad_splats[i, 0] * fx, grad_splats[i, 1] * fy
+            grad_camera[chunk, 0] += grad_splats[i, 0] * x + grad_jx / z
+            grad_camera[chunk, 1] += grad_splats[i, 1] * y + grad_jy / z
+            grad_camera[chunk, 2] += grad_splats[i, 0]
+            grad_camera[chunk, 3] += grad_splats[i, 1]
+            # Beyond the bounds fx tx is a constant less cx.
             if lo_x < x < hi_x:
-                g_x -= g_jxz * fx / z
+                grad_x -= grad_jxz * fx / z
+                grad_camera[chunk, 0] -= grad_jxz * tx / z
+            else:
+                grad_camera[chunk, 2] += grad_jxz / z
             if lo_y < y < hi_y:
-                g_y -= g_jyz * fy / z
-            g_z = g_splats[i, 9] - (g_jx * jx + g_jy * jy + g_jxz * jxz + g_jyz * jyz) / z - (g_x * x + g_y * y) / z
-            g_x, g_y = g_x / z, g_y / z
+                grad_y -= grad_jyz * fy / z
+                grad_camera[chunk, 1] -= grad_jyz * ty / z
+            else:
+                grad_camera[chunk, 3] += grad_jyz / z
+            by_jacobian = grad_jx * jx + grad_jy * jy + grad_jxz * jxz + grad_jyz * jyz
+            grad_z = grad_splats[i, 9] - by_jacobian / z - (grad_x * x + grad_y * y) / z
+            grad_x, grad_y = grad_x / z, grad_y / z
 
             dx, dy, dz = u - centre[0], v - centre[1], w - centre[2]
             inverse = ONE / max(np.sqrt(dx * dx + dy * dy + dz * dz), F(1e-12))
@@ -240,16 +254,16 @@ def _backward(
             e_x = e_y = e_z = ZERO
             for k in range(coefficients, sh_rest.shape[1] + 1):
                 for channel in range(3):
-                    g_sh_rest[i, k - 1, channel] = ZERO
-            g_colour = (g_splats[i, 6], g_splats[i, 7], g_splats[i, 8])
+                    grad_sh_rest[i, k - 1, channel] = ZERO
+            grad_colour = (grad_splats[i, 6], grad_splats[i, 7], grad_splats[i, 8])
             for channel in range(3):
                 colour = HALF + Y0 * sh0[i, channel]
                 for k in range(1, coefficients):
                     colour += ys[k] * sh_rest[i, k - 1, channel]
-                g = g_colour[channel] if colour > ZERO else ZERO
-                g_sh0[i, channel] = Y0 * g
+                g = grad_colour[channel] if colour > ZERO else ZERO
+                grad_sh0[i, channel] = Y0 * g
                 for k in range(1, coefficients):
-                    g_sh_rest[i, k - 1, channel] = ys[k] * g
+                    grad_sh_rest[i, k - 1, channel] = ys[k] * g
                     e0, e1, e2 = _sh_slope(dx, dy, dz, degree, k)
                     scaled = g * sh_rest[i, k - 1, channel]
                     e_x += scaled * e0
@@ -257,70 +271,71 @@ def _backward(
                     e_z += scaled * e2
             along = e_x * dx + e_y * dy + e_z * dz
             e_x, e_y, e_z = (e_x - along * dx) * inverse, (e_y - along * dy) * inverse, (e_z - along * dz) * inverse
-            g_centre[chunk, 0] -= e_x
-            g_centre[chunk, 1] -= e_y
-            g_centre[chunk, 2] -= e_z
-            g_means[i, 0] = view[0, 0] * g_x + view[1, 0] * g_y + view[2, 0] * g_z + e_x
-            g_means[i, 1] = view[0, 1] * g_x + view[1, 1] * g_y + view[2, 1] * g_z + e_y
-            g_means[i, 2] = view[0, 2] * g_x + view[1, 2] * g_y + view[2, 2] * g_z + e_z
+            grad_centre[chunk, 0] -= e_x
+            grad_centre[chunk, 1] -= e_y
+            grad_centre[chunk, 2] -= e_z
+            grad_means[i, 0] = view[0, 0] * grad_x + view[1, 0] * grad_y + view[2, 0] * grad_z + e_x
+            grad_means[i, 1] = view[0, 1] * grad_x + view[1, 1] * grad_y + view[2, 1] * grad_z + e_y
+            grad_means[i, 2] = view[0, 2] * grad_x + view[1, 2] * grad_y + view[2, 2] * grad_z + e_z
 
-            g_cam = (g_x, g_y, g_z)
+            grad_cam = (grad_x, grad_y, grad_z)
             for row in range(3):
-                g = g_cam[row]
-                g_view[chunk, row, 0] += g * u
-                g_view[chunk, row, 1] += g * v
-                g_view[chunk, row, 2] += g * w
-                g_view[chunk, row, 3] += g
+                g = grad_cam[row]
+                grad_view[chunk, row, 0] += g * u
+                grad_view[chunk, row, 1] += g * v
+                grad_view[chunk, row, 2] += g * w
+                grad_view[chunk, row, 3] += g
                 for k in range(3):
-                    g_view[chunk, row, k] += g_m[row, 0] * q[k, 0] + g_m[row, 1] * q[k, 1] + g_m[row, 2] * q[k, 2]
+                    grad_view[chunk, row, k] += (
+                        grad_m[row, 0] * q[k, 0] + grad_m[row, 1] * q[k, 1] + grad_m[row, 2] * q[k, 2]
+                    )
             for k in range(3):  # q = r diag(s)
                 scale = np.exp(log_scales[i, k])
-                g_scale = ZERO
+                grad_scale = ZERO
                 for row in range(3):
-                    g = view[0, row] * g_m[0, k] + view[1, row] * g_m[1, k] + view[2, row] * g_m[2, k]
-                    g_scale += g * r[row, k]
-                    g_r[row, k] = g * scale
-                g_log_scales[i, k] = g_scale * scale
+                    g = view[0, row] * grad_m[0, k] + view[1, row] * grad_m[1, k] + view[2, row] * grad_m[2, k]
+                    grad_scale += g * r[row, k]
+                    grad_r[row, k] = g * scale
+                grad_log_scales[i, k] = grad_scale * scale
             qw, qx, qy, qz = quats[i, 0] * norm, quats[i, 1] * norm, quats[i, 2] * norm, quats[i, 3] * norm
-            d10, d02, d21 = g_r[1, 0] - g_r[0, 1], g_r[0, 2] - g_r[2, 0], g_r[2, 1] - g_r[1, 2]
-            s10, s02, s21 = g_r[1, 0] + g_r[0, 1], g_r[0, 2] + g_r[2, 0], g_r[2, 1] + g_r[1, 2]
-            g_w = TWO * (qz * d10 + qy * d02 + qx * d21)
-            g_i = TWO * (qy * s10 + qz * s02 + qw * d21 - TWO * qx * (g_r[1, 1] + g_r[2, 2]))
-            g_j = TWO * (qx * s10 + qw * d02 + qz * s21 - TWO * qy * (g_r[0, 0] + g_r[2, 2]))
-            g_k = TWO * (qw * d10 + qx * s02 + qy * s21 - TWO * qz * (g_r[0, 0] + g_r[1, 1]))
-            along = g_w * qw + g_i * qx + g_j * qy + g_k * qz
-            g_quats[i, 0] = (g_w - along * qw) * norm
-            g_quats[i, 1] = (g_i - along * qx) * norm
-            g_quats[i, 2] = (g_j - along * qy) * norm
-            g_quats[i, 3] = (g_k - along * qz) * norm
+            d10, d02, d21 = grad_r[1, 0] - grad_r[0, 1], grad_r[0, 2] - grad_r[2, 0], grad_r[2, 1] - grad_r[1, 2]
+            s10, s02, s21 = grad_r[1, 0] + grad_r[0, 1], grad_r[0, 2] + grad_r[2, 0], grad_r[2, 1] + grad_r[1, 2]
+            grad_w = TWO * (qz * d10 + qy * d02 + qx * d21)
+            grad_i = TWO * (qy * s10 + qz * s02 + qw * d21 - TWO * qx * (grad_r[1, 1] + grad_r[2, 2]))
+            grad_j = TWO * (qx * s10 + qw * d02 + qz * s21 - TWO * qy * (grad_r[0, 0] + grad_r[2, 2]))
+            grad_k = TWO * (qw * d10 + qx * s02 + qy * s21 - TWO * qz * (grad_r[0, 0] + grad_r[1, 1]))
+            along = grad_w * qw + grad_i * qx + grad_j * qy + grad_k * qz
+            grad_quats[i, 0] = (grad_w - along * qw) * norm
+            grad_quats[i, 1] = (grad_i - along * qx) * norm
+            grad_quats[i, 2] = (grad_j - along * qy) * norm
+            grad_quats[i, 3] = (grad_k - along * qz) * norm
 
 
-def _camera(pinhole: Pinhole) -> tuple:
-    p = pinhole
-    return tuple(F(value) for value in (p.fx, p.fy, p.cx, p.cy, p.width, p.height, p.near))
+def _frame(frame: Frame) -> tuple[np.float32, ...]:
+    return F(frame.width), F(frame.height), F(frame.near)
 
 
-def _arrays(tensors: tuple[Tensor, ...]) -> list[np.ndarray]:
+def _arrays(tensors: list[Tensor]) -> list[np.ndarray]:
     return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
-def forward(*inputs_and_camera) -> tuple[Tensor, Tensor]:
-    """Six tensors of a scene, view, centre, pinhole, degree -> splats [N, 10], extents [N, 2]."""
-    *inputs, pinhole, degree = inputs_and_camera
+def forward(*inputs_and_frame) -> tuple[Tensor, Tensor]:
+    """Six tensors of a scene, view, centre, intrinsics, frame, degree -> splats [N, 10], extents [N, 2]."""
+    *inputs, frame, degree = inputs_and_frame
     n = inputs[0].shape[0]
     splats, extents = torch.empty(n, SPLAT), torch.empty(n, 2)
     with kernel_lock:
-        _forward(*_arrays(tuple(inputs)), _camera(pinhole), degree, splats.numpy(), extents.numpy())
+        _forward(*_arrays(inputs), _frame(frame), degree, splats.numpy(), extents.numpy())
     return splats, extents
 
 
-def backward(*inputs_and_gradient, views: bool = True) -> tuple[Tensor, ...]:
-    """The same inputs, then extents and the gradient of splats -> the gradients of the eight tensors; those of view and
-    centre come whether wanted or not."""
-    *inputs, pinhole, degree, extents, g_splats = inputs_and_gradient
+def backward(*inputs_and_gradient, views: bool = True, intrinsics: bool = True) -> tuple[Tensor, ...]:
+    """The same inputs, then extents and the gradient of splats -> the gradients of the nine tensors; those of view,
+    centre and intrinsics come whether wanted or not."""
+    *inputs, frame, degree, extents, grad_splats = inputs_and_gradient
     gradients = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in inputs[:6]]
-    g_view, g_centre = torch.zeros(CHUNKS, 4, 4), torch.zeros(CHUNKS, 3)
-    outputs = [tensor.numpy() for tensor in (*gradients, g_view, g_centre)]
+    shares = [torch.zeros(CHUNKS, *shape) for shape in ((4, 4), (3,), (4,))]
+    outputs = [tensor.numpy() for tensor in (*gradients, *shares)]
     with kernel_lock:
-        _backward(*_arrays(tuple(inputs)), _camera(pinhole), degree, extents.numpy(), g_splats.numpy(), *outputs)
-    return (*gradients, g_view.sum(0), g_centre.sum(0))
+        _backward(*_arrays(inputs), _frame(frame), degree, extents.numpy(), grad_splats.numpy(), *outputs)
+    return (*gradients, *(share.sum(0) for share in shares))

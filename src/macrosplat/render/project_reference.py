@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from macrosplat.render import constants, sh
-from macrosplat.render.pinhole import Pinhole
+from macrosplat.render.camera import Frame
 
 
 def rotations(quats: Tensor) -> Tensor:
@@ -29,23 +29,24 @@ def project(
     sh_rest: Tensor,
     view: Tensor,
     centre: Tensor,
-    pinhole: Pinhole,
+    intrinsics: Tensor,
+    frame: Frame,
     degree: int,
 ) -> tuple[Tensor, Tensor]:
-    """See `macrosplat.render.project.project`."""
-    p = pinhole
+    """See `macrosplat.render.project.project`; view [4, 4], centre [3] from which colours are seen, intrinsics [4]."""
+    fx, fy, cx, cy = intrinsics.unbind()
     w = view[:3, :3]
     means_cam = means @ w.T + view[:3, 3]
     x, y, depth = means_cam.unbind(-1)
-    seen = depth > p.near
+    seen = depth > frame.near
     z = torch.where(seen, depth, torch.ones_like(depth))  # culled ones keep finite numbers, and no gradient
 
-    margin_x, margin_y = constants.FOV_MARGIN * 0.5 * p.width / p.fx, constants.FOV_MARGIN * 0.5 * p.height / p.fy
-    tx = (x / z).clamp(-(p.cx / p.fx) - margin_x, (p.width - p.cx) / p.fx + margin_x)
-    ty = (y / z).clamp(-(p.cy / p.fy) - margin_y, (p.height - p.cy) / p.fy + margin_y)
+    margin_x, margin_y = constants.FOV_MARGIN * 0.5 * frame.width / fx, constants.FOV_MARGIN * 0.5 * frame.height / fy
+    tx = (x / z).clamp(-cx / fx - margin_x, (frame.width - cx) / fx + margin_x)
+    ty = (y / z).clamp(-cy / fy - margin_y, (frame.height - cy) / fy + margin_y)
     zero = torch.zeros_like(z)
     jacobian = torch.stack(
-        [torch.stack([p.fx / z, zero, -p.fx * tx / z], -1), torch.stack([zero, p.fy / z, -p.fy * ty / z], -1)], -2
+        [torch.stack([fx / z, zero, -fx * tx / z], -1), torch.stack([zero, fy / z, -fy * ty / z], -1)], -2
     )
     half = jacobian @ w @ (rotations(quats) * log_scales.exp()[:, None, :])  # [N, 2, 3], covariance = half half^T
     covariance = half @ half.mT
@@ -59,7 +60,7 @@ def project(
     coefficients = torch.cat([sh0[:, None], sh_rest], 1)[:, : (degree + 1) ** 2]
     colour = (0.5 + (sh.basis(direction, degree)[..., None] * coefficients).sum(1)).clamp_min(0)
 
-    mean = torch.stack([p.fx * x / z + p.cx, p.fy * y / z + p.cy], -1)
+    mean = torch.stack([fx * x / z + cx, fy * y / z + cy], -1)
     conic = torch.stack([c, -b, a], -1) / det[:, None]
     splats = torch.cat([mean, conic, opacity[:, None], colour, depth[:, None]], -1)
     splats = torch.where(seen[:, None], splats, torch.zeros_like(splats))
@@ -67,6 +68,6 @@ def project(
     with torch.no_grad():
         reach = 2 * torch.log((opacity / constants.ALPHA_MIN).clamp_min(1.0))  # largest Mahalanobis distance squared
         extents = torch.stack([(reach * a).sqrt(), (reach * c).sqrt()], -1)
-        off = (mean + extents < 0).any(-1) | (mean - extents > mean.new_tensor([p.width, p.height])).any(-1)
+        off = (mean + extents < 0).any(-1) | (mean - extents > mean.new_tensor([frame.width, frame.height])).any(-1)
         extents = torch.where((seen & ~off)[:, None], extents, torch.zeros_like(extents))
     return splats, extents

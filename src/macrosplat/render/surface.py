@@ -1,8 +1,8 @@
-"""Where a pinhole's rays meet the scene: for measuring, where `render`'s depth is for blurring.
+"""Where a camera's rays meet the scene: for measuring, where `render`'s depth is for blurring.
 
-In: Gaussians, a view. Out: camera z per pixel. The expected depth of `render` is a mean over all that a ray passes: at
-an edge it lies between object and background, and in a haze before the surface. Here a ray ends where half of its light
-is gone, at the place where the Gaussian that takes it is densest along the ray. On the CPU, without gradients.
+In: Gaussians, a camera. Out: camera z per pixel. The expected depth of `render` is a mean over all that a ray passes:
+at an edge it lies between object and background, and in a haze before the surface. Here a ray ends where half of its
+light is gone, at the place where the Gaussian that takes it is densest along the ray. On the CPU, without gradients.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from torch import Tensor
 
 from macrosplat.render import constants
 from macrosplat.render.bins_cpu import TILE, bin_splats
-from macrosplat.render.centre import camera_centre
-from macrosplat.render.pinhole import Pinhole
+from macrosplat.render.camera import Camera
 from macrosplat.render.project import project
 from macrosplat.render.project_reference import rotations
 from macrosplat.scene.gaussians import Gaussians
@@ -31,20 +30,20 @@ LEFT = 0.5  # transmittance at which a ray has met the surface: the median of wh
 
 
 @torch.no_grad()
-def surface_depth(gaussians: Gaussians, view: Tensor, pinhole: Pinhole, left: float = LEFT) -> NDArray[np.float32]:
+def surface_depth(gaussians: Gaussians, camera: Camera, left: float = LEFT) -> NDArray[np.float32]:
     """[H, W] camera z (scene units) where the transmittance falls below `left`; 0 where it never does.
 
     Args:
-        gaussians: N, float32 on the CPU. view: [4, 4] world to camera, rigid.
+        gaussians: N, float32 on the CPU. camera: one, rigid, on the CPU, too.
     """
     assert gaussians.means.device.type == "cpu", f"gaussians are on {gaussians.means.device}"
-    splats, extents = project(gaussians, view, camera_centre(view), pinhole, 0)
-    depth = np.zeros((pinhole.height, pinhole.width), F)
-    camera = np.array([pinhole.fx, pinhole.fy, pinhole.cx, pinhole.cy], F)
-    table, shapes = splats.numpy(), _shapes(gaussians, view)
+    splats, extents = project(gaussians, camera, 0)
+    width, height = camera.frame.width, camera.frame.height
+    depth, intrinsics = np.zeros((height, width), F), camera.intrinsics.numpy().astype(F)
+    table, shapes = splats.numpy(), _shapes(gaussians, camera.view)
     with kernel_lock:
-        bins = bin_splats(table, extents.numpy(), pinhole.width, pinhole.height)
-        _surface(table, shapes, bins.ranges, bins.items, bins.work, camera, F(left), depth)
+        bins = bin_splats(table, extents.numpy(), width, height)
+        _surface(table, shapes, bins.ranges, bins.items, bins.work, intrinsics, F(left), depth)
     return depth
 
 

@@ -31,6 +31,21 @@ WRONGEST = 0.01  # squared difference of linear light
 # px of slices about 1000 px wide: an outline lies within OUTLINE of a step of depth; INNER is the texture farther in.
 SPECK, OUTLINE, INNER, BAND = 9, (2, 12), (14, 26), 2
 FEWEST = 200  # px of steps, without which they say nothing
+# Evidence that is believed. On eight path-traced stacks of an insect with translucent wings hiding reached 0.16 for
+# the wrong end, and outlines 0.61 with it.
+SURE = 0.3
+OPPOSED = 0.1  # outlines' evidence for the other end that leaves the question open
+
+
+def nearer_end(hiding: float, outlines: float) -> int:
+    """1: the first slice is focused nearest; -1: the last is; 0: the slices do not tell.
+
+    Which way round a stack was taken, the pictures rarely tell: outlines of thin and translucent things mislead, so
+    they may only oppose.
+    """
+    if abs(hiding) < SURE or outlines * np.sign(hiding) < -OPPOSED:
+        return 0
+    return 1 if hiding > 0 else -1
 
 
 def by_hiding(

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
-import platform
-from collections.abc import Iterator
-from pathlib import Path
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import torch
@@ -27,29 +26,33 @@ def kernels_for(stage: str, tensor: torch.Tensor) -> ModuleType:
     return importlib.import_module(f"{stage}_{kind}")
 
 
-def choose(device: str) -> torch.device:
+def choose(device: str, say: Callable[[str], None] | None = None) -> torch.device:
     """The device that `--device auto|cpu|cuda` means.
 
+    Args:
+        say: is told in a sentence why a GPU is left alone; None: stderr is.
+
     Raises:
-        MacrosplatError: `cuda` was asked for, and there is no CUDA GPU.
+        MacrosplatError: `cuda` was asked for, and cannot be had.
     """
-    if device == "cuda" and not torch.cuda.is_available():
+    if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
         raise MacrosplatError("--device cuda was asked for, but torch finds no CUDA GPU; use --device cpu (or auto).")
-    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    if importlib.util.find_spec("triton") is None:  # torch for Windows comes without it
+        if device == "cuda":
+            raise MacrosplatError(
+                "--device cuda was asked for, but Triton, which the GPU kernels are written in, is not installed; "
+                "install it (on Windows: pip install triton-windows), or use --device cpu."
+            )
+        sentence = "There is a CUDA GPU, but Triton is not installed (on Windows: triton-windows): the CPU computes."
+        (say or _to_stderr)(sentence)
+        return torch.device("cpu")
+    return torch.device("cuda")
 
 
-def machine(device: torch.device) -> str:
-    """What computes, in words: `NVIDIA H100`, or `AMD EPYC 7B13, 2 cores`."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):  # Linux, where `platform` only knows the architecture
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
-                break
-    return f"{name}, {cores} {'core' if cores == 1 else 'cores'}"
+def _to_stderr(sentence: str) -> None:
+    print(f"macrosplat: {sentence}", file=sys.stderr)
 
 
 def select_row(table: torch.Tensor, number: int | torch.Tensor) -> torch.Tensor:

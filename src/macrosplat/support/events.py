@@ -5,10 +5,12 @@ In: what `Progress` is told, and how it ended. Out: lines on a stream.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from macrosplat.support.errors import MacrosplatError
@@ -61,6 +63,14 @@ class Events(Face):
 
     def close(self) -> None:
         pass
+
+
+@contextlib.contextmanager
+def alone_on_stdout() -> Iterator[TextIO]:
+    """stdout for one writer: what libraries print to it while the context lasts goes to stderr."""
+    stdout = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):
+        yield stdout
 
 
 def numbers(summary: object) -> dict[str, float]:

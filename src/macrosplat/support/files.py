@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
+import re
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from macrosplat.support.errors import MacrosplatError
+
+LONGEST = 255  # bytes of a file's name, on nearly every file system
+# What a killed process leaves: `.NAME.PROCESS.part.SUFFIX`, `.old` of a folder that was being replaced, and the scratch
+# folders of structure from motion.
+LEFTOVER = re.compile(r"\..*\.\d+\.(part|old)(\.[^.]*)?|\.(sfm|features)\.\w+", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -23,8 +31,15 @@ def written(path: Path) -> Iterator[None]:
     """Errors of writing `path` as sentences.
 
     Raises:
-        MacrosplatError: the disk is full or the folder cannot be written.
+        MacrosplatError: the disk is full, the folder cannot be written, or no file can have this name.
     """
+    try:
+        os.fsencode(path).index(0)
+    except ValueError as error:
+        if isinstance(error, UnicodeError):
+            raise MacrosplatError(f"{str(path)!r} is no name that a file can have; choose another --out.") from error
+    else:
+        raise MacrosplatError(f"{str(path)!r} is no name that a file can have; choose another --out.")
     try:
         yield
     except OSError as error:
@@ -32,9 +47,10 @@ def written(path: Path) -> Iterator[None]:
             raise MacrosplatError(
                 f"The disk is full: {path} could not be written; free some space and run again with --resume."
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
-            raise MacrosplatError(f"{path} cannot be written ({error.strerror}); choose another --out.") from error
-        raise
+        if error.errno == errno.EMFILE:
+            raise MacrosplatError(f"{path} could not be written: too many files are open (see `ulimit -n`).") from error
+        why = error.strerror or str(error)
+        raise MacrosplatError(f"{path} cannot be written ({why}); choose another --out.") from error
 
 
 @contextlib.contextmanager
@@ -44,9 +60,8 @@ def whole(path: Path) -> Iterator[Path]:
     Raises:
         MacrosplatError: the disk is full or the folder cannot be written.
     """
-    # The suffix stays last, since encoders choose the format by it; the process number keeps two runs apart.
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     with written(path):
+        part = temporary(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield part
@@ -55,6 +70,100 @@ def whole(path: Path) -> Iterator[Path]:
             with contextlib.suppress(OSError):  # the error to speak of is the first one
                 part.unlink(missing_ok=True)
             raise
+
+
+def temporary(path: Path, kind: str = "part") -> Path:
+    """The name beside `path` under which it is made. The suffix stays last, since encoders choose the format by it;
+    the process number keeps two runs apart."""
+    end = f".{os.getpid()}.{kind}{path.suffix}"
+    stem = path.stem
+    if len(os.fsencode(stem + end)) >= LONGEST:
+        stem = hashlib.sha256(os.fsencode(stem)).hexdigest()[:16]
+    return path.with_name(f".{stem}{end}")
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `folder`; on a clean exit it takes the place of `folder` and all that is in it.
+
+    Raises:
+        MacrosplatError: the disk is full or the folder cannot be written.
+    """
+    with written(folder):
+        part, old = temporary(folder), temporary(folder, "old")
+        try:
+            part.mkdir(parents=True)
+            yield part
+            if folder.exists():
+                os.replace(folder, old)
+            os.replace(part, folder)
+        except BaseException:
+            if old.exists() and not folder.exists():
+                os.replace(old, folder)
+            raise
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def sweep(run: Path) -> None:
+    """Remove from RUN what killed processes left half-written. Only for who has RUN alone (`support.lock`)."""
+    for base, folders, files in os.walk(run):
+        for name in [name for name in folders if LEFTOVER.fullmatch(name)]:
+            folders.remove(name)
+            shutil.rmtree(Path(base, name), ignore_errors=True)
+        for name in files:
+            if LEFTOVER.fullmatch(name):
+                with contextlib.suppress(OSError):
+                    Path(base, name).unlink()
+
+
+def expanded(path: Path | str) -> Path:
+    """The path with `~` for the folder of its user.
+
+    Raises:
+        MacrosplatError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise MacrosplatError(f"{path}: there is no user of that name here; give the path itself.") from error
+
+
+def below(folder: Path, name: str) -> Path:
+    """`folder / name`, where `name` comes from a file that somebody else may have written.
+
+    Raises:
+        MacrosplatError: the name leads out of the folder, or is none.
+    """
+    parts = PurePosixPath(name.replace("\\", "/") if os.name == "nt" else name)
+    if not parts.parts or parts.is_absolute() or ".." in parts.parts or "\0" in name or Path(name).drive:
+        raise MacrosplatError(f"{name!r} is no name of a file in {folder}; the file that says so was changed by hand.")
+    return folder / parts
+
+
+def only_ours(folder: Path, ours: Callable[[str], bool]) -> None:
+    """Check that a folder that is about to be written holds nothing but what it would hold afterwards.
+
+    Args:
+        ours: whether a file of this path, relative to the folder and with `/`, is one of those that are written.
+
+    Raises:
+        MacrosplatError: it holds something else, or is not a folder.
+    """
+    with written(folder):
+        if not os.path.lexists(folder):
+            return
+        if not folder.is_dir():
+            raise MacrosplatError(f"{folder} is a file; give --out a new or an empty folder.")
+        for base, folders, files in os.walk(folder):
+            for name in sorted(files) + [name for name in folders if Path(base, name).is_symlink()]:
+                there = Path(base, name).relative_to(folder).as_posix()
+                if not ours(there):
+                    raise MacrosplatError(
+                        f"{folder} holds something else ({there}), which stays as it is; give --out a new or an empty "
+                        "folder."
+                    )
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:

@@ -10,10 +10,11 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass
 
-import flip_evaluator
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d, distance_transform_edt
+
+from macrosplat.support.errors import MacrosplatError
 
 Srgb = NDArray[np.floating]  # [H, W, 3] in [0, 1]
 Mask = NDArray[np.bool_]  # [H, W]
@@ -126,7 +127,16 @@ def flip_map(test: Srgb, truth: Srgb) -> NDArray[np.float32]:
     """[H, W] LDR-FLIP error (Andersson et al. 2020) by NVIDIA's own package.
 
     Its default viewing conditions: 0.7 m from a display 0.7 m and 3840 px wide, 67.02 pixels per degree.
+
+    Raises:
+        MacrosplatError: flip-evaluator is not installed.
     """
+    try:
+        import flip_evaluator
+    except ImportError as error:
+        raise MacrosplatError(
+            "Comparing with the truth needs flip-evaluator; install it with: pip install 'macrosplat[evaluate]'."
+        ) from error
     reference, other = (np.ascontiguousarray(p, dtype=np.float32) for p in (truth, test))
     error, _, _ = flip_evaluator.evaluate(
         reference, other, "LDR", applyMagma=False, computeMeanError=False, parameters={}

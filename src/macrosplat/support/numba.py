@@ -1,24 +1,19 @@
-"""Numba as this project uses it: one set of flags, one cache folder, one pool of threads.
+"""Numba as this project uses it: one set of flags, one cache folder of our kernels, one pool of threads.
 
 Every CPU kernel imports `njit`, `prange` and `kernel_lock` from here and nothing from `numba` itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numba
 from numba.core import config
-
-# The cache belongs in the user's cache folder: a package may be installed where nobody can write.
-if "NUMBA_CACHE_DIR" not in os.environ:
-    _cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "macrosplat" / "numba"
-    os.environ["NUMBA_CACHE_DIR"] = str(_cache)
-    config.reload_config()  # a program may have imported Numba before
 
 prange = numba.prange
 
@@ -34,14 +29,33 @@ def njit(function: Callable[..., Any] | None = None, *, parallel: bool = False, 
     """`numba.njit` with this project's flags: cached, without the GIL, fast arithmetic that still knows NaN."""
 
     def decorate(f):
-        return numba.njit(
-            f,
-            parallel=parallel,
-            cache=True,
-            nogil=True,
-            fastmath=FASTMATH,
-            error_model="numpy",
-            inline="always" if inline else "never",
-        )
+        with _cache_folder():
+            return numba.njit(
+                f,
+                parallel=parallel,
+                cache=True,
+                nogil=True,
+                fastmath=FASTMATH,
+                error_model="numpy",
+                inline="always" if inline else "never",
+            )
 
     return decorate if function is None else decorate(function)
+
+
+@contextlib.contextmanager
+def _cache_folder() -> Iterator[None]:
+    """A kernel that is declared meanwhile keeps its cache in the user's cache folder.
+
+    A package may be installed where nobody can write. Numba reads the folder when a function is declared; the setting
+    of the program that imports this one is put back, and a folder that it chose itself is used.
+    """
+    settings: Any = config
+    before = settings.CACHE_DIR
+    if not before:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        settings.CACHE_DIR = str(base / "macrosplat" / "numba")
+    try:
+        yield
+    finally:
+        settings.CACHE_DIR = before

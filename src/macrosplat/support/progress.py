@@ -6,12 +6,15 @@ Use it as a context manager, so that a terminal is left in order whatever happen
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TextIO
+
+from macrosplat.support.terminal import wrapped
 
 if TYPE_CHECKING:
     import rich.progress
@@ -75,7 +78,8 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
         more: Sequence[Face] = (),  # further ways of showing it
     ) -> None:
-        stream = stream or sys.stderr
+        # Without stderr (`2>&-`) it is said to nobody.
+        stream = stream or sys.stderr or io.StringIO()
         assert stream is not None
         terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
         self._faces: list[Face] = [Bar(stream) if terminal else Lines(stream), *more]
@@ -178,7 +182,9 @@ class Bar(Face):
             self._bar.update(self._task, total=most, completed=most, figures="  ".join(stage.said(now)))
 
     def note(self, text: str) -> None:
-        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        # Broken between words; a path stays whole, however long it is.
+        width = self._bar.console.width
+        self._bar.console.print(wrapped(text, width), markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         self._bar.stop()

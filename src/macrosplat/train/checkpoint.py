@@ -23,6 +23,7 @@ from macrosplat.scene.gaussians import Gaussians
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_whole
 from macrosplat.train.trainer import Learned, Trainer
+from macrosplat.train.trusted import check_archive, check_state
 
 VERSION = 3  # of the file; a checkpoint of another version is refused
 
@@ -80,11 +81,12 @@ def load(path: Path) -> Checkpoint:
     if not path.is_file():
         raise MacrosplatError(f"{path} does not exist: this folder holds no run (or one that has not begun to train).")
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:  # torch does not look at the checksums
-                raise zipfile.BadZipFile
+        check_archive(path)
         state = torch.load(path, weights_only=True, map_location="cpu")
-        checkpoint = _restored(state) if state["version"] == VERSION else None
+        checkpoint = None
+        if state["version"] == VERSION:
+            check_state(state)
+            checkpoint = _restored(state)
     except _DAMAGE as error:
         raise MacrosplatError(f"{path} is damaged and cannot be read; reconstruct into a new folder.") from error
     if checkpoint is None:
@@ -103,6 +105,8 @@ _DAMAGE = (
     LookupError,
     TypeError,
     AssertionError,
+    AttributeError,
+    NotImplementedError,
 )
 
 
@@ -128,5 +132,10 @@ def _restored(state: dict[str, Any]) -> Checkpoint:
 
 def resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """Bring a trainer that was made with `checkpoint.learned` to where the checkpoint stands."""
-    trainer.adam.load_state_dict(checkpoint.adam)
+    try:
+        trainer.adam.load_state_dict(checkpoint.adam)
+    except (AssertionError, LookupError, TypeError, AttributeError, ValueError) as error:
+        raise MacrosplatError(
+            "The checkpoint is damaged: its optimizer state is of another scene; reconstruct into a new folder."
+        ) from error
     trainer.start, trainer.done = checkpoint.start, checkpoint.done

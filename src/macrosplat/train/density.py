@@ -18,9 +18,7 @@ from macrosplat.train.adam import Adam
 DEAD = 0.005  # opacity below which a Gaussian draws less than two 8-bit steps
 MOST_COPIES = 51  # of one Gaussian in one go, as the paper's code has it
 # The paper has 80: 5e5 * 1.6e-4, its noise times its learning rate of the means, in units of 1000 px. Under a blur
-# more is better (`benchmarks/study_lens.py`, "NOISE=500" ...). Photos on the mask / novel views at 320 px:
-# with 80 27.3 / 28.5 dB (fly) and 28.0 / 28.2 dB (chess),
-# with 500 27.3 / 28.7 and 28.0 / 28.0, with 1500 27.4 / 29.0 and 27.9 / 28.5, with 5000 27.4 / 29.3 and 28.0 / 28.2.
+# more is better (experiments: relocation-noise).
 NOISE = 1500.0
 NOISE_SHARPNESS = 100.0  # how fast the noise fades with opacity
 

@@ -18,17 +18,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from macrosplat.lens import Number
 from macrosplat.photos.decode import TABLE_8
 from macrosplat.photos.resample import area_average
-from macrosplat.render import Pinhole
+from macrosplat.render import Frame, Pinhole
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.dispatch import select_row
 from macrosplat.train.covers import told_by
-from macrosplat.train.loss import Target, make_target
+from macrosplat.train.loss import make_target
+from macrosplat.train.target import Target
 
 SMALLEST = 32  # px: below this a frame says nothing, and the window of SSIM does not fit
 PER_PIXEL = 31  # bytes of a `Target` without its cover
-LEAST = 2  # photos of a pinhole that are kept, whatever the room
+LEAST = 2  # photos of a size that are kept, whatever the room
 SOON = 8  # photos that are decoded ahead
 THREADS = 4  # that do so: reading a JPEG of 24 MP takes 0.3 s, bringing it to half its width another 0.8 (2 cores)
 PLANES = ("photo", "weight", "mean", "variance", "cover")  # the last where there are masks
@@ -36,10 +38,10 @@ PLANES = ("photo", "weight", "mean", "variance", "cover")  # the last where ther
 
 @dataclass(frozen=True)
 class Stack:
-    """Photos of one pinhole, to be compared with by a number that only the device knows."""
+    """Photos of one size, to be compared with by a number that only the device knows."""
 
     targets: Target  # with a leading dimension [B]; weights are scaled to a sum of `total` each
-    pinhole: Pinhole
+    frame: Frame
     places: dict[int, int] = field(default_factory=dict)  # of the photos that are there, the one used last at the end
 
     def at(self, place: Tensor) -> Target:
@@ -67,7 +69,7 @@ class Small(NamedTuple):
 
 
 def _planes(target: Target) -> list[tuple[str, Tensor]]:
-    """What differs between the photos of one pinhole."""
+    """What differs between the photos of one size."""
     return [(name, plane) for name in PLANES if (plane := getattr(target, name)) is not None]
 
 
@@ -87,8 +89,9 @@ class Frames:
         self.device = torch.device(device)
         self.photos, self.pinholes, self.masks, self.room = photos, pinholes, masks, room
         self._scale = 0.0
-        self._targets: dict[int, tuple[Target, Pinhole]] = {}
-        self._stacks: dict[int, Stack] = {}
+        self._targets: dict[int, Target] = {}
+        self._stacks: dict[Frame, Stack] = {}
+        self._intrinsics: dict[float, Tensor] = {}  # by scale
         self._coming: dict[int, Future[Small]] = {}
         self._threads: ThreadPoolExecutor | None = None
 
@@ -100,15 +103,22 @@ class Frames:
         turn, place = divmod(step, len(self))
         return _order(seed, turn, len(self))[place]
 
-    def at(self, photo: int, scale: float) -> tuple[Target, Pinhole]:
-        """The photo to compare with, and its pinhole, at `scale` of the training width."""
+    def intrinsics(self, photo: Number, scale: float) -> Tensor:
+        """[4] fx, fy, cx, cy of a photo at `scale` of the training width, px; made where they are used."""
+        if scale not in self._intrinsics:
+            numbers = [(p.fx, p.fy, p.cx, p.cy) for p in (self._pinhole(v, scale) for v in range(len(self)))]
+            self._intrinsics[scale] = torch.tensor(numbers, device=self.device)
+        return select_row(self._intrinsics[scale], photo)
+
+    def at(self, photo: int, scale: float) -> tuple[Target, Frame]:
+        """The photo to compare with, and its size, at `scale` of the training width."""
         self._turn_to(scale)
         if photo not in self._targets:
-            pinhole = self._pinhole(photo, scale)
-            while len(self._targets) >= self._places(pinhole, len(self)):
+            frame = self._frame(photo, scale)
+            while len(self._targets) >= self._places(frame, len(self)):
                 del self._targets[next(iter(self._targets))]
-            self._targets[photo] = self._target(self._small(photo, scale)), pinhole
-        return self._targets[photo]
+            self._targets[photo] = self._target(self._small(photo, scale))
+        return self._targets[photo], self._frame(photo, scale)
 
     def seen(self, photo: int, scale: float) -> tuple[NDArray[np.uint8], Pinhole]:
         """The photo [H, W, 3] sRGB and its pinhole at `scale`, to look at; what training holds stays as it is."""
@@ -116,7 +126,7 @@ class Frames:
         return _smaller(self.photos[photo], None, (pinhole.width, pinhole.height))[0], pinhole
 
     def stack(self, photo: int, scale: float, soon: Iterable[int] = ()) -> tuple[Stack, int]:
-        """A stack of the photos of one pinhole that holds `photo`, at `scale` of the training width, and its place.
+        """A stack of the photos of one size that holds `photo`, at `scale` of the training width, and its place.
 
         Args:
             soon: the photos that will be asked for next.
@@ -133,10 +143,10 @@ class Frames:
         return stack, place
 
     def _stack_of(self, photo: int) -> Stack:
-        if photo not in self._stacks:
-            pinhole = self._pinhole(photo, self._scale)
-            alike = [v for v in range(len(self)) if self._pinhole(v, self._scale) == pinhole]
-            size, count = (pinhole.height, pinhole.width), self._places(pinhole, len(alike))
+        frame = self._frame(photo, self._scale)
+        if frame not in self._stacks:
+            alike = sum(self._frame(v, self._scale) == frame for v in range(len(self)))
+            size, count = (frame.height, frame.width), self._places(frame, alike)
 
             def planes(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
                 return torch.empty(count, *shape, dtype=dtype, device=self.device)
@@ -149,13 +159,13 @@ class Frames:
                 variance=planes(3, *size),
                 cover=planes(*size) if self.covers else None,
             )
-            self._stacks |= dict.fromkeys(alike, Stack(targets, pinhole))
-        return self._stacks[photo]
+            self._stacks[frame] = Stack(targets, frame)
+        return self._stacks[frame]
 
-    def _places(self, pinhole: Pinhole, alike: int) -> int:
-        """How many of so many photos of one pinhole there is room for, when each pinhole gets its share."""
+    def _places(self, frame: Frame, alike: int) -> int:
+        """How many of so many photos of one size there is room for, when each size gets its share."""
         room = self.room * alike / len(self)
-        each = (PER_PIXEL + 4 * bool(self.covers)) * pinhole.width * pinhole.height
+        each = (PER_PIXEL + 4 * bool(self.covers)) * frame.width * frame.height
         return int(min(alike, max(LEAST, room / each)))
 
     def _turn_to(self, scale: float) -> None:
@@ -168,18 +178,21 @@ class Frames:
             self._threads = self._threads or ThreadPoolExecutor(THREADS, "photo")
             self._coming[photo] = self._threads.submit(self._small, photo, self._scale)
 
+    def _frame(self, photo: int, scale: float) -> Frame:
+        return self._pinhole(photo, scale).frame
+
     def _pinhole(self, photo: int, scale: float) -> Pinhole:
         pinhole = self.pinholes[photo]
         return pinhole.scaled(*(max(SMALLEST, round(side * scale)) for side in (pinhole.width, pinhole.height)))
 
     def _small(self, photo: int, scale: float) -> Small:
         """A photo and its mask at `scale`; runs in a thread of its own."""
-        pinhole = self._pinhole(photo, scale)
-        bytes_, mask = _smaller(self.photos[photo], self.masks[photo], (pinhole.width, pinhole.height))
+        frame = self._frame(photo, scale)
+        bytes_, mask = _smaller(self.photos[photo], self.masks[photo], (frame.width, frame.height))
         total = float(bytes_.shape[0] * bytes_.shape[1]) if mask is None else float(mask.sum(dtype=np.int64)) / 255
         sent = [
             None if a is None else torch.from_numpy(np.require(a, requirements="W"))
-            for a in (bytes_, mask, self._cover(photo, (pinhole.width, pinhole.height)))
+            for a in (bytes_, mask, self._cover(photo, (frame.width, frame.height)))
         ]
         if self.device.type == "cuda":
             sent = [None if t is None else t.pin_memory() for t in sent]

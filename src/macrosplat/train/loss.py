@@ -6,38 +6,15 @@ stands in `loss_reference.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import torch
 
-from macrosplat.support.dispatch import kernels_for, select_row
+from macrosplat.support.dispatch import kernels_for
 from macrosplat.train import loss_reference
+from macrosplat.train.target import Target
 
 STAGE = "macrosplat.train.loss"
 
 LAMBDA_DSSIM = 0.2  # as in 3D Gaussian Splatting (Kerbl et al. 2023)
-
-
-@dataclass(frozen=True)
-class Target:
-    """A photo as the loss wants it: 31 bytes per pixel, 35 with a mask's alpha."""
-
-    photo: torch.Tensor  # [3, H, W] uint8
-    weight: torch.Tensor  # [H, W] float32, 0 ... 1: share of each pixel in the loss
-    total: float  # sum of the weights
-    mean: torch.Tensor  # [3, H, W] float32, of photo / 255 under the window
-    variance: torch.Tensor  # [3, H, W] float32
-    # [H, W] float32, 0 ... 1: the alpha that the photo's mask tells, -1 where it tells none; None: there is no mask.
-    cover: torch.Tensor | None = None
-    # [1] on the device: photo, weight, mean and variance are stacks [B, ...], of which this one is meant.
-    place: torch.Tensor | None = None
-
-    def alone(self) -> Target:
-        """The same without the others of a stack."""
-        if self.place is None:
-            return self
-        names = ("photo", "weight", "mean", "variance")
-        return replace(self, **{name: select_row(getattr(self, name), self.place) for name in names}, place=None)
 
 
 def make_target(

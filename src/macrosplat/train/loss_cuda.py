@@ -21,8 +21,7 @@ import triton.language as tl
 from macrosplat.train.loss_reference import C1, C2, CURVE_END, GREY, REACH, window_taps
 
 STRIP = {"COLUMNS": 128, "num_warps": 2}  # px of a row that a program of the windows owns: two a thread
-# That it walks down, after ten for the windows' run-in: loss and gradient of 800 x 600 take 0.064 ms (16: 0.068, 24:
-# 0.078, 8: 0.085; H100).
+# That it walks down, after ten for the windows' run-in (experiments: loss-rows).
 ROWS = 12
 RUN = {"BLOCK": 128, "num_warps": 1}  # px of a program that works one by one
 # px beyond the frame: derivatives are read up to 7 beyond, and wanted there they read the pictures up to 7 further.

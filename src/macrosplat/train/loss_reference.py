@@ -10,12 +10,10 @@ every pixel has its term. The mask weighs the terms; the windows see all pixels.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 
-if TYPE_CHECKING:
-    from macrosplat.train.loss import Target
+from macrosplat.train.target import Target
 
 REACH = 5  # px on each side: 11 taps
 WINDOW_SIGMA = 1.5  # px

@@ -17,14 +17,13 @@ import torch
 from torch import Tensor
 
 from macrosplat.lens import Pupil
-from macrosplat.render import Pinhole
+from macrosplat.render import Frame
 from macrosplat.render.capacity import STEP, PairBuffer, fixed_capacity
 from macrosplat.train.frames import SOON, Stack
 
 if TYPE_CHECKING:
     from macrosplat.scene.gaussians import Gaussians
     from macrosplat.train.schedule import Plan
-    from macrosplat.train.trainer import Trainer
 
 AHEAD = 100  # steps that the host may be ahead of what it has looked at
 PAIRS = 8  # a Gaussian has about so many, for the first guess of the room
@@ -36,9 +35,10 @@ PHOTO, PLACE, ANGLE, NOISE, SEED, PACES = range(6)
 
 @dataclass(frozen=True)
 class Kind:
-    """What a graph is recorded for."""
+    """What a graph is recorded for: what its launches depend on, and no photo."""
 
-    pinhole: Pinhole
+    frame: Frame
+    scale: float  # of the training width
     points: int  # of the pupil
     sh_degree: int
     rates: tuple[str, ...]  # names of what learns
@@ -47,7 +47,7 @@ class Kind:
 class Recorder:
     """Takes the steps of a trainer whose scene is on a CUDA device."""
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Any) -> None:
         self._trainer = trainer
         device = trainer.frames.device
         self._graphs_wanted = device.type == "cuda"  # Triton's interpreter takes the same steps one by one
@@ -61,7 +61,7 @@ class Recorder:
         self._ahead = torch.zeros(AHEAD, length, dtype=torch.float64, pin_memory=self._graphs_wanted)
         self._applied, self._stopped = torch.zeros(2, 1, dtype=torch.int64, device=device).unbind(0)
         self._loss = torch.zeros((), device=device)
-        self._buffers: dict[tuple[Pinhole, int], PairBuffer] = {}
+        self._buffers: dict[tuple[Frame, int], PairBuffer] = {}
         self._changed: dict[Kind, list[str]] = {}  # what a kind of step changes: what got a gradient when first taken
         self._graphs: dict[Kind, Any] = {}
         self._pending: list[Kind] = []  # steps taken since the host last looked
@@ -80,7 +80,7 @@ class Recorder:
         frames, now = trainer.frames, trainer.done
         soon = (frames.photo_of(later, trainer.seed) for later in range(now + 1, now + 1 + SOON))
         stack, place = frames.stack(photo, plan.scale, soon)
-        kind = Kind(stack.pinhole, plan.through.points, plan.sh_degree, tuple(sorted(plan.rates)))
+        kind = Kind(stack.frame, plan.scale, plan.through.points, plan.sh_degree, tuple(sorted(plan.rates)))
         if self._scene is not gaussians:
             self._renew()
         self._send(plan, photo, place)
@@ -128,7 +128,7 @@ class Recorder:
             fitting = self._fitting(buffer)
             if fitting is not buffer:
                 self._buffers[key] = fitting
-                self._graphs = {kind: g for kind, g in self._graphs.items() if (kind.pinhole, kind.points) != key}
+                self._graphs = {kind: g for kind, g in self._graphs.items() if (kind.frame, kind.points) != key}
 
     def _move_back(self, scene: Gaussians) -> None:
         """Bring the scene, and its part of Adam's state, to the tensors that the graphs were made for."""
@@ -165,7 +165,7 @@ class Recorder:
     def _take(self, kind: Kind, stack: Stack) -> list[str]:
         """The step itself, from what was sent. Returns the names of what it changes."""
         trainer, sent = self._trainer, self._inputs
-        key = kind.pinhole, kind.points
+        key = kind.frame, kind.points
         if key not in self._buffers:
             pairs = math.ceil(PAIRS * max(kind.points, 1) * len(trainer.learned.gaussians) / STEP) * STEP
             self._buffers[key] = PairBuffer(pairs, sent.device)
@@ -173,14 +173,17 @@ class Recorder:
         photo, place = sent[PHOTO : PHOTO + 1].long(), sent[PLACE : PLACE + 1].long()
         through = Pupil(kind.points, sent[ANGLE].float())
         with fixed_capacity(buffer):
+            target, intrinsics = stack.at(place), trainer.frames.intrinsics(photo, kind.scale)
+            rates, seed = list(kind.rates), sent[SEED : SEED + 1]
             loss, gradients = trainer.gradients(
-                photo, stack.at(place), kind.pinhole, through, kind.sh_degree, list(kind.rates), sent[SEED : SEED + 1]
+                photo, target, kind.frame, intrinsics, through, kind.sh_degree, rates, seed
             )
         with torch.no_grad():
             torch.maximum(self._stopped, (buffer.needed > buffer.capacity).long(), out=self._stopped)
             self._applied.add_(1 - self._stopped)
             paces = {n: sent[PACES + 2 * k : PACES + 2 * k + 2] for k, n in enumerate(self._names)}
             trainer.adam.step_paced(gradients, paces, self._stopped)
+            trainer.learned.lens.confine()  # changes nothing in a step that was stopped
             trainer.drift(sent[NOISE : NOISE + 1], sent[SEED : SEED + 1], self._stopped)
             self._loss.copy_(loss.detach())
         return [name for name, gradient in gradients.items() if gradient is not None]

@@ -24,8 +24,7 @@ RATES = {
     "exposure": 1e-3,  # ln of a photo's gain
     "pose.turn": 1e-4,  # radians about the object
     "pose.shift": 1e-2,  # px
-    # ln of the capture's focal length. Found by SfM it is 2.2 % too short (fly) and 1.0 % too long (chess). With poses
-    # refined from 0.2 on (640 px, H100, seed 0), 3e-5 leaves -0.4 and +0.7 %, 1e-4 goes past it on the fly: +1.6, +0.5.
+    # ln of the capture's focal length: as fast as it can be without going past it (experiments: focal-rate).
     "pose.focal": 3e-5,
 }
 MEANS_END = 0.02  # of the first rate of `means`, reached exponentially
@@ -34,23 +33,16 @@ PUPIL_END = 0.1  # of the pupil's first rate, reached linearly when it is held: 
 GOLDEN = 2.399963  # radians, the golden angle: turns of the pupil's ring that never repeat
 COOLING = 0.15  # the share of the steps in which those fall
 
-# So many poses are few: what each photo alone sees has to be kept from being made up to suit it. On 9 of fly's photos
-# (320 px, on the mask / novel views) nothing of this has 24.9 / 21.8 dB, drop 0.2 25.6 / 22.8; 0.3 and colours that do
-# not change with the view add another 0.6 dB to novel views and take 0.1 from the photos. What a drop is worth to
-# many photos stands in `budget`.
+# So many poses are few: what each photo alone sees has to be kept from being made up to suit it, by dropping more and
+# by colours that do not change with the view (experiments: few-poses).
 FEW_POSES = 12
 FEW = {"drop": 0.3, "sh_degree": 0}
-# A Gaussian is moved elsewhere if fewer poses have it in the frame than this share of those that have a typical point
+# A Gaussian is relocated if fewer poses have it in the frame than this share of those that have a typical point
 # of the object: behind the object's middle, and before it. What one or two of few photos see is made up, a floater in
-# all others. Before the object it is in the way; behind it, asking for more poses costs the ground's margins.
-# Photos on their masks / novel views, with 0, 3, 4, 5, 6 poses of 9 for both (fly, 640 px, H100, seed 0):
-#     21.7 / 21.6, 21.8 / 21.9, 21.8 / 21.3, 21.7 / 21.4, 21.8 / 21.3; looked at, with 6 no floater is left;
-# with 0, 3, 5 of 8 poses with brackets (fly, 320 px, CPU): 27.2 / 25.3, 27.4 / 24.8, 27.5 / 24.1. As it is (3 behind;
-# before the object 6 of 9, 5 of 8), 320 px, CPU: 26.0 / 24.2 (with 6 of 9 for both 26.0 / 22.7) and 27.5 / 25.0.
+# all others. Before the object it is in the way; behind it, asking for more poses costs the ground's margins
+# (experiments: weakly-observed).
 BEHIND, NEAR_OF_FEW = 0.3, 0.6
-# Of many photos three fix a point, before the object or behind it. That clears a haze before the chess set's worst
-# novel view (24.1 -> 25.2 dB); whole frames lose 0.2 to 0.3 dB in novel views, at the margins (0, 3, 5 poses: fly
-# 26.9, 26.7, 26.4, chess 28.0, 27.7, 27.4), masks nothing.
+# Of many photos three fix a point, before the object or behind it (experiments: weakly-observed).
 ENOUGH = 3
 
 
@@ -83,6 +75,7 @@ class Schedule:
     slow_rate: float = 1.0
     extra: float = 0.0  # Gaussians added anywhere at `extra_at`, as a share of `gaussians`
     extra_at: float = 0.0
+    learn_exposure: bool = True  # else the photos' gains are held where they start
     poses_from: float = 0.4  # after the blur has settled
     # When the lens is looked through at several points, which costs as many renders: early at resolution 1/2, where it
     # is cheap and finds the lens, and at the end. Between them, detail is drawn through the pupil's centre alone and
@@ -118,6 +111,7 @@ class Schedule:
         settled = t >= self.pupil_spans[0][1] if self.pupil_spans else False
         held = [*(lens_rates if t < self.lens_from or (settled and through.points < 2) else ())]
         held += ["lens.pupil"] if settled else []
+        held += [] if self.learn_exposure else ["exposure"]
         held += [
             name for name in rates if name.startswith("pose.") and not (self.refine_poses and t >= self.poses_from)
         ]

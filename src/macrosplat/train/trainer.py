@@ -17,7 +17,7 @@ from macrosplat.lens import Lens, Number, Pupil, Reshape, Sharp
 from macrosplat.model.backdrop import Backdrop
 from macrosplat.model.exposure import Exposure
 from macrosplat.model.poses import Poses
-from macrosplat.render import Pinhole, render
+from macrosplat.render import Camera, Frame, Pinhole, render
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.support.dispatch import one_torch_thread, select_row
 from macrosplat.train.adam import Adam
@@ -25,10 +25,11 @@ from macrosplat.train.density import NOISE, densify, jitter
 from macrosplat.train.drop import thinned
 from macrosplat.train.extra import add_anywhere
 from macrosplat.train.frames import Frames
-from macrosplat.train.loss import Target, taken_loss
+from macrosplat.train.loss import taken_loss
 from macrosplat.train.recorded import AHEAD, Recorder
 from macrosplat.train.schedule import RATES, Plan, Schedule
 from macrosplat.train.seen import astray
+from macrosplat.train.target import Target
 
 # Smallest standard deviation of a Gaussian, in px of the training width at the object: half a pixel across two of them.
 # Finer ones alias between photos and turn to needles when the scene is seen from nearer.
@@ -77,26 +78,25 @@ class Learned:
 
     def draw(
         self,
-        view: Tensor,
-        pinhole: Pinhole,
+        camera: Camera,
         photo: Number | None,
         degree: int | None = None,
         reshape: Reshape | None = None,
         behind: Tensor | None = None,
     ) -> Sharp:
-        """What a pinhole sees from `view`, over the backdrop of a photo (None: a view that is no photo's).
+        """What a camera sees, over the backdrop of a photo (None: a view that is no photo's).
 
         In the scene's light: a photo shows it with its own exposure (`Exposure.expose`).
-        `behind` is that backdrop, for who draws before it more than once.
+        `behind` is that backdrop, for who draws over it more than once.
         """
         gaussians = self.gaussians if reshape is None else reshape(self.gaussians)
-        seen = render(gaussians, view, pinhole, degree)
+        seen = render(gaussians, camera, degree)
         if behind is None:
-            behind = self.behind(photo, pinhole)
+            behind = self.behind(photo, camera.frame)
         colour, depth = seen.over(behind)
         return Sharp(colour, seen.alpha, depth)
 
-    def behind(self, photo: Number | None, pinhole: Pinhole) -> Tensor:
+    def behind(self, photo: Number | None, frame: Frame) -> Tensor:
         """[H, W, 3] the backdrop of a photo (None: of a view that is no photo's), in the scene's light."""
         # Grids are kept in their photo's own light: what is seen of them then says nothing about its exposure.
         if photo is None:
@@ -106,7 +106,7 @@ class Learned:
             # Slices of one pose see the same: with backdrops of their own each would keep some of its blur in it.
             leader = self.poses.leading(photo)
             grid = select_row(self.backdrop.grids, leader) / self.exposure.gain(leader)
-        return self.backdrop.spread(grid, pinhole.width, pinhole.height)
+        return self.backdrop.spread(grid, frame.width, frame.height)
 
 
 class Trainer:
@@ -151,7 +151,8 @@ class Trainer:
         self,
         photo: Number,
         target: Target,
-        pinhole: Pinhole,
+        frame: Frame,
+        intrinsics: Tensor,  # [4] of the photo in that frame
         through: Pupil,
         degree: int,
         names: list[str],
@@ -160,22 +161,22 @@ class Trainer:
         """The loss of one photo, and its gradients by the parameters named (None: it does not depend on them)."""
         drop = self.schedule.drop
 
-        def draw(view: Tensor, reshape: Reshape | None = None) -> Sharp:
+        def draw(camera: Camera, reshape: Reshape | None = None) -> Sharp:
             def reshaped(scene: Gaussians) -> Gaussians:
                 scene = scene if reshape is None else reshape(scene)
                 return thinned(scene, drop, seed) if drop > 0 else scene
 
-            sharp = self.learned.draw(view, pinhole, photo, degree, reshaped, behind)
+            sharp = self.learned.draw(camera, photo, degree, reshaped, behind)
             if target.cover is None:
                 return sharp
             # Alpha is blurred along with the colours.
             return replace(sharp, colour=torch.cat([sharp.colour, sharp.alpha[..., None]], -1))
 
         # One backdrop for all points of the pupil; this name keeps it until the gradients are there.
-        behind = self.learned.behind(photo, pinhole)
+        behind = self.learned.behind(photo, frame)
         poses = self.learned.poses
         view = poses.view(photo) if any(name in poses.parameters for name in names) else poses.held(photo)
-        taken = self.learned.lens.photograph(draw, view, pinhole, photo, through)
+        taken = self.learned.lens.photograph(draw, Camera(view, intrinsics, frame), photo, through)
         taken = self.learned.exposure.expose(taken, photo)  # a blur and a gain may change places
         loss = taken_loss(taken, target, self.schedule.dssim_weight, self.schedule.mask_weight)
         names = [name for name in self.learned.parameters() if name in names]
@@ -183,6 +184,7 @@ class Trainer:
         gradients = dict(zip(names, torch.autograd.grad(loss, leaves, allow_unused=True), strict=True))
         with torch.no_grad():
             self._regularise(gradients)
+            self.learned.lens.believe(gradients)
         return loss, gradients
 
     @property
@@ -209,15 +211,17 @@ class Trainer:
         return math.log(SMALLEST * self.pixel)
 
     def _step(self, plan: Plan, photo: int) -> Tensor:
-        target, pinhole = self.frames.at(photo, plan.scale)
+        target, frame = self.frames.at(photo, plan.scale)
+        intrinsics = self.frames.intrinsics(photo, plan.scale)
         loss, gradients = self.gradients(
-            photo, target, pinhole, plan.through, plan.sh_degree, list(plan.rates), self.chance
+            photo, target, frame, intrinsics, plan.through, plan.sh_degree, list(plan.rates), self.chance
         )
         with torch.no_grad():
             self.adam.rates.update(self.rates(plan))
             self.adam.step(gradients)
             gaussians = self.learned.gaussians
             gaussians.log_scales.clamp_min_(self._smallest)
+            self.learned.lens.confine()
             if plan.noise > 0:
                 gaussians.means.add_(jitter(gaussians, self.noise(plan), self.seed, self.done))
         return loss.detach()
@@ -237,8 +241,8 @@ class Trainer:
         """[N] which Gaussians too few poses hold. Poses as they began: they have moved by a few px since."""
         means, poses, schedule = self.learned.gaussians.means, self.learned.poses, self.schedule
         leaders = sorted(set(poses.leader))
-        views, pinholes = poses.views[leaders], [self.frames.pinholes[photo] for photo in leaders]
-        return astray(means, views, pinholes, schedule.least_views, schedule.least_views_near)
+        cameras = [self.frames.pinholes[photo].at(poses.views[photo]) for photo in leaders]
+        return astray(means, cameras, schedule.least_views, schedule.least_views_near)
 
     def _regularise(self, gradients: dict[str, Any]) -> None:
         """Mild L1 on opacity and size (MCMC): what the photos do not ask for fades, and moves to where it is needed."""

@@ -7,13 +7,15 @@ evaluation.json if there). Out: the page. It holds the scene as SPZ, its program
 from __future__ import annotations
 
 import base64
-import functools
+import gzip
 import html
 import importlib.resources
 import json
 import shlex
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -21,25 +23,28 @@ import numpy as np
 import torch
 
 from macrosplat.cameras.records import Cameras
-from macrosplat.cameras.transforms import read_cameras_file
+from macrosplat.evaluate.means import Means, read_means
+from macrosplat.output.coverage_report import CoverageReport, read_coverage
 from macrosplat.output.lens_report import LensReport, read_lens
-from macrosplat.output.sharp import sharp_path
-from macrosplat.render import Pinhole
-from macrosplat.run import read_config
-from macrosplat.scene.formats.ply import read_ply
+from macrosplat.output.maps import read_scales
+from macrosplat.output.subject import of_object
+from macrosplat.render import Frame
+from macrosplat.run import Manifest, Run
+from macrosplat.scene.formats.read import read_own, read_scene
 from macrosplat.scene.formats.spz import to_spz
 from macrosplat.scene.gaussians import SH_C0, Gaussians
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import write_whole
+from macrosplat.support.files import below, write_whole
 from macrosplat.train import checkpoint
 from macrosplat.web import sections
-from macrosplat.web.pictures import fitting, read_picture
+from macrosplat.web.facts import facts_of
+from macrosplat.web.gallery import gallery
+from macrosplat.web.policy import policy
 from macrosplat.web.stack_page import stack_page
 
-LARGEST = 6_000_000  # bytes: a page that can be sent by mail
+LARGEST = 8_000_000  # bytes: a page that can be sent by mail
 PICTURES_LEAST = 300_000  # bytes that the pictures get in any case
-OPACITY_SEEN = 0.1  # Gaussians fainter than this do not count when the middle of the scene is sought
 NO_PROGRAM = (
     "index.html was not written: the page's program was not bundled, because npm could not fetch it when macrosplat "
     "was built; install macrosplat again with a network at hand."
@@ -55,9 +60,11 @@ class Shown:
     cameras: Cameras
     lens: LensReport | None = None
     backdrop: tuple[float, float, float] = (0.5, 0.5, 0.5)  # sRGB
+    coverage_report: CoverageReport | None = None
+    masks: tuple[Path | None, ...] = ()  # V, white = object
     coverage: Gaussians | None = None  # the same Gaussians in the colours of their coverage
-    config: dict[str, Any] | None = None
-    evaluation: dict[str, Any] | None = None
+    made: Manifest | None = None
+    evaluation: Mapping[str, Means] = field(default_factory=dict)  # figures by what was compared
     before: tuple[Path | None, ...] = ()  # V, the photos as taken
     after: tuple[Path | None, ...] = ()  # V, sharp
     circles: tuple[Path | None, ...] = ()  # V, maps of the circle of confusion
@@ -70,56 +77,52 @@ def write_page(run: Path) -> Path:
     Raises:
         MacrosplatError: the page's program is missing, or RUN is not finished.
     """
-    page = html_of_run(run)
-    write_whole(run / "index.html", lambda part: part.write_text(page, encoding="utf-8"))
-    return run / "index.html"
+    # A file's name may be no text at all; what stands for its bytes (PEP 383) is shown as question marks.
+    page = html_of_run(run, write=True).encode("utf-8", "replace")
+    write_whole(Run(run).page, lambda part: part.write_bytes(page))
+    return Run(run).page
 
 
-def html_of_run(run: Path) -> str:
-    """The page of any run.
+def html_of_run(run: Path, write: bool = False) -> str:
+    """The page of any run; `write`: with the pictures that are to lie beside it.
 
     Raises:
         MacrosplatError: the page's program is missing, or RUN is not finished.
     """
-    config = read_config(run)
-    return stack_page(run, config) if "stack" in config else as_html(of_run(run))
+    opened = Run(run)
+    return stack_page(opened) if opened.manifest.stack is not None else as_html(of_run(opened), run, write)
 
 
-def of_run(run: Path) -> Shown:
+def of_run(run: Run) -> Shown:
     """What there is to show of a finished run."""
-    config = read_config(run)
-    cameras = read_cameras_file(run / "transforms.json")
-    names = [name.removeprefix("photos/") for name in cameras.names]
-    capture = Path(config.get("capture", ""))
-    folders = [folder for folder in (capture / "photos", capture / "images", capture) if folder.is_dir()]
+    cameras = run.cameras()
+    names = cameras.names
 
     def existing(*paths: Path) -> Path | None:
         return next((path for path in paths if path.is_file()), None)
 
-    stems = [PurePosixPath(name).with_suffix("") for name in names]
-    evaluation, maps = run / "evaluation.json", run / "maps" / "maps.json"
-    scales = json.loads(maps.read_text(encoding="utf-8"))["photos"] if maps.is_file() else {}
+    scales = read_scales(run)
     return Shown(
-        title=run.resolve().name,
-        scene=read_ply(run / "scene.ply"),
+        title=run.folder.resolve().name,
+        scene=read_own(run.scene),
         cameras=cameras,
         lens=read_lens(run),
         backdrop=_backdrop(run),
-        coverage=read_ply(run / "coverage.ply") if (run / "coverage.ply").is_file() else None,
-        config=config,
-        evaluation=json.loads(evaluation.read_text(encoding="utf-8")) if evaluation.is_file() else None,
-        before=tuple(existing(*(folder / name for folder in folders)) for name in names),
-        after=tuple(existing(sharp_path(run, name, full=True), sharp_path(run, name)) for name in names),
-        circles=tuple(existing(run / "maps" / "coc_colour" / f"{stem}.png") for stem in stems),
-        blur=tuple(2 * 65535 * scales[name]["coc_scale"] if name in scales else None for name in names),
+        coverage=read_own(run.coverage_scene) if run.coverage_scene.is_file() else None,
+        made=run.manifest,
+        coverage_report=read_coverage(run),
+        masks=_masks(run.manifest, names),
+        evaluation=read_means(run),
+        before=tuple(run.taken(name) for name in names),
+        after=tuple(existing(run.sharpest_size(name)) for name in names),
+        circles=tuple(existing(run.map("coc_colour", name)) for name in names),
+        blur=tuple(2 * 65535 * scales[name].coc_scale if name in scales else None for name in names),
     )
 
 
 def of_file(path: Path) -> Shown:
     """A scene of any program, without photos, seen by one camera that holds all of it."""
-    from macrosplat.scene.formats.read import read_scene
-
-    scene = read_scene(path)
+    scene = read_scene(path, lambda text: print(text, file=sys.stderr))
     means = scene.means.numpy().astype(np.float64)
     low, high = np.percentile(means, [2, 98], axis=0)
     middle, size = (low + high) / 2, float(np.linalg.norm(high - low))
@@ -130,39 +133,65 @@ def of_file(path: Path) -> Shown:
     return Shown(path.name, scene, cameras)
 
 
-def as_html(shown: Shown) -> str:
+def as_html(shown: Shown, folder: Path | None = None, write: bool = False) -> str:
     """The page.
+
+    Args:
+        folder: that it lies in, or is to lie in: with pictures beside it where one file would be too large.
+        write: whether those pictures are to be written.
 
     Raises:
         MacrosplatError: the page's program is missing.
     """
     fixed = {"program": _base64(program()), "scene": _base64(to_spz(shown.scene)), "coverage": ""}
     if shown.coverage is not None:
-        assert len(shown.coverage) == len(shown.scene), f"{len(shown.coverage)} colours, {len(shown.scene)} Gaussians"
+        if len(shown.coverage) != len(shown.scene):
+            raise MacrosplatError(
+                f"coverage.ply holds {len(shown.coverage)} Gaussians and scene.ply {len(shown.scene)}: they are not of "
+                "one run; remove coverage.ply, or reconstruct into a new folder."
+            )
         colours = to_bytes(0.5 + SH_C0 * shown.coverage.sh0.numpy())
         fixed["coverage"] = f'<script id="coverage-colours" type="text/plain">{_base64(colours.tobytes())}</script>'
-    budget = max(PICTURES_LEAST, LARGEST - 60_000 - sum(map(len, fixed.values())))
-    files = [*shown.before, *shown.after, *shown.circles]
-    pictures = fitting([file and functools.partial(read_picture, file) for file in files], budget)
-    facts = _facts(shown)
+    core = of_object(shown.scene, shown.cameras, shown.masks)
+    fixed["core"] = _base64(np.packbits(core, bitorder="little").tobytes())
+    facts = facts_of(shown.scene, shown.cameras, core, shown.lens, shown.backdrop)
+    names, sizes = [p["name"] for p in facts["photos"]], [p["size"] for p in facts["photos"]]
+    budget = max(PICTURES_LEAST, LARGEST - 80_000 - sum(map(len, fixed.values())))
+    pictures = gallery(names, sizes, shown.before, shown.after, shown.circles, budget, folder, write)
     red, green, blue = to_bytes(np.array(shown.backdrop))
     width, height = shown.cameras.sizes[0]
-    template = importlib.resources.files("macrosplat.web").joinpath("template.html").read_text(encoding="utf-8")
-    return Template(template).substitute(
+    beside = any(any(pair) for pair in pictures.full)
+    shown_photos, loader = _text("gallery.js"), _text("loader.js")
+    return Template(_text("template.html")).substitute(
         fixed,
+        loader=loader,
+        policy=policy([shown_photos.encode(), loader.encode(), gzip.decompress(program())], beside),
         title=html.escape(shown.title),
         backdrop=f"rgb({red} {green} {blue})",
         aspect=f"{width} / {height}",
-        # "<" would end the script element early, should a photo be called so.
-        facts=json.dumps(facts, allow_nan=False).replace("<", "\\u003c"),
+        facts=_json(facts),
+        pictures=_json({"small": pictures.small, "full": pictures.full}),
+        gallery_program=shown_photos,
         tools=sections.tools(facts, shown.coverage is not None),
         about=sections.about(len(shown.before), len(shown.scene)),
         hint=sections.HINT,
+        advice=sections.advice(shown.coverage_report, shown.lens, shown.made),
         lens=sections.lens(shown.lens),
-        photos=sections.photos(facts, pictures, shown.blur),
+        trust=sections.trust(shown.lens, shown.coverage_report, shown.made),
+        photos=sections.photos(facts, pictures.small, shown.blur),
         quality=sections.quality(shown.evaluation),
-        made=sections.made(shown.config, len(shown.scene), _command(shown.config)),
+        made=sections.made(shown.made, len(shown.scene), _command(shown.made)),
+        share=sections.share(shown.title, beside),
     )
+
+
+def _text(name: str) -> str:
+    return importlib.resources.files("macrosplat.web").joinpath(name).read_text(encoding="utf-8")
+
+
+def _json(value: Any) -> str:
+    """For a script element, which a "<" would end, should a photo be called so."""
+    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
 
 
 def program() -> bytes:
@@ -177,63 +206,32 @@ def program() -> bytes:
         raise MacrosplatError(NO_PROGRAM) from error
 
 
-def _facts(shown: Shown) -> dict[str, Any]:
-    """What the program has to know; see web/page.js."""
-    cameras, lens = shown.cameras, shown.lens
-    seen = shown.scene.opacity_logits > float(np.log(OPACITY_SEEN / (1 - OPACITY_SEEN)))
-    means = shown.scene.means[seen if seen.any() else slice(None)].double().numpy()
-    # Where the axes of the cameras come nearest to one another; a lone camera looks at the middle of the scene.
-    target = np.median(means, axis=0)
-    distance = float(np.median(np.linalg.norm(cameras.centres - target, axis=1)))
-    depths = (means @ cameras.views[0, 2, :3]) + cameras.views[0, 2, 3]
-    near, far = (float(depth) for depth in np.percentile(depths, [0.5, 99.5]))
-    focus = dict(lens.focus_distances) if lens else {}
-    if focus:
-        near, far = min(near, *focus.values()), max(far, *focus.values())
-    photos = []
-    for name, view, (fx, _, cx, cy), (width, height) in zip(
-        cameras.names, cameras.views, cameras.intrinsics, cameras.sizes, strict=True
-    ):
-        name = name.removeprefix("photos/")
-        photos.append(
-            {
-                "name": name,
-                "view": view.reshape(-1).tolist(),
-                "fov_x": float(np.degrees(2 * np.arctan(width / 2 / fx))),
-                "aspect": float(width / height),
-                "off_axis": [float(1 - 2 * cx / width), float(2 * cy / height - 1)],
-                "focus": focus.get(name),
-                "relative_aperture": lens.relative_apertures.get(name, 1.0) if lens else 1.0,
-            }
-        )
-    up = -cameras.views[:, 1, :3].mean(0)
-    return {
-        "photos": photos,
-        "target": target.tolist(),
-        "up": (up / max(float(np.linalg.norm(up)), 1e-9)).tolist(),
-        "near": 0.02 * distance,
-        "focus": float(np.median(list(focus.values()))) if focus else (near + far) / 2,
-        "focus_range": [near - 0.1 * (far - near), far + 0.1 * (far - near)],
-        # Without a lens of its own, one that shows what an aperture does: f/10 at 1:1, say.
-        "pupil": lens.pupil_diameter if lens else 0.05 * distance,
-        "mm_per_unit": lens.mm_per_unit if lens else None,
-        "backdrop": [float(x) for x in shown.backdrop],
-    }
+def _masks(made: Manifest, names: Sequence[str]) -> tuple[Path | None, ...]:
+    """The masks that the run was told with, if they are still there."""
+    folder = Path(made.capture) / "masks"
+    if made.options.masks == "off" or not folder.is_dir():
+        return ()
+    found = []
+    for name in names:
+        at = below(folder, name)
+        paths = (at.with_suffix(".png"), at.with_name(f"{at.name}.png"), at.with_suffix(".jpg"))
+        found.append(next((path for path in paths if path.is_file()), None))
+    return tuple(found)
 
 
-def _backdrop(run: Path) -> tuple[float, float, float]:
+def _backdrop(run: Run) -> tuple[float, float, float]:
     """The mean colour behind the photos, sRGB; grey if the run keeps none."""
-    if not (run / "checkpoint").is_file():
+    if not run.checkpoint.is_file():
         return (0.5, 0.5, 0.5)
     with torch.no_grad():
-        behind = checkpoint.load(run / "checkpoint").learned.behind(None, Pinhole(1.0, 1.0, 0.0, 0.0, 4, 3))
+        behind = checkpoint.load(run.checkpoint).learned.behind(None, Frame(4, 3))
     red, green, blue = to_srgb(behind.mean((0, 1)).clamp(0, 1).to(torch.float64)).tolist()
     return red, green, blue
 
 
-def _command(config: dict[str, Any] | None) -> str:
+def _command(made: Manifest | None) -> str:
     """The command as it would be typed: without the folders that the program lies in."""
-    words = list((config or {}).get("command") or [])
+    words = made.command if made is not None else ()
     return shlex.join([Path(words[0]).name, *words[1:]]) if words else ""
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from macrosplat.photos.decode import decode
 from macrosplat.support.colour import to_bytes, to_srgb
+from macrosplat.support.errors import MacrosplatError
 
 THREADS = 8  # that open and encode
 # Width in px and WebP quality, tried in this order: half a phone's screen still tells a blurred photo from a sharp one.
@@ -24,28 +25,46 @@ SIZES = ((640, 80), (480, 78), (400, 72), (320, 66), (240, 60), (160, 50))
 
 
 def read_picture(path: Path) -> Image.Image:
-    """A photo of any format that a capture may have, upright, 8 bit sRGB."""
-    pixels = decode(path)
+    """A photo of any format that a capture may have, upright, 8 bit sRGB.
+
+    Raises:
+        MacrosplatError: it is damaged.
+    """
+    try:
+        pixels = decode(path)
+    except MacrosplatError:
+        raise
+    except Exception as error:  # whatever a decoder raises
+        raise MacrosplatError(f"{path} cannot be shown, it is damaged ({error}).") from error
     return Image.fromarray(np.ascontiguousarray(pixels if pixels.dtype == np.uint8 else to_bytes(to_srgb(pixels))))
 
 
+def photo_if_there(path: Path) -> Image.Image | None:
+    """A photo of the capture; None where somebody has damaged it since."""
+    try:
+        return read_picture(path)
+    except MacrosplatError:
+        return None
+
+
 def fitting(
-    pictures: Sequence[Callable[[], Image.Image] | None], budget: int, widest: int | None = None
-) -> list[str | None]:
-    """Data addresses of all pictures, at the best of `SIZES` (and `widest`) at which they take `budget` bytes or less.
+    pictures: Sequence[Callable[[], Image.Image | None] | None], budget: int, widest: int | None = None
+) -> tuple[list[str | None], int]:
+    """Data addresses of all pictures, at the best of `SIZES` (and `widest`) at which they take `budget` bytes or less;
+    and the width, in px, that none of them is wider than.
 
     A few are opened at a time: a hundred photos of 40 megapixels do not fit into memory together.
     """
     sizes = ((widest, SIZES[0][1]), *SIZES) if widest else SIZES
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
-        kept = list(pool.map(lambda open_: None if open_ is None else _reduced(open_(), sizes[0][0]), pictures))
+        kept = list(pool.map(lambda open_: _opened(open_, sizes[0][0]), pictures))
         for size in sizes[:-1]:
             found = _within(pool, kept, size, budget)
             if found is not None:
-                return found
+                return found, size[0]
         found = _within(pool, kept, sizes[-1], None)
     assert found is not None, "whatever it takes"
-    return found
+    return found, sizes[-1][0]
 
 
 def _within(
@@ -75,6 +94,11 @@ def address(picture: Image.Image, quality: int) -> str:
     content = io.BytesIO()
     picture.save(content, "WEBP", quality=quality)
     return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def _opened(open_: Callable[[], Image.Image | None] | None, width: int) -> Image.Image | None:
+    picture = None if open_ is None else open_()
+    return None if picture is None else _reduced(picture, width)
 
 
 def _reduced(picture: Image.Image, width: int) -> Image.Image:

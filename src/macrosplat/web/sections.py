@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from macrosplat.output.lens_report import LensReport, describe
+from macrosplat.evaluate.means import Means
+from macrosplat.output.coverage_report import CoverageReport
+from macrosplat.output.coverage_report import sentences as coverage_sentences
+from macrosplat.output.lens_report import LensReport, depth_of_field_mm, describe
+from macrosplat.run import Manifest
 
 
 def tools(facts: dict[str, Any], coverage: bool) -> str:
-    """Sliders, buttons, and the choice of a photo's view."""
+    """What is shown, sliders, and what can be done with the view."""
     near, far = facts["focus_range"]
-    most = 3 * facts["pupil"]
     options = "".join(f'<option value="{i}">{html.escape(p["name"])}</option>' for i, p in enumerate(facts["photos"]))
-    button = '<button id="coverage" aria-pressed="false">Coverage</button>' if coverage else ""
     views = f'<label>View of <select id="photo">{options}</select></label>'
     if len(facts["photos"]) == 1:  # nothing to choose
         views = f"<span hidden>{views}</span>"
     taken = "As photographed" if facts["photos"][0]["focus"] else "Through a lens"
+    modes = [("sharp", "Sharp", "true"), ("taken", taken, "false")]
+    modes += [("coverage", "Coverage", "false")] if coverage else []
+    choice = "".join(f'<button id="{name}" aria-pressed="{on}">{text}</button>' for name, text, on in modes)
+    deeds = [
+        ("back", "Reset", "Back to where this view began", None),
+        ("around", "Surroundings", "What is not the object, too", "false") if facts["cropped"] else None,
+        ("ruler", "Ruler", "Measure between two points of the surface: click both", "false"),
+        ("turn", "Turn", "Turn by itself", "false"),
+        ("save", "Save picture", "As PNG, with the scale bar", None),
+        ("full", "Full screen", "The view on the whole screen", None),
+    ]
+    buttons = "".join(_button(*deed) for deed in deeds if deed)
     return (
         '<div class="tools" role="group" aria-label="Lens and view">'
-        '<div class="row"><span class="choice"><button id="sharp" aria-pressed="true">Sharp</button>'
-        f'<button id="taken" aria-pressed="false">{taken}</button></span>{button}</div>'
-        f'<div class="row end">{views}<button id="back" title="Back to where this view began">Reset</button></div>'
-        f'<label class="slider">Aperture <input id="aperture" type="range" min="0" max="{most:.6g}" '
-        f'step="{most / 300:.6g}" value="0"><output id="aperture-value" for="aperture"></output></label>'
+        f'<div class="row"><span class="choice" role="group" aria-label="What is shown">{choice}</span></div>'
+        f'<div class="row end">{views}</div>'
+        '<label class="slider">Aperture <input id="aperture" type="range" min="0" max="60" step="1" value="0">'
+        '<output id="aperture-value" for="aperture"></output></label>'
         f'<label class="slider">Focus <input id="focus" type="range" min="{near:.6g}" max="{far:.6g}" '
         f'step="{(far - near) / 500:.6g}" value="{facts["focus"]:.6g}"><output id="focus-value" for="focus"></output>'
-        "</label></div>"
+        f'</label></div><p id="depth" class="soft"></p><div class="row deeds">{buttons}</div>'
+        '<p id="measured" class="soft" role="status"></p>'
     ) + (COVERAGE_LEGEND if coverage else "")
+
+
+def _button(name: str, text: str, title: str, pressed: str | None) -> str:
+    state = f' aria-pressed="{pressed}"' if pressed else ""
+    return f'<button id="{name}" title="{title}"{state}>{text}</button>'
 
 
 COVERAGE_LEGEND = (
@@ -38,8 +57,9 @@ COVERAGE_LEGEND = (
     "photo; grey: seen by none.</p>"
 )
 HINT = (
-    '<p class="soft"><span class="keys">Drag to turn, scroll to come nearer (or arrow keys, + and −). Click the scene '
-    'to focus there.</span><span class="touch">Drag to turn, pinch to come nearer, tap the scene to focus there.</span>'
+    '<p class="soft hint"><span class="keys">Drag to turn, scroll to come nearer (or arrow keys, + and −). Click the '
+    "scene to focus there (or the space bar, in the middle).</span>"
+    '<span class="touch">Drag to turn, pinch to come nearer, tap the scene to focus there.</span>'
     "</p>"
 )
 
@@ -51,57 +71,121 @@ def about(photos: int, gaussians: int) -> str:
 
 
 def lens(report: LensReport | None) -> str:
-    """The lens as found, in millimetres where the scale is known."""
+    """The lens as found, as photographers read it."""
     if report is None:
         return ""
     mm, unit = (report.mm_per_unit, "mm") if report.mm_per_unit else (1.0, "scene units")
     focus = [value * mm for value in report.focus_distances.values()]
-    rows = {
-        "Entrance pupil": f"{report.pupil_diameter * mm:.4g} {unit} wide",
-        "Focused at": f"{min(focus):.4g} to {max(focus):.4g} {unit} from the pupil",
-        "Blur left in focus": f"{report.sigma0_px:.2g} px (standard deviation)",
-    }
-    found = describe(report)
+    found, deep = describe(report), depth_of_field_mm(report)
+    rows = {}
     if found["f_number"]:
-        rows["F-number"] = f"f/{found['f_number']:.3g}"
+        effective = found["effective_f_number"]
+        effective = f" (the light meter sees f/{effective:.2g})" if effective else ""
+        rows["Aperture"] = f"f/{found['f_number']:.2g}{effective}"
     if found["magnification"]:
-        rows["Magnification"] = f"{found['magnification']:.2g}, effectively f/{found['effective_f_number']:.3g}"
+        rows["Magnification"] = f"{found['magnification']:.2f} : 1 on the sensor"
+    if deep:
+        rows["Depth of field"] = f"{deep:.2g} mm, with a blur of up to 2 px"
+    rows["Focused at"] = f"{min(focus):.4g} to {max(focus):.4g} {unit} from the entrance pupil"
+    rows["Entrance pupil"] = f"{report.pupil_diameter * mm:.3g} {unit} wide"
+    rows["Softness in focus"] = f"{report.sigma0_px:.2g} px, standard deviation of what is blurred even there"
     return f"<h2>The lens</h2>{_table(rows)}"
 
 
-def photos(facts: dict[str, Any], pictures: list[str | None], blur: Sequence[float | None]) -> str:
-    """Every photo that has both sides, with a wiper between them.
+def advice(coverage: CoverageReport | None, lens: LensReport | None, made: Manifest | None) -> str:
+    """What to do better, and what the run remarked: its sentences, as the command line says them."""
+    limit = made.limit if made else None
+    mm = lens.mm_per_unit if lens else None
+    said = [limit] if limit else coverage_sentences(coverage, mm) if coverage else []
+    said += [note for note in (lens.notes if lens else ()) if note != limit]
+    if lens is not None and mm is None:
+        said.append("Lengths are in scene units: --scale-mm (how far two photos were taken apart) gives millimetres.")
+    if not said:
+        return ""
+    items = "".join(f"<li>{html.escape(sentence[:1].upper() + sentence[1:])}</li>" for sentence in said)
+    return f'<section class="advice"><h2>What the run advises</h2><ul>{items}</ul></section>'
+
+
+def trust(lens: LensReport | None, coverage: CoverageReport | None, made: Manifest | None) -> str:
+    """How far each part of the page may be believed."""
+    rows = {}
+    if lens is not None and lens.mm_per_unit:
+        sure = f", ± {100 * lens.scale.uncertainty:.0f} % (one standard deviation)" if lens.scale.uncertainty else ""
+        rows["Millimetres"] = f"from {lens.scale.source}{sure}"
+    if coverage is not None:
+        rows["In focus"] = (
+            f"{100 * (1 - coverage.uncovered):.0f} % of what most photos have in the frame is in focus somewhere; "
+            "the rest (red under Coverage) stays blurred, and nobody can tell what it looks like"
+        )
+    if made is not None and made.registered:
+        rows["Cameras"] = f"{made.registered} of {len(made.photos)} photos were placed in space"
+    if made is not None and made.summary is not None:
+        rows["Fit"] = f"through the lens as found, the scene is the photos to {made.summary.fit_psnr:.1f} dB"
+        rows["In viewers"] = f"this scene looks as macrosplat draws it to {made.summary.viewer_psnr:.1f} dB"
+    return f"<h2>How far to trust it</h2>{_table(rows)}" if rows else ""
+
+
+def share(title: str, beside: bool) -> str:
+    """How to pass the page on, and how to put it into another one."""
+    what = "index.html and the folder page/ beside it" if beside else "index.html: everything is in it"
+    name = html.escape(title, quote=True)
+    code = (
+        f'<iframe src="index.html#view" title="{name} in 3D" width="800" height="600" style="border:0" '
+        'allow="fullscreen"></iframe>'
+    )
+    return (
+        f'<details class="share"><summary>Share or embed</summary><p>Pass on {what}. To show only the view in a page '
+        f'of your own:</p><p><code id="snippet">{html.escape(code)}</code></p>'
+        '<button id="copy">Copy</button></details>'
+    )
+
+
+def photos(facts: dict[str, Any], pictures: list[list[str | None]], blur: Sequence[float | None]) -> str:
+    """Every photo that has both sides, with a wiper between them. Pictures come when they are scrolled to.
 
     Args:
-        pictures: [3 V] data addresses: as taken, sharp, circles of confusion.
+        pictures: V of taken, sharp, circle of confusion: data addresses, None where there is none.
         blur: [V] the largest diameter of the circle of confusion, px of the training width.
     """
-    shown = facts["photos"]
-    count = len(pictures) // 3
-    before, after, circles = pictures[:count], pictures[count : 2 * count], pictures[2 * count :]
     figures = []
-    for i in range(count):
-        if before[i] is None and after[i] is None:
+    for i, sides in enumerate(pictures):
+        if sides[0] is None and sides[1] is None:
             continue
-        name, most = html.escape(shown[i]["name"]), blur[i] if i < len(blur) else None
+        one, most = facts["photos"][i], blur[i] if i < len(blur) else None
+        name = html.escape(one["name"], quote=True)
         figures.append(
-            f"<figure>{_wiper(name, before[i], after[i], circles[i])}<figcaption><span>{name}</span>"
-            f"<span class='soft'>{_where(facts, shown[i]['focus'], most)}</span>"
-            f'<button data-photo="{i}" aria-label="Show {name} in 3D">Show in 3D</button></figcaption></figure>'
+            f"<figure>{_wiper(i, name, one['size'], sides)}<figcaption><span>{name}</span>"
+            f"<span class='soft'>{_where(facts, one['focus'], most)}</span><span class='deeds'>"
+            f'<button data-large="{i}" aria-label="100 %, {name}">100 %</button>'
+            f'<button data-photo="{i}" aria-label="Show in 3D, {name}">Show in 3D</button></span></figcaption></figure>'
         )
     if not figures:
         return ""
     choice = (
-        '<p class="row"><span>Right of the line:</span><span class="choice">'
-        '<button id="sharps" aria-pressed="true">Sharp</button>'
+        '<p class="row"><span id="right-of">Right of the line:</span><span class="choice" role="group" '
+        'aria-labelledby="right-of"><button id="sharps" aria-pressed="true">Sharp</button>'
         '<button id="circles" aria-pressed="false">Circle of confusion</button></span></p>'
         f"{CIRCLES_LEGEND}"
     )
     text = '<p class="soft">Left of the line as taken, right of it sharp. Drag the line.</p>'
-    above = choice if any(circles) else text
-    return f'<h2>Photos</h2>{above}<div class="photos">{"".join(figures)}</div>'
+    above = choice if any(sides[2] for sides in pictures) else text
+    grid = f'<div class="photos">{"".join(figures)}</div>'
+    return f'<section class="gallery"><h2>Photos</h2>{above}{grid}{LARGE}</section>'
 
 
+LARGE = (
+    '<dialog id="large" aria-labelledby="large-name"><form method="dialog" class="row">'
+    '<strong id="large-name"></strong>'
+    '<span class="soft" id="large-size"></span><span class="choice" role="group" aria-label="Which side">'
+    '<button type="button" id="large-taken" aria-pressed="false">As taken</button>'
+    '<button type="button" id="large-both" aria-pressed="true">Both</button>'
+    '<button type="button" id="large-sharp" aria-pressed="false">Sharp</button></span>'
+    '<label>Line <input id="large-line" type="range" min="0" max="100" value="50"></label>'
+    '<button type="button" id="large-before" aria-label="Photo before this one">←</button>'
+    '<button type="button" id="large-next" aria-label="Next photo">→</button>'
+    '<button id="large-close">Close</button></form><div id="large-scroll" tabindex="0" role="group" '
+    'aria-label="The photo at 100 %"><div class="wiper" id="large-wiper"></div></div></dialog>'
+)
 CIRCLES_LEGEND = (
     '<p class="soft" id="circles-legend" hidden>Before the focus <span class="legend" style="background: '
     'linear-gradient(90deg, #053061, #4294c2, #fff, #d6614d, #66001f)"></span> behind it; white: in focus; dark: '
@@ -109,15 +193,21 @@ CIRCLES_LEGEND = (
 )
 
 
-def _wiper(name: str, before: str | None, after: str | None, circle: str | None) -> str:
+def _wiper(i: int, name: str, size: list[int], sides: list[str | None]) -> str:
     """Left of a line as taken, right of it sharp or the circle of confusion."""
-    first = f'<img alt="{name} as taken" src="{before or after}">'
-    if before is None or after is None:
-        return first
-    second = f'<img class="sharp" alt="{name} sharp" src="{after}">'
-    third = f'<img class="circle" alt="{name}: circle of confusion" src="{circle}">' if circle else ""
-    wiper = f'<input type="range" min="0" max="100" value="50" aria-label="{name}: as taken to sharp">'
-    return f'<div class="wiper">{first}{second}{third}{wiper}</div>'
+    shape = f'style="aspect-ratio: {size[0]} / {size[1]}"'
+    texts = (f"{name} as taken", f"{name} sharp", f"{name}: circle of confusion")
+    kinds = ("taken", "sharp", "circle")
+    both = sides[0] is not None and sides[1] is not None
+    shown = [k for k in range(3) if sides[k]] if both else [0 if sides[0] is not None else 1]
+    pictures = "".join(f'<img class="{kinds[k]}" alt="{texts[k]}" data-at="{i},{k}" {shape}>' for k in shown)
+    if not both:
+        return pictures
+    line = (
+        f'<input type="range" min="0" max="100" value="50" aria-label="Line between as taken and sharp, {name}" '
+        'aria-valuetext="half as taken, half sharp">'
+    )
+    return f'<div class="wiper">{pictures}{line}</div>'
 
 
 def _where(facts: dict[str, Any], focus: float | None, blur: float | None) -> str:
@@ -127,13 +217,12 @@ def _where(facts: dict[str, Any], focus: float | None, blur: float | None) -> st
     return ", ".join([*parts, *([f"blur up to {blur:.2g} px"] if blur else [])])
 
 
-def quality(evaluation: dict[str, Any] | None) -> str:
-    """Figures against a truth, where there was one."""
-    means = (evaluation or {}).get("means") or {}
-    masked = any(figures.get("mask") for figures in means.values())
+def quality(means: Mapping[str, Means]) -> str:
+    """Figures against a truth, where there was one, by what was compared."""
+    masked = any(figures.mask for figures in means.values())
     rows = []
     for name, figures in means.items():
-        parts = [figures.get("frame") or {}, *([figures.get("mask") or {}] if masked else [])]
+        parts = [figures.frame or {}, *([figures.mask or {}] if masked else [])]
         cells = [f"{part[k]:.{digits}f}" if k in part else "" for part in parts for k, digits in _FIGURES.items()]
         rows.append(f"<tr><th>{html.escape(name)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     if not rows:
@@ -149,22 +238,18 @@ def quality(evaluation: dict[str, Any] | None) -> str:
 _FIGURES = {"psnr": 2, "ssim": 3, "flip": 3}  # with the digits worth showing
 
 
-def made(config: dict[str, Any] | None, gaussians: int, command: str) -> str:
+def made(manifest: Manifest | None, gaussians: int, command: str) -> str:
     """How long, on what, with which command."""
-    if not config:
+    if manifest is None:
         return ""
-    summary = config.get("summary") or {}
+    summary = manifest.summary
     rows = {"Gaussians": f"{gaussians:,}"}
-    if "steps" in summary:
-        rows["Steps"] = f"{summary['steps']:,}, at a width of {config.get('width')} px"
-    if config.get("seconds"):
-        rows["Time"] = f"{config['seconds'] / 60:.1f} minutes"
-    if config.get("machine"):
-        rows["On"] = str(config["machine"])
-    if "fit_psnr" in summary:
-        rows["Fit"] = f"{summary['fit_psnr']:.1f} dB: the scene through the lens against the photos"
-    if "viewer_psnr" in summary:
-        rows["In viewers"] = f"{summary['viewer_psnr']:.1f} dB: this scene against macrosplat's own renders"
+    if summary is not None:
+        rows["Steps"] = f"{summary.steps:,}, at a width of {manifest.width} px"
+    if manifest.seconds:
+        rows["Time"] = f"{manifest.seconds / 60:.1f} minutes"
+    if manifest.machine:
+        rows["On"] = manifest.machine
     table = _table(rows)
     return f"<h2>How it was made</h2>{table}<p><code>{html.escape(command)}</code></p>"
 

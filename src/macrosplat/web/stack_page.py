@@ -8,59 +8,73 @@ from __future__ import annotations
 import functools
 import html
 import importlib.resources
-import json
-from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from macrosplat.output.sharp import sharp_path
-from macrosplat.web.pictures import fitting, read_picture
+import msgspec
+
+from macrosplat.run import Run
+from macrosplat.support.json import checked, load_json
+from macrosplat.web.pictures import fitting, photo_if_there, read_picture
+from macrosplat.web.policy import policy
 
 LARGEST = 6_000_000  # bytes that the pictures may take
 
 
-def stack_page(run: Path, config: dict[str, Any]) -> str:
-    """The page."""
-    name, capture = config["stack"], Path(config["capture"])
-    lens = json.loads((run / "lens.json").read_text(encoding="utf-8"))
-    folders = [folder for folder in (capture / "photos", capture / "images", capture) if folder.is_dir()]
+class _Slice(msgspec.Struct):
+    photo: str
+    focus_position: float
 
-    def taken(photo: str) -> Path | None:
-        return next((folder / photo for folder in folders if (folder / photo).is_file()), None)
 
-    slices = lens["slices"]
-    made = [sharp_path(run, name), run / "maps" / "depth_colour" / f"{name}.png"]
-    files = [taken(one["photo"]) for one in slices]
+class _Lens(msgspec.Struct):
+    """What of a stack's `lens.json` is shown."""
+
+    slices: Annotated[list[_Slice], msgspec.Meta(min_length=1)]
+    nearest: str | None = None
+
+
+def stack_page(run: Run) -> str:
+    """The page.
+
+    Raises:
+        MacrosplatError: RUN is not finished, or a file of it is damaged.
+    """
+    name = str(run.manifest.stack)
+    lens = checked(load_json(run.lens, finite=True), _Lens, str(run.lens))
+    slices = lens.slices
+    made = [run.sharp(name), run.map("depth_colour", name)]
+    files = [run.taken(one.photo) for one in slices]
     # The two that are looked at closely are embedded larger than the slices.
-    large = fitting([functools.partial(read_picture, file) for file in made], LARGEST // 2, 1600)
-    small = fitting([file and functools.partial(read_picture, file) for file in files], LARGEST // 2)
+    large, _ = fitting([functools.partial(read_picture, file) for file in made], LARGEST // 2, 1600)
+    small, _ = fitting([file and functools.partial(photo_if_there, file) for file in files], LARGEST // 2)
     template = importlib.resources.files("macrosplat.web").joinpath("template.html").read_text(encoding="utf-8")
     style = template[template.index("<style>") : template.index("</style>") + len("</style>")]
     style = style.replace("$aspect", "4 / 3").replace("$backdrop", "none")
     middle = small[len(small) // 2]
     figures = "".join(
-        f'<figure><img style="width:100%" alt="{html.escape(one["photo"])}" src="{picture}"><figcaption>'
-        f"<span>{html.escape(one['photo'])}</span><span class='soft'>focus {one['focus_position']:.2f}</span>"
+        f'<figure><img style="width:100%" alt="{html.escape(one.photo)}" src="{picture}"><figcaption>'
+        f"<span>{html.escape(one.photo)}</span><span class='soft'>focus {one.focus_position:.2f}</span>"
         "</figcaption></figure>"
         for one, picture in zip(slices, small, strict=True)
         if picture
     )
     both = f'<img alt="one slice" src="{middle}"><img alt="all in focus" src="{large[0]}">'
     wiper = '<input type="range" min="0" max="100" value="50" aria-label="One slice to all in focus">'
-    near = f"{html.escape(lens['nearest'])} is focused nearest." if lens["nearest"] else ""
-    title = html.escape(run.resolve().name)
+    near = f"{html.escape(lens.nearest)} is focused nearest." if lens.nearest else ""
+    title = html.escape(run.folder.resolve().name)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy([SCRIPT.encode()])}">'
         f'<title>{title}</title><link rel="icon" href="data:,">{style}</head><body><h1>{title}</h1><main>'
         '<p class="soft">Left of the line the middle slice, right of it all in focus.</p>'
         f'<div class="wiper">{both if middle else both[both.index("<img", 1) :]}{wiper}</div>'
         f'<h2>Depth</h2><p class="soft">From near (yellow) to far (violet), relative. {near}</p>'
         f'<img style="width:100%" alt="depth" src="{large[1]}">'
-        f'<h2>Slices</h2><div class="photos">{figures}</div></main>{SCRIPT}</body></html>'
+        f'<h2>Slices</h2><div class="photos">{figures}</div></main><script>{SCRIPT}</script></body></html>'
     )
 
 
 SCRIPT = (
-    '<script>for (const wiper of document.querySelectorAll(".wiper input")) wiper.addEventListener("input", () => '
-    'wiper.parentElement.style.setProperty("--at", wiper.value + "%"));</script>'
+    'for (const wiper of document.querySelectorAll(".wiper input")) wiper.addEventListener("input", () => '
+    'wiper.parentElement.style.setProperty("--at", wiper.value + "%"));'
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+
+from macrosplat.photos.names import listed
 
 # Feature points in a photo below which nothing can be expected of it.
 FEW_POINTS = 30
@@ -21,7 +23,7 @@ class Attempt:
     observations: int = 0
     track_length: float = 0.0  # photos per point
     error_px: float = 0.0  # mean reprojection error at working size
-    focal_start: float = 0.0  # in engraved focal lengths, median over photos
+    focal_start: float = 0.0  # in nominal focal lengths, median over photos
     focal: float = 0.0  # that the attempt ended with
     note: str = ""
 
@@ -37,9 +39,6 @@ class SfmReport:
     focal_px: tuple[float, ...]  # per registered photo, px of its full size
     seconds: float
     sentences: tuple[str, ...] = field(default=())
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def failure(best: Attempt, photos: int) -> str:
@@ -90,4 +89,29 @@ def sentences(report: SfmReport, best: Attempt) -> tuple[str, ...]:
         f"{100 * best.agreement:.0f} % of what pairs of photos agree on fits, mean error {best.error_px:.2f} px.",
         f"The focal length is {report.focal_px[0]:.0f} px, {best.focal:.2f} times the engraved one.",
     )
-    return (*said, *report.missing.values())
+    return (*said, *grouped(report.missing))
+
+
+def grouped(missing: Mapping[str, str]) -> list[str]:
+    """A sentence for all photos that are missing for one reason, instead of one for each."""
+    alike: dict[str, list[str]] = {}
+    for name, sentence in missing.items():
+        text = sentence.removeprefix(name).strip()
+        alike.setdefault(_NUMBER.sub("#", text), []).append(name)
+    said = []
+    for text, names in alike.items():
+        if len(names) == 1:
+            said.append(missing[names[0]])
+            continue
+        numbers = [int(found[0]) for name in names if (found := _NUMBER.findall(missing[name].removeprefix(name)))]
+        between = (
+            f"{min(numbers)} to {max(numbers)}" if numbers and min(numbers) < max(numbers) else f"{(*numbers, 0)[0]}"
+        )
+        verb, _, rest = text.partition(" ")
+        whose = f"{len(names)} photos {_PLURAL.get(verb, verb)} {rest.replace('#', between)}"
+        said.append(f"{whose.removesuffix('.')} ({listed(names)}).")
+    return said
+
+
+_NUMBER = re.compile(r"(?<!\w)\d+(?!\w)")
+_PLURAL = {"has": "have", "was": "were", "shares": "share"}

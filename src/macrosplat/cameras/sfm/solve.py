@@ -1,6 +1,7 @@
 """Cameras from photos alone, and points from known cameras.
 
-In: a `Capture`. Out: `Cameras` of the photos that could be placed, `SparsePoints`, an `SfmReport` of what was tried.
+In: the photos of a capture. Out: `Cameras` of the photos that could be placed, `SparsePoints`, an `SfmReport` of what
+was tried.
 Attempts go from strict to loose and end with the first in which every photo stands and agrees with its neighbours.
 The world of solved cameras has an arbitrary place; its unit is the median distance from a camera to the points it sees.
 """
@@ -8,6 +9,7 @@ The world of solved cameras has an arbitrary place; its unit is the median dista
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,7 +35,6 @@ from macrosplat.cameras.sfm.guided import match_guided
 from macrosplat.cameras.sfm.pairs import joined, match_all, near, strong
 from macrosplat.cameras.sfm.report import Attempt, SfmReport, failure, reasons, sentences
 from macrosplat.cameras.sfm.verify import verify
-from macrosplat.capture.records import Capture
 from macrosplat.photos.records import Photo
 from macrosplat.support.colmap import pycolmap
 from macrosplat.support.errors import MacrosplatError
@@ -91,12 +92,12 @@ class _Try:
 
 
 def solve_cameras(
-    capture: Capture, workdir: Path, progress: Progress | None = None, seed: int = 0
+    photos: tuple[Photo, ...], workdir: Path, progress: Progress | None = None, seed: int = 0
 ) -> tuple[Cameras, SparsePoints, SfmReport]:
     """Structure from motion.
 
     Args:
-        capture: its photos are used, and their masks; nothing else.
+        photos: of one capture, with their masks.
         workdir: a folder for scratch files; nothing stays in it.
         progress: called with a fraction (0 to 1) and what is being done.
         seed: of every random choice. The same seed gives the same cameras on the same machine and number of cores.
@@ -107,25 +108,25 @@ def solve_cameras(
     Raises:
         MacrosplatError: fewer than three photos, or fewer than three could be registered.
     """
-    if len(capture.photos) < 3:
-        raise MacrosplatError(f"{capture.root} holds {len(capture.photos)} photos; at least 3 are needed.")
+    if len(photos) < 3:
+        raise MacrosplatError(f"The capture holds {len(photos)} photos; at least 3 are needed.")
     workdir.mkdir(parents=True, exist_ok=True)
     progress, began = progress or _silent, time.monotonic()
     tries: list[_Try] = []
     for rung in LADDER:
-        tries += _climb(rung, capture.photos, workdir, within(progress, *rung.span), seed)
+        tries += _climb(rung, photos, workdir, within(progress, *rung.span), seed)
         best = max(tries, key=lambda one: one.rank)
-        if best.attempt.agreeing == len(capture.photos):
+        if best.attempt.agreeing == len(photos):
             break
     best = max(tries, key=lambda one: one.rank)
     if best.model is None or best.attempt.agreeing < 3:
-        raise MacrosplatError(failure(best.attempt, len(capture.photos)))
-    cameras, points = _result(best, capture.photos)
-    progress(1.0, f"{len(cameras)} of {len(capture.photos)} photos placed")
-    names = [photo.name for photo in capture.photos]
+        raise MacrosplatError(failure(best.attempt, len(photos)))
+    cameras, points = _result(best, photos)
+    progress(1.0, f"{len(cameras)} of {len(photos)} photos placed")
+    names = [photo.name for photo in photos]
     missing = reasons(names, cameras.names, [len(one) for one in best.features], best.placed, best.lonely)
     report = SfmReport(
-        photos=len(capture.photos),
+        photos=len(photos),
         registered=cameras.names,
         missing=missing,
         attempts=tuple(one.attempt for one in tries),
@@ -136,12 +137,12 @@ def solve_cameras(
 
 
 def triangulate(
-    capture: Capture, cameras: Cameras, workdir: Path, progress: Progress | None = None, seed: int = 0
+    photos: Sequence[Photo], cameras: Cameras, workdir: Path, progress: Progress | None = None, seed: int = 0
 ) -> SparsePoints:
     """Points seen by given cameras, which stay as they are.
 
     Args:
-        capture: its photos and masks; those that `cameras` names are used.
+        photos: with their masks; those that `cameras` names are used.
         cameras: V cameras in any unit.
         workdir: a folder for scratch files; nothing stays in it.
 
@@ -153,12 +154,12 @@ def triangulate(
     """
     workdir.mkdir(parents=True, exist_ok=True)
     progress = progress or _silent
-    known = {photo.name: photo for photo in capture.photos}
+    known = {photo.name: photo for photo in photos}
     for name in cameras.names:
         if name not in known:
-            raise MacrosplatError(f"The cameras name {name}, which is not among the photos of {capture.root}.")
+            raise MacrosplatError(f"The cameras name {name}, which is not among the photos of the capture.")
     photos = tuple(known[name] for name in cameras.names)
-    features = extract(photos, GUIDED, workdir, within(progress, 0.0, 0.6))
+    features = extract(photos, GUIDED, workdir, within(progress, 0.0, 0.6), cameras.distortion)
     canvas = [_canvas_camera(cameras, n, features[n]) for n in range(len(cameras))]
     views = dict(enumerate(cameras.views))
     matches = match_guided(

@@ -6,13 +6,13 @@ as 11, 10 and 11 bits within those bounds, the rotation's smallest three compone
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from macrosplat.scene.formats.ply import read_elements
 from macrosplat.scene.gaussians import SH_C0, SH_REST, Gaussians
 from macrosplat.support.errors import MacrosplatError
 
@@ -20,38 +20,43 @@ CHUNK = 256
 SH_RANGE = 8.0  # the bytes of the harmonics span -4 to 4
 
 
-def is_compressed(path: Path) -> bool:
-    """Whether a PLY file is one of these."""
-    try:
-        with path.open("rb") as file:
-            return b"packed_position" in file.read(4096).partition(b"end_header")[0]
-    except OSError:
-        return False
+def is_compressed(elements: Mapping[str, np.ndarray]) -> bool:
+    """Whether what a PLY file holds is one of these."""
+    return "packed_position" in (elements["vertex"].dtype.names or ())
 
 
-def read_compressed(path: Path) -> Gaussians:
-    """Read a scene; float32 on the CPU.
+def from_compressed(path: Path, elements: Mapping[str, np.ndarray]) -> Gaussians:
+    """The scene of the elements of `path`; float32 on the CPU.
 
     Raises:
         MacrosplatError: not such a file, or cut short.
     """
-    elements = read_elements(path)
     try:
-        chunks, rows = elements["chunk"], elements["vertex"]
-        harmonics = elements.get("sh")
-        at = np.arange(len(rows)) // CHUNK
-        means = _bounded(chunks, at, _three(rows["packed_position"]), ("x", "y", "z"))
-        scales = _bounded(chunks, at, _three(rows["packed_scale"]), ("scale_x", "scale_y", "scale_z"))
-        word = rows["packed_color"]
-        colour = np.stack([(word >> shift & 255) / 255.0 for shift in (24, 16, 8)], 1)
-        if "min_r" in (chunks.dtype.names or ()):  # files older than 2024 have none: there 0 to 1 is meant
-            colour = _bounded(chunks, at, colour, ("r", "g", "b"))
-        rotations = _rotations(rows["packed_rotation"])
-    except (KeyError, ValueError, IndexError) as error:
+        return _decoded(elements)
+    except (KeyError, ValueError, IndexError, TypeError) as error:
         raise MacrosplatError(f"{path} is not a compressed PLY of Gaussians ({error}); export it again.") from error
+
+
+def _decoded(elements: Mapping[str, np.ndarray]) -> Gaussians:
+    """The scene. What is missing or of another kind raises KeyError, ValueError, IndexError or TypeError."""
+    chunks, rows = elements["chunk"], elements["vertex"]
+    harmonics = elements.get("sh")
+    if harmonics is not None and len(harmonics) != len(rows):
+        raise ValueError(f"{len(harmonics)} harmonics of {len(rows)} Gaussians")
+    for name in ("packed_position", "packed_rotation", "packed_scale", "packed_color"):
+        if rows[name].dtype != np.dtype("<u4"):
+            raise ValueError(f"{name} is no word of 32 bit")
+    at = np.arange(len(rows)) // CHUNK
+    means = _bounded(chunks, at, _three(rows["packed_position"]), ("x", "y", "z"))
+    scales = _bounded(chunks, at, _three(rows["packed_scale"]), ("scale_x", "scale_y", "scale_z"))
+    word = rows["packed_color"]
+    colour = np.stack([(word >> shift & 255) / 255.0 for shift in (24, 16, 8)], 1)
+    if "min_r" in (chunks.dtype.names or ()):  # files older than 2024 have none: there 0 to 1 is meant
+        colour = _bounded(chunks, at, colour, ("r", "g", "b"))
+    rotations = _rotations(rows["packed_rotation"])
     rest = 0 if harmonics is None else len(harmonics.dtype.names or ()) // 3
     if rest not in SH_REST.values():
-        raise MacrosplatError(f"{path} has {3 * rest} harmonics a Gaussian, which no degree has; export it again.")
+        raise ValueError(f"{3 * rest} harmonics a Gaussian, which no degree has")
     sh_rest = np.zeros((len(rows), 0, 3))
     if harmonics is not None:
         by_channel = np.stack([harmonics[f"f_rest_{i}"] for i in range(3 * rest)], 1).reshape(-1, 3, rest)

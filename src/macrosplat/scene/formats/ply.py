@@ -9,6 +9,7 @@ A file says nothing about the space that its colours are composited in; viewers 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from macrosplat.scene.gaussians import SH_REST, Gaussians
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_whole
+from macrosplat.support.reading import read_bytes
 
 # What PLY calls its types, old and new names.
 _TYPES = {
@@ -24,6 +26,9 @@ _TYPES = {
     **{"uint8": "u1", "short": "<i2", "int16": "<i2", "ushort": "<u2", "uint16": "<u2", "int": "<i4", "int32": "<i4"},
     **{"uint": "<u4", "uint32": "<u4"},
 }
+HEADER_END = re.compile(rb"^end_header\r?\n", re.MULTILINE)
+MOST_HEADER = 1 << 20  # bytes: a Gaussian has some 60 properties of 25
+COUNT = re.compile(r"[0-9]{1,18}")
 
 
 def properties(rest: int) -> list[str]:
@@ -77,7 +82,11 @@ def read_ply(path: Path) -> Gaussians:
     Raises:
         MacrosplatError: no such file, not a binary little-endian PLY, cut short, or not of Gaussians.
     """
-    table = read_elements(path)["vertex"]
+    return gaussians_of(path, read_elements(path)["vertex"])
+
+
+def gaussians_of(path: Path, table: np.ndarray) -> Gaussians:
+    """The scene of a table of vertices, which is that of `path`."""
     present = set(table.dtype.names or ())
     rest = sum(name.startswith("f_rest_") for name in present) // 3
     missing = [name for name in properties(rest) if name not in present and not name.startswith("n")]
@@ -104,36 +113,46 @@ def read_elements(path: Path) -> dict[str, np.ndarray]:
     """The elements of a binary little-endian PLY by name, each a structured array; those after a list are left out.
 
     Raises:
-        MacrosplatError: no such file, of another kind, without vertices, or cut short.
+        MacrosplatError: no such file, of another kind, without vertices, cut short, or with a header that is damaged.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise MacrosplatError(f"{path} cannot be read ({error.strerror}).") from error
-    head, mark, body = data.partition(b"end_header\n")
-    lines = [line.split() for line in head.decode("ascii", "replace").splitlines()]
-    if not mark or not lines or lines[0] != ["ply"] or ["format", "binary_little_endian", "1.0"] not in lines:
+    data = read_bytes(path)
+    mark = HEADER_END.search(data, 0, MOST_HEADER)
+    lines = [line.split() for line in data[: mark.start() if mark else 0].decode("ascii", "replace").splitlines()]
+    if mark is None or not lines or lines[0] != ["ply"] or ["format", "binary_little_endian", "1.0"] not in lines:
         raise MacrosplatError(f"{path} is not a binary little-endian PLY file.")
+    tables, at = {}, mark.end()
+    for name, (count, fields) in _declared(path, lines).items():
+        row = np.dtype(fields)
+        if len(data) - at < count * row.itemsize:
+            raise MacrosplatError(f"{path} is cut short: {count} of `{name}` were promised.")
+        if row.itemsize:
+            tables[name] = np.frombuffer(data, row, count, at)
+        at += count * row.itemsize
+    if "vertex" not in tables:
+        raise MacrosplatError(f"{path} is a PLY file without vertices.")
+    return tables
+
+
+def _declared(path: Path, lines: list[list[str]]) -> dict[str, tuple[int, list[tuple[str, str]]]]:
+    """Count and fields of every element that the header declares, up to the first list."""
     found: dict[str, tuple[int, list[tuple[str, str]]]] = {}
     name = ""
     for line in (line for line in lines if line and line[0] in ("element", "property")):
+        words = " ".join(line)
         if line[0] == "element":
+            if len(line) != 3 or not COUNT.fullmatch(line[2]) or line[1] in found:
+                raise MacrosplatError(f"{path} has a damaged header: `{words[:80]}` counts nothing; export it again.")
             name = line[1]
             found[name] = int(line[2]), []
+        elif not name:
+            raise MacrosplatError(f"{path} has a damaged header: `{words[:80]}` is of no element; export it again.")
         elif len(line) != 3 or line[1] not in _TYPES:
             if name == "vertex":
-                raise MacrosplatError(f"{path} has a vertex property that no Gaussian has: {' '.join(line[1:])}.")
+                raise MacrosplatError(f"{path} has a vertex property that no Gaussian has: {words[9:80]}.")
             del found[name]  # faces, say: where a list ends nobody knows, and with it what follows
             break
+        elif line[2] in dict(found[name][1]):
+            raise MacrosplatError(f"{path} has a damaged header: {line[2][:80]} stands there twice; export it again.")
         else:
             found[name][1].append((line[2], _TYPES[line[1]]))
-    if "vertex" not in found:
-        raise MacrosplatError(f"{path} is a PLY file without vertices.")
-    tables, at = {}, 0
-    for name, (count, fields) in found.items():
-        row = np.dtype(fields)
-        if len(body) - at < count * row.itemsize:
-            raise MacrosplatError(f"{path} is cut short: {count} Gaussians were promised.")
-        tables[name] = np.frombuffer(body, row, count, at)
-        at += count * row.itemsize
-    return tables
+    return found

@@ -14,6 +14,7 @@ import torch
 from macrosplat.scene.gaussians import SH_C0, Gaussians
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_whole
+from macrosplat.support.reading import read_bytes
 
 ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("colour", "u1", 4), ("rotation", "u1", 4)])
 
@@ -39,17 +40,14 @@ def read_splat(path: Path) -> Gaussians:
     Raises:
         MacrosplatError: the file cannot be read or is not made of rows of 32 bytes.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise MacrosplatError(f"{path} cannot be read ({error.strerror}).") from error
+    data = read_bytes(path)
     if len(data) % ROW.itemsize or not data:
         raise MacrosplatError(f"{path} is no .splat file: its size is no multiple of {ROW.itemsize} bytes.")
     rows = np.frombuffer(data, ROW)
     alpha = np.clip(rows["colour"][:, 3] / 255.0, 0.5 / 255, 1 - 0.5 / 255)
 
     def tensor(values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+        return torch.from_numpy(np.array(values, dtype=np.float32))  # a copy: what is read cannot be written
 
     return Gaussians(
         means=tensor(rows["mean"]),

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from macrosplat.scene.gaussians import SH_REST, Gaussians
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_whole
+from macrosplat.support.reading import check_room, read_bytes
 
 MAGIC, VERSION = 0x5053474E, 3
 HEADER = struct.Struct("<IIIBBBB")  # magic, version, count, SH degree, bits after the point, flags, reserved
@@ -30,7 +31,10 @@ COLOUR_SCALE = 0.15  # colour byte = 255 * (0.5 + 0.15 * sh0)
 SCALE_STEPS, SCALE_OFFSET = 16.0, 10.0  # scale byte = 16 * (log scale + 10)
 SH_STEPS = 128.0  # SH byte = 128 + 128 * coefficient
 SH_BUCKETS = (8, 16)  # steps of degree 1, and of the rest: fewer values, smaller files; 5 and 4 bits
-LEVEL = 6  # of gzip: 9 takes 7 times as long for 1 % less
+LEVEL = 6  # of gzip: more takes far longer and saves little (experiments: spz-level)
+MOST_BITS = 24  # after the point: a coordinate has no more
+MOST_INFLATED = 1032  # bytes that deflate makes of one
+IN_MEMORY = 8  # of the bytes of a file: what its Gaussians take as numbers, and the columns on the way
 ROTATION_BITS = 9  # of each of the three smallest components, beside its sign
 # Signs that the spherical harmonics take when y and z change sign, degrees 1, 2, 3: one for every odd power of each.
 FLIP_YZ = np.array([-1, -1, 1, -1, 1, 1, -1, 1, -1, 1, -1, -1, 1, -1, 1], np.float32)
@@ -69,29 +73,41 @@ def read_spz(path: Path) -> Gaussians:
     Raises:
         MacrosplatError: not SPZ, damaged, or of a version that is not known here.
     """
+    packed, inflate = read_bytes(path), zlib.decompressobj(wbits=31)
     try:
-        data = zlib.decompress(path.read_bytes(), wbits=31)
-        magic, version, count, degree, bits, _, _ = HEADER.unpack_from(data)
-    except OSError as error:
-        raise MacrosplatError(f"{path} cannot be read ({error.strerror}).") from error
+        head = inflate.decompress(packed, HEADER.size)
+        magic, version, count, degree, bits, _, _ = HEADER.unpack(head)
     except (zlib.error, struct.error) as error:
         raise MacrosplatError(f"{path} is no SPZ file of version 1 to 3, or is damaged; export it again.") from error
-    if magic != MAGIC or version not in (1, 2, 3) or degree not in SH_REST:
+    if magic != MAGIC or version not in (1, 2, 3) or degree not in SH_REST or bits > MOST_BITS:
         raise MacrosplatError(
-            f"{path} is SPZ of version {version} with harmonics of degree {degree}; versions 1 to 3 and degrees 0 to 3 "
-            "can be read: export it as one of them, or as PLY."
+            f"{path} is SPZ of version {version} with harmonics of degree {degree} and {bits} bits of positions after "
+            "the point; versions 1 to 3 and degrees 0 to 3 can be read: export it as one of them, or as PLY."
         )
     rest = SH_REST[degree]
     widths = [6 if version == 1 else 9, 1, 3, 3, 4 if version == 3 else 3, 3 * rest]
-    if len(data) < HEADER.size + count * sum(widths):
+    promised = count * sum(widths)
+    # No more is inflated than the header promises, and no file promises more than its bytes can hold: deflate makes at
+    # most 1032 of one.
+    if promised > MOST_INFLATED * len(packed):
         raise MacrosplatError(f"{path} is cut short: {count} Gaussians were promised.")
+    check_room(path, promised * IN_MEMORY)
+    try:
+        data = head + (inflate.decompress(inflate.unconsumed_tail, promised) if promised else b"")
+        more = inflate.decompress(inflate.unconsumed_tail, 1)  # also has the checksum looked at
+    except zlib.error as error:
+        raise MacrosplatError(f"{path} is damaged ({error}); export it again.") from error
+    if len(data) < HEADER.size + promised or not (more or inflate.eof):
+        raise MacrosplatError(f"{path} is cut short: {count} Gaussians were promised.")
+    if more:
+        raise MacrosplatError(f"{path} is damaged: it holds more than the {count} Gaussians that its header promises.")
     columns, at = [], HEADER.size
     for width in widths:
         columns.append(np.frombuffer(data, np.uint8, count * width, at).reshape(count, width))
         at += count * width
     positions, alphas, colours, scales, rotations, harmonics = columns
     if version == 1:
-        means = positions.copy().view("<f2").astype(np.float32)
+        means = np.ascontiguousarray(positions).view("<f2").astype(np.float32)
     else:
         wide = np.zeros((count, 3, 4), np.uint8)
         wide[:, :, 1:] = positions.reshape(count, 3, 3)  # into the upper bytes, so that the sign comes along

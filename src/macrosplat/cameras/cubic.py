@@ -1,4 +1,4 @@
-"""Catmull-Rom interpolation of a photo at any places: what `resample.straighten` draws with."""
+"""Catmull-Rom interpolation of a photo at any places: what `undistort` draws with."""
 
 from __future__ import annotations
 

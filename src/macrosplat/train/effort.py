@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from macrosplat.render import Pinhole
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.memory import available
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,7 @@ class Effort:
     drop: float = 0.0  # share of the Gaussians that a step does without (`drop.thinned`)
 
 
-# More Gaussians also learn the photos' grain, unless each step does without some of them. `benchmarks/study_lens.py`,
-# H100, seed 0, photos on their masks / novel views, by Gaussians per pixel and share dropped:
-#                    fly 640 px     chess 640 px   fly 320 px     chess 320 px
-#     0.2, 0         23.6 / 26.6    27.0 / 27.7    27.4 / 29.0    27.9 / 28.5
-#     0.3, 0.1       23.6 / 26.8    27.2 / 28.2
-#     0.4, 0         23.3 / 26.6    27.3 / 28.3    27.7 / 29.5    29.0 / 29.3
-#     0.4, 0.1       23.5 / 26.7    27.3 / 28.3    27.6 / 29.4    28.5 / 29.1
-#     0.4, 0.3       23.7 / 27.0    27.1 / 28.4    27.3 / 29.1    27.7 / 28.8
-#     0.6, 0.3       23.5 / 26.9    27.4 / 28.8    27.5 / 29.4    28.4 / 29.4
-# (before what few poses hold was moved, which takes 0.2 to 0.3 dB of the novel views: `schedule.ENOUGH`).
-# More steps do the same: 12,000 with 0.4 per pixel make the fly at 640 px worse than the standard does (22.2 / 25.4).
-# 8000 that each do without 30 % have 23.5 / 26.9 (chess 27.6 / 28.8).
+# More Gaussians or steps also learn the photos' grain, unless each step drops some (experiments: gaussians-and-drop).
 EFFORTS = {
     "draft": Effort(steps=1500, per_pixel=0.12, gaussians=60_000),
     "standard": Effort(steps=4000, per_pixel=0.3, gaussians=300_000, drop=0.1),
@@ -54,13 +43,12 @@ def default_gaussians(quality: str, pinholes: Sequence[Pinhole]) -> int:
 # some six (tile, splat) pairs of 64 bytes; each point of the pupil has its splat of 10 floats, as many of its gradient,
 # and 2 of how far it reaches. A pixel of a photo at full scale is its 3 bytes and a target of 35; a pixel of the frame
 # in work is in about 100 float buffers of the blur ladder and the stages, and each point of the pupil keeps some 20 for
-# the way back. `benchmarks/memory.py` measures it all: 30 photos of 1600 x 1200 and 300,000 Gaussians take 5.3 to 5.7
-# GB where 5.3 are estimated, 4 photos of 640 x 480 1.42 (1.47), with 20,000 Gaussians 0.98 (1.00).
+# the way back. Experiments: memory.
 PER_GAUSSIAN, PER_POINT_GAUSSIAN = 38 * 4 * 4 + 6 * 64, (2 * 10 + 2) * 4
 PER_PHOTO_PIXEL = 3 + 35
 PER_FRAME_PIXEL, PER_POINT_PIXEL = 100 * 4, 20 * 4
 FIXED = 600e6  # Python, torch, compiled kernels
-MARGIN = 1.1  # peaks differ from run to run, and were up to 7 % above the estimate
+MARGIN = 1.1  # peaks differ from run to run (experiments: memory)
 
 
 # Shares of the memory that is free when a run begins. Photos have to leave room for the scene, and for other programs.
@@ -111,14 +99,3 @@ def room_for_targets(device: torch.device, pinholes: Sequence[Pinhole], gaussian
         return max(0.0, 0.8 * free - _scene(gaussians, points) - frame)
     there = available()
     return math.inf if there is None else FOR_TARGETS * there
-
-
-def available() -> float | None:
-    """Bytes of memory free for a program (Linux); None where nobody says."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return float(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    return None

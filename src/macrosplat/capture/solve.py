@@ -1,0 +1,111 @@
+"""Cameras and points of a capture, as they were given or found from the photos, and what training starts from.
+
+In: a `Capture`. Out: `Cameras`, `SparsePoints`, and the `TrainingInput` of those photos that are not held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from macrosplat.brackets.composite import has_brackets, one_per_pose, spread
+from macrosplat.brackets.recognise import poses_of
+from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.capture.records import Capture, TrainingInput
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.progress import Progress
+
+FEWEST = 3  # photos to train on
+
+
+def solve(opened: Capture, scratch: Path, seed: int, progress: Progress) -> tuple[Cameras, SparsePoints, str]:
+    """Cameras, points, and where the cameras came from: `transforms`, `colmap` or `sfm`.
+
+    Args:
+        scratch: a folder for what structure from motion keeps on the way.
+
+    Raises:
+        MacrosplatError: no cameras can be found, or the given ones do not belong to the photos.
+    """
+    from macrosplat.cameras.sfm.solve import solve_cameras, triangulate
+
+    if opened.points is None and has_brackets(opened.photos):
+        progress.stage("joining the slices of each pose", 1)
+        poses = one_per_pose(opened.photos, opened.cameras, scratch / "composites")
+        alone = Capture(opened.root, poses.photos, poses.cameras)
+        cameras, points, source = solve(alone, scratch, seed, progress)
+        slices, seen = spread(poses, cameras, points, opened.photos)
+        # Given cameras stay as they were given: a lens may zoom as it focuses.
+        return opened.cameras or slices, seen, source
+    if opened.cameras is None:
+        progress.stage("finding the cameras", 100)
+        cameras, points, report = solve_cameras(opened.photos, scratch, _advance(progress), seed)
+        for line in report.sentences:
+            progress.note(line)
+        return cameras, points, "sfm"
+    if opened.points is not None and len(opened.points):  # a model may hold cameras only
+        return opened.cameras, opened.points, opened.cameras.source
+    progress.stage("triangulating points", 100)
+    points = triangulate(opened.photos, opened.cameras, scratch, _advance(progress), seed)
+    return opened.cameras, points, opened.cameras.source
+
+
+def training_input(
+    opened: Capture, cameras: Cameras, points: SparsePoints, hold_out: int, width: int | None
+) -> TrainingInput:
+    """What training starts from.
+
+    Args:
+        hold_out: every so many-th pose is held out; 0: none.
+        width: px that the photos are trained at; None: their own.
+
+    Raises:
+        MacrosplatError: there are no points, or too few photos are left.
+    """
+    if len(points) == 0:
+        raise MacrosplatError(
+            f"The cameras of {opened.root} agree on no point of the photos: they belong to other photos, or follow "
+            "another convention; remove them to have them found from the photos."
+        )
+    by_name = {photo.name: photo for photo in opened.photos}
+    # A bracket is held out as a whole: its other slices would show the view that was held out.
+    groups = poses_of([by_name[name] for name in cameras.names])
+    apart = {i for group in (groups[::hold_out] if hold_out else ()) for i in group}
+    held_out = [name for i, name in enumerate(cameras.names) if i in apart]
+    kept = [name for i, name in enumerate(cameras.names) if i not in apart]
+    if len(kept) < FEWEST:
+        raise MacrosplatError(
+            f"Only {len(kept)} photos of {opened.root} are left to train on; at least {FEWEST} are needed."
+        )
+    return TrainingInput(
+        photos=tuple(by_name[name] for name in kept),
+        cameras=cameras.select(kept),
+        held_out=cameras.select(held_out) if held_out else None,
+        points=seen_by(points, cameras, kept),
+        width=min(width or 10**9, max(by_name[name].width for name in kept)),
+    )
+
+
+def seen_by(points: SparsePoints, cameras: Cameras, kept: Sequence[str]) -> SparsePoints:
+    """The points as the kept photos see them; those seen by none of them go."""
+    new = np.full(len(cameras), -1)
+    for i, name in enumerate(kept):
+        new[cameras.names.index(name)] = i
+    seen = new[points.photo] >= 0
+    used, point = np.unique(points.point[seen], return_inverse=True)
+    return SparsePoints(points.xyz[used], points.rgb[used], point, new[points.photo[seen]], points.px[seen])
+
+
+def _advance(progress: Progress):
+    """A callback (fraction, text) that moves a stage of 100."""
+    at = 0
+
+    def advance(fraction: float, text: str = "") -> None:
+        nonlocal at
+        now = int(100 * fraction)
+        progress.advance(max(0, now - at), text)
+        at = max(at, now)
+
+    return advance

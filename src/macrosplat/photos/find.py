@@ -1,0 +1,205 @@
+"""The photos of a capture: found in its folders, each read once to know that it is whole.
+
+In: a folder. Out: `Photo` records, sorted, with their masks; what is damaged or shows nothing; notes for the user.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macrosplat.photos.decode import RAW, SUFFIXES, Inspected, inspect, reason
+from macrosplat.photos.masks import find_masks, is_mask_folder, without_masks
+from macrosplat.photos.names import listed, natural_key
+from macrosplat.photos.records import Photo
+from macrosplat.support.errors import MacrosplatError
+
+# Where programs keep the photos that they work on; the first one that has any counts. In lower case.
+PHOTO_FOLDERS = ("photos", "images", "image", "input", "rgb", "imgs")
+# Folders of a capture that hold other pictures: truth, what programs computed, runs.
+OTHERS = frozenset({"sharp", "novel", "novel_masks", "depth", "depths", "normals", "maps", "sparse", "stereo", "full"})
+_REDUCED = re.compile(r"^(?:images?|photos)_([0-9]+)$")  # images_2, images_4: copies, halved and quartered
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds."""
+
+    folder: Path  # photo names are relative to it
+    photos: tuple[Photo, ...]  # sorted by name, numbers by value
+    damaged: tuple[str, ...]  # names of photos that cannot be read
+    notes: tuple[str, ...]  # sentences for the user
+    empty: dict[str, str] = field(default_factory=dict)  # photos that show nothing: name to "black", "burnt out"
+    alpha: frozenset[str] = frozenset()  # photos whose alpha channel cuts something out
+    beside: tuple[Path, ...] = ()  # masks that lie among the photos
+    small: dict[str, NDArray[np.float32]] = field(default_factory=dict)  # photo name to its thumbnail, [H, W]
+
+
+def find_photos(root: Path, masks: bool = True, folder: Path | None = None, named: Sequence[Path] = ()) -> Found:
+    """The photos of a capture folder, those included that show nothing (`Found.empty`).
+
+    Photos of different sizes and cameras are fine: intrinsics belong to the photo.
+
+    Args:
+        root: a folder of photos, or one that holds `photos/`, `images/` (whose subfolders count too); if it has
+            neither, photos in other subfolders are taken, and said.
+        masks: whether to look for masks.
+        folder: where the photos lie, if known; if there are none, as above.
+        named: files that cameras are given for: where they lie counts before the usual folders.
+
+    Raises:
+        MacrosplatError: no such folder, no photos, a missing reader (RAW, HEIC), a mask of another shape.
+    """
+    if not root.is_dir():
+        raise MacrosplatError(f"{root} is not a folder; name a folder of photos.")
+    folder, paths, notes = _photo_paths(root, folder, named)
+    if not paths:
+        raise MacrosplatError(f"There are no photos in {folder}; it takes JPEG, PNG, TIFF, HEIC and camera RAW files.")
+    paths, beside = without_masks(paths)
+    if beside:
+        notes.append(f"Taken for masks, not for photos, by their names: {listed(path.name for path in beside)}.")
+    paths, more = _without_doubles(folder, paths)
+    notes += more
+    photos: list[Photo] = []
+    damaged: dict[str, str] = {}
+    empty: dict[str, str] = {}
+    alpha: set[str] = set()
+    small: dict[str, NDArray[np.float32]] = {}
+    remarks: list[str] = []
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for path, result in zip(paths, pool.map(_check, paths), strict=True):
+            name = path.relative_to(folder).as_posix()
+            if isinstance(result, str):
+                damaged[name] = result
+                continue
+            if result.remark:
+                remarks.append(f"{name} {result.remark}.")
+            if result.empty:
+                empty[name] = result.empty
+            if result.small is not None:
+                small[name] = result.small
+            if result.alpha:
+                alpha.add(name)
+            photos.append(Photo(name, path, result.width, result.height, result.exif, orientation=result.orientation))
+    if damaged:
+        which = ", ".join(f"{name} ({why})" for name, why in damaged.items())
+        notes.insert(0, f"Damaged and left out: {which}.")
+    found = Found(
+        folder, tuple(photos), tuple(damaged), (*notes, *remarks), empty, frozenset(alpha), tuple(beside), small
+    )
+    if not masks:
+        return found
+    with_them, more = with_masks(found, found.photos, root)
+    return replace(found, photos=with_them, notes=(*found.notes, *more))
+
+
+def with_masks(
+    found: Found, photos: Sequence[Photo], root: Path, named: Mapping[str, Path] | None = None
+) -> tuple[tuple[Photo, ...], list[str]]:
+    """Some of the photos found, with their masks; notes for the user.
+
+    Args:
+        named: photo name to the mask that a file of cameras names for it.
+
+    Raises:
+        MacrosplatError: a mask cannot be read, or has another shape than its photo.
+    """
+    around = [root, found.folder, *(photo.path.parent for photo in photos)]
+    return find_masks(photos, found.folder, around, found.beside, found.alpha, named or {})
+
+
+def _photo_paths(root: Path, folder: Path | None, named: Sequence[Path]) -> tuple[Path, list[Path], list[str]]:
+    """The photo folder, the photos in it, and what has to be said of the choice."""
+    usual = _usual_folders(root)
+    if folder is None and named:
+        home = next((one for one in usual if all(path.is_relative_to(one.resolve()) for path in named)), None)
+        if home is not None:
+            usual = [home, *(one for one in usual if one != home)]
+        else:
+            folders = [one for one in dict.fromkeys(path.parent for path in named) if _is_folder(one)]
+            paths = [path for one in folders for path in _pictures(one, one.iterdir())]
+            if paths:
+                base = Path(os.path.commonpath([str(path.parent) for path in paths]))
+                return base, _in_order(base, paths), []
+    for candidate in [*([] if folder is None else [folder]), *usual]:
+        paths = _pictures(candidate, candidate.rglob("*")) if candidate.is_dir() else []
+        if paths:
+            return candidate, _in_order(candidate, paths), []
+    paths = _pictures(root, root.iterdir())
+    if paths:
+        return root, _in_order(root, paths), []
+    paths = [path for path in _pictures(root, root.rglob("*")) if _may_hold_photos(path.relative_to(root).parts[:-1])]
+    paths = _largest_copies(root, paths)
+    if not paths:
+        return root, [], []
+    folders = dict.fromkeys(path.relative_to(root).parts[0] for path in _in_order(root, paths))
+    note = f"There are no photos in {root} itself; those in its folders were taken: {listed(folders)}."
+    if len(folders) == 1:  # one more folder around the photos: names need not say it
+        root = root / next(iter(folders))
+    return root, _in_order(root, paths), [note]
+
+
+def _usual_folders(root: Path) -> list[Path]:
+    there = [path for path in root.iterdir() if path.is_dir()]
+    return [path for name in PHOTO_FOLDERS for path in sorted(there) if path.name.casefold() == name]
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name that no disk takes
+        return False
+
+
+def _may_hold_photos(folders: tuple[str, ...]) -> bool:
+    return not any(part.casefold() in OTHERS for part in folders)
+
+
+def _largest_copies(root: Path, paths: list[Path]) -> list[Path]:
+    """Of images_2, images_4 only the larger copies."""
+    factors = {path: found for path in paths if (found := _REDUCED.match(path.relative_to(root).parts[0].casefold()))}
+    if not factors or len(factors) < len(paths):
+        return [path for path in paths if path not in factors]
+    least = min(int(found[1]) for found in factors.values())
+    return [path for path in paths if int(factors[path][1]) == least]
+
+
+def _pictures(folder: Path, paths: Iterable[Path]) -> list[Path]:
+    def wanted(path: Path) -> bool:
+        parts = path.relative_to(folder).parts
+        hidden = any(part.startswith(".") for part in parts)  # also the ._ twins that macOS leaves on cards
+        masks = any(is_mask_folder(part) for part in parts[:-1])
+        return path.suffix.lower() in SUFFIXES and not hidden and not masks and path.is_file()
+
+    return list(filter(wanted, paths))
+
+
+def _in_order(folder: Path, paths: Iterable[Path]) -> list[Path]:
+    return sorted(paths, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
+
+
+def _without_doubles(folder: Path, paths: list[Path]) -> tuple[list[Path], list[str]]:
+    """Drops the RAW of a RAW+JPEG pair: two photos of one exposure would only weigh it double."""
+    developed = {path.with_suffix("") for path in paths if path.suffix.lower() not in RAW}
+    doubles = [path for path in paths if path.suffix.lower() in RAW and path.with_suffix("") in developed]
+    if not doubles:
+        return paths, []
+    names = listed(path.relative_to(folder).as_posix() for path in doubles)
+    return [p for p in paths if p not in doubles], [f"Left out because a developed photo lies beside it: {names}."]
+
+
+def _check(path: Path) -> Inspected | str:
+    """`inspect`, or the reason why it failed."""
+    try:
+        return inspect(path)
+    except (MacrosplatError, MemoryError):
+        raise
+    except Exception as error:  # decoders raise anything on a damaged file
+        return reason(error)

@@ -1,0 +1,38 @@
+"""Whether a frame shows anything: black (the flash did not fire, the cap was on) and burnt-out ones are told by their
+pixels alone.
+
+In: pixels, in any size: a frame an eighth as large tells the same. Out: None, or a word for a sentence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macrosplat.support.colour import to_linear
+
+# sRGB levels of 255. BLACK is 7 stops below white; dark captures of polished things on velvet reach 100 and more in
+# their brightest thousandth, a frame without light stays below 12, read noise at a high ISO included.
+BLACK, BURNT = 20, 250
+# Shares of the pixels. One in a thousand may be a hot pixel or a lamp's LED; a small insect on a white sweep darkens
+# more than one in 500.
+BRIGHTEST, NOT_BURNT = 1e-3, 2e-3
+MOST = 1 << 18  # values that are looked at: shares of a thousandth are known to a few per cent by that many
+
+
+def emptiness(pixels: NDArray[Any]) -> str | None:
+    """ "black" or "burnt out", if a frame shows nothing else; None if it shows something.
+
+    Args:
+        pixels: [H, W] or [H, W, 3], uint8 sRGB or float linear light (0 to 1).
+    """
+    step = max(1, int(np.sqrt(pixels.shape[0] * pixels.shape[1] / MOST)))
+    some = pixels[::step, ::step].reshape(-1, pixels.shape[2] if pixels.ndim == 3 else 1)
+    black, burnt = (BLACK, BURNT) if pixels.dtype == np.uint8 else to_linear(np.array([BLACK, BURNT]) / 255.0)
+    if (some.max(1) >= black).mean() < BRIGHTEST:
+        return "black"
+    if (some.min(1) < burnt).mean() < NOT_BURNT:
+        return "burnt out"
+    return None

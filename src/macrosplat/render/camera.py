@@ -1,0 +1,78 @@
+"""Cameras as rendering knows them: tensors that may be learned, and what of a picture is known before it is drawn.
+
+World to camera in OpenCV axes, px of the picture that is drawn; a pixel's centre lies at +0.5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What shapes and launches depend on: size in px, nearest drawn depth in scene units. Photos share it."""
+
+    width: int
+    height: int
+    near: float = 1e-2
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole somewhere, or M of them."""
+
+    view: Tensor  # [4, 4] or [M, 4, 4] world to camera; any affine matrix (a lens shears it)
+    intrinsics: Tensor  # [4] fx, fy, cx, cy in px; or [M, 4]
+    frame: Frame
+
+    def __post_init__(self) -> None:
+        assert self.view.ndim in (2, 3) and self.view.shape[-2:] == (4, 4), (
+            f"view has shape {tuple(self.view.shape)}, expected (4, 4) or (M, 4, 4)"
+        )
+        shapes = ((4,), (*self.view.shape[:-2], 4))
+        assert self.intrinsics.shape in shapes, (
+            f"intrinsics has shape {tuple(self.intrinsics.shape)}, expected {' or '.join(map(str, shapes))}"
+        )
+
+    def at(self, view: Tensor) -> Camera:
+        """The same camera elsewhere: [4, 4] or [M, 4, 4]."""
+        return replace(self, view=view)
+
+    def __len__(self) -> int:
+        return 1 if self.view.ndim == 2 else len(self.view)
+
+    def each(self) -> list[Camera]:
+        """The M cameras, one by one."""
+        rows = self.intrinsics.expand(len(self.view), 4)
+        return [Camera(view, row, self.frame) for view, row in zip(self.view, rows, strict=True)]
+
+
+@dataclass(frozen=True)
+class Pinhole:
+    """The numbers of a camera, for a host that does not learn them: px, and scene units for `near`."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+    near: float = 1e-2
+
+    @property
+    def frame(self) -> Frame:
+        """The picture that it takes."""
+        return Frame(self.width, self.height, self.near)
+
+    def scaled(self, width: int, height: int) -> Pinhole:
+        """The same camera with other pixels."""
+        sx, sy = width / self.width, height / self.height
+        return replace(
+            self, fx=self.fx * sx, fy=self.fy * sy, cx=self.cx * sx, cy=self.cy * sy, width=width, height=height
+        )
+
+    def at(self, view: Tensor) -> Camera:
+        """A camera with these numbers, [4, 4] or [M, 4, 4]."""
+        return Camera(view, view.new_tensor([self.fx, self.fy, self.cx, self.cy]), self.frame)

@@ -1,0 +1,47 @@
+"""One process at a time in a folder, by the system's own lock on it: it leaves no file, and ends with its owner."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import written
+
+HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder`, which is made if it is missing, as long as the context lasts.
+
+    Where the system has no such lock (Windows, some network drives) nothing is held.
+
+    Raises:
+        MacrosplatError: another process holds it, or it cannot be made.
+    """
+    with written(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        fcntl = importlib.import_module("fcntl")
+    except ImportError:
+        yield
+        return
+    with written(folder):
+        number = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    try:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in HELD:
+                raise MacrosplatError(
+                    f"{folder} is being written by another macrosplat; wait until it has ended, or choose another "
+                    "--out."
+                ) from error
+        yield
+    finally:
+        os.close(number)

@@ -1,0 +1,328 @@
+"""Cameras of other programs: one capture written in every form, read back to the same values."""
+
+import json
+import math
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from macrosplat.cameras.colmap import write_colmap
+from macrosplat.cameras.orient import TURNS, turned, turned_px
+from macrosplat.cameras.records import Cameras, Distortion
+from macrosplat.cameras.transforms import write_transforms
+from macrosplat.cameras.undistort import colmap_camera
+from macrosplat.capture.open import open_capture
+from macrosplat.support.errors import MacrosplatError
+from making_captures import make_cameras
+from making_photos import CANON, exif, make_photos, save, texture
+
+COUNT, WIDTH, HEIGHT = 5, 96, 72
+BROWN = {"k1": -0.2, "k2": 0.1, "k3": 0.0, "p1": 0.004, "p2": -0.006}
+OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+def truth(distorted=False) -> Cameras:
+    """Cameras off the middle in every respect, so that no sign and no axis can be exchanged unnoticed."""
+    made = make_cameras(COUNT, WIDTH, HEIGHT)
+    roll = np.eye(4)
+    roll[:2, :2] = [[0.8, -0.6], [0.6, 0.8]]
+    intrinsics = np.tile([280.0, 280.0, 50.0, 33.0], (COUNT, 1))
+    names = tuple(f"{n}.jpg" for n in range(1, COUNT + 1))
+    lens = Distortion(
+        "OPENCV", (280.0, 280.0, 50.0, 33.0, *(BROWN[k] for k in ("k1", "k2", "p1", "p2"))), WIDTH, HEIGHT
+    )
+    return Cameras(names, roll @ made.views, intrinsics, made.sizes, "transforms", (lens,) * COUNT if distorted else ())
+
+
+def photos(folder, tags=None):
+    for n in range(1, COUNT + 1):
+        save(folder / f"{n}.jpg", texture(WIDTH, HEIGHT, n), tags or exif(**CANON), quality=95)
+
+
+def poses(cameras):
+    """[V, 4, 4] camera to world, OpenCV axes."""
+    return np.linalg.inv(cameras.views)
+
+
+def as_metashape(root, cameras, brown):
+    document = ElementTree.Element("document", version="2.0.0")
+    chunk = ElementTree.SubElement(document, "chunk", label="Chunk 1")
+    sensor = ElementTree.SubElement(ElementTree.SubElement(chunk, "sensors"), "sensor", id="0", type="frame")
+    ElementTree.SubElement(sensor, "resolution", width=str(WIDTH), height=str(HEIGHT))
+    for kind, change in (("initial", 1.1), ("adjusted", 1.0)):
+        found = ElementTree.SubElement(sensor, "calibration", {"type": "frame", "class": kind})
+        ElementTree.SubElement(found, "resolution", width=str(WIDTH), height=str(HEIGHT))
+        k = cameras.intrinsics[0]
+        values = {"f": k[1] * change, "cx": k[2] - WIDTH / 2, "cy": k[3] - HEIGHT / 2, "b1": k[0] - k[1]}
+        if brown:  # the manual's p1, p2 are OpenCV's p2, p1
+            values |= {"k1": BROWN["k1"], "k2": BROWN["k2"], "p1": BROWN["p2"], "p2": BROWN["p1"]}
+        for tag, value in values.items():
+            ElementTree.SubElement(found, tag).text = repr(float(value))
+    group = ElementTree.SubElement(ElementTree.SubElement(chunk, "cameras"), "group", label="Group 1")
+    for n, pose in enumerate(poses(cameras)):
+        camera = ElementTree.SubElement(group, "camera", id=str(n), sensor_id="0", label=cameras.names[n][:-4])
+        ElementTree.SubElement(camera, "transform").text = " ".join(map(repr, pose.ravel().tolist()))
+    ElementTree.SubElement(group, "camera", id="9", sensor_id="0", label="not_aligned")
+    (root / "cameras.xml").write_bytes(ElementTree.tostring(document))
+
+
+def as_reality(root, cameras, brown):
+    """Angles from the rotation's closed form: R = Rz(-heading) Rx(pitch) Ry(roll)."""
+    lines = ["#name,x,y,alt,heading,pitch,roll,f,px,py,k1,k2,k3,k4,t1,t2"]
+    k = cameras.intrinsics[0]
+    for name, pose in zip(cameras.names, poses(cameras), strict=True):
+        r, centre = (pose @ OPENGL)[:3, :3], pose[:3, 3]
+        pitch = math.asin(r[2, 1])
+        heading, roll = -math.atan2(-r[0, 1], r[1, 1]), math.atan2(-r[2, 0], r[2, 2])
+        lens = [k[0] * 36 / WIDTH, (k[2] - WIDTH / 2) * 36 / WIDTH, (k[3] - HEIGHT / 2) * 36 / WIDTH]
+        bent = [BROWN["k1"], BROWN["k2"], 0, 0, BROWN["p1"], BROWN["p2"]] if brown else [0] * 6
+        row = [*centre.tolist(), *map(math.degrees, (heading, pitch, roll)), *lens, *bent]
+        lines.append(",".join([name, *(repr(float(x)) for x in row)]))
+    (root / "cameras.csv").write_text("\n".join(lines))
+
+
+def as_llff(root, cameras, brown):
+    rows = []
+    for pose in poses(cameras):
+        r = pose[:3, :3]  # right, down, forward
+        block = np.stack([r[:, 1], r[:, 0], -r[:, 2], pose[:3, 3], [HEIGHT, WIDTH, 280.0]], 1)
+        rows.append([*block.ravel(), 4.0, 8.0])
+    np.save(root / "poses_bounds.npy", np.array(rows))
+
+
+def as_transforms(root, cameras, brown, name="transforms.json"):
+    write_transforms(root / name, cameras, folder="images")
+    if brown:
+        data = json.loads((root / name).read_text())
+        data |= {"camera_model": "OPENCV", "fl_x": 280.0, "fl_y": 280.0, **BROWN}
+        (root / name).write_text(json.dumps(data))
+
+
+def as_blender(root, cameras, brown):
+    write_transforms(root / "transforms_train.json", cameras, folder="images")
+    data = json.loads((root / "transforms_train.json").read_text())
+    for key in ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_model", "exif_orientation"):
+        data.pop(key)
+    data["camera_angle_x"] = 2 * math.atan(WIDTH / 2 / 280.0)
+    for frame in data["frames"]:
+        frame["file_path"] = "./" + frame["file_path"][:-4]
+        frame["rotation"] = 0.01
+    (root / "transforms_train.json").write_text(json.dumps(data))
+
+
+FORMS = {
+    "transforms": as_transforms,
+    "colmap": lambda root, cameras, brown: write_colmap(root / "sparse" / "0", cameras),
+    "metashape": as_metashape,
+    "reality-capture": as_reality,
+    "llff": as_llff,
+    "blender": as_blender,
+}
+
+
+@pytest.mark.parametrize("brown", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_cameras(tmp_path, form, brown):
+    if brown and form in ("llff", "blender"):
+        pytest.skip("the form has no distortion")
+    photos(tmp_path / "images")
+    known = truth(brown)
+    FORMS[form](tmp_path, known, brown)
+    capture = open_capture(tmp_path)
+    cameras = capture.cameras
+    assert cameras is not None and cameras.names == known.names
+    np.testing.assert_allclose(cameras.views, known.views, atol=1e-9)
+    if form in ("llff", "blender"):  # the principal point is the middle
+        known = Cameras(known.names, known.views, known.intrinsics * [1, 1, 0, 0] + [0, 0, 48, 36], known.sizes, "")
+    if brown:
+        rays = np.array([[0.1, 0.05, 1.0], [-0.12, 0.08, 1.0]])
+        here, there = (colmap_camera(c.distortion[2]).img_from_cam(rays) for c in (cameras, known))
+        np.testing.assert_allclose(here, there, atol=1e-9)
+        assert np.abs(here - (rays[:, :2] * 280 + [50, 33])).max() > 0.05, "the lens has to distort"
+    else:
+        np.testing.assert_allclose(cameras.intrinsics, known.intrinsics, atol=1e-9)
+        assert cameras.distortion == (None,) * COUNT
+    assert capture.notes == (), capture.notes
+
+
+@pytest.mark.parametrize("place", ["", "sparse/0", "sparse", "colmap/sparse/0", "distorted/sparse/0", "colmap"])
+def test_models_are_found_where_programs_put_them(tmp_path, place):
+    photos(tmp_path / "images")
+    write_colmap(tmp_path / "model", truth())
+    target = tmp_path / place
+    target.mkdir(parents=True, exist_ok=True)
+    for file in (tmp_path / "model").iterdir():
+        file.rename(target / file.name)
+    capture = open_capture(tmp_path)
+    assert capture.cameras is not None and len(capture.cameras) == COUNT
+
+
+def test_the_larger_model_counts_and_the_others_are_named(tmp_path):
+    photos(tmp_path / "images")
+    write_colmap(tmp_path / "sparse" / "0", truth().select(["1.jpg", "2.jpg", "3.jpg"]))
+    write_colmap(tmp_path / "sparse" / "1", truth())
+    write_transforms(tmp_path / "transforms_train.json", truth().select(["1.jpg"]), folder="images")
+    capture = open_capture(tmp_path)
+    assert len(capture.photos) == COUNT
+    assert any("sparse/0, transforms_train.json" in note for note in capture.notes)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+@pytest.mark.parametrize("form", ["transforms", "colmap", "metashape", "llff"])
+def test_cameras_of_the_pixels_as_stored_are_turned_with_the_photo(tmp_path, orientation, form):
+    """A point's place in the upright photo is its place in the stored one, turned as the pixels are."""
+    photos(tmp_path / "images", exif(orientation, **CANON))
+    known = truth(distorted=form == "colmap")
+    FORMS[form](tmp_path, known, False)
+    if form == "transforms":  # made by others, from the pixels as stored
+        data = json.loads((tmp_path / "transforms.json").read_text())
+        data.pop("exif_orientation")
+        (tmp_path / "transforms.json").write_text(json.dumps(data))
+    capture = open_capture(tmp_path)
+    cameras, turn = capture.cameras, TURNS[orientation]
+    assert cameras is not None and tuple(cameras.sizes[0]) == (capture.photos[0].width, capture.photos[0].height)
+    points = np.random.default_rng(0).uniform(-0.5, 0.5, (20, 3))
+
+    def seen(of, n):
+        local = points @ of.views[n, :3, :3].T + of.views[n, :3, 3]
+        if of.distortion[n] is not None:
+            return colmap_camera(of.distortion[n]).img_from_cam(local)
+        return local[:, :2] / local[:, 2:] * of.intrinsics[n, :2] + of.intrinsics[n, 2:]
+
+    if form == "llff":
+        known = Cameras(known.names, known.views, known.intrinsics * [1, 1, 0, 0] + [0, 0, 48, 36], known.sizes, "")
+    for n in range(COUNT):
+        np.testing.assert_allclose(seen(cameras, n), turned_px(seen(known, n), turn, (WIDTH, HEIGHT)), atol=1e-8)
+
+
+def test_upright_pixels_are_told_by_the_points_colours(tmp_path):
+    """Turned by 180 degrees a model fits both ways: its points have the colours of one of them."""
+    from macrosplat.photos.find import find_photos
+    from macrosplat.photos.read import read_photo
+    from making_captures import make, observe
+
+    made = make(3, points_of_pupil=1)
+    for n, sharp in enumerate(made.sharp):
+        save(tmp_path / "images" / f"{n}.png", np.ascontiguousarray(sharp[::-1, ::-1]), exif(3, **CANON))
+    upright = read_photo(find_photos(tmp_path).photos[0])
+    assert np.array_equal(upright, made.sharp[0])
+    points = observe(made.scene.means.numpy(), made.cameras, made.sharp)
+    write_colmap(tmp_path / "sparse" / "0", made.cameras, points)
+    capture = open_capture(tmp_path, brackets=False)
+    assert capture.cameras is not None
+    np.testing.assert_allclose(capture.cameras.views, made.cameras.views, atol=1e-12)
+
+
+def test_a_mirrored_photo_is_refused_with_its_reason(tmp_path):
+    photos(tmp_path / "images", exif(2, **CANON))
+    write_colmap(tmp_path / "sparse" / "0", truth())
+    with pytest.raises(MacrosplatError, match="mirrors"):
+        open_capture(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "model", ["OPENCV", "FULL_OPENCV", "THIN_PRISM_FISHEYE", "FOV", "SIMPLE_RADIAL", "OPENCV_FISHEYE"]
+)
+def test_a_lens_turns_as_its_picture_does(model):
+    size = (96, 72)
+    params = {
+        "OPENCV": (100.0, 110.0, 50.0, 33.0, 0.1, 0.02, 0.01, -0.02),
+        "FULL_OPENCV": (100.0, 110.0, 50.0, 33.0, 0.1, 0.02, 0.01, -0.02, 0.01, 0.02, 0.03, 0.01),
+        "THIN_PRISM_FISHEYE": (100.0, 110.0, 50.0, 33.0, 0.1, 0.02, 0.01, -0.02, 0.01, 0.02, 0.03, -0.01),
+        "FOV": (100.0, 110.0, 50.0, 33.0, 0.3),
+        "SIMPLE_RADIAL": (100.0, 50.0, 33.0, 0.1),
+        "OPENCV_FISHEYE": (100.0, 110.0, 50.0, 33.0, 0.1, 0.02, 0.01, 0.03),
+    }[model]
+    rays = np.array([[0.3, 0.1, 1.0], [-0.2, 0.25, 1.0]])
+    lens = Distortion(model, params, *size)
+    for turn in TURNS.values():
+        there = turned_px(colmap_camera(lens).img_from_cam(rays), turn, size)
+        np.testing.assert_allclose(colmap_camera(turned(lens, turn)).img_from_cam(rays @ turn.T), there, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "word"),
+    [
+        ("cameras.xml", b"<document><chunk><cameras>", "cannot be read as Metashape"),
+        ("cameras.xml", b"<document><chunk><cameras/></chunk></document>", "no cameras that were aligned"),
+        ("c.csv", b"#name,x,y,alt,heading,pitch,roll,f\n1.jpg,1,2,3,4,5,6,nan", "f is 'nan'"),
+        ("c.csv", b"#name,x,y,alt,heading,pitch,roll,f\n1.jpg,1,2", "alt is ''"),
+        ("c.csv", b"#name,x,y,alt,heading,pitch,roll,f\n9.jpg,1,2,3,4,5,6,50", "knows none of the photos"),
+        ("poses_bounds.npy", b"\x93NUMPY", "cannot be read as numpy"),
+        ("poses_bounds.npy", b"", "cannot be read as numpy"),
+    ],
+)
+def test_damaged_files_are_one_sentence(tmp_path, name, content, word):
+    photos(tmp_path / "images")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(MacrosplatError, match=word) as caught:
+        open_capture(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_without_names_count_only_if_there_are_as_many(tmp_path):
+    photos(tmp_path / "images")
+    as_llff(tmp_path, truth().select(["1.jpg", "2.jpg", "3.jpg"]), False)
+    capture = open_capture(tmp_path)
+    assert capture.cameras is None and any("3 cameras and no names" in note for note in capture.notes)
+
+
+def test_a_black_photo_keeps_its_row(tmp_path):
+    """It is left out, and the cameras of the others stay theirs."""
+    photos(tmp_path / "images")
+    save(tmp_path / "images" / "2.jpg", np.zeros((HEIGHT, WIDTH, 3), np.uint8), exif(**CANON))
+    for form in ("llff", "transforms", "colmap"):
+        FORMS[form](tmp_path, truth(), False)
+        capture = open_capture(tmp_path)
+        assert capture.cameras is not None and capture.cameras.names == ("1.jpg", "3.jpg", "4.jpg", "5.jpg")
+        np.testing.assert_allclose(capture.cameras.views[1], truth().views[2], atol=1e-9)
+        assert any("2.jpg (black)" in note for note in capture.notes)
+        assert not any("more photos" in note for note in capture.notes)
+
+
+def test_cameras_in_forms_that_are_not_read_are_named(tmp_path):
+    photos(tmp_path / "images")
+    (tmp_path / "scene.nvm").write_text("NVM_V3")
+    (tmp_path / "images" / "1.xmp").write_text("<xcr:Position>1 2 3</xcr:Position>")
+    (note,) = open_capture(tmp_path).notes
+    assert "scene.nvm (of VisualSFM)" in note and "1.xmp" in note
+
+
+@pytest.mark.parametrize(
+    ("files", "change"),
+    [
+        (["left/1.jpg", "left/2.jpg", "right/1.jpg", "right/2.jpg"], lambda name: name),
+        (["train/r_0.jpg", "val/r_1.jpg", "test/r_2.jpg"], lambda name: name),
+        (
+            ["images/Ka\u0308fer_0.jpg", "images/Ka\u0308fer_1.jpg", "images/Ka\u0308fer_2.jpg"],
+            lambda name: name.replace("a\u0308", "ä"),
+        ),
+        (["images/A.JPG", "images/B.JPG", "images/C.JPG"], str.lower),
+        (["images/a.jpg", "images/b.jpg", "images/c.jpg"], lambda name: name[:-3] + "png"),
+        (["images/a.jpg", "images/b.jpg", "images/c.jpg"], lambda name: "C:\\shots\\" + name.replace("/", "\\")),
+        (["photos/a.jpg", "photos/b.jpg", "photos/c.jpg"], lambda name: "/home/me/data/" + name),
+    ],
+)
+def test_photos_are_found_under_names_like_these(tmp_path, files, change):
+    for n, name in enumerate(files):
+        save(tmp_path / name, texture(48, 32, n), exif(**CANON))
+    cameras = make_cameras(len(files), 48, 32)
+    cameras = Cameras(tuple(map(change, files)), cameras.views, cameras.intrinsics, cameras.sizes, "transforms")
+    write_transforms(tmp_path / "transforms.json", cameras)
+    found = open_capture(tmp_path).cameras
+    assert found is not None and len(found) == len(files)
+    order = sorted(range(len(files)), key=lambda n: files[n])
+    np.testing.assert_allclose(found.views, cameras.views[order], atol=1e-9)
+
+
+@pytest.mark.parametrize("folders", [["Images"], ["input"], ["images_2", "images_4"], ["pose0", "pose1", "pose2"]])
+def test_photos_in_folders_of_any_name_are_found(tmp_path, folders):
+    for folder in folders:
+        size = (24, 16) if folder == "images_4" else (48, 32)
+        make_photos(tmp_path / folder, 3, *size)
+    capture = open_capture(tmp_path, brackets=False)
+    assert len(capture.photos) == (9 if len(folders) == 3 else 3)
+    assert all(photo.width == 48 for photo in capture.photos)
+    said = [note for note in capture.notes if "in its folders were taken" in note]
+    assert bool(said) is (folders[0].lower() not in ("images", "input"))

@@ -1,0 +1,78 @@
+"""Ctrl-C and `kill`: one sentence and exit code 130, however often, and nothing half-written."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+# A program that writes a file for ever, and tidies up for a while when it is interrupted.
+PROGRAM = """
+import sys, time
+from pathlib import Path
+from macrosplat import cli
+from macrosplat.support.files import whole
+from macrosplat.support.stop import Stop
+
+def work(self):
+    folder, how = Path(sys.argv[1]), sys.argv[2]
+    try:
+        if how == "step":
+            with Stop() as stop:
+                print("ready", flush=True)
+                while not stop.asked:
+                    time.sleep(0.01)
+                time.sleep(0.3)
+            raise KeyboardInterrupt
+        with whole(folder / "file") as part:
+            part.write_text("half")
+            print("ready", flush=True)
+            time.sleep(60)
+    finally:
+        time.sleep(0.5 if how != "long" else 60)
+
+cli.View.run = work
+sys.exit(cli.main(["view", "x"]))
+"""
+
+
+def told(folder: Path, how: str, numbers: list[int], pause: float) -> tuple[int, str]:
+    """The program's exit code and what it said on stderr, having got these signals."""
+    words = [sys.executable, "-c", PROGRAM, str(folder), how]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    for number in numbers:
+        process.send_signal(number)
+        time.sleep(pause)
+    _, said = process.communicate(timeout=30)
+    return process.returncode, said
+
+
+@pytest.mark.parametrize("how", ["file", "step"])
+@pytest.mark.parametrize(
+    "numbers", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT] * 2, [signal.SIGINT, signal.SIGTERM]]
+)
+def test_once_or_twice_is_one_sentence(tmp_path: Path, how: str, numbers: list[int]) -> None:
+    assert told(tmp_path, how, numbers, 0.05) == (130, "macrosplat: Interrupted.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_asks_again_later_does_not_wait_for_the_tidying(tmp_path: Path) -> None:
+    began = time.monotonic()
+    assert told(tmp_path, "long", [signal.SIGINT] * 2, 1.2) == (130, "macrosplat: Interrupted.\n")
+    assert time.monotonic() - began < 30
+
+
+def test_before_the_libraries_are_there(tmp_path: Path) -> None:
+    """Struck at any moment of its start, the program says so, or has not begun to listen; no traceback."""
+    for delay in (0.02, 0.08, 0.15, 0.3, 0.6):
+        words = [sys.executable, "-m", "macrosplat", "view", str(tmp_path / "none.ply")]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(delay)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode in (130, -signal.SIGTERM, 2) and "Traceback" not in said

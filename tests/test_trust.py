@@ -1,0 +1,32 @@
+"""A run that judges itself: each way of going wrong is told, and what to change."""
+
+import pytest
+
+from macrosplat.lens.prior import PupilPrior
+from macrosplat.output.trust import judge
+
+EXIF = PupilPrior(4.0, most=0.13, least=0.08, expected=0.1, spread=0.05)
+FINE = {"pupil": 0.1, "sigma0_px": 0.3, "exif": EXIF, "through_lens": 35.0, "without": 25.0, "steps": 4000}
+
+
+def test_a_run_that_agrees_with_exif_is_believed():
+    assert judge(**FINE).level == "high" and judge(**FINE).because is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "level", "said"),
+    [
+        ({"sigma0_px": 1.5}, "low", "--max-gaussians"),
+        ({"through_lens": 29.46, "without": 29.45}, "low", "--lens plain"),
+        ({"pupil": 0.1299}, "low", "wider pupil than f/4"),
+        ({"pupil": 0.0801}, "low", "narrower pupil than f/4"),
+        ({"pupil": 0.115}, "fair", "+15 %"),
+        ({"exif": None}, "fair", "No f-number"),
+        ({"exif": None, "steps": 1500}, "fair", "1,500 steps"),
+        ({"exif": PupilPrior(18.0, 1 / 36), "pupil": 0.01}, "fair", "f/18"),
+    ],
+)
+def test_what_is_wrong_is_said(wrong, level, said):
+    trust = judge(**(FINE | wrong))
+    assert trust.level == level
+    assert trust.because is not None and said in trust.because
