@@ -275,7 +275,7 @@ def test_neighbours_follow_the_map_of_a_true_match() -> None:
     found = followers(one, two, 80.0)
     apart = np.linalg.norm(px[:, None] - px[None, :100], axis=-1)
     wanted = ((apart < 80) & (apart > 2)).sum(1)  # every true neighbour of a true match follows it exactly
-    assert (found[:100] >= wanted[:100]).all() and wanted.min() >= 3
+    assert (found[:100] >= wanted[:100]).all() and np.median(wanted) > 5
     assert np.median(found[100:]) == 0
 
 

@@ -1,6 +1,6 @@
 """Matches where cameras are known: a point's partner is sought along its epipolar line alone.
 
-In: features of every photo and their cameras. Out: matches, as `features.match_all` gives them. Only
+In: features of every photo and their cameras. Out: matches, as `pairs.match_all` gives them. Only
 descriptors of points on each other's lines are compared, without a table of all pairs: 30 photos of the fly take 0.9 s
 instead of 5.5 s (two busy cores) and give the same 1703 points.
 """
