@@ -30,7 +30,7 @@ from macrosplat.lens.sharpest import nothing_in_focus
 from macrosplat.lens.start import start_lens
 from macrosplat.live import LiveView, Nobody, Watching, check_viser
 from macrosplat.model.backdrop import Backdrop, grid_of
-from macrosplat.model.exposure import start_exposure
+from macrosplat.model.exposure import Exposure, start_exposure
 from macrosplat.model.poses import Poses, leaders
 from macrosplat.options import Options
 from macrosplat.output.finish import finish
@@ -55,6 +55,7 @@ from macrosplat.support.threads import ordered, workers
 from macrosplat.train import checkpoint
 from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
 from macrosplat.train.frames import Frames
+from macrosplat.train.pilot import compare
 from macrosplat.train.schedule import Schedule, by_poses
 from macrosplat.train.seen import views_that_hold
 from macrosplat.train.trainer import Learned, Trainer
@@ -63,6 +64,13 @@ from macrosplat.train.trainer import Learned, Trainer
 NEAR = 0.2
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 LOG_EVERY = 100  # steps
+# Pupils that are tried first where EXIF does not tell: as the sharpness of the photos has it, and narrower by these.
+PILOTS_FROM = 1000  # steps: shorter runs are trials
+NARROWER = (1.0, 2.5, 6.0)
+NO_LENS = (
+    "A lens explains these photos no better than a pinhole does, in what neither was shown: they are sharp already, or "
+    "their blur does not follow depth, and they are kept as sharp as they are."
+)
 READING = 40  # bytes per pixel that a photo takes while it is read
 
 
@@ -266,19 +274,38 @@ def _trainer(
         given.points, small, photos, given.cameras.sizes, pixel, count, schedule.sh_degree, options.seed
     )
     grids = ordered(lambda v: grid_of(torch.from_numpy(TABLE_8[photos[v]])), range(len(photos)), threads)
-    learned = Learned(
-        gaussians=scene,
-        lens=lens,
-        poses=Poses(
-            torch.tensor(small.views, dtype=torch.float32),
-            torch.full((len(small),), distance),
+
+    def begin(lens: Lens) -> Learned:
+        views = torch.tensor(small.views, dtype=torch.float32)
+        learned = Learned(
+            gaussians=scene.map(torch.clone),
+            lens=lens,
+            poses=Poses(views, torch.full((len(small),), distance), pixel, leaders(poses)),
+            backdrop=Backdrop(torch.stack(list(grids))),
+            exposure=Exposure(exposed.exposure.log_gains.clone()),
+        )
+        return learned.to(device)
+
+    exif = lens_start.exif
+    untold = exif is None or exif.expected is None
+    if options.lens == "thin" and limit is None and untold and schedule.steps >= PILOTS_FROM:
+        progress.stage("looking whether a lens explains the photos better than none")
+        starts = [replace(lens_start, pupil=lens_start.pupil / share) for share in NARROWER]
+        verdict = compare(
+            [LENSES["thin"](start) for start in starts],
+            LENSES["plain"](lens_start),
+            begin,
+            frames,
+            schedule,
             pixel,
-            leaders(poses),
-        ),
-        backdrop=Backdrop(torch.stack(list(grids))),
-        exposure=exposed.exposure,
-    )
-    return Trainer(learned.to(device), frames, schedule, pixel, options.seed), small.names, lens_start
+            options.seed,
+        )
+        lens_start = starts[verdict.best]
+        lens = LENSES["thin" if verdict.needed else "plain"](lens_start)
+        if not verdict.needed:
+            progress.note(NO_LENS)
+            run.update(limit=NO_LENS)
+    return Trainer(begin(lens), frames, schedule, pixel, options.seed), small.names, lens_start
 
 
 def _viewer(port: int | None) -> Callable[[Trainer, tuple[str, ...], Progress], AbstractContextManager[Watching]]:

@@ -1,0 +1,58 @@
+"""Short trainings judge a lens by what it was not shown: a capture with blur needs one, its sharp twin does not."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from macrosplat.lens import LENSES
+from macrosplat.model.exposure import Exposure
+from macrosplat.train.pilot import LEFT_OUT, Verdict, compare, squares
+from macrosplat.train.trainer import Learned
+from making_captures import Made
+from making_training import PIXEL, made, make_trainer
+
+
+def test_squares_are_of_the_photo_and_the_seed():
+    one = squares(3, 640, 480, seed=0)
+    assert (one == squares(3, 640, 480, seed=0)).all()
+    assert (one != squares(4, 640, 480, seed=0)).any() and (one != squares(3, 640, 480, seed=1)).any()
+    assert np.mean([squares(v, 640, 480, 0).mean() for v in range(20)]) == pytest.approx(LEFT_OUT, abs=0.02)
+
+
+def verdict_of(capture: Made) -> Verdict:
+    trainer, start = make_trainer(200, capture=capture)
+    scene, learned = trainer.learned.gaussians.detach(), trainer.learned
+
+    def begin(lens) -> Learned:
+        return Learned(
+            scene.map(torch.clone),
+            lens,
+            learned.poses,
+            learned.backdrop.__class__(learned.backdrop.grids.detach().clone()),
+            Exposure(torch.zeros(len(capture.photos), 3)),
+        )
+
+    starts = [dataclasses.replace(start, pupil=start.pupil / by) for by in (1.0, 8.0)]
+    lenses = [LENSES["thin"](s) for s in starts]
+    return compare(lenses, LENSES["plain"](start), begin, trainer.frames, trainer.schedule, PIXEL, seed=0)
+
+
+def test_blur_needs_a_lens_and_the_right_one_is_chosen():
+    verdict = verdict_of(made())
+    assert verdict.needed and verdict.best == 0, [e.mean() for e in (*verdict.errors, verdict.pinhole)]
+
+
+def test_sharp_photos_need_none():
+    capture = made()
+    verdict = verdict_of(dataclasses.replace(capture, photos=capture.sharp))
+    assert not verdict.needed, [e.mean() for e in (*verdict.errors, verdict.pinhole)]
+
+
+def test_chance_is_no_reason_for_a_lens():
+    rng = np.random.default_rng(0)
+    pinhole = rng.normal(0.05, 0.01, 30)
+    alike = Verdict((pinhole + rng.normal(0, 0.01, 30),), pinhole)
+    assert not dataclasses.replace(alike, errors=(pinhole + 1e-3,)).needed
+    assert dataclasses.replace(alike, errors=(pinhole - 1e-3,)).needed
