@@ -196,7 +196,7 @@ def captures(scratch: Path) -> dict[str, tuple[Path, list[str]]]:
     """Small ones, by name: with cameras and points, with cameras only, and deblurred first with photos held out."""
     from making_captures import make, write_capture
 
-    made, short = make(6), ["--width", "96", "--steps", "120", "--max-gaussians", "400", "--device", "cpu"]
+    made, short = make(6), ["--width", "96", "--steps", "60", "--max-gaussians", "400", "--device", "cpu"]
     return {
         "cameras and points": (write_capture(scratch / "colmap", made), short),
         "cameras only": (write_capture(scratch / "transforms", made, colmap=False), short),
