@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from macrosplat.lens import LENSES
+from macrosplat import pipeline
+from macrosplat.lens import LENSES, start
 from macrosplat.model.exposure import Exposure
+from macrosplat.options import Options
+from macrosplat.output import finish
+from macrosplat.train import pilot
 from macrosplat.train.pilot import LEFT_OUT, Verdict, compare, squares
 from macrosplat.train.trainer import Learned
-from making_captures import Made
+from making_captures import Made, write_capture
 from making_training import PIXEL, made, make_trainer
 
 
@@ -22,7 +26,7 @@ def test_squares_are_of_the_photo_and_the_seed():
 
 
 def verdict_of(capture: Made) -> Verdict:
-    trainer, start = make_trainer(200, capture=capture)
+    trainer, begun = make_trainer(200, capture=capture)
     scene, learned = trainer.learned.gaussians.detach(), trainer.learned
 
     def begin(lens) -> Learned:
@@ -34,9 +38,9 @@ def verdict_of(capture: Made) -> Verdict:
             Exposure(torch.zeros(len(capture.photos), 3)),
         )
 
-    starts = [dataclasses.replace(start, pupil=start.pupil / by) for by in (1.0, 8.0)]
+    starts = [dataclasses.replace(begun, pupil=begun.pupil / by) for by in (1.0, 8.0)]
     lenses = [LENSES["thin"](s) for s in starts]
-    return compare(lenses, LENSES["plain"](start), begin, trainer.frames, trainer.schedule, PIXEL, seed=0)
+    return compare(lenses, LENSES["plain"](begun), begin, trainer.frames, trainer.schedule, PIXEL, seed=0)
 
 
 def test_blur_needs_a_lens_and_the_right_one_is_chosen():
@@ -56,3 +60,20 @@ def test_chance_is_no_reason_for_a_lens():
     alike = Verdict((pinhole + rng.normal(0, 0.01, 30),), pinhole)
     assert not dataclasses.replace(alike, errors=(pinhole + 1e-3,)).needed
     assert dataclasses.replace(alike, errors=(pinhole - 1e-3,)).needed
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_a_run_takes_what_the_pilots_say(needed, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "PILOTS_FROM", 1)
+    monkeypatch.setattr(pilot, "STEPS", 2)
+    monkeypatch.setattr(pilot, "ROUNDS", 0)
+    monkeypatch.setattr(Verdict, "needed", needed)
+    monkeypatch.setattr(finish, "VIEWER_STEPS", 2)
+    monkeypatch.setattr(pipeline, "nothing_in_focus", lambda photos: None)
+    monkeypatch.setattr(start, "pupil_prior", lambda photos, cameras: None)
+    capture = write_capture(tmp_path / "capture", made())
+    out = tmp_path / "run"
+    summary = pipeline.reconstruct(capture, out, Options(steps=4, max_gaussians=300, width=64, device="cpu"))
+    assert ("pupil_diameter" in summary.lens) is needed
+    assert (out / "lens.json").is_file() is needed
+    assert (summary.limit == pipeline.NO_LENS) is not needed

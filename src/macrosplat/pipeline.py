@@ -273,7 +273,7 @@ def _trainer(
     scene = start_scene(
         given.points, small, photos, given.cameras.sizes, pixel, count, schedule.sh_degree, options.seed
     )
-    grids = ordered(lambda v: grid_of(torch.from_numpy(TABLE_8[photos[v]])), range(len(photos)), threads)
+    grids = list(ordered(lambda v: grid_of(torch.from_numpy(TABLE_8[photos[v]])), range(len(photos)), threads))
 
     def begin(lens: Lens) -> Learned:
         views = torch.tensor(small.views, dtype=torch.float32)
@@ -281,7 +281,7 @@ def _trainer(
             gaussians=scene.map(torch.clone),
             lens=lens,
             poses=Poses(views, torch.full((len(small),), distance), pixel, leaders(poses)),
-            backdrop=Backdrop(torch.stack(list(grids))),
+            backdrop=Backdrop(torch.stack(grids)),
             exposure=Exposure(exposed.exposure.log_gains.clone()),
         )
         return learned.to(device)
