@@ -224,3 +224,30 @@ def test_errors_are_sentences(tmp_path: Path) -> None:
     (tmp_path / "truth/masks/b/001.png").unlink()
     with pytest.raises(MacrosplatError, match="another capture"):
         evaluate_run(tmp_path / "run", tmp_path / "truth", plane)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ('{"photos": 5}', "photos: expected a list"),
+        ('{"photos": [1]}', "expected an object"),
+        ('{"photos": null}', "expected a list"),
+        ('{"photos": [{"photo": "1.jpg", "focus_mm": NaN}]}', "focus_mm nan"),
+        ('{"photos": [{"focus_mm": 3}]}', "there is no `photo`"),
+        ('{"pupil_diameter_mm": "18"}', "pupil_diameter_mm: expected a number"),
+        ('{"pupil_diameter_mm": ' + "9" * 400 + "}", "pupil_diameter_mm is inf"),
+        ('{"pupil_diameter_mm": 18, "photos": [{"photo": "1.jpg"}]}', "lacks a focus_mm"),
+        ("[" * 100000, "nested|not JSON"),
+        ("[]", "expected an object, got a list"),
+    ],
+)
+def test_a_truth_of_another_type_is_one_sentence(tmp_path, text, word):
+    from macrosplat.evaluate.truth import open_truth
+
+    (tmp_path / "sharp").mkdir()
+    for n in range(3):
+        Image.fromarray(np.full((20, 30, 3), 90 + n, np.uint8)).save(tmp_path / "sharp" / f"{n}.png")
+    (tmp_path / "truth.json").write_text(text)
+    with pytest.raises(MacrosplatError, match=word) as caught:
+        open_truth(tmp_path)
+    assert "truth.json" in str(caught.value) and "\n" not in str(caught.value)

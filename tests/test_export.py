@@ -49,7 +49,7 @@ def run(tmp_path_factory) -> Path:
     make = torch.Generator().manual_seed(1)
     scene = truth.scene.with_(sh_rest=0.1 * (torch.rand(len(truth.scene), 8, 3, generator=make) - 0.5))
     trainer, start = make_trainer(10, scene=scene)
-    trainer.learned.backdrop = Backdrop(torch.full_like(trainer.learned.backdrop.grids, BACKGROUND))
+    trainer.model.backdrop = Backdrop(torch.full_like(trainer.model.backdrop.grids, BACKGROUND))
     names = truth.cameras.names
     checkpoint.save(root / "checkpoint", trainer, names, start)
     record = begun(root, names)
@@ -156,8 +156,7 @@ def test_the_video_shows_what_was_drawn(run: Path, tmp_path: Path) -> None:
     video.write_video(run, tmp_path / "a.mp4", seconds=0.5)
     with Progress() as progress:
         refocus = load_refocus(run, progress)
-    pinhole = video.film_size(refocus.state.pinholes[0])
-    wanted = list(video.film(refocus, pinhole, 12))
+    wanted = list(video.film(refocus, video.film_size(refocus.state.model.cameras()[0]), 12))
     reader = imageio_ffmpeg.read_frames(str(tmp_path / "a.mp4"), output_params=["-vf", "scale=in_color_matrix=bt709"])
     about = next(reader)
     assert about["size"] == (96, 72) and about["fps"] == video.FPS and "bt709" in about["pix_fmt"]

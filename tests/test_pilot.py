@@ -9,11 +9,11 @@ import torch
 from macrosplat import pipeline
 from macrosplat.lens import LENSES, start
 from macrosplat.model.exposure import Exposure
+from macrosplat.model.model import Model
 from macrosplat.options import Options
 from macrosplat.output import finish
 from macrosplat.train import pilot
 from macrosplat.train.pilot import LEFT_OUT, Verdict, compare, squares
-from macrosplat.train.trainer import Learned
 from making_captures import Made, write_capture
 from making_training import PIXEL, made, make_trainer
 
@@ -27,17 +27,18 @@ def test_squares_are_of_the_photo_and_the_seed():
 
 def verdict_of(capture: Made) -> Verdict:
     trainer, begun = make_trainer(200, capture=capture)
-    scene, learned = trainer.learned.gaussians.detach(), trainer.learned
+    scene, model = trainer.model.gaussians.detach(), trainer.model
 
-    def begin(lens) -> Learned:
-        return Learned(
+    def begin(lens) -> Model:
+        return Model(
             scene.map(torch.clone),
+            model.rig,
             lens,
-            learned.poses,
-            learned.backdrop.__class__(learned.backdrop.grids.detach().clone()),
+            model.backdrop.__class__(model.backdrop.grids.detach().clone()),
             Exposure(torch.zeros(len(capture.photos), 3)),
         )
 
+    begun = dataclasses.replace(begun, settings={"aperture_samples": "1"})
     starts = [dataclasses.replace(begun, pupil=begun.pupil / by) for by in (1.0, 8.0)]
     lenses = [LENSES["thin"](s) for s in starts]
     return compare(lenses, LENSES["plain"](begun), begin, trainer.frames, trainer.schedule, PIXEL, seed=0)

@@ -68,6 +68,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     held_out: tuple[str, ...] = ()  # names of photos that were not trained on
     limit: str | None = None  # a sentence: why the photos cannot be made sharp
     exposure_stops: dict[str, tuple[float, float, float]] = {}  # by photo: log2 of its gains
+    planned: int | None = None  # steps that training is to take
+    reopened: int | None = None  # steps that it was to take before it was continued beyond them
     seconds: float = 0.0
     machine: str | None = None
     stack: str | None = None  # the picture's name, of a run of a single pose

@@ -62,6 +62,16 @@ def find_brackets(
     return _from_pictures(photos, small or {})
 
 
+def is_one_picture(photos: Sequence[Photo], small: Mapping[str, NDArray[np.float32]]) -> bool:
+    """Whether all photos were taken from one place."""
+
+    def picture(i: int) -> NDArray[np.float32]:
+        known = small.get(photos[i].name)
+        return thumbnail(photos[i]) if known is None else known
+
+    return any(len(run.slices) == len(photos) for run in runs_of(range(len(photos)), picture))
+
+
 def _from_pictures(
     photos: tuple[Photo, ...], small: Mapping[str, NDArray[np.float32]]
 ) -> tuple[tuple[Photo, ...], tuple[str, ...]]:

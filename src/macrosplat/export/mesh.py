@@ -19,7 +19,7 @@ from macrosplat.export.gltf import write_mesh_gltf
 from macrosplat.export.orbit import orbit, pivot_of
 from macrosplat.export.tsdf import Volume
 from macrosplat.output.lens_report import read_lens
-from macrosplat.render import Pinhole, render
+from macrosplat.render import Camera, render
 from macrosplat.render.surface import surface_depth
 from macrosplat.run import Run
 from macrosplat.scene.gaussians import Gaussians
@@ -53,14 +53,6 @@ class Mesh:
     colours: NDArray[np.float32]  # [N, 3] linear light
 
 
-@dataclass(frozen=True)
-class Station:
-    """A view to look at the scene from."""
-
-    view: torch.Tensor  # [4, 4]
-    pinhole: Pinhole
-
-
 def write_mesh(run: Path, out: Path) -> None:
     """Make the mesh of RUN and write it as PLY or GLB, by the suffix of `out`.
 
@@ -69,7 +61,7 @@ def write_mesh(run: Path, out: Path) -> None:
     """
     if out.suffix.lower() not in (".ply", ".glb"):
         raise MacrosplatError(f"A mesh is written as .ply or .glb, not as {out}; give --out another suffix.")
-    state = checkpoint.load(Run(run).checkpoint).rigid()
+    state = checkpoint.load(Run(run).checkpoint)
     report = read_lens(Run(run))
     unit = report.mm_per_unit if report is not None else None
     with Progress() as progress:
@@ -88,15 +80,15 @@ def write_mesh(run: Path, out: Path) -> None:
 
 def make_mesh(state: checkpoint.Checkpoint, progress: Progress) -> Mesh:
     """The mesh of what a run learned, in scene units."""
-    gaussians = state.learned.gaussians.detach()
+    gaussians = state.model.gaussians.detach()
     stations = _stations(state)
-    pixel = state.pixel * state.pinholes[0].width / stations[0].pinhole.width
+    pixel = state.pixel * state.model.rig.frames[0].width / stations[0].frame.width
     progress.stage("measuring depth", len(stations))
     depths = []
     for station in stations:
-        depths.append(surface_depth(gaussians, station.pinhole.at(station.view), LEFT).astype(np.float32))
+        depths.append(surface_depth(gaussians, station, LEFT).astype(np.float32))
         progress.advance()
-    low, high = _box(stations[: len(state.pinholes)], depths)
+    low, high = _box(stations[: len(state.names)], depths)
     volume = Volume.around(low, high, VOXEL * pixel, TRUNCATION * pixel, MOST_VOXELS)
     progress.stage("fusing depth", len(stations))
     for station, depth in zip(stations, depths, strict=True):
@@ -126,27 +118,27 @@ def write_mesh_ply(
     write_whole(path, lambda part: part.write_bytes(content))
 
 
-def _stations(state: checkpoint.Checkpoint) -> list[Station]:
-    """The photos' views, then some from between and around them."""
-    views = state.learned.poses.all()
-    out = [Station(view, _limited(pinhole, len(views))) for view, pinhole in zip(views, state.pinholes, strict=True)]
-    numbers = views.numpy().astype(np.float64)
-    around = orbit(numbers, pivot_of(numbers, state.learned.poses.pivot_depth.numpy()), ORBIT_VIEWS)
-    return out + [Station(torch.tensor(view, dtype=torch.float32), out[0].pinhole) for view in around]
+def _stations(state: checkpoint.Checkpoint) -> list[Camera]:
+    """The photos' cameras, then some between and around them."""
+    model = state.model
+    out = [_limited(camera, len(state.names)) for camera in model.cameras()]
+    views = np.stack([camera.view.numpy() for camera in out]).astype(np.float64)
+    around = orbit(views, pivot_of(views, model.rig.pivot_depth.numpy()), ORBIT_VIEWS)
+    return out + [out[0].at(torch.tensor(view, dtype=torch.float32)) for view in around]
 
 
-def _limited(pinhole: Pinhole, photos: int) -> Pinhole:
+def _limited(camera: Camera, photos: int) -> Camera:
     most = min(MOST_PIXELS, MOST_PIXELS_IN_ALL / (photos + ORBIT_VIEWS))
-    factor = min(1.0, (most / (pinhole.width * pinhole.height)) ** 0.5)
-    return pinhole.scaled(round(pinhole.width * factor), round(pinhole.height * factor))
+    width, height = camera.frame.width, camera.frame.height
+    factor = min(1.0, (most / (width * height)) ** 0.5)
+    return camera.scaled(round(width * factor), round(height * factor))
 
 
-def _numbers(station: Station) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    p = station.pinhole
-    return station.view.numpy().astype(np.float64), np.array([p.fx, p.fy, p.cx, p.cy])
+def _numbers(station: Camera) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return station.view.numpy().astype(np.float64), station.intrinsics.numpy().astype(np.float64)
 
 
-def _box(stations: list[Station], depths: list[NDArray[np.float32]]) -> tuple[NDArray, NDArray]:
+def _box(stations: list[Camera], depths: list[NDArray[np.float32]]) -> tuple[NDArray, NDArray]:
     """The corners [3] of a box that holds what the photos show, but for the farthest stragglers."""
     points = []
     for station, depth in zip(stations, depths, strict=False):
@@ -167,7 +159,7 @@ def _box(stations: list[Station], depths: list[NDArray[np.float32]]) -> tuple[ND
 
 def _colours(
     gaussians: Gaussians,
-    stations: list[Station],
+    stations: list[Camera],
     depths: list[NDArray[np.float32]],
     vertices: NDArray[np.float64],
     normals: NDArray[np.float64],
@@ -179,7 +171,7 @@ def _colours(
     progress.stage("colouring the mesh", len(stations))
     for station, depth in zip(stations, depths, strict=True):
         with torch.no_grad():
-            drawn = render(gaussians, station.pinhole.at(station.view))
+            drawn = render(gaussians, station)
         with kernel_lock:
             _gather(
                 *(total, weight, vertices, normals, *_numbers(station), depth, drawn.colour.numpy()),

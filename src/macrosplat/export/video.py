@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from macrosplat.export.orbit import orbit, pivot_of
 from macrosplat.export.refocus import Refocus, load_refocus
-from macrosplat.render import Pinhole
+from macrosplat.render import Camera
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import whole
 from macrosplat.support.progress import Progress
@@ -43,7 +43,7 @@ def write_video(run: Path, out: Path, seconds: float = SECONDS) -> None:
     ffmpeg = _ffmpeg()
     with Progress() as progress:
         refocus = load_refocus(run, progress)
-        pinhole = film_size(refocus.state.pinholes[0])
+        camera = film_size(refocus.state.model.cameras()[0])
         frames = max(2, round(seconds * FPS))
         progress.stage("filming", frames)
         with whole(out) as part:
@@ -55,10 +55,10 @@ def write_video(run: Path, out: Path, seconds: float = SECONDS) -> None:
                 "macro_block_size": 2,
             }
             settings["output_params"] = ["-vf", COLOURS, "-crf", "18", "-movflags", "+faststart"]
-            writer = ffmpeg.write_frames(str(part), (pinhole.width, pinhole.height), **settings)
+            writer = ffmpeg.write_frames(str(part), (camera.frame.width, camera.frame.height), **settings)
             try:
                 writer.send(None)
-                for frame in film(refocus, pinhole, frames):
+                for frame in film(refocus, camera, frames):
                     writer.send(np.ascontiguousarray(frame))
                     progress.advance()
             except OSError as error:
@@ -69,26 +69,29 @@ def write_video(run: Path, out: Path, seconds: float = SECONDS) -> None:
                 writer.close()
 
 
-def film(refocus: Refocus, pinhole: Pinhole, frames: int) -> Iterator[NDArray[np.uint8]]:
+def film(refocus: Refocus, camera: Camera, frames: int) -> Iterator[NDArray[np.uint8]]:
     """The frames [H, W, 3], 8 bit sRGB."""
-    state = refocus.state
-    views = state.learned.poses.all().numpy().astype(np.float64)
-    pivot = pivot_of(views, state.learned.poses.pivot_depth.numpy())
+    model = refocus.state.model
+    views = np.stack([taken.view.numpy() for taken in model.cameras()]).astype(np.float64)
+    pivot = pivot_of(views, model.rig.pivot_depth.numpy())
     # The near end and the far end change with the view: where they were in a few views, in between by interpolation.
     path = orbit(views, pivot, frames)
     asked = np.unique(np.linspace(0, frames - 1, min(frames, 12)).round().astype(int))
-    ends = np.array([refocus.depths(torch.tensor(path[n], dtype=torch.float32), pinhole) for n in asked])
+    ends = np.array([refocus.depths(camera.at(torch.tensor(path[n], dtype=torch.float32))) for n in asked])
     near, far = (np.interp(np.arange(frames), asked, 1 / ends[:, k]) for k in (0, 1))
     share = 0.5 - 0.5 * np.cos(2 * np.pi * PULLS * np.arange(frames) / frames)
     for view, focus in zip(path, 1 / (near + share * (far - near)), strict=True):
-        yield refocus.taken(torch.tensor(view, dtype=torch.float32), pinhole, None, float(focus))
+        yield refocus.taken(camera.at(torch.tensor(view, dtype=torch.float32)), None, float(focus))
 
 
-def film_size(pinhole: Pinhole) -> Pinhole:
+def film_size(camera: Camera) -> Camera:
     """A photo's camera with its axis in the middle, no larger than a film, both sides even as H.264 wants them."""
-    factor = min(1.0, LONGEST / max(pinhole.width, pinhole.height))
-    width, height = (max(2, 2 * round(side * factor / 2)) for side in (pinhole.width, pinhole.height))
-    return replace(pinhole.scaled(width, height), cx=width / 2, cy=height / 2)
+    sides = camera.frame.width, camera.frame.height
+    factor = min(1.0, LONGEST / max(sides))
+    width, height = (max(2, 2 * round(side * factor / 2)) for side in sides)
+    camera = camera.scaled(width, height)
+    middle = camera.intrinsics.new_tensor([width / 2, height / 2])
+    return replace(camera, intrinsics=torch.cat([camera.intrinsics[:2], middle]))
 
 
 def _ffmpeg() -> ModuleType:

@@ -91,7 +91,7 @@ class Options:
             value = getattr(self, name)
             if value is not None and value < minimum:
                 raise MacrosplatError(f"--{name.replace('_', '-')} is {value}; it has to be at least {minimum}.")
-        most = {"steps": 10**8, "width": 10**6, "max_gaussians": 10**9, "seed": 2**63 - 1}
+        most = {"steps": 10**8, "width": 10**6, "max_gaussians": 10**9, "seed": 2**32 - 1}
         for name, maximum in most.items():
             value = getattr(self, name)
             if value is not None and value > maximum:

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 
-from macrosplat.lens import Lens, Pupil, Reshape, Sharp
-from macrosplat.render import Camera
+from macrosplat.lens import Lens, Sampling
+from macrosplat.model.model import Model
 from macrosplat.support.colour import to_srgb
 from macrosplat.train.frames import Frames
 from macrosplat.train.schedule import Schedule
-from macrosplat.train.trainer import Learned, Trainer
+from macrosplat.train.trainer import Trainer
 
 SCALE = 0.5  # of the training width: the blur is half as wide, and a step a quarter of the work
 SQUARE = 32  # px of the training width, side of what is left out
@@ -40,15 +40,21 @@ class Verdict:
 
     @property
     def best(self) -> int:
-        """Which lens is least off."""
-        return int(np.argmin([error.mean() for error in self.errors]))
+        """Which lens to take: the first that is not plainly worse than the least wrong one. Widest first, that is the
+        one to take: training narrows a pupil sooner than it widens one."""
+        least = self.errors[int(np.argmin([error.mean() for error in self.errors]))]
+        return next(n for n, error in enumerate(self.errors) if not _plainly(error - least))
 
     @property
     def needed(self) -> bool:
         """Whether that one is better than no lens."""
-        better = self.pinhole - self.errors[self.best]
-        chance = better.std(ddof=1) / np.sqrt(len(better)) if len(better) > 1 else np.inf
-        return bool(better.mean() > BEYOND * chance)
+        return _plainly(self.pinhole - self.errors[self.best])
+
+
+def _plainly(worse: NDArray[np.float64]) -> bool:
+    """Whether differences by photo [V] are above 0 beyond what chance makes."""
+    chance = worse.std(ddof=1) / np.sqrt(len(worse)) if len(worse) > 1 else np.inf
+    return bool(worse.mean() > BEYOND * chance)
 
 
 def squares(photo: int, width: int, height: int, seed: int) -> NDArray[np.bool_]:
@@ -59,24 +65,23 @@ def squares(photo: int, width: int, height: int, seed: int) -> NDArray[np.bool_]
 
 
 def compare(
-    lenses: Sequence[Lens],
+    lenses: Sequence[Lens],  # widest pupil first
     pinhole: Lens,
-    begin: Callable[[Lens], Learned],  # a fresh start with that lens, on the device
+    begin: Callable[[Lens], Model],  # a fresh start with that lens, on the device
     frames: Frames,
     schedule: Schedule,
     pixel: float,
     seed: int,
 ) -> Verdict:
     """Train each of them for a while, from the same start, and look at what was left out."""
-    left_out = [squares(v, p.width, p.height, seed) for v, p in enumerate(frames.pinholes)]
+    left_out = [squares(v, p.width, p.height, seed) for v, p in enumerate(frames.frames)]
     masks = [_without(mask, out) for mask, out in zip(frames.masks, left_out, strict=True)]
-    shown = Frames(frames.photos, frames.pinholes, masks, frames.device, frames.room)
+    shown = Frames(frames.photos, frames.frames, masks, frames.device, frames.room)
     short = replace(
         schedule,
         steps=max(STEPS, ROUNDS * len(frames)),
         half_from=0.0,
         full_from=2.0,
-        pupil_spans=(),
         sh_from=(),
         densify_until=0.0,
         refine_poses=False,
@@ -101,14 +106,8 @@ def _without(mask: NDArray[np.uint8] | None, left_out: NDArray[np.bool_]) -> NDA
 @torch.no_grad()
 def _error(trainer: Trainer, photo: int, left_out: NDArray[np.bool_], mask: NDArray[np.uint8] | None) -> float:
     """Mean absolute difference where the photo was left out, away from what was shown."""
-    learned = trainer.learned
-    seen, pinhole = trainer.frames.seen(photo, SCALE)
-
-    def draw(camera: Camera, reshape: Reshape | None = None) -> Sharp:
-        return learned.draw(camera, photo, 0, reshape)
-
-    camera = pinhole.at(learned.poses.view(photo))
-    taken = learned.exposure.expose(learned.lens.photograph(draw, camera, photo, Pupil()), photo)
+    seen, frame = trainer.frames.seen(photo, SCALE)
+    taken = trainer.model.photograph(photo, Sampling(), frame, degree=0)
     off = np.abs(to_srgb(taken.clamp(0, 1)).cpu().numpy() - seen / 255.0).mean(2)
     inner = binary_erosion(_small(left_out, off.shape), iterations=RIM, border_value=1)
     where = inner if mask is None else inner & _small(mask >= 128, off.shape)

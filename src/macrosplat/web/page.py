@@ -224,7 +224,7 @@ def _backdrop(run: Run) -> tuple[float, float, float]:
     if not run.checkpoint.is_file():
         return (0.5, 0.5, 0.5)
     with torch.no_grad():
-        behind = checkpoint.load(run.checkpoint).learned.behind(None, Frame(4, 3))
+        behind = checkpoint.load(run.checkpoint).model.behind(None, Frame(4, 3))
     red, green, blue = to_srgb(behind.mean((0, 1)).clamp(0, 1).to(torch.float64)).tolist()
     return red, green, blue
 
