@@ -92,7 +92,6 @@ def make_run(root: Path, own: Cameras, similarity: Similarity, source: str, **co
     """A run whose deblurred photos are perfect, whose pupil is 5 % wide and whose focus is 0.3 mm far."""
     for name, view, k in zip(own.names, own.views, own.intrinsics, strict=True):
         save(root / "sharp" / name, plane(view, k, SIZE))
-        save(root / "sharp" / "full" / name, np.zeros((4, 4, 3)))
     run = begun(root, own.names, camera_source=source, **config)
     run.write_cameras(similarity.cameras(own))
     focus = {name: (100.3 + i) * similarity.scale for i, name in enumerate(NAMES)}

@@ -17,12 +17,16 @@ from PIL import Image
 from macrosplat import cli, pipeline, runs
 from macrosplat.cameras.sfm import solve as sfm
 from macrosplat.cameras.transforms import read_cameras_file
+from macrosplat.capture.open import open_capture
+from macrosplat.lens import Sampling
 from macrosplat.options import Options
 from macrosplat.output import finish
+from macrosplat.output.detail.photos import Deblurred
 from macrosplat.output.listing import list_runs
 from macrosplat.render import Camera
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.train import effort
+from macrosplat.support.metrics import psnr
+from macrosplat.train import checkpoint, effort
 from macrosplat.train.trainer import Trainer
 from making_captures import write_capture
 from making_training import made
@@ -101,8 +105,8 @@ def test_every_file_of_run(run, capture):
     for name in ("scene.ply", "transforms.json", "lens.json", "log.jsonl", "config.json", "checkpoint"):
         assert name in found
     for v in range(6):
-        with Image.open(out / "sharp" / f"{v}.png") as small, Image.open(out / "sharp" / "full" / f"{v}.png") as full:
-            assert small.size == (64, 48) and full.size == (96, 72)
+        with Image.open(out / "sharp" / f"{v}.png") as sharp:
+            assert sharp.size == (96, 72)  # the photo's, not the training's
         assert [name for name in found if name.startswith("maps/") and f"{v}" in name], found
     assert any(name.startswith("sparse/0/") for name in found)
     assert not [name for name in found if ".part" in name]
@@ -277,12 +281,21 @@ def test_a_refined_focal_length_reaches_every_camera_as_a_rigid_one(capture, tmp
 def test_render_cameras(run, capture, tmp_path, capsys):
     words = ["render", str(run[0]), "--cameras", str(run[0] / "transforms.json"), "--out", str(tmp_path / "views")]
     assert cli.main(words) == 0 and "6 views" in capsys.readouterr().out
+    model, photos = checkpoint.load(run[0] / "checkpoint").model, open_capture(capture).photos
+    plain = Deblurred(model, model.cameras(), photos, [None] * 6, Sampling())
+    kept = replace(plain, own=True, share=1.0)
     for v in range(6):
-        with Image.open(tmp_path / "views" / f"{v}.png") as view, Image.open(run[0] / "sharp/full" / f"{v}.png") as own:
-            # The same cameras at the photos' size; only the backdrop is the mean one.
-            assert view.size == own.size == (96, 72)
-            middle = (slice(24, 48), slice(32, 64))
-            assert np.abs(np.asarray(view, float) - np.asarray(own, float))[middle].mean() < 2
+        view, sharp = (
+            np.asarray(Image.open(path / f"{v}.png")) / 255 for path in (tmp_path / "views", run[0] / "sharp")
+        )
+        assert view.shape == sharp.shape == (72, 96, 3)
+        drawn, truth = plain(v), made().sharp[v] / 255
+        # The same cameras at the photos' size; only the backdrop is the mean one.
+        assert np.abs(view - drawn)[24:48, 32:64].mean() < 2 / 255
+        # The run's own sharp photos have the photos' detail besides: never worse than these.
+        photo = psnr(made().photos[v] / 255, truth)
+        assert psnr(sharp, truth) > psnr(drawn, truth) + 1 and psnr(sharp, truth) > photo - 0.05
+        assert np.abs(kept(v) - sharp).mean() < 2 / 255
 
 
 def test_evaluate(run, capture, capsys):

@@ -21,6 +21,7 @@ Lens = Literal[
 Quality = Literal["draft", "standard", "high"]
 Device = Literal["auto", "cpu", "cuda"]
 SharpFormat = Literal["png", "tiff"]
+Detail = Literal["off", "own"]
 
 APERTURE_SAMPLES = {"draft": "4", "standard": "8", "high": "8"}  # by quality
 BY_QUALITY = "(default: by --quality)"
@@ -42,6 +43,9 @@ class Options:
 
     scale_mm: Annotated[str | None, arg(metavar="MM", help_behavior_hint="(default: from EXIF)")] = None
     """Millimetres of a scene unit, or between the cameras of two photos: a.jpg:b.jpg=40."""
+
+    detail: Annotated[Detail, arg(metavar="D")] = "own"
+    """Fine detail of the sharp photos: the scene's and the photos' `own`, or `off`."""
 
     sharp_format: Annotated[SharpFormat, arg(metavar="F")] = "png"
     """`png` (8 bit) or `tiff` (16 bit), with EXIF and profile."""

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import LensEstimate, Sharp
+from macrosplat.lens.thin import ThinLens
 from macrosplat.model.model import Model
+from macrosplat.output.calibrated import breathing, distortion_at_corner
 from macrosplat.output.coverage import Coverage, coloured, cover, draw_coverage, plan
 from macrosplat.output.coverage_report import report_coverage, write_coverage
+from macrosplat.output.detail.photos import Deblurred, share_shown
 from macrosplat.output.fit import photographed
 from macrosplat.output.lens_report import LensReport, write_lens
 from macrosplat.output.maps import OPAQUE, PhotoMaps, write_maps
@@ -29,7 +31,6 @@ from macrosplat.output.viewer_fit import fit_for_viewers
 from macrosplat.render import Camera
 from macrosplat.run import Figures, Run
 from macrosplat.scene.formats.ply import write_ply
-from macrosplat.support.colour import to_srgb
 from macrosplat.support.files import Writers
 from macrosplat.support.metrics import psnr
 from macrosplat.support.progress import Progress
@@ -59,18 +60,23 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
     progress.stage("writing sharp photos", len(given.photos))
     # As the last step saw it.
     sampling = trainer.schedule.at(max(0, trainer.schedule.steps - 1), trainer.start, model.lens).sampling
+    deblurred = Deblurred(model, shown, given.photos, given.cameras.distortion, sampling)
+    # The other lens models do not know what focus is; and what was deblurred first is no longer the photo.
+    if options.detail != "off" and isinstance(model.lens, ThinLens) and options.deblur_first == "none":
+        share = share_shown(model, frames.photos)
+        deblurred = replace(deblurred, own=True, share=share)
+        run.update(blur_shown=share)
+        if share < 1:
+            progress.note(SHARPER if share > 0 else SHARP)
     fits, unblurred = [], []
     with Writers() as writers:
         for v, photo in enumerate(given.photos):
-            sharp = _sharp(model, shown[v], v)
-            larger = photo.width > shown[v].frame.width
-            full = _sharp(model, shown[v].scaled(photo.width, photo.height), v) if larger else None
-            writers.add(write_sharp, run, photo.name, sharp, full, photo.path, options.sharp_format)
+            writers.add(write_sharp, run, photo.name, deblurred(v), photo.path, options.sharp_format)
             seen = frames.photos[v] / 255.0
             counts = frames.covers[v] if frames.covers else None  # what is masked was not learned
             where = None if counts is None else counts >= 128
             fits.append(psnr(photographed(model, v, sampling), seen, where))
-            unblurred.append(psnr(sharp, seen, where))
+            unblurred.append(psnr(deblurred.drawn(v), seen, where))
             progress.advance()
 
     stops = dict(zip(given.cameras.names, model.exposure.stops(), strict=True))
@@ -125,13 +131,9 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
     return summary
 
 
+SHARPER = "The photos are sharper than the lens model says: their own detail counts for more than its blur."
+SHARP = "The photos show none of the blur that the lens model says they have: sharp/ keeps them as they are."
 VIEWER_STEPS = 300  # of the fit for viewers; it ends early once its 40 dB are reached
-
-
-@torch.no_grad()
-def _sharp(model: Model, camera: Camera, photo: int) -> NDArray[np.float32]:
-    """[H, W, 3] sRGB in [0, 1]: a photo, deblurred, as it was exposed."""
-    return to_srgb(model.sharp(camera, photo).clamp(0, 1)).cpu().numpy()
 
 
 @torch.no_grad()
@@ -182,6 +184,8 @@ def _lens_report(
         exposure_stops=stops,
         scale=scale,
         magnification=magnified,
+        breathing=breathing(focus, given.cameras),
+        corner_distortion=distortion_at_corner(given.cameras),
         notes=contradictions(scale, lens.pupil_diameter, given.photos, magnified)
         + differing(scale, given.cameras, given.photos, focus),
     )
