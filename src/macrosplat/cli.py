@@ -189,9 +189,9 @@ class Export:
 
     - ply, spz, splat, gltf: the Gaussians, for viewers
     - colmap, nerfstudio: the cameras with the sharp photos, for other programs to go on with
-    - points: a point cloud (PLY)
-    - mesh: a triangle mesh with colours, in mm where the scale is known (PLY, or GLB by the suffix of --out)
-    - video: a film round the object with the focus going through it (MP4)
+    - points: a cloud of all points of the surface, with normals (PLY), in mm where the scale is known
+    - mesh: a triangle mesh of the object with colours, in mm where the scale is known (PLY; GLB, OBJ or STL by --out)
+    - video: a sharp film round the object, or the focus going through it (MP4)
     - focus-stack: one photo's view, focused from near to far in 12 pictures, and all in focus
     """
 
@@ -207,10 +207,26 @@ class Export:
     photo: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the first)")] = None
     """The photo whose view a focus stack shows."""
 
-    def run(self) -> None:
-        from macrosplat.export import export
+    seconds: Annotated[float, arg(metavar="S")] = 8.0
+    """Of a video."""
 
-        print(export(self.run_folder, self.format, self.out, self.photo))
+    size: Annotated[str, arg(metavar="WxH")] = "1080p"
+    """Of a video: 1080p, 720p, 4k, or width x height in px."""
+
+    path: Literal["orbit", "turntable", "focus-pull"] = "orbit"
+    """Of a video: as far round as the photos go; once round; or from one place, with the focus going through."""
+
+    whole: FlagCreatePairsOff[bool] = False
+    """A mesh of all that the photos show, not of the object alone."""
+
+    mm: FlagCreatePairsOff[bool] = False
+    """Write ply, spz, splat or gltf in millimetres, too, not in scene units."""
+
+    def run(self) -> None:
+        from macrosplat.export import Film, export
+
+        film = Film(self.seconds, self.size, self.path)
+        print(export(self.run_folder, self.format, self.out, self.photo, film, self.whole, self.mm))
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,12 @@ from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture, TrainingInput
 from macrosplat.capture.solve import solve, training_input
 from macrosplat.deblur import check_deblur, deblurred
-from macrosplat.lens import LENSES, LensStart
+from macrosplat.lens import LENSES, Lens, LensStart
 from macrosplat.lens.sharpest import nothing_in_focus
 from macrosplat.lens.start import start_lens
 from macrosplat.live import LiveView, Nobody, Watching, check_viser
 from macrosplat.model.backdrop import Backdrop, grid_of
-from macrosplat.model.exposure import start_exposure
+from macrosplat.model.exposure import Exposure, start_exposure
 from macrosplat.model.model import Model
 from macrosplat.model.rig import Rig, leaders
 from macrosplat.options import Device, Options
@@ -56,6 +56,7 @@ from macrosplat.support.threads import ordered, workers
 from macrosplat.train import checkpoint
 from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
 from macrosplat.train.frames import Frames
+from macrosplat.train.pilot import compare
 from macrosplat.train.schedule import Schedule, by_poses
 from macrosplat.train.seen import views_in_frame
 from macrosplat.train.trainer import Trainer
@@ -65,6 +66,14 @@ from macrosplat.train.working_size import working_width
 NEAR = 0.2
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 LOG_EVERY = 100  # steps
+# Pupils that are tried first where EXIF does not tell: as the sharpness of the photos has it, and narrower by these.
+PILOTS_FROM = 1000  # steps: shorter runs are trials
+THROUGH_THE_CENTRE = {"aperture_samples": "1"}
+NARROWER = (1.0, 2.5, 6.0)
+NO_LENS = (
+    "A lens explains these photos no better than a pinhole does, in what neither was shown: they are sharp already, or "
+    "their blur does not follow depth, and they are kept as sharp as they are."
+)
 READING = 40  # bytes per pixel that a photo takes while it is read
 
 
@@ -335,22 +344,39 @@ def _trainer(
     scene = start_scene(
         given.points, small, photos, given.cameras.sizes, pixel, count, schedule.sh_degree, options.seed
     )
-    grids = ordered(lambda v: grid_of(torch.from_numpy(TABLE_8[photos[v]])), range(len(photos)), threads)
-    model = Model(
-        gaussians=scene,
-        lens=lens,
-        rig=Rig(
-            torch.tensor(small.views, dtype=torch.float32),
-            torch.tensor(small.intrinsics, dtype=torch.float32),
-            frames,
-            torch.full((len(small),), distance),
-            pixel,
-            leaders(poses),
-        ),
-        backdrop=Backdrop(torch.stack(list(grids))),
-        exposure=exposed.exposure,
-    )
-    return Trainer(model.to(device), targets, schedule, pixel, options.seed), small.names, lens_start
+    grids = list(ordered(lambda v: grid_of(torch.from_numpy(TABLE_8[photos[v]])), range(len(photos)), threads))
+
+    def begin(lens: Lens) -> Model:
+        model = Model(
+            gaussians=scene.map(torch.clone),
+            lens=lens,
+            rig=Rig(
+                torch.tensor(small.views, dtype=torch.float32),
+                torch.tensor(small.intrinsics, dtype=torch.float32),
+                frames,
+                torch.full((len(small),), distance),
+                pixel,
+                leaders(poses),
+            ),
+            backdrop=Backdrop(torch.stack(grids)),
+            exposure=Exposure(exposed.exposure.log_gains.clone()),
+        )
+        return model.to(device)
+
+    exif = lens_start.exif
+    untold = exif is None or exif.expected is None
+    if options.lens == "thin" and limit is None and untold and schedule.steps >= PILOTS_FROM:
+        progress.stage("looking whether a lens explains the photos better than none")
+        starts = [replace(lens_start, pupil=lens_start.pupil / share) for share in NARROWER]
+        lenses = [LENSES["thin"](replace(start, settings=THROUGH_THE_CENTRE)) for start in starts]
+        numbers = schedule, pixel, options.seed
+        verdict = compare(lenses, LENSES["plain"](lens_start), begin, targets, *numbers)
+        lens_start = starts[verdict.best]
+        lens = LENSES["thin" if verdict.needed else "plain"](lens_start)
+        if not verdict.needed:
+            progress.note(NO_LENS)
+            run.update(limit=NO_LENS)
+    return Trainer(begin(lens), targets, schedule, pixel, options.seed), small.names, lens_start
 
 
 def _viewer(port: int | None) -> Callable[[Trainer, tuple[str, ...], Progress], AbstractContextManager[Watching]]:

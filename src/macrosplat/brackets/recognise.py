@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.brackets.align import thumbnail
-from macrosplat.brackets.alike import Run, runs_of
+from macrosplat.brackets.alike import Run, any_alike, runs_of
 from macrosplat.cameras.records import Cameras
 from macrosplat.photos.names import listed, matched
 from macrosplat.photos.records import Photo
@@ -84,6 +84,8 @@ def _from_pictures(
         known = small.get(photos[i].name)
         return thumbnail(photos[i]) if known is None else known
 
+    if len(proposed) < 2 and not any(any_alike(folder, picture) for folder in folders.values()):
+        return photos, ()
     found = [run for folder in folders.values() for run in runs_of(folder, picture)]
     by_name = [run for run in found if any(set(run.slices) <= set(group) for group in proposed.values())]
     several = [run for run in found if len(run.slices) >= FEWEST]

@@ -1,13 +1,17 @@
 """A triangle mesh of a run, for those who measure: depth from all around, fused, and coloured by what the views show.
 
-In: a finished RUN. Out: PLY, or GLB by the file's suffix; millimetres where lens.json knows the scale, else scene
-units; the axes are those of the cameras. Parts that no photo shows are left open.
+In: a finished RUN. Out: PLY, GLB, OBJ or STL by the file's suffix; millimetres where lens.json knows the scale, else
+scene units; the axes are those of the cameras. It is cropped to what most photos have in the frame, and of that the
+largest piece. Parts that no photo shows are left open.
 """
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +19,12 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
+from macrosplat.cameras.records import Cameras
 from macrosplat.export.gltf import write_mesh_gltf
 from macrosplat.export.orbit import orbit, pivot_of
 from macrosplat.export.tsdf import Volume
 from macrosplat.output.lens_report import read_lens
+from macrosplat.output.subject import masks_of, where_framed
 from macrosplat.render import Camera, render
 from macrosplat.render.surface import surface_depth
 from macrosplat.run import Run
@@ -53,26 +59,41 @@ class Mesh:
     colours: NDArray[np.float32]  # [N, 3] linear light
 
 
-def write_mesh(run: Path, out: Path) -> None:
-    """Make the mesh of RUN and write it as PLY or GLB, by the suffix of `out`.
+def write_mesh(run: Path, out: Path, whole: bool = False) -> None:
+    """Make the mesh of RUN and write it as PLY, GLB, OBJ or STL, by the suffix of `out`.
+
+    Args:
+        whole: all that the photos show, in however many pieces.
 
     Raises:
         MacrosplatError: RUN is not finished, scikit-image is missing, another suffix, or there is no surface.
     """
-    if out.suffix.lower() not in (".ply", ".glb"):
-        raise MacrosplatError(f"A mesh is written as .ply or .glb, not as {out}; give --out another suffix.")
+    kind = out.suffix.lower()
+    if kind not in (".ply", ".glb", ".obj", ".stl"):
+        raise MacrosplatError(f"A mesh is written as .ply, .glb, .obj or .stl, not as {out}; give --out such a suffix.")
+    trimesh = _trimesh() if kind in (".obj", ".stl") else None
     state = checkpoint.load(Run(run).checkpoint)
     report = read_lens(Run(run))
     unit = report.mm_per_unit if report is not None else None
     with Progress() as progress:
         mesh = make_mesh(state, progress)
+        if not whole:
+            cameras = Run(run).cameras()
+            mesh = cropped(mesh, cameras, masks_of(Run(run).manifest, cameras.names))
+        progress.note(f"{len(mesh.faces):,} triangles in {_pieces(mesh)} piece(s).")
         if unit is None:
             progress.note("Nothing says how long a scene unit is: the mesh is in scene units (see --scale-mm).")
         else:
             assert report is not None
             progress.note(f"The mesh is in mm; a scene unit is {unit:.4g} mm.")
     vertices = mesh.vertices * (unit or 1.0)
-    if out.suffix.lower() == ".glb":
+    if trimesh is not None:
+        rgb = to_bytes(to_srgb(mesh.colours))
+        made = trimesh.Trimesh(vertices, mesh.faces, vertex_colors=rgb, process=False)
+        content = made.export(file_type=kind[1:])
+        content = content.encode("utf-8") if isinstance(content, str) else content
+        write_whole(out, lambda part: part.write_bytes(content))
+    elif kind == ".glb":
         write_mesh_gltf(out, vertices, mesh.faces, mesh.colours, 1.0 if unit is None else 1e-3)
     else:
         write_mesh_ply(out, vertices, mesh.faces, to_bytes(to_srgb(mesh.colours)))
@@ -101,6 +122,30 @@ def make_mesh(state: checkpoint.Checkpoint, progress: Progress) -> Mesh:
     if not len(faces):
         raise MacrosplatError("The scene has no surface to make a mesh of.")
     return Mesh(vertices, faces, colours)
+
+
+def cropped(mesh: Mesh, cameras: Cameras, masks: Sequence[Path | None] = ()) -> Mesh:
+    """The largest piece of what most photos have in the frame, white in their masks; all where they share nothing."""
+    inside = where_framed(mesh.vertices, cameras, masks)
+    faces = mesh.faces[inside[mesh.faces].all(1)]
+    if len(faces) < SPECK:
+        return mesh
+    part = connected_components(_neighbours(faces, len(mesh.vertices)), directed=False)[1][faces[:, 0]]
+    faces = faces[part == np.bincount(part).argmax()]
+    used, index = np.unique(faces, return_inverse=True)
+    return Mesh(mesh.vertices[used], index.reshape(-1, 3), mesh.colours[used])
+
+
+def _pieces(mesh: Mesh) -> int:
+    part = connected_components(_neighbours(mesh.faces, len(mesh.vertices)), directed=False)[1][mesh.faces[:, 0]]
+    return len(np.unique(part))
+
+
+def _trimesh() -> Any:
+    try:
+        return importlib.import_module("trimesh")
+    except ImportError as error:
+        raise MacrosplatError("OBJ and STL need trimesh; install it by: pip install 'macrosplat[mesh]'.") from error
 
 
 def write_mesh_ply(

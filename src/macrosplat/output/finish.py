@@ -16,6 +16,7 @@ from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import LensEstimate, Sharp
 from macrosplat.lens.thin import ThinLens
 from macrosplat.model.model import Model
+from macrosplat.output.calibrated import breathing, distortion_at_corner
 from macrosplat.output.coverage import Coverage, coloured, cover, draw_coverage, plan
 from macrosplat.output.coverage_report import report_coverage, write_coverage
 from macrosplat.output.detail.photos import Deblurred, share_shown
@@ -183,6 +184,8 @@ def _lens_report(
         exposure_stops=stops,
         scale=scale,
         magnification=magnified,
+        breathing=breathing(focus, given.cameras),
+        corner_distortion=distortion_at_corner(given.cameras),
         notes=contradictions(scale, lens.pupil_diameter, given.photos, magnified)
         + differing(scale, given.cameras, given.photos, focus),
     )
