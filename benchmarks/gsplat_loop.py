@@ -60,8 +60,8 @@ def main(run: Path) -> None:
     made = Run(run).manifest
     trainer = start(run)
     steps, most = trainer.schedule.steps, trainer.schedule.gaussians
-    learned, frames = trainer.learned, trainer.frames
-    g = learned.gaussians
+    model, frames = trainer.model, trainer.frames
+    g = model.gaussians
     begun = {
         "means": g.means, "quats": g.quats, "scales": g.log_scales, "opacities": g.opacity_logits,
         "sh0": g.sh0[:, None], "shN": g.sh_rest,
@@ -81,15 +81,17 @@ def main(run: Path) -> None:
     strategy.check_sanity(params, optimizers)
     state = strategy.initialize_state()
     photos = [torch.from_numpy(p).cuda() for p in frames.photos]
-    views = learned.poses.all().detach()
-    ks = [torch.tensor([[p.fx, 0, p.cx], [0, p.fy, p.cy], [0, 0, 1.0]]).cuda() for p in frames.pinholes]
+    cameras = model.cameras()
+    views = torch.stack([camera.view for camera in cameras])
+    numbers = [camera.intrinsics.tolist() for camera in cameras]
+    ks = [torch.tensor([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]]).cuda() for fx, fy, cx, cy in numbers]
     backdrop = torch.stack([p.float().mean((0, 1)) / 255 for p in photos])
     x = torch.arange(SSIM_WINDOW).cuda() - SSIM_WINDOW // 2
     window = torch.exp(-(x**2) / (2 * SSIM_SIGMA**2))
     window = window / window.sum()
 
     def draw(v: int, degree: int) -> tuple[Tensor, dict]:
-        p = frames.pinholes[v]
+        p = cameras[v].frame
         drawn, _, info = rasterization(
             params["means"], params["quats"], params["scales"].exp(), params["opacities"].sigmoid(),
             torch.cat([params["sh0"], params["shN"]], 1), views[v][None], ks[v][None], p.width, p.height,
@@ -99,7 +101,7 @@ def main(run: Path) -> None:
 
     def step(number: int) -> None:
         v = frames.photo_of(number, 0)
-        degree = min(learned.gaussians.sh_degree, int(number / steps / EVERY_SH))
+        degree = min(model.gaussians.sh_degree, int(number / steps / EVERY_SH))
         drawn, info = draw(v, degree)
         photo = photos[v].float() / 255
         strategy.step_pre_backward(params, optimizers, state, number, info)
@@ -125,7 +127,7 @@ def main(run: Path) -> None:
     theirs = (time.perf_counter() - began) / (steps - 20)
     with torch.no_grad():
         fit = [psnr(draw(v, g.sh_degree)[0].clamp(0, 1), photos[v]) for v in range(len(photos))]
-    print(f"{torch.cuda.get_device_name()}, {steps} steps, {len(photos)} photos of {frames.pinholes[0].width} px.")
+    print(f"{torch.cuda.get_device_name()}, {steps} steps, {len(photos)} photos of {cameras[0].frame.width} px.")
     print(
         f"gsplat loop, no blur: {1e3 * theirs:.3f} ms a step, {len(params['means'])} Gaussians, "
         f"fit {sum(fit) / len(fit):.2f} dB."
@@ -150,7 +152,7 @@ def train(trainer: Trainer) -> tuple[float, int]:
         trainer.step()
     trainer.settle()
     torch.cuda.synchronize()
-    return (time.perf_counter() - began) / steps, len(trainer.learned.gaussians)
+    return (time.perf_counter() - began) / steps, len(trainer.model.gaussians)
 
 
 if __name__ == "__main__":

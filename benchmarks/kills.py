@@ -196,7 +196,7 @@ def captures(scratch: Path) -> dict[str, tuple[Path, list[str]]]:
     """Small ones, by name: with cameras and points, with cameras only, and deblurred first with photos held out."""
     from making_captures import make, write_capture
 
-    made, short = make(6), ["--width", "96", "--steps", "120", "--max-gaussians", "400", "--device", "cpu"]
+    made, short = make(6), ["--width", "96", "--steps", "60", "--max-gaussians", "400", "--device", "cpu"]
     return {
         "cameras and points": (write_capture(scratch / "colmap", made), short),
         "cameras only": (write_capture(scratch / "transforms", made, colmap=False), short),
@@ -222,10 +222,18 @@ def main() -> int:
         for title, (capture, options) in sets.items():
             command = ["reconstruct", str(capture), "--out", "disk/run", "--json", *options]
             (folder / "disk").mkdir(exist_ok=True)
-            shutil.rmtree(folder / "disk" / "run", ignore_errors=True)
-            if run_of(command, folder).wait(LIMIT) != 0:
-                sys.exit((folder / "err").read_text())
+            before: dict[str, str] = {}
+            # Twice: kernels that are compiled on the way have other bits than the same ones from Numba's cache.
+            for time_of in ("first", "second"):
+                shutil.rmtree(folder / "disk" / "run", ignore_errors=True)
+                if run_of(command, folder).wait(LIMIT) != 0:
+                    sys.exit((folder / "err").read_text())
+                before = hashes(folder / "disk" / "run") if time_of == "first" else before
             wanted, stages, ended = hashes(folder / "disk" / "run"), begun(folder), time.time()
+            if wanted != before:
+                print(
+                    f"{title}: the first run, which compiled the kernels, has other bits than the second.", flush=True
+                )
             ends = [when for _, when in stages[1:]] + [ended]
             for (stage, when), end in zip(stages, ends, strict=True):
                 counts: collections.Counter = collections.Counter()

@@ -22,7 +22,7 @@ def measure(photos: int, width: int, height: int, gaussians: int) -> tuple[float
         trainer.frames.at(photo, 1.0)
     for _ in range(STEPS):
         trainer.step()
-    return peak_memory(), estimate(trainer.frames.pinholes, gaussians, POINTS)
+    return peak_memory(), estimate(trainer.model.rig.frames, gaussians, POINTS)
 
 
 def main() -> None:

@@ -64,13 +64,13 @@ def table() -> None:
 def on_a_scene(run: Path, width: int | None) -> None:
     import torch
 
-    from macrosplat.lens import Pupil, thin
+    from macrosplat.lens import Sampling, thin
     from macrosplat.support.colour import to_srgb
     from macrosplat.support.dispatch import one_torch_thread
     from macrosplat.train.checkpoint import load
 
     state = load(run / "checkpoint")
-    lens, learned = state.learned.lens, state.learned
+    lens, model = state.model.lens, state.model
     assert isinstance(lens, thin.ThinLens), f"{run} was not made with the thin lens"
     turn = math.pi * (3 - math.sqrt(5))
     at = [(math.sqrt((k + 0.5) / SAMPLES), k * turn) for k in range(SAMPLES)]
@@ -78,25 +78,24 @@ def on_a_scene(run: Path, width: int | None) -> None:
     scores: dict[tuple[int, float, float], list[float]] = {variant: [] for variant in variants}
     with torch.no_grad(), one_torch_thread():
         for photo in range(0, len(state.names), 12):
-            pinhole, view = state.pinholes[photo], learned.poses.view(photo)
+            camera = model.camera(photo)
             if width:
-                pinhole = pinhole.scaled(width, round(width * pinhole.height / pinhole.width))
-
-            camera = pinhole.at(view)
+                camera = camera.scaled(width, round(width * camera.frame.height / camera.frame.width))
 
             def draw(camera, reshape=None):
-                return learned.draw(camera, photo, None, reshape)  # noqa: B023
+                return model.draw(camera, photo, None, reshape)  # noqa: B023
 
-            pupil, focus = lens.pupil(photo), lens.focus(photo)
+            pupil, focus = lens.pupil(photo), lens.focus(photo, camera)
+            sigma0 = lens.sigma0() * (camera.frame.width / lens.width)
             u, v = (torch.tensor([r * f(a) for r, a in at]) * pupil / 2 for f in (math.cos, math.sin))
             # The spots of so many points lie closer than a pixel: only sigma0 is left to blur.
             exact = sum(
-                lens._blurred(draw(camera.at(seen)), camera, 0.06 * pupil, focus)
-                for seen in thin.sheared(view, u, v, focus)[:, None]
+                thin.blurred(draw(camera.at(seen)), camera, 0.06 * pupil, focus, sigma0)
+                for seen in thin.sheared(camera.view, u, v, focus)[:, None]
             )
             exact = to_srgb((exact / SAMPLES).clamp(0, 1))
             for points, radius, residual in variants:
-                through = Pupil(points, 0.4)
+                through = Sampling(points, 0.4)
                 with mock.patch.dict(thin.LAYOUTS, {points: (radius, residual)}):
                     taken = lens.photograph(draw, camera, photo, through)
                 wrong = to_srgb(taken.clamp(0, 1)) - exact

@@ -4,7 +4,8 @@
 
 CAPTURE has cameras, sharp/ and perhaps novel/ and masks/; masks are taken for a part of the truth unless a set of
 values has masks=auto. Each quoted set of values is one variant, "" is the default; without any, CANDIDATES are tried. A
-NAME is a field of `Schedule` (lens_from=0.1), a constant of the lens or the trainer (PUPIL_RATE=1e-3, NOISE=200), a
+NAME is a field of `Schedule` (half_from=0.2), of the lens model (learn_from=0.1), a constant of the lens or the
+trainer (PUPIL_RATE=1e-3, NOISE=200), a
 learning rate (rates.means=0.2), or an option (quality=high, thin.aperture_samples=8, blurnet.rate=4e-3). OUT/cameras is
 made
 once, or taken as `macrosplat compare` left it. Prints a line per run: PSNR in dB of the deblurred photos on their masks
@@ -18,6 +19,7 @@ import argparse
 import ast
 import contextlib
 import dataclasses
+import functools
 import io
 import math
 import tempfile
@@ -28,7 +30,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from macrosplat import pipeline
 from macrosplat.capture.open import open_capture
@@ -36,7 +37,7 @@ from macrosplat.evaluate.truth import Truth, matching, open_truth, read_srgb, re
 from macrosplat.lens import LENSES, Lens, LensStart, start, thin
 from macrosplat.options import Options
 from macrosplat.photos.records import Photo
-from macrosplat.render import Pinhole
+from macrosplat.render import Camera
 from macrosplat.run import Run
 from macrosplat.support.colour import to_srgb
 from macrosplat.support.dispatch import choose
@@ -52,11 +53,11 @@ CANDIDATES = (
     "thin.aperture_samples=1",  # what looking past edges is worth
     "thin.aperture_samples=8",
     "PUPIL_RATE=1e-3 PUPIL_END=1.0",  # how the pupil was learned before
-    "pupil_spans=((0.12,0.4,4),(0.55,1.0,4))",  # earlier past the edges at full resolution
+    "spans=((0.12,0.4,4),(0.55,1.0,4))",  # earlier past the edges at full resolution
     "max_gaussians=120000",  # twice the standard: is the scene too coarse for its lens?
     "opacity_weight=0.001 scale_weight=0.001",
-    "pupil_spans=((0.05,0.4,4),(0.7,1.0,4))",  # from the first, at a quarter of the resolution
-    "full_from=0.3 pupil_spans=((0.12,0.3,4),(0.6,1.0,4))",
+    "spans=((0.05,0.4,4),(0.7,1.0,4))",  # from the first, at a quarter of the resolution
+    "full_from=0.3 spans=((0.12,0.3,4),(0.6,1.0,4))",
     "LAYOUTS={4:(0.65,0.197),8:(0.72,0.152)}",
     "FOCUS_RATE=5e-4",
     "rates.means=0.2",
@@ -109,13 +110,12 @@ def one(asked: argparse.Namespace, values: str, seed: int, run: Path, cameras: P
 def compared(trainer: Trainer, names: tuple[str, ...], truth: Truth) -> tuple[float, float, float, float, float]:
     """Mean PSNR of the photos (on masks) and of the novel views, how much lower it is near the masks' outlines than
     inside, relative error of the pupil, median one of the focus; cameras and lengths have to be the truth's."""
-    learned, pinholes = trainer.learned, trainer.frames.pinholes
-    width = pinholes[0].width
+    model, cameras = trainer.model, trainer.model.cameras()
+    width = cameras[0].frame.width
     outlines = []
 
-    def psnr(view: Tensor, pinhole: Pinhole, photo: int | None, true: Photo) -> float:
-        light = learned.exposure.expose(learned.draw(pinhole.at(view), photo).colour, photo)
-        drawn = to_srgb(light.clamp(0, 1)).cpu().numpy()
+    def psnr(camera: Camera, photo: int | None, true: Photo) -> float:
+        drawn = to_srgb(model.sharp(camera, photo).clamp(0, 1)).cpu().numpy()
         wrong = squared_error_map(drawn, read_srgb(true, width))
         where = read_where(true, width)
         if where is None:
@@ -125,28 +125,31 @@ def compared(trainer: Trainer, names: tuple[str, ...], truth: Truth) -> tuple[fl
         return float(-10 * np.log10(wrong[where].mean()))
 
     twins = {i: truth.sharp[key] for i, name in enumerate(names) if (key := matching(name, truth.sharp))}
-    views = learned.poses.all()
-    photos = np.mean([psnr(views[i], pinholes[i], i, twin) for i, twin in twins.items()])
+    photos = np.mean([psnr(cameras[i], i, twin) for i, twin in twins.items()])
     novel, outline = math.nan, float(np.nanmean(outlines)) if outlines else math.nan
     if truth.novel_cameras is not None:
-        cameras = truth.novel_cameras.resized(width)
-        near, of = pinholes[0].near, dict(truth.novel)
+        novel_cameras = truth.novel_cameras.resized(width)
+        like, of = cameras[0], dict(truth.novel)
         each = []
-        for view, k, (w, h), name in zip(cameras.views, cameras.intrinsics, cameras.sizes, cameras.names, strict=True):
-            pinhole = Pinhole(*(float(x) for x in k), width=int(w), height=int(h), near=near)
+        novel = zip(
+            novel_cameras.views, novel_cameras.intrinsics, novel_cameras.sizes, novel_cameras.names, strict=True
+        )
+        for view, k, (w, h), name in novel:
+            frame = dataclasses.replace(like.frame, width=int(w), height=int(h))
+            camera = Camera(torch.tensor(view).to(like.view), torch.tensor(k).to(like.view), frame)
             key = matching(name, of)
             assert key is not None, f"no picture of {name}"
-            each.append(psnr(torch.tensor(view).to(views), pinhole, None, of[key]))
+            each.append(psnr(camera, None, of[key]))
         novel = float(np.mean(each))
-    found = learned.lens.found()
-    if truth.lens is None or "pupil_diameter" not in found:
+    found = model.estimate()
+    if truth.lens is None or found is None:
         return float(photos), novel, outline, math.nan, math.nan
     focus = [
         abs(d0 - truth.lens.focus_distances[key])
-        for d0, name in zip(found["focus_distance"], names, strict=True)
+        for d0, name in zip(found.focus_distances, names, strict=True)
         if (key := matching(name, truth.lens.focus_distances))
     ]
-    pupil = found["pupil_diameter"] / truth.lens.pupil_diameter - 1
+    pupil = found.pupil_diameter / truth.lens.pupil_diameter - 1
     return float(photos), novel, outline, pupil, float(np.median(focus))
 
 
@@ -154,6 +157,7 @@ def compared(trainer: Trainer, names: tuple[str, ...], truth: Truth) -> tuple[fl
 def variant(model: str, values: str) -> Iterator[dict[str, Any]]:
     """The values in force for a lens model; yields those that are options."""
     fields = {field.name for field in dataclasses.fields(schedule.Schedule)}
+    of_lens = ("spans", "learn_from", "poses_from", "blur_from", "joint_from")
     options: dict[str, Any] = {}
     planned: dict[str, Any] = {}
     before: list[tuple[Any, str, Any]] = []
@@ -172,8 +176,11 @@ def variant(model: str, values: str) -> Iterator[dict[str, Any]]:
             before_it = options.get(record, getattr(Options(), record))
             value = text if isinstance(getattr(before_it, field), str) else value
             options[record] = dataclasses.replace(before_it, **{field: value})
-        elif name in fields and name != "steps":
+        elif name in of_lens:
             planned[name] = value
+        elif name in fields and name != "steps":
+            before.insert(0, (pipeline, "Schedule", pipeline.Schedule))
+            pipeline.Schedule = functools.partial(pipeline.Schedule, **{name: value})  # type: ignore[misc]
         elif name in vars(Options()):
             options[name] = value
         else:
@@ -186,7 +193,8 @@ def variant(model: str, values: str) -> Iterator[dict[str, Any]]:
 
     def lens(begin: LensStart) -> Lens:
         made = kind(begin)
-        made.schedule = {**made.schedule, **planned}
+        for name, value in planned.items():
+            setattr(made, name, value)
         return made
 
     LENSES[model] = lens

@@ -34,8 +34,8 @@ def main() -> None:
 
     run = macrosplat.load_run(run_folder)
     cameras = read_cameras_file(run_folder / "transforms.json")
-    pinhole = run.state.pinholes[0]
-    intrinsics, size = np.array([pinhole.fx, pinhole.fy, pinhole.cx, pinhole.cy]), (pinhole.width, pinhole.height)
+    camera = run.state.model.cameras()[0]
+    intrinsics, size = camera.intrinsics.numpy(), (camera.frame.width, camera.frame.height)
     # Where the photos are focused is where the object is.
     lens = json.loads((run_folder / "lens.json").read_text())
     distance = float(np.median([photo["focus_distance"]["scene_units"] for photo in lens["photos"]]))

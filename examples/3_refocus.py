@@ -13,13 +13,12 @@ import torch
 from PIL import Image
 
 import macrosplat
-from macrosplat.lens import LENSES, LensStart, Pupil, Sharp
-from macrosplat.render import Camera
+from macrosplat.lens import Sampling
 from macrosplat.support.colour import to_srgb
 
 PHOTO = 0  # which photo's camera
 STEPS = 5  # focus distances
-POINTS = 4  # of the pupil: a lens sees round the edges of near things
+SAMPLES = 4  # of the aperture: a lens sees round the edges of near things
 
 
 @torch.no_grad()
@@ -28,22 +27,17 @@ def main() -> None:
     out = Path(sys.argv[2]) if len(sys.argv) > 2 else run_folder / "refocused"
     aperture = float(sys.argv[3]) if len(sys.argv) > 3 else 2.0
 
-    state = macrosplat.load_run(run_folder).state
-    pinhole, view, found = state.pinholes[PHOTO], state.learned.poses.view(PHOTO), state.learned.lens.found()
-    if "pupil_diameter" not in found:
-        sys.exit(f"{run_folder} was made with --lens {found['model']}, which has no aperture.")
+    model = macrosplat.load_run(run_folder).state.model
+    camera, lens = model.camera(PHOTO), model.estimate()
+    if lens is None:
+        sys.exit(f"{run_folder} was made with --lens {model.lens.name}, which has no aperture.")
 
-    def draw(camera: Camera, _: object = None) -> Sharp:
-        return state.learned.draw(camera, PHOTO)
-
-    sharp = draw(pinhole.at(view))
-    depths = sharp.depth[sharp.alpha > 0.5].numpy()
+    seen = model.draw(camera, PHOTO)
+    depths = seen.depth[seen.alpha > 0.5].numpy()
     out.mkdir(parents=True, exist_ok=True)
     for i, focus in enumerate(np.percentile(depths, np.linspace(5, 95, STEPS))):
-        start = LensStart(
-            aperture * found["pupil_diameter"], (float(focus),), (1.0,), found["sigma0_px"], pinhole.width
-        )
-        taken = LENSES["thin"](start).photograph(draw, pinhole.at(view), 0, Pupil(POINTS))
+        pupil = aperture * lens.pupil_diameter
+        taken = model.refocused(camera, pupil, float(focus), Sampling(SAMPLES), PHOTO, lens.sigma0_px)
         Image.fromarray(np.rint(255 * to_srgb(taken.clamp(0, 1)).numpy()).astype(np.uint8)).save(out / f"{i}.png")
         print(f"focused at {focus:.4g} (scene units): {out / f'{i}.png'}")
 

@@ -12,7 +12,7 @@ import torch
 from macrosplat.cameras.colmap import write_colmap
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.transforms import write_transforms
-from macrosplat.lens import Draw, LensStart, Pupil, Sharp
+from macrosplat.lens import Draw, LensStart, Sampling, Sharp
 from macrosplat.lens.thin import ThinLens
 from macrosplat.render import Camera, Pinhole, render
 from macrosplat.scene import Gaussians
@@ -103,7 +103,7 @@ def make(count: int = 6, pupil: float = PUPIL, points_of_pupil: int = 12) -> Mad
     draw, sharp, photos = drawing(scene), [], []
     for n in range(count):
         camera = pinhole_of(cameras, n).at(torch.tensor(cameras.views[n], dtype=torch.float32))
-        taken = lens.photograph(draw, camera, n, Pupil(points_of_pupil))
+        taken = lens.photograph(draw, camera, n, Sampling(points_of_pupil))
         for pixels, into in ((draw(camera).colour, sharp), (taken, photos)):
             into.append(to_bytes(to_srgb(pixels.clamp(0, 1)).numpy()))
     return Made(scene, cameras, observe(scene.means.numpy(), cameras, sharp), sharp, photos, pupil, focus)

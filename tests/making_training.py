@@ -11,12 +11,13 @@ import torch
 from macrosplat.lens import LENSES, LensStart
 from macrosplat.model.backdrop import Backdrop, grid_of
 from macrosplat.model.exposure import Exposure
-from macrosplat.model.poses import Poses
+from macrosplat.model.model import Model
+from macrosplat.model.rig import Rig
 from macrosplat.scene import Gaussians
 from macrosplat.scene.start import start_scene
 from macrosplat.train.frames import Frames
 from macrosplat.train.schedule import Schedule
-from macrosplat.train.trainer import Learned, Trainer
+from macrosplat.train.trainer import Trainer
 from making_captures import DISTANCE, FOCAL, PUPIL, WIDTH, Made, linear, make, pinhole_of
 
 PIXEL = DISTANCE / FOCAL
@@ -33,20 +34,24 @@ def make_trainer(
     covers: Sequence[np.ndarray | None] = (),
     **schedule,
 ) -> tuple[Trainer, LensStart]:
-    """`pupil` is where the lens starts; its focus starts at the truth."""
+    """`pupil` is where the lens starts; its focus starts at the truth. Of `schedule`, what the lens plans is its."""
     capture = capture or made()
     cameras = capture.cameras
-    start = LensStart(pupil, capture.focus, (1.0,) * len(cameras), sigma0=0.3, width=WIDTH)
+    focal = tuple((cameras.intrinsics[:, 0] / cameras.sizes[:, 0]).tolist())
+    start = LensStart(pupil, capture.focus, (1.0,) * len(cameras), sigma0=0.3, width=WIDTH, focal=focal)
+    model_of_lens = LENSES[lens](start)
+    for name in [name for name in schedule if hasattr(model_of_lens, name)]:
+        setattr(model_of_lens, name, schedule.pop(name))
+    sizes = [pinhole_of(cameras, n).frame for n in range(len(cameras))]
     if scene is None:
         scene = start_scene(capture.points, cameras, capture.photos, cameras.sizes, PIXEL, 900, 2, seed)
-    learned = Learned(
+    views, intrinsics = (torch.tensor(x, dtype=torch.float32) for x in (cameras.views, cameras.intrinsics))
+    model = Model(
         scene.map(lambda t: t.clone()),
-        LENSES[lens](start),
-        Poses(torch.tensor(cameras.views, dtype=torch.float32), torch.full((len(cameras),), DISTANCE), PIXEL),
+        Rig(views, intrinsics, sizes, torch.full((len(cameras),), DISTANCE), PIXEL),
+        model_of_lens,
         Backdrop(torch.stack([grid_of(linear(photo)) for photo in capture.photos])),
         Exposure(torch.zeros(len(cameras), 3)),
     )
-    frames = Frames(
-        capture.photos, [pinhole_of(cameras, n) for n in range(len(cameras))], [None] * len(cameras), covers=covers
-    )
-    return Trainer(learned, frames, Schedule(steps, gaussians=1200, **schedule), PIXEL, seed), start
+    frames = Frames(capture.photos, sizes, [None] * len(cameras), covers=covers)
+    return Trainer(model, frames, Schedule(steps, gaussians=1200, **schedule), PIXEL, seed), start

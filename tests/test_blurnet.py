@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from macrosplat.lens import LensStart, Pupil, Sharp
+from macrosplat.lens import LensStart, Sampling, Sharp
 from macrosplat.lens.blurnet import SIGMA_LEAST, BlurNet, filled
 from macrosplat.lens.clarity import clarity_of, guided_filter
 from macrosplat.lens.focus import FocusLens
@@ -111,7 +111,7 @@ def test_gradients_of_the_photo_are_finite_differences():
         # The network reads the render as evidence, through which no gradient goes: it is held here.
         held = lens.variance(sharp, CAMERA, 0)
         lens.variance = lambda *_: held  # type: ignore[method-assign]
-        taken = lens.photograph(lambda *_: replace(sharp, colour=colour), CAMERA, 0, Pupil())
+        taken = lens.photograph(lambda *_: replace(sharp, colour=colour), CAMERA, 0, Sampling())
         del lens.variance
         return (taken**2).sum()
 
@@ -145,8 +145,8 @@ def test_every_ablation_takes_a_photo_and_starts_where_it_was_told():
         # 15 px of a frame 640 wide are 0.28 px of one 12 wide; the last layer is nearly silent at first.
         wanted = math.hypot(SIGMA_LEAST, 15 * 12 / 640)
         assert float(sigma.detach().median()) == pytest.approx(wanted, rel=0.05), change
-    even, plain, one = (small_lens(**change).schedule for change in ({}, {"first": "plain"}, {"stages": "one"}))
-    assert even["blur_from"] == one["blur_from"] == one["lens_from"] == 0 < plain["blur_from"] == even["lens_from"]
+    even, plain, one = (small_lens(**change) for change in ({}, {"first": "plain"}, {"stages": "one"}))
+    assert even.blur_from == one.blur_from == one.learn_from == 0 < plain.blur_from == even.learn_from
 
 
 def test_the_rgb_network_sees_means_of_squares():
@@ -186,11 +186,11 @@ def test_backdrop_takes_the_depth_of_what_is_near():
 
 def test_resumes_to_the_same_bits(tmp_path):
     # At this size the photos are nearly sharp, and so few steps would see no blur.
-    schedule = {"half_from": 0.0, "full_from": 0.0, "blur_from": 0.0, "lens_from": 0.0, "slow": (0.0, 0.1)}
+    schedule = {"half_from": 0.0, "full_from": 0.0, "blur_from": 0.0, "learn_from": 0.0, "joint_from": 0.1}
 
     def ready(steps: int) -> tuple[Trainer, LensStart]:
         trainer, start = make_trainer(40, lens="blurnet", **schedule)
-        trainer.learned.lens.look(trainer.frames.photos, trainer.frames.masks)
+        trainer.model.lens.look(trainer.frames.photos, trainer.frames.masks)
         for _ in range(steps):
             trainer.step()
         return trainer, start
@@ -199,12 +199,14 @@ def test_resumes_to_the_same_bits(tmp_path):
     half, start = ready(4)
     checkpoint.save(tmp_path / "checkpoint", half, tuple("abcdef"), start)
     state = checkpoint.load(tmp_path / "checkpoint")
-    state.learned.lens.look(made().photos, [None] * 6)
-    again = Trainer(state.learned, half.frames, half.schedule, PIXEL, 0)
+    state.model.lens.look(made().photos, [None] * 6)
+    for name in ("blur_from", "learn_from", "joint_from"):  # no options of a run, and so not in a checkpoint
+        setattr(state.model.lens, name, schedule[name])
+    again = Trainer(state.model, half.frames, half.schedule, PIXEL, 0)
     checkpoint.resume(again, state)
     for _ in range(4):
         again.step()
-    got, wanted = again.learned.parameters(), whole.learned.parameters()
+    got, wanted = again.model.parameters(), whole.model.parameters()
     assert sum(name.startswith("lens.") for name in wanted) == 16
     assert all(torch.equal(got[name], wanted[name]) for name in wanted)
     begun = BlurNet(start).parameters
@@ -236,7 +238,7 @@ def test_cpu_and_gpu_agree():
         leaves = [t.to(device).requires_grad_() for t in leaves]
         lens.parameters = dict(zip(lens.parameters, leaves[2:], strict=True))
         sharp = Sharp(leaves[0], torch.ones(size, device=device), leaves[1])
-        photo = lens.photograph(lambda *_: sharp, camera, 0, Pupil())
+        photo = lens.photograph(lambda *_: sharp, camera, 0, Sampling())
         # Any blur lowers the contrast: the terms of the last biases' gradients mostly have one sign and cancel little.
         gradients = torch.autograd.grad((photo - 0.5).square().sum(), leaves)
         names = ("photo", "colour", "depth", *lens.parameters)

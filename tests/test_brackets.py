@@ -73,6 +73,12 @@ def test_a_stack_is_known_whatever_the_camera_calls_it(tmp_path, name):
     assert [len(group) for group in grouped(tmp_path)] == [5]
 
 
+def test_a_stack_is_no_scene_however_it_is_asked_for(tmp_path):
+    write(tmp_path, halves(0, 5)[1], [f"{n}.png" for n in range(5)])
+    with pytest.raises(MacrosplatError, match="show one picture, taken from one place"):
+        open_capture(tmp_path, brackets=False)
+
+
 def test_poses_numbered_on_and_on_are_told_apart(tmp_path):
     for p in range(3):
         write(tmp_path, halves(p, 4)[1], [f"IMG_{101 + 4 * p + s:04d}.png" for s in range(4)])
@@ -252,12 +258,15 @@ def test_cameras_and_observations_reach_every_slice(tmp_path):
 
 
 def test_slices_move_together_when_poses_are_refined():
-    from macrosplat.model.poses import Poses, leaders
+    from macrosplat.model.rig import Rig, leaders
+    from macrosplat.render import Frame
 
-    poses = Poses(torch.eye(4).repeat(4, 1, 1), torch.full((4,), 5.0), 0.01, leaders([(0, 2), (1,), (3,)]))
+    frames, pivots = [Frame(8, 6)] * 4, torch.full((4,), 5.0)
+    rig = Rig(torch.eye(4).repeat(4, 1, 1), torch.ones(4, 4), frames, pivots, 0.01, leaders([(0, 2), (1,), (3,)]))
     for name in ("pose.turn", "pose.shift"):
-        poses.parameters[name] += torch.arange(4.0)[:, None] + 1
-    assert torch.equal(poses.view(0), poses.view(2)) and not torch.equal(poses.view(0), poses.view(1))
+        rig.parameters[name] += torch.arange(4.0)[:, None] + 1
+    views = [rig.camera(photo).view for photo in range(3)]
+    assert torch.equal(views[0], views[2]) and not torch.equal(views[0], views[1])
 
 
 @pytest.mark.parametrize("hold_out", [0, 3])
@@ -289,14 +298,15 @@ def linear_of(path):
 def test_slices_of_a_pose_have_one_backdrop():
     from macrosplat.model.backdrop import Backdrop
     from macrosplat.model.exposure import Exposure
-    from macrosplat.model.poses import Poses, leaders
+    from macrosplat.model.model import Model
+    from macrosplat.model.rig import Rig, leaders
     from macrosplat.render import Frame
-    from macrosplat.train.trainer import Learned
 
     grids = torch.arange(3.0)[:, None, None, None].expand(3, 3, 4, 3)
-    poses = Poses(torch.eye(4).repeat(3, 1, 1), torch.full((3,), 5.0), 0.01, leaders([(0, 1), (2,)]))
-    learned = Learned(None, None, poses, Backdrop(grids), Exposure(torch.zeros(3, 3)))  # type: ignore[arg-type]
+    frames, pivots = [Frame(8, 6)] * 3, torch.full((3,), 5.0)
+    rig = Rig(torch.eye(4).repeat(3, 1, 1), torch.ones(3, 4), frames, pivots, 0.01, leaders([(0, 1), (2,)]))
+    model = Model(None, rig, None, Backdrop(grids), Exposure(torch.zeros(3, 3)))  # type: ignore[arg-type]
     frame = Frame(8, 6)
     for number in (lambda v: v, lambda v: torch.tensor([v])):
-        assert [learned.behind(number(v), frame).mean().item() for v in range(3)] == [0.0, 0.0, 2.0]
-    assert learned.behind(None, frame).mean().item() == 1.0  # of the poses, not of the slices
+        assert [model.behind(number(v), frame).mean().item() for v in range(3)] == [0.0, 0.0, 2.0]
+    assert model.behind(None, frame).mean().item() == 1.0  # of the poses, not of the slices

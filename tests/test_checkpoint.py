@@ -20,11 +20,12 @@ def test_round_trip(tmp_path):
     checkpoint.save(tmp_path / "checkpoint", trainer, NAMES, start)
     state = checkpoint.load(tmp_path / "checkpoint")
     assert (state.done, state.start, state.pixel, state.names) == (25, trainer.start, trainer.pixel, NAMES)
-    assert state.pinholes == tuple(trainer.frames.pinholes)
-    saved, here = state.learned.parameters(), trainer.learned.parameters()
+    assert state.model.rig.frames == trainer.model.rig.frames
+    saved, here = state.model.parameters(), trainer.model.parameters()
     assert saved.keys() == here.keys() and all(torch.equal(saved[name], here[name]) for name in here)
-    assert state.learned.lens.found() == trainer.learned.lens.found()
-    assert torch.equal(state.learned.poses.all(), trainer.learned.poses.all())
+    assert state.model.estimate() == trainer.model.estimate()
+    for one, other in zip(state.model.cameras(), trainer.model.cameras(), strict=True):
+        assert torch.equal(one.view, other.view) and torch.equal(one.intrinsics, other.intrinsics)
     for kind in ("first", "second"):
         assert all(torch.equal(state.adam[kind][name], getattr(trainer.adam, kind)[name]) for name in here)
     assert state.adam["counts"] == trainer.adam.counts

@@ -14,6 +14,7 @@ import torch
 from macrosplat import cli, demo
 from macrosplat.options import Options
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.spelling import misspelt
 
 COMMANDS = ["reconstruct", "render", "evaluate", "compare", "bench", "demo"]
 
@@ -25,13 +26,13 @@ def pipeline(monkeypatch):
 
     def stand_in(name, result):
         def call(*arguments, **more):
-            given = {key: value for key, value in more.items() if value is not None}
+            given = {key: value for key, value in more.items() if value is not None and value is not False}
             calls.append((name, *arguments, *([given] if given else [])))
             return result
 
         return call
 
-    results = {"reconstruct": "summary", "render_cameras": [Path("a.png")], "evaluate": "table"}
+    results = {"reconstruct": "summary", "go_on": "summary", "render_cameras": [Path("a.png")], "evaluate": "table"}
     module = types.SimpleNamespace(calls=calls, **{name: stand_in(name, result) for name, result in results.items()})
     for name in ("pipeline", "runs"):
         monkeypatch.setitem(sys.modules, f"macrosplat.{name}", module)
@@ -130,7 +131,7 @@ def test_a_strange_port_is_refused(capsys):
 
 
 def test_a_script_gets_events_alone(pipeline, monkeypatch, capsys):
-    def reconstruct(*arguments, shown, live):
+    def reconstruct(*arguments, shown, live, results):
         shown[0].say("progress", done=1)
         return types.SimpleNamespace(steps=7, run=Path("run"))
 
@@ -139,6 +140,49 @@ def test_a_script_gets_events_alone(pipeline, monkeypatch, capsys):
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one.pop("time") > 1e9 for one in said] == [True, True]
     assert said == [{"event": "progress", "done": 1}, {"event": "done", "run": "run", "steps": 7}]
+
+
+def test_going_on_needs_the_run_alone(pipeline):
+    assert run("continue run --steps +2000 --device cpu") == 0
+    assert run("reconstruct --resume run --finish") == 0
+    assert pipeline.calls == [
+        ("go_on", Path("run"), "+2000", "cpu", None),
+        ("go_on", Path("run"), None, None, None, {"results": True}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("reconstuct photos --out run", "reconstruct"),
+        ("reconstruct --lnes thin photos --out run", "--lens"),
+        ("reconstruct photos --out run --lens thni", "thin"),
+        ("reconstruct photos --out=run --thin.aperture_sampels 8", "--thin.aperture-samples"),
+        ("export run --format mehs", "mesh"),
+        ("compare a --out run --method plain", "--methods"),
+    ],
+)
+def test_a_typo_is_answered_with_what_was_meant(words, meant, pipeline, capsys):
+    assert usage(*words.split()) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("macrosplat: ") and said.endswith(f"did you mean {meant}?\n") and said.count("\n") == 1
+
+
+def test_what_is_spelt_well_is_left_alone():
+    for words in (
+        "reconstruct photos --out run --deblur-first none --hold_out 8 --live --json",
+        "reconstruct --help-baselines",
+        "export --help",
+        "bench --no-scaling",
+        "view -- --strange",
+        "--version",
+    ):
+        assert misspelt(words.split(), cli.COMMANDS) is None
+
+
+def test_what_is_not_there_is_not_of_a_wrong_kind(capsys):
+    assert run("view nosuch") == 2
+    assert "nosuch does not exist" in capsys.readouterr().err
 
 
 def test_render_and_evaluate(pipeline, capsys):

@@ -141,7 +141,7 @@ def test_damaged_model(tmp_path, text):
     make_model(tmp_path / "sparse", text=text)
     cameras = tmp_path / "sparse" / ("cameras.txt" if text else "cameras.bin")
     cameras.write_bytes(b"1 NO_SUCH_LENS 3\n" if text else b"\xff" * 20)
-    with pytest.raises(MacrosplatError, match="cannot be read as a COLMAP model"):
+    with pytest.raises(MacrosplatError, match="cannot be read as a"):
         read_colmap(tmp_path / "sparse", find_photos(tmp_path).photos)
 
 

@@ -8,8 +8,8 @@ import torch
 from macrosplat.render import Pinhole, render
 from macrosplat.scene import Gaussians
 from macrosplat.train.adam import Adam
-from macrosplat.train.density import DEAD, NOISE, densify, jitter, remap, z_order
-from macrosplat.train.seen import astray, views_that_hold
+from macrosplat.train.density import DEAD, NOISE, densify, position_noise, remap, z_order
+from macrosplat.train.seen import views_in_frame, weakly_observed
 
 PINHOLE = Pinhole(fx=60.0, fy=60.0, cx=32.5, cy=32.5, width=65, height=65)
 VIEW = torch.eye(4)
@@ -80,13 +80,13 @@ def test_dead_ones_move_to_live_ones():
     assert (place.sum(1) == 1).all() and (place.sum(0) >= 1).all()  # at live places only, and none of them lost
 
 
-def test_those_that_went_astray_move_as_the_dead_do():
+def test_the_weakly_observed_move_as_the_dead_do():
     scene = scene_of([0.8, 0.9, 0.5])
     before = scene.means.clone()
-    moved = densify(scene, adam_of(scene), 0, seed=0, step=7, astray=torch.tensor([False, True, False]))
+    moved = densify(scene, adam_of(scene), 0, seed=0, step=7, weak=torch.tensor([False, True, False]))
     place = (moved.means[:, None] == before[[0, 2]]).all(-1)
     assert (place.sum(1) == 1).all() and place.sum(0).tolist() in ([1, 2], [2, 1])
-    assert densify(scene, adam_of(scene), 0, seed=0, step=7, astray=torch.ones(3, dtype=torch.bool)) is scene
+    assert densify(scene, adam_of(scene), 0, seed=0, step=7, weak=torch.ones(3, dtype=torch.bool)) is scene
 
 
 def test_views_hold_what_projects_into_their_frame():
@@ -96,18 +96,18 @@ def test_views_hold_what_projects_into_their_frame():
     seen = torch.stack([(px[:, 0] - wide.cx) / wide.fx * z, (px[:, 1] - wide.cy) / wide.fy * z, z], 1)
     nearer = torch.tensor([[0.0, 0.0, 0.4], [0.0, 0.0, -2.0]])  # than what is drawn, and behind the camera
     means = torch.cat([seen, nearer])
-    assert views_that_hold(means, [wide.at(VIEW)])[0].tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
+    assert views_in_frame(means, [wide.at(VIEW)])[0].tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
     back = torch.diag(
         torch.tensor([1.0, -1.0, -1.0, 1.0])
     )  # turned about x, from 6 units away: what was below is above
     back[2, 3] = 6.0
     cameras = [wide.at(VIEW), wide.at(back)]
-    held, farther = views_that_hold(means, cameras)
-    assert held.tolist() == [2, 1, 1, 1, 1, 0, 1, 1]
+    count, farther = views_in_frame(means, cameras)
+    assert count.tolist() == [2, 1, 1, 1, 1, 0, 1, 1]
     # The middle has z = 2, and 4 from behind: 2 of 2 and 4 of 4, 9 of 2, 4 of 4, 3 of 4, 5.6 of 4, 8 of 4.
     expected = torch.tensor([0.0, 3.5, 0.0, 0.0, -0.25, 0.0, 0.4, 1.0])
     torch.testing.assert_close(farther, expected)
-    lost = [astray(means, cameras, *least).tolist() for least in ((0, 0), (2, 0), (1, 2))]
+    lost = [weakly_observed(means, cameras, *least).tolist() for least in ((0, 0), (2, 0), (1, 2))]
     assert lost == [[False] * 8, [False] + [True] * 7, [False, False, False, False, True, True, False, False]]
 
 
@@ -156,7 +156,7 @@ def test_chance_depends_on_seed_and_step_alone():
     assert not torch.equal(run(1, 2), run(1, 3))
 
 
-def test_jitter_moves_the_faint_along_their_shape():
+def test_noise_moves_the_faint_along_their_shape():
     n = 4000
     faint = Gaussians(
         means=torch.zeros(n, 3),
@@ -166,16 +166,16 @@ def test_jitter_moves_the_faint_along_their_shape():
         sh0=torch.zeros(n, 3),
         sh_rest=torch.zeros(n, 0, 3),
     )
-    moved = jitter(faint, NOISE / 10, seed=0, step=0)
+    moved = position_noise(faint, NOISE / 10, key=5)
     # Eq. 8 moves by the covariance (not its root) times a normal draw.
     spread = moved.std(0)
     # 4000 draws know a deviation to 1.1 %; 5 of those.
     assert (spread[1] / spread[0]).item() == pytest.approx(1e-2, rel=0.08)
     assert (spread[2] / spread[0]).item() == pytest.approx(1e-4, rel=0.08)
-    assert torch.equal(moved, jitter(faint, NOISE / 10, seed=0, step=0))
-    assert torch.allclose(jitter(faint, NOISE / 20, seed=0, step=0), 0.5 * moved)
+    assert torch.equal(moved, position_noise(faint, NOISE / 10, key=5))
+    assert torch.allclose(position_noise(faint, NOISE / 20, key=5), 0.5 * moved)
     opaque = faint.with_(opacity_logits=torch.zeros(n))
-    assert jitter(opaque, NOISE / 10, seed=0, step=0).abs().max() == 0
+    assert position_noise(opaque, NOISE / 10, key=5).abs().max() == 0
 
 
 def test_z_order_is_a_permutation_that_keeps_neighbours_together():

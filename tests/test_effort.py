@@ -5,14 +5,14 @@ from typing import get_args
 import pytest
 
 from macrosplat import options
-from macrosplat.render import Pinhole
+from macrosplat.render import Frame
 from macrosplat.support import memory
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.train import effort
 
 
-def pinholes(count: int, width: int) -> list[Pinhole]:
-    return [Pinhole(1000.0, 1000.0, width / 2, width * 3 / 8, width, width * 3 // 4)] * count
+def frames(count: int, width: int) -> list[Frame]:
+    return [Frame(width, width * 3 // 4)] * count
 
 
 def test_every_quality_has_an_effort_and_more_is_more():
@@ -25,7 +25,7 @@ def test_every_quality_has_an_effort_and_more_is_more():
 
 @pytest.mark.parametrize("quality", get_args(options.Quality))
 def test_gaussians_grow_with_the_pixels_between_bounds(quality):
-    counts = [effort.default_gaussians(quality, pinholes(3, width)) for width in (32, 320, 640, 8000)]
+    counts = [effort.default_gaussians(quality, frames(3, width)) for width in (32, 320, 640, 8000)]
     spent = effort.EFFORTS[quality]
     assert counts == sorted(counts)
     assert counts[0] == effort.FEWEST and counts[-1] == spent.gaussians
@@ -33,26 +33,26 @@ def test_gaussians_grow_with_the_pixels_between_bounds(quality):
 
 
 def test_estimate_grows_with_everything():
-    least = effort.estimate(pinholes(10, 640), 10_000)
-    assert least < effort.estimate(pinholes(20, 640), 10_000)
-    assert least < effort.estimate(pinholes(10, 1280), 10_000)
-    assert least < effort.estimate(pinholes(10, 640), 100_000)
-    assert least < effort.estimate(pinholes(10, 640), 10_000, points=8)
-    more = [effort.estimate(pinholes(10, 640), n, p) for p in (1, 8) for n in (10_000, 100_000)]
+    least = effort.estimate(frames(10, 640), 10_000)
+    assert least < effort.estimate(frames(20, 640), 10_000)
+    assert least < effort.estimate(frames(10, 1280), 10_000)
+    assert least < effort.estimate(frames(10, 640), 100_000)
+    assert least < effort.estimate(frames(10, 640), 10_000, samples=8)
+    more = [effort.estimate(frames(10, 640), n, p) for p in (1, 8) for n in (10_000, 100_000)]
     assert more[3] - more[2] > more[1] - more[0]  # each point of the pupil draws them
     # 30 photos of 1600 px and 300 000 Gaussians have to fit into 6 GB.
-    assert effort.estimate(pinholes(30, 1600), 300_000, points=8) < 6e9
+    assert effort.estimate(frames(30, 1600), 300_000, samples=8) < 6e9
 
 
 def test_what_does_not_fit_is_refused_with_what_to_lower(monkeypatch):
-    needed = effort.MARGIN * effort.estimate(pinholes(3, 640), 10_000)
+    needed = effort.MARGIN * effort.estimate(frames(3, 640), 10_000)
     monkeypatch.setattr(effort, "available", lambda: needed * 1.01)
-    effort.check_memory(pinholes(3, 640), 10_000)
+    effort.check_memory(frames(3, 640), 10_000)
     monkeypatch.setattr(effort, "available", lambda: needed * 0.99)
     with pytest.raises(MacrosplatError, match=r"lower --width \(now 640\) or --max-gaussians \(now 10000\)"):
-        effort.check_memory(pinholes(3, 640), 10_000)
+        effort.check_memory(frames(3, 640), 10_000)
     monkeypatch.setattr(effort, "available", lambda: None)  # nobody knows: go on
-    effort.check_memory(pinholes(3, 640), 10_000)
+    effort.check_memory(frames(3, 640), 10_000)
 
 
 def test_available_is_read_from_the_system():

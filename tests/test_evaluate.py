@@ -92,7 +92,6 @@ def make_run(root: Path, own: Cameras, similarity: Similarity, source: str, **co
     """A run whose deblurred photos are perfect, whose pupil is 5 % wide and whose focus is 0.3 mm far."""
     for name, view, k in zip(own.names, own.views, own.intrinsics, strict=True):
         save(root / "sharp" / name, plane(view, k, SIZE))
-        save(root / "sharp" / "full" / name, np.zeros((4, 4, 3)))
     run = begun(root, own.names, camera_source=source, **config)
     run.write_cameras(similarity.cameras(own))
     focus = {name: (100.3 + i) * similarity.scale for i, name in enumerate(NAMES)}
@@ -224,3 +223,30 @@ def test_errors_are_sentences(tmp_path: Path) -> None:
     (tmp_path / "truth/masks/b/001.png").unlink()
     with pytest.raises(MacrosplatError, match="another capture"):
         evaluate_run(tmp_path / "run", tmp_path / "truth", plane)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ('{"photos": 5}', "photos: expected a list"),
+        ('{"photos": [1]}', "expected an object"),
+        ('{"photos": null}', "expected a list"),
+        ('{"photos": [{"photo": "1.jpg", "focus_mm": NaN}]}', "focus_mm nan"),
+        ('{"photos": [{"focus_mm": 3}]}', "there is no `photo`"),
+        ('{"pupil_diameter_mm": "18"}', "pupil_diameter_mm: expected a number"),
+        ('{"pupil_diameter_mm": ' + "9" * 400 + "}", "pupil_diameter_mm is inf"),
+        ('{"pupil_diameter_mm": 18, "photos": [{"photo": "1.jpg"}]}', "lacks a focus_mm"),
+        ("[" * 100000, "nested|not JSON"),
+        ("[]", "expected an object, got a list"),
+    ],
+)
+def test_a_truth_of_another_type_is_one_sentence(tmp_path, text, word):
+    from macrosplat.evaluate.truth import open_truth
+
+    (tmp_path / "sharp").mkdir()
+    for n in range(3):
+        Image.fromarray(np.full((20, 30, 3), 90 + n, np.uint8)).save(tmp_path / "sharp" / f"{n}.png")
+    (tmp_path / "truth.json").write_text(text)
+    with pytest.raises(MacrosplatError, match=word) as caught:
+        open_truth(tmp_path)
+    assert "truth.json" in str(caught.value) and "\n" not in str(caught.value)

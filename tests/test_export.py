@@ -12,6 +12,7 @@ import numpy as np
 import pycolmap
 import pytest
 import torch
+import trimesh
 from PIL import Image
 from plyfile import PlyData
 
@@ -49,7 +50,7 @@ def run(tmp_path_factory) -> Path:
     make = torch.Generator().manual_seed(1)
     scene = truth.scene.with_(sh_rest=0.1 * (torch.rand(len(truth.scene), 8, 3, generator=make) - 0.5))
     trainer, start = make_trainer(10, scene=scene)
-    trainer.learned.backdrop = Backdrop(torch.full_like(trainer.learned.backdrop.grids, BACKGROUND))
+    trainer.model.backdrop = Backdrop(torch.full_like(trainer.model.backdrop.grids, BACKGROUND))
     names = truth.cameras.names
     checkpoint.save(root / "checkpoint", trainer, names, start)
     record = begun(root, names)
@@ -59,7 +60,7 @@ def run(tmp_path_factory) -> Path:
     wide = save(root / "wide.jpg", truth.sharp[0], exif(6, **CANON), icc_profile=icc_profile(563 / 256, ADOBE_RGB))
     for n, name in enumerate(names):
         photo, kind = (wide if n == 0 else None), ("tiff" if n == 1 else "png")
-        write_sharp(record, name, truth.sharp[n] / 255, None, photo, kind)
+        write_sharp(record, name, truth.sharp[n] / 255, photo, kind)
     focus = dict(zip(names, truth.focus, strict=True))
     record.write_cameras(truth.cameras)
     write_lens(record, LensReport(PUPIL, focus, 0.3, 280.0, mm_per_unit=UNIT_MM))
@@ -98,12 +99,29 @@ def test_splat_formats_show_one_picture(run: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(found["ply"], wanted, atol=1e-5)
 
 
-def test_points_are_the_scene_in_the_photos_colours(run: Path, tmp_path: Path) -> None:
+def test_points_are_the_surface_in_the_photos_colours_with_normals(run: Path, tmp_path: Path) -> None:
     read = PlyData.read(str(export(run, "points", tmp_path / "a.ply")))["vertex"]
-    np.testing.assert_array_equal(np.stack([read[c] for c in "xyz"], 1), made().scene.means.numpy())
+    found, truth = np.stack([read[c] for c in "xyz"], 1) / UNIT_MM, made().scene.means.numpy()
+    off = np.abs(found[:, None] - truth[None]).max(2)
+    order = off.argmin(1)
+    # The spots are opaque and hide each other here and there: nearly all of them are seen.
+    assert off.min(1).max() < 1e-5 and len(set(order)) == len(found) > 0.8 * len(truth)
     plain = 255 * (0.5 + 0.28209479 * start_for_viewers(made().scene).sh0.numpy())
     rgb = np.stack([read[c] for c in ("red", "green", "blue")], 1)
-    assert np.abs(rgb - plain.clip(0, 255)).mean() < 12  # the harmonics are small
+    assert np.abs(rgb - plain.clip(0, 255)[order]).mean() < 12  # the harmonics are small
+    normals = np.stack([read[c] for c in ("nx", "ny", "nz")], 1)
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-5)
+    assert (normals[:, 2] < 0.3).all()  # the cameras stand at negative z
+
+
+def test_scenes_in_millimetres(run: Path, tmp_path: Path) -> None:
+    plain, scaled = (read_ply(export(run, "ply", tmp_path / f"{mm}.ply", mm=mm)) for mm in (False, True))
+    torch.testing.assert_close(scaled.means, UNIT_MM * plain.means)
+    torch.testing.assert_close(scaled.log_scales.exp(), UNIT_MM * plain.log_scales.exp())
+
+
+def test_a_folder_gets_a_file_of_the_usual_name(run: Path, tmp_path: Path) -> None:
+    assert export(run, "ply", tmp_path) == tmp_path / "export.ply" and (tmp_path / "export.ply").is_file()
 
 
 def test_colmap_loads_in_pycolmap(run: Path, tmp_path: Path) -> None:
@@ -148,20 +166,26 @@ def test_the_mesh_is_the_sheet_in_millimetres(run: Path, tmp_path: Path, capsys)
     x, y, z = (np.asarray(read[c]) / UNIT_MM for c in "xyz")
     off = np.abs(z - (0.7 * x + 0.1 * np.sin(5 * y))) / np.hypot(1, 0.7)
     assert np.median(off) < PIXEL and x.max() - x.min() > 1.8 and y.max() - y.min() > 1.2
-    with pytest.raises(MacrosplatError, match=r"a\.obj"):
-        export(run, "mesh", tmp_path / "a.obj")
+    with pytest.raises(MacrosplatError, match=r"a\.off"):
+        export(run, "mesh", tmp_path / "a.off")
+    for kind in ("obj", "stl"):
+        same = trimesh.load(export(run, "mesh", tmp_path / f"a.{kind}"), process=True)
+        np.testing.assert_allclose(
+            same.bounds, [[c.min() * UNIT_MM for c in (x, y, z)], [c.max() * UNIT_MM for c in (x, y, z)]], rtol=1e-3
+        )
+        assert same.body_count == 1
 
 
-def test_the_video_shows_what_was_drawn(run: Path, tmp_path: Path) -> None:
-    video.write_video(run, tmp_path / "a.mp4", seconds=0.5)
+@pytest.mark.parametrize("way", ["orbit", "focus-pull", "turntable"])
+def test_the_video_shows_what_was_drawn(run: Path, tmp_path: Path, way) -> None:
+    video.write_video(run, tmp_path / "a.mp4", 0.5, (128, 72), way)
     with Progress() as progress:
         refocus = load_refocus(run, progress)
-    pinhole = video.film_size(refocus.state.pinholes[0])
-    wanted = list(video.film(refocus, pinhole, 12))
+    wanted = list(video.film(refocus, video.film_size(refocus.state.model.cameras()[0], (128, 72)), 12, way))
     reader = imageio_ffmpeg.read_frames(str(tmp_path / "a.mp4"), output_params=["-vf", "scale=in_color_matrix=bt709"])
     about = next(reader)
-    assert about["size"] == (96, 72) and about["fps"] == video.FPS and "bt709" in about["pix_fmt"]
-    frames = [np.frombuffer(frame, np.uint8).reshape(72, 96, 3) for frame in reader]
+    assert about["size"] == (128, 72) and about["fps"] == video.FPS and "bt709" in about["pix_fmt"]
+    frames = [np.frombuffer(frame, np.uint8).reshape(72, 128, 3) for frame in reader]
     assert len(frames) == 12
     for frame, drawing in zip(frames, wanted, strict=True):
         # Colours are kept on the average; H.264 halves their resolution.

@@ -10,13 +10,13 @@ import torch
 
 from macrosplat.model.backdrop import Backdrop
 from macrosplat.model.exposure import Exposure, exif_stops, start_exposure
-from macrosplat.model.poses import Poses, leaders
+from macrosplat.model.model import Model
+from macrosplat.model.rig import Rig, leaders
 from macrosplat.photos.records import Exif, Photo
 from macrosplat.render import Frame
 from macrosplat.support.colour import to_bytes, to_linear, to_srgb
 from macrosplat.support.metrics import psnr
 from macrosplat.train.schedule import RATES
-from macrosplat.train.trainer import Learned
 from making_captures import Made
 from making_training import made, make_trainer
 
@@ -69,21 +69,22 @@ def test_gradients_are_finite_differences():
 def test_a_backdrop_tells_nothing_of_its_photo_s_exposure(number):
     """Its grid is in the photo's own light: what the photo shows of it is the grid, whatever the gain."""
     grids = torch.rand(3, 3, 4, 3, generator=torch.Generator().manual_seed(0))
-    poses = Poses(torch.eye(4).repeat(3, 1, 1), torch.full((3,), 5.0), 0.01, leaders([(0, 1), (2,)]))
+    frames, pivots = [Frame(8, 6)] * 3, torch.full((3,), 5.0)
+    rig = Rig(torch.eye(4).repeat(3, 1, 1), torch.ones(3, 4), frames, pivots, 0.01, leaders([(0, 1), (2,)]))
     exposure = Exposure(some(3, torch.float32).requires_grad_())
-    learned = Learned(None, None, poses, Backdrop(grids), exposure)  # type: ignore[arg-type]
+    model = Model(None, rig, None, Backdrop(grids), exposure)  # type: ignore[arg-type]
     frame = Frame(8, 6)
-    shown = exposure.expose(learned.behind(number(2), frame), number(2))
+    shown = exposure.expose(model.behind(number(2), frame), number(2))
     torch.testing.assert_close(shown, Backdrop(grids).at(2, 8, 6))
     (gradient,) = torch.autograd.grad(shown.sum(), exposure.log_gains)
     assert gradient.abs().max() < 1e-3 * shown.sum()
     # A slice shows the one backdrop of its pose as it was exposed itself.
-    slices = [exposure.expose(learned.behind(number(v), frame), number(v)) for v in (0, 1)]
+    slices = [exposure.expose(model.behind(number(v), frame), number(v)) for v in (0, 1)]
     ratio = exposure.gain(1) / exposure.gain(0)
     torch.testing.assert_close(slices[1], slices[0] * ratio)
     torch.testing.assert_close(
-        learned.behind(None, frame),
-        (learned.behind(0, frame) + learned.behind(2, frame)) / 2,
+        model.behind(None, frame),
+        (model.behind(0, frame) + model.behind(2, frame)) / 2,
     )
 
 
@@ -135,15 +136,15 @@ def test_training_finds_the_gains_and_sharp_photos_keep_them(monkeypatch):
     monkeypatch.setitem(RATES, "exposure", 5e-3)
     capture, stops = multiplied()
     steps = 120
-    trainer, _ = make_trainer(steps, capture=capture, half_from=2.0, full_from=2.0, pupil_spans=())
+    trainer, _ = make_trainer(steps, capture=capture, half_from=2.0, full_from=2.0, spans=())
     for _ in range(steps):
         trainer.step()
-    learned = trainer.learned
-    assert np.abs(np.array(learned.exposure.stops()) - stops).max() < 0.05
+    model = trainer.model
+    assert np.abs(np.array(model.exposure.stops()) - stops).max() < 0.05
     own, mean = [], []
     with torch.no_grad():
         for v, sharp in enumerate(capture.sharp):
-            light = learned.draw(trainer.frames.pinholes[v].at(learned.poses.view(v)), v).colour
-            for into, shown in ((own, learned.exposure.expose(light, v)), (mean, light)):
+            light = model.draw(model.camera(v), v).colour
+            for into, shown in ((own, model.exposure.expose(light, v)), (mean, light)):
                 into.append(psnr(to_srgb(shown.clamp(0, 1)).numpy(), sharp / 255))
     assert np.mean(own) > np.mean(mean) + 0.5, (np.mean(own), np.mean(mean))

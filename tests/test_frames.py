@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from macrosplat.photos.shelf import Shelf
-from macrosplat.render import Pinhole
+from macrosplat.render import Frame
 from macrosplat.train import frames
 from macrosplat.train.frames import PER_PIXEL, PLANES, Frames
 
@@ -20,9 +20,9 @@ def pictures(count: int = PHOTOS) -> list[np.ndarray]:
 
 
 def make(room: float) -> Frames:
-    pinholes = [Pinhole(180.0 + v // 5, 180.0, 64.0, 48.0, WIDTH, HEIGHT) for v in range(PHOTOS)]  # two sets
+    sizes = [Frame(WIDTH, HEIGHT)] * PHOTOS
     masks = [None if v % 2 else np.full((HEIGHT, WIDTH), 200 + v, np.uint8) for v in range(PHOTOS)]
-    return Frames(pictures(), pinholes, masks, room=room)
+    return Frames(pictures(), sizes, masks, room=room)
 
 
 def test_a_shelf_keeps_what_fits_and_reads_the_rest_again():
@@ -67,7 +67,7 @@ def test_little_room_shows_the_same_photos(scale):
             assert torch.equal(getattr(wanted, name), getattr(target, name))
         assert len(tight._targets) <= 4
     kept = {id(stack): stack for stack in tight._stacks.values()}.values()
-    assert len(kept) == 1  # of one size, whatever the intrinsics
+    assert len(kept) == 1  # of one size
     assert sum(PER_PIXEL * s.targets.weight.numel() for s in kept) <= 5 * one
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from macrosplat import options
-from macrosplat.lens import LENSES, LensStart, Pupil, Sharp
+from macrosplat.lens import LENSES, LensStart, Sampling, Sharp
 from macrosplat.lens.blur_reference import gather_blur
 from macrosplat.lens.plain import PlainLens
-from macrosplat.lens.thin import SIGMA0_MAX, SIGMA0_MIN, ThinLens, points_of_pupil, sheared
+from macrosplat.lens.thin import SIGMA0_MAX, SIGMA0_MIN, ThinLens, aperture_samples, sheared
 from macrosplat.render import Camera, Frame, Pinhole
 
 FX, FOCUS, PUPIL = 200.0, 5.0, 0.8
@@ -30,7 +30,7 @@ def test_registry_has_the_names_of_the_options():
     assert tuple(LENSES) == get_args(options.Lens)
     for name, make in LENSES.items():
         lens = make(START)
-        assert lens.name == name == lens.found()["model"]
+        assert lens.name == name
         assert lens.parameters.keys() == lens.rates.keys()
 
 
@@ -49,7 +49,7 @@ def test_a_point_of_the_pupil_moves_what_is_out_of_focus(depth, angle):
 @pytest.mark.parametrize("points", [4, 8])
 def test_points_and_residual_have_the_disc_s_second_moments(points):
     """A disc of radius 1 has a variance of 1/4 along each axis; its points lie inside of it, around its middle."""
-    u, v, residual = points_of_pupil(Pupil(points, 0.3), torch.zeros(()))
+    u, v, residual = aperture_samples(Sampling(points, 0.3), torch.zeros(()))
     assert len(u) == len(v) == points and float((u**2 + v**2).max()) < 1
     for axis in (u, v):
         assert float(axis.mean()) == pytest.approx(0, abs=1e-6)
@@ -59,7 +59,7 @@ def test_points_and_residual_have_the_disc_s_second_moments(points):
 def test_points_are_a_setting_of_the_lens():
     def spans(points: str) -> list[int]:
         start = dataclasses.replace(START, settings={"aperture_samples": points})
-        return [span[2] for span in ThinLens(start).schedule["pupil_spans"]]
+        return [span[2] for span in ThinLens(start).spans]
 
     assert (spans("1"), spans("4"), spans("8")) == ([], [8, 4], [8, 8])
     assert options.Options(quality="draft").lens_settings() == {"aperture_samples": "4"}
@@ -112,12 +112,12 @@ def test_many_points_of_the_pupil_make_the_blur_of_a_plane(depth):
     inside = (slice(12, -12), slice(12, -12))
     contrast = float(exact[inside].std()) / float(plane(depth)(CAMERA).colour[inside].std())
     assert contrast < 0.8  # there is something to find
-    centre = lens.photograph(plane(depth), CAMERA, 0, Pupil())
+    centre = lens.photograph(plane(depth), CAMERA, 0, Sampling())
     # The ladder's own bound: 0.5 % of the contrast, which is 0.8 here.
     assert (centre.double() - exact)[inside].abs().max() < 0.005 * 0.8
     errors = []
     for points in (2, 4, 16):
-        taken = lens.photograph(plane(depth), CAMERA, 0, Pupil(points, 0.4))
+        taken = lens.photograph(plane(depth), CAMERA, 0, Sampling(points, 0.4))
         errors.append(float((taken.double() - exact)[inside].abs().max()))
     # A ring with a blur has another profile than a Gaussian: the pattern's contrast may differ by a few percent of 0.8.
     assert errors[2] < 0.03 and errors[1] < 0.03 and errors[0] > 2 * errors[1], errors
@@ -126,14 +126,14 @@ def test_many_points_of_the_pupil_make_the_blur_of_a_plane(depth):
 def test_in_focus_nothing_but_sigma0_is_left():
     lens = ThinLens(START)
     sharp = plane(FOCUS)(CAMERA).colour
-    for through in (Pupil(), Pupil(4, 1.0)):
+    for through in (Sampling(), Sampling(4, 1.0)):
         taken = lens.photograph(plane(FOCUS), CAMERA, 0, through)
         assert (taken - sharp)[4:-4, 4:-4].abs().max() < 0.003
 
 
 def test_the_ring_may_be_turned():
     lens = ThinLens(START)
-    one, other, same = (lens.photograph(plane(4.2), CAMERA, 0, Pupil(4, angle)) for angle in (0.0, 0.5, math.pi / 2))
+    one, other, same = (lens.photograph(plane(4.2), CAMERA, 0, Sampling(4, angle)) for angle in (0.0, 0.5, math.pi / 2))
     assert (one - same).abs().max() < 1e-5 < (one - other).abs().max()
 
 
@@ -147,10 +147,11 @@ def test_radius_is_the_closed_form():
     assert PlainLens(START).radius(sharp, CAMERA, 0).abs().max() == 0
 
 
-def test_found_is_what_it_started_from():
-    found = ThinLens(START).found()
-    assert found["pupil_diameter"] == pytest.approx(PUPIL) and found["focus_distance"] == pytest.approx(START.focus)
-    assert found["sigma0_px"] == pytest.approx(0.05) and found["relative_aperture"] == list(START.aperture)
+def test_the_estimate_is_what_it_started_from():
+    found = ThinLens(START).estimate(torch.tensor([2.0, 2.0]))
+    assert found.pupil_diameter == pytest.approx(PUPIL) and found.focus_distances == pytest.approx(START.focus)
+    assert found.sigma0_px == pytest.approx(0.05) and found.relative_apertures == START.aperture
+    assert PlainLens(START).estimate(torch.tensor([2.0, 2.0])) is None
 
 
 def test_sigma0_counts_pixels_of_the_training_width_and_is_bounded():
@@ -158,7 +159,7 @@ def test_sigma0_counts_pixels_of_the_training_width_and_is_bounded():
     sharp = plane(FOCUS)(CAMERA).colour
     exact = gather_blur(sharp.double(), torch.full((72, 96), 0.6, dtype=torch.float64))
     lens.width = 192  # the frame has half the pixels that sigma0 counts
-    taken = lens.photograph(plane(FOCUS), CAMERA, 0, Pupil())
+    taken = lens.photograph(plane(FOCUS), CAMERA, 0, Sampling())
     assert (taken.double() - exact)[4:-4, 4:-4].abs().max() < 0.004
     for start, wanted in ((9.0, SIGMA0_MAX), (1e-4, SIGMA0_MIN)):
         got = ThinLens(LensStart(1.0, (FOCUS,), (1.0,), sigma0=start)).sigma0()
@@ -167,7 +168,7 @@ def test_sigma0_counts_pixels_of_the_training_width_and_is_bounded():
 
 def test_plain_returns_the_render():
     lens, drawn = PlainLens(START), plane(4.2)
-    assert torch.equal(lens.photograph(drawn, CAMERA, 0, Pupil(4, 0.3)), drawn(CAMERA).colour)
+    assert torch.equal(lens.photograph(drawn, CAMERA, 0, Sampling(4, 0.3)), drawn(CAMERA).colour)
     assert not lens.parameters
 
 
@@ -191,7 +192,7 @@ def test_gradients_of_the_lens_are_finite_differences(points):
         lens.reference, lens.aperture = lens.reference.double(), lens.aperture.double()
         lens.parameters = dict(zip(lens.parameters, numbers, strict=True))
         camera = Camera(torch.eye(4, dtype=torch.float64), intrinsics, small)
-        return ((lens.photograph(draw, camera, 1, Pupil(points, 0.3)) - target) ** 2).sum()
+        return ((lens.photograph(draw, camera, 1, Sampling(points, 0.3)) - target) ** 2).sum()
 
     begin = [p.double().requires_grad_() for p in ThinLens(START).parameters.values()]
     begin[2] = torch.tensor(math.log(0.4), dtype=torch.float64, requires_grad=True)  # inside its bounds

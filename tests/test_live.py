@@ -65,7 +65,7 @@ def test_training_comes_out_the_same_to_the_bit_with_a_visitor(monkeypatch):
             view._panel.kind = ("sharp", "blurred", "split")[n % 3]
             assert not view.between_steps({"loss": 0.1, "psnr": 20.0} if n % 10 == 0 else {}, lambda: False)
     assert len(visitor.pictures) == 40 and min(p.std() for p in visitor.pictures) > 5
-    here, there = alone.learned.parameters(), watched.learned.parameters()
+    here, there = alone.model.parameters(), watched.model.parameters()
     assert [name for name in here if not torch.equal(here[name], there[name])] == []
     for kind in ("first", "second"):
         moments, others = getattr(alone.adam, kind), getattr(watched.adam, kind)
@@ -74,19 +74,18 @@ def test_training_comes_out_the_same_to_the_bit_with_a_visitor(monkeypatch):
 
 def test_pictures_show_what_the_camera_of_a_photo_saw():
     trainer, _ = make_trainer(10, scene=made().scene)
-    trainer.learned.backdrop.grids.data.fill_(0.25)
+    trainer.model.backdrop.grids.data.fill_(0.25)
     view = made().cameras.views[2]
     w = np.sqrt(1 + np.trace(view[:3, :3])) / 2
     skew = view[:3, :3].T - view[:3, :3]
     turn = (w, *(np.array([skew[2, 1], skew[0, 2], skew[1, 0]]) / (4 * w)))
-    pinhole = trainer.frames.pinholes[2]
-    fov = 2 * np.arctan(HEIGHT / 2 / pinhole.fy)
+    fov = 2 * np.arctan(HEIGHT / 2 / made().cameras.intrinsics[2, 1])
     position = -view[:3, :3].T @ view[:3, 3]
 
     def seen(kind):
         look = Look(tuple(position), turn, fov, WIDTH / HEIGHT, kind, 1.0, made().focus[2])
         np.testing.assert_allclose(look.view(), view, atol=1e-9)
-        return picture(trainer.learned, look, pinhole_of(look, WIDTH * HEIGHT, 1.0), made().pupil, 0.3).astype(float)
+        return picture(trainer.model, look, pinhole_of(look, WIDTH * HEIGHT, 1.0), made().pupil, 0.3).astype(float)
 
     sharp, blurred, split = (seen(kind) for kind in ("sharp", "blurred", "split"))
     assert np.abs(sharp - made().sharp[2]).max() <= 1

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from macrosplat.render import Camera
 from macrosplat.support.metrics import compare, outline, psnr
 from macrosplat.train.covers import told_by
 from macrosplat.train.loss import make_target, photo_loss, taken_loss
@@ -61,16 +60,15 @@ def test_what_the_masks_know_to_be_empty_empties():
         cover[:, : WIDTH // 2] = 255
     alphas = []
     for given in ((), covers):
-        options = {"half_from": 0.0, "full_from": 1.0, "densify_until": 0.0, "pupil_spans": ()}
+        options = {"half_from": 0.0, "full_from": 1.0, "densify_until": 0.0, "spans": ()}
         trainer, _ = make_trainer(30, scene=scene, covers=given, mask_weight=3.0, **options)
         trainer.frames.masks = covers  # colours count on the left alone
         for _ in range(30):
             trainer.step()
         target, frame = trainer.frames.at(0, 0.5)
-        camera = Camera(trainer.learned.poses.view(0), trainer.frames.intrinsics(0, 0.5), frame)
         assert (target.cover is None) == (not len(given))
         with torch.no_grad():
-            alphas.append(trainer.learned.draw(camera, 0).alpha)
+            alphas.append(trainer.model.draw(trainer.model.camera(0, frame), 0).alpha)
     right = slice(3 * WIDTH // 8, WIDTH // 2 - 5)
     assert alphas[1][10:-10, right].mean() < 0.8 * alphas[0][10:-10, right].mean()
     assert alphas[1][10:-10, 10 : WIDTH // 8].mean() > 0.9 * alphas[0][10:-10, 10 : WIDTH // 8].mean()

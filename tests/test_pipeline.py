@@ -17,9 +17,15 @@ from PIL import Image
 from macrosplat import cli, pipeline, runs
 from macrosplat.cameras.sfm import solve as sfm
 from macrosplat.cameras.transforms import read_cameras_file
+from macrosplat.capture.open import open_capture
+from macrosplat.lens import Sampling
 from macrosplat.options import Options
 from macrosplat.output import finish
+from macrosplat.output.detail.photos import Deblurred
+from macrosplat.output.listing import list_runs
+from macrosplat.render import Camera
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.metrics import psnr
 from macrosplat.train import checkpoint, effort
 from macrosplat.train.trainer import Trainer
 from making_captures import write_capture
@@ -65,7 +71,7 @@ def interrupted_at(step, patch, number=signal.SIGINT):
 def bits(out: Path):
     """Everything of a run that must repeat: what was learned and what people get."""
     state = torch.load(out / "checkpoint", weights_only=True)
-    flat = {f"{a}.{b}": v for a in ("gaussians", "lens_parameters", "pose_parameters") for b, v in state[a].items()}
+    flat = {f"{a}.{b}": v for a in ("gaussians", "lens_parameters", "rig_parameters") for b, v in state[a].items()}
     flat |= {f"{a}.{b}": v for a in ("first", "second") for b, v in state["adam"][a].items()}
     files = sorted(p for p in out.rglob("*") if p.is_file() and p.suffix in (".png", ".ply", ".npy", ".bin"))
     files += [out / "lens.json", out / "transforms.json"]
@@ -99,8 +105,8 @@ def test_every_file_of_run(run, capture):
     for name in ("scene.ply", "transforms.json", "lens.json", "log.jsonl", "config.json", "checkpoint"):
         assert name in found
     for v in range(6):
-        with Image.open(out / "sharp" / f"{v}.png") as small, Image.open(out / "sharp" / "full" / f"{v}.png") as full:
-            assert small.size == (64, 48) and full.size == (96, 72)
+        with Image.open(out / "sharp" / f"{v}.png") as sharp:
+            assert sharp.size == (96, 72)  # the photo's, not the training's
         assert [name for name in found if name.startswith("maps/") and f"{v}" in name], found
     assert any(name.startswith("sparse/0/") for name in found)
     assert not [name for name in found if ".part" in name]
@@ -119,6 +125,51 @@ def test_every_file_of_run(run, capture):
 def test_same_seed_same_bits(run, capture, tmp_path):
     pipeline.reconstruct(capture, tmp_path / "run", OPTIONS)
     assert_same_bits(run[0], tmp_path / "run")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_with_results_is_complete_and_goes_on_to_the_same_bits(run, capture, tmp_path, number, capsys):
+    out = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted_at(16, patch, number)
+        summary = pipeline.reconstruct(capture, out, OPTIONS, results=True)
+    assert summary.steps < STEPS and "Stopped at step" in capsys.readouterr().err
+    assert names(out) == names(run[0])
+    assert "stopped early" in list_runs(tmp_path)
+    pipeline.go_on(out)
+    assert_same_bits(run[0], out)
+    assert "done" in list_runs(tmp_path)
+
+
+def test_a_finished_run_is_trained_longer_and_may_be_interrupted(run, capture, tmp_path):
+    out, other = tmp_path / "run", tmp_path / "other"
+    for copy in (out, other):
+        shutil.copytree(run[0], copy)
+    summary = pipeline.go_on(out, "+10")
+    assert summary.steps == STEPS + 10
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted_at(STEPS + 3, patch)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.go_on(other, str(STEPS + 10))
+    pipeline.go_on(other)
+    a, b = bits(out)[0], bits(other)[0]
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []
+    for words in ("+0", "20", "many"):
+        with pytest.raises(MacrosplatError, match="--steps"):
+            pipeline.go_on(out, words)
+
+
+def test_a_run_whose_photos_are_gone_says_so(run, tmp_path):
+    shutil.copytree(run[0], tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"capture": str(tmp_path / "gone")}))
+    with pytest.raises(MacrosplatError, match="no longer in"):
+        pipeline.go_on(tmp_path / "run")
+
+
+def test_nothing_is_listed_where_there_are_no_runs(tmp_path):
+    with pytest.raises(MacrosplatError, match="holds no run"):
+        list_runs(tmp_path)
 
 
 @pytest.mark.parametrize("step, number", [(0, signal.SIGINT), (17, signal.SIGINT), (30, signal.SIGTERM)])
@@ -204,7 +255,7 @@ def test_a_refined_focal_length_reaches_every_camera_as_a_rigid_one(capture, tmp
     pipeline.reconstruct(capture, out, replace(OPTIONS, steps=2, hold_out=3))
     before = json.loads((out / "lens.json").read_text())
     state = torch.load(out / "checkpoint", weights_only=True)
-    state["pose_parameters"]["pose.focal"] = torch.tensor(float(np.log(wanted)))
+    state["rig_parameters"]["pose.focal"] = torch.tensor(float(np.log(wanted)))
     torch.save(state, out / "checkpoint")
     pipeline.reconstruct(capture, out, replace(OPTIONS, steps=2, hold_out=3), resume=True)
     for name, photos in (("transforms.json", [1, 2, 4, 5]), ("held_out.json", [0, 3])):
@@ -214,34 +265,37 @@ def test_a_refined_focal_length_reaches_every_camera_as_a_rigid_one(capture, tmp
         scaled = given.intrinsics[photos] * (wanted, wanted, 1, 1)
         np.testing.assert_allclose(cameras.intrinsics, scaled, rtol=1e-6)
         back = cameras.views[:, 2, 3] - given.views[photos, 2, 3]
-        np.testing.assert_allclose(back, (wanted - 1) * state["poses"]["pivot_depth"][0], rtol=1e-4)
+        np.testing.assert_allclose(back, (wanted - 1) * state["rig"]["pivot_depth"][0], rtol=1e-4)
     after = json.loads((out / "lens.json").read_text())
     assert after["focal_px"] == pytest.approx(wanted * before["focal_px"], rel=1e-6)
     assert after["pupil_diameter"]["scene_units"] == before["pupil_diameter"]["scene_units"]
-    run = runs.load_run(out).state
-    trained = checkpoint.load(out / "checkpoint")
+    model, written = runs.load_run(out).state.model, read_cameras_file(out / "transforms.json")
     with torch.no_grad():
-        for v in range(4):
-            seen = trained.learned.draw(trained.pinholes[v].at(trained.learned.poses.view(v)), v)
-            shown = run.learned.draw(run.pinholes[v].at(run.learned.poses.view(v)), v)
-            torch.testing.assert_close(shown.colour, seen.colour, atol=2e-3, rtol=0)
-            blur = [
-                s.learned.lens.radius(sharp, s.pinholes[v].at(torch.eye(4)), v)
-                for s, sharp in ((trained, seen), (run, shown))
-            ]
-            solid = seen.alpha > 0.5
-            torch.testing.assert_close(blur[1][solid], blur[0][solid], atol=2e-2, rtol=0)
+        for v, camera in enumerate(model.cameras()):
+            view, intrinsics = (torch.tensor(x[v], dtype=torch.float32) for x in (written.views, written.intrinsics))
+            full = replace(camera.frame, width=int(written.sizes[v, 0]), height=int(written.sizes[v, 1]))
+            told = Camera(view, intrinsics, full).scaled(camera.frame.width, camera.frame.height)
+            torch.testing.assert_close(model.draw(told, v).colour, model.draw(camera, v).colour, atol=2e-3, rtol=0)
 
 
 def test_render_cameras(run, capture, tmp_path, capsys):
     words = ["render", str(run[0]), "--cameras", str(run[0] / "transforms.json"), "--out", str(tmp_path / "views")]
     assert cli.main(words) == 0 and "6 views" in capsys.readouterr().out
+    model, photos = checkpoint.load(run[0] / "checkpoint").model, open_capture(capture).photos
+    plain = Deblurred(model, model.cameras(), photos, [None] * 6, Sampling())
+    kept = replace(plain, own=True, share=1.0)
     for v in range(6):
-        with Image.open(tmp_path / "views" / f"{v}.png") as view, Image.open(run[0] / "sharp/full" / f"{v}.png") as own:
-            # The same cameras at the photos' size; only the backdrop is the mean one.
-            assert view.size == own.size == (96, 72)
-            middle = (slice(24, 48), slice(32, 64))
-            assert np.abs(np.asarray(view, float) - np.asarray(own, float))[middle].mean() < 2
+        view, sharp = (
+            np.asarray(Image.open(path / f"{v}.png")) / 255 for path in (tmp_path / "views", run[0] / "sharp")
+        )
+        assert view.shape == sharp.shape == (72, 96, 3)
+        drawn, truth = plain(v), made().sharp[v] / 255
+        # The same cameras at the photos' size; only the backdrop is the mean one.
+        assert np.abs(view - drawn)[24:48, 32:64].mean() < 2 / 255
+        # The run's own sharp photos have the photos' detail besides: never worse than these.
+        photo = psnr(made().photos[v] / 255, truth)
+        assert psnr(sharp, truth) > psnr(drawn, truth) + 1 and psnr(sharp, truth) > photo - 0.05
+        assert np.abs(kept(v) - sharp).mean() < 2 / 255
 
 
 def test_evaluate(run, capture, capsys):

@@ -170,7 +170,7 @@ def test_names_point_at_what_is_there(tmp_path):
         "sfm",
     )
     for n, photo in enumerate(photos):
-        path = run.sharp(photo.name, full=n == 2, format="tiff" if n == 1 else "png")
+        path = run.sharp(photo.name, "tiff" if n == 1 else "png")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
     run.write_cameras(cameras)

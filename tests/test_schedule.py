@@ -5,15 +5,28 @@ import itertools
 
 import pytest
 
-from macrosplat.lens import Pupil
-from macrosplat.train.schedule import FEW_POSES, PUPIL_END, RATES, Schedule, by_poses
+from macrosplat.lens import LensStart, Sampling
+from macrosplat.lens.blurnet import BlurNet
+from macrosplat.lens.covariance import CovarianceLens
+from macrosplat.lens.thin import PUPIL_END, ThinLens
+from macrosplat.train.schedule import FEW_POSES, RATES, Schedule, by_poses
 
-LENS = {"lens.pupil": 1e-3, "lens.focus": 2e-3}
 START = 1000
 
 
-def plan(step, steps=10_000, **changed):
-    return Schedule(steps=steps, gaussians=4000, **changed).at(step, START, LENS)
+def lens(**changed) -> ThinLens:
+    made = ThinLens(LensStart(0.1, (5.0,), (1.0,)))
+    for name, value in changed.items():
+        assert hasattr(made, name), name
+        setattr(made, name, value)
+    return made
+
+
+LENS = lens().rates
+
+
+def plan(step, steps=10_000, of_lens=None, **changed):
+    return Schedule(steps=steps, gaussians=4000, **changed).at(step, START, of_lens or lens())
 
 
 def test_resolution_switches():
@@ -32,38 +45,46 @@ def test_degrees_come_one_by_one():
 
 def test_poses_are_held_unless_they_are_refined_and_then_until_late():
     assert not any(name.startswith("pose.") for step in (0, 5000, 9999) for name in plan(step).rates)
-    at = round(Schedule(10_000, 4000).poses_from * 10_000)
+    at = round(lens().poses_from * 10_000)
     assert "pose.turn" not in plan(at - 1, refine_poses=True).rates
     assert {"pose.turn", "pose.shift"} <= plan(at, refine_poses=True).rates.keys()
 
 
 def test_lens_is_held_until_there_is_a_scene():
-    at = round(Schedule(10_000, 4000).lens_from * 10_000)
+    at = round(lens().learn_from * 10_000)
     assert not LENS.keys() & plan(at - 1).rates.keys()
     assert plan(at).rates["lens.pupil"] == LENS["lens.pupil"]
 
 
-def test_without_spans_the_lens_is_looked_through_the_centre_and_learned_throughout():
+def test_without_spans_there_is_one_sample_and_the_lens_learns_throughout():
     for step in (1000, 5000, 9999):
-        found = plan(step, pupil_spans=())
-        assert found.through == Pupil() and LENS.keys() <= found.rates.keys()
+        found = plan(step, of_lens=lens(spans=()))
+        assert found.sampling == Sampling() and LENS.keys() <= found.rates.keys()
 
 
 def test_the_pupil_s_rate_falls_until_it_is_held():
-    held = round(10_000 * Schedule(10_000, 4000).pupil_spans[0][1])
-    first = round(10_000 * Schedule(10_000, 4000).lens_from)
+    held = round(10_000 * lens().spans[0][1])
+    first = round(10_000 * lens().learn_from)
     assert plan(first).rates["lens.pupil"] == LENS["lens.pupil"] and "lens.pupil" not in plan(held).rates
     assert plan(held - 1).rates["lens.pupil"] == pytest.approx(PUPIL_END * LENS["lens.pupil"], rel=0.01)
     assert plan(held - 1).rates["lens.focus"] == LENS["lens.focus"]
 
 
-def test_several_points_in_the_spans_alone_and_their_ring_turns():
-    spans = ((0.2, 0.3, 4), (0.6, 0.8, 4), (0.8, 1.0, 8))
-    points = [
-        plan(step, pupil_spans=spans).through.points for step in (1999, 2000, 2999, 3000, 5999, 6000, 7999, 8000, 9999)
-    ]
-    assert points == [1, 4, 4, 1, 1, 4, 4, 8, 8]
-    assert plan(2000, pupil_spans=spans).through.angle != plan(2001, pupil_spans=spans).through.angle
+def test_several_samples_in_the_spans_alone_and_their_ring_turns():
+    several = lens(spans=((0.2, 0.3, 4), (0.6, 0.8, 4), (0.8, 1.0, 8)))
+    steps = (1999, 2000, 2999, 3000, 5999, 6000, 7999, 8000, 9999)
+    assert [plan(step, of_lens=several).sampling.samples for step in steps] == [1, 4, 4, 1, 1, 4, 4, 8, 8]
+    assert plan(2000, of_lens=several).sampling.angle != plan(2001, of_lens=several).sampling.angle
+
+
+def test_a_lens_may_slow_the_scene_and_ask_for_more_of_it():
+    blurnet = BlurNet(LensStart(1.0, (5.0,), (1.0,), settings={"joint_from": 0.5}))
+    alone, joint = (round(10_000 * t) for t in (blurnet.learn_from, blurnet.joint_from))
+    slow, full = (plan(step, of_lens=blurnet).rates["sh0"] for step in (alone, joint))
+    assert slow == pytest.approx(blurnet.chosen.warm_rate * full) and slow < full
+    covariance = CovarianceLens(LensStart(1.0, (5.0,), (1.0,), settings={"extra": 0.25, "extra_at": 0.3}))
+    asked = {step: n for step in range(10_000) if (n := plan(step, of_lens=covariance).extra)}
+    assert asked == {3000: 1000}
 
 
 def test_rates_only_fall_and_begin_in_full():
@@ -78,7 +99,7 @@ def test_schedule_stretches_with_the_number_of_steps():
     for share in (0.0, 0.13, 0.5, 0.77, 0.99):
         short, long = plan(int(100 * share), steps=100), plan(int(10_000 * share), steps=10_000)
         assert short.rates == pytest.approx(long.rates) and short.scale == long.scale
-        assert short.sh_degree == long.sh_degree and short.through.points == long.through.points
+        assert short.sh_degree == long.sh_degree and short.sampling.samples == long.sampling.samples
 
 
 def test_growth_is_geometric_from_the_start_to_the_cap():

@@ -28,14 +28,6 @@ def test_values_are_rounded_and_clipped(tmp_path: Path) -> None:
     assert (got[0] == 100).all() and (got[1, 0] == 0).all() and (got[1, 1] == 255).all() and (got[1, 2] == 101).all()
 
 
-def test_full_size_only_where_it_differs(tmp_path: Path) -> None:
-    small, large = np.full((2, 3, 3), 0.5), np.full((4, 6, 3), 0.5)
-    write_sharp(Run(tmp_path), "a.jpg", small, large)
-    write_sharp(Run(tmp_path), "b.jpg", small, small)
-    assert Image.open(Run(tmp_path).sharp("a.jpg", full=True)).size == (6, 4)
-    assert Run(tmp_path).sharp("b.jpg").is_file() and not Run(tmp_path).sharp("b.jpg", full=True).exists()
-
-
 # Display P3 (D65 adapted to D50), as Apple's profile stores it.
 DISPLAY_P3 = [[0.51512, 0.24120, -0.00105], [0.29198, 0.69225, 0.04189], [0.15710, 0.06657, 0.78407]]
 
@@ -62,7 +54,7 @@ def test_exif_and_profile_come_along(tmp_path: Path, colorants: list[list[float]
     source = photo_with_everything(tmp_path / f"photo{suffix}", colorants)
     # Upright, twice as large as the photo, and not so vivid that one level of one colour moves another by more.
     srgb = 0.5 + 0.3 * (texture(32, 48) / 255.0 - 0.5)
-    write_sharp(Run(tmp_path), "photo", srgb, None, source)
+    write_sharp(Run(tmp_path), "photo", srgb, source)
     with Image.open(Run(tmp_path).sharp("photo")) as written:
         written.load()
         tags = written.getexif()
@@ -83,7 +75,7 @@ def test_tiff_keeps_16_bits(tmp_path: Path, icc: bytes | None) -> None:
     tags = exif(8, "EOS 1100D", **CANON)
     source = save(tmp_path / "photo.jpg", texture(24, 16), tags, **({"icc_profile": icc} if icc else {}))
     srgb = np.linspace(0.2, 0.8, 150 * 70 * 3).reshape(150, 70, 3)  # steps of 1 in 52,500; more than one strip
-    write_sharp(Run(tmp_path), "photo.jpg", srgb, None, source, "tiff")
+    write_sharp(Run(tmp_path), "photo.jpg", srgb, source, "tiff")
     path = tmp_path / "sharp" / "photo.tif"
     assert Run(tmp_path).sharp("photo.jpg") == path
     with tifffile.TiffFile(path) as tiff:
@@ -103,15 +95,14 @@ def test_tiff_keeps_16_bits(tmp_path: Path, icc: bytes | None) -> None:
 
 
 def test_another_format_replaces_the_first(tmp_path: Path) -> None:
-    small, large = np.full((2, 3, 3), 0.5), np.full((4, 6, 3), 0.5)
-    write_sharp(Run(tmp_path), "rows/a.jpg", small, large)
-    write_sharp(Run(tmp_path), "rows/a.jpg", small, large, format="tiff")
-    assert sorted(p.name for p in (tmp_path / "sharp").rglob("a.*")) == ["a.tif", "a.tif"]
+    write_sharp(Run(tmp_path), "rows/a.jpg", np.full((2, 3, 3), 0.5))
+    write_sharp(Run(tmp_path), "rows/a.jpg", np.full((2, 3, 3), 0.5), format="tiff")
+    assert sorted(p.name for p in (tmp_path / "sharp").rglob("a.*")) == ["a.tif"]
 
 
 @pytest.mark.parametrize("content", [b"", b"II*\0\x08\0\0\0", b"\xff\xd8\xff\xe1\0\x10Exif\0\0II*\0\xff\xff\0\0"])
 def test_a_photo_without_readable_metadata_does_no_harm(tmp_path: Path, content: bytes) -> None:
     for suffix in (".jpg", ".tif", ".dng"):
         (tmp_path / f"a{suffix}").write_bytes(content)
-        write_sharp(Run(tmp_path), "a.jpg", np.full((2, 3, 3), 0.5), None, tmp_path / f"a{suffix}")
+        write_sharp(Run(tmp_path), "a.jpg", np.full((2, 3, 3), 0.5), tmp_path / f"a{suffix}")
         assert Image.open(Run(tmp_path).sharp("a.jpg")).size == (3, 2)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from macrosplat.cameras.sfm.report import grouped
+from macrosplat.lens import LensEstimate
 from macrosplat.output.coverage_report import Advice, CoverageReport
 from macrosplat.output.coverage_report import sentences as coverage_sentences
 from macrosplat.output.lens_report import LensReport
@@ -31,11 +32,12 @@ LENS = LensReport(
     magnification=1.0,
     notes=tuple(f"Remark {n} of a run that has much to say about its lens and about its photos." for n in range(12)),
 )
+FOUND = LensEstimate(12.5, (99.0, 101.0), (1.0, 1.0), 0.4, 640)
 ADVICE = [Advice(f"{n % 5}.jpg", 100.0 + n, n - 6.5, 0.01) for n in range(13)]
 
 
 def summary(run: Path, **more: object) -> Summary:
-    values: dict = {"report": LENS, "coverage": CoverageReport(0.2, tuple(ADVICE)), "lens": {"pupil_diameter": 12.5}}
+    values: dict = {"report": LENS, "coverage": CoverageReport(0.2, tuple(ADVICE)), "lens": FOUND}
     return Summary(run, 30, 9216, 1500, 252.0, 31.2, 9.3, 42.0, **(values | more))
 
 
@@ -57,7 +59,7 @@ def test_it_fits_a_screen_and_begins_with_the_page(
 
 
 def test_nothing_is_named_that_is_not_there(tmp_path: Path) -> None:
-    plain = summary(tmp_path, report=None, coverage=None, lens={}).text(None)
+    plain = summary(tmp_path, report=None, coverage=None, lens=None).text(None)
     assert "index.html" not in plain and "Lens" not in plain and "blurred" not in plain
 
 

@@ -1,22 +1,21 @@
 """Training on a capture whose scene and lens are known: it learns, and the bits repeat."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
-from macrosplat.lens import Pupil
 from macrosplat.support.metrics import psnr
 from macrosplat.train import checkpoint, schedule
-from macrosplat.train.trainer import SMALLEST
+from macrosplat.train.random import Purpose
+from macrosplat.train.step import Kind, gradients
+from macrosplat.train.training import SMALLEST
 from making_captures import DISTANCE, PUPIL, make, make_scene
 from making_training import made, make_trainer
 
 
 def bits(trainer):
     """All that a trainer has learned, and its optimiser's state."""
-    out = {name: value.detach().clone() for name, value in trainer.learned.parameters().items()}
+    out = {name: value.detach().clone() for name, value in trainer.model.parameters().items()}
     out |= {f"{name} first": value.clone() for name, value in trainer.adam.first.items()}
     return out | {f"{name} second": value.clone() for name, value in trainer.adam.second.items()}
 
@@ -37,12 +36,12 @@ def test_loss_falls_and_sharp_views_come_out():
     assert trainer.done == 200
     # Over the last part, at full resolution: rounds of 6 photos.
     assert np.mean(losses[-12:]) < 0.8 * np.mean(losses[80:92])
-    assert len(trainer.learned.gaussians) == 1200
-    assert trainer.learned.gaussians.log_scales.min() >= np.log(SMALLEST * trainer.pixel) - 1e-5
-    capture, learned, gained = made(), trainer.learned, []
+    assert len(trainer.model.gaussians) == 1200
+    assert trainer.model.gaussians.log_scales.min() >= np.log(SMALLEST * trainer.pixel) - 1e-5
+    capture, model, gained = made(), trainer.model, []
     with torch.no_grad():
         for v, (photo, sharp) in enumerate(zip(capture.photos, capture.sharp, strict=True)):
-            drawn = learned.draw(trainer.frames.pinholes[v].at(learned.poses.view(v)), v).colour.clamp(0, 1)
+            drawn = model.draw(model.camera(v), v).colour.clamp(0, 1)
             linear = (((sharp / 255 + 0.055) / 1.055) ** 2.4).astype(np.float32)
             taken = (((photo / 255 + 0.055) / 1.055) ** 2.4).astype(np.float32)
             gained.append(psnr(drawn.numpy(), linear) - psnr(taken, linear))
@@ -52,31 +51,31 @@ def test_loss_falls_and_sharp_views_come_out():
 def pupil_from(start, **schedule):
     """The pupil that is learned, for the true scene and focus, from a wrong start."""
     trainer, _ = make_trainer(
-        100, pupil=start, scene=make_scene(), capture=made(), lens_from=0.0, half_from=0.0, full_from=0.0, **schedule
+        100, pupil=start, scene=make_scene(), capture=made(), learn_from=0.0, half_from=0.0, full_from=0.0, **schedule
     )
-    trainer.learned.lens.rates = {"lens.pupil": 5e-3}
-    before = trainer.learned.lens.found()["pupil_diameter"]
+    trainer.model.lens.rates = {"lens.pupil": 5e-3}
+    before = trainer.model.estimate().pupil_diameter
     run(trainer, 100)
-    return before, trainer.learned.lens.found()["pupil_diameter"]
+    return before, trainer.model.estimate().pupil_diameter
 
 
 @pytest.mark.parametrize("start", [1.4 * PUPIL, 0.75 * PUPIL])
 def test_pupil_moves_to_the_truth(start):
-    before, after = pupil_from(start, densify_every=10**6, pupil_spans=((0.0, 1.0, 4),))
+    before, after = pupil_from(start, densify_every=10**6, spans=((0.0, 1.0, 4),))
     assert before == pytest.approx(start)
     assert abs(np.log(after / PUPIL)) < 0.5 * abs(np.log(before / PUPIL)), after
 
 
 def test_focus_moves_to_the_truth():
     trainer, _ = make_trainer(
-        100, scene=make_scene(), lens_from=0.0, half_from=0.0, full_from=0.0, densify_every=10**6, pupil_spans=()
+        100, scene=make_scene(), learn_from=0.0, half_from=0.0, full_from=0.0, densify_every=10**6, spans=()
     )
-    trainer.learned.lens.rates = {"lens.focus": 4e-3}
+    trainer.model.lens.rates = {"lens.focus": 4e-3}
     with torch.no_grad():
-        trainer.learned.lens.parameters["lens.focus"] += torch.tensor([0.05, -0.05, 0.05, -0.05, 0.05, -0.05])
-    off = np.abs(np.array(trainer.learned.lens.found()["focus_distance"]) - made().focus)
+        trainer.model.lens.parameters["lens.focus"] += torch.tensor([0.05, -0.05, 0.05, -0.05, 0.05, -0.05])
+    off = np.abs(np.array(trainer.model.estimate().focus_distances) - made().focus)
     run(trainer, 100)
-    left = np.abs(np.array(trainer.learned.lens.found()["focus_distance"]) - made().focus)
+    left = np.abs(np.array(trainer.model.estimate().focus_distances) - made().focus)
     assert np.median(left) < 0.5 * np.median(off), left
 
 
@@ -91,12 +90,12 @@ def test_poses_move_to_the_truth_when_they_are_refined():
             refine_poses=refine,
             densify_every=10**6,
         )
-        trainer.learned.poses.views = trainer.learned.poses.views.clone()
-        trainer.learned.poses.views[2, 0, 3] += trainer.pixel  # one pixel to the side
+        trainer.model.rig.views = trainer.model.rig.views.clone()
+        trainer.model.rig.views[2, 0, 3] += trainer.pixel  # one pixel to the side
         run(trainer, 90)
         truth = torch.tensor(made().cameras.views[2], dtype=torch.float32)
         pivot = torch.tensor([0.0, 0.0, 0.0, 1.0])  # the middle of the sheet
-        return ((trainer.learned.poses.view(2) - truth) @ pivot)[0].item() / trainer.pixel
+        return ((trainer.model.camera(2).view - truth) @ pivot)[0].item() / trainer.pixel
 
     assert shifted(False) == pytest.approx(1.0, abs=1e-3)
     assert abs(shifted(True)) < 0.95
@@ -116,13 +115,13 @@ def test_focal_length_moves_to_the_truth_when_it_is_refined(monkeypatch):
         refine_poses=True,
         densify_every=10**6,
     )
-    poses, frames = trainer.learned.poses, trainer.frames
-    poses.views = poses.views.clone()
-    poses.views[:, 2, 3] += (wrong - 1) * DISTANCE
-    poses.pivot_depth = poses.pivot_depth * wrong
-    frames.pinholes = [replace(p, fx=wrong * p.fx, fy=wrong * p.fy) for p in frames.pinholes]
+    rig = trainer.model.rig
+    rig.views = rig.views.clone()
+    rig.views[:, 2, 3] += (wrong - 1) * DISTANCE
+    rig.pivot_depth = rig.pivot_depth * wrong
+    rig.start = rig.start * torch.tensor([wrong, wrong, 1.0, 1.0])
     run(trainer, 60)
-    left = wrong * poses.focal()
+    left = wrong * rig.focal()
     assert abs(np.log(left)) < 0.5 * np.log(wrong), left
 
 
@@ -157,7 +156,7 @@ def test_resumed_is_uninterrupted_to_the_bit(whole, at, tmp_path):
     checkpoint.save(tmp_path / "checkpoint", trainer, tuple("abcdef"), start)
     state = checkpoint.load(tmp_path / "checkpoint")
     fresh, _ = make_trainer(60, seed=3, densify_every=7, refine_poses=True)
-    again = type(fresh)(state.learned, fresh.frames, fresh.schedule, state.pixel, 3)
+    again = type(fresh)(state.model, fresh.frames, fresh.schedule, state.pixel, 3)
     checkpoint.resume(again, state)
     assert again.done == at
     run(again, 60 - at)
@@ -184,40 +183,37 @@ def test_a_capture_in_focus_keeps_its_detail():
     capture = make(3, pupil=1e-3, points_of_pupil=1)
     trainer, _ = make_trainer(10, pupil=1e-3, capture=capture, scene=make_scene(), full_from=0.0, half_from=0.0)
     with torch.no_grad():
-        trainer.learned.backdrop.grids.fill_(0.25)
+        trainer.model.backdrop.grids.fill_(0.25)
     assert run(trainer, 1)[0] < 0.01
 
 
-def test_a_step_does_without_others_by_another_seed_whatever_the_lens():
-    """As `Trainer.chance` has it: the drop belongs to the step and the seed."""
+def test_a_step_does_without_others_by_another_key_whatever_the_lens():
     for lens in ("plain", "covariance"):
         trainer, _ = make_trainer(10, lens=lens, scene=make_scene(), drop=0.3)
-        (target, frame), intrinsics = trainer.frames.at(0, 1.0), trainer.frames.intrinsics(0, 1.0)
-        names = list(trainer.learned.gaussians.tensors())
-        losses = [
-            trainer.gradients(0, target, frame, intrinsics, Pupil(), 2, names, seed)[0].item()
-            for seed in (0, 0, 1_000_003)
-        ]
+        target, frame = trainer.frames.at(0, 1.0)
+        kind = Kind(frame, 1, 2, tuple(trainer.model.gaussians.tensors()), 0.2)
+        keys = (5, 5, trainer.key(Purpose.DROP))
+        losses = [gradients(trainer.model, kind, 0, target, 0.0, key, trainer.weights)[0].item() for key in keys]
         assert losses[0] == losses[1] != losses[2], lens
-    chances = [make_trainer(10, seed=seed, scene=make_scene())[0].chance for seed in (0, 1)]
-    assert chances == [0, 1_000_003]
+    keys = {make_trainer(10, seed=seed, scene=make_scene())[0].key(Purpose.DROP) for seed in (0, 1, 10**12)}
+    assert len(keys) == 3
 
 
-def test_gaussians_that_one_pose_alone_holds_go_astray():
+def test_gaussians_that_one_pose_alone_has_in_its_frame_are_relocated():
     """Slices of one pose count once; what only they hold moves to where others are."""
     trainer, _ = make_trainer(
         10, scene=make_scene(), least_views=2, least_views_near=2, densify_from=0.0, densify_every=1, half_from=0.0
     )
-    poses, gaussians = trainer.learned.poses, trainer.learned.gaussians
+    poses, gaussians = trainer.model.rig, trainer.model.gaussians
     poses.views = poses.views.clone()
     poses.views[1] = poses.views[0]
     with torch.no_grad():
         # Just before the camera of the bracket, far from what the others look at.
         eye = torch.linalg.inv(poses.views[0])  # camera to world
         gaussians.means[7] = eye[:3, 3] + 0.3 * DISTANCE * eye[:3, 2]
-    assert not trainer._astray()[7]  # as photos of two poses
+    assert not trainer._weakly_observed()[7]  # as photos of two poses
     poses.leader = (0, 0, *range(2, len(poses.views)))
-    assert trainer._astray()[7]
+    assert trainer._weakly_observed()[7]
     lost = gaussians.means[7].detach().clone()
     run(trainer, 2)
-    assert float((trainer.learned.gaussians.means.detach() - lost).norm(dim=1).min()) > 0.1 * DISTANCE
+    assert float((trainer.model.gaussians.means.detach() - lost).norm(dim=1).min()) > 0.1 * DISTANCE

@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from macrosplat.capture.open import open_capture
-from macrosplat.lens import Pupil
+from macrosplat.lens import Sampling
 from macrosplat.output.maps import colour_amount
 from macrosplat.photos.read import read_photo
 from macrosplat.runs import load_run
@@ -25,16 +25,15 @@ WIDTH, GAP, TEXT = 400, 4, 15  # px
 def main() -> None:
     run, capture, name, out = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
     state = load_run(run).state
-    number, learned = state.names.index(name), state.learned
+    number, model = state.names.index(name), state.model
     photos = {photo.name: photo for photo in open_capture(capture, masks=False).photos}
-    pinhole = state.pinholes[number]
-    taken = [read_photo(photos[n], p.width) for n, p in zip(state.names, state.pinholes, strict=True)]
-    learned.lens.look(taken, [None] * len(taken))
+    taken = [read_photo(photos[n], frame.width) for n, frame in zip(state.names, model.rig.frames, strict=True)]
+    model.lens.look(taken, [None] * len(taken))
     with torch.no_grad():
-        view = learned.poses.view(number)
-        sharp = learned.draw(pinhole.at(view), number)
-        blurred = learned.lens.photograph(lambda *_: sharp, pinhole.at(view), number, Pupil())
-        maps = learned.lens.maps(sharp, pinhole.at(view), number)
+        camera = model.camera(number)
+        sharp = model.draw(camera, number)
+        blurred = model.lens.photograph(lambda *_: sharp, camera, number, Sampling())
+        maps = model.lens.maps(sharp, camera, number)
     pictures = {
         "the photo": taken[number],
         "clarity mask M": to_bytes(colour_amount(maps["clarity"].numpy())),
@@ -42,7 +41,7 @@ def main() -> None:
         "render, blurred by it": to_bytes(to_srgb(blurred.clamp(0, 1)).numpy()),
         "render, sharp": to_bytes(to_srgb(sharp.colour.clamp(0, 1)).numpy()),
     }
-    height = round(WIDTH * pinhole.height / pinhole.width)
+    height = round(WIDTH * camera.frame.height / camera.frame.width)
     line = TEXT + 2 * GAP
     sheet = Image.new("RGB", (3 * (WIDTH + GAP) - GAP, 2 * (height + line)), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT)

@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 
+INTERRUPTED = 130  # exit code
+
 
 def main() -> int:
     """Run one command; the exit code."""
@@ -12,12 +14,17 @@ def main() -> int:
         signal.signal(number, _leave)
     from macrosplat.cli import main as run
 
-    return run()
+    code = run()
+    if code == INTERRUPTED:
+        # While the interpreter closes down nobody answers: a second Ctrl-C would end it by the signal instead.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+    return code
 
 
 def _leave(number: int, frame: object) -> None:
     os.write(2, b"macrosplat: Interrupted.\n")
-    os._exit(130)
+    os._exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

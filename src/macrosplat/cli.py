@@ -10,7 +10,7 @@ import contextlib
 import importlib.metadata
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +22,7 @@ from macrosplat.export import Format
 from macrosplat.options import Device, Options, Quality
 from macrosplat.options.help import Baselines, Photographers
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.spelling import misspelt
 from macrosplat.support.stop import INTERRUPTS
 from macrosplat.support.terminal import width_of, wrapped
 
@@ -54,7 +55,7 @@ class Reconstruct:
     - lens.json, transforms.json, coverage.json: aperture and focus, cameras, where to focus next
 
     Slices of a single pose become one all-in-focus picture and a depth map.
-    Ctrl-C loses nothing: the same command with --resume goes on.
+    Ctrl-C loses nothing: `macrosplat continue RUN` goes on. Twice, it writes the results of what there is.
     """
 
     capture: Annotated[Positional[Path], arg(metavar="CAPTURE")]
@@ -66,7 +67,10 @@ class Reconstruct:
     options: Annotated[Options, arg(name="")] = field(default_factory=Options)
 
     resume: FlagCreatePairsOff[bool] = False
-    """Go on with a run that was interrupted, to the same result."""
+    """Go on with a run that was interrupted, to the same result; --resume RUN alone does, too."""
+
+    finish: FlagCreatePairsOff[bool] = False
+    """Stopped (Ctrl-C, kill), write the results of what there is."""
 
     live: Annotated[int | None, LIVE] = None
     """Show the training on a local page; pip install 'macrosplat[live]'."""
@@ -77,16 +81,81 @@ class Reconstruct:
     def run(self) -> None:
         from macrosplat import pipeline
 
-        if not self.json:
-            print(pipeline.reconstruct(self.capture, self.out, self.options, self.resume, live=self.live))
-            return
-        from macrosplat.support.events import Events, alone_on_stdout, numbers
+        _told(
+            self.out,
+            self.json,
+            lambda **shown: pipeline.reconstruct(
+                self.capture,
+                self.out,
+                self.options,
+                self.resume,
+                live=self.live,
+                results=self.finish,
+                **shown,
+            ),
+        )
 
-        with alone_on_stdout() as stdout, Events(stdout) as events:
-            summary = pipeline.reconstruct(
-                self.capture, self.out, self.options, self.resume, live=self.live, shown=(events,)
-            )
-            events.say("done", run=str(self.out), **numbers(summary))
+
+def _told(out: Path, json: bool, work: Callable[..., object]) -> None:
+    """Do it, and say what came of it: to people, or to a script."""
+    if not json:
+        print(work())
+        return
+    from macrosplat.support.events import Events, alone_on_stdout, numbers
+
+    with alone_on_stdout() as stdout, Events(stdout) as events:
+        summary = work(shown=(events,))
+        events.say("done", run=str(out), **numbers(summary))
+
+
+@dataclass(frozen=True)
+class Continue:
+    """Go on with a run: one that was interrupted, to the same result; or train a finished one longer.
+
+    Its photos and options are those that it was begun with.
+    """
+
+    run_folder: Annotated[Positional[Path], arg(name="run", metavar="RUN")]
+    """What `macrosplat reconstruct` began."""
+
+    steps: Annotated[str | None, arg(metavar="N", help_behavior_hint="(default: as planned)")] = None
+    """+2000: so many steps more; 5000: so many in all."""
+
+    device: Annotated[Device | None, arg(help_behavior_hint="(default: as before)")] = None
+    """Where to compute now."""
+
+    live: Annotated[int | None, LIVE] = None
+    """Show the training on a local page."""
+
+    json: FlagCreatePairsOff[bool] = False
+    """For a script: what happens, one JSON object per line, on stdout."""
+
+    finish: FlagCreatePairsOff[bool] = False
+    """Stopped (Ctrl-C, kill), write the results of what there is."""
+
+    def run(self) -> None:
+        from macrosplat import pipeline
+
+        _told(
+            self.run_folder,
+            self.json,
+            lambda **shown: pipeline.go_on(
+                self.run_folder, self.steps, self.device, self.live, results=self.finish, **shown
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class List:
+    """List the runs in a folder: photos, steps, time, fit, and where their pages are."""
+
+    folder: Annotated[Positional[Path], arg(metavar="DIR")] = Path(".")
+    """The folder; two levels of it are looked through."""
+
+    def run(self) -> None:
+        from macrosplat.output.listing import list_runs
+
+        print(list_runs(self.folder))
 
 
 @dataclass(frozen=True)
@@ -120,9 +189,9 @@ class Export:
 
     - ply, spz, splat, gltf: the Gaussians, for viewers
     - colmap, nerfstudio: the cameras with the sharp photos, for other programs to go on with
-    - points: a point cloud (PLY)
-    - mesh: a triangle mesh with colours, in mm where the scale is known (PLY, or GLB by the suffix of --out)
-    - video: a film round the object with the focus going through it (MP4)
+    - points: a cloud of all points of the surface, with normals (PLY), in mm where the scale is known
+    - mesh: a triangle mesh of the object with colours, in mm where the scale is known (PLY; GLB, OBJ or STL by --out)
+    - video: a sharp film round the object, or the focus going through it (MP4)
     - focus-stack: one photo's view, focused from near to far in 12 pictures, and all in focus
     """
 
@@ -138,10 +207,26 @@ class Export:
     photo: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the first)")] = None
     """The photo whose view a focus stack shows."""
 
-    def run(self) -> None:
-        from macrosplat.export import export
+    seconds: Annotated[float, arg(metavar="S")] = 8.0
+    """Of a video."""
 
-        print(export(self.run_folder, self.format, self.out, self.photo))
+    size: Annotated[str, arg(metavar="WxH")] = "1080p"
+    """Of a video: 1080p, 720p, 4k, or width x height in px."""
+
+    path: Literal["orbit", "turntable", "focus-pull"] = "orbit"
+    """Of a video: as far round as the photos go; once round; or from one place, with the focus going through."""
+
+    whole: FlagCreatePairsOff[bool] = False
+    """A mesh of all that the photos show, not of the object alone."""
+
+    mm: FlagCreatePairsOff[bool] = False
+    """Write ply, spz, splat or gltf in millimetres, too, not in scene units."""
+
+    def run(self) -> None:
+        from macrosplat.export import Film, export
+
+        film = Film(self.seconds, self.size, self.path)
+        print(export(self.run_folder, self.format, self.out, self.photo, film, self.whole, self.mm))
 
 
 @dataclass(frozen=True)
@@ -157,6 +242,8 @@ class View:
     def run(self) -> None:
         from macrosplat.web.serve import view
 
+        if not self.path.exists():
+            raise MacrosplatError(f"{self.path} does not exist; give a run, or a scene file (.ply, .spz, .splat).")
         view(self.path, self.port)
 
 
@@ -230,7 +317,7 @@ class Compare:
     seeds: Annotated[tuple[int, ...], arg(metavar="S")] = (0,)
     """Each method is run with each of them."""
 
-    width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: that of the photos)")] = None
+    width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: by the machine)")] = None
     """As of `reconstruct`, and so are the next four."""
     quality: Quality = "standard"
     steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: by --quality)")] = None
@@ -311,6 +398,8 @@ class Demo:
 
 Command = (
     Annotated[Reconstruct, subcommand("reconstruct")]
+    | Annotated[Continue, subcommand("continue")]
+    | Annotated[List, subcommand("list")]
     | Annotated[Render, subcommand("render")]
     | Annotated[Export, subcommand("export")]
     | Annotated[View, subcommand("view")]
@@ -319,6 +408,27 @@ Command = (
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Demo, subcommand("demo")]
 )
+
+
+COMMANDS: dict[str, type] = {
+    "reconstruct": Reconstruct,
+    "continue": Continue,
+    "list": List,
+    "render": Render,
+    "export": Export,
+    "view": View,
+    "evaluate": Evaluate,
+    "compare": Compare,
+    "bench": Bench,
+    "demo": Demo,
+}
+
+
+def _resumed(words: list[str]) -> list[str]:
+    """`reconstruct --resume RUN`, which names no photos and no --out, is `continue RUN`."""
+    if words[:2] == ["reconstruct", "--resume"] and len(words) > 2 and "--out" not in " ".join(words):
+        return ["continue", *words[2:]]
+    return words
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -331,7 +441,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # `kill` is answered like Ctrl-C, so that half-written files are removed on the way out.
     INTERRUPTS.install()
     command = None
+    if "" in arguments:  # which as a path would be this folder
+        return _refused(
+            "One of the words is empty: a variable that is not set, perhaps; give a folder, or leave it out."
+        )
     try:
+        arguments = _resumed(arguments)
+        wrong = misspelt(arguments, COMMANDS)
+        if wrong is not None:
+            _say(wrong)
+            raise SystemExit(2)
         _help_of_reconstruct(arguments)
         command = tyro.cli(Command, prog="macrosplat", description=PROGRAM, args=arguments or ["--help"])  # type: ignore[arg-type]
         command.run()
@@ -415,7 +534,7 @@ def _how_to_resume(command: object) -> str:
     """What to say after Ctrl-C, with the space before it."""
     match command:
         case Reconstruct(out=out):
-            return f" What was done is kept in {out}: give the same command with --resume to go on."
+            return f" What was done is kept in {out}: `macrosplat continue {out}` (or --resume) goes on."
         case Compare(out=out):
             return f" What was done is kept in {out}: give the same command again to go on."
         case Demo(out=out):

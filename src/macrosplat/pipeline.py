@@ -30,9 +30,10 @@ from macrosplat.lens.sharpest import nothing_in_focus
 from macrosplat.lens.start import start_lens
 from macrosplat.live import LiveView, Nobody, Watching, check_viser
 from macrosplat.model.backdrop import Backdrop, grid_of
-from macrosplat.model.exposure import start_exposure
-from macrosplat.model.poses import Poses, leaders
-from macrosplat.options import Options
+from macrosplat.model.exposure import Exposure, start_exposure
+from macrosplat.model.model import Model
+from macrosplat.model.rig import Rig, leaders
+from macrosplat.options import Device, Options
 from macrosplat.output.finish import finish
 from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
@@ -40,7 +41,7 @@ from macrosplat.output.summary import Summary
 from macrosplat.photos.decode import TABLE_8
 from macrosplat.photos.records import Photo, resized
 from macrosplat.photos.shelf import Shelf
-from macrosplat.render import Pinhole
+from macrosplat.render import Camera, Frame
 from macrosplat.run import Run, same_photos
 from macrosplat.scene.start import observed_depths, start_scene
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
@@ -55,14 +56,24 @@ from macrosplat.support.threads import ordered, workers
 from macrosplat.train import checkpoint
 from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
 from macrosplat.train.frames import Frames
+from macrosplat.train.pilot import compare
 from macrosplat.train.schedule import Schedule, by_poses
-from macrosplat.train.seen import views_that_hold
-from macrosplat.train.trainer import Learned, Trainer
+from macrosplat.train.seen import views_in_frame
+from macrosplat.train.trainer import Trainer
+from macrosplat.train.working_size import working_width
 
 # Nearest drawn depth, as a share of the distance to the object: nothing stands in front of a macro lens.
 NEAR = 0.2
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 LOG_EVERY = 100  # steps
+# Pupils that are tried first where EXIF does not tell: as the sharpness of the photos has it, and narrower by these.
+PILOTS_FROM = 1000  # steps: shorter runs are trials
+THROUGH_THE_CENTRE = {"aperture_samples": "1"}
+NARROWER = (1.0, 2.5, 6.0)
+NO_LENS = (
+    "A lens explains these photos no better than a pinhole does, in what neither was shown: they are sharp already, or "
+    "their blur does not follow depth, and they are kept as sharp as they are."
+)
 READING = 40  # bytes per pixel that a photo takes while it is read
 
 
@@ -74,6 +85,7 @@ def reconstruct(
     cameras_from: Path | None = None,
     live: int | None = None,
     shown: Sequence[Face] = (),
+    results: bool = False,
 ) -> Summary | StackSummary:
     """Sharp photos and a sharp scene of a folder of blurred photos; see `macrosplat reconstruct --help`.
 
@@ -81,6 +93,7 @@ def reconstruct(
         cameras_from: what `find_cameras` wrote for the same capture, to begin with.
         live: a port on this machine for a page that shows the training; 0: a free one; None: no page.
         shown: further ways of showing progress, besides stderr.
+        results: whether a run that is stopped while it trains writes the results of what there is.
 
     Raises:
         MacrosplatError: bad input; one sentence says what and where.
@@ -96,9 +109,10 @@ def reconstruct(
     with Progress(more=shown) as progress, ExitStack() as holding:
         opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
         check_deblur(options)
-        alone = is_stack(opened)
+        alone, width = is_stack(opened), 0
         if not alone:
-            _fits(opened.photos, options)
+            width = _width(opened.photos, Run(out) if resume else None, options, device)
+            _fits(opened.photos, options, width)
         holding.enter_context(locked(out))
         run = Run.begin(out, capture, opened.photos, options, resume)
         sweep(out)
@@ -110,17 +124,70 @@ def reconstruct(
             return stacked
         if cameras_from is not None:
             _take_cameras(Run(cameras_from), run)
-        given = _cameras(opened, run, progress)
+        given = _cameras(opened, run, progress, width)
+        widest = max(photo.width for photo in given.photos)
+        if options.width is None and given.width < widest:
+            progress.note(
+                f"Trained at {given.width} of {widest} px, which this machine does in minutes; with --width "
+                f"{min(widest, 2 * given.width)} the scene is finer and it takes up to four times as long. The sharp "
+                "photos keep their size."
+            )
         trainer, names, lens_start = _trainer(given, run, device, progress)
         try:
             with Log(run.log, trainer.done) as log, viewer(trainer, names, progress) as watching:
-                _train(trainer, run, names, lens_start, log, progress, watching)
+                _train(trainer, run, names, lens_start, log, progress, watching, results)
         finally:  # an interrupted run's time counts, too
             seconds = run.manifest.seconds + time.monotonic() - began
             run.update(seconds=seconds, machine=machine(device))
         summary = finish(run, trainer, given, progress)
         _page(out, progress)
         return summary
+
+
+def go_on(
+    out: Path,
+    steps: str | None = None,
+    device: Device | None = None,
+    live: int | None = None,
+    shown: Sequence[Face] = (),
+    results: bool = False,
+) -> Summary | StackSummary:
+    """Go on with a run, with the options that it was begun with; see `macrosplat continue --help`.
+
+    Args:
+        steps: "+2000": so many more than planned; "5000": so many in all; None: as planned.
+        device: where to compute now.
+
+    Raises:
+        MacrosplatError: `out` is no run, its photos are gone, or `steps` is less than what is planned.
+        KeyboardInterrupt: see `reconstruct`.
+    """
+    run = Run(out)
+    options, capture = run.manifest.options, Path(run.manifest.capture)
+    if not capture.is_dir():
+        raise MacrosplatError(
+            f"The photos of {out} are no longer in {capture}; say where they are: "
+            f"macrosplat reconstruct CAPTURE --out {out} --resume, with the options of before."
+        )
+    if steps is not None:
+        planned = run.manifest.planned or options.steps or EFFORTS[options.quality].steps
+        with locked(out):
+            options = replace(options, steps=_further(steps, planned))
+            run.update(options=options, planned=options.steps, reopened=planned)
+    if device is not None:
+        options = replace(options, device=device)
+    return reconstruct(capture, out, options, resume=True, live=live, shown=shown, results=results)
+
+
+def _further(text: str, planned: int) -> int:
+    """Steps in all."""
+    number = text.removeprefix("+")
+    if not number.isdecimal():
+        raise MacrosplatError(f"--steps {text} cannot be read; give how many more (+2000), or how many in all (5000).")
+    total = planned + int(number) if text.startswith("+") else int(number)
+    if total <= planned:
+        raise MacrosplatError(f"--steps {text} is not more than the {planned} steps of this run; give more, or none.")
+    return total
 
 
 def find_cameras(capture: Path, out: Path, options: Options) -> None:
@@ -133,7 +200,7 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
         opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
         run = Run.begin(out, capture, opened.photos, options, resume=True)
         sweep(out)
-        _cameras(opened, run, progress)
+        _cameras(opened, run, progress, options.width)
 
 
 def _take_cameras(begun: Run, run: Run) -> None:
@@ -158,23 +225,36 @@ def _page(out: Path, progress: Progress) -> None:
         progress.note(str(error))
 
 
-def _fits(photos: tuple[Photo, ...], options: Options) -> None:
+def _width(photos: tuple[Photo, ...], begun: Run | None, options: Options, device: torch.device) -> int:
+    """px that the photos are trained at: as asked for, as a run began, or what suits the machine."""
+    known = begun.manifest.width if begun is not None and begun.manifest_file.is_file() else None
+    sizes = [(photo.width, photo.height) for photo in photos]
+    return (
+        options.width
+        or known
+        or working_width(sizes, device, options.quality, options.max_gaussians, options.aperture_samples())
+    )
+
+
+def _fits(photos: tuple[Photo, ...], options: Options, width: int) -> None:
     """Memory is judged before RUN is begun: what is asked for instead may have the same RUN."""
-    width = options.width or max(photo.width for photo in photos)
-    frames = [Pinhole(1.0, 1.0, 0.0, 0.0, *resized(photo.width, photo.height, width)) for photo in photos]
+    frames = [Frame(*resized(photo.width, photo.height, width)) for photo in photos]
     check_memory(
         frames, options.max_gaussians or default_gaussians(options.quality, frames), options.aperture_samples()
     )
 
 
-def _schedule(lens: Lens, options: Options, most: int, refine_poses: bool, of_poses: dict[str, Any]) -> Schedule:
+def _schedule(run: Run, most: int, of_poses: dict[str, Any]) -> Schedule:
     """`of_poses`: what `by_poses` said."""
+    options, refine_poses = run.manifest.options, run.manifest.camera_source == "sfm"
     effort = EFFORTS[options.quality]
-    values: dict[str, Any] = {"drop": effort.drop} | of_poses | dict(lens.schedule)
-    return Schedule(steps=options.steps or effort.steps, gaussians=most, refine_poses=refine_poses, **values)
+    values: dict[str, Any] = {"drop": effort.drop} | of_poses
+    steps = options.steps or effort.steps
+    run.update(planned=steps)
+    return Schedule(steps, most, reopened=run.manifest.reopened, refine_poses=refine_poses, **values)
 
 
-def _cameras(opened: Capture, run: Run, progress: Progress) -> TrainingInput:
+def _cameras(opened: Capture, run: Run, progress: Progress, width: int | None) -> TrainingInput:
     """Cameras and points: from RUN/sparse, from the capture, or by structure from motion."""
     options = run.manifest.options
     if not run.sparse.is_dir():
@@ -184,7 +264,7 @@ def _cameras(opened: Capture, run: Run, progress: Progress) -> TrainingInput:
         write_colmap(run.sparse, cameras, points)
     # Always as they read from there: cameras that were rounded on the way would not resume to the same bits.
     _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
-    given = training_input(opened, cameras, points, options.hold_out, options.width)
+    given = training_input(opened, cameras, points, options.hold_out, width)
     if options.scale_mm is not None:  # its photos have to have cameras; said before the work, not after it
         find_scale(options.scale_mm, given.cameras, (), ())
     held_out = given.held_out.names if given.held_out is not None else ()
@@ -204,23 +284,20 @@ def _trainer(
     depths = observed_depths(given.points, given.cameras)
     distance = float(np.median(depths))
     pixel = distance / float(np.median(small.intrinsics[:, 0]))
-    pinholes = [
-        Pinhole(*(float(x) for x in k), width=int(w), height=int(h), near=NEAR * distance)
-        for k, (w, h) in zip(small.intrinsics, small.sizes, strict=True)
-    ]
-    most = options.max_gaussians or default_gaussians(options.quality, pinholes)
+    frames = [Frame(int(width), int(height), NEAR * distance) for width, height in small.sizes]
+    most = options.max_gaussians or default_gaussians(options.quality, frames)
     progress.stage("reading photos", len(given.photos))
     lenses = given.cameras.distortion
     photos: Sequence[NDArray[np.uint8]] = Shelf(
-        len(pinholes), lambda v: read_undistorted(given.photos[v], lenses[v], pinholes[v].width), room_for_photos()
+        len(frames), lambda v: read_undistorted(given.photos[v], lenses[v], frames[v].width), room_for_photos()
     )
 
     def read(v: int) -> NDArray[np.uint8] | None:
         photos[v]  # what cannot be read is said now
-        return read_undistorted_mask(given.photos[v], lenses[v], pinholes[v].width) if given.photos[v].mask else None
+        return read_undistorted_mask(given.photos[v], lenses[v], frames[v].width) if given.photos[v].mask else None
 
     masks, threads = [], workers(READING * max(photo.width * photo.height for photo in given.photos))
-    for photo, mask in zip(given.photos, ordered(read, range(len(pinholes)), threads), strict=True):
+    for photo, mask in zip(given.photos, ordered(read, range(len(frames)), threads), strict=True):
         if mask is not None and mask.max() < 128:
             raise MacrosplatError(
                 f"The mask {photo.mask} of {photo.name} is black: paint the object white, or give --masks off."
@@ -236,6 +313,7 @@ def _trainer(
     run.update(limit=limit)
     lens_start = replace(
         start_lens(given.points, depths, small, given.cameras.sizes, photos, given.photos),
+        focal=tuple((small.intrinsics[:, 0] / small.sizes[:, 0]).tolist()),
         centre=tuple(np.median(given.points.xyz, 0).tolist()),
         distance=distance,
         spread=max(float(depths.std()), 1e-9 * distance),
@@ -245,40 +323,60 @@ def _trainer(
     )
     saved = run.checkpoint
     state = checkpoint.load(saved) if saved.is_file() else None
-    lens = state.learned.lens if state else LENSES[options.lens](lens_start)
-    room = room_for_targets(device, pinholes, most, options.aperture_samples())
-    frames = Frames(photos, pinholes, lens.look(photos, masks), device, room, covers=masks)
+    lens = state.model.lens if state else LENSES[options.lens](lens_start)
+    room = room_for_targets(device, frames, most, options.aperture_samples())
+    targets = Frames(photos, frames, lens.look(photos, masks), device, room, covers=masks)
     poses = poses_of(given.photos)
     first = [group[0] for group in poses]
-    held, _ = views_that_hold(
-        torch.tensor(given.points.xyz), [pinholes[photo].at(torch.tensor(small.views[photo])) for photo in first]
+    seen, _ = views_in_frame(
+        torch.tensor(given.points.xyz),
+        [Camera(torch.tensor(small.views[v]), torch.tensor(small.intrinsics[v]), frames[v]) for v in first],
     )
-    of_poses = by_poses(len(poses), float(held.median()))
+    of_poses = by_poses(len(poses), float(seen.median()))
     exposed = start_exposure(given.points, photos, given.cameras.sizes, given.photos)
     of_poses |= {"learn_exposure": exposed.learned}
-    schedule = _schedule(lens, options, most, run.manifest.camera_source == "sfm", of_poses)
+    schedule = _schedule(run, most, of_poses)
     if state:
-        trainer = Trainer(state.learned.to(device), frames, schedule, state.pixel, options.seed)
+        trainer = Trainer(state.model.to(device), targets, schedule, state.pixel, options.seed)
         checkpoint.resume(trainer, state)
         return trainer, state.names, lens_start
     count = max(min(most, len(given.points)), most // 3)
     scene = start_scene(
         given.points, small, photos, given.cameras.sizes, pixel, count, schedule.sh_degree, options.seed
     )
-    grids = ordered(lambda v: grid_of(torch.from_numpy(TABLE_8[photos[v]])), range(len(photos)), threads)
-    learned = Learned(
-        gaussians=scene,
-        lens=lens,
-        poses=Poses(
-            torch.tensor(small.views, dtype=torch.float32),
-            torch.full((len(small),), distance),
-            pixel,
-            leaders(poses),
-        ),
-        backdrop=Backdrop(torch.stack(list(grids))),
-        exposure=exposed.exposure,
-    )
-    return Trainer(learned.to(device), frames, schedule, pixel, options.seed), small.names, lens_start
+    grids = list(ordered(lambda v: grid_of(torch.from_numpy(TABLE_8[photos[v]])), range(len(photos)), threads))
+
+    def begin(lens: Lens) -> Model:
+        model = Model(
+            gaussians=scene.map(torch.clone),
+            lens=lens,
+            rig=Rig(
+                torch.tensor(small.views, dtype=torch.float32),
+                torch.tensor(small.intrinsics, dtype=torch.float32),
+                frames,
+                torch.full((len(small),), distance),
+                pixel,
+                leaders(poses),
+            ),
+            backdrop=Backdrop(torch.stack(grids)),
+            exposure=Exposure(exposed.exposure.log_gains.clone()),
+        )
+        return model.to(device)
+
+    exif = lens_start.exif
+    untold = exif is None or exif.expected is None
+    if options.lens == "thin" and limit is None and untold and schedule.steps >= PILOTS_FROM:
+        progress.stage("looking whether a lens explains the photos better than none")
+        starts = [replace(lens_start, pupil=lens_start.pupil / share) for share in NARROWER]
+        lenses = [LENSES["thin"](replace(start, settings=THROUGH_THE_CENTRE)) for start in starts]
+        numbers = schedule, pixel, options.seed
+        verdict = compare(lenses, LENSES["plain"](lens_start), begin, targets, *numbers)
+        lens_start = starts[verdict.best]
+        lens = LENSES["thin" if verdict.needed else "plain"](lens_start)
+        if not verdict.needed:
+            progress.note(NO_LENS)
+            run.update(limit=NO_LENS)
+    return Trainer(begin(lens), targets, schedule, pixel, options.seed), small.names, lens_start
 
 
 def _viewer(port: int | None) -> Callable[[Trainer, tuple[str, ...], Progress], AbstractContextManager[Watching]]:
@@ -297,8 +395,13 @@ def _train(
     log: Log,
     progress: Progress,
     watching: Watching,
+    results: bool,
 ) -> None:
-    """Step until done. Ctrl-C, `kill` and the live view are answered between two steps, with the state saved."""
+    """Step until done. Ctrl-C, `kill` and the live view are answered between two steps, with the state saved.
+
+    Raises:
+        KeyboardInterrupt: somebody wants to stop, and no results.
+    """
     steps, saved_at = trainer.schedule.steps, time.monotonic()
     progress.stage("training", steps, trainer.done, "steps")
     counted = trainer.done
@@ -322,4 +425,7 @@ def _train(
                 checkpoint.save(run.checkpoint, trainer, names, start)
                 saved_at = time.monotonic()
             if wants_stop:
-                raise KeyboardInterrupt
+                if not (results or watching.finishes or stop.wants_results(progress.note)):
+                    raise KeyboardInterrupt
+                progress.note(f"Stopped at step {trainer.done:,} of {steps:,}; the results of that are being written.")
+                return

@@ -25,7 +25,7 @@ from macrosplat.support.json import checked, load_json
 
 VERSION = 1  # of config.json
 # What a resumed run may change: where it computes and how results are stored do not change what is learned.
-FREE = ("device", "sharp_format")
+FREE = ("device", "sharp_format", "detail")
 SUFFIXES: dict[SharpFormat, str] = {"png": ".png", "tiff": ".tif"}
 AGAIN = "reconstruct into a new folder"  # what helps when a RUN is damaged
 
@@ -66,8 +66,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     registered: int | None = None  # photos that have a camera
     width: int | None = None  # px that was trained at
     held_out: tuple[str, ...] = ()  # names of photos that were not trained on
+    # By what the circles of confusion of the lens model have to be multiplied to be those that the photos show.
+    blur_shown: float | None = None
     limit: str | None = None  # a sentence: why the photos cannot be made sharp
     exposure_stops: dict[str, tuple[float, float, float]] = {}  # by photo: log2 of its gains
+    planned: int | None = None  # steps that training is to take
+    reopened: int | None = None  # steps that it was to take before it was continued beyond them
     seconds: float = 0.0
     machine: str | None = None
     stack: str | None = None  # the picture's name, of a run of a single pose
@@ -185,23 +189,17 @@ class Run:
     def sharp_folder(self) -> Path:
         return self.folder / "sharp"
 
-    def sharp(self, name: str, full: bool = False, format: SharpFormat | None = None) -> Path:
+    def sharp(self, name: str, format: SharpFormat | None = None) -> Path:
         """Where the deblurred photo `name` (`Photo.name`) lies, or is to lie; `format` None: whichever there is.
 
         Raises:
             MacrosplatError: the name leads out of RUN.
         """
         stem = PurePosixPath(name).with_suffix("")
-        folder = self.sharp_folder / "full" if full else self.sharp_folder
-        paths = {kind: below(folder, f"{stem}{SUFFIXES[kind]}") for kind in get_args(SharpFormat)}
+        paths = {kind: below(self.sharp_folder, f"{stem}{SUFFIXES[kind]}") for kind in get_args(SharpFormat)}
         if format is not None:
             return paths[format]
         return next((path for path in paths.values() if path.is_file()), paths["png"])
-
-    def sharpest_size(self, name: str) -> Path:
-        """The deblurred photo in the photo's own size."""
-        full = self.sharp(name, full=True)
-        return full if full.is_file() else self.sharp(name)
 
     @property
     def scene(self) -> Path:
@@ -276,7 +274,7 @@ class Run:
 
     def write_cameras(self, cameras: Cameras) -> None:
         """Write `transforms.json`, once the deblurred photos are there."""
-        names = [self.sharpest_size(name).relative_to(self.folder).as_posix() for name in cameras.names]
+        names = [self.sharp(name).relative_to(self.folder).as_posix() for name in cameras.names]
         write_transforms(self.transforms, replace(cameras, names=tuple(names)))
 
     def write_held_out(self, cameras: Cameras) -> None:
@@ -293,9 +291,8 @@ class Run:
         """
         found, names = read_cameras_file(self.transforms), {}
         for photo in self.manifest.photos:
-            for full in (True, False):
-                path = self.sharp(photo.name, full, "png").relative_to(self.folder).with_suffix("")
-                names.setdefault(path.as_posix(), photo.name)
+            path = self.sharp(photo.name, "png").relative_to(self.folder).with_suffix("")
+            names[path.as_posix()] = photo.name
         of = [names.get(PurePosixPath(name).with_suffix("").as_posix()) for name in found.names]
         for name, photo in zip(found.names, of, strict=True):
             if photo is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.output.sharp import write_png
-from macrosplat.render import Pinhole
+from macrosplat.render import Camera
 from macrosplat.run import Run as Folder
 from macrosplat.support.colour import to_srgb
 from macrosplat.support.errors import MacrosplatError
@@ -50,11 +50,11 @@ class Run:
         Returns:
             [H, W, 3] sRGB in [0, 1].
         """
-        near, learned = self.state.pinholes[0].near, self.state.learned
-        pinhole = Pinhole(*(float(x) for x in intrinsics), width=size[0], height=size[1], near=near)
-        device = learned.gaussians.means.device
-        sharp = learned.draw(pinhole.at(torch.tensor(view, dtype=torch.float32, device=device)), None)
-        return to_srgb(sharp.colour.clamp(0, 1)).cpu().numpy()
+        model = self.state.model
+        frame = replace(model.rig.frames[0], width=size[0], height=size[1])
+        here = model.gaussians.means
+        light = model.sharp(Camera(torch.tensor(view).to(here), torch.tensor(intrinsics).to(here), frame))
+        return to_srgb(light.clamp(0, 1)).cpu().numpy()
 
 
 def load_run(run: Path, device: torch.device | None = None) -> Run:
@@ -66,9 +66,9 @@ def load_run(run: Path, device: torch.device | None = None) -> Run:
     Raises:
         MacrosplatError: RUN holds no run, or one that is damaged.
     """
-    state = checkpoint.load(Folder(run).checkpoint).rigid()
+    state = checkpoint.load(Folder(run).checkpoint)
     if device is not None:
-        state.learned.to(device)
+        state.model.to(device)
     return Run(run, state)
 
 

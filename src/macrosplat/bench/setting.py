@@ -13,13 +13,14 @@ from macrosplat.lens import LensStart
 from macrosplat.lens.thin import ThinLens
 from macrosplat.model.backdrop import Backdrop
 from macrosplat.model.exposure import Exposure
-from macrosplat.model.poses import Poses
+from macrosplat.model.model import Model
+from macrosplat.model.rig import Rig
 from macrosplat.render import Pinhole, render
 from macrosplat.scene.gaussians import SH_REST, Gaussians
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.train.frames import Frames
 from macrosplat.train.schedule import Schedule
-from macrosplat.train.trainer import Learned, Trainer
+from macrosplat.train.trainer import Trainer
 
 DISTANCE = 10.0  # scene units to the object's middle, which is in focus
 DEPTH = 1.0  # scene units that the object reaches to either side of it
@@ -78,7 +79,7 @@ def make_setting(size: Size, seed: int = 0) -> Setting:
 
 
 def make_trainer(setting: Setting, points: int, photos: int = 1, device: torch.device | str = "cpu") -> Trainer:
-    """A trainer that stays at full resolution and density, and looks through so many points of the pupil."""
+    """A trainer that stays at full resolution and density, and takes so many aperture samples."""
     gaussians, pinhole = setting.gaussians, setting.pinhole
     with torch.no_grad():
         seen, _ = render(gaussians, pinhole.at(torch.eye(4))).over(torch.full((3,), 0.2))
@@ -87,10 +88,13 @@ def make_trainer(setting: Setting, points: int, photos: int = 1, device: torch.d
     taken = [np.roll(photo, 1 + i, axis=1) for i in range(photos)]
     views = torch.eye(4).repeat(photos, 1, 1)
     start = LensStart(setting.pupil, (DISTANCE,) * photos, (1.0,) * photos, width=pinhole.width)
-    learned = Learned(
+    lens = ThinLens(start)
+    lens.learn_from, lens.spans = 0.0, ((0.0, 1.0, points),) if points > 1 else ()
+    intrinsics, frames = pinhole.at(views[0]).intrinsics.repeat(photos, 1), [pinhole.frame] * photos
+    model = Model(
         gaussians=gaussians.map(lambda t: t.clone()),
-        lens=ThinLens(start),
-        poses=Poses(views, torch.full((photos,), DISTANCE), setting.pixel),
+        lens=lens,
+        rig=Rig(views, intrinsics, frames, torch.full((photos,), DISTANCE), setting.pixel),
         backdrop=Backdrop(torch.full((photos, 3, 4, 3), 0.2)),
         exposure=Exposure(torch.zeros(photos, 3)),
     )
@@ -100,10 +104,8 @@ def make_trainer(setting: Setting, points: int, photos: int = 1, device: torch.d
         sh_degree=gaussians.sh_degree,
         half_from=0.0,
         full_from=0.0,
-        lens_from=0.0,
-        pupil_spans=((0.0, 1.0, points),) if points > 1 else (),
         sh_from=(0.0, 0.0, 0.0),
         densify_every=10**9,
     )
-    frames = Frames(taken, [pinhole] * photos, [None] * photos, device)
-    return Trainer(learned.to(torch.device(device)), frames, schedule, setting.pixel, seed=0)
+    targets = Frames(taken, frames, [None] * photos, device)
+    return Trainer(model.to(torch.device(device)), targets, schedule, setting.pixel, seed=0)

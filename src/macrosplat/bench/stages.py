@@ -17,6 +17,7 @@ from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.ladder import ladder
 from macrosplat.render import constants
+from macrosplat.render.centre import camera_centre
 from macrosplat.render.project import project
 from macrosplat.render.rasterize import STAGE, rasterize
 from macrosplat.scene.gaussians import SH_REST
@@ -42,7 +43,8 @@ def measure(
     gaussians = setting.gaussians.map(lambda t: t.clone().requires_grad_())
     camera = setting.pinhole.at(view)
     leaves = [*gaussians.tensors().values(), view]
-    splats, extents = (t.detach() for t in project(gaussians, camera, size.degree))
+    centre = camera_centre(view).detach()  # its kernels are a step's, not the stage's
+    splats, extents = (t.detach() for t in project(gaussians, camera, size.degree, centre))
     splats.requires_grad_()
     drawn = [t.detach() for t in rasterize(splats, extents, width, height)]
     colour, alpha, depth = drawn
@@ -70,7 +72,7 @@ def measure(
         torch.autograd.grad(outputs, inputs, incoming)
 
     stages: dict[str, Callable[[], Any]] = {
-        "project": lambda: back(project(gaussians, camera, size.degree)[0], leaves, to_splats),
+        "project": lambda: back(project(gaussians, camera, size.degree, centre)[0], leaves, to_splats),
         "rasterize": lambda: back(rasterize(splats, extents, width, height), [splats], (to_frame, to_plane, to_plane)),
         "blur": lambda: back(variable_blur(colour, sigma), [colour, sigma], to_frame),
         "defocus + blur": lambda: back(variable_blur(colour, sigmas()), [colour, depth, *lens], to_frame),
@@ -87,9 +89,11 @@ def _on_gpu(stages, setting: Setting, size: Size, floors: dict[str, float], adam
     """The same list from device events: each stage recorded as a CUDA graph, whole steps as training takes them."""
     from macrosplat.bench import cuda
 
-    rows = torch.tensor([adam.pace(name, rate) for name, rate in adam.rates.items()], dtype=torch.float64).cuda()
+    rows = torch.tensor(
+        [adam.bias_corrected_rate(name, rate) for name, rate in adam.rates.items()], dtype=torch.float64
+    ).cuda()
     go = torch.zeros(1, dtype=torch.int64, device="cuda")
-    stages["adam"] = lambda: adam.step_paced(gradients, dict(zip(adam.rates, rows, strict=True)), go)
+    stages["adam"] = lambda: adam.step_with_device_rates(gradients, dict(zip(adam.rates, rows, strict=True)), go)
     found = [(name, cuda.recorded(work), floors[name]) for name, work in stages.items()]
     both = floors["project"] + floors["rasterize"]
     plain = make_setting(size)  # on the CPU: a trainer moves it

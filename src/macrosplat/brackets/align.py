@@ -158,13 +158,15 @@ def gains(slices: Sequence[NDArray[np.float32]], warps: NDArray[np.float64]) -> 
     return np.where(np.abs(out - 1) > LEAST_GAIN, out, 1.0)
 
 
-def motion(reference: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def motion(
+    reference: NDArray[np.float32], other: NDArray[np.float32], warp: NDArray[np.float64] | None = None
+) -> float:
     """How far parts of a picture have moved against each other, px: root of the mean square, weighted by texture.
 
-    What a whole picture does (zoom, shift, roll) is taken out first, and its exposure. Slices of one pose reach 0.25 px
-    at a width of 96, neighbouring photos of turned things 2 px and more (a turntable of 15 degrees 3 px).
+    What a whole picture does (`warp`; None: it is found) is taken out first, and its exposure. Slices of one pose reach
+    0.25 px at a width of 96, neighbouring photos of turned things 2 px and more (a turntable of 15 degrees 3 px).
     """
-    over = warped(other, aligned(reference, other))
+    over = warped(other, aligned(reference, other) if warp is None else warp)
     inside = np.isfinite(over)
     if inside.mean() < OVERLAP:
         return float("inf")

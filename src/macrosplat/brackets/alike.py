@@ -28,6 +28,7 @@ ALIKE_ALIGNED = 0.9  # to the middle slice, zoom, shift and roll taken out: a sl
 # px of `motion`, to the neighbour and to the middle slice: stacks stay below 0.25, views of a turned thing reach 2.
 MOVED, MOVED_FROM_MIDDLE = 0.5, 1.0
 DARKER = 2.0  # stops that a slice may differ by from its stack: beyond, 8 bits hold too little of it
+PROBES = 20  # neighbours that are compared before all are: most captures hold no stack
 SPLITS = 4.0  # a neighbour that is this much less alike than neighbours of the run are is where another pose begins
 
 
@@ -55,6 +56,15 @@ def runs_of(order: Sequence[int], picture: Callable[[int], Picture]) -> list[Run
     return [_even(run, pictures) for run in found]
 
 
+def any_alike(order: Sequence[int], picture: Callable[[int], Picture]) -> bool:
+    """Whether any of some neighbours, evenly spaced, are of one place: where most photos are slices, two thirds are."""
+    pairs = len(order) - 1
+    some = (
+        range(pairs) if pairs <= PROBES else np.unique(np.linspace(0, pairs - 1, PROBES).round().astype(int)).tolist()
+    )
+    return any(alike(picture(order[n]), picture(order[n + 1])) > 0 for n in some)
+
+
 def alike(a: Picture, b: Picture) -> float:
     """Likeness of two pictures if they are of one place, else -1: zoom, shift and roll do not count, parallax does."""
     if a.shape != b.shape:
@@ -62,8 +72,9 @@ def alike(a: Picture, b: Picture) -> float:
     plain = likeness(a, b, IDENTITY)
     if plain < PERHAPS:
         return -1.0
-    best = max(plain, likeness(a, b, aligned(a, b)))
-    return best if best >= ALIKE and motion(a, b) <= MOVED else -1.0
+    warp = aligned(a, b)
+    best = max(plain, likeness(a, b, warp))
+    return best if best >= ALIKE and motion(a, b, warp) <= MOVED else -1.0
 
 
 def _run_from(order: Sequence[int], at: int, pictures: dict[int, Picture]) -> tuple[list[int], dict[int, str], int]:
@@ -117,9 +128,8 @@ def _checked(slices: Sequence[int], odd: dict[int, str], pictures: dict[int, Pic
 
 
 def _of_one_place(middle: Picture, other: Picture) -> bool:
-    return (
-        likeness(middle, other, aligned(middle, other)) >= ALIKE_ALIGNED and motion(middle, other) <= MOVED_FROM_MIDDLE
-    )
+    warp = aligned(middle, other)
+    return likeness(middle, other, warp) >= ALIKE_ALIGNED and motion(middle, other, warp) <= MOVED_FROM_MIDDLE
 
 
 def _wrapped(found: list[Run], order: Sequence[int], pictures: dict[int, Picture]) -> list[Run]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.brackets.align import thumbnail
-from macrosplat.brackets.alike import Run, runs_of
+from macrosplat.brackets.alike import Run, any_alike, runs_of
 from macrosplat.cameras.records import Cameras
 from macrosplat.photos.names import listed, matched
 from macrosplat.photos.records import Photo
@@ -62,6 +62,16 @@ def find_brackets(
     return _from_pictures(photos, small or {})
 
 
+def is_one_picture(photos: Sequence[Photo], small: Mapping[str, NDArray[np.float32]]) -> bool:
+    """Whether all photos were taken from one place."""
+
+    def picture(i: int) -> NDArray[np.float32]:
+        known = small.get(photos[i].name)
+        return thumbnail(photos[i]) if known is None else known
+
+    return any(len(run.slices) == len(photos) for run in runs_of(range(len(photos)), picture))
+
+
 def _from_pictures(
     photos: tuple[Photo, ...], small: Mapping[str, NDArray[np.float32]]
 ) -> tuple[tuple[Photo, ...], tuple[str, ...]]:
@@ -74,6 +84,8 @@ def _from_pictures(
         known = small.get(photos[i].name)
         return thumbnail(photos[i]) if known is None else known
 
+    if len(proposed) < 2 and not any(any_alike(folder, picture) for folder in folders.values()):
+        return photos, ()
     found = [run for folder in folders.values() for run in runs_of(folder, picture)]
     by_name = [run for run in found if any(set(run.slices) <= set(group) for group in proposed.values())]
     several = [run for run in found if len(run.slices) >= FEWEST]

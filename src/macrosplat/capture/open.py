@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from macrosplat.brackets.recognise import find_brackets, poses_of
+from macrosplat.brackets.recognise import find_brackets, is_one_picture, poses_of
 from macrosplat.cameras.focal import ASSUMPTION, knows_focal
 from macrosplat.cameras.given import find_given, not_read, read_given
 from macrosplat.capture.doubles import doubles
@@ -55,6 +55,11 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
     if masks:
         photos, more = with_masks(found, photos, root, named_masks)
         notes += more
+    if not brackets and cameras is None and is_one_picture(photos, found.small):
+        raise MacrosplatError(
+            f"All {len(photos)} photos of {root} show one picture, taken from one place: there is no 3D scene in them "
+            "without other views; leave out --brackets off to join them as a focus stack."
+        )
     if brackets:
         photos, more = find_brackets(root, photos, cameras, found.small)
         notes += more

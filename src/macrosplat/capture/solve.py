@@ -12,6 +12,8 @@ import numpy as np
 
 from macrosplat.brackets.composite import has_brackets, one_per_pose, spread
 from macrosplat.brackets.recognise import poses_of
+from macrosplat.cameras.calibrate import as_taken, calibrate, undistorted
+from macrosplat.cameras.plausible import refuse_impossible
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.capture.records import Capture, TrainingInput
 from macrosplat.support.errors import MacrosplatError
@@ -47,9 +49,18 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress) -> tupl
         return cameras, points, "sfm"
     if opened.points is not None and len(opened.points):  # a model may hold cameras only
         return opened.cameras, opened.points, opened.cameras.source
-    progress.stage("triangulating points", 100)
-    points = triangulate(opened.photos, opened.cameras, scratch, _advance(progress), seed)
-    return opened.cameras, points, opened.cameras.source
+    cameras, found = opened.cameras, None
+    for stage in ("triangulating points", "triangulating points of corrected cameras"):
+        progress.stage(stage, 100)
+        points = triangulate(opened.photos, cameras, scratch, _advance(progress), seed)
+        seen = as_taken(points, cameras)
+        found = calibrate(opened.cameras, seen, found)
+        if not found.changed:
+            return cameras, points, opened.cameras.source
+        cameras = found.cameras
+    for line in found.sentences():
+        progress.note(line)
+    return cameras, undistorted(seen, cameras), opened.cameras.source
 
 
 def training_input(
@@ -62,13 +73,17 @@ def training_input(
         width: px that the photos are trained at; None: their own.
 
     Raises:
-        MacrosplatError: there are no points, or too few photos are left.
+        MacrosplatError: there are no points, cameras that no capture has, or too few photos are left.
     """
-    if len(points) == 0:
+    if len(points) == 0 or len(points.photo) == 0:
         raise MacrosplatError(
             f"The cameras of {opened.root} agree on no point of the photos: they belong to other photos, or follow "
             "another convention; remove them to have them found from the photos."
+            if opened.cameras is not None
+            else f"No point of {opened.root} is seen by three photos alike, so that there is no scene to begin with: "
+            "take more photos around the object, with texture in focus."
         )
+    refuse_impossible(cameras, points, str(opened.root))
     by_name = {photo.name: photo for photo in opened.photos}
     # A bracket is held out as a whole: its other slices would show the view that was held out.
     groups = poses_of([by_name[name] for name in cameras.names])

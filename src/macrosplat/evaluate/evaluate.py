@@ -352,8 +352,8 @@ def _summary(errors: NDArray[np.float64]) -> dict[str, float]:
 
 
 def _deblurred(run: Path) -> dict[Key, Photo]:
-    """RUN/sharp without RUN/sharp/full."""
+    """RUN/sharp."""
     if not Run(run).sharp_folder.is_dir():
         raise MacrosplatError(f"{run} has no sharp/: the run is not finished; go on with `reconstruct ... --resume`.")
     found = find_photos(run, masks=False, folder=Run(run).sharp_folder).photos
-    return {key_of(p.name): p for p in found if key_of(p.name)[0] != "full"}
+    return {key_of(p.name): p for p in found}

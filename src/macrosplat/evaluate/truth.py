@@ -7,12 +7,12 @@ Out: sRGB floats in [0, 1] and bool masks, brought to a width by area averaging 
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,8 +21,10 @@ from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.capture.open import open_capture
 from macrosplat.photos.find import PHOTO_FOLDERS, find_photos
+from macrosplat.photos.names import plain
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.json import checked, load_json
 
 Key = tuple[str, ...]  # the parts of a photo's path below its folder, without the suffix
 
@@ -32,6 +34,21 @@ class Taken(Photo):
     """A photo as taken: compared with what a pinhole sees, it is undistorted."""
 
     lens: Distortion | None = None
+
+
+class KnownPhoto(msgspec.Struct):
+    """An entry of truth.json."""
+
+    photo: str
+    focus_mm: float | None = None
+    pose: str | None = None  # of a focus bracket's slice: the name of its sharp twin
+
+
+class KnownTruth(msgspec.Struct):
+    """What of truth.json is read."""
+
+    photos: list[KnownPhoto] = []
+    pupil_diameter_mm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,9 +99,9 @@ def open_truth(root: Path) -> Truth:
         lenses = capture.cameras.distortion if capture.cameras else (None,) * len(capture.photos)
         taken = (Taken(**vars(photo), lens=lens) for photo, lens in zip(capture.photos, lenses, strict=True))
         photos = _by_key(taken)
-    known = _json(root / "truth.json")
+    known = _known(root / "truth.json")
     twins = _by_key(find_photos(root, folder=root / "sharp").photos) if pictures else {}
-    poses = {key_of(p["photo"]): key_of(p["pose"]) for p in known.get("photos", []) if "pose" in p}
+    poses = {key_of(p.photo): key_of(p.pose) for p in known.photos if p.pose is not None}
     # Slices of a focus bracket share the twin of their pose.
     sharp = {key: twins[poses.get(key, key)] for key in (photos or twins) if poses.get(key, key) in twins}
     novel: dict[Key, Photo] = {}
@@ -122,23 +139,24 @@ def _mask(folder: Path, key: Key) -> Path | None:
     return path if path.is_file() else None
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _known(path: Path) -> KnownTruth:
     if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise MacrosplatError(f"{path} is not JSON ({error}).") from error
-    if not isinstance(found, dict):
-        raise MacrosplatError(f"{path} does not hold a JSON object.")
-    return found
+        return KnownTruth()
+    known = checked(load_json(path), KnownTruth, str(path))
+    for photo in known.photos:
+        if not key_of(photo.photo) or (photo.focus_mm is not None and not 0 < photo.focus_mm < math.inf):
+            raise MacrosplatError(
+                f"{path}: {plain(photo.photo)} has focus_mm {photo.focus_mm}; it is above 0, and finite."
+            )
+    if known.pupil_diameter_mm is not None and not 0 < known.pupil_diameter_mm < math.inf:
+        raise MacrosplatError(f"{path}: pupil_diameter_mm is {known.pupil_diameter_mm}; it is above 0, and finite.")
+    return known
 
 
-def _lens(path: Path, known: dict[str, Any]) -> LensTruth | None:
-    if "pupil_diameter_mm" not in known:
+def _lens(path: Path, known: KnownTruth) -> LensTruth | None:
+    if known.pupil_diameter_mm is None:
         return None
-    try:
-        focus = {key_of(p["photo"]): float(p["focus_mm"]) for p in known["photos"]}
-        return LensTruth(float(known["pupil_diameter_mm"]), focus)
-    except (KeyError, TypeError, ValueError) as error:
-        raise MacrosplatError(f"{path} lacks a focus_mm for each of its photos ({error}).") from error
+    focus = {key_of(p.photo): p.focus_mm for p in known.photos if p.focus_mm is not None}
+    if len(focus) < len(known.photos):
+        raise MacrosplatError(f"{path} lacks a focus_mm for each of its photos; add them, or remove pupil_diameter_mm.")
+    return LensTruth(known.pupil_diameter_mm, focus)

@@ -5,6 +5,8 @@ In: RUN, a format's name. Out: a file or a folder. Splat formats hold scene.ply'
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -21,48 +23,117 @@ NAMES: dict[Format, str] = {
 # What a file of the format is called; formats that are missing here are folders.
 SUFFIXES: dict[Format, tuple[str, ...]] = {
     **{"ply": (".ply",), "spz": (".spz",), "splat": (".splat",), "gltf": (".glb",), "points": (".ply",)},
-    **{"mesh": (".ply", ".glb"), "video": (".mp4",)},
+    **{"mesh": (".ply", ".glb", ".obj", ".stl"), "video": (".mp4",)},
 }
 
 
-def export(run: Path, format: Format, out: Path | None = None, photo: str | None = None) -> Path:
+@dataclass(frozen=True)
+class Film:
+    """Of `video`."""
+
+    seconds: float = 8.0
+    size: str = "1080p"
+    way: Literal["orbit", "turntable", "focus-pull"] = "orbit"
+
+
+def export(
+    run: Path,
+    format: Format,
+    out: Path | None = None,
+    photo: str | None = None,
+    film: Film | None = None,
+    whole: bool = False,
+    mm: bool = False,
+) -> Path:
     """Write RUN in another format; where it was written.
 
     Args:
         photo: whose view a focus stack is of; None: the first photo's. Other formats have no use for it.
+        film: how a video is made.
+        whole: whether a mesh is of all that the photos show, and not of the object alone.
+        mm: whether a scene is written in millimetres (points and mesh are, where they are known).
 
     Raises:
         MacrosplatError: RUN is not finished, what the format needs is not installed, or `out` cannot be written.
     """
-    from macrosplat.export import cameras, focus_stack, gltf, mesh, points, video
-    from macrosplat.export.flat import flattened
-    from macrosplat.run import Run
-    from macrosplat.scene.formats import splat, spz
-    from macrosplat.scene.formats.ply import write_ply
-    from macrosplat.scene.formats.read import read_own
-
     if photo is not None and format != "focus-stack":
         raise MacrosplatError(f"--photo belongs to --format focus-stack; leave it out for {format}.")
-    out = out or run / NAMES[format]
+    out = _named(run, format, out)
     _check_place(out, format)
-    of_scene = {
-        **{"ply": write_ply, "spz": spz.write_spz, "splat": splat.write_splat, "gltf": gltf.write_gltf},
-        "points": points.write_scene_points,
-    }
-    of_run = {
-        **{"colmap": cameras.write_colmap_folder, "nerfstudio": cameras.write_nerfstudio_folder},
-        **{"mesh": mesh.write_mesh, "video": video.write_video},
-    }
-    if format == "focus-stack":
-        focus_stack.write_focus_stack(run, out, photo)
-    elif format in of_run:
-        of_run[format](run, out)
-    else:
-        scene = read_own(Run(run).scene)
-        if format in ("splat", "points"):
-            scene = flattened(scene, Run(run).cameras().centres)
-        of_scene[format](out, scene)
+    # Each is imported where it is wanted: a small scene is written sooner than all of them are loaded.
+    match format:
+        case "colmap":
+            from macrosplat.export.cameras import write_colmap_folder
+
+            write_colmap_folder(run, out)
+        case "nerfstudio":
+            from macrosplat.export.cameras import write_nerfstudio_folder
+
+            write_nerfstudio_folder(run, out)
+        case "mesh":
+            from macrosplat.export.mesh import write_mesh
+
+            write_mesh(run, out, whole)
+        case "video":
+            from macrosplat.export.video import size_of, write_video
+
+            film = film or Film()
+            if not 0.1 <= film.seconds <= 3600:
+                raise MacrosplatError(f"--seconds is {film.seconds:g}; it has to be 0.1 to 3600.")
+            write_video(run, out, film.seconds, size_of(film.size), film.way)
+        case "focus-stack":
+            from macrosplat.export.focus_stack import write_focus_stack
+
+            write_focus_stack(run, out, photo)
+        case _:
+            _write_scene(run, format, out, mm)
     return out
+
+
+def _write_scene(run: Path, format: Format, out: Path, mm: bool) -> None:
+    """Formats that hold the Gaussians."""
+    from macrosplat.output.lens_report import read_lens
+    from macrosplat.run import Run
+    from macrosplat.scene.formats.read import read_own
+
+    scene, report = read_own(Run(run).scene), read_lens(Run(run))
+    unit = report.mm_per_unit if report is not None else None
+    if mm and unit is None:
+        raise MacrosplatError(f"Nothing says how long a scene unit of {run} is; reconstruct with --scale-mm for mm.")
+    if mm and unit is not None and format != "points":
+        scene = scene.with_(means=unit * scene.means, log_scales=scene.log_scales + math.log(unit))
+    if format in ("splat", "points"):
+        from macrosplat.export.flat import flattened
+
+        scene = flattened(scene, Run(run).cameras().centres * (unit if mm and unit and format != "points" else 1.0))
+    match format:
+        case "points":
+            from macrosplat.export.points import write_surface_points
+
+            write_surface_points(out, scene, Run(run).cameras(), unit or 1.0)
+        case "ply":
+            from macrosplat.scene.formats.ply import write_ply
+
+            write_ply(out, scene)
+        case "spz":
+            from macrosplat.scene.formats.spz import write_spz
+
+            write_spz(out, scene)
+        case "splat":
+            from macrosplat.scene.formats.splat import write_splat
+
+            write_splat(out, scene)
+        case "gltf":
+            from macrosplat.export.gltf import write_gltf
+
+            write_gltf(out, scene)
+
+
+def _named(run: Path, format: Format, out: Path | None) -> Path:
+    """A folder that was meant as one gets the file's usual name in it."""
+    if out is None:
+        return run / NAMES[format]
+    return out / NAMES[format] if format in SUFFIXES and out.is_dir() else out
 
 
 def _check_place(out: Path, format: Format) -> None:

@@ -70,7 +70,7 @@ def sparse_points(run: Path, cameras: Cameras) -> SparsePoints:
 
 
 def _with_photos(run: Path, out: Path, besides: Sequence[str]) -> Cameras:
-    """The sharp photos in `out/images`, as large as there are; their cameras, of that size.
+    """The sharp photos in `out/images`; their cameras, of that size.
 
     Args:
         besides: what else is going to be written to `out`.
@@ -84,7 +84,7 @@ def _with_photos(run: Path, out: Path, besides: Sequence[str]) -> Cameras:
     only_ours(out, {*pictures, *besides}.__contains__)
     names, sizes = [], []
     for name in taken:
-        source = Run(run).sharpest_size(name)
+        source = Run(run).sharp(name)
         if not source.is_file():
             raise MacrosplatError(
                 f"{run} lacks the sharp photo {source}: the run is not finished; go on with --resume."

@@ -8,12 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from macrosplat.export.refocus import load_refocus
 from macrosplat.output.lens_report import read_lens
-from macrosplat.render import Pinhole
 from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import only_ours, write_json, write_whole
@@ -39,19 +37,18 @@ def write_focus_stack(run: Path, out: Path, photo: str | None = None, steps: int
         refocus = load_refocus(run, progress)
         names, cameras = refocus.state.names, Run(run).cameras()
         v = _number(run, names, photo)
-        k, (width, height) = cameras.intrinsics[v], (int(side) for side in cameras.sizes[v])
-        pinhole = Pinhole(*(float(x) for x in k), width=width, height=height, near=refocus.state.pinholes[v].near)
-        view = torch.tensor(cameras.views[v], dtype=torch.float32)
-        near, far = refocus.depths(view, pinhole)
+        width, height = (int(side) for side in cameras.sizes[v])
+        camera = refocus.state.model.cameras()[v].scaled(width, height)
+        near, far = refocus.depths(camera)
         report = read_lens(Run(run))
         unit = report.mm_per_unit if report is not None else None
         progress.stage("focusing", steps + 1)
-        write_whole(out / "all_in_focus.png", Image.fromarray(refocus.sharp(view, pinhole, v)).save)
+        write_whole(out / "all_in_focus.png", Image.fromarray(refocus.sharp(camera, v)).save)
         progress.advance()
         pictures = []
         for n, focus in enumerate(1 / np.linspace(1 / near, 1 / far, steps)):
             name = f"focus_{n:02d}.png"
-            write_whole(out / name, Image.fromarray(refocus.taken(view, pinhole, v, float(focus))).save)
+            write_whole(out / name, Image.fromarray(refocus.taken(camera, v, float(focus))).save)
             pictures.append(
                 {"picture": name, "focus_distance": {"scene_units": float(focus), "mm": unit and float(focus * unit)}}
             )

@@ -1,13 +1,17 @@
 """A triangle mesh of a run, for those who measure: depth from all around, fused, and coloured by what the views show.
 
-In: a finished RUN. Out: PLY, or GLB by the file's suffix; millimetres where lens.json knows the scale, else scene
-units; the axes are those of the cameras. Parts that no photo shows are left open.
+In: a finished RUN. Out: PLY, GLB, OBJ or STL by the file's suffix; millimetres where lens.json knows the scale, else
+scene units; the axes are those of the cameras. It is cropped to what most photos have in the frame, and of that the
+largest piece. Parts that no photo shows are left open.
 """
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +19,13 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
+from macrosplat.cameras.records import Cameras
 from macrosplat.export.gltf import write_mesh_gltf
 from macrosplat.export.orbit import orbit, pivot_of
 from macrosplat.export.tsdf import Volume
 from macrosplat.output.lens_report import read_lens
-from macrosplat.render import Pinhole, render
+from macrosplat.output.subject import masks_of, where_framed
+from macrosplat.render import Camera, render
 from macrosplat.render.surface import surface_depth
 from macrosplat.run import Run
 from macrosplat.scene.gaussians import Gaussians
@@ -53,34 +59,41 @@ class Mesh:
     colours: NDArray[np.float32]  # [N, 3] linear light
 
 
-@dataclass(frozen=True)
-class Station:
-    """A view to look at the scene from."""
+def write_mesh(run: Path, out: Path, whole: bool = False) -> None:
+    """Make the mesh of RUN and write it as PLY, GLB, OBJ or STL, by the suffix of `out`.
 
-    view: torch.Tensor  # [4, 4]
-    pinhole: Pinhole
-
-
-def write_mesh(run: Path, out: Path) -> None:
-    """Make the mesh of RUN and write it as PLY or GLB, by the suffix of `out`.
+    Args:
+        whole: all that the photos show, in however many pieces.
 
     Raises:
         MacrosplatError: RUN is not finished, scikit-image is missing, another suffix, or there is no surface.
     """
-    if out.suffix.lower() not in (".ply", ".glb"):
-        raise MacrosplatError(f"A mesh is written as .ply or .glb, not as {out}; give --out another suffix.")
-    state = checkpoint.load(Run(run).checkpoint).rigid()
+    kind = out.suffix.lower()
+    if kind not in (".ply", ".glb", ".obj", ".stl"):
+        raise MacrosplatError(f"A mesh is written as .ply, .glb, .obj or .stl, not as {out}; give --out such a suffix.")
+    trimesh = _trimesh() if kind in (".obj", ".stl") else None
+    state = checkpoint.load(Run(run).checkpoint)
     report = read_lens(Run(run))
     unit = report.mm_per_unit if report is not None else None
     with Progress() as progress:
         mesh = make_mesh(state, progress)
+        if not whole:
+            cameras = Run(run).cameras()
+            mesh = cropped(mesh, cameras, masks_of(Run(run).manifest, cameras.names))
+        progress.note(f"{len(mesh.faces):,} triangles in {_pieces(mesh)} piece(s).")
         if unit is None:
             progress.note("Nothing says how long a scene unit is: the mesh is in scene units (see --scale-mm).")
         else:
             assert report is not None
             progress.note(f"The mesh is in mm; a scene unit is {unit:.4g} mm.")
     vertices = mesh.vertices * (unit or 1.0)
-    if out.suffix.lower() == ".glb":
+    if trimesh is not None:
+        rgb = to_bytes(to_srgb(mesh.colours))
+        made = trimesh.Trimesh(vertices, mesh.faces, vertex_colors=rgb, process=False)
+        content = made.export(file_type=kind[1:])
+        content = content.encode("utf-8") if isinstance(content, str) else content
+        write_whole(out, lambda part: part.write_bytes(content))
+    elif kind == ".glb":
         write_mesh_gltf(out, vertices, mesh.faces, mesh.colours, 1.0 if unit is None else 1e-3)
     else:
         write_mesh_ply(out, vertices, mesh.faces, to_bytes(to_srgb(mesh.colours)))
@@ -88,15 +101,15 @@ def write_mesh(run: Path, out: Path) -> None:
 
 def make_mesh(state: checkpoint.Checkpoint, progress: Progress) -> Mesh:
     """The mesh of what a run learned, in scene units."""
-    gaussians = state.learned.gaussians.detach()
+    gaussians = state.model.gaussians.detach()
     stations = _stations(state)
-    pixel = state.pixel * state.pinholes[0].width / stations[0].pinhole.width
+    pixel = state.pixel * state.model.rig.frames[0].width / stations[0].frame.width
     progress.stage("measuring depth", len(stations))
     depths = []
     for station in stations:
-        depths.append(surface_depth(gaussians, station.pinhole.at(station.view), LEFT).astype(np.float32))
+        depths.append(surface_depth(gaussians, station, LEFT).astype(np.float32))
         progress.advance()
-    low, high = _box(stations[: len(state.pinholes)], depths)
+    low, high = _box(stations[: len(state.names)], depths)
     volume = Volume.around(low, high, VOXEL * pixel, TRUNCATION * pixel, MOST_VOXELS)
     progress.stage("fusing depth", len(stations))
     for station, depth in zip(stations, depths, strict=True):
@@ -109,6 +122,30 @@ def make_mesh(state: checkpoint.Checkpoint, progress: Progress) -> Mesh:
     if not len(faces):
         raise MacrosplatError("The scene has no surface to make a mesh of.")
     return Mesh(vertices, faces, colours)
+
+
+def cropped(mesh: Mesh, cameras: Cameras, masks: Sequence[Path | None] = ()) -> Mesh:
+    """The largest piece of what most photos have in the frame, white in their masks; all where they share nothing."""
+    inside = where_framed(mesh.vertices, cameras, masks)
+    faces = mesh.faces[inside[mesh.faces].all(1)]
+    if len(faces) < SPECK:
+        return mesh
+    part = connected_components(_neighbours(faces, len(mesh.vertices)), directed=False)[1][faces[:, 0]]
+    faces = faces[part == np.bincount(part).argmax()]
+    used, index = np.unique(faces, return_inverse=True)
+    return Mesh(mesh.vertices[used], index.reshape(-1, 3), mesh.colours[used])
+
+
+def _pieces(mesh: Mesh) -> int:
+    part = connected_components(_neighbours(mesh.faces, len(mesh.vertices)), directed=False)[1][mesh.faces[:, 0]]
+    return len(np.unique(part))
+
+
+def _trimesh() -> Any:
+    try:
+        return importlib.import_module("trimesh")
+    except ImportError as error:
+        raise MacrosplatError("OBJ and STL need trimesh; install it by: pip install 'macrosplat[mesh]'.") from error
 
 
 def write_mesh_ply(
@@ -126,27 +163,27 @@ def write_mesh_ply(
     write_whole(path, lambda part: part.write_bytes(content))
 
 
-def _stations(state: checkpoint.Checkpoint) -> list[Station]:
-    """The photos' views, then some from between and around them."""
-    views = state.learned.poses.all()
-    out = [Station(view, _limited(pinhole, len(views))) for view, pinhole in zip(views, state.pinholes, strict=True)]
-    numbers = views.numpy().astype(np.float64)
-    around = orbit(numbers, pivot_of(numbers, state.learned.poses.pivot_depth.numpy()), ORBIT_VIEWS)
-    return out + [Station(torch.tensor(view, dtype=torch.float32), out[0].pinhole) for view in around]
+def _stations(state: checkpoint.Checkpoint) -> list[Camera]:
+    """The photos' cameras, then some between and around them."""
+    model = state.model
+    out = [_limited(camera, len(state.names)) for camera in model.cameras()]
+    views = np.stack([camera.view.numpy() for camera in out]).astype(np.float64)
+    around = orbit(views, pivot_of(views, model.rig.pivot_depth.numpy()), ORBIT_VIEWS)
+    return out + [out[0].at(torch.tensor(view, dtype=torch.float32)) for view in around]
 
 
-def _limited(pinhole: Pinhole, photos: int) -> Pinhole:
+def _limited(camera: Camera, photos: int) -> Camera:
     most = min(MOST_PIXELS, MOST_PIXELS_IN_ALL / (photos + ORBIT_VIEWS))
-    factor = min(1.0, (most / (pinhole.width * pinhole.height)) ** 0.5)
-    return pinhole.scaled(round(pinhole.width * factor), round(pinhole.height * factor))
+    width, height = camera.frame.width, camera.frame.height
+    factor = min(1.0, (most / (width * height)) ** 0.5)
+    return camera.scaled(round(width * factor), round(height * factor))
 
 
-def _numbers(station: Station) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    p = station.pinhole
-    return station.view.numpy().astype(np.float64), np.array([p.fx, p.fy, p.cx, p.cy])
+def _numbers(station: Camera) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return station.view.numpy().astype(np.float64), station.intrinsics.numpy().astype(np.float64)
 
 
-def _box(stations: list[Station], depths: list[NDArray[np.float32]]) -> tuple[NDArray, NDArray]:
+def _box(stations: list[Camera], depths: list[NDArray[np.float32]]) -> tuple[NDArray, NDArray]:
     """The corners [3] of a box that holds what the photos show, but for the farthest stragglers."""
     points = []
     for station, depth in zip(stations, depths, strict=False):
@@ -167,7 +204,7 @@ def _box(stations: list[Station], depths: list[NDArray[np.float32]]) -> tuple[ND
 
 def _colours(
     gaussians: Gaussians,
-    stations: list[Station],
+    stations: list[Camera],
     depths: list[NDArray[np.float32]],
     vertices: NDArray[np.float64],
     normals: NDArray[np.float64],
@@ -179,7 +216,7 @@ def _colours(
     progress.stage("colouring the mesh", len(stations))
     for station, depth in zip(stations, depths, strict=True):
         with torch.no_grad():
-            drawn = render(gaussians, station.pinhole.at(station.view))
+            drawn = render(gaussians, station)
         with kernel_lock:
             _gather(
                 *(total, weight, vertices, normals, *_numbers(station), depth, drawn.colour.numpy()),

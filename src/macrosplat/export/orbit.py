@@ -8,11 +8,14 @@ from numpy.typing import NDArray
 GAP = np.radians(100.0)  # a wider stretch without photos is not entered: what is to be seen there nobody knows
 
 
-def orbit(views: NDArray[np.float64], pivot: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+def orbit(
+    views: NDArray[np.float64], pivot: NDArray[np.float64], count: int, all_round: bool = False
+) -> NDArray[np.float64]:
     """[count, 4, 4] world to camera: once round `pivot`, or to and fro where the photos leave a wide gap.
 
     Args:
         views: [V, 4, 4] world to camera, OpenCV axes: those of the photos. pivot: [3] what to look at.
+        all_round: once round it even where they leave a gap.
     """
     assert views.shape[1:] == (4, 4) and pivot.shape == (3,), f"views {views.shape}, pivot {pivot.shape}"
     centres = -np.einsum("vji,vj->vi", views[:, :3, :3], views[:, :3, 3])
@@ -25,7 +28,7 @@ def orbit(views: NDArray[np.float64], pivot: NDArray[np.float64], count: int) ->
     gaps = np.diff(np.append(turns, turns[0] + 2 * np.pi))
     widest = int(gaps.argmax())
     time = np.arange(count) / count
-    if gaps[widest] > GAP:
+    if gaps[widest] > GAP and not all_round:
         first, span = turns[(widest + 1) % len(turns)], 2 * np.pi - gaps[widest]
         azimuth = first + span * (0.5 - 0.5 * np.cos(2 * np.pi * time))
     else:

@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from macrosplat.cameras.records import Cameras
+from macrosplat.output.coverage import visible
+from macrosplat.render import Pinhole
 from macrosplat.scene.gaussians import SH_C0, Gaussians
 from macrosplat.support.files import write_whole
 
 ROW = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
-OPAQUE = 0.5  # a Gaussian fainter than this is haze or a highlight, no surface
+WIDEST = 320  # px at which it is asked what can be seen
+LEAST_PX = 0.25  # of all photos together that a Gaussian makes: less is nothing that anybody sees
+SHOWN = 0.2  # of a Gaussian's own light that some view shows of it: what lies deeper is inside the object
 
 
 def write_points(path: Path, xyz: NDArray[np.floating], rgb: NDArray[np.uint8]) -> None:
@@ -23,9 +29,60 @@ def write_points(path: Path, xyz: NDArray[np.floating], rgb: NDArray[np.uint8]) 
     write_whole(path, lambda part: part.write_bytes("\n".join(lines).encode("ascii") + rows.tobytes()))
 
 
-def write_scene_points(path: Path, scene: Gaussians) -> None:
-    """Write the middles of the opaque Gaussians of a scene whose colours are sRGB."""
+def write_surface_points(path: Path, scene: Gaussians, cameras: Cameras, unit: float = 1.0) -> int:
+    """Write the Gaussians that the photos show, with normals; how many they are.
+
+    A normal is the shortest axis of its Gaussian, towards the camera that sees most of it.
+
+    Args:
+        scene: its colours are sRGB. unit: by which lengths are multiplied.
+    """
     scene = scene.detach().map(lambda t: t.cpu())
-    seen = (scene.opacity_logits.sigmoid() > OPAQUE).numpy()
+    total, share, towards = _seen(scene, cameras)
+    kept = (total >= LEAST_PX) & (share >= SHOWN)
+    normals = shortest_axes(scene)
+    normals *= np.where((normals * towards).sum(1, keepdims=True) < 0, -1, 1)
     rgb = np.rint(255 * (0.5 + SH_C0 * scene.sh0.numpy())).clip(0, 255).astype(np.uint8)
-    write_points(path, scene.means.numpy()[seen], rgb[seen])
+    rows = np.zeros(int(kept.sum()), np.dtype([("xyz", "<f4", 3), ("normal", "<f4", 3), ("rgb", "u1", 3)]))
+    rows["xyz"], rows["normal"], rows["rgb"] = unit * scene.means.numpy()[kept], normals[kept], rgb[kept]
+    names = [f"property float {name}" for name in ("x", "y", "z", "nx", "ny", "nz")]
+    names += [f"property uchar {name}" for name in ("red", "green", "blue")]
+    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}", *names, "end_header\n"]
+    write_whole(path, lambda part: part.write_bytes("\n".join(lines).encode("ascii") + rows.tobytes()))
+    return len(rows)
+
+
+def _seen(scene: Gaussians, cameras: Cameras) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+    """Of each of N Gaussians: px [N] that it makes in all photos, the most of it [N] that one of them shows, and the
+    direction [N, 3] to the camera that shows most."""
+    n, means = len(scene), scene.means.double().numpy()
+    total, best, most = np.zeros(n, np.float32), np.zeros(n, np.float32), np.zeros(n, np.float32)
+    towards = np.zeros((n, 3))
+    for view, (fx, fy, cx, cy), (width, height), centre in zip(
+        cameras.views, cameras.intrinsics, cameras.sizes, cameras.centres, strict=True
+    ):
+        factor = min(1.0, WIDEST / max(width, height))
+        pinhole = Pinhole(float(fx), float(fy), float(cx), float(cy), int(width), int(height), near=1e-6)
+        pinhole = pinhole.scaled(max(1, round(width * factor)), max(1, round(height * factor)))
+        light, alone, _, _ = visible(scene, pinhole.at(torch.tensor(view, dtype=torch.float32)))
+        shown = light.numpy()
+        total += shown
+        best = np.maximum(best, (light / alone.clamp_min(1e-12)).numpy())
+        more = shown > most
+        most[more] = shown[more]
+        towards[more] = centre - means[more]
+    return total, best, towards
+
+
+def shortest_axes(scene: Gaussians) -> NDArray[np.float64]:
+    """[N, 3] unit vectors."""
+    w, x, y, z = torch.nn.functional.normalize(scene.quats, dim=1).double().numpy().T
+    columns = np.stack(
+        [
+            np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], 1),
+            np.stack([2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)], 1),
+            np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], 1),
+        ],
+        1,
+    )
+    return columns[np.arange(len(scene)), scene.log_scales.argmin(1).numpy()]

@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from macrosplat.lens import LensStart, Pupil, Reshape, Sharp
-from macrosplat.lens.thin import SIGMA0_MIN, ThinLens
-from macrosplat.render import Camera, Pinhole
+from macrosplat.lens import Sampling
+from macrosplat.render import Camera
 from macrosplat.render.surface import surface_depth
 from macrosplat.run import Run
 from macrosplat.support.colour import to_bytes, to_srgb
@@ -23,45 +22,39 @@ from macrosplat.support.progress import Progress
 from macrosplat.train import checkpoint
 from macrosplat.train.checkpoint import Checkpoint
 
-PUPIL_POINTS = 4  # as in training: the photo is their mean, with what they leave out as blur
+SAMPLES = 4  # of the aperture, as in training
 # Of the distance: the pupil of a run whose lens model has none.
 PUPIL_ELSE = 0.12
 
 
 @dataclass(frozen=True)
 class Refocus:
-    """A run's scene before a lens."""
+    """A run's scene, and a lens to see it through."""
 
     state: Checkpoint
     pupil: float  # diameter, scene units
 
     @torch.no_grad()
-    def taken(self, view: torch.Tensor, pinhole: Pinhole, photo: int | None, focus: float) -> NDArray[np.uint8]:
-        """[H, W, 3] as the lens takes it from `view`, focused at `focus` (camera z, scene units).
+    def taken(self, camera: Camera, photo: int | None, focus: float) -> NDArray[np.uint8]:
+        """[H, W, 3] as the lens takes it, focused at `focus` (camera z, scene units).
 
         `photo`: whose backdrop is behind, and whose exposure it has; None: their mean.
         """
-        lens = ThinLens(LensStart(self.pupil, (focus,), (1.0,), sigma0=SIGMA0_MIN, width=pinhole.width))
-
-        def draw(camera: Camera, reshape: Reshape | None = None) -> Sharp:
-            return self.state.learned.draw(camera, photo, None, reshape)
-
-        taken = lens.photograph(draw, pinhole.at(view), 0, Pupil(PUPIL_POINTS))
-        return _bytes(self.state.learned.exposure.expose(taken, photo))
+        return _bytes(self.state.model.refocused(camera, self.pupil, focus, Sampling(SAMPLES), photo))
 
     @torch.no_grad()
-    def sharp(self, view: torch.Tensor, pinhole: Pinhole, photo: int | None) -> NDArray[np.uint8]:
+    def sharp(self, camera: Camera, photo: int | None) -> NDArray[np.uint8]:
         """[H, W, 3] all in focus."""
-        seen = self.state.learned.draw(pinhole.at(view), photo)
-        return _bytes(self.state.learned.exposure.expose(seen.colour, photo))
+        return _bytes(self.state.model.sharp(camera, photo))
 
-    def depths(self, view: torch.Tensor, pinhole: Pinhole) -> tuple[float, float]:
+    def depths(self, camera: Camera) -> tuple[float, float]:
         """Camera z between which nearly all of what is seen lies, scene units."""
-        small = pinhole.scaled(*(max(16, round(side * min(1.0, 320 / pinhole.width))) for side in _size(pinhole)))
-        depth = surface_depth(self.state.learned.gaussians.detach(), small.at(view))
+        width, height = camera.frame.width, camera.frame.height
+        small = camera.scaled(*(max(16, round(side * min(1.0, 320 / width))) for side in (width, height)))
+        depth = surface_depth(self.state.model.gaussians.detach(), small)
         seen = depth[depth > 0]
         if not len(seen):
-            middle = float(self.state.learned.poses.pivot_depth.median())
+            middle = float(self.state.model.rig.pivot_depth.median())
             return 0.95 * middle, 1.05 * middle
         near, far = np.percentile(seen, [2, 98])
         return float(near), float(far)
@@ -73,18 +66,15 @@ def load_refocus(run: Path, progress: Progress) -> Refocus:
     Raises:
         MacrosplatError: RUN holds no run.
     """
-    state = checkpoint.load(Run(run).checkpoint).rigid()
-    found = state.learned.lens.found()
-    if "pupil_diameter" in found:
-        return Refocus(state, float(found["pupil_diameter"]))
+    state = checkpoint.load(Run(run).checkpoint)
+    lens = state.model.estimate()
+    if lens is not None:
+        return Refocus(state, lens.pupil_diameter)
     progress.note(
-        f"The lens model `{found['model']}` knows no aperture: one as wide as {PUPIL_ELSE} of the distance is used."
+        f"The lens model `{state.model.lens.name}` knows no aperture: one as wide as {PUPIL_ELSE} of the distance is "
+        "used."
     )
-    return Refocus(state, PUPIL_ELSE * float(state.learned.poses.pivot_depth.median()))
-
-
-def _size(pinhole: Pinhole) -> tuple[int, int]:
-    return pinhole.width, pinhole.height
+    return Refocus(state, PUPIL_ELSE * float(state.model.rig.pivot_depth.median()))
 
 
 def _bytes(linear: torch.Tensor) -> NDArray[np.uint8]:

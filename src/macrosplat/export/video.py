@@ -1,4 +1,4 @@
-"""A film: once round the object while the focus goes from its nearest to its farthest part and back.
+"""A film: round the object, sharp; or from where a photo was taken, while the focus goes through it and back.
 
 In: a finished RUN. Out: MP4 (H.264), written by ffmpeg, which the package imageio-ffmpeg brings along.
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,14 +18,14 @@ from numpy.typing import NDArray
 
 from macrosplat.export.orbit import orbit, pivot_of
 from macrosplat.export.refocus import Refocus, load_refocus
-from macrosplat.render import Pinhole
+from macrosplat.render import Camera
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import whole
 from macrosplat.support.progress import Progress
 
-SECONDS, FPS = 10, 24
-PULLS = 2  # times that the focus goes to the far end and back
-LONGEST = 1280  # px, of the longer side
+Way = Literal["orbit", "turntable", "focus-pull"]
+SECONDS, FPS = 8.0, 24
+SIZE = (1920, 1080)
 # Without the matrix players take small films for BT.601 and large ones for BT.709, and colours shift between the two.
 COLOURS = (
     "scale=out_color_matrix=bt709:out_range=tv,"
@@ -32,8 +33,16 @@ COLOURS = (
 )
 
 
-def write_video(run: Path, out: Path, seconds: float = SECONDS) -> None:
+def write_video(
+    run: Path, out: Path, seconds: float = SECONDS, size: tuple[int, int] = SIZE, way: Way = "orbit"
+) -> None:
     """Write the film, whole or not at all.
+
+    Args:
+        size: width and height, px.
+        way: `orbit`: round the object as far as the photos go, there and back where they leave a gap; `turntable`: once
+            round it, whatever there is to be seen; `focus-pull`: from where the first photo was taken, the focus goes
+            to the farthest part and back.
 
     Raises:
         MacrosplatError: RUN is not finished, imageio-ffmpeg is missing, or ffmpeg fails.
@@ -43,7 +52,7 @@ def write_video(run: Path, out: Path, seconds: float = SECONDS) -> None:
     ffmpeg = _ffmpeg()
     with Progress() as progress:
         refocus = load_refocus(run, progress)
-        pinhole = film_size(refocus.state.pinholes[0])
+        camera = film_size(refocus.state.model.cameras()[0], size)
         frames = max(2, round(seconds * FPS))
         progress.stage("filming", frames)
         with whole(out) as part:
@@ -55,10 +64,10 @@ def write_video(run: Path, out: Path, seconds: float = SECONDS) -> None:
                 "macro_block_size": 2,
             }
             settings["output_params"] = ["-vf", COLOURS, "-crf", "18", "-movflags", "+faststart"]
-            writer = ffmpeg.write_frames(str(part), (pinhole.width, pinhole.height), **settings)
+            writer = ffmpeg.write_frames(str(part), (camera.frame.width, camera.frame.height), **settings)
             try:
                 writer.send(None)
-                for frame in film(refocus, pinhole, frames):
+                for frame in film(refocus, camera, frames, way):
                     writer.send(np.ascontiguousarray(frame))
                     progress.advance()
             except OSError as error:
@@ -69,26 +78,47 @@ def write_video(run: Path, out: Path, seconds: float = SECONDS) -> None:
                 writer.close()
 
 
-def film(refocus: Refocus, pinhole: Pinhole, frames: int) -> Iterator[NDArray[np.uint8]]:
+def film(refocus: Refocus, camera: Camera, frames: int, way: Way = "orbit") -> Iterator[NDArray[np.uint8]]:
     """The frames [H, W, 3], 8 bit sRGB."""
-    state = refocus.state
-    views = state.learned.poses.all().numpy().astype(np.float64)
-    pivot = pivot_of(views, state.learned.poses.pivot_depth.numpy())
-    # The near end and the far end change with the view: where they were in a few views, in between by interpolation.
-    path = orbit(views, pivot, frames)
-    asked = np.unique(np.linspace(0, frames - 1, min(frames, 12)).round().astype(int))
-    ends = np.array([refocus.depths(torch.tensor(path[n], dtype=torch.float32), pinhole) for n in asked])
-    near, far = (np.interp(np.arange(frames), asked, 1 / ends[:, k]) for k in (0, 1))
-    share = 0.5 - 0.5 * np.cos(2 * np.pi * PULLS * np.arange(frames) / frames)
-    for view, focus in zip(path, 1 / (near + share * (far - near)), strict=True):
-        yield refocus.taken(torch.tensor(view, dtype=torch.float32), pinhole, None, float(focus))
+    model = refocus.state.model
+    views = np.stack([taken.view.numpy() for taken in model.cameras()]).astype(np.float64)
+    if way == "focus-pull":
+        camera = camera.at(torch.tensor(views[0], dtype=torch.float32))
+        near, far = refocus.depths(camera)
+        share = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(frames) / frames)
+        for focus in 1 / (1 / near + share * (1 / far - 1 / near)):
+            yield refocus.taken(camera, None, float(focus))
+        return
+    pivot = pivot_of(views, model.rig.pivot_depth.numpy())
+    for view in orbit(views, pivot, frames, all_round=way == "turntable"):
+        yield refocus.sharp(camera.at(torch.tensor(view, dtype=torch.float32)), None)
 
 
-def film_size(pinhole: Pinhole) -> Pinhole:
-    """A photo's camera with its axis in the middle, no larger than a film, both sides even as H.264 wants them."""
-    factor = min(1.0, LONGEST / max(pinhole.width, pinhole.height))
-    width, height = (max(2, 2 * round(side * factor / 2)) for side in (pinhole.width, pinhole.height))
-    return replace(pinhole.scaled(width, height), cx=width / 2, cy=height / 2)
+def film_size(camera: Camera, size: tuple[int, int] = SIZE) -> Camera:
+    """A camera of that size that sees all that the photo's camera sees, with its axis in the middle."""
+    width, height = size
+    factor = min(width / camera.frame.width, height / camera.frame.height)
+    middle = camera.intrinsics.new_tensor([width / 2, height / 2])
+    frame = replace(camera.frame, width=width, height=height)
+    return replace(camera, intrinsics=torch.cat([factor * camera.intrinsics[:2], middle]), frame=frame)
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """`1080p`, or width x height.
+
+    Raises:
+        MacrosplatError: it is neither, or not what H.264 takes (even, and at most 8192).
+    """
+    lines = {"720p": (1280, 720), "1080p": SIZE, "1440p": (2560, 1440), "2160p": (3840, 2160), "4k": (3840, 2160)}
+    if text.lower() in lines:
+        return lines[text.lower()]
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise MacrosplatError(f"--size {text} cannot be read; give 1080p, 720p, 4k, or width x height (1280x960).")
+    size = int(width), int(height)
+    if any(side % 2 or not 16 <= side <= 8192 for side in size):
+        raise MacrosplatError(f"--size {text}: both sides have to be even, 16 to 8192.")
+    return size
 
 
 def _ffmpeg() -> ModuleType:

@@ -10,10 +10,12 @@ from macrosplat.lens.covariance import CovarianceLens
 from macrosplat.lens.focus import FocusLens
 from macrosplat.lens.model import Draw as Draw
 from macrosplat.lens.model import Lens as Lens
+from macrosplat.lens.model import LensEstimate as LensEstimate
+from macrosplat.lens.model import LensPlan as LensPlan
 from macrosplat.lens.model import LensStart as LensStart
-from macrosplat.lens.model import Number as Number
-from macrosplat.lens.model import Pupil as Pupil
+from macrosplat.lens.model import PhotoIndex as PhotoIndex
 from macrosplat.lens.model import Reshape as Reshape
+from macrosplat.lens.model import Sampling as Sampling
 from macrosplat.lens.model import Sharp as Sharp
 from macrosplat.lens.plain import PlainLens
 from macrosplat.lens.thin import ThinLens

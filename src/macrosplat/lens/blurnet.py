@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from torch import Tensor
 
 from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.clarity import REFERENCE_WIDTH, clarity_of
-from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
+from macrosplat.lens.model import Draw, Lens, LensPlan, LensStart, PhotoIndex, Sampling, Sharp, dolly
 from macrosplat.options.baselines import Blurnet
 from macrosplat.render import Camera
 from macrosplat.support.colour import to_linear, to_srgb
@@ -47,16 +47,10 @@ class BlurNet(Lens):
 
     def __init__(self, start: LensStart) -> None:
         self.chosen = chosen = Blurnet(**start.settings)
-        self.width, self.centre, self.spread = start.width, start.distance, start.spread
+        self.centre, self.spread, self.focal = start.distance, start.spread, torch.tensor(start.focal)
         alone, joint = (chosen.alone_until, chosen.joint_from) if chosen.stages == "three" else (0.0, 0.0)
-        self.schedule = {
-            "blur_from": alone if chosen.first == "plain" else 0.0,
-            "lens_from": alone,
-            "slow": (alone, joint),
-            "slow_rate": chosen.warm_rate,
-            "pupil_spans": (),
-            "dssim_weight": chosen.dssim,
-        }
+        self.blur_from = alone if chosen.first == "plain" else 0.0
+        self.learn_from, self.joint_from = alone, joint
         random = torch.Generator().manual_seed(start.seed)
         self.parameters = {}
         for net, inputs, wanted in (("depth", 1, chosen.depth != "none"), ("rgb", 4, chosen.rgb == "on")):
@@ -81,34 +75,40 @@ class BlurNet(Lens):
         self._resized = {}
         return masks
 
-    def farther(self, factor: float) -> BlurNet:
-        lens = copy(self)
-        lens.centre, lens.spread = factor * self.centre, factor * self.spread
-        return lens
+    def plan(self, t: float) -> LensPlan:
+        alone = self.learn_from <= t < self.joint_from  # the scene is slow: its lens catches up
+        return LensPlan(
+            sampling=Sampling(0 if t < self.blur_from else 1),
+            rates=self.rates if t >= self.learn_from else {},
+            scene_rate=self.chosen.warm_rate if alone else 1.0,
+            poses=t >= self.poses_from,
+            dssim_weight=self.chosen.dssim,
+        )
 
-    def photograph(self, draw: Draw, camera: Camera, photo: Number, through: Pupil) -> Tensor:
+    def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         sharp = draw(camera)
-        if through.points == 0:
+        if sampling.samples == 0:
             return sharp.colour
         sigma = self.sigma(sharp, camera, photo)
         if self.chosen.light == "linear":
             return variable_blur(sharp.colour, sigma)
         return to_linear(variable_blur(to_srgb(sharp.colour), sigma))
 
-    def sigma(self, sharp: Sharp, camera: Camera, photo: Number) -> Tensor:
+    def sigma(self, sharp: Sharp, camera: Camera, photo: PhotoIndex) -> Tensor:
         """[H, W] standard deviation of the blur, px of this frame."""
         scale = camera.frame.width / REFERENCE_WIDTH
         variance = self.variance(sharp, camera, photo) + SIGMA_LEAST**2
         return torch.sqrt(variance).clamp_max(self.chosen.blur_radius * scale)
 
-    def variance(self, sharp: Sharp, camera: Camera, photo: Number) -> Tensor:
+    def variance(self, sharp: Sharp, camera: Camera, photo: PhotoIndex) -> Tensor:
         """[H, W] px^2 of this frame: E(d_rel) * A(render, M). A part that is switched off is its first value."""
         frame = sharp.depth.shape
         mask = self.mask(photo, frame, sharp.depth)
         one = torch.full(frame, self.chosen.sigma_start, dtype=sharp.depth.dtype, device=sharp.depth.device)
         by_depth = by_colour = one
         if self.chosen.depth != "none":
-            by_depth = self._run("lens.depth", self.relative_depth(sharp, mask)[None])
+            depth = self.relative_depth(self._as_begun(sharp, camera, photo), mask)
+            by_depth = self._run("lens.depth", depth[None])
         if self.chosen.rgb == "on":
             # The render is evidence here, not something to be improved: no gradient, or colours would turn to
             # whatever the network likes to read. As the photo shows it, behind the sRGB curve. [ours]
@@ -126,7 +126,10 @@ class BlurNet(Lens):
         weight = ((mask / mask.amax().clamp_min(FAINT)) ** self.chosen.clarity_power + FAINT) * solid
         return (depth - (weight * depth).sum() / weight.sum().clamp_min(FAINT**2)) / self.spread
 
-    def mask(self, photo: Number, frame: Sequence[int], like: Tensor) -> Tensor:
+    def _as_begun(self, sharp: Sharp, camera: Camera, photo: PhotoIndex) -> Sharp:
+        return replace(sharp, depth=sharp.depth * dolly(self.focal, camera, photo))
+
+    def mask(self, photo: PhotoIndex, frame: Sequence[int], like: Tensor) -> Tensor:
         """[H, W] the clarity of a photo at the size of a frame."""
         assert self._masks, "the lens has not seen its photos: `look` comes first"
         size = frame[0], frame[1]
@@ -153,16 +156,14 @@ class BlurNet(Lens):
     def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
         """Twice sigma, as a Gaussian stands for a disc; before or behind the focus as the relative depth says."""
         mask = self.mask(photo, sharp.depth.shape, sharp.depth)
-        return 2 * self.sigma(sharp, camera, photo) * self.relative_depth(sharp, mask).sign()
+        depth = self.relative_depth(self._as_begun(sharp, camera, photo), mask)
+        return 2 * self.sigma(sharp, camera, photo) * depth.sign()
 
     def maps(self, sharp: Sharp, camera: Camera, photo: int) -> dict[str, Tensor]:
         return {
             "clarity": self.mask(photo, sharp.depth.shape, sharp.depth).clamp_max(1),
             "variance": self.sigma(sharp, camera, photo) ** 2,
         }
-
-    def found(self) -> dict:
-        return {"model": self.name, "width_px": self.width}
 
 
 def filled(depth: Tensor, solid: Tensor) -> Tensor:

@@ -10,13 +10,14 @@ blurred picture (compositing is not linear), which is what this model pays for i
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
+from macrosplat.lens.model import Draw, Lens, LensPlan, LensStart, PhotoIndex, Sampling, Sharp
 from macrosplat.options.baselines import Covariance
 from macrosplat.render import Camera
 from macrosplat.render.centre import camera_centre
@@ -31,7 +32,6 @@ class CovarianceLens(Lens):
     def __init__(self, start: LensStart) -> None:
         self.chosen = chosen = Covariance(**start.settings)
         self.centre, self.distance = torch.tensor(start.centre), start.distance
-        self.schedule = {"pupil_spans": (), "extra": chosen.extra, "extra_at": chosen.extra_at}
         inputs = 3 * 2 * (chosen.octaves + chosen.view_octaves) + 6 + 3 + 4
         random = torch.Generator().manual_seed(start.seed)
         self.parameters = {}
@@ -44,7 +44,10 @@ class CovarianceLens(Lens):
             self.parameters[f"lens.mlp.{layer}.bias"] = torch.full((shape[0],), begin)
         self.rates = dict.fromkeys(self.parameters, chosen.rate)
 
-    def photograph(self, draw: Draw, camera: Camera, photo: Number, through: Pupil) -> Tensor:
+    def plan(self, t: float) -> LensPlan:
+        return replace(super().plan(t), extra=self.chosen.extra if t >= self.chosen.extra_at else 0.0)
+
+    def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         def enlarged(scene: Any) -> Any:
             by_scale, by_turn = self.factors(scene, camera.view)
             return scene.with_(log_scales=scene.log_scales + by_scale.log(), quats=scene.quats * by_turn)
@@ -74,9 +77,6 @@ class CovarianceLens(Lens):
 
     def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
         return torch.zeros_like(sharp.depth)  # no pixel has one: Gaussians are enlarged, not light
-
-    def found(self) -> dict:
-        return {"model": self.name}
 
 
 def encoded(x: Tensor, octaves: int) -> Tensor:

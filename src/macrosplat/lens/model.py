@@ -1,16 +1,15 @@
 """What a lens model is: it asks for sharp renders and makes of them the photo that the camera would take.
 
 In: `draw(camera)`, which renders the scene over its backdrop for any affine view. Out: the photo [H, W, 3] in linear
-light. A lens knows nothing of Gaussians, and the trainer nothing of blur: a new lens is a new file here and a line in
-`LENSES`.
+light. A lens knows nothing of Gaussians, and the trainer nothing of blur: a new lens model is a new file here and a
+line in `LENSES`. It plans its own part of the training (`LensPlan`) and says what it found out (`LensEstimate`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from macrosplat.lens.prior import PupilPrior
 from macrosplat.render import Camera
+from macrosplat.support.dispatch import select_row
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Sharp:
     depth: Tensor  # [H, W] expected camera z of the scene; meaningless where alpha is small
 
 
-# The number of a photo; as a tensor [1] on the device where the host must not know it (`devices.row`).
-Number = int | Tensor
+# The index of a photo; as a tensor [1] on the device inside a recorded step, which the host must not read.
+PhotoIndex = int | Tensor
 Reshape = Callable[[Any], Any]  # a scene to one of the same kind, whatever it is made of
 
 
@@ -44,14 +44,39 @@ class Draw(Protocol):
 
 
 @dataclass(frozen=True)
-class Pupil:
-    """Through how many points of the pupil a lens that can do so looks; 1: through its centre; 0: it is not there yet,
-    and the photo is a pinhole's."""
+class Sampling:
+    """How the aperture is sampled by a lens that can do so: by so many sub-aperture views.
 
-    points: int = 1
-    # Radians by which their ring is turned: another one each step, so that no direction is favoured. A tensor [] where
-    # the host must not know it.
+    1: through its centre alone; 0: there is no aperture yet, and the photo is a pinhole's.
+    """
+
+    samples: int = 1
+    # Radians by which their ring is turned: another angle each step, so that no direction is favoured. A tensor []
+    # inside a recorded step.
     angle: float | Tensor = 0.0
+
+
+@dataclass(frozen=True)
+class LensPlan:
+    """What a lens model wants of a step."""
+
+    sampling: Sampling = Sampling()
+    rates: Mapping[str, float] = field(default_factory=dict)  # of those of its parameters that learn, by name
+    scene_rate: float = 1.0  # the scene learns at so many times its own rates
+    poses: bool = True  # whether poses that were found from the photos may be refined
+    dssim_weight: float = 0.2  # of D-SSIM in the loss, as in 3D Gaussian Splatting (Kerbl et al. 2023)
+    extra: float = 0.0  # Gaussians that should have been added anywhere by now, as a share of the most there may be
+
+
+@dataclass(frozen=True)
+class LensEstimate:
+    """What a thin lens was found to be: V photos, scene units."""
+
+    pupil_diameter: float  # of the entrance pupil, where the relative aperture is 1
+    focus_distances: tuple[float, ...]  # V camera z of the plane of focus
+    relative_apertures: tuple[float, ...]  # V pupil diameters relative to `pupil_diameter`
+    sigma0_px: float  # blur that is left in focus, standard deviation, px of the training width
+    width_px: int  # the training width
 
 
 @dataclass(frozen=True)
@@ -63,7 +88,8 @@ class LensStart:
     aperture: tuple[float, ...]  # V relative pupil diameters, from the photos' f-numbers: 1 where they agree
     sigma0: float = 0.5  # px
     width: int = 640  # px that `sigma0` counts
-    all_blurred: bool = False  # nothing is in focus anywhere: sigma0 is held, or it would take that for the lens's own
+    all_blurred: bool = False  # nothing is in focus: sigma0 is frozen, or it would take that for the lens's own
+    focal: tuple[float, ...] = ()  # V fx / width under which distances were found; none: those of the cameras
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the sparse points, scene units
     distance: float = 1.0  # median depth of what the photos see, scene units
     spread: float = 1.0  # standard deviation of those depths, scene units
@@ -83,7 +109,8 @@ class Lens(Protocol):
     parameters: dict[str, Tensor]  # learned with the scene; leaves that require gradients
     rates: dict[str, float]  # learning rate of each parameter at the start
     exif: PupilPrior | None = None  # what EXIF tells of the pupil
-    schedule: Mapping[str, Any] = {}  # what of `Schedule` is otherwise with this lens
+    learn_from: float = 0.05  # of the steps: the lens's numbers are frozen until there is a scene to judge them by
+    poses_from: float = 0.4  # of the steps: after the blur has settled
 
     def to(self, device: torch.device) -> None:
         """Move everything that is learned or looked up to a device."""
@@ -92,12 +119,16 @@ class Lens(Protocol):
             if isinstance(value, Tensor):
                 setattr(self, name, value.to(device))
 
-    def farther(self, factor: float) -> Self:
-        """The lens for cameras that call every depth `factor` times as large and have as much longer a focal length."""
-        return copy(self)
+    def plan(self, t: float) -> LensPlan:
+        """What it wants of the step at `t` of the training, 0 to 1; the angle of the sampling is not its matter."""
+        return LensPlan(rates=self.rates if t >= self.learn_from else {}, poses=t >= self.poses_from)
 
-    def photograph(self, draw: Draw, camera: Camera, photo: Number, through: Pupil) -> Tensor:
-        """The photo [H, W, C], linear light, that photo number `photo` would be; C as `Sharp.colour` has."""
+    def intrinsics(self, calibrated: Tensor, photo: PhotoIndex) -> Tensor:
+        """[4] fx, fy, cx, cy of a photo, from the calibrated ones: where the lens itself changes them as it focuses."""
+        return calibrated
+
+    def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
+        """The photo [H, W, C], linear light, that photo `photo` would be; C as `Sharp.colour` has."""
         ...
 
     def believe(self, gradients: dict[str, Any]) -> None:
@@ -110,9 +141,9 @@ class Lens(Protocol):
         """[H, W] signed radius (px) of the circle of confusion, positive behind the focus: for maps."""
         ...
 
-    def found(self) -> dict:
-        """What was learned, for `lens.json`: scene units and px, plain numbers."""
-        ...
+    def estimate(self, focal: Tensor) -> LensEstimate | None:
+        """What was found out about the lens, of cameras whose fx / width is `focal` [V]; None: the model knows none."""
+        return None
 
     def look(
         self,
@@ -125,3 +156,17 @@ class Lens(Protocol):
     def maps(self, sharp: Sharp, camera: Camera, photo: int) -> dict[str, Tensor]:
         """Further pictures [H, W] >= 0 of a photo, by the name of their folder in `maps/`."""
         return {}
+
+
+def dolly(start: Tensor, camera: Camera, photo: PhotoIndex) -> Tensor | float:
+    """By what a depth of this camera is multiplied to be the one that it was under the focal length at the start.
+
+    A camera whose focal length is corrected steps back (`Rig`): what is seen at a px keeps fx / depth, its
+    magnification. Distances that a lens learns are kept as such, or each step of the focal length would defocus all.
+
+    Args:
+        start: [V] fx / width; empty: that of the camera, whatever it is.
+    """
+    if not len(start):
+        return 1.0
+    return select_row(start, photo) * camera.frame.width / camera.intrinsics[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
+from macrosplat.lens.model import Draw, Lens, LensStart, PhotoIndex, Sampling, Sharp
 from macrosplat.render import Camera
 
 
@@ -16,11 +16,8 @@ class PlainLens(Lens):
         self.parameters: dict[str, Tensor] = {}
         self.rates: dict[str, float] = {}
 
-    def photograph(self, draw: Draw, camera: Camera, photo: Number, through: Pupil) -> Tensor:
+    def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         return draw(camera).colour
 
     def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
         return torch.zeros_like(sharp.depth)
-
-    def found(self) -> dict:
-        return {"model": self.name}

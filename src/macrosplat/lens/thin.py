@@ -2,16 +2,16 @@
 
 Signed defocus in px: s = (D / 2) fx (1 / d0 - 1 / d). Exact at every magnification, because a calibrated fx already
 holds the image distance. The photo is made in one of two ways:
-- through the centre of the pupil: one sharp render, blurred with sigma^2 = sigma0^2 + (s / 2)^2. Fast, but light that a
-  near thing hides from the centre is missing, and what is sharp leaks onto what is blurred behind it;
-- through M points of the pupil: a lens sees round the edges of near things. M renders from a ring in the pupil, each
-  sheared so that the plane of focus stays put, blurred by what M points leave out, and averaged.
+- from one sample, the centre of the pupil: one sharp render, blurred with sigma^2 = sigma0^2 + (s / 2)^2. Fast, but
+  light that a near thing hides from the centre is missing, and what is sharp leaks onto what is blurred behind it;
+- from M aperture samples (sub-aperture views): a lens sees round the edges of near things. M renders from a ring in
+  the pupil, each sheared so that the plane of focus stays put, given the residual blur that completes the disc's second
+  moment, and averaged.
 """
 
 from __future__ import annotations
 
 import math
-from copy import copy
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,11 @@ from torch import Tensor
 
 from macrosplat.lens.blur import mean_blur
 from macrosplat.lens.coc import defocus
-from macrosplat.lens.model import Draw, Lens, LensStart, Number, Pupil, Sharp
+from macrosplat.lens.model import Draw, Lens, LensEstimate, LensPlan, LensStart, PhotoIndex, Sampling, Sharp, dolly
 from macrosplat.render import Camera
 from macrosplat.support.dispatch import select_row
 
-# Of Adam, per step, all relative: 0.3 % of the pupil at first (see `schedule.PUPIL_END`), 0.1 % of the focus distance,
+# Of Adam, per step, all relative: 0.3 % of the pupil at first (see `PUPIL_END`), 0.1 % of the focus distance,
 # 0.2 % of sigma0. At a constant 0.1 % a pupil that starts 125 % too wide (dark things in a light tent, 2000 steps) is
 # still 30 % too wide when it is held, and light halos stay around silhouettes.
 PUPIL_RATE, FOCUS_RATE, SIGMA0_RATE = 3e-3, 1e-3, 2e-3
@@ -44,18 +44,23 @@ SIGMA0_MIN, SIGMA0_MAX = 0.05, 1.5  # px: diffraction, anti-alias filter, demosa
 LAYOUTS = {4: (0.62, 0.24), 8: (0.71, 0.1716)}
 CENTRED = 8  # from so many points on, one of them is the pupil's centre
 
-# When how many points are looked through, by `--thin.aperture-samples`; see `Schedule.pupil_spans`. The pupil is
-# learned in the
-# first span: on the fly (640 px) it comes out 18 % too small with one point there, 8 % with 4, 6 % with 8 (chess: 7 %
-# too wide, 2 % and 1 % too small). In the last span 8 points are worth 0.2 dB on the fly and 0.4 dB on the chess set
-# over 4 (320 px, mask; from 0.4 on at 640 px: 0.2 and 0.7), and 4 from 0.4 on are worth no more than from 0.7 on; 8
-# from 0.8 on cost 0.1 to 0.2 dB. A first span until 0.4 takes longer and finds a pupil no better (fly 4.5 % instead of
+# When by how many samples, by `--thin.aperture-samples`: begin, end, samples. They cost as many renders: early at
+# resolution 1/2, where they are cheap and find the lens, and at the end. Between them, detail is drawn through the
+# pupil's centre alone and the lens is frozen: learned that way, the pupil comes out 20 % too small where much is
+# occluded. The pupil itself is learned in the first span only: at full resolution, parts that no photo has in focus
+# keep their blur in the scene and pull it down by another 5 %.
+# On the fly (640 px) the pupil comes out 18 % too small with one sample there, 8 % with 4, 6 % with 8 (chess: 7 % too
+# wide, 2 % and 1 % too small). In the last span 8 samples are worth 0.2 dB on the fly and 0.4 dB on the chess set over
+# 4 (320 px, mask; from 0.4 on at 640 px: 0.2 and 0.7), and 4 from 0.4 on are worth no more than from 0.7 on; 8 from
+# 0.8 on cost 0.1 to 0.2 dB. A first span until 0.4 takes longer and finds a pupil no better (fly 4.5 % instead of
 # 3.7 % too small, chess 0.9 and 0.6 %; 640 px).
-SPANS = {
+Spans = tuple[tuple[float, float, int], ...]
+SPANS: dict[str, Spans] = {
     "1": (),
     "4": ((0.12, 0.4, 8), (0.7, 1.0, 4)),
     "8": ((0.12, 0.3, 8), (0.7, 1.0, 8)),
 }
+PUPIL_END = 0.1  # of the pupil's first rate, reached linearly when it is frozen: it has far to go and then to settle
 
 # When poses that SfM found begin to be refined: within the first span, where the blur is true at edges, too. Chess,
 # photos only (640 px, H100, seed 0): from 0.4 on a camera is up to 0.97 % of its distance off, from 0.2 on 0.45 %.
@@ -74,11 +79,12 @@ def sheared(view: Tensor, u: Tensor, v: Tensor, focus: Tensor) -> Tensor:
     return torch.stack(rows, -1).view(*u.shape, 4, 4) @ view
 
 
-def points_of_pupil(through: Pupil, like: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Where the points [M] stand, in the pupil's radius, and the sigma (in r) of the blur that they leave out."""
-    centred = through.points >= CENTRED
+def aperture_samples(sampling: Sampling, like: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Where the samples [M] lie, in the pupil's radius, and the sigma (in r) of the blur that completes the disc's
+    second moment."""
+    centred = sampling.samples >= CENTRED
     radius, residual = LAYOUTS[8 if centred else 4]
-    u, v = (radius * x for x in ring(through.points - centred, through.angle, like))
+    u, v = (radius * x for x in ring(sampling.samples - centred, sampling.angle, like))
     if centred:
         centre = torch.zeros_like(u[:1])
         u, v = torch.cat([centre, u]), torch.cat([centre, v])
@@ -94,18 +100,42 @@ def ring(points: int, angle: float | Tensor, like: Tensor) -> tuple[Tensor, Tens
     return like.new_tensor([math.cos(angle + t) for t in turns]), like.new_tensor([math.sin(angle + t) for t in turns])
 
 
+def defocused(
+    draw: Draw,
+    camera: Camera,
+    pupil: Tensor,  # [] scene units, diameter of the entrance pupil
+    focus: Tensor,  # [] scene units, distance of the focal plane
+    sigma0: Tensor,  # [] px of this frame, blur in focus
+    sampling: Sampling,
+) -> Tensor:
+    """[H, W, C] what a thin lens takes."""
+    if sampling.samples == 1:
+        return blurred(draw(camera.at(camera.view[None])), camera, pupil, focus, sigma0)
+    u, v, residual = aperture_samples(sampling, pupil)
+    seen = draw(camera.at(sheared(camera.view, pupil / 2 * u, pupil / 2 * v, focus)))
+    # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
+    return blurred(seen, camera, 2 * residual * pupil, focus, sigma0)
+
+
+def blurred(seen: Sharp, camera: Camera, pupil: Tensor, focus: Tensor, sigma0: Tensor) -> Tensor:
+    """The mean of M sub-aperture views, each blurred by a pupil."""
+    return mean_blur(seen.colour, defocus(seen.depth, seen.alpha, camera.intrinsics[0], pupil, focus, sigma0))
+
+
 class ThinLens(Lens):
     name = "thin"
+    poses_from = POSES_FROM
 
     def __init__(self, start: LensStart) -> None:
-        self.schedule = {"pupil_spans": SPANS[start.settings.get("aperture_samples", "4")], "poses_from": POSES_FROM}
+        self.spans = SPANS[start.settings.get("aperture_samples", "4")]
         focus = torch.tensor(start.focus)
         self.reference = 1 / focus  # [V] 1 / scene units: what `focus` is relative to
+        self.focal = torch.tensor(start.focal)  # [V] fx / width under which `reference` was found; or empty
         self.aperture = torch.tensor(start.aperture)  # [V]
         self.width = start.width
         self.parameters = {
             "lens.pupil": torch.tensor(math.log(start.pupil)),  # ln of scene units
-            "lens.focus": torch.zeros(len(focus)),  # 1 / d0 = reference (1 + focus)
+            "lens.focus": torch.zeros(len(focus)),  # magnification in focus = that of the start (1 + focus)
             "lens.sigma0": torch.tensor(math.log(start.sigma0)),  # ln of px at the training width
         }
         self.rates = {"lens.pupil": PUPIL_RATE, "lens.focus": FOCUS_RATE, "lens.sigma0": SIGMA0_RATE}
@@ -133,48 +163,48 @@ class ThinLens(Lens):
         if self.exif is not None:
             self.parameters["lens.pupil"].detach().clamp_(*self._bounds)
 
-    def pupil(self, photo: Number) -> Tensor:
+    def plan(self, t: float) -> LensPlan:
+        samples = next((samples for begin, end, samples in self.spans if begin <= t < end), 1)
+        rates = dict(self.rates)
+        settled_at = self.spans[0][1] if self.spans else math.inf
+        if self.spans and "lens.pupil" in rates:
+            gone = min(1.0, max(0.0, (t - self.learn_from) / (settled_at - self.learn_from)))
+            rates["lens.pupil"] *= 1 - (1 - PUPIL_END) * gone
+        if t >= settled_at:
+            rates.pop("lens.pupil", None)
+        if t < self.learn_from or (t >= settled_at and samples == 1):
+            rates = {}
+        return LensPlan(Sampling(samples), rates, poses=t >= self.poses_from)
+
+    def pupil(self, photo: PhotoIndex) -> Tensor:
         """Diameter of the entrance pupil, scene units."""
         return self.parameters["lens.pupil"].exp() * select_row(self.aperture, photo)
 
-    def focus(self, photo: Number) -> Tensor:
+    def focus(self, photo: PhotoIndex, camera: Camera) -> Tensor:
         """Focus distance (camera z), scene units."""
-        return 1 / (select_row(self.reference, photo) * (1 + select_row(self.parameters["lens.focus"], photo)))
-
-    def farther(self, factor: float) -> ThinLens:
-        lens = copy(self)
-        lens.reference = self.reference / factor
-        return lens
+        nearness = select_row(self.reference, photo) * (1 + select_row(self.parameters["lens.focus"], photo))
+        return 1 / (nearness * dolly(self.focal, camera, photo))
 
     def sigma0(self) -> Tensor:
         """Blur in focus, px at the training width."""
         return self.parameters["lens.sigma0"].exp().clamp(SIGMA0_MIN, SIGMA0_MAX)
 
-    def photograph(self, draw: Draw, camera: Camera, photo: Number, through: Pupil) -> Tensor:
-        pupil, focus = self.pupil(photo), self.focus(photo)
-        if through.points == 1:
-            return self._blurred(draw(camera.at(camera.view[None])), camera, pupil, focus)
-        u, v, residual = points_of_pupil(through, pupil)
-        # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
-        seen = draw(camera.at(sheared(camera.view, pupil / 2 * u, pupil / 2 * v, focus)))
-        return self._blurred(seen, camera, 2 * residual * pupil, focus)
-
-    def _blurred(self, seen: Sharp, camera: Camera, pupil: Tensor, focus: Tensor) -> Tensor:
-        """The mean of what was seen through M points, each blurred by a pupil."""
+    def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         sigma0 = self.sigma0() * (camera.frame.width / self.width)
-        return mean_blur(seen.colour, defocus(seen.depth, seen.alpha, camera.intrinsics[0], pupil, focus, sigma0))
+        return defocused(draw, camera, self.pupil(photo), self.focus(photo, camera), sigma0, sampling)
 
     def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
-        return self.pupil(photo) / 2 * camera.intrinsics[0] * (1 / self.focus(photo) - 1 / sharp.depth)
+        return self.pupil(photo) / 2 * camera.intrinsics[0] * (1 / self.focus(photo, camera) - 1 / sharp.depth)
 
-    def found(self) -> dict:
-        photos = range(len(self.reference))
-        with torch.no_grad():
-            return {
-                "model": self.name,
-                "pupil_diameter": self.parameters["lens.pupil"].exp().item(),
-                "focus_distance": [self.focus(photo).item() for photo in photos],
-                "relative_aperture": self.aperture.tolist(),
-                "sigma0_px": self.sigma0().item(),
-                "width_px": self.width,
-            }
+    @torch.no_grad()
+    def estimate(self, focal: Tensor) -> LensEstimate:
+        nearness = self.reference * (1 + self.parameters["lens.focus"])
+        if len(self.focal):
+            nearness = nearness * self.focal / focal
+        return LensEstimate(
+            pupil_diameter=self.parameters["lens.pupil"].exp().item(),
+            focus_distances=tuple((1 / nearness).tolist()),
+            relative_apertures=tuple(self.aperture.tolist()),
+            sigma0_px=self.sigma0().item(),
+            width_px=self.width,
+        )

@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from macrosplat.lens.blur import variable_blur
-from macrosplat.lens.coc import defocus
+from macrosplat.lens import Sampling
+from macrosplat.model.model import Model
 from macrosplat.render import Pinhole
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.dispatch import one_torch_thread
-from macrosplat.train.trainer import Learned
 
 Kind = Literal["sharp", "blurred", "split"]
 STEP = 8  # px: widths and heights are multiples, so that a window that is drawn larger needs few sizes
@@ -62,25 +61,23 @@ def pinhole_of(look: Look, pixels: float, near: float) -> Pinhole:
 
 
 @torch.no_grad()
-def picture(learned: Learned, look: Look, pinhole: Pinhole, pupil: float, sigma0: float) -> NDArray[np.uint8]:
+def picture(model: Model, look: Look, pinhole: Pinhole, pupil: float, sigma0: float) -> NDArray[np.uint8]:
     """[H, W, 3] sRGB.
 
     Args:
         pupil: diameter of the entrance pupil that was found, scene units.
         sigma0: px of this picture: blur that is left in focus.
     """
-    here = learned.gaussians.means
     with one_torch_thread():
-        camera = pinhole.at(torch.tensor(look.view(), dtype=torch.float32, device=here.device))
-        sharp = learned.draw(camera, None)
-        seen = sharp.colour
+        camera = pinhole.at(torch.tensor(look.view(), dtype=torch.float32, device=model.gaussians.means.device))
+        sharp = model.sharp(camera) if look.kind != "blurred" else None
+        seen = sharp
         if look.kind != "sharp":
-            lens = [here.new_tensor(value) for value in (look.aperture * pupil, look.focus, sigma0)]
-            sigma = defocus(sharp.depth, sharp.alpha, camera.intrinsics[0], *lens)
-            seen = variable_blur(sharp.colour, sigma)
+            seen = model.refocused(camera, look.aperture * pupil, look.focus, Sampling(), sigma0=sigma0)
+        assert seen is not None
         pixels = to_srgb(seen.clamp(0, 1))
-        if look.kind == "split":
+        if sharp is not None and look.kind == "split":
             half = pinhole.width // 2
-            pixels[:, half:] = to_srgb(sharp.colour[:, half:].clamp(0, 1))
+            pixels[:, half:] = to_srgb(sharp[:, half:].clamp(0, 1))
             pixels[:, half - 1 : half + 1] = SEAM
         return to_bytes(pixels.cpu().numpy())

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from macrosplat.live.draw import Kind
 from macrosplat.support.progress import duration
@@ -37,12 +38,12 @@ class Panel:
         self.kind: Kind = "blurred"
         self.aperture = 1.0
         self._server, self._changed = server, changed
-        learned, self._pinholes = trainer.learned.rigid(trainer.frames.pinholes)
-        self._views = learned.poses.all().cpu().double().numpy()
+        self._cameras = [camera.to(torch.device("cpu")) for camera in trainer.model.cameras()]
+        self._views = np.stack([camera.view.double().numpy() for camera in self._cameras])
         self._middle, near, far = _extent(trainer, self._views)
         self._distance = float(np.linalg.norm(_centre(self._views[0]) - self._middle))
         self._found(trainer)
-        focuses = self._focuses or [(near + far) / 2]
+        focuses = self._focuses or ((near + far) / 2,)
         self.focus = float(np.median(focuses))
         near, far = min(near, *focuses), max(far, *focuses)
         self._told, self._counted = time.monotonic(), trainer.done
@@ -85,17 +86,17 @@ class Panel:
             lines.append(f"{self._rate:.3g} steps/s, {duration((steps - done) / self._rate)} left")
         if "psnr" in self._figures:
             lines.append(f"PSNR on the photos {self._figures['psnr']:.2f} dB, loss {self._figures['loss']:.4f}")
-        lines.append(f"{len(trainer.learned.gaussians):,} Gaussians")
+        lines.append(f"{len(trainer.model.gaussians):,} Gaussians")
         if self._focuses:
             near, far = min(self._focuses), max(self._focuses)
             lines.append(f"Pupil {self.pupil:.4g}, focus {near:.4g} to {far:.4g} (scene units)")
         return "<br>".join(lines)
 
     def _found(self, trainer: Trainer) -> None:
-        found = trainer.learned.lens.farther(trainer.learned.poses.focal()).found()
-        self.pupil: float = found.get("pupil_diameter", PUPIL * self._distance)
-        self.sigma0: float = found.get("sigma0_px", SIGMA0)
-        self._focuses: list[float] = found.get("focus_distance", [])
+        lens = trainer.model.estimate()
+        self.pupil = PUPIL * self._distance if lens is None else lens.pupil_diameter
+        self.sigma0 = SIGMA0 if lens is None else lens.sigma0_px
+        self._focuses = () if lens is None else lens.focus_distances
 
     def _stand(self) -> None:
         """New visitors stand where the first photo was taken from."""
@@ -106,15 +107,15 @@ class Panel:
         start.fov = self._fov(0)
 
     def _fov(self, photo: int) -> float:
-        pinhole = self._pinholes[photo]
-        return float(2 * np.arctan(pinhole.height / 2 / pinhole.fy))
+        camera = self._cameras[photo]
+        return float(2 * np.arctan(camera.frame.height / 2 / float(camera.intrinsics[1])))
 
     def _controls(self, names: tuple[str, ...], near: float, far: float) -> None:
         gui = self._server.gui
         self._status = gui.add_markdown("Training begins.")
         self._bar = gui.add_progress_bar(0.0)
         self._pause_button = gui.add_button("Pause")
-        self._stop_button = gui.add_button("Stop and save", color="red")
+        self._stop_button = gui.add_button("Stop and save", color="red", hint="Write the results of what there is")
         kinds = gui.add_dropdown("Picture", tuple(KINDS), hint="Sharp, as a lens sees it, or half and half")
         aperture = gui.add_slider("Aperture", 0.0, 3.0, 0.05, 1.0, hint="In pupils as they were found from the photos")
         step = 10.0 ** np.floor(np.log10((far - near) / 100))  # a round one: the numbers stay short
@@ -182,7 +183,7 @@ def _pose(view: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _extent(trainer: Trainer, views: np.ndarray) -> tuple[np.ndarray, float, float]:
     """The middle of the scene [3], and the nearest and farthest depth that the first photo sees of it."""
-    gaussians = trainer.learned.gaussians.detach()
+    gaussians = trainer.model.gaussians.detach()
     seen = gaussians.opacity_logits > float(np.log(OPACITY_SEEN / (1 - OPACITY_SEEN)))
     means = gaussians.means[seen if seen.any() else slice(None)].cpu().double().numpy()
     depths = means @ views[0, 2, :3] + views[0, 2, 3]

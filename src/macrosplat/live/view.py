@@ -66,7 +66,7 @@ class LiveView(Watching):
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._panel.end("Training is done: the results are being written." if kind is None else STOPPED)
+        self._panel.end(DONE if kind is None else STOPPED)
         self._server.flush()
         time.sleep(2 * ASLEEP)  # for the last words to arrive
         self._server.stop()
@@ -80,6 +80,7 @@ class LiveView(Watching):
             self._wake.clear()
             self._panel.tell(self._trainer, {})
             self._draw()
+        self.finishes = self._panel.stop
         return self._panel.stop or interrupted()
 
     @property
@@ -113,11 +114,13 @@ class LiveView(Watching):
     def _send(self, client: viser.ClientHandle, look: Look, share: float) -> None:
         trainer = self._trainer
         trainer.settle()  # on a GPU: what is learned is only true then
-        first = trainer.frames.pinholes[0]
-        pixels = max(PIXELS_LEAST, first.width * first.height) * (PIXELS_PAUSED if self._panel.paused else 1.0)
-        pinhole = pinhole_of(look, share * pixels, NEARER * first.near)
-        sigma0 = self._panel.sigma0 * pinhole.fx / first.fx
-        pixels = picture(trainer.learned, look, pinhole, self._panel.pupil, sigma0)
+        first = trainer.model.rig.begun(0)
+        pixels = max(PIXELS_LEAST, first.frame.width * first.frame.height) * (
+            PIXELS_PAUSED if self._panel.paused else 1.0
+        )
+        pinhole = pinhole_of(look, share * pixels, NEARER * first.frame.near)
+        sigma0 = self._panel.sigma0 * pinhole.fx / float(first.intrinsics[0])
+        pixels = picture(trainer.model, look, pinhole, self._panel.pupil, sigma0)
         client.scene.set_background_image(pixels, format="jpeg", jpeg_quality=JPEG_QUALITY)
 
 
@@ -136,4 +139,5 @@ def _server(port: int) -> viser.ViserServer:
     return server
 
 
-STOPPED = "Stopped. What was done is kept; the same command with --resume goes on."
+DONE = "Training has ended: the results are being written. RUN/index.html will show them."
+STOPPED = "Stopped. What was done is kept; macrosplat continue RUN goes on."

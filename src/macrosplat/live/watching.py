@@ -7,6 +7,8 @@ from typing import Protocol
 
 
 class Watching(Protocol):
+    finishes: bool = False  # whether who asked to stop wants the results of what there is
+
     def between_steps(self, figures: dict[str, float], interrupted: Callable[[], bool]) -> bool:
         """Look at the training, as long as it takes; whether it shall stop.
 
@@ -19,6 +21,8 @@ class Watching(Protocol):
 
 class Nobody(Watching):
     """Only Ctrl-C counts."""
+
+    finishes = False
 
     def between_steps(self, figures: dict[str, float], interrupted: Callable[[], bool]) -> bool:
         return interrupted()

@@ -21,6 +21,7 @@ Lens = Literal[
 Quality = Literal["draft", "standard", "high"]
 Device = Literal["auto", "cpu", "cuda"]
 SharpFormat = Literal["png", "tiff"]
+Detail = Literal["off", "own"]
 
 APERTURE_SAMPLES = {"draft": "4", "standard": "8", "high": "8"}  # by quality
 BY_QUALITY = "(default: by --quality)"
@@ -31,8 +32,8 @@ class Options:
     quality: Annotated[Quality, arg(metavar="LEVEL")] = "standard"
     """`draft` (try it first), `standard` or `high`: the time to spend."""
 
-    width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the photos')")] = None
-    """Train at this width: half of it is a quarter of the work."""
+    width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: by the machine)")] = None
+    """Train at this width: half of it is a quarter of the work. Sharp photos keep their size."""
 
     masks: Annotated[Literal["auto", "off"], arg(metavar="M")] = "auto"
     """`auto` uses the masks of the capture (white = object), or `off`."""
@@ -42,6 +43,9 @@ class Options:
 
     scale_mm: Annotated[str | None, arg(metavar="MM", help_behavior_hint="(default: from EXIF)")] = None
     """Millimetres of a scene unit, or between the cameras of two photos: a.jpg:b.jpg=40."""
+
+    detail: Annotated[Detail, arg(metavar="D")] = "own"
+    """Fine detail of the sharp photos: the scene's and the photos' `own`, or `off`."""
 
     sharp_format: Annotated[SharpFormat, arg(metavar="F")] = "png"
     """`png` (8 bit) or `tiff` (16 bit), with EXIF and profile."""
@@ -91,7 +95,7 @@ class Options:
             value = getattr(self, name)
             if value is not None and value < minimum:
                 raise MacrosplatError(f"--{name.replace('_', '-')} is {value}; it has to be at least {minimum}.")
-        most = {"steps": 10**8, "width": 10**6, "max_gaussians": 10**9, "seed": 2**63 - 1}
+        most = {"steps": 10**8, "width": 10**6, "max_gaussians": 10**9, "seed": 2**32 - 1}
         for name, maximum in most.items():
             value = getattr(self, name)
             if value is not None and value > maximum:

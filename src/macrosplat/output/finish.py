@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from macrosplat.capture.records import TrainingInput
-from macrosplat.lens import Sharp
+from macrosplat.lens import LensEstimate, Sharp
+from macrosplat.lens.thin import ThinLens
+from macrosplat.model.model import Model
+from macrosplat.output.calibrated import breathing, distortion_at_corner
 from macrosplat.output.coverage import Coverage, coloured, cover, draw_coverage, plan
 from macrosplat.output.coverage_report import report_coverage, write_coverage
+from macrosplat.output.detail.photos import Deblurred, share_shown
 from macrosplat.output.fit import photographed
 from macrosplat.output.lens_report import LensReport, write_lens
 from macrosplat.output.maps import OPAQUE, PhotoMaps, write_maps
@@ -28,81 +31,82 @@ from macrosplat.output.viewer_fit import fit_for_viewers
 from macrosplat.render import Camera
 from macrosplat.run import Figures, Run
 from macrosplat.scene.formats.ply import write_ply
-from macrosplat.support.colour import to_srgb
 from macrosplat.support.files import Writers
 from macrosplat.support.metrics import psnr
 from macrosplat.support.progress import Progress
 
 if TYPE_CHECKING:
-    from macrosplat.train.trainer import Learned, Trainer
+    from macrosplat.train.trainer import Trainer
 
 
 def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress) -> Summary:
     """Write all results; each file appears atomically, so an interrupted end is simply done again."""
     options = run.manifest.options
-    frames, focal_scale = trainer.frames, trainer.learned.poses.focal()
-    learned, pinholes = trainer.learned.rigid(frames.pinholes)
-    views = learned.poses.all()
-    shown = [pinhole.at(view) for pinhole, view in zip(pinholes, views, strict=True)]
+    frames, model, focal_scale = trainer.frames, trainer.model, trainer.model.rig.focal()
+    shown = model.cameras()
     longer = np.array([focal_scale, focal_scale, 1.0, 1.0])
     cameras = replace(
         given.cameras,
-        views=views.cpu().numpy().astype(np.float64),
+        views=torch.stack([camera.view for camera in shown]).cpu().numpy().astype(np.float64),
         intrinsics=given.cameras.intrinsics * longer,
     )
     given = replace(given, cameras=cameras)
     if given.held_out is not None:
-        apart = given.held_out.views.copy()  # they step back as the others do
-        apart[:, 2, 3] += (focal_scale - 1) * float(trainer.learned.poses.pivot_depth.median())
+        apart = model.rig.followed(torch.from_numpy(given.held_out.views)).numpy()
         held_out = replace(given.held_out, views=apart, intrinsics=given.held_out.intrinsics * longer)
         given = replace(given, held_out=held_out)
         run.write_held_out(held_out)
 
     progress.stage("writing sharp photos", len(given.photos))
     # As the last step saw it.
-    through = trainer.schedule.at(max(0, trainer.schedule.steps - 1), trainer.start, learned.lens.rates).through
+    sampling = trainer.schedule.at(max(0, trainer.schedule.steps - 1), trainer.start, model.lens).sampling
+    deblurred = Deblurred(model, shown, given.photos, given.cameras.distortion, sampling)
+    # The other lens models do not know what focus is; and what was deblurred first is no longer the photo.
+    if options.detail != "off" and isinstance(model.lens, ThinLens) and options.deblur_first == "none":
+        share = share_shown(model, frames.photos)
+        deblurred = replace(deblurred, own=True, share=share)
+        run.update(blur_shown=share)
+        if share < 1:
+            progress.note(SHARPER if share > 0 else SHARP)
     fits, unblurred = [], []
     with Writers() as writers:
         for v, photo in enumerate(given.photos):
-            pinhole = pinholes[v]
-            sharp = _sharp(learned, shown[v], v)
-            larger = photo.width > pinhole.width
-            full = _sharp(learned, pinhole.scaled(photo.width, photo.height).at(views[v]), v) if larger else None
-            writers.add(write_sharp, run, photo.name, sharp, full, photo.path, options.sharp_format)
+            writers.add(write_sharp, run, photo.name, deblurred(v), photo.path, options.sharp_format)
             seen = frames.photos[v] / 255.0
             counts = frames.covers[v] if frames.covers else None  # what is masked was not learned
             where = None if counts is None else counts >= 128
-            fits.append(psnr(photographed(learned, v, pinhole, through), seen, where))
-            unblurred.append(psnr(sharp, seen, where))
+            fits.append(psnr(photographed(model, v, sampling), seen, where))
+            unblurred.append(psnr(deblurred.drawn(v), seen, where))
             progress.advance()
 
-    stops = dict(zip(given.cameras.names, learned.exposure.stops(), strict=True))
+    stops = dict(zip(given.cameras.names, model.exposure.stops(), strict=True))
     run.update(exposure_stops={name: tuple(values) for name, values in stops.items()})
     run.write_cameras(cameras)
     limit = run.manifest.limit
-    found, report, coverage, covered = learned.lens.found(), None, None, None
-    if "pupil_diameter" in found:
-        focal_px = float(np.median([p.fx for p in pinholes]))
-        middle = found["pupil_diameter"] / float(np.median(found["focus_distance"]))
+    lens, report, coverage, covered = model.estimate(), None, None, None
+    if lens is not None:
+        focal_px = [float(camera.intrinsics[0]) for camera in shown]
+        middle = lens.pupil_diameter / float(np.median(lens.focus_distances))
         matched = float(np.mean(fits)), float(np.mean(unblurred))
-        trust = judge(middle, found["sigma0_px"], learned.lens.exif, *matched, trainer.done)
-        report = replace(_lens_report(found, stops, given, focal_px, options.scale_mm), trust=trust)
+        trust = judge(middle, lens.sigma0_px, model.lens.exif, *matched, trainer.done)
+        reported = _lens_report(lens, stops, given, float(np.median(focal_px)), options.scale_mm)
+        report = replace(reported, trust=trust)
         write_lens(run, replace(report, notes=report.notes + ((limit,) if limit else ())))
         progress.stage("looking for what no photo has in focus")
-        coverage = _coverage(learned, shown, frames.masks)
+        coverage = _coverage(model, shown, frames.masks)
         slopes = [
-            found["pupil_diameter"] * relative / 2 * pinhole.fx
-            for relative, pinhole in zip(found["relative_aperture"], pinholes, strict=True)
+            lens.pupil_diameter * relative / 2 * fx
+            for relative, fx in zip(lens.relative_apertures, focal_px, strict=True)
         ]
         covered = report_coverage(coverage, plan(coverage, slopes), report.focus_distances)
         write_coverage(run, covered, report.mm_per_unit)
     progress.stage("writing maps", len(given.photos))
     radii: list[float] = []
-    write_maps(run, _maps(learned, shown, given.cameras.names, coverage, radii, progress))
+    write_maps(run, _maps(model, shown, given.cameras.names, coverage, radii, progress))
     progress.stage("fitting the scene for viewers")
-    backdrops = [learned.behind(v, camera.frame).detach() for v, camera in enumerate(shown)]
+    backdrops = [model.behind(v, camera.frame).detach() for v, camera in enumerate(shown)]
     fitted, viewer_psnr = fit_for_viewers(
-        learned.gaussians.detach(), shown, backdrops, steps=VIEWER_STEPS, seed=options.seed
+        model.gaussians.detach(), shown, backdrops, steps=VIEWER_STEPS, seed=options.seed
     )
     write_ply(run.scene, fitted)
     if coverage is not None:
@@ -110,13 +114,13 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
     summary = Summary(
         run=run.folder,
         photos=len(given.photos),
-        gaussians=len(learned.gaussians),
+        gaussians=len(model.gaussians),
         steps=trainer.done,
         seconds=run.manifest.seconds,
         fit_psnr=float(np.mean(fits)),
         blur_px=2 * float(np.median(radii)) if radii else 0.0,
         viewer_psnr=viewer_psnr,
-        lens=found,
+        lens=lens,
         exposure_stops=float(np.ptp(np.mean(list(stops.values()), 1))),
         report=report,
         focal_scale=focal_scale,
@@ -127,19 +131,14 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
     return summary
 
 
+SHARPER = "The photos are sharper than the lens model says: their own detail counts for more than its blur."
+SHARP = "The photos show none of the blur that the lens model says they have: sharp/ keeps them as they are."
 VIEWER_STEPS = 300  # of the fit for viewers; it ends early once its 40 dB are reached
 
 
 @torch.no_grad()
-def _sharp(learned: Learned, camera: Camera, photo: int) -> NDArray[np.float32]:
-    """[H, W, 3] sRGB in [0, 1]: a photo, deblurred, as it was exposed."""
-    light = learned.exposure.expose(learned.draw(camera, photo).colour, photo)
-    return to_srgb(light.clamp(0, 1)).cpu().numpy()
-
-
-@torch.no_grad()
 def _maps(
-    learned: Learned,
+    model: Model,
     cameras: list[Camera],
     names: tuple[str, ...],
     coverage: Coverage | None,
@@ -147,44 +146,46 @@ def _maps(
     progress: Progress,
 ) -> Iterator[PhotoMaps]:
     for v, name in enumerate(names):
-        sharp = learned.draw(cameras[v], v)
-        radius = learned.lens.radius(sharp, cameras[v], v)
+        sharp = model.draw(cameras[v], v)
+        radius = model.blur_radius(v, sharp)
         there = sharp.alpha >= OPAQUE  # elsewhere there is no depth, and so no circle of confusion
         if there.any():
             radii.append(float(radius[there].abs().median()))
-        more = {kind: plane.cpu().numpy() for kind, plane in learned.lens.maps(sharp, cameras[v], v).items()}
-        covered = draw_coverage(learned.gaussians, coverage, cameras[v]).cpu().numpy() if coverage else None
+        more = {kind: plane.cpu().numpy() for kind, plane in model.lens.maps(sharp, cameras[v], v).items()}
+        covered = draw_coverage(model.gaussians, coverage, cameras[v]).cpu().numpy() if coverage else None
         planes = (plane.cpu().numpy() for plane in (sharp.depth, sharp.alpha, radius))
         yield PhotoMaps(name, *planes, coverage=covered, more=more)
         progress.advance()
 
 
-def _coverage(learned: Learned, cameras: list[Camera], masks: Any) -> Coverage:
+def _coverage(model: Model, cameras: list[Camera], masks: Any) -> Coverage:
     def radius(depth: torch.Tensor, photo: int) -> torch.Tensor:
         row = depth[None]  # a frame of one row: how a lens blurs depends on depth alone
-        return learned.lens.radius(Sharp(row, torch.ones_like(row), row), cameras[photo], photo)[0]
+        return model.blur_radius(photo, Sharp(row, torch.ones_like(row), row))[0]
 
-    return cover(learned.gaussians, cameras, radius, masks)
+    return cover(model.gaussians, cameras, radius, masks)
 
 
 def _lens_report(
-    found: dict[str, Any], stops: dict[str, list[float]], given: TrainingInput, focal_px: float, scale_mm: str | None
+    lens: LensEstimate, stops: dict[str, list[float]], given: TrainingInput, focal_px: float, scale_mm: str | None
 ) -> LensReport:
-    names, focus = given.cameras.names, found["focus_distance"]
+    names, focus = given.cameras.names, lens.focus_distances
     scale = find_scale(scale_mm, given.cameras, given.photos, focus)
     magnified = magnification(given.photos, given.cameras, focus, scale)
     focal_mm = [photo.exif.focal_mm for photo in given.photos if photo.exif.focal_mm]
     return LensReport(
-        pupil_diameter=found["pupil_diameter"],
-        focus_distances=dict(zip(names, found["focus_distance"], strict=True)),
-        sigma0_px=found["sigma0_px"],
+        pupil_diameter=lens.pupil_diameter,
+        focus_distances=dict(zip(names, focus, strict=True)),
+        sigma0_px=lens.sigma0_px,
         focal_px=focal_px,
         mm_per_unit=scale.mm_per_unit,
         focal_mm=float(np.median(focal_mm)) if focal_mm else None,
-        relative_apertures=dict(zip(names, found["relative_aperture"], strict=True)),
+        relative_apertures=dict(zip(names, lens.relative_apertures, strict=True)),
         exposure_stops=stops,
         scale=scale,
         magnification=magnified,
-        notes=contradictions(scale, found["pupil_diameter"], given.photos, magnified)
+        breathing=breathing(focus, given.cameras),
+        corner_distortion=distortion_at_corner(given.cameras),
+        notes=contradictions(scale, lens.pupil_diameter, given.photos, magnified)
         + differing(scale, given.cameras, given.photos, focus),
     )

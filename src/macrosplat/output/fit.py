@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from macrosplat.lens import Pupil, Reshape, Sharp
-from macrosplat.render import Camera, Pinhole
+from macrosplat.lens import Sampling
+from macrosplat.model.model import Model
+from macrosplat.render import Frame
 from macrosplat.support.colour import to_srgb
 from macrosplat.support.dispatch import one_torch_thread
 from macrosplat.support.metrics import psnr
-from macrosplat.train.trainer import Learned, Trainer
+from macrosplat.train.trainer import Trainer
 
 PHOTOS = 5  # that the mean is taken over: single photos differ by some dB
 SHARE = 0.02  # of the training's time that may be spent on looking
@@ -26,15 +27,10 @@ SHARE = 0.02  # of the training's time that may be spent on looking
 
 @torch.no_grad()
 def photographed(
-    learned: Learned, photo: int, pinhole: Pinhole, through: Pupil, degree: int | None = None
+    model: Model, photo: int, sampling: Sampling, frame: Frame | None = None, degree: int | None = None
 ) -> NDArray[np.float32]:
     """[H, W, 3] sRGB in [0, 1]: a photo as the lens makes it of the scene."""
-
-    def draw(camera: Camera, reshape: Reshape | None = None) -> Sharp:
-        return learned.draw(camera, photo, degree, reshape)
-
-    camera = pinhole.at(learned.poses.view(photo))
-    taken = learned.exposure.expose(learned.lens.photograph(draw, camera, photo, through), photo)
+    taken = model.photograph(photo, sampling, frame, degree=degree)
     return to_srgb(taken.clamp(0, 1)).cpu().numpy()
 
 
@@ -56,14 +52,14 @@ class Fit:
         if self._looks and began < self._next:
             return float(np.mean(self._found))
         step = max(0, trainer.done - 1)
-        plan = trainer.schedule.at(step, trainer.start, trainer.learned.lens.rates)
+        plan = trainer.schedule.at(step, trainer.start, trainer.model.lens)
         photo = trainer.frames.photo_of(step, trainer.seed)
-        seen, pinhole = trainer.frames.seen(photo, plan.scale)
+        seen, frame = trainer.frames.seen(photo, plan.scale)
         if plan.scale != self._scale:  # coarse photos are matched better: they are not comparable
             self._scale = plan.scale
             self._found.clear()
         with one_torch_thread():
-            taken = photographed(trainer.learned, photo, pinhole, plan.through, plan.sh_degree)
+            taken = photographed(trainer.model, photo, plan.sampling, frame, plan.sh_degree)
         self._found.append(psnr(taken, seen / 255.0))
         self._looks += 1
         now = self._clock()

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from macrosplat.output.calibrated import Breathing
 from macrosplat.output.millimetres import Scale, optics
 from macrosplat.output.trust import Level, Trust
 from macrosplat.run import Run
@@ -35,6 +36,8 @@ class LensReport:
     magnification: float | None = None  # from calibrated cameras and the sensor; None: by the focal length
     notes: tuple[str, ...] = ()  # sentences: contradictions, limits
     trust: Trust | None = None  # None: not judged
+    breathing: Breathing | None = None  # None: not seen in these photos
+    corner_distortion: float | None = None  # displacement of the corner, relative; None: a pinhole's cameras
 
 
 def write_lens(run: Run, report: LensReport) -> None:
@@ -62,6 +65,9 @@ def describe(report: LensReport) -> dict[str, Any]:
             "relative_aperture": "pupil diameter of this photo / pupil_diameter",
             "exposure_stops": "how much brighter than the mean this photo was taken: red, green, blue",
             "trust": "how far all this may be believed: high, fair or low; trust_because says why",
+            "breathing": "change of the focal length in px with the focus distance; null: not seen in these photos",
+            "distortion_at_corner": "displacement of a photo's corner, relative: < 0 barrel, > 0 pincushion; null: the "
+            "cameras have none",
             "f_number": "focal length / pupil diameter, as on the lens; effective: as the light meter sees it, "
             "f_number * (1 + magnification); both for a symmetric lens",
         },
@@ -76,6 +82,8 @@ def describe(report: LensReport) -> dict[str, Any]:
         "sigma0_px": float(report.sigma0_px),
         "focal_px": float(report.focal_px),
         **_f_numbers(report, middle),
+        "breathing": _breathing(report),
+        "distortion_at_corner": report.corner_distortion,
         "photos": [
             {
                 "photo": name,
@@ -88,6 +96,15 @@ def describe(report: LensReport) -> dict[str, Any]:
         ],
     }
     return out
+
+
+def _breathing(report: LensReport) -> dict[str, float | None] | None:
+    found, mm = report.breathing, report.mm_per_unit
+    if found is None:
+        return None
+    percent = {"percent_per_scene_unit": found.per_unit, "percent_per_mm": None if mm is None else found.per_unit / mm}
+    sure = found.uncertainty / abs(found.per_unit)
+    return {**{k: None if v is None else 100 * v for k, v in percent.items()}, "relative_uncertainty": sure}
 
 
 def _f_numbers(report: LensReport, focus: float) -> dict[str, float | None]:
@@ -125,6 +142,10 @@ def in_words(report: LensReport) -> str:
     if deep is not None:
         words.append(f"depth of field {deep:.2g} mm")
     words.append(f"focused at {focus[0] * mm:.3g} to {focus[-1] * mm:.3g} mm")
+    if report.breathing is not None:
+        words.append(f"breathing {100 * report.breathing.per_unit / mm:+.2g} % a mm")
+    if report.corner_distortion is not None:
+        words.append(f"distortion {100 * report.corner_distortion:+.1f} % at the corner")
     sure = f", give or take {100 * report.scale.uncertainty:.0f} %" if report.scale.uncertainty else ""
     return f"{', '.join(words)} (scale: {report.scale.source}{sure})"
 

@@ -46,15 +46,16 @@ class Log:
     def line(self, trainer: Trainer, loss: float) -> dict[str, float]:
         """Append where the trainer stands; returns the figures worth showing."""
         now = time.monotonic()
-        found = trainer.learned.lens.found()
+        lens = trainer.model.estimate()
+        found = {} if lens is None else {"pupil_diameter": lens.pupil_diameter, "sigma0_px": lens.sigma0_px}
         record = {
             "step": trainer.done,
             "loss": loss if math.isfinite(loss) else None,
             "psnr": self._fit.psnr(trainer),
-            "gaussians": len(trainer.learned.gaussians),
-            "focal_scale": trainer.learned.poses.focal(),
+            "gaussians": len(trainer.model.gaussians),
+            "focal_scale": trainer.model.rig.focal(),
             "ms_per_step": 1000 * (now - self._began) / max(1, trainer.done - self._at),
-            **{name: value for name, value in found.items() if isinstance(value, float)},
+            **found,
         }
         self._began, self._at = now, trainer.done
         if self._file:

@@ -39,6 +39,10 @@ class Scale:
     uncertainty: float | None = None  # relative, one standard deviation
 
 
+# Millimetres of a scene unit, or between two cameras: beyond these it is a slip, and numbers made of it overflow.
+LEAST_MM, MOST_MM = 1e-9, 1e9
+
+
 def check_scale(text: str) -> None:
     """Whether `--scale-mm` can be read.
 
@@ -83,7 +87,7 @@ def _parsed(text: str) -> tuple[tuple[str, str] | None, float]:
         mm = float(number)
     except ValueError:
         mm = math.nan
-    if not (math.isfinite(mm) and mm > 0) or (head and (len(ends) != 2 or not all(ends))):
+    if not LEAST_MM <= mm <= MOST_MM or (head and (len(ends) != 2 or not all(ends))):
         raise MacrosplatError(
             f"--scale-mm {text} cannot be read; give the millimetres of a scene unit (0.5), or two photos and the "
             "millimetres between their cameras (first.jpg:second.jpg=40)."

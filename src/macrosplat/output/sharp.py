@@ -1,4 +1,4 @@
-"""The deblurred photos: sharp renders, `RUN/sharp/<photo>.png`, and `RUN/sharp/full/` at the photo's own size.
+"""The deblurred photos, `RUN/sharp/<photo>.png`, each at its photo's own size.
 
 In: sRGB floats in [0, 1], and the photo that they are of. Out: PNG of 8 bit or TIFF of 16 bit a channel, upright, with
 the photo's EXIF, in the colours of its profile (which is embedded), else sRGB; rounded to the nearest level.
@@ -26,25 +26,15 @@ RUN_LENGTHS = 3
 
 
 def write_sharp(
-    run: Run,
-    name: str,
-    srgb: NDArray[np.floating],
-    full: NDArray[np.floating] | None = None,
-    photo: Path | None = None,
-    format: SharpFormat = "png",
+    run: Run, name: str, srgb: NDArray[np.floating], photo: Path | None = None, format: SharpFormat = "png"
 ) -> None:
-    """Write the sharp render of photo `name` [H, W, 3] at training size; `full`, where the photo is larger.
+    """Write the deblurred photo `name` [H, W, 3].
 
-    `photo`: the file whose EXIF and profile they get.
+    `photo`: the file whose EXIF and profile it gets.
     """
-    carried = Metadata() if photo is None else read_metadata(photo)
-    sizes = {False: srgb}
-    if full is not None and full.shape != srgb.shape:
-        sizes[True] = full
-    for is_full, pixels in sizes.items():
-        write_picture(run.sharp(name, is_full, format), pixels, carried)
-        for other in set(SUFFIXES) - {format}:  # of a run that was resumed with another format
-            run.sharp(name, is_full, other).unlink(missing_ok=True)
+    write_picture(run.sharp(name, format), srgb, Metadata() if photo is None else read_metadata(photo))
+    for other in set(SUFFIXES) - {format}:  # of a run that was resumed with another format
+        run.sharp(name, other).unlink(missing_ok=True)
 
 
 def write_picture(path: Path, srgb: NDArray[np.floating], carried: Metadata) -> None:

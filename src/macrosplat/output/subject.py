@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from macrosplat.cameras.records import Cameras
+from macrosplat.run import Manifest
 from macrosplat.scene.gaussians import Gaussians
+from macrosplat.support.files import below
 
 FRAMED = 0.8  # of the photos have the object in the frame; as `coverage` counts
 MASKED = 0.5  # of those photos' masks are white where a Gaussian of the object lies
@@ -37,13 +39,23 @@ def of_object(scene: Gaussians, cameras: Cameras, masks: Sequence[Path | None] =
     count = len(cameras)
     if count < 3 or not len(means):
         return np.ones(len(means), bool)
-    ends = _ends(scene)
-    framed, white, asked = np.zeros((2, len(means)), np.int32), np.zeros(len(means)), np.zeros(len(means))
-    painted = [_mask(path) for path in masks] if any(masks) else [None] * count
-    for v in range(count):
-        inside, px = _inside(means, cameras, v)
-        framed[0] += inside
-        framed[1] += _inside(ends[0], cameras, v)[0] & _inside(ends[1], cameras, v)[0]
+    reaching = sum(
+        (_inside(low, cameras, v)[0] & _inside(high, cameras, v)[0]).astype(np.int32)
+        for low, high in [_ends(scene)]
+        for v in range(count)
+    )
+    core = where_framed(means, cameras, masks) & (reaching >= FRAMED * count / 2)
+    opaque = scene.opacity_logits.numpy() > _logit(SEEN)
+    return core if (core & opaque).sum() > 0.02 * opaque.sum() else np.ones(len(means), bool)
+
+
+def where_framed(points: NDArray[np.float64], cameras: Cameras, masks: Sequence[Path | None] = ()) -> NDArray[np.bool_]:
+    """[N] whether most photos have a point [N, 3] in the frame, and most of their masks are white there."""
+    framed, white, asked = np.zeros(len(points), np.int32), np.zeros(len(points)), np.zeros(len(points))
+    painted = [_mask(path) for path in masks] if any(masks) else [None] * len(cameras)
+    for v in range(len(cameras)):
+        inside, px = _inside(points, cameras, v)
+        framed += inside
         mask = painted[v] if v < len(painted) else None
         if mask is not None:
             height, width = mask.shape
@@ -51,11 +63,21 @@ def of_object(scene: Gaussians, cameras: Cameras, masks: Sequence[Path | None] =
             y = np.clip(px[inside, 1] / cameras.sizes[v, 1] * height, 0, height - 1).astype(int)
             white[inside] += mask[y, x]
             asked[inside] += 1
-    core = (framed[0] >= FRAMED * count) & (framed[1] >= FRAMED * count / 2)
-    if asked.any():
-        core &= white >= MASKED * np.maximum(asked, 1)
-    opaque = scene.opacity_logits.numpy() > _logit(SEEN)
-    return core if (core & opaque).sum() > 0.02 * opaque.sum() else np.ones(len(means), bool)
+    core = framed >= FRAMED * len(cameras)
+    return core & (white >= MASKED * np.maximum(asked, 1)) if asked.any() else core
+
+
+def masks_of(made: Manifest, names: Sequence[str]) -> tuple[Path | None, ...]:
+    """The masks that a run was told with, if they are still there."""
+    folder = Path(made.capture) / "masks"
+    if made.options.masks == "off" or not folder.is_dir():
+        return ()
+    found = []
+    for name in names:
+        at = below(folder, name)
+        paths = (at.with_suffix(".png"), at.with_name(f"{at.name}.png"), at.with_suffix(".jpg"))
+        found.append(next((path for path in paths if path.is_file()), None))
+    return tuple(found)
 
 
 def _ends(scene: Gaussians) -> NDArray[np.float64]:

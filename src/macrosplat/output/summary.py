@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from macrosplat.lens import LensEstimate
 from macrosplat.output.coverage_report import CoverageReport
 from macrosplat.output.coverage_report import sentences as coverage_sentences
 from macrosplat.output.lens_report import LensReport, in_words
@@ -35,7 +35,7 @@ class Summary:
     fit_psnr: float  # dB, photos as the lens model makes them against the photos as taken
     blur_px: float  # median diameter of the circle of confusion over all photos, px of the training width
     viewer_psnr: float  # dB, scene.ply composited the viewers' way against our own renders
-    lens: dict[str, Any]
+    lens: LensEstimate | None
     exposure_stops: float = 0.0  # between the darkest photo and the brightest
     report: LensReport | None = None
     coverage: CoverageReport | None = None
@@ -55,7 +55,7 @@ class Summary:
         return "\n".join(blocks_of([*things, *notes], width))
 
     def _things(self, named: int) -> list[tuple[str, str]]:
-        run, lens = Run(self.run), "pupil_diameter" in self.lens
+        run, lens = Run(self.run), self.lens is not None
         blur = f"; half of what the photos show was blurred over {self.blur_px:.1f} px or more" if lens else ""
         things = [("Look", f"{run.page} (open it in a browser)")] if run.page.is_file() else []
         things += [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 
@@ -39,6 +40,17 @@ class Camera:
     def at(self, view: Tensor) -> Camera:
         """The same camera elsewhere: [4, 4] or [M, 4, 4]."""
         return replace(self, view=view)
+
+    def to(self, device: torch.device) -> Camera:
+        """The same on a device."""
+        return replace(self, view=self.view.to(device), intrinsics=self.intrinsics.to(device))
+
+    def scaled(self, width: int, height: int) -> Camera:
+        """The same camera with other pixels."""
+        sx, sy = width / self.frame.width, height / self.frame.height
+        factors = self.intrinsics.new_tensor([sx, sy, sx, sy])
+        frame = replace(self.frame, width=width, height=height)
+        return replace(self, intrinsics=self.intrinsics * factors, frame=frame)
 
     def __len__(self) -> int:
         return 1 if self.view.ndim == 2 else len(self.view)

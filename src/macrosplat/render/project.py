@@ -19,11 +19,12 @@ from macrosplat.support.dispatch import kernels_for
 STAGE = "macrosplat.render.project"
 
 
-def project(gaussians: Gaussians, camera: Camera, degree: int) -> tuple[Tensor, Tensor]:
+def project(gaussians: Gaussians, camera: Camera, degree: int, centre: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Project N Gaussians; differentiable in all of their parameters, in the view and in the intrinsics.
 
     Args:
         degree: of the spherical harmonics in use.
+        centre: [3] or [M, 3] from where colours are seen; by default where the camera stands.
 
     Returns:
         splats: [N, 10] columns as in `constants`: mean (px), conic (1/px^2), opacity, colour (linear), depth.
@@ -32,9 +33,12 @@ def project(gaussians: Gaussians, camera: Camera, degree: int) -> tuple[Tensor, 
     """
     kernels = kernels_for(STAGE, gaussians.means)
     if camera.view.ndim == 3 and not kernels.__name__.endswith("_cuda"):  # the others take one at a time
-        splats, extents = zip(*(project(gaussians, one, degree) for one in camera.each()), strict=True)
+        seen_from = [None] * len(camera) if centre is None else list(centre)
+        each = [project(gaussians, *one) for one in zip(camera.each(), [degree] * len(camera), seen_from, strict=True)]
+        splats, extents = zip(*each, strict=True)
         return torch.stack(splats), torch.stack(extents)
-    inputs = (*gaussians.tensors().values(), camera.view, camera_centre(camera.view), camera.intrinsics)
+    centre = camera_centre(camera.view) if centre is None else centre
+    inputs = (*gaussians.tensors().values(), camera.view, centre, camera.intrinsics)
     if kernels.__name__.endswith("_reference"):
         return kernels.project(*inputs, camera.frame, degree)
     return _Project.apply(kernels, camera.frame, degree, *inputs)  # type: ignore[return-value]

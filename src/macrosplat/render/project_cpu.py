@@ -170,6 +170,7 @@ def _backward(
         r, q, m = np.empty((3, 3), F), np.empty((3, 3), F), np.empty((3, 3), F)
         grad_r, grad_m = np.empty((3, 3), F), np.empty((3, 3), F)
         t, grad_t, ys = np.empty((2, 3), F), np.empty((2, 3), F), np.empty(16, F)
+        sum_fx = sum_fy = sum_cx = sum_cy = ZERO
         for i in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS):
             if extents[i, 0] <= ZERO:  # drew nothing: no gradient
                 for c in range(3):
@@ -228,21 +229,21 @@ def _backward(
                 grad_jyz += grad_t[1, k] * m[2, k]
             # Of J = [fx/z, 0, -fx tx/z] and mean = (fx x + cx, ...), where x and y are already divided by z.
             grad_x, grad_y = grad_splats[i, 0] * fx, grad_splats[i, 1] * fy
-            grad_camera[chunk, 0] += grad_splats[i, 0] * x + grad_jx / z
-            grad_camera[chunk, 1] += grad_splats[i, 1] * y + grad_jy / z
-            grad_camera[chunk, 2] += grad_splats[i, 0]
-            grad_camera[chunk, 3] += grad_splats[i, 1]
+            sum_fx += grad_splats[i, 0] * x + grad_jx / z
+            sum_fy += grad_splats[i, 1] * y + grad_jy / z
+            sum_cx += grad_splats[i, 0]
+            sum_cy += grad_splats[i, 1]
             # Beyond the bounds fx tx is a constant less cx.
             if lo_x < x < hi_x:
                 grad_x -= grad_jxz * fx / z
-                grad_camera[chunk, 0] -= grad_jxz * tx / z
+                sum_fx -= grad_jxz * tx / z
             else:
-                grad_camera[chunk, 2] += grad_jxz / z
+                sum_cx += grad_jxz / z
             if lo_y < y < hi_y:
                 grad_y -= grad_jyz * fy / z
-                grad_camera[chunk, 1] -= grad_jyz * ty / z
+                sum_fy -= grad_jyz * ty / z
             else:
-                grad_camera[chunk, 3] += grad_jyz / z
+                sum_cy += grad_jyz / z
             by_jacobian = grad_jx * jx + grad_jy * jy + grad_jxz * jxz + grad_jyz * jyz
             grad_z = grad_splats[i, 9] - by_jacobian / z - (grad_x * x + grad_y * y) / z
             grad_x, grad_y = grad_x / z, grad_y / z
@@ -309,6 +310,8 @@ def _backward(
             grad_quats[i, 1] = (grad_i - along * qx) * norm
             grad_quats[i, 2] = (grad_j - along * qy) * norm
             grad_quats[i, 3] = (grad_k - along * qz) * norm
+        grad_camera[chunk, 0], grad_camera[chunk, 1] = sum_fx, sum_fy
+        grad_camera[chunk, 2], grad_camera[chunk, 3] = sum_cx, sum_cy
 
 
 def _frame(frame: Frame) -> tuple[np.float32, ...]:

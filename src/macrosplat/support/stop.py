@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 # s: a signal this soon after another is the same wish (a terminal and a parent process may both send one, and so does
@@ -53,11 +55,25 @@ class Interrupts:
 INTERRUPTS = Interrupts()
 
 
+# s between two presses of Ctrl-C that are two wishes: one that comes sooner is the same one, heard twice.
+TWICE = 0.3
+OFFER = 4.0  # s that a second one is waited for
+
+
 class Stop:
-    """Notes SIGINT and SIGTERM instead of letting them fall into the middle of a step."""
+    """Notes SIGINT and SIGTERM instead of letting them fall into the middle of a step.
+
+    Where somebody sits at the terminal, a second Ctrl-C asks for the results of what there is; a third ends it all.
+    """
+
+    def __init__(self, attended: bool | None = None) -> None:
+        """Args: attended: whether somebody sits there; None: whether stdin is a terminal."""
+        self.asked = self.again = False
+        self._attended = sys.stdin is not None and sys.stdin.isatty() if attended is None else attended
+        self._number = 0
+        self._at = 0.0
 
     def __enter__(self) -> Stop:
-        self.asked = False
         self._before: dict[int, Any] = {}
         INTERRUPTS.first = None
         try:
@@ -68,8 +84,26 @@ class Stop:
         return self
 
     def _note(self, number: int, frame: Any) -> None:
+        now = time.monotonic()
+        if self.asked and self._attended and self._number == number == signal.SIGINT and not self.again:
+            self.again = now - self._at > TWICE
+            if self.again:
+                INTERRUPTS.first = now  # a wish of its own: only one more is impatience
+            return
         INTERRUPTS.hear()
-        self.asked = True
+        if not self.asked:
+            self.asked, self._number, self._at = True, number, now
+
+    def wants_results(self, say: Callable[[str], None]) -> bool:
+        """Whether Ctrl-C comes a second time; where nobody could press it, it is not waited for."""
+        if not self._attended or self._number != signal.SIGINT:
+            return False
+        if not self.again:
+            say(f"Stopped. Press Ctrl-C once more within {OFFER:.0f} s to have the results of what there is.")
+        end = time.monotonic() + OFFER
+        while not self.again and time.monotonic() < end:
+            time.sleep(0.05)
+        return self.again
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():

@@ -1,9 +1,11 @@
 """Training: photos and a start for everything learned in, the same learned out, step by step.
 
     schedule    when what happens: rates, weights, switching points; `effort`: how long and how large
-    trainer     the step; `recorded`: the same as CUDA graphs
+    training    where a run stands; `trainer`: one step after the other, and what changes between two
+    step        what a step computes; taken as it comes (`eager`), or recorded as CUDA graphs (`graphs`)
     frames      photos at the resolution of a step, with what they are compared by (`loss`, `covers`)
     density     where the Gaussians are: relocation, growth, noise (`seen`, `extra`, `drop`)
+    random      all chance of a run, as a function of (seed, step, purpose)
     adam        the optimiser
     checkpoint  all of it in one file
 

@@ -12,7 +12,7 @@ import torch
 
 from macrosplat.support.dispatch import kernels_for
 from macrosplat.train import adam_reference
-from macrosplat.train.pace import pace
+from macrosplat.train.bias import bias_corrected_rate
 
 STAGE = "macrosplat.train.adam"
 
@@ -50,25 +50,25 @@ class Adam:
             kernels = kernels_for(STAGE, parameter) if fast else adam_reference
             kernels.step(parameter.detach(), gradient.detach().contiguous(), *moments, *how)
 
-    def pace(self, name: str, rate: float) -> tuple[float, float]:
-        """How far the next step of a parameter goes, as `step_paced` wants it."""
-        return pace(rate, self.counts[name] + 1, BETA1, BETA2)
+    def bias_corrected_rate(self, name: str, rate: float) -> tuple[float, float]:
+        """How far the next step of a parameter goes, as `step_with_device_rates` wants it."""
+        return bias_corrected_rate(rate, self.counts[name] + 1, BETA1, BETA2)
 
-    def step_paced(
+    def step_with_device_rates(
         self,
         gradients: Mapping[str, torch.Tensor | None],
-        paces: Mapping[str, torch.Tensor],  # [2] float64 for every parameter
+        rates: Mapping[str, torch.Tensor],  # [2] float64 of `bias_corrected_rate` for every parameter
         stopped: torch.Tensor,  # [1]; not 0: nothing changes
     ) -> None:
         """`step` by numbers that are on the GPU already; counting is the caller's. float32 only."""
         from macrosplat.train import adam_cuda
 
         tensors = []
-        for name, how_far in paces.items():
+        for name, how_far in rates.items():
             gradient = gradients.get(name)
             gradient = None if gradient is None else gradient.detach().contiguous()
             tensors.append((self.parameters[name].detach(), gradient, self.first[name], self.second[name], how_far))
-        adam_cuda.paced(tensors, stopped, BETA1, BETA2, EPS)
+        adam_cuda.step_with_device_rates(tensors, stopped, BETA1, BETA2, EPS)
 
     def remap(
         self,

@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from macrosplat.train.pace import pace
+from macrosplat.train.bias import bias_corrected_rate
 
 BLOCK = 1024  # floats a program: seven streams of 4 kB
 SLOTS = 12  # tensors a launch; as many arguments does `_step` have for their sizes
@@ -36,7 +36,7 @@ def _update(parameter, gradient, first, second, rate, root, i, inside, beta1, ne
 
 @triton.jit(do_not_specialize=[f"n{k}" for k in range(12)])
 def _step(
-    parameters, gradients, firsts, seconds, paces, stopped, n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11,
+    parameters, gradients, firsts, seconds, rates, stopped, n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11,
     beta1, new1, beta2, new2, eps, SLOTS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Of the tensors at each place of the tuples, with their sizes: one after the other, each from a new program."""
@@ -47,7 +47,7 @@ def _step(
             end = begin + tl.cdiv(sizes[k], BLOCK)
             if (program >= begin) & (program < end):
                 tensors = (parameters[k], gradients[k], firsts[k], seconds[k])
-                rate, root = tl.load(paces[k]).to(tl.float32), tl.load(paces[k] + 1).to(tl.float32)
+                rate, root = tl.load(rates[k]).to(tl.float32), tl.load(rates[k] + 1).to(tl.float32)
                 left = sizes[k] - (program - begin) * BLOCK
                 i = (program - begin).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
                 if left >= BLOCK:  # without a mask four floats are one load
@@ -59,22 +59,22 @@ def _step(
 
 def step(parameter, gradient, first, second, rate: float, count: int, beta1: float, beta2: float, eps: float) -> None:
     """Updates parameter and both moments in place; `count` is the number of this step, from 1."""
-    values = torch.tensor(pace(rate, count, beta1, beta2), dtype=torch.float64).to(parameter.device)
+    values = torch.tensor(bias_corrected_rate(rate, count, beta1, beta2), dtype=torch.float64).to(parameter.device)
     go = torch.zeros(1, dtype=torch.int64, device=parameter.device)
-    paced([(parameter, gradient, first, second, values)], go, beta1, beta2, eps)
+    step_with_device_rates([(parameter, gradient, first, second, values)], go, beta1, beta2, eps)
 
 
-def paced(
+def step_with_device_rates(
     tensors: Sequence[tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor]],
     stopped: Tensor,
     beta1: float,
     beta2: float,
     eps: float,
 ) -> None:
-    """The same for many parameters, with the step's paces on the device; nothing where `stopped` [1] is not 0.
+    """The same for many parameters, with the step's rates on the device; nothing where `stopped` [1] is not 0.
 
     Args:
-        tensors: parameter, its gradient (None: it stays), its moments and its pace [2] float64.
+        tensors: parameter, its gradient (None: it stays), its moments and its bias-corrected rate [2] float64.
     """
     given = [(p.detach(), g, *rest) for p, g, *rest in tensors if g is not None and p.numel() > 0]
     for begin in range(0, len(given), SLOTS):

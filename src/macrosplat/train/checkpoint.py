@@ -1,6 +1,6 @@
 """Checkpoints: all that a run has learned and needs to go on, to the same bits, in one file.
 
-Random numbers are functions of (seed, step), so no generator's state has to be kept.
+Random numbers are functions of (seed, step, purpose), so no generator's state has to be kept.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,53 +17,54 @@ import torch
 from macrosplat.lens import LENSES, LensStart
 from macrosplat.model.backdrop import Backdrop
 from macrosplat.model.exposure import Exposure
-from macrosplat.model.poses import Poses
-from macrosplat.render import Pinhole
+from macrosplat.model.model import Model
+from macrosplat.model.rig import Rig
+from macrosplat.render import Frame
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_whole
-from macrosplat.train.trainer import Learned, Trainer
+from macrosplat.train.trainer import Trainer
 from macrosplat.train.trusted import check_archive, check_state
 
-VERSION = 3  # of the file; a checkpoint of another version is refused
+VERSION = 4  # of the file; a checkpoint of another version is refused
 
 
 @dataclass
 class Checkpoint:
     """What a run stands at."""
 
-    learned: Learned
-    names: tuple[str, ...]  # V photos, in the order of poses, focus, backdrop and exposure
-    pinholes: tuple[Pinhole, ...]  # V, at the training width
+    model: Model
+    names: tuple[str, ...]  # V photos, in the order of the rig, focus, backdrop and exposure
     pixel: float  # scene units of one px of the training width at the object
     start: int  # Gaussians at the first step
     done: int  # steps
     adam: dict
 
-    def rigid(self) -> Checkpoint:
-        """What was learned before cameras that are rigid, to draw it; training goes on from the checkpoint itself."""
-        learned, pinholes = self.learned.rigid(self.pinholes)
-        return replace(self, learned=learned, pinholes=pinholes)
-
 
 def save(path: Path, trainer: Trainer, names: tuple[str, ...], lens_start: LensStart) -> None:
-    """Write all of a trainer's state, whole or not at all."""
+    """Write all of a trainer's state, atomically."""
     trainer.settle()
-    learned = trainer.learned
+    model, rig = trainer.model, trainer.model.rig
     state = {
         "version": VERSION,
         "done": trainer.done,
         "start": trainer.start,
         "pixel": trainer.pixel,
         "names": list(names),
-        "pinholes": [asdict(pinhole) for pinhole in trainer.frames.pinholes],
-        "gaussians": {name: t.detach() for name, t in learned.gaussians.tensors().items()},
-        "lens": {"name": learned.lens.name, "start": asdict(lens_start)},
-        "lens_parameters": {name: t.detach() for name, t in learned.lens.parameters.items()},
-        "poses": {name: getattr(learned.poses, name) for name in ("views", "pivot_depth", "pixel", "leader")},
-        "pose_parameters": {name: t.detach() for name, t in learned.poses.parameters.items()},
-        "backdrop": learned.backdrop.grids.detach(),
-        "exposure": learned.exposure.log_gains.detach(),
+        "gaussians": {name: t.detach() for name, t in model.gaussians.tensors().items()},
+        "lens": {"name": model.lens.name, "start": asdict(lens_start)},
+        "lens_parameters": {name: t.detach() for name, t in model.lens.parameters.items()},
+        "rig": {
+            "views": rig.views,
+            "intrinsics": rig.start,
+            "frames": [asdict(frame) for frame in rig.frames],
+            "pivot_depth": rig.pivot_depth,
+            "pixel": rig.pixel,
+            "leader": list(rig.leader),
+        },
+        "rig_parameters": {name: t.detach() for name, t in rig.parameters.items()},
+        "backdrop": model.backdrop.grids.detach(),
+        "exposure": model.exposure.log_gains.detach(),
         "adam": trainer.adam.state_dict(),
     }
     # Through memory: of a full disk torch's own writer only says "unexpected pos".
@@ -114,15 +115,18 @@ def _restored(state: dict[str, Any]) -> Checkpoint:
     start = LensStart(**state["lens"]["start"])
     lens = LENSES[state["lens"]["name"]](start)
     lens.parameters.update(state["lens_parameters"])
-    poses = Poses(**state["poses"])
-    poses.parameters.update(state["pose_parameters"])
-    learned = Learned(
-        Gaussians(**state["gaussians"]), lens, poses, Backdrop(state["backdrop"]), Exposure(state["exposure"])
+    rig = Rig(**{**state["rig"], "frames": [Frame(**frame) for frame in state["rig"]["frames"]]})
+    rig.parameters.update(state["rig_parameters"])
+    model = Model(
+        gaussians=Gaussians(**state["gaussians"]),
+        rig=rig,
+        lens=lens,
+        backdrop=Backdrop(state["backdrop"]),
+        exposure=Exposure(state["exposure"]),
     )
     return Checkpoint(
-        learned=learned,
+        model=model,
         names=tuple(state["names"]),
-        pinholes=tuple(Pinhole(**pinhole) for pinhole in state["pinholes"]),
         pixel=state["pixel"],
         start=state["start"],
         done=state["done"],
@@ -131,7 +135,7 @@ def _restored(state: dict[str, Any]) -> Checkpoint:
 
 
 def resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
-    """Bring a trainer that was made with `checkpoint.learned` to where the checkpoint stands."""
+    """Bring a trainer that was made with `checkpoint.model` to where the checkpoint stands."""
     try:
         trainer.adam.load_state_dict(checkpoint.adam)
     except (AssertionError, LookupError, TypeError, AttributeError, ValueError) as error:

@@ -14,41 +14,36 @@ from torch import Tensor
 
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.train.adam import Adam
+from macrosplat.train.constants import DEAD, NOISE_SHARPNESS
+from macrosplat.train.random import Purpose, key_of, normal, uniform64
 
-DEAD = 0.005  # opacity below which a Gaussian draws less than two 8-bit steps
 MOST_COPIES = 51  # of one Gaussian in one go, as the paper's code has it
 # The paper has 80: 5e5 * 1.6e-4, its noise times its learning rate of the means, in units of 1000 px. Under a blur
 # more is better (experiments: relocation-noise).
 NOISE = 1500.0
-NOISE_SHARPNESS = 100.0  # how fast the noise fades with opacity
-
-
-def generator(seed: int, step: int, purpose: int) -> torch.Generator:
-    """Random numbers that depend on nothing but these three: a resumed run draws the same."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + step) * 8 + purpose)
 
 
 def densify(
-    gaussians: Gaussians, adam: Adam, wanted: int, seed: int, step: int, astray: Tensor | None = None
+    gaussians: Gaussians, adam: Adam, wanted: int, seed: int, step: int, weak: Tensor | None = None
 ) -> Gaussians:
     """Relocate the dead, grow to `wanted` Gaussians, and sort along a space-filling curve.
 
     Args:
-        astray: [N] whether a Gaussian counts as dead whatever its opacity.
+        weak: [N] whether a Gaussian counts as dead whatever its opacity: it is weakly observed.
     """
     n, device = len(gaussians), gaussians.means.device
     opacity = torch.sigmoid(gaussians.opacity_logits)
     dead = opacity <= DEAD
-    if astray is not None:
-        dead = dead | astray
+    if weak is not None:
+        dead = dead | weak
     source = torch.arange(n, device=device)
     empty = torch.cat([source[dead], torch.arange(n, max(n, wanted), device=device)])  # rows to fill
     if len(empty) == 0 or dead.all():
         return gaussians
     weights = torch.where(dead, torch.zeros_like(opacity), opacity).double()
     # Inverse transform sampling: `torch.multinomial` refuses more than 2^24 categories and is no faster.
-    draws = torch.rand(len(empty), generator=generator(seed, step, 0), dtype=torch.float64).to(device)
-    draws = draws * weights.sum()
+    key = key_of(seed, step, Purpose.RELOCATE)
+    draws = torch.from_numpy(uniform64(key, len(empty))).to(device) * weights.sum()
     chosen = torch.searchsorted(weights.cumsum(0), draws, right=True).clamp_max(n - 1)
     copies = torch.bincount(chosen, minlength=n) + 1
     parents = copies > 1
@@ -98,11 +93,13 @@ def _polynomials() -> Tensor:
     )
 
 
-def jitter(gaussians: Gaussians, noise: float, seed: int, step: int) -> Tensor:
-    """[N, 3] what the means move by chance (eq. 8): only nearly transparent Gaussians, along their own shape.
+def position_noise(gaussians: Gaussians, noise: float, key: int) -> Tensor:
+    """[N, 3] what the means move by chance (SGLD, eq. 8): only nearly transparent Gaussians, along their own shape. On
+    the CPU; on a GPU see `noise_cuda`.
 
     Args:
         noise: times a Gaussian's covariance and a normal draw it is what a fully transparent one moves.
+        key: of `random.key_of`; each row has its own draws.
     """
     from macrosplat.render.project_reference import rotations
 
@@ -111,9 +108,26 @@ def jitter(gaussians: Gaussians, noise: float, seed: int, step: int) -> Tensor:
     faint = torch.nonzero(opacity < 0.1)[:, 0]
     gate = torch.sigmoid(NOISE_SHARPNESS * (DEAD - opacity[faint]))
     axes = rotations(gaussians.quats[faint]) * gaussians.log_scales[faint].exp()[:, None, :]
-    draw = torch.randn(len(faint), 3, generator=generator(seed, step, 1)).to(faint.device)
+    draw = normal(key, faint)
     moved = torch.einsum("nij,nkj,nk->ni", axes, axes, draw) * (gate * noise)[:, None]
     return torch.zeros_like(gaussians.means).index_copy_(0, faint, moved)
+
+
+def add_regulariser_gradient(
+    gaussians: Gaussians, grad_logits: Tensor, grad_log_scales: Tensor, by_opacity: float, by_size: float
+) -> None:
+    """Adds to gradients [N] and [N, 3] those of by_opacity * sum(opacity) + by_size * sum(standard deviations).
+
+    MCMC's mild L1: what the photos do not ask for fades, and moves to where it is needed.
+    """
+    if gaussians.means.device.type == "cuda":
+        from macrosplat.train import noise_cuda
+
+        noise_cuda.add_regulariser_gradient(gaussians, grad_logits, grad_log_scales, by_opacity, by_size)
+        return
+    opacity = torch.sigmoid(gaussians.opacity_logits)
+    grad_logits += opacity * (1 - opacity) * by_opacity
+    grad_log_scales += gaussians.log_scales.exp() * by_size
 
 
 def z_order(means: Tensor) -> Tensor:

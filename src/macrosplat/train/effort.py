@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from macrosplat.render import Pinhole
+from macrosplat.render import Frame
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.memory import available
 
@@ -32,9 +32,9 @@ EFFORTS = {
 FEWEST = 2000  # Gaussians: below this even a thumbnail shows holes
 
 
-def default_gaussians(quality: str, pinholes: Sequence[Pinhole]) -> int:
+def default_gaussians(quality: str, frames: Sequence[Frame]) -> int:
     """The cap on Gaussians for photos of this size."""
-    pixels = max(pinhole.width * pinhole.height for pinhole in pinholes)
+    pixels = max(frame.width * frame.height for frame in frames)
     effort = EFFORTS[quality]
     return max(FEWEST, min(effort.gaussians, round(effort.per_pixel * pixels)))
 
@@ -56,28 +56,28 @@ FOR_PHOTOS, FOR_TARGETS = 0.25, 0.4
 FEWEST_PHOTOS = 4  # in memory at a time
 
 
-def estimate(pinholes: Sequence[Pinhole], gaussians: int, points: int = 1) -> float:
-    """Bytes that training through so many points of the pupil will need at its peak with all photos in memory."""
-    pixels = [pinhole.width * pinhole.height for pinhole in pinholes]
-    frame = max(pixels) * (PER_FRAME_PIXEL + points * PER_POINT_PIXEL)
-    return FIXED + _scene(gaussians, points) + sum(pixels) * PER_PHOTO_PIXEL + frame
+def estimate(frames: Sequence[Frame], gaussians: int, samples: int = 1) -> float:
+    """Bytes that training through so many aperture samples will need at its peak with all photos in memory."""
+    pixels = [frame.width * frame.height for frame in frames]
+    frame = max(pixels) * (PER_FRAME_PIXEL + samples * PER_POINT_PIXEL)
+    return FIXED + _scene(gaussians, samples) + sum(pixels) * PER_PHOTO_PIXEL + frame
 
 
-def _scene(gaussians: int, points: int) -> float:
-    """Bytes of the Gaussians while they are drawn through so many points of the pupil."""
-    return gaussians * (PER_GAUSSIAN + points * PER_POINT_GAUSSIAN)
+def _scene(gaussians: int, samples: int) -> float:
+    """Bytes of the Gaussians while they are drawn through so many aperture samples."""
+    return gaussians * (PER_GAUSSIAN + samples * PER_POINT_GAUSSIAN)
 
 
-def check_memory(pinholes: Sequence[Pinhole], gaussians: int, points: int = 1) -> None:
+def check_memory(frames: Sequence[Frame], gaussians: int, samples: int = 1) -> None:
     """Refuse to start what cannot fit; photos are decoded again where they do not all fit.
 
     Raises:
         MacrosplatError: more is needed than is available; says what to lower.
     """
-    largest = sorted(pinholes, key=lambda p: p.width * p.height)[-FEWEST_PHOTOS:]
-    needed, there = MARGIN * estimate(largest, gaussians, points), available()
+    largest = sorted(frames, key=lambda f: f.width * f.height)[-FEWEST_PHOTOS:]
+    needed, there = MARGIN * estimate(largest, gaussians, samples), available()
     if there is not None and needed > there:
-        width = max(pinhole.width for pinhole in pinholes)
+        width = max(frame.width for frame in frames)
         raise MacrosplatError(
             f"This run needs about {needed / 1e9:.1f} GB of memory and {there / 1e9:.1f} GB are free; lower --width "
             f"(now {width}) or --max-gaussians (now {gaussians})."
@@ -90,12 +90,12 @@ def room_for_photos() -> float:
     return math.inf if there is None else FOR_PHOTOS * there
 
 
-def room_for_targets(device: torch.device, pinholes: Sequence[Pinhole], gaussians: int, points: int = 1) -> float:
+def room_for_targets(device: torch.device, frames: Sequence[Frame], gaussians: int, samples: int = 1) -> float:
     """Bytes that photos to compare with may take where they are compared: of a GPU, what the scene leaves free."""
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
-        pixels = max(pinhole.width * pinhole.height for pinhole in pinholes)
-        frame = pixels * (PER_FRAME_PIXEL + points * PER_POINT_PIXEL)
-        return max(0.0, 0.8 * free - _scene(gaussians, points) - frame)
+        pixels = max(frame.width * frame.height for frame in frames)
+        frame = pixels * (PER_FRAME_PIXEL + samples * PER_POINT_PIXEL)
+        return max(0.0, 0.8 * free - _scene(gaussians, samples) - frame)
     there = available()
     return math.inf if there is None else FOR_TARGETS * there

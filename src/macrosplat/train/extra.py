@@ -12,7 +12,8 @@ from scipy.spatial import KDTree
 
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.train.adam import Adam
-from macrosplat.train.density import generator, remap, z_order
+from macrosplat.train.density import remap, z_order
+from macrosplat.train.random import Purpose, key_of, uniform64
 
 NEIGHBOURS = 4  # their colours are averaged, the paper's K
 FARTHEST = 10.0  # of a new point from its nearest neighbour, in median spacings of the scene
@@ -26,7 +27,8 @@ def add_anywhere(gaussians: Gaussians, adam: Adam, count: int, seed: int, step: 
         return gaussians
     means = gaussians.means.detach().cpu()
     low, high = torch.tensor(np.quantile(means.cpu().numpy(), BOX, axis=0), dtype=means.dtype)
-    new = low + (high - low) * torch.rand(count, 3, generator=generator(seed, step, 2))
+    draws = uniform64(key_of(seed, step, Purpose.EXTRA), 3 * count).reshape(count, 3)
+    new = low + (high - low) * torch.from_numpy(draws).to(means.dtype)
     tree = KDTree(means.numpy())
     spacing = float(np.median(tree.query(means.numpy(), k=2)[0][:, 1]))
     away, near = tree.query(new.numpy(), k=min(NEIGHBOURS, len(means)))

@@ -18,14 +18,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from macrosplat.lens import Number
 from macrosplat.photos.decode import TABLE_8
 from macrosplat.photos.resample import area_average
-from macrosplat.render import Frame, Pinhole
+from macrosplat.render import Frame
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.dispatch import select_row
 from macrosplat.train.covers import told_by
 from macrosplat.train.loss import make_target
+from macrosplat.train.random import Purpose, key_of, permutation
 from macrosplat.train.target import Target
 
 SMALLEST = 32  # px: below this a frame says nothing, and the window of SSIM does not fit
@@ -79,7 +79,7 @@ class Frames:
     def __init__(
         self,
         photos: Sequence[NDArray[np.uint8]],  # V of [H, W, 3] sRGB
-        pinholes: Sequence[Pinhole],  # V, at the photos' sizes
+        frames: Sequence[Frame],  # V, of the photos' sizes
         masks: Sequence[NDArray[np.uint8] | None],  # V of [H, W], white = counts
         device: torch.device | str = "cpu",  # where they are compared
         room: float = math.inf,  # bytes that they may take there
@@ -87,11 +87,10 @@ class Frames:
     ) -> None:
         self.covers = covers if any(cover is not None for cover in covers) else ()
         self.device = torch.device(device)
-        self.photos, self.pinholes, self.masks, self.room = photos, pinholes, masks, room
+        self.photos, self.frames, self.masks, self.room = photos, frames, masks, room
         self._scale = 0.0
         self._targets: dict[int, Target] = {}
         self._stacks: dict[Frame, Stack] = {}
-        self._intrinsics: dict[float, Tensor] = {}  # by scale
         self._coming: dict[int, Future[Small]] = {}
         self._threads: ThreadPoolExecutor | None = None
 
@@ -103,13 +102,6 @@ class Frames:
         turn, place = divmod(step, len(self))
         return _order(seed, turn, len(self))[place]
 
-    def intrinsics(self, photo: Number, scale: float) -> Tensor:
-        """[4] fx, fy, cx, cy of a photo at `scale` of the training width, px; made where they are used."""
-        if scale not in self._intrinsics:
-            numbers = [(p.fx, p.fy, p.cx, p.cy) for p in (self._pinhole(v, scale) for v in range(len(self)))]
-            self._intrinsics[scale] = torch.tensor(numbers, device=self.device)
-        return select_row(self._intrinsics[scale], photo)
-
     def at(self, photo: int, scale: float) -> tuple[Target, Frame]:
         """The photo to compare with, and its size, at `scale` of the training width."""
         self._turn_to(scale)
@@ -120,10 +112,10 @@ class Frames:
             self._targets[photo] = self._target(self._small(photo, scale))
         return self._targets[photo], self._frame(photo, scale)
 
-    def seen(self, photo: int, scale: float) -> tuple[NDArray[np.uint8], Pinhole]:
-        """The photo [H, W, 3] sRGB and its pinhole at `scale`, to look at; what training holds stays as it is."""
-        pinhole = self._pinhole(photo, scale)
-        return _smaller(self.photos[photo], None, (pinhole.width, pinhole.height))[0], pinhole
+    def seen(self, photo: int, scale: float) -> tuple[NDArray[np.uint8], Frame]:
+        """The photo [H, W, 3] sRGB at `scale`, to look at, and its size; what training keeps stays as it is."""
+        frame = self._frame(photo, scale)
+        return _smaller(self.photos[photo], None, (frame.width, frame.height))[0], frame
 
     def stack(self, photo: int, scale: float, soon: Iterable[int] = ()) -> tuple[Stack, int]:
         """A stack of the photos of one size that holds `photo`, at `scale` of the training width, and its place.
@@ -179,11 +171,9 @@ class Frames:
             self._coming[photo] = self._threads.submit(self._small, photo, self._scale)
 
     def _frame(self, photo: int, scale: float) -> Frame:
-        return self._pinhole(photo, scale).frame
-
-    def _pinhole(self, photo: int, scale: float) -> Pinhole:
-        pinhole = self.pinholes[photo]
-        return pinhole.scaled(*(max(SMALLEST, round(side * scale)) for side in (pinhole.width, pinhole.height)))
+        frame = self.frames[photo]
+        width, height = (max(SMALLEST, round(side * scale)) for side in (frame.width, frame.height))
+        return replace(frame, width=width, height=height)
 
     def _small(self, photo: int, scale: float) -> Small:
         """A photo and its mask at `scale`; runs in a thread of its own."""
@@ -215,7 +205,7 @@ class Frames:
 
 @functools.lru_cache(4)
 def _order(seed: int, turn: int, count: int) -> list[int]:
-    return np.random.default_rng([seed, turn]).permutation(count).tolist()
+    return permutation(key_of(seed, turn, Purpose.ORDER), count)
 
 
 def _smaller(

@@ -51,15 +51,16 @@ def check_state(state: Any) -> None:
     _must(fresh.keys() == saved.keys(), "parameters of the lens")
     for name, parameter in fresh.items():
         _shaped(f"parameter {name}", saved[name], tuple(parameter.shape))
-    cameras = state["rig"] if "rig" in state else state["poses"]
+    cameras = state["rig"]
     _shaped("views", cameras["views"], (photos, 4, 4))
+    _shaped("intrinsics", cameras["intrinsics"], (photos, 4))
     _shaped("pivot_depth", cameras["pivot_depth"], (photos,))
     _must(len(cameras["leader"]) == photos and all(0 <= n < photos for n in cameras["leader"]), "leaders")
-    poses = state["rig_parameters"] if "rig" in state else state["pose_parameters"]
-    _must(poses.keys() == {"pose.turn", "pose.shift", "pose.focal"}, "parameters of the poses")
+    poses = state["rig_parameters"]
+    _must(poses.keys() == {"pose.turn", "pose.shift", "pose.focal"}, "parameters of the rig")
     for name, shape in (("pose.turn", (photos, 3)), ("pose.shift", (photos, 3)), ("pose.focal", ())):
         _shaped(name, poses[name], shape)
-    frames = cameras["frames"] if "rig" in state else state["pinholes"]
+    frames = cameras["frames"]
     _must(len(frames) == photos, "sizes")
     for frame in frames:
         for side in ("width", "height"):

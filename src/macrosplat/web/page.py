@@ -13,7 +13,7 @@ import importlib.resources
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
@@ -27,7 +27,7 @@ from macrosplat.evaluate.means import Means, read_means
 from macrosplat.output.coverage_report import CoverageReport, read_coverage
 from macrosplat.output.lens_report import LensReport, read_lens
 from macrosplat.output.maps import read_scales
-from macrosplat.output.subject import of_object
+from macrosplat.output.subject import masks_of, of_object
 from macrosplat.render import Frame
 from macrosplat.run import Manifest, Run
 from macrosplat.scene.formats.read import read_own, read_scene
@@ -35,7 +35,7 @@ from macrosplat.scene.formats.spz import to_spz
 from macrosplat.scene.gaussians import SH_C0, Gaussians
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import below, write_whole
+from macrosplat.support.files import write_whole
 from macrosplat.train import checkpoint
 from macrosplat.web import sections
 from macrosplat.web.facts import facts_of
@@ -111,10 +111,10 @@ def of_run(run: Run) -> Shown:
         coverage=read_own(run.coverage_scene) if run.coverage_scene.is_file() else None,
         made=run.manifest,
         coverage_report=read_coverage(run),
-        masks=_masks(run.manifest, names),
+        masks=masks_of(run.manifest, names),
         evaluation=read_means(run),
         before=tuple(run.taken(name) for name in names),
-        after=tuple(existing(run.sharpest_size(name)) for name in names),
+        after=tuple(existing(run.sharp(name)) for name in names),
         circles=tuple(existing(run.map("coc_colour", name)) for name in names),
         blur=tuple(2 * 65535 * scales[name].coc_scale if name in scales else None for name in names),
     )
@@ -206,25 +206,12 @@ def program() -> bytes:
         raise MacrosplatError(NO_PROGRAM) from error
 
 
-def _masks(made: Manifest, names: Sequence[str]) -> tuple[Path | None, ...]:
-    """The masks that the run was told with, if they are still there."""
-    folder = Path(made.capture) / "masks"
-    if made.options.masks == "off" or not folder.is_dir():
-        return ()
-    found = []
-    for name in names:
-        at = below(folder, name)
-        paths = (at.with_suffix(".png"), at.with_name(f"{at.name}.png"), at.with_suffix(".jpg"))
-        found.append(next((path for path in paths if path.is_file()), None))
-    return tuple(found)
-
-
 def _backdrop(run: Run) -> tuple[float, float, float]:
     """The mean colour behind the photos, sRGB; grey if the run keeps none."""
     if not run.checkpoint.is_file():
         return (0.5, 0.5, 0.5)
     with torch.no_grad():
-        behind = checkpoint.load(run.checkpoint).learned.behind(None, Frame(4, 3))
+        behind = checkpoint.load(run.checkpoint).model.behind(None, Frame(4, 3))
     red, green, blue = to_srgb(behind.mean((0, 1)).clamp(0, 1).to(torch.float64)).tolist()
     return red, green, blue
 

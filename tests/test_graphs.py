@@ -12,13 +12,17 @@ from macrosplat.live.draw import Look, picture, pinhole_of
 from macrosplat.model import backdrop_cuda
 from macrosplat.model.backdrop import Backdrop
 from macrosplat.model.constants import GRID
+from macrosplat.model.rig import Rig
 from macrosplat.output.fit import Fit
 from macrosplat.render import capacity, centre_cuda, over, over_cuda, project, rasterize
 from macrosplat.render.centre import camera_centre
 from macrosplat.scene import Gaussians
-from macrosplat.train import adam, drift_cuda, loss, loss_cuda, recorded
-from macrosplat.train.density import densify, jitter
-from macrosplat.train.recorded import Recorder
+from macrosplat.train import adam, graphs, loss, loss_cuda, noise_cuda
+from macrosplat.train.density import densify, position_noise
+from macrosplat.train.frames import Frames
+from macrosplat.train.graphs import Graphs
+from macrosplat.train.random import Purpose, key_of
+from macrosplat.train.step import Kind
 from macrosplat.train.trainer import Trainer
 from making_captures import PUPIL
 from making_training import PIXEL, made, make_trainer
@@ -40,7 +44,7 @@ def use_triton(monkeypatch) -> None:
         monkeypatch.setitem(blur_cuda.STRIP, "COLUMNS", 1024)
         monkeypatch.setattr(blur_cuda, "CHUNKS", 10)
         monkeypatch.setattr(loss_cuda, "ROWS", 64)
-        monkeypatch.setattr(recorded, "STEP", 512)
+        monkeypatch.setattr(graphs, "STEP", 512)
         monkeypatch.setattr(capacity, "STEP", 512)
 
 
@@ -52,7 +56,7 @@ def triton_kernels(monkeypatch):
 def few() -> Gaussians:
     """Every tenth Gaussian, larger: the interpreter is slow."""
     trainer, _ = make_trainer(STEPS)
-    scene = trainer.learned.gaussians.map(lambda t: t.detach()[::10].contiguous())
+    scene = trainer.model.gaussians.map(lambda t: t.detach()[::10].contiguous())
     return scene.with_(log_scales=scene.log_scales + 0.8)
 
 
@@ -61,8 +65,8 @@ def make(lens: str = "thin", **schedule) -> Trainer:
     schedule = {"half_from": 0.9, "full_from": 0.95, **schedule}
     trainer, _ = make_trainer(STEPS, lens=lens, scene=few(), **schedule)
     trainer.frames.device = DEVICE
-    trainer = Trainer(trainer.learned.to(DEVICE), trainer.frames, trainer.schedule, PIXEL, seed=0)
-    trainer._recorder = Recorder(trainer)
+    trainer = Trainer(trainer.model.to(DEVICE), trainer.frames, trainer.schedule, PIXEL, seed=0)
+    trainer._steps = Graphs(trainer)
     return trainer
 
 
@@ -73,22 +77,69 @@ def take(trainer: Trainer, steps: int) -> list[float]:
 
 
 def values(trainer: Trainer) -> dict[str, torch.Tensor]:
-    return {name: t.detach().cpu() for name, t in trainer.learned.parameters().items()}
+    return {name: t.detach().cpu() for name, t in trainer.model.parameters().items()}
+
+
+def zoom(trainer: Trainer) -> None:
+    """Every photo with another focal length, as lenses have that breathe."""
+    rig = trainer.model.rig
+    factors = 1 + 0.01 * torch.arange(len(rig), device=rig.start.device)[:, None]
+    rig.start = rig.start * torch.cat([factors, factors, torch.ones_like(factors), torch.ones_like(factors)], 1)
+
+
+def kinds_of_steps(photos: int, cameras: int, monkeypatch, steps: int = 160) -> tuple[int, int]:
+    """Of a whole schedule: kinds of step, and steps after the first two of their kind, which are replays."""
+
+    def nothing(model, kind, photo, target, angle, key, weights):
+        return torch.zeros((), device=DEVICE), {}
+
+    monkeypatch.setattr(graphs, "gradients", nothing)
+    monkeypatch.setattr(noise_cuda, "add_position_noise", lambda *_: None)
+    trainer, _ = make_trainer(steps, scene=few(), densify_every=10**6)
+    frames, rig = trainer.frames, trainer.model.rig
+    of = [photo % len(rig) for photo in range(photos)]
+    wider = Rig(rig.views[of], rig.start[of], [rig.frames[v] for v in of], rig.pivot_depth[of], rig.pixel)
+    wider.start[:, :2] *= 1 + 0.001 * (torch.arange(photos) % cameras)[:, None]
+    trainer.model.rig = wider
+    targets = Frames([frames.photos[v] for v in of], wider.frames, [None] * photos, DEVICE)
+    trainer = Trainer(trainer.model.to(DEVICE), targets, trainer.schedule, PIXEL, seed=0)
+    trainer._steps = Graphs(trainer)
+    seen: dict[Kind, int] = {}
+    send = trainer._steps._send
+
+    def counting(plan, photo, place):
+        kind = plan.kind(targets.stack(photo, plan.scale)[0].frame)
+        seen[kind] = seen.get(kind, 0) + 1
+        send(plan, photo, place)
+
+    trainer._steps._send = counting
+    take(trainer, steps)
+    assert trainer._steps._changed.keys() == seen.keys()
+    return len(seen), sum(max(0, count - 2) for count in seen.values())
+
+
+def test_a_graph_is_recorded_for_all_cameras_of_a_size(monkeypatch):
+    kinds, replays = kinds_of_steps(200, 200, monkeypatch)
+    # Of a run of 4,000 steps 99 % are replays: each kind is taken once as it comes and once to record it.
+    assert kinds == kinds_of_steps(6, 1, monkeypatch)[0]
+    assert replays == 160 - 2 * kinds and kinds <= 12
 
 
 @pytest.mark.parametrize(("points", "masked"), [(1, False), (2, True)])
 def test_the_same_steps_as_one_by_one(monkeypatch, points, masked):
-    options = {"pupil_spans": ((0.0, 1.0, points),) if points > 1 else (), "densify_until": 0.0}
-    options |= {"refine_poses": True, "poses_from": 0.0, "lens_from": 0.0, "half_from": 0.9, "full_from": 0.95}
+    options = {"spans": ((0.0, 1.0, points),) if points > 1 else (), "densify_until": 0.0}
+    options |= {"refine_poses": True, "poses_from": 0.0, "learn_from": 0.0, "half_from": 0.9, "full_from": 0.95}
     if masked:
         photos = make_trainer(STEPS)[0].frames.photos
         options["covers"] = [np.full(photo.shape[:2], 255, np.uint8) for photo in photos]
         options |= {"drop": 0.1}  # as a standard run has it
     other, _ = make_trainer(STEPS, scene=few(), **options)
+    zoom(other)
     steps = 3 - points  # what two points cost twice
     expected = [float(other.step()) for _ in range(steps)]
     use_triton(monkeypatch)
     trainer = make(**options)
+    zoom(trainer)
     losses = take(trainer, steps)
     assert trainer.done == steps
     assert losses == pytest.approx(expected, rel=2e-3)
@@ -101,11 +152,11 @@ def test_the_same_steps_as_one_by_one(monkeypatch, points, masked):
 
 def test_an_overflow_is_taken_back(triton_kernels, monkeypatch):
     """Too little room at first: the steps that wanted more are taken again, and end where much room ends."""
-    ample = make(pupil_spans=())
+    ample = make(spans=())
     take(ample, 2)
-    monkeypatch.setattr(recorded, "PAIRS", 0.001)
-    monkeypatch.setattr(recorded, "STEP", 64)
-    tight = make(pupil_spans=())
+    monkeypatch.setattr(graphs, "PAIRS", 0.001)
+    monkeypatch.setattr(graphs, "STEP", 64)
+    tight = make(spans=())
     taken = 0
     while tight.done < 2:
         tight.step()
@@ -119,9 +170,9 @@ def test_an_overflow_is_taken_back(triton_kernels, monkeypatch):
 
 
 def test_what_was_refused_changed_nothing(triton_kernels, monkeypatch):
-    monkeypatch.setattr(recorded, "PAIRS", 0.001)
-    monkeypatch.setattr(recorded, "STEP", 64)
-    trainer = make(pupil_spans=())
+    monkeypatch.setattr(graphs, "PAIRS", 0.001)
+    monkeypatch.setattr(graphs, "STEP", 64)
+    trainer = make(spans=())
     before = {name: t.clone() for name, t in values(trainer).items()}
     trainer.step()
     trainer.step()
@@ -135,7 +186,7 @@ def test_what_was_refused_changed_nothing(triton_kernels, monkeypatch):
 @pytest.mark.parametrize("lens", ["plain", "covariance", "blurnet"])
 def test_other_lenses_are_recorded(triton_kernels, lens):
     trainer = make(lens)
-    trainer.learned.lens.look(trainer.frames.photos, trainer.frames.masks)
+    trainer.model.lens.look(trainer.frames.photos, trainer.frames.masks)
     steps = 1 if DEVICE.type == "cpu" else 3
     losses = take(trainer, steps)
     assert all(math.isfinite(x) for x in losses) and trainer.done == steps
@@ -144,9 +195,9 @@ def test_other_lenses_are_recorded(triton_kernels, lens):
 def test_a_scene_of_as_many_gaussians_stays_where_it_was(triton_kernels):
     """What was recorded reads and writes the old tensors: they hold what the new ones do."""
     trainer = make("plain")
-    adam, scene = trainer.adam, trainer.learned.gaussians
-    assert trainer._recorder
-    trainer._recorder._renew()
+    adam, scene = trainer.adam, trainer.model.gaussians
+    assert trainer._steps
+    trainer._steps._renew()
     with torch.no_grad():
         scene.opacity_logits[::3] = -10
     adam.first["means"].copy_(torch.randn(len(scene), 3, generator=torch.Generator().manual_seed(0)))
@@ -154,14 +205,14 @@ def test_a_scene_of_as_many_gaussians_stays_where_it_was(triton_kernels):
     moved = densify(scene, adam, len(scene), seed=0, step=1)
     assert len(moved) == len(scene) and not torch.equal(moved.means, scene.means)
     wanted, moments = moved.map(lambda t: t.detach().clone()), {n: t.clone() for n, t in adam.first.items()}
-    trainer.learned.gaussians = moved
-    trainer._recorder._renew()
-    for name, tensor in trainer.learned.gaussians.tensors().items():
+    trainer.model.gaussians = moved
+    trainer._steps._renew()
+    for name, tensor in trainer.model.gaussians.tensors().items():
         assert tensor is tensors[name] and adam.parameters[name] is tensor and adam.first[name] is first[name]
         assert torch.equal(tensor, getattr(wanted, name)) and torch.equal(adam.first[name], moments[name])
 
 
-def test_drift_is_the_noise_of_the_reference():
+def test_the_noise_is_the_reference_s():
     """With the draws read off unit Gaussians, any others move by their covariance times gate and draw."""
     random = torch.Generator().manual_seed(3)
     n = 300
@@ -173,12 +224,13 @@ def test_drift_is_the_noise_of_the_reference():
         sh0=torch.zeros(n, 3),
         sh_rest=torch.zeros(n, 0, 3),
     ).map(lambda t: t.to(DEVICE))
+    number = key_of(11, 3, Purpose.NOISE)
     noise, seed, go = (
         torch.tensor([v], dtype=d, device=DEVICE)
-        for v, d in ((0.7, torch.float64), (11.0, torch.float64), (0, torch.int64))
+        for v, d in ((0.7, torch.float64), (number, torch.float64), (0, torch.int64))
     )
     gate = 1 / (1 + math.exp(-100 * 0.005))
-    drift_cuda.drift(scene, math.log(0.5), noise, seed, go)
+    noise_cuda.add_position_noise(scene, math.log(0.5), noise, seed, go)
     draws = scene.means / (0.7 * gate)
     assert abs(float(draws.mean())) < 0.1 and abs(float(draws.std()) - 1) < 0.1
     other = Gaussians(
@@ -190,7 +242,7 @@ def test_drift_is_the_noise_of_the_reference():
         sh_rest=torch.zeros(n, 0, 3),
     ).map(lambda t: t.to(DEVICE))
     raw = other.log_scales.clone()
-    drift_cuda.drift(other, math.log(0.5), noise, seed, go)
+    noise_cuda.add_position_noise(other, math.log(0.5), noise, seed, go)
     torch.testing.assert_close(other.log_scales, raw.clamp_min(math.log(0.5)))
     from macrosplat.render.project_reference import rotations
 
@@ -198,10 +250,13 @@ def test_drift_is_the_noise_of_the_reference():
     gates = torch.sigmoid(100 * (0.005 - torch.sigmoid(other.opacity_logits)))
     wanted = torch.einsum("nij,nkj,nk->ni", axes, axes, draws) * (0.7 * gates)[:, None]
     torch.testing.assert_close(other.means, wanted, rtol=2e-4, atol=1e-5)
+    # The CPU draws the same numbers; its Gaussians are those before they moved.
+    before = other.with_(means=torch.zeros(n, 3), log_scales=raw.clamp_min(math.log(0.5)).cpu())
+    before = before.map(lambda t: t.cpu())
+    torch.testing.assert_close(other.means.cpu(), position_noise(before, 0.7, number), rtol=1e-3, atol=1e-4)
     still = other.map(lambda t: t.clone())
-    drift_cuda.drift(still, 0.0, noise, seed, go + 1)
+    noise_cuda.add_position_noise(still, 0.0, noise, seed, go + 1)
     assert all(torch.equal(a, b) for a, b in zip(still.tensors().values(), other.tensors().values(), strict=True))
-    assert jitter(other.map(lambda t: t.cpu()), 0.7, 0, 0).shape == (n, 3)
 
 
 def test_the_regulariser_is_the_reference_s():
@@ -210,7 +265,7 @@ def test_the_regulariser_is_the_reference_s():
     leaves = [scene.opacity_logits.clone().requires_grad_(), scene.log_scales.clone().requires_grad_()]
     total = 0.3 * torch.sigmoid(leaves[0]).sum() + 0.7 * leaves[1].exp().sum()
     wanted = [a + b for a, b in zip(torch.autograd.grad(total, leaves), (by_logits, by_log_scales), strict=True)]
-    drift_cuda.fade(scene, by_logits, by_log_scales, 0.3, 0.7)
+    noise_cuda.add_regulariser_gradient(scene, by_logits, by_log_scales, 0.3, 0.7)
     torch.testing.assert_close([by_logits, by_log_scales], wanted)
 
 
@@ -261,11 +316,11 @@ def test_looking_between_two_steps_changes_nothing(triton_kernels):
     trainer = make("plain")
     take(trainer, 1)
     before = {name: t.clone() for name, t in values(trainer).items()}
-    room = {key: (buffer.capacity, int(buffer.needed)) for key, buffer in trainer._recorder._buffers.items()}
+    room = {key: (buffer.capacity, int(buffer.needed)) for key, buffer in trainer._steps._buffers.items()}
     look = Look((0.0, 0.0, -6.0), (1.0, 0.0, 0.0, 0.0), 0.3, 1.5, "sharp", 1.0, 6.0)
-    seen = picture(trainer.learned, look, pinhole_of(look, 24 * 16, 0.25), PUPIL, 0.3)
+    seen = picture(trainer.model, look, pinhole_of(look, 24 * 16, 0.25), PUPIL, 0.3)
     assert seen.shape == (16, 24, 3) and seen.std() > 1
     assert 5 < Fit().psnr(trainer) < 60
     assert trainer.done == 1
-    assert room == {key: (buffer.capacity, int(buffer.needed)) for key, buffer in trainer._recorder._buffers.items()}
+    assert room == {key: (buffer.capacity, int(buffer.needed)) for key, buffer in trainer._steps._buffers.items()}
     assert [name for name, value in values(trainer).items() if not torch.equal(before[name], value)] == []

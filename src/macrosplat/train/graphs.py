@@ -1,62 +1,53 @@
 """Steps on a GPU: each kind of step is recorded once as a CUDA graph and replayed, and no step waits for the device.
 
-What differs between two steps of a kind (photo, ring of the pupil, rates, seed) is sent ahead in one small copy. Room
-for (tile, splat) pairs is given before they are counted (`render.capacity`). When it was too small, the device itself
-stops: that step and all that follow change nothing, until the host looks (`settle`, at the latest every `AHEAD` steps),
-makes room, and goes back to the first of them. No step is ever taken with a truncated picture.
+What differs between two steps of a kind (photo, angle of the samples, rates, keys of random numbers) is sent ahead in
+one small copy. Memory for (tile, splat) pairs is given before they are counted (`render.capacity`). When it was too
+small, the device itself stops: that step and all that follow change nothing, until the host looks (`settle`, at the
+latest every `AHEAD` steps), makes room, and goes back to the first of them. No step is ever taken with a truncated
+picture.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from macrosplat.lens import Pupil
 from macrosplat.render import Frame
 from macrosplat.render.capacity import STEP, PairBuffer, fixed_capacity
+from macrosplat.train import noise_cuda
 from macrosplat.train.frames import SOON, Stack
+from macrosplat.train.random import Purpose
+from macrosplat.train.step import AHEAD, Kind, gradients
 
 if TYPE_CHECKING:
     from macrosplat.scene.gaussians import Gaussians
     from macrosplat.train.schedule import Plan
+    from macrosplat.train.training import Training
 
-AHEAD = 100  # steps that the host may be ahead of what it has looked at
 PAIRS = 8  # a Gaussian has about so many, for the first guess of the room
 # Room is made anew, while a graph is recorded anyway, when it is less than this times the need or more than that.
 TIGHT, WIDE = 1.1, 1.5
-# Places in what is sent ahead of a step, float64; the paces of Adam follow, two for each parameter.
-PHOTO, PLACE, ANGLE, NOISE, SEED, PACES = range(6)
+# Places in what is sent ahead of a step, float64; Adam's bias-corrected rates follow, two for each parameter.
+PHOTO, PLACE, ANGLE, NOISE, DROP_KEY, NOISE_KEY, RATES = range(7)
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What a graph is recorded for: what its launches depend on, and no photo."""
+class Graphs:
+    """Takes the steps of a training run whose scene is on a CUDA device."""
 
-    frame: Frame
-    scale: float  # of the training width
-    points: int  # of the pupil
-    sh_degree: int
-    rates: tuple[str, ...]  # names of what learns
-
-
-class Recorder:
-    """Takes the steps of a trainer whose scene is on a CUDA device."""
-
-    def __init__(self, trainer: Any) -> None:
-        self._trainer = trainer
-        device = trainer.frames.device
+    def __init__(self, training: Training) -> None:
+        self._training = training
+        device = training.frames.device
         self._graphs_wanted = device.type == "cuda"  # Triton's interpreter takes the same steps one by one
         # Gradients are asked for, never accumulated: that leaves live on another stream than a capture harms nothing.
         quiet = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
         if quiet:
             quiet(False)
-        self._names = list(trainer.learned.parameters())
-        length = PACES + 2 * len(self._names)
+        self._names = list(training.model.parameters())
+        length = RATES + 2 * len(self._names)
         self._inputs = torch.zeros(length, dtype=torch.float64, device=device)
         self._ahead = torch.zeros(AHEAD, length, dtype=torch.float64, pin_memory=self._graphs_wanted)
         self._applied, self._stopped = torch.zeros(2, 1, dtype=torch.int64, device=device).unbind(0)
@@ -76,11 +67,11 @@ class Recorder:
         """Take a step. Returns the loss (a scalar on the device), which is only true if `settle` goes back no steps."""
         if len(self._pending) == AHEAD:
             raise AssertionError("the host looks at least every AHEAD steps")
-        trainer, gaussians = self._trainer, self._trainer.learned.gaussians
-        frames, now = trainer.frames, trainer.done
-        soon = (frames.photo_of(later, trainer.seed) for later in range(now + 1, now + 1 + SOON))
+        training, gaussians = self._training, self._training.model.gaussians
+        frames, now = training.frames, training.done
+        soon = (frames.photo_of(later, training.seed) for later in range(now + 1, now + 1 + SOON))
         stack, place = frames.stack(photo, plan.scale, soon)
-        kind = Kind(stack.frame, plan.scale, plan.through.points, plan.sh_degree, tuple(sorted(plan.rates)))
+        kind = plan.kind(stack.frame)
         if self._scene is not gaussians:
             self._renew()
         self._send(plan, photo, place)
@@ -94,7 +85,7 @@ class Recorder:
             self._graphs[kind].replay()
         self._pending.append(kind)
         for name in self._changed[kind]:
-            trainer.adam.counts[name] += 1
+            training.adam.counts[name] += 1
         return self._loss.clone()
 
     def settle(self) -> int:
@@ -106,7 +97,7 @@ class Recorder:
         refused = self._pending[applied:]
         for kind in refused:
             for name in self._changed[kind]:
-                self._trainer.adam.counts[name] -= 1
+                self._training.adam.counts[name] -= 1
         if stopped:
             self._buffers = {key: b.grown() if b.overflowed() else b for key, b in self._buffers.items()}
             self._graphs.clear()
@@ -118,7 +109,7 @@ class Recorder:
     def _renew(self) -> None:
         """The scene has other tensors: what was recorded is void, unless there are as many Gaussians as before."""
         assert not self._pending, "settle before the scene changes"
-        now, adam = self._trainer.learned.gaussians, self._trainer.adam
+        now, adam = self._training.model.gaussians, self._training.adam
         if self._scene is not None and len(self._scene) == len(now):
             self._move_back(self._scene)
         else:
@@ -128,11 +119,11 @@ class Recorder:
             fitting = self._fitting(buffer)
             if fitting is not buffer:
                 self._buffers[key] = fitting
-                self._graphs = {kind: g for kind, g in self._graphs.items() if (kind.frame, kind.points) != key}
+                self._graphs = {kind: g for kind, g in self._graphs.items() if (kind.frame, kind.samples) != key}
 
     def _move_back(self, scene: Gaussians) -> None:
         """Bring the scene, and its part of Adam's state, to the tensors that the graphs were made for."""
-        adam = self._trainer.adam
+        adam = self._training.adam
         with torch.no_grad():
             for name, tensor in scene.tensors().items():
                 tensor.copy_(adam.parameters[name])
@@ -140,7 +131,7 @@ class Recorder:
                 for now, then in zip((adam.first, adam.second), self._moments, strict=True):
                     then[name].copy_(now[name])
                     now[name] = then[name]
-        self._trainer.learned.gaussians = scene
+        self._training.model.gaussians = scene
 
     def _fitting(self, buffer: PairBuffer) -> PairBuffer:
         """The buffer, or one of another size if that is too tight or so wide that sorting it takes long."""
@@ -150,43 +141,41 @@ class Recorder:
 
     def _send(self, plan: Plan, photo: int, place: int) -> None:
         """Bring what this step differs in to the device."""
-        trainer = self._trainer
-        rates = trainer.rates(plan)
+        training = self._training
+        rates = training.rates(plan)
         values = [0.0] * len(self._inputs)
-        values[PHOTO], values[PLACE], values[ANGLE] = photo, place, math.remainder(plan.through.angle, 2 * math.pi)
-        values[NOISE], values[SEED] = trainer.noise(plan), trainer.chance
+        values[PHOTO], values[PLACE], values[ANGLE] = photo, place, math.remainder(plan.sampling.angle, 2 * math.pi)
+        values[NOISE] = training.noise(plan)
+        values[DROP_KEY], values[NOISE_KEY] = training.key(Purpose.DROP), training.key(Purpose.NOISE)
         for k, name in enumerate(self._names):
             if name in rates:
-                values[PACES + 2 * k : PACES + 2 * k + 2] = trainer.adam.pace(name, rates[name])
+                values[RATES + 2 * k : RATES + 2 * k + 2] = training.adam.bias_corrected_rate(name, rates[name])
         slot = self._ahead[len(self._pending)]
         slot.copy_(torch.tensor(values, dtype=torch.float64))
         self._inputs.copy_(slot, non_blocking=True)
 
     def _take(self, kind: Kind, stack: Stack) -> list[str]:
         """The step itself, from what was sent. Returns the names of what it changes."""
-        trainer, sent = self._trainer, self._inputs
-        key = kind.frame, kind.points
+        training, sent = self._training, self._inputs
+        key = kind.frame, kind.samples
         if key not in self._buffers:
-            pairs = math.ceil(PAIRS * max(kind.points, 1) * len(trainer.learned.gaussians) / STEP) * STEP
+            pairs = math.ceil(PAIRS * max(kind.samples, 1) * len(training.model.gaussians) / STEP) * STEP
             self._buffers[key] = PairBuffer(pairs, sent.device)
         buffer = self._buffers[key]
         photo, place = sent[PHOTO : PHOTO + 1].long(), sent[PLACE : PLACE + 1].long()
-        through = Pupil(kind.points, sent[ANGLE].float())
+        numbers = sent[ANGLE].float(), sent[DROP_KEY : DROP_KEY + 1], training.weights
         with fixed_capacity(buffer):
-            target, intrinsics = stack.at(place), trainer.frames.intrinsics(photo, kind.scale)
-            rates, seed = list(kind.rates), sent[SEED : SEED + 1]
-            loss, gradients = trainer.gradients(
-                photo, target, kind.frame, intrinsics, through, kind.sh_degree, rates, seed
-            )
+            loss, found = gradients(training.model, kind, photo, stack.at(place), *numbers)
         with torch.no_grad():
             torch.maximum(self._stopped, (buffer.needed > buffer.capacity).long(), out=self._stopped)
             self._applied.add_(1 - self._stopped)
-            paces = {n: sent[PACES + 2 * k : PACES + 2 * k + 2] for k, n in enumerate(self._names)}
-            trainer.adam.step_paced(gradients, paces, self._stopped)
-            trainer.learned.lens.confine()  # changes nothing in a step that was stopped
-            trainer.drift(sent[NOISE : NOISE + 1], sent[SEED : SEED + 1], self._stopped)
-            self._loss.copy_(loss.detach())
-        return [name for name, gradient in gradients.items() if gradient is not None]
+            rates = {n: sent[RATES + 2 * k : RATES + 2 * k + 2] for k, n in enumerate(self._names)}
+            training.adam.step_with_device_rates(found, rates, self._stopped)
+            training.model.lens.confine()  # changes nothing in a step that was stopped
+            noise, key = sent[NOISE : NOISE + 1], sent[NOISE_KEY : NOISE_KEY + 1]
+            noise_cuda.add_position_noise(training.model.gaussians, training.smallest, noise, key, self._stopped)
+            self._loss.copy_(loss)
+        return [name for name, gradient in found.items() if gradient is not None]
 
     def _record(self, kind: Kind, stack: Stack) -> Any:
         """A graph of the step. `torch.cuda.graph` would collect garbage first, which takes longer than recording."""

@@ -1,6 +1,6 @@
 """What stands before and after Adam on a GPU, a launch each: MCMC's regulariser, and then its noise.
 
-The noise is `density.jitter`'s; its random numbers are a function of (seed, row), by Philox.
+The noise is `density.position_noise`'s, its random numbers those of `random.normal`.
 """
 
 # Triton's own types do not know what its compiler accepts.
@@ -14,14 +14,14 @@ import triton.language as tl
 from torch import Tensor
 
 from macrosplat.scene.gaussians import Gaussians
-from macrosplat.train import density
+from macrosplat.train import constants
 
 BLOCK = 128  # Gaussians a program
-DEAD, SHARPNESS = tl.constexpr(density.DEAD), tl.constexpr(density.NOISE_SHARPNESS)
+DEAD, SHARPNESS = tl.constexpr(constants.DEAD), tl.constexpr(constants.NOISE_SHARPNESS)
 
 
-@triton.jit(do_not_specialize=["n", "noise", "seed"])
-def _drift(means, log_scales, quats, logits, noise, seed, stopped, smallest, n, BLOCK: tl.constexpr):
+@triton.jit(do_not_specialize=["n"])
+def _add_noise(means, log_scales, quats, logits, noise, key, stopped, smallest, n, BLOCK: tl.constexpr):
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = (i < n) & (tl.load(stopped) == 0)
     s0 = tl.maximum(tl.load(log_scales + i * 3, mask=inside, other=0.0), smallest)
@@ -36,7 +36,7 @@ def _drift(means, log_scales, quats, logits, noise, seed, stopped, smallest, n, 
     y, z = tl.load(quats + i * 4 + 2, mask=inside, other=0.0), tl.load(quats + i * 4 + 3, mask=inside, other=0.0)
     inverse = 1 / tl.maximum(tl.sqrt(w * w + x * x + y * y + z * z), 1e-12)
     w, x, y, z = w * inverse, x * inverse, y * inverse, z * inverse
-    a, b, c, _ = tl.randn4x(tl.load(seed).to(tl.int64), i.to(tl.int32))
+    a, b, c, _ = tl.randn4x(tl.load(key).to(tl.int64), i.to(tl.int32))
     # Covariance times draw = R S^2 R^T draw, R by columns.
     u0, u1, u2 = 1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)
     v0, v1, v2 = 2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)
@@ -52,35 +52,38 @@ def _drift(means, log_scales, quats, logits, noise, seed, stopped, smallest, n, 
 
 
 @triton.jit(do_not_specialize=["n"])
-def _fade(log_scales, logits, by_logits, by_log_scales, by_opacity, by_size, n, BLOCK: tl.constexpr):
+def _add_gradient(log_scales, logits, grad_logits, grad_log_scales, by_opacity, by_size, n, BLOCK: tl.constexpr):
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
     opacity = 1 / (1 + tl.exp(-tl.load(logits + i, mask=inside, other=0.0)))
-    g = tl.load(by_logits + i, mask=inside, other=0.0) + opacity * (1 - opacity) * by_opacity
-    tl.store(by_logits + i, g, mask=inside)
+    g = tl.load(grad_logits + i, mask=inside, other=0.0) + opacity * (1 - opacity) * by_opacity
+    tl.store(grad_logits + i, g, mask=inside)
     for k in tl.static_range(3):
         size = tl.exp(tl.load(log_scales + i * 3 + k, mask=inside, other=0.0))
-        g = tl.load(by_log_scales + i * 3 + k, mask=inside, other=0.0) + size * by_size
-        tl.store(by_log_scales + i * 3 + k, g, mask=inside)
+        g = tl.load(grad_log_scales + i * 3 + k, mask=inside, other=0.0) + size * by_size
+        tl.store(grad_log_scales + i * 3 + k, g, mask=inside)
 
 
-def fade(gaussians: Gaussians, by_logits: Tensor, by_log_scales: Tensor, by_opacity: float, by_size: float) -> None:
+def add_regulariser_gradient(
+    gaussians: Gaussians, grad_logits: Tensor, grad_log_scales: Tensor, by_opacity: float, by_size: float
+) -> None:
     """Adds to gradients [N] and [N, 3] those of by_opacity * sum(opacity) + by_size * sum(standard deviations)."""
     n = len(gaussians)
-    assert by_logits.is_contiguous() and by_log_scales.is_contiguous(), "gradients must be contiguous"
-    tensors = (gaussians.log_scales.detach(), gaussians.opacity_logits.detach(), by_logits, by_log_scales)
-    _fade[(max(triton.cdiv(n, BLOCK), 1),)](*tensors, by_opacity, by_size, n, BLOCK=BLOCK)
+    assert grad_logits.is_contiguous() and grad_log_scales.is_contiguous(), "gradients must be contiguous"
+    tensors = (gaussians.log_scales.detach(), gaussians.opacity_logits.detach(), grad_logits, grad_log_scales)
+    _add_gradient[(max(triton.cdiv(n, BLOCK), 1),)](*tensors, by_opacity, by_size, n, BLOCK=BLOCK)
 
 
-def drift(gaussians: Gaussians, smallest: float, noise: Tensor, seed: Tensor, stopped: Tensor) -> None:
+def add_position_noise(gaussians: Gaussians, smallest: float, noise: Tensor, key: Tensor, stopped: Tensor) -> None:
     """Changes log_scales and means in place.
 
     Args:
         smallest: ln of the least standard deviation.
         noise: [1] float64, times a Gaussian's covariance (scene units^2) and a normal draw it is what a fully
-            transparent one moves; 0: none do. seed: [1] a whole number as float64. stopped: [1] not 0: nothing changes.
+            transparent one moves; 0: none do. key: [1] of `random.key_of`, as float64. stopped: [1] not 0: nothing
+            changes.
     """
     n = len(gaussians)
     tensors = (gaussians.means, gaussians.log_scales, gaussians.quats, gaussians.opacity_logits)
     blocks = (max(triton.cdiv(n, BLOCK), 1),)
-    _drift[blocks](*(t.detach() for t in tensors), noise, seed, stopped, smallest, n, BLOCK=BLOCK)
+    _add_noise[blocks](*(t.detach() for t in tensors), noise, key, stopped, smallest, n, BLOCK=BLOCK)

@@ -1,0 +1,138 @@
+"""The cameras of a capture's photos, which training may move a little: each is turned about the object and shifted
+along it, and all of them share a correction f of the focal length.
+
+Turning about a pivot in the scene keeps turn and shift apart: about the camera's own centre, a narrow lens cannot tell
+a small turn from a small shift. Likewise f goes with a camera that steps back (a dolly zoom, t_z += (f - 1) p): what
+lies at the pivot's depth p stays where it is in the photo, and only the strength of perspective changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from macrosplat.render import Camera, Frame
+from macrosplat.support.dispatch import select_row
+
+
+class Rig:
+    """view = (step back) (turn about the pivot) (shift) view0; fx, fy = f (fx0, fy0): per photo, f for all."""
+
+    def __init__(
+        self,
+        views: Tensor,  # [V, 4, 4] world to camera, rigid: where they begin
+        intrinsics: Tensor,  # [V, 4] fx, fy, cx, cy in px of the training width: likewise
+        frames: Sequence[Frame],  # V at the training width
+        pivot_depth: Tensor,  # [V] camera z of the pivot
+        pixel: float,  # scene units of a px of the training width at the pivot
+        leader: Sequence[int] | None = None,  # V photos whose turn and shift a photo shares; None: its own
+    ) -> None:
+        assert intrinsics.shape == (len(views), 4), f"intrinsics has shape {tuple(intrinsics.shape)}"
+        assert len(frames) == len(pivot_depth) == len(views), f"{len(frames)} frames, {len(views)} views"
+        self.views, self.start, self.pivot_depth, self.pixel = views, intrinsics, pivot_depth, pixel
+        self.frames = tuple(frames)
+        self.leader = tuple(range(len(views))) if leader is None else tuple(leader)
+        self._leaders = torch.tensor(self.leader, device=views.device)
+        self._sizes = views.new_tensor([(frame.width, frame.height) * 2 for frame in self.frames])
+        self.parameters = {
+            "pose.turn": views.new_zeros(len(views), 3),  # radians
+            "pose.shift": views.new_zeros(len(views), 3),  # px at the pivot
+            "pose.focal": views.new_zeros(()),  # ln of f
+        }
+        self._frozen: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}  # by size: views and intrinsics of all photos
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def to(self, device: torch.device) -> None:
+        """Move the start and what is learned to a device."""
+        self.views, self.start, self.pivot_depth, self._leaders, self._sizes = (
+            t.to(device) for t in (self.views, self.start, self.pivot_depth, self._leaders, self._sizes)
+        )
+        self.parameters = {name: t.detach().to(device) for name, t in self.parameters.items()}
+        self._frozen = {}
+
+    def leading(self, photo: int | Tensor) -> int | Tensor:
+        """The photo that stands for the pose of a photo (an index, or [1] on the device)."""
+        return self.leader[photo] if isinstance(photo, int) else self._leaders.index_select(0, photo)
+
+    def camera(self, photo: int | Tensor, frame: Frame | None = None) -> Camera:
+        """The camera of a photo (an index, or [1] on the device), differentiable in turn, shift and focal length.
+
+        Args:
+            frame: at which size; by default the photo's own at the training width, of a photo that the host knows.
+        """
+        if frame is None:
+            assert isinstance(photo, int), "a photo that only the device knows has no frame of its own"
+            frame = self.frames[photo]
+        if torch.is_grad_enabled():
+            self._frozen = {}  # about to change
+        return Camera(self._view(photo), self._intrinsics(photo, frame), frame)
+
+    def frozen(self, photo: int | Tensor, frame: Frame) -> Camera:
+        """The same while nothing is learned of the cameras: computed once, in the first step that asks."""
+        size = frame.width, frame.height
+        if size not in self._frozen:
+            with torch.no_grad():
+                every = range(len(self))
+                views = torch.stack([self._view(v) for v in every])
+                self._frozen[size] = views, torch.stack([self._intrinsics(v, frame) for v in every])
+        views, intrinsics = self._frozen[size]
+        return Camera(select_row(views, photo), select_row(intrinsics, photo), frame)
+
+    def begun(self, photo: int) -> Camera:
+        """The camera of a photo as it began: what is learned moves it by a few px."""
+        return Camera(self.views[photo], self.start[photo], self.frames[photo])
+
+    def focal(self) -> float:
+        """f, by which the focal lengths are multiplied. Waits for the device."""
+        return float(self.parameters["pose.focal"].detach().exp())
+
+    @torch.no_grad()
+    def focal_lengths(self) -> Tensor:
+        """[V] fx / width of the photos, as they are now."""
+        return self._f() * self.start[:, 0] / self._sizes[:, 0]
+
+    def followed(self, views: Tensor) -> Tensor:
+        """[M, 4, 4] of other cameras, found with the photos' own: what they become with the focal length corrected."""
+        back = torch.zeros_like(views)
+        back[:, 2, 3] = (self.focal() - 1) * float(self.pivot_depth.median())
+        return views + back
+
+    def _view(self, photo: int | Tensor) -> Tensor:
+        leader = self.leading(photo)
+        turn, shift = (select_row(self.parameters[name], leader) for name in ("pose.turn", "pose.shift"))
+        shift = shift * self.pixel
+        zero = torch.zeros_like(turn[0])
+        x, y, z = turn.unbind()
+        skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).view(3, 3)
+        # Rodrigues' formula by half angles, safe at no turn at all; `matrix_exp` would make a GPU's host wait.
+        half = 0.5 * turn.square().sum().clamp_min(1e-14).sqrt()
+        sinc = half.sin() / half
+        sine, cosine = sinc * half.cos(), 0.5 * sinc.square()
+        rotation = torch.eye(3, dtype=skew.dtype, device=skew.device) + sine * skew + cosine * (skew @ skew)
+        depth = select_row(self.pivot_depth, photo)
+        pivot, moved = torch.stack([zero, zero, depth]), torch.stack([zero, zero, self._f().to(turn) * depth])
+        start = select_row(self.views, photo)
+        shifted = rotation @ (start[:3, 3] + shift - pivot) + moved
+        return torch.cat([torch.cat([rotation @ start[:3, :3], shifted[:, None]], 1), start[3:]])
+
+    def _intrinsics(self, photo: int | Tensor, frame: Frame) -> Tensor:
+        """[4] px of the frame."""
+        f, sizes = self._f(), select_row(self._sizes, photo)
+        one = torch.ones_like(f)
+        # Filled on the device: a copy from the host would be forbidden where steps are recorded.
+        size = torch.ones_like(sizes) * frame.width
+        size[1::2] = frame.height
+        return select_row(self.start, photo) * (size / sizes) * torch.stack([f, f, one, one])
+
+    def _f(self) -> Tensor:
+        return self.parameters["pose.focal"].exp()
+
+
+def leaders(poses: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Of photos grouped by pose, the first of each photo's group."""
+    of = {photo: group[0] for group in poses for photo in group}
+    return tuple(of[photo] for photo in range(len(of)))

@@ -1,0 +1,89 @@
+"""A photo deblurred with the detail that it holds itself.
+
+In, as planes [C, H, W] of sRGB in [0, 1]: the photo, the render of the scene at the photo's size, and what defocus took
+away; and the radius of the circle of confusion [H, W]. Out: the deblurred photo [3, H, W].
+
+In each octave of detail (spacing 2^k px) the photo counts as far as a blur of radius r leaves that octave:
+
+    out_k = (1 - w_k) render_k + w_k (photo_k + taken_k),    w_k = exp(-(r / (KNEE 2^k))^4),    w_0 = exp(-(r / FINE)^2)
+
+`taken` is the model's sharp render less its blurred one, both with the blur that even focus has: what is to be added to
+the photo where the octave is weakened by the blur. Where r = 0 the result is the photo itself.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from macrosplat.output.detail.pyramid import collapsed, halved, laplacian, levels_for
+
+# Octaves. Coarser than 32 px a render has the photo's light already.
+LEVELS = 5
+# px of the octave's spacing, and px in the finest, which is the photo's grain, too: it is kept in focus (experiments:
+# own-detail).
+KNEE, FINE = 3.2, 2.0
+ROWS = 1024  # of a band that is worked on at a time: 24 megapixels need not be there in ten copies
+
+
+def keep_detail(photo: Tensor, render: Tensor, taken: Tensor, radius: Tensor) -> Tensor:
+    """The render with the photo's own detail.
+
+    Args:
+        photo, render: [3, H, W] sRGB. taken: [3, h, w] of any size (it is enlarged). radius: [h', w'] >= 0, px of the
+            photo, of any size likewise.
+
+    Returns:
+        [3, H, W] sRGB in [0, 1].
+    """
+    assert photo.shape == render.shape and photo.ndim == 3, f"photo {tuple(photo.shape)}, render {tuple(render.shape)}"
+    assert taken.ndim == 3 and radius.ndim == 2, f"taken {tuple(taken.shape)}, radius {tuple(radius.shape)}"
+    height, width = photo.shape[1:]
+    levels = levels_for(height, width, LEVELS)
+    # A sample of the coarsest level reaches this far, and a band begins where such a sample stands: the bands are what
+    # the whole would be.
+    margin = 4 << levels
+    out = torch.empty_like(render)
+    for top in range(0, height, ROWS):
+        bottom = min(height, top + ROWS)
+        begin, end = max(0, top - margin), min(height, bottom + margin)
+        rows = slice(begin, end)
+        own = photo[:, rows] + enlarged(taken, height, width, rows)
+        joined = joined_bands(own, render[:, rows], enlarged(radius[None], height, width, rows).clamp_min_(0), levels)
+        out[:, top:bottom] = joined[:, top - begin : bottom - begin].clamp_(0, 1)
+    return out
+
+
+def joined_bands(own: Tensor, render: Tensor, radius: Tensor, levels: int) -> Tensor:
+    """[3, H, W] octave by octave `own` or `render`, by the radius [1, H, W]."""
+    bands = laplacian(render, levels)
+    for k, difference in enumerate(laplacian(own - render, levels)):
+        if k > 0:
+            radius = halved(radius)
+        bands[k].addcmul_(weight(radius, k), difference)
+    return collapsed(bands)
+
+
+def weight(radius: Tensor, level: int) -> Tensor:
+    """How much a photo blurred by `radius` (px) counts in the octave whose spacing is 2^level px."""
+    if level == 0:
+        return torch.exp(-((radius / FINE) ** 2))
+    return torch.exp(-((radius / (KNEE * 2**level)) ** 4))
+
+
+def enlarged(plane: Tensor, height: int, width: int, rows: slice) -> Tensor:
+    """[C, h, w] brought to [C, H, W], of which these rows: linear interpolation, pixel centres at +0.5."""
+    small_height, small_width = plane.shape[1:]
+    if (small_height, small_width) == (height, width):
+        return plane[:, rows].clone()
+    at = (torch.arange(rows.start, rows.stop, device=plane.device, dtype=torch.float32) + 0.5) * (
+        small_height / height
+    ) - 0.5
+    at = at.clamp_(0, small_height - 1)
+    first = at.floor().clamp_(max=max(0, small_height - 2)).long()
+    share = (at - first)[:, None]
+    below = (first + 1).clamp_(max=small_height - 1)
+    lines = torch.lerp(plane[:, first], plane[:, below], share)
+    shape = (lines.shape[1], width)
+    return F.interpolate(lines[None], shape, mode="bilinear", align_corners=False)[0]

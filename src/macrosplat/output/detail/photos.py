@@ -1,0 +1,103 @@
+"""The deblurred photos of a run, one by one: the only file of this room that knows what a model is.
+
+In: what was learned, the photos as taken. Out: [H, W, 3] sRGB in [0, 1], each at its photo's own size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from macrosplat.cameras.records import Distortion
+from macrosplat.cameras.undistort import read_undistorted
+from macrosplat.lens import Sampling, Sharp
+from macrosplat.lens.blur import variable_blur
+from macrosplat.lens.thin import ThinLens
+from macrosplat.model.model import Model
+from macrosplat.output.detail.believed import believed
+from macrosplat.output.detail.own import keep_detail
+from macrosplat.output.detail.radius import blur_radius
+from macrosplat.photos.records import Photo
+from macrosplat.render import Camera
+from macrosplat.support.colour import to_srgb
+
+
+@dataclass(frozen=True)
+class Deblurred:
+    """Makes the deblurred photos of a run."""
+
+    model: Model
+    cameras: Sequence[Camera]  # V, training size
+    photos: Sequence[Photo]  # V
+    distortion: Sequence[Distortion | None]  # V, of the photos as taken
+    sampling: Sampling
+    share: float = 0.0  # of the claimed radii that the photos show; with `own` False of no use
+    own: bool = False  # whether the photos' own detail is kept
+
+    @torch.no_grad()
+    def __call__(self, v: int) -> NDArray[np.float32]:
+        """[H, W, 3] sRGB of photo number v."""
+        photo = self.photos[v]
+        render = _planes(_shown(self.model.sharp(self.cameras[v].scaled(photo.width, photo.height), v)))
+        if not self.own:
+            return _pixels(render)
+        taken, radius = self._blur(v)
+        levels = torch.tensor(read_undistorted(photo, self.distortion[v]), device=render.device)
+        as_taken = _planes(levels.to(torch.float32).div_(255))
+        # Of a blur that the photos do not show, nothing is to be taken back either.
+        return _pixels(keep_detail(as_taken, render, self.share * taken, self.share * radius))
+
+    @torch.no_grad()
+    def drawn(self, v: int) -> NDArray[np.float32]:
+        """[h, w, 3] sRGB: the scene alone as photo number v shows it, at training size."""
+        return _shown(self.model.sharp(self.cameras[v], v)).cpu().numpy()
+
+    def _blur(self, v: int) -> tuple[Tensor, Tensor]:
+        """At training size: [3, h, w] sRGB what defocus takes from photo v; [h, w] its radius in px of the photo."""
+        lens, frame = self.model.lens, self.cameras[v].frame
+        assert isinstance(lens, ThinLens), "only a thin lens knows its blur in focus"
+        sharp = self.model.draw(self.cameras[v], v)
+        sigma0 = lens.sigma0() * (frame.width / lens.width)
+        in_focus = variable_blur(sharp.colour, sigma0.expand(sharp.colour.shape[:2]))
+        blurred = self.model.photograph(v, self.sampling)
+        taken = _shown(self.model.exposure.expose(in_focus, v)) - _shown(blurred)
+        return _planes(taken), claimed_radius(self.model, sharp, v) * (self.photos[v].width / frame.width)
+
+
+def claimed_radius(model: Model, sharp: Sharp, v: int) -> Tensor:
+    """[h, w] px of the render: how blurred the lens model says photo v is."""
+    return blur_radius(model.blur_radius(v, sharp), sharp.alpha)
+
+
+@torch.no_grad()
+def share_shown(model: Model, photos: Sequence[NDArray[np.uint8]]) -> float:
+    """By what the lens model's radii have to be multiplied to be those that the photos show (see `believed`).
+
+    Args:
+        photos: V of [h, w, 3] sRGB at the training size.
+    """
+
+    def each(v: int) -> tuple[Tensor, Tensor]:
+        radius = claimed_radius(model, model.draw(model.camera(v), v), v)
+        grey = torch.tensor(photos[v], device=radius.device).to(torch.float32).mean(2) / 255
+        return grey, radius
+
+    return believed(each(v) for v in range(len(photos)))
+
+
+def _shown(light: Tensor) -> Tensor:
+    """Linear light as sRGB, as a photo holds it."""
+    return to_srgb(light.clamp(0, 1))
+
+
+def _planes(pixels: Tensor) -> Tensor:
+    return pixels.permute(2, 0, 1).contiguous()
+
+
+def _pixels(planes: Tensor) -> NDArray[np.float32]:
+    return planes.permute(1, 2, 0).contiguous().cpu().numpy()

@@ -1,0 +1,85 @@
+"""Philox 4x32-10 on a CPU, and what is made of its words, in the way in which Triton makes it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macrosplat.support.numba import kernel_lock, njit, prange
+
+U = np.uint64
+ROUNDS = 10
+ROUND_A, ROUND_B = U(0xD2511F53), U(0xCD9E8D57)
+KEY_A, KEY_B = U(0x9E3779B9), U(0xBB67AE85)
+LOW, HALF = U(0xFFFFFFFF), U(32)
+SIGN = U(1 << 31)
+SCALE = np.float32(4.6566127342e-10)  # as Triton has it: the largest whole number times this is still below 1
+SMALLEST = np.float32(1e-7)  # the logarithm of a normal draw is taken of no less
+TURN = np.float32(2 * np.pi)
+
+
+@njit
+def _philox(row, key):
+    """Four words of 32 bits of a row."""
+    c0, c1, c2, c3 = row & LOW, row >> HALF, U(0), U(0)
+    k0, k1 = key & LOW, key >> HALF
+    for _ in range(ROUNDS):
+        a, b = ROUND_A * c0, ROUND_B * c2
+        c0, c1, c2, c3 = (b >> HALF) ^ c1 ^ k0, b & LOW, (a >> HALF) ^ c3 ^ k1, a & LOW
+        k0, k1 = (k0 + KEY_A) & LOW, (k1 + KEY_B) & LOW
+    return c0, c1, c2, c3
+
+
+@njit
+def _uniform(word):
+    """[0, 1) of a word read as a signed number: its negative half is folded over."""
+    folded = LOW - word if word >= SIGN else word
+    return np.float32(folded) * SCALE
+
+
+@njit(parallel=True)
+def _uniforms(key, out):
+    for i in prange(out.shape[0]):
+        out[i] = _uniform(_philox(U(i), key)[0])
+
+
+@njit(parallel=True)
+def _words(key, rows, out):
+    for i in prange(rows.shape[0]):
+        out[i, 0], out[i, 1], out[i, 2], out[i, 3] = _philox(U(rows[i]), key)
+
+
+@njit(parallel=True)
+def _normals(key, rows, out):
+    """By Box and Muller, two of each pair of words; the fourth is left."""
+    for i in prange(rows.shape[0]):
+        words = _philox(U(rows[i]), key)
+        first = np.sqrt(np.float32(-2) * np.log(max(_uniform(words[0]), SMALLEST)))
+        angle = TURN * _uniform(words[1])
+        out[i, 0], out[i, 1] = first * np.cos(angle), first * np.sin(angle)
+        second = np.sqrt(np.float32(-2) * np.log(max(_uniform(words[2]), SMALLEST)))
+        out[i, 2] = second * np.cos(TURN * _uniform(words[3]))
+
+
+def uniform(key: int, count: int) -> NDArray[np.float32]:
+    """[count] of rows 0 ... count - 1."""
+    out = np.empty(count, np.float32)
+    with kernel_lock:
+        _uniforms(U(key), out)
+    return out
+
+
+def words(key: int, rows: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """[N, 4] of rows [N]."""
+    out = np.empty((len(rows), 4), np.uint32)
+    with kernel_lock:
+        _words(U(key), rows, out)
+    return out
+
+
+def normal(key: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """[N, 3] of rows [N]."""
+    out = np.empty((len(rows), 3), np.float32)
+    with kernel_lock:
+        _normals(U(key), rows, out)
+    return out

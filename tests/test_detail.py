@@ -1,0 +1,149 @@
+"""Deblurred photos with the photos' own detail: pyramid, radii, whether a blur is believed, and who counts where."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import distance_transform_edt
+from scipy.signal import fftconvolve
+
+from macrosplat.output.detail import own
+from macrosplat.output.detail.believed import believed
+from macrosplat.output.detail.own import enlarged, keep_detail, weight
+from macrosplat.output.detail.pyramid import collapsed, doubled, halved, laplacian, levels_for
+from macrosplat.output.detail.radius import blur_radius
+
+
+def natural(height: int, width: int, seed: int) -> np.ndarray:
+    """[H, W] noise whose amplitude falls like 1 / frequency, as that of photographs does; mean 0.5, deviation 0.12."""
+    spectrum = np.fft.rfft2(np.random.default_rng(seed).standard_normal((height, width)))
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    frequency[0, 0] = np.inf
+    plane = np.fft.irfft2(spectrum / frequency, (height, width))
+    return 0.5 + 0.12 * plane / plane.std()
+
+
+def through_disc(picture: np.ndarray, radius: float) -> np.ndarray:
+    """[H, W] blurred by a circle of confusion, its edge anti-aliased."""
+    reach = int(np.ceil(radius)) + 1
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    disc = np.clip(radius + 0.5 - np.hypot(x, y), 0, 1)
+    padded = np.pad(picture, reach, mode="reflect")
+    return fftconvolve(padded, disc / disc.sum(), mode="valid")
+
+
+def planes(*pictures: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.stack(pictures)).float()
+
+
+@pytest.mark.parametrize("size", [(64, 96), (37, 53), (16, 17)])
+def test_bands_add_up_and_a_constant_has_none(size: tuple[int, int]) -> None:
+    picture = planes(natural(*size, 0), natural(*size, 1))
+    bands = laplacian(picture, levels_for(*size, 5))
+    assert [tuple(b.shape[1:]) for b in bands] == [
+        (-(-size[0] // 2**k), -(-size[1] // 2**k)) for k in range(len(bands))
+    ]
+    torch.testing.assert_close(collapsed(bands), picture, atol=1e-6, rtol=0)
+    constant = torch.full((1, *size), 0.3)
+    torch.testing.assert_close(doubled(halved(constant), *size), constant, atol=1e-7, rtol=0)
+
+
+def test_samples_of_a_halved_ramp_stay_where_they_are() -> None:
+    ramp = torch.arange(32.0).expand(1, 8, 32)
+    torch.testing.assert_close(halved(ramp)[0, 0, 1:-1], torch.arange(2.0, 30.0, 2.0))
+    torch.testing.assert_close(doubled(halved(ramp), 8, 32)[0, 0, 4:-4], torch.arange(4.0, 28.0))
+
+
+def test_in_focus_the_photo_itself_and_out_of_focus_the_render() -> None:
+    photo, render = torch.rand(2, 3, 70, 90, generator=torch.Generator().manual_seed(0))
+    nothing = torch.zeros(3, 7, 9)
+    torch.testing.assert_close(keep_detail(photo, render, nothing, torch.zeros(7, 9)), photo, atol=2e-6, rtol=0)
+    torch.testing.assert_close(keep_detail(photo, render, nothing, torch.full((7, 9), 1e3)), render, atol=2e-6, rtol=0)
+
+
+def test_a_blurred_photo_keeps_what_is_coarser_than_its_blur() -> None:
+    """Render: fine detail right, brightness wrong. Photo: the other way round."""
+    truth = natural(192, 256, 2)
+    blurred = through_disc(truth, 6.0)
+    render = truth + 0.08 * np.sin(np.arange(256) / 256 * 2 * np.pi)
+    got = keep_detail(planes(*[blurred] * 3), planes(*[render] * 3), torch.zeros(3, 4, 4), torch.full((4, 4), 6.0))
+
+    def error(test: np.ndarray) -> float:
+        return float(np.sqrt(np.square(test - truth)[16:-16, 16:-16].mean()))
+
+    assert error(got[0].numpy()) < 0.5 * min(error(blurred), error(render))
+
+
+def test_what_defocus_took_away_is_given_back() -> None:
+    """With a perfect model: photo + (in focus - blurred) is the truth at any radius, whatever the weights."""
+    truth = natural(128, 160, 3)
+    blurred = through_disc(truth, 3.0)
+    taken = planes(*[truth - blurred] * 3)
+    wrong = torch.full((3, 128, 160), 0.5)
+    got = keep_detail(planes(*[blurred] * 3), wrong, taken, torch.zeros(8, 10))
+    torch.testing.assert_close(got[1], planes(truth)[0].clamp(0, 1), atol=2e-6, rtol=0)
+
+
+def test_work_in_bands_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(4)
+    photo, render = torch.rand(2, 3, 700, 40, generator=generator)
+    taken, radius = torch.rand(3, 175, 10, generator=generator) - 0.5, 20 * torch.rand(175, 10, generator=generator)
+    whole = keep_detail(photo, render, taken, radius)
+    monkeypatch.setattr(own, "ROWS", 128)
+    assert torch.equal(keep_detail(photo, render, taken, radius), whole)
+
+
+def test_enlarged_is_torchs_interpolation() -> None:
+    small = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(5))
+    whole = torch.nn.functional.interpolate(small[None], (31, 29), mode="bilinear", align_corners=False)[0]
+    torch.testing.assert_close(enlarged(small, 31, 29, slice(11, 20)), whole[:, 11:20])
+
+
+def test_no_halo_round_an_edge_of_the_radius() -> None:
+    """Photo and render differ by a constant; where one takes over from the other nothing lies beyond the two."""
+    photo, render = torch.full((3, 128, 128), 0.7), torch.full((3, 128, 128), 0.3)
+    radius = torch.zeros(128, 128)
+    radius[:, 64:] = 1e3
+    got = keep_detail(photo, render, torch.zeros(3, 4, 4), radius)
+    assert got.min() >= 0.3 - 1e-6 and got.max() <= 0.7 + 1e-6
+    assert (got[:, :, 1:] - got[:, :, :-1]).max() <= 1e-6  # falls from the one to the other
+
+
+def test_weights_fall_with_the_radius_octave_by_octave() -> None:
+    radii = torch.linspace(0, 60, 200)
+    weights = torch.stack([weight(radii, k) for k in range(6)])
+    assert (weights[:, 0] == 1).all() and (weights.diff(dim=1) <= 0).all() and (weights.diff(dim=0) >= 0).all()
+
+
+def test_radius_over_the_backdrop_and_behind_near_things() -> None:
+    signed, alpha = torch.full((40, 60), 0.5), torch.ones(40, 60)
+    signed[10:20, 10:20] = -6.0  # near, out of focus
+    signed[30:, 40:] = 9.0  # far, out of focus
+    got = blur_radius(signed, alpha).numpy()
+    away = distance_transform_edt(signed.numpy() != -6.0)
+    wanted = np.maximum(np.abs(signed.numpy()), 6.0 - away)
+    assert np.abs(got - wanted).max() < 0.08 * 6.0  # octagons for circles
+    assert got[29, 50] == 0.5  # what is far does not reach over what is near
+    alpha[:, 25:] = 0
+    beyond = blur_radius(signed, alpha)
+    assert (beyond[25:, 30:] == 0.5).all()
+    assert (blur_radius(torch.full((4, 4), torch.inf), torch.zeros(4, 4)) == 0).all()
+
+
+@pytest.mark.parametrize("true, wanted", [(0.0, 0.0), (0.15, 0.0), (0.8, 1.0), (1.0, 1.0)])
+def test_only_a_blur_that_the_photos_show_is_believed(true: float, wanted: float) -> None:
+    """A claim of 0 to 12 px from left to right, of which the photos show a part; with grain."""
+    claimed = np.repeat(np.arange(16) * 0.8, 24)[None].repeat(256, 0)
+    photos = []
+    for seed in (6, 7):
+        sharp = natural(256, claimed.shape[1], seed)
+        grain = np.random.default_rng(seed).standard_normal(sharp.shape) * 0.004
+        columns = [through_disc(sharp, true * r)[:, 24 * n : 24 * n + 24] for n, r in enumerate(claimed[0, ::24])]
+        photos.append((planes(np.concatenate(columns, 1) + grain)[0], planes(claimed)[0]))
+    assert believed(photos) == pytest.approx(wanted, abs=0.05)
+
+
+def test_without_blur_to_judge_the_lens_is_believed() -> None:
+    assert believed([(planes(natural(64, 64, 8))[0], torch.full((64, 64), 0.7))]) == 1.0
+    assert believed([]) == 1.0

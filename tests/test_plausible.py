@@ -1,0 +1,50 @@
+"""What no capture is like: cameras in one place, points that do not reproject."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from macrosplat.cameras.plausible import parallax, refuse_impossible
+from macrosplat.support.errors import MacrosplatError
+from making_captures import DISTANCE, look_at, make_cameras, make_scene, observe
+
+
+def captured(spread=1.0):
+    """Cameras on an arc, `spread` times as long as usual; what they see of points."""
+    cameras = make_cameras(6)
+    centres = cameras.centres
+    middle = centres.mean(0)
+    views = np.array([look_at(middle + spread * (c - middle), np.zeros(3)) for c in centres])
+    cameras = replace(cameras, views=views)
+    photos = [np.zeros((72, 96, 3), np.uint8)] * 6
+    return cameras, observe(make_scene(100).means.numpy(), cameras, photos)
+
+
+def test_parallax_is_the_angle_between_the_outer_cameras():
+    cameras, points = captured()
+    first, last = cameras.centres[[0, -1]]
+    between = np.degrees(np.arccos(first @ last / np.linalg.norm(first) / np.linalg.norm(last)))
+    assert np.median(parallax(cameras, points)) == pytest.approx(between, rel=0.25)
+    refuse_impossible(cameras, points, "it")
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-3, 5e-3])
+def test_cameras_in_one_place_are_refused(spread):
+    with pytest.raises(MacrosplatError, match="from one place"):
+        refuse_impossible(*captured(spread), "it")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda points: replace(points, px=points.px + 5),
+        lambda points: replace(points, px=points.px[::-1].copy()),
+        lambda points: replace(points, xyz=points.xyz * 0 + [0, 0, -3 * DISTANCE]),  # behind the cameras
+        lambda points: replace(points, xyz=points.xyz * 1e30),
+    ],
+)
+def test_points_that_are_elsewhere_are_refused(change):
+    cameras, points = captured()
+    with pytest.raises(MacrosplatError, match="do not belong together"):
+        refuse_impossible(cameras, change(points), "it")
