@@ -1,0 +1,120 @@
+"""Which lens explains pixels that it was not shown: short trainings at half the resolution, before the real one.
+
+Squares of every photo are left out of the loss, and each candidate is judged by how far it is off there. A lens that is
+no better than a pinhole beyond what chance makes is not used: what it would take away is no blur, and sharp photos
+would become worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import binary_erosion
+
+from macrosplat.lens import Lens, Sampling
+from macrosplat.model.model import Model
+from macrosplat.support.colour import to_srgb
+from macrosplat.train.frames import Frames
+from macrosplat.train.schedule import Schedule
+from macrosplat.train.trainer import Trainer
+
+SCALE = 0.5  # of the training width: the blur is half as wide, and a step a quarter of the work
+SQUARE = 32  # px of the training width, side of what is left out
+LEFT_OUT = 0.15  # of all squares
+RIM = 5  # px at `SCALE`: so far the window of SSIM looks from pixels that count into a square
+STEPS, ROUNDS = 240, 8  # a pilot takes so many steps at the least, and so many times round the photos
+BEYOND = 2.0  # standard errors by which a lens has to be better than none
+SALT = 77  # of the random squares
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the candidates came to; errors are mean absolute differences (sRGB) of each photo [V]."""
+
+    errors: tuple[NDArray[np.float64], ...]  # of the lenses
+    pinhole: NDArray[np.float64]
+
+    @property
+    def best(self) -> int:
+        """Which lens to take: the first that is not plainly worse than the least wrong one. Widest first, that is the
+        one to take: training narrows a pupil sooner than it widens one."""
+        least = self.errors[int(np.argmin([error.mean() for error in self.errors]))]
+        return next(n for n, error in enumerate(self.errors) if not _plainly(error - least))
+
+    @property
+    def needed(self) -> bool:
+        """Whether that one is better than no lens."""
+        return _plainly(self.pinhole - self.errors[self.best])
+
+
+def _plainly(worse: NDArray[np.float64]) -> bool:
+    """Whether differences by photo [V] are above 0 beyond what chance makes."""
+    chance = worse.std(ddof=1) / np.sqrt(len(worse)) if len(worse) > 1 else np.inf
+    return bool(worse.mean() > BEYOND * chance)
+
+
+def squares(photo: int, width: int, height: int, seed: int) -> NDArray[np.bool_]:
+    """[H, W] what of a photo is left out: a function of its arguments."""
+    rows, columns = -(-height // SQUARE), -(-width // SQUARE)
+    chosen = np.random.default_rng([seed, SALT, photo]).random((rows, columns)) < LEFT_OUT
+    return chosen.repeat(SQUARE, 0).repeat(SQUARE, 1)[:height, :width]
+
+
+def compare(
+    lenses: Sequence[Lens],  # widest pupil first
+    pinhole: Lens,
+    begin: Callable[[Lens], Model],  # a fresh start with that lens, on the device
+    frames: Frames,
+    schedule: Schedule,
+    pixel: float,
+    seed: int,
+) -> Verdict:
+    """Train each of them for a while, from the same start, and look at what was left out."""
+    left_out = [squares(v, p.width, p.height, seed) for v, p in enumerate(frames.frames)]
+    masks = [_without(mask, out) for mask, out in zip(frames.masks, left_out, strict=True)]
+    shown = Frames(frames.photos, frames.frames, masks, frames.device, frames.room)
+    short = replace(
+        schedule,
+        steps=max(STEPS, ROUNDS * len(frames)),
+        half_from=0.0,
+        full_from=2.0,
+        sh_from=(),
+        densify_until=0.0,
+        refine_poses=False,
+        drop=0.0,
+    )
+
+    def errors(lens: Lens) -> NDArray[np.float64]:
+        trainer = Trainer(begin(lens), shown, short, pixel, seed)
+        while trainer.done < short.steps:
+            trainer.step()
+        trainer.settle()
+        return np.array([_error(trainer, v, left_out[v], frames.masks[v]) for v in range(len(frames))])
+
+    return Verdict(tuple(errors(lens) for lens in lenses), errors(pinhole))
+
+
+def _without(mask: NDArray[np.uint8] | None, left_out: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    kept = np.where(left_out, 0, 255 if mask is None else mask).astype(np.uint8)
+    return kept if kept.any() or mask is None else mask  # a mask within one square
+
+
+@torch.no_grad()
+def _error(trainer: Trainer, photo: int, left_out: NDArray[np.bool_], mask: NDArray[np.uint8] | None) -> float:
+    """Mean absolute difference where the photo was left out, away from what was shown."""
+    seen, frame = trainer.frames.seen(photo, SCALE)
+    taken = trainer.model.photograph(photo, Sampling(), frame, degree=0)
+    off = np.abs(to_srgb(taken.clamp(0, 1)).cpu().numpy() - seen / 255.0).mean(2)
+    inner = binary_erosion(_small(left_out, off.shape), iterations=RIM, border_value=1)
+    where = inner if mask is None else inner & _small(mask >= 128, off.shape)
+    return float(off[where].mean()) if where.any() else float(off.mean())
+
+
+def _small(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A mask [H, W] at another size, by the nearest pixel."""
+    rows, columns = ((np.arange(n) + 0.5) * m / n for n, m in zip(shape, mask.shape, strict=True))
+    return mask[rows.astype(int)[:, None], columns.astype(int)[None]]

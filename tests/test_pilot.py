@@ -1,0 +1,80 @@
+"""Short trainings judge a lens by what it was not shown: a capture with blur needs one, its sharp twin does not."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from macrosplat import pipeline
+from macrosplat.lens import LENSES, start
+from macrosplat.model.exposure import Exposure
+from macrosplat.model.model import Model
+from macrosplat.options import Options
+from macrosplat.output import finish
+from macrosplat.train import pilot
+from macrosplat.train.pilot import LEFT_OUT, Verdict, compare, squares
+from making_captures import Made, write_capture
+from making_training import PIXEL, made, make_trainer
+
+
+def test_squares_are_of_the_photo_and_the_seed():
+    one = squares(3, 640, 480, seed=0)
+    assert (one == squares(3, 640, 480, seed=0)).all()
+    assert (one != squares(4, 640, 480, seed=0)).any() and (one != squares(3, 640, 480, seed=1)).any()
+    assert np.mean([squares(v, 640, 480, 0).mean() for v in range(20)]) == pytest.approx(LEFT_OUT, abs=0.02)
+
+
+def verdict_of(capture: Made) -> Verdict:
+    trainer, begun = make_trainer(200, capture=capture)
+    scene, model = trainer.model.gaussians.detach(), trainer.model
+
+    def begin(lens) -> Model:
+        return Model(
+            scene.map(torch.clone),
+            model.rig,
+            lens,
+            model.backdrop.__class__(model.backdrop.grids.detach().clone()),
+            Exposure(torch.zeros(len(capture.photos), 3)),
+        )
+
+    begun = dataclasses.replace(begun, settings={"aperture_samples": "1"})
+    starts = [dataclasses.replace(begun, pupil=begun.pupil / by) for by in (1.0, 8.0)]
+    lenses = [LENSES["thin"](s) for s in starts]
+    return compare(lenses, LENSES["plain"](begun), begin, trainer.frames, trainer.schedule, PIXEL, seed=0)
+
+
+def test_blur_needs_a_lens_and_the_right_one_is_chosen():
+    verdict = verdict_of(made())
+    assert verdict.needed and verdict.best == 0, [e.mean() for e in (*verdict.errors, verdict.pinhole)]
+
+
+def test_sharp_photos_need_none():
+    capture = made()
+    verdict = verdict_of(dataclasses.replace(capture, photos=capture.sharp))
+    assert not verdict.needed, [e.mean() for e in (*verdict.errors, verdict.pinhole)]
+
+
+def test_chance_is_no_reason_for_a_lens():
+    rng = np.random.default_rng(0)
+    pinhole = rng.normal(0.05, 0.01, 30)
+    alike = Verdict((pinhole + rng.normal(0, 0.01, 30),), pinhole)
+    assert not dataclasses.replace(alike, errors=(pinhole + 1e-3,)).needed
+    assert dataclasses.replace(alike, errors=(pinhole - 1e-3,)).needed
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_a_run_takes_what_the_pilots_say(needed, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "PILOTS_FROM", 1)
+    monkeypatch.setattr(pilot, "STEPS", 2)
+    monkeypatch.setattr(pilot, "ROUNDS", 0)
+    monkeypatch.setattr(Verdict, "needed", needed)
+    monkeypatch.setattr(finish, "VIEWER_STEPS", 2)
+    monkeypatch.setattr(pipeline, "nothing_in_focus", lambda photos: None)
+    monkeypatch.setattr(start, "pupil_prior", lambda photos, cameras: None)
+    capture = write_capture(tmp_path / "capture", made())
+    out = tmp_path / "run"
+    summary = pipeline.reconstruct(capture, out, Options(steps=4, max_gaussians=300, width=64, device="cpu"))
+    assert (summary.lens is not None) is needed
+    assert (out / "lens.json").is_file() is needed
+    assert (summary.limit == pipeline.NO_LENS) is not needed
