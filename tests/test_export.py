@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import gsply
@@ -28,7 +30,7 @@ from macrosplat.output.sharp import write_sharp
 from macrosplat.output.viewer_fit import start_for_viewers
 from macrosplat.photos.decode import decode
 from macrosplat.render import render
-from macrosplat.run import Run
+from macrosplat.run import Figures, Run
 from macrosplat.scene import Gaussians
 from macrosplat.scene.formats.ply import read_ply, write_ply
 from macrosplat.scene.formats.read import read_scene
@@ -233,3 +235,23 @@ def test_sharp_photos_of_both_kinds_are_found(run: Path) -> None:
         read_cameras_file(run / "transforms.json").names
     )
     assert [path.suffix for path in paths] == [".png", ".tif", ".png", ".png", ".png", ".png"]
+
+
+def test_what_is_passed_on_opens_elsewhere(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(MacrosplatError, match="not finished"):
+        export(run, "zip", tmp_path / "a.zip")
+    record = Run(run)
+    done = tmp_path / "done"
+    shutil.copytree(run, done)
+    (done / "index.html").write_text("the page")
+    (done / "page" / "taken").mkdir(parents=True)
+    (done / "page" / "taken" / "0.jpg").write_bytes(b"a photo")
+    figures = dict.fromkeys(("seconds", "fit_psnr", "blur_px", "viewer_psnr", "exposure_stops", "focal_scale"), 1.0)
+    Run(done).update(summary=Figures(photos=6, gaussians=900, steps=10, **figures))
+    with zipfile.ZipFile(export(done, "zip", tmp_path / "a.zip")) as archive:
+        assert archive.testzip() is None
+        names = set(archive.namelist())
+        assert archive.read("done/page/taken/0.jpg") == b"a photo"
+    assert {"done/index.html", "done/scene.ply", "done/lens.json", "done/transforms.json"} <= names
+    assert not [name for name in names if "checkpoint" in name or "config" in name]
+    assert record.manifest.summary is None

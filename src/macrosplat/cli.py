@@ -193,6 +193,7 @@ class Export:
     - mesh: a triangle mesh of the object with colours, in mm where the scale is known (PLY; GLB, OBJ or STL by --out)
     - video: a sharp film round the object, or the focus going through it (MP4)
     - focus-stack: one photo's view, focused from near to far in 12 pictures, and all in focus
+    - zip: the page, the sharp photos, scene, lens and cameras, to pass on
     """
 
     run_folder: Annotated[Positional[Path], arg(name="run", metavar="RUN")]

@@ -13,17 +13,17 @@ from typing import Literal
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import written
 
-Format = Literal["ply", "spz", "splat", "gltf", "points", "colmap", "nerfstudio", "mesh", "video", "focus-stack"]
+Format = Literal["ply", "spz", "splat", "gltf", "points", "colmap", "nerfstudio", "mesh", "video", "focus-stack", "zip"]
 # What is written if no --out is given, below RUN.
 NAMES: dict[Format, str] = {
     **{"ply": "export.ply", "spz": "scene.spz", "splat": "scene.splat", "gltf": "scene.glb", "points": "points.ply"},
     **{"colmap": "colmap", "nerfstudio": "nerfstudio"},
-    **{"mesh": "mesh.ply", "video": "orbit.mp4", "focus-stack": "focus_stack"},
+    **{"mesh": "mesh.ply", "video": "orbit.mp4", "focus-stack": "focus_stack", "zip": "share.zip"},
 }
 # What a file of the format is called; formats that are missing here are folders.
 SUFFIXES: dict[Format, tuple[str, ...]] = {
     **{"ply": (".ply",), "spz": (".spz",), "splat": (".splat",), "gltf": (".glb",), "points": (".ply",)},
-    **{"mesh": (".ply", ".glb", ".obj", ".stl"), "video": (".mp4",)},
+    **{"mesh": (".ply", ".glb", ".obj", ".stl"), "video": (".mp4",), "zip": (".zip",)},
 }
 
 
@@ -85,6 +85,10 @@ def export(
             from macrosplat.export.focus_stack import write_focus_stack
 
             write_focus_stack(run, out, photo)
+        case "zip":
+            from macrosplat.export.share import write_zip
+
+            write_zip(run, out)
         case _:
             _write_scene(run, format, out, mm)
     return out

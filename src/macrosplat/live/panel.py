@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PUPIL = 0.05  # of the distance to the object, for lens models that have none: f/10 at 1:1, say
 SIGMA0 = 0.5  # px of the training width, for lens models that have none
 SECONDS_BETWEEN = 1.0  # of the figures
-KINDS: dict[str, Kind] = {"Blurred": "blurred", "Sharp": "sharp", "Left blurred, right sharp": "split"}
+KINDS: dict[str, Kind] = {"Sharp": "sharp", "Blurred": "blurred", "Left blurred, right sharp": "split"}
 OPACITY_SEEN = 0.1  # Gaussians fainter than this do not count when the middle of the scene is sought
 
 
@@ -35,7 +35,7 @@ class Panel:
     ) -> None:
         """Args: changed: called when somebody chose something."""
         self.paused = self.stop = False
-        self.kind: Kind = "blurred"
+        self.kind: Kind = "sharp"
         self.aperture = 1.0
         self._server, self._changed = server, changed
         self._cameras = [camera.to(torch.device("cpu")) for camera in trainer.model.cameras()]
