@@ -24,9 +24,9 @@ from PIL import Image
 from macrosplat.cameras.colmap import load_model
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.sfm.solve import solve_cameras, triangulate
-from macrosplat.cameras.transforms import read_transforms
+from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture
-from macrosplat.photos.read import find_photos
+from macrosplat.photos.find import find_photos
 
 
 def main() -> None:
@@ -72,7 +72,9 @@ def main() -> None:
 def true_cameras(root: Path, capture: Capture) -> Cameras:
     """The cameras that the capture is compared with."""
     if (root / "transforms.json").is_file():
-        return read_transforms(root / "transforms.json", capture.photos)[1]
+        cameras = open_capture(root, masks=False, brackets=False).cameras
+        assert cameras is not None
+        return cameras
     model = load_model(root / "reference_sparse")
     known = {Path(photo.name).stem: photo for photo in capture.photos}  # suffixes differ in case
     images = [image for image in model.images.values() if Path(image.name).stem in known]

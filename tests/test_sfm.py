@@ -13,18 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from macrosplat.cameras.records import Cameras
-from macrosplat.cameras.sfm.features import (
-    SHARP,
-    Features,
-    extract,
-    interruptible,
-    joined,
-    match,
-    match_all,
-    working_size,
-)
+from macrosplat.cameras.sfm.features import QUICK, Features, extract, interruptible, working_size
 from macrosplat.cameras.sfm.guided import along_lines, fundamental_matrix
-from macrosplat.cameras.sfm.mapping import pinhole
+from macrosplat.cameras.sfm.mapping import PAIR_MATCHES, pinhole
+from macrosplat.cameras.sfm.pairs import followers, joined, match, match_all, near, nearest, pairs_of, strong
 from macrosplat.cameras.sfm.refine import AGREES, MODEL_AGREES
 from macrosplat.cameras.sfm.solve import solve_cameras, triangulate
 from macrosplat.cameras.sfm.verify import agreement, fits_model, verify
@@ -118,7 +110,7 @@ def corner(tmp_path_factory: pytest.TempPathFactory) -> Corner:
 
 @pytest.fixture(scope="module")
 def features(corner: Corner, tmp_path_factory: pytest.TempPathFactory) -> list[Features]:
-    return extract(corner.capture.photos, SHARP, tmp_path_factory.mktemp("scratch"), ignore)
+    return extract(corner.capture.photos, QUICK, tmp_path_factory.mktemp("scratch"), ignore)
 
 
 def ignore(fraction: float, text: str) -> None:
@@ -190,7 +182,7 @@ def test_triangulated_points_lie_on_the_planes(corner: Corner, tmp_path: Path) -
 
 def test_a_wrong_camera_and_a_wrong_model_are_noticed(corner: Corner, features: list[Features]) -> None:
     cameras = [pinhole(320, FOCAL, 1)] * PHOTOS
-    verified = verify(features, cameras, match_all(features, 0.8, ignore), 15, 0, ignore)
+    verified = verify(features, cameras, match_all(features, ignore), PAIR_MATCHES, 0, ignore)
     calibrations = [camera.calibration_matrix() for camera in cameras]
     views = dict(enumerate(corner.truth.views))
     right = agreement(features, verified, views, calibrations)
@@ -239,7 +231,7 @@ def test_features_outside_the_mask_are_ignored(corner: Corner, features: list[Fe
     mask[:, :160] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
     masked = Photo(photo.name, photo.path, photo.width, photo.height, photo.exif, tmp_path / "mask.png")
-    (inside,) = extract((masked,), SHARP, tmp_path, ignore)
+    (inside,) = extract((masked,), QUICK, tmp_path, ignore)
     x = features[0].photo_px(320, 240)[:, 0]
     assert len(inside) == (x < 160).sum() < len(features[0])
     assert inside.photo_px(320, 240)[:, 0].max() < 160
@@ -250,8 +242,8 @@ def test_the_canvas_is_a_square_with_the_photo_in_the_middle(features: list[Feat
     assert sideways.size == (240, 320) and sideways.side == 320
     assert sideways.margin.tolist() == [40, 0]
     assert np.allclose(sideways.photo_px(480, 640), (sideways.px - [40, 0]) * 2)
-    assert working_size(4000, 3000) == (1600, 1200)
-    assert working_size(3000, 4000) == (1200, 1600)
+    assert working_size(4000, 3000) == (1200, 900)
+    assert working_size(3000, 4000) == (900, 1200)
     assert working_size(640, 480) == (640, 480)
 
 
@@ -261,13 +253,57 @@ def descriptors(vectors: NDArray[np.float64]) -> Features:
     return Features(np.zeros((count, 6), np.float32), unit, np.zeros((count, 3), np.uint8), (8, 8))
 
 
-def test_matches_are_mutual_and_unrivalled() -> None:
+def test_matches_are_mutual() -> None:
     basis = np.eye(128)
     first = descriptors(basis[:3])
-    # 0 has a clear partner; 1 has two equal ones; 2 has none.
-    second = descriptors(np.stack([basis[1] + 0.1 * basis[9], basis[1] + 0.1 * basis[8], basis[0] + 0.1 * basis[7]]))
-    assert match(first, second, 0.8).tolist() == [[0, 2]]
-    assert match(first, descriptors(np.zeros((0, 128))), 0.8).shape == (0, 2)
+    # 0 has a partner; 1 has two, of which the nearer is taken; 2 has none.
+    second = descriptors(np.stack([basis[1] + 0.1 * basis[9], basis[1] + 0.2 * basis[8], basis[0] + 0.1 * basis[7]]))
+    assert nearest(first, second).tolist() == [[0, 2], [1, 0]]
+    assert match(first, second).shape == (0, 2)  # they have no neighbours
+    assert nearest(first, descriptors(np.zeros((0, 128)))).shape == (0, 2)
+
+
+def test_neighbours_follow_the_map_of_a_true_match() -> None:
+    """A plane seen at a slant, and matches to places that have nothing to do with it."""
+    random = np.random.default_rng(0)
+    slant = np.array([[0.8, 0.3], [-0.2, 1.1]])
+    px = random.uniform(100, 500, (120, 2))
+    shapes = random.uniform(1, 4, 120)[:, None, None] * np.eye(2)
+    there, mapped = px @ slant.T + [40, 20], slant @ shapes
+    there[100:] = random.uniform(100, 500, (20, 2))
+    one, two = np.hstack([px, shapes.reshape(-1, 4)]), np.hstack([there, mapped.reshape(-1, 4)])
+    found = followers(one, two, 80.0)
+    apart = np.linalg.norm(px[:, None] - px[None, :100], axis=-1)
+    wanted = ((apart < 80) & (apart > 2)).sum(1)  # every true neighbour of a true match follows it exactly
+    assert (found[:100] >= wanted[:100]).all() and np.median(wanted) > 5
+    assert np.median(found[100:]) == 0
+
+
+def test_of_many_photos_those_are_compared_that_look_alike() -> None:
+    """60 views along a wall of 600 textured spots: each sees 100 of them."""
+    random = np.random.default_rng(0)
+    vectors, spots = random.normal(0, 1, (600, 128)), random.uniform(0, 400, (600, 2))
+    views = []
+    for n in range(60):
+        seen = (9 * n + np.arange(100)) % 600
+        unit = vectors[seen] / np.linalg.norm(vectors[seen], axis=1, keepdims=True)
+        keypoints = np.hstack([spots[seen], np.tile(np.eye(2).ravel() * 3, (100, 1))]).astype(np.float32)
+        views.append(Features(keypoints, unit.astype(np.float32), np.zeros((100, 3), np.uint8), (400, 400)))
+    pairs = pairs_of(views)
+    assert len(pairs) < 60 * 59 / 2 / 2
+    assert {(i, i + 1) for i in range(59)} <= set(pairs) and (0, 59) in pairs
+    assert all(abs(i - j) < 12 or 60 - abs(i - j) < 12 for i, j in pairs)
+    assert len(pairs_of(views[:20])) == 190
+
+
+def test_a_model_begins_with_strong_pairs_and_goes_on_with_near_ones() -> None:
+    rows = {(0, 1): 100, (1, 2): 80, (2, 3): 90, (0, 3): 20, (0, 2): 70}
+    matches = {pair: np.zeros((count, 2), np.int64) for pair, count in rows.items()}
+    begun = strong(matches, 4)
+    assert begun.keys() == {(0, 1), (1, 2), (2, 3), (0, 2)}
+    views = {n: look(10.0 * n, 20) for n in range(3)}
+    assert near(matches, views, begun, 15).keys() == {(0, 1), (1, 2), (2, 3)}
+    assert near(matches, views, matches, 50).keys() == matches.keys()
 
 
 def test_along_epipolar_lines_only_what_lies_in_the_band_is_a_rival() -> None:

@@ -317,7 +317,7 @@ class Compare:
     seeds: Annotated[tuple[int, ...], arg(metavar="S")] = (0,)
     """Each method is run with each of them."""
 
-    width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: that of the photos)")] = None
+    width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: by the machine)")] = None
     """As of `reconstruct`, and so are the next four."""
     quality: Quality = "standard"
     steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: by --quality)")] = None

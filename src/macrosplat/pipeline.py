@@ -60,6 +60,7 @@ from macrosplat.train.pilot import compare
 from macrosplat.train.schedule import Schedule, by_poses
 from macrosplat.train.seen import views_in_frame
 from macrosplat.train.trainer import Trainer
+from macrosplat.train.working_size import working_width
 
 # Nearest drawn depth, as a share of the distance to the object: nothing stands in front of a macro lens.
 NEAR = 0.2
@@ -108,9 +109,10 @@ def reconstruct(
     with Progress(more=shown) as progress, ExitStack() as holding:
         opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
         check_deblur(options)
-        alone = is_stack(opened)
+        alone, width = is_stack(opened), 0
         if not alone:
-            _fits(opened.photos, options)
+            width = _width(opened.photos, Run(out) if resume else None, options, device)
+            _fits(opened.photos, options, width)
         holding.enter_context(locked(out))
         run = Run.begin(out, capture, opened.photos, options, resume)
         sweep(out)
@@ -122,7 +124,14 @@ def reconstruct(
             return stacked
         if cameras_from is not None:
             _take_cameras(Run(cameras_from), run)
-        given = _cameras(opened, run, progress)
+        given = _cameras(opened, run, progress, width)
+        widest = max(photo.width for photo in given.photos)
+        if options.width is None and given.width < widest:
+            progress.note(
+                f"Trained at {given.width} of {widest} px, which this machine does in minutes; with --width "
+                f"{min(widest, 2 * given.width)} the scene is finer and it takes up to four times as long. The sharp "
+                "photos keep their size."
+            )
         trainer, names, lens_start = _trainer(given, run, device, progress)
         try:
             with Log(run.log, trainer.done) as log, viewer(trainer, names, progress) as watching:
@@ -191,7 +200,7 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
         opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
         run = Run.begin(out, capture, opened.photos, options, resume=True)
         sweep(out)
-        _cameras(opened, run, progress)
+        _cameras(opened, run, progress, options.width)
 
 
 def _take_cameras(begun: Run, run: Run) -> None:
@@ -216,9 +225,19 @@ def _page(out: Path, progress: Progress) -> None:
         progress.note(str(error))
 
 
-def _fits(photos: tuple[Photo, ...], options: Options) -> None:
+def _width(photos: tuple[Photo, ...], begun: Run | None, options: Options, device: torch.device) -> int:
+    """px that the photos are trained at: as asked for, as a run began, or what suits the machine."""
+    known = begun.manifest.width if begun is not None and begun.manifest_file.is_file() else None
+    sizes = [(photo.width, photo.height) for photo in photos]
+    return (
+        options.width
+        or known
+        or working_width(sizes, device, options.quality, options.max_gaussians, options.aperture_samples())
+    )
+
+
+def _fits(photos: tuple[Photo, ...], options: Options, width: int) -> None:
     """Memory is judged before RUN is begun: what is asked for instead may have the same RUN."""
-    width = options.width or max(photo.width for photo in photos)
     frames = [Frame(*resized(photo.width, photo.height, width)) for photo in photos]
     check_memory(
         frames, options.max_gaussians or default_gaussians(options.quality, frames), options.aperture_samples()
@@ -235,7 +254,7 @@ def _schedule(run: Run, most: int, of_poses: dict[str, Any]) -> Schedule:
     return Schedule(steps, most, reopened=run.manifest.reopened, refine_poses=refine_poses, **values)
 
 
-def _cameras(opened: Capture, run: Run, progress: Progress) -> TrainingInput:
+def _cameras(opened: Capture, run: Run, progress: Progress, width: int | None) -> TrainingInput:
     """Cameras and points: from RUN/sparse, from the capture, or by structure from motion."""
     options = run.manifest.options
     if not run.sparse.is_dir():
@@ -245,7 +264,7 @@ def _cameras(opened: Capture, run: Run, progress: Progress) -> TrainingInput:
         write_colmap(run.sparse, cameras, points)
     # Always as they read from there: cameras that were rounded on the way would not resume to the same bits.
     _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
-    given = training_input(opened, cameras, points, options.hold_out, options.width)
+    given = training_input(opened, cameras, points, options.hold_out, width)
     if options.scale_mm is not None:  # its photos have to have cameras; said before the work, not after it
         find_scale(options.scale_mm, given.cameras, (), ())
     held_out = given.held_out.names if given.held_out is not None else ()

@@ -7,6 +7,7 @@ from pathlib import Path
 from macrosplat.brackets.recognise import find_brackets, is_one_picture, poses_of
 from macrosplat.cameras.focal import ASSUMPTION, knows_focal
 from macrosplat.cameras.given import find_given, not_read, read_given
+from macrosplat.capture.doubles import doubles
 from macrosplat.capture.records import Capture
 from macrosplat.photos.find import find_photos, with_masks
 from macrosplat.photos.names import listed
@@ -62,6 +63,13 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
     if brackets:
         photos, more = find_brackets(root, photos, cameras, found.small)
         notes += more
+    if cameras is None and all(photo.pose is None for photo in photos):
+        copies = doubles(photos, found.small)
+        if copies:
+            which = listed(f"{name} ({other})" for name, other in copies.items())
+            notes.append(f"Left out because they are copies of other photos: {which}.")
+            photos = tuple(photo for photo in photos if photo.name not in copies)
+            _enough(root, photos, "different photos", notes)
     if len(poses_of(photos)) > 1:  # of a lone stack neither cameras nor a lens are sought
         notes += _remarks(photos, known_cameras=cameras is not None)
     return Capture(root, photos, cameras, points, tuple(notes))

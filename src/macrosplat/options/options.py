@@ -32,8 +32,8 @@ class Options:
     quality: Annotated[Quality, arg(metavar="LEVEL")] = "standard"
     """`draft` (try it first), `standard` or `high`: the time to spend."""
 
-    width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the photos')")] = None
-    """Train at this width: half of it is a quarter of the work."""
+    width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: by the machine)")] = None
+    """Train at this width: half of it is a quarter of the work. Sharp photos keep their size."""
 
     masks: Annotated[Literal["auto", "off"], arg(metavar="M")] = "auto"
     """`auto` uses the masks of the capture (white = object), or `off`."""

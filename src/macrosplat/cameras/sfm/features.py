@@ -1,15 +1,14 @@
-"""Feature points of blurred photos and the pairs of them that fit together.
+"""Feature points of blurred photos.
 
-In: photos (a `Photo` each). Out: `Features` per photo, and matches as `{(i, j): [M, 2]}` (rows of features of photo i
-and of photo j, i < j). Pixels are those of the *canvas*: the photo at working size (`WORK_SIDE`) in the middle of a
-square of its longer side, pixel centres at +0.5. On it upright and sideways photos of one camera share their
-intrinsics, and the principal point is the middle.
+In: photos (a `Photo` each). Out: `Features` per photo. Pixels are those of the *canvas*: the photo at working size
+(`WORK_SIDE`) in the middle of a square of its longer side, pixel centres at +0.5. On it upright and sideways photos of
+one camera share their intrinsics, and the principal point is the middle.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,14 +29,8 @@ Progress = Callable[[float, str], None]
 
 # px of the longer side. A defocused photo holds no more detail than this shows (a blur of 10 px at 640 is 25 px
 # here), and the time of SIFT grows with the square of it, that of matching with up to the fourth power.
-WORK_SIDE = 1600
+WORK_SIDE = 1200
 READING = 40  # bytes per pixel that a photo takes while it is read
-TABLES = 5  # of [N1, N2] floats that a pair of photos takes while it is matched
-# bytes of a table above which several pairs are matched at a time. BLAS has threads of its own, and below it the rest
-# takes so little that threads only wait for each other: 140 pairs of 1000 points take 0.5 s, 0.8 s with 4 threads
-# (2 cores), 5 s with 32 (32 cores).
-LARGE = 32e6
-MATCHERS = 4  # threads above it
 MAX_ANGLE = 0.7  # rad between two descriptors of unit length that may match (COLMAP's default)
 SILENT = pycolmap.logging.Level.FATAL.value
 
@@ -69,10 +62,11 @@ class Extraction:
         return options
 
 
-SHARP = Extraction()
-# Defocus flattens the peaks of the difference of Gaussians: on the blurred fly 541 points a photo become 1761; the
-# affine shape and the pooling over domain sizes are what makes them match (without both 17 of 30 photos register,
-# wrongly).
+# A third of COLMAP's threshold, and affine shapes, by which matches are told apart (`pairs`): a quarter of the time of
+# `BLURRED`.
+QUICK = Extraction(peak_threshold=0.002, edge_threshold=20.0, affine_shape=True)
+# Defocus flattens the peaks of the difference of Gaussians, and pooling over domain sizes is what makes them match:
+# half again as many true matches as `QUICK` has between photos of the fly, three times as many for the worst.
 BLURRED = Extraction(peak_threshold=0.0007, edge_threshold=20.0, affine_shape=True, domain_size_pooling=True)
 # With cameras to go by, half of the sizes do, in two thirds of the time: 1495 points instead of 1531 on fly, 0.9 % of
 # their observations over 3 mm off in depth instead of 1.3; 1781 instead of 1749 on chess, 1.3 instead of 1.1 %. With 3
@@ -102,6 +96,13 @@ class Features:
     def px(self) -> NDArray[np.float64]:
         """[N, 2] positions, canvas px."""
         return self.keypoints[:, :2].astype(np.float64)
+
+    def largest(self, count: int) -> Features:
+        """The `count` points of the largest scale: those that a blurred photo shows, too."""
+        shape = self.keypoints[:, 2:]
+        area = np.abs(shape[:, 0] * shape[:, 3] - shape[:, 1] * shape[:, 2])
+        rows = np.sort(np.argsort(-area, kind="stable")[:count])
+        return Features(self.keypoints[rows], self.descriptors[rows], self.rgb[rows], self.size)
 
     def first(self) -> Features:
         """Without the rows that `with_more` has added."""
@@ -216,59 +217,3 @@ def _features(
     keypoints[:, :2] += (max(size) - np.array(size)) / 2
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     return Features(keypoints, vectors, rgb[row, column], size)
-
-
-def match(first: Features, second: Features, max_ratio: float) -> NDArray[np.int64]:
-    """[M, 2] rows of points that are each other's nearest by descriptor, and clearly nearer than the next one.
-
-    Args:
-        max_ratio: angle to the nearest over angle to the second nearest, in both directions.
-    """
-    if len(first) == 0 or len(second) == 0:
-        return np.zeros((0, 2), np.int64)
-    likeness = first.descriptors @ second.descriptors.T
-    partner = likeness.argmax(1)
-    best = likeness[np.arange(len(first)), partner]
-    rows = np.flatnonzero((best >= likeness.max(0)[partner]) & (best > np.cos(MAX_ANGLE)))
-    if len(rows) == 0:
-        return np.zeros((0, 2), np.int64)
-    partner, best, order = partner[rows], best[rows], np.arange(len(rows))
-    row_rest, column_rest = likeness[rows], likeness[:, partner]
-    row_rest[order, partner] = -1
-    column_rest[rows, order] = -1
-    second_best = np.maximum(row_rest.max(1), column_rest.max(0))
-    keep = np.arccos(np.minimum(best, 1)) < max_ratio * np.arccos(np.clip(second_best, -1, 1))
-    return np.stack([rows[keep], partner[keep]], 1)
-
-
-def _each(
-    one: Callable[[tuple[int, int]], NDArray[np.int64]], pairs: list[tuple[int, int]], features: list[Features]
-) -> Iterable[NDArray[np.int64]]:
-    """The matches of every pair, in order; of several at a time where their tables are large."""
-    table = 4 * max(map(len, features), default=0) ** 2
-    return map(one, pairs) if table < LARGE else ordered(one, pairs, min(MATCHERS, workers(TABLES * table)))
-
-
-def match_all(features: list[Features], max_ratio: float, progress: Progress) -> Matches:
-    """Every pair of photos. Pairs with fewer than 8 matches are left out (nothing can be verified from them)."""
-    pairs = [(i, j) for i in range(len(features)) for j in range(i + 1, len(features))]
-
-    def one(pair: tuple[int, int]) -> NDArray[np.int64]:
-        return match(features[pair[0]], features[pair[1]], max_ratio)
-
-    matches: Matches = {}
-    for count, (pair, found) in enumerate(zip(pairs, _each(one, pairs, features), strict=True), 1):
-        if len(found) >= 8:
-            matches[pair] = found
-        if count % 20 == 0 or count == len(pairs):
-            progress(count / len(pairs), f"matching pair {count} of {len(pairs)}")
-    return matches
-
-
-def joined(first: Matches, second: Matches) -> Matches:
-    """The matches of both."""
-    none = np.zeros((0, 2), np.int64)
-    return {
-        pair: np.concatenate([first.get(pair, none), second.get(pair, none)])
-        for pair in sorted(first.keys() | second.keys())
-    }

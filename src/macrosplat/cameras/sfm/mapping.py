@@ -6,9 +6,9 @@ Long calls run in a thread of their own and are cancelled by Ctrl-C; their files
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,25 +22,18 @@ FOCAL_PHOTOS = 8
 NO_FOLDER = "."  # where pycolmap asks for the photos' folder, to fetch colours: ours come with the features
 
 
-@dataclass(frozen=True)
-class Registration:
-    """How much the incremental mapper asks for before it believes a photo."""
-
-    min_matches: int = 15  # of a pair, verified
-    start_inliers: int = 100  # of the first pair
-    start_angle: float = 16.0  # degrees, median of the first pair
-    pose_inliers: int = 30  # points seen by a new photo
-    pose_share: float = 0.25  # of the points that it seemed to see
-
-
-# COLMAP's own thresholds (100 matches at 16 degrees to start from, 30 points per photo) stop at 21 of skull's 66
-# photos; these place 64.
-STRICT = Registration(start_inliers=60, start_angle=8.0, pose_inliers=20, pose_share=0.15)
-# On the blurred fly the strict setting stops at 13 of 30 photos. A tenth of true ones among a photo's points is
-# enough, because `verify.agreement` is asked afterwards. Not fewer matches per pair: ten lie on some epipolar
-# geometry by chance, and the centres that the mapper finds on fly go from 0.41 % off (0.81 % at worst) to 0.82 %
-# (4.18 %).
-LOOSE = Registration(min_matches=15, start_inliers=30, start_angle=8.0, pose_inliers=30, pose_share=0.1)
+# What the incremental mapper asks for before it believes a photo. COLMAP's own thresholds (100 matches at 16 degrees to
+# start from, 30 points per photo) stop at 21 of skull's 66 photos. A tenth of true ones among a photo's points is
+# enough, because `verify.agreement` is asked afterwards; fewer than 15 matches of a pair are not: ten lie on some
+# epipolar geometry by chance.
+PAIR_MATCHES = 15
+START_INLIERS, START_ANGLE = 30, 8.0  # of the first pair; degrees, median
+POSE_INLIERS, POSE_SHARE = 12, 0.1  # points seen by a new photo, of those that it seemed to see
+POSE_ERROR = 5.0  # px
+# px at which an observation belongs to a track. COLMAP's own thresholds are angles, of 2 degrees: for a macro lens,
+# whose whole field of view may have 11, a sixth of the photo, so that any two points make a track. On cat 16 of 24
+# photos were placed with them, and all with this.
+TRACK_ERROR = 4.0
 
 
 def pinhole(side: int, focal: float, camera_id: int) -> pycolmap.Camera:
@@ -57,7 +50,6 @@ def register(
     names: list[str],
     cameras: list[pycolmap.Camera],
     verified: Matches,
-    registration: Registration,
     folder: Path,
     seed: int,
     progress: Progress,
@@ -78,7 +70,7 @@ def register(
         progress(placed / len(names), f"placing photos, {placed} of {len(names)}")
 
     options = pycolmap.IncrementalPipelineOptions()
-    options.min_num_matches = registration.min_matches
+    options.min_num_matches = PAIR_MATCHES
     options.min_model_size = 3
     options.multiple_models = False
     options.extract_colors = False
@@ -87,13 +79,20 @@ def register(
     options.ba_refine_extra_params = False
     mapper = options.mapper
     mapper.random_seed = seed
-    mapper.init_min_num_inliers = registration.start_inliers
-    mapper.init_min_tri_angle = registration.start_angle
-    mapper.abs_pose_min_num_inliers = registration.pose_inliers
-    mapper.abs_pose_min_inlier_ratio = registration.pose_share
+    mapper.init_min_num_inliers = START_INLIERS
+    mapper.init_min_tri_angle = START_ANGLE
+    mapper.abs_pose_min_num_inliers = POSE_INLIERS
+    mapper.abs_pose_min_inlier_ratio = POSE_SHARE
+    mapper.abs_pose_max_error = POSE_ERROR
     mapper.abs_pose_refine_focal_length = False
     mapper.abs_pose_refine_extra_params = False
-    options.triangulation.random_seed = seed
+    tracks = options.triangulation
+    tracks.random_seed = seed
+    angle = math.degrees(TRACK_ERROR / min(camera.focal_length_x for camera in cameras))
+    tracks.create_max_angle_error = tracks.continue_max_angle_error = angle
+    tracks.re_max_angle_error = 2 * angle
+    # A new photo mostly sees what one placed photo saw: between views 20 degrees apart few points are seen by three.
+    tracks.ignore_two_view_tracks = False
     with tempfile.TemporaryDirectory(dir=folder, prefix=".sfm.") as scratch:
         database = Path(scratch) / "matches.db"
         _write_database(database, features, names, cameras, verified)

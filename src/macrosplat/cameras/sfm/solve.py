@@ -22,18 +22,17 @@ from macrosplat.cameras.sfm import mapping, refine
 from macrosplat.cameras.sfm.features import (
     BLURRED,
     GUIDED,
-    SHARP,
+    QUICK,
     Extraction,
     Features,
     Matches,
     Progress,
     extract,
-    joined,
-    match_all,
     within,
     working_size,
 )
 from macrosplat.cameras.sfm.guided import match_guided
+from macrosplat.cameras.sfm.pairs import joined, match_all, near, strong
 from macrosplat.cameras.sfm.report import Attempt, SfmReport, failure, reasons, sentences
 from macrosplat.cameras.sfm.verify import verify
 from macrosplat.photos.records import Photo
@@ -57,23 +56,20 @@ class Rung:
 
     name: str
     extraction: Extraction
-    max_ratio: float
-    registration: mapping.Registration
-    rescues: bool  # left early if hopeless; else what it misses is looked at closer by the loose settings
+    rescues: bool  # left early if hopeless; else what it misses is looked at closer by the thorough settings
     span: tuple[float, float]  # of the progress bar
 
 
 LADDER = (
-    Rung("strict", SHARP, 0.8, mapping.STRICT, True, (0.0, 0.3)),
-    Rung("loose", BLURRED, 0.9, mapping.LOOSE, False, (0.3, 1.0)),
+    Rung("quick", QUICK, True, (0.0, 0.4)),
+    Rung("thorough", BLURRED, False, (0.4, 1.0)),
 )
-# Before the strict rung maps anything: a photo is lonely that has fewer partners with this many matches. Of sharp
-# photos few are (skull: 3 of 66), of blurred ones many (fly: 22 of 30, chess: 10 of 24); above this share the rung is
-# left, which saves most of its time.
+# Before the quick rung maps anything: a photo is lonely that has fewer partners with this many matches. Above this
+# share of lonely photos the rung is left, which saves most of its time.
 LONELY_SHARE = 0.25
 PARTNERS, PARTNER_MATCHES = 2, 30
-# Up to this share of photos that the strict rung cannot register are looked at closer, by themselves, with the loose
-# settings (two of skull's 66, in 20 s; the loose rung for all of them takes minutes).
+# Up to this share of photos that the quick rung cannot place are looked at closer, by themselves, with the thorough
+# settings.
 RESCUE_SHARE = 0.2
 
 
@@ -88,6 +84,7 @@ class _Try:
     keep: list[int] = field(default_factory=list)  # photo indices that the model holds and that agree
     placed: list[int] = field(default_factory=list)  # all that the model holds
     lonely: dict[int, int] = field(default_factory=dict)  # photo index: partners, where these are few
+    right: bool = False  # the model as a whole can be believed
 
     @property
     def rank(self) -> tuple[float, ...]:
@@ -182,60 +179,85 @@ def triangulate(
 
 def _climb(rung: Rung, photos: tuple[Photo, ...], workdir: Path, progress: Progress, seed: int) -> list[_Try]:
     """Try one rung: once, or twice if photos are missing or the model is wrong and another focal length may help."""
-    names, least = [photo.name for photo in photos], rung.registration.min_matches
-    features = extract(photos, rung.extraction, workdir, within(progress, 0.0, 0.4))
-    matches = match_all(features, rung.max_ratio, within(progress, 0.4, 0.5))
+    features = extract(photos, rung.extraction, workdir, within(progress, 0.0, 0.5))
+    matches = match_all(features, within(progress, 0.5, 0.6))
     cameras = _start_cameras(photos, features, FOCAL_START)
     lonely = _lonely(matches, len(photos))
     if rung.rescues and len(lonely) > LONELY_SHARE * len(photos):
-        note = f"{len(lonely)} photos have too few sharp feature points in common with others"
+        note = f"{len(lonely)} photos have too few feature points in common with others"
         return [_Try(Attempt(rung.name, focal_start=FOCAL_START, note=note), features, cameras, lonely=lonely)]
-    engraved, tries = _engraved(photos), []
-    for n, span in enumerate(((0.5, 0.85), (0.85, 1.0))):
+    tries, rescued = [], not rung.rescues
+    for span in ((0.6, 0.75), (0.75, 0.9), (0.9, 1.0)):
         tell = within(progress, *span)
-        start = _median_focal(cameras, engraved)
-        verified = verify(features, cameras, matches, least, seed, within(tell, 0.0, 0.4))
-        tell(0.4, "placing photos")
-        placing = within(tell, 0.4, 0.5)
-        model = mapping.register(features, names, cameras, verified, rung.registration, workdir, seed, placing)
-        registered = [] if model is None else sorted(mapping.views_of(model))
-        if n == 0 and rung.rescues and len(photos) * (1 - RESCUE_SHARE) <= len(registered) < len(photos):
-            features, added = refine.rescue(
-                registered, photos, features, matches, BLURRED, LADDER[-1].max_ratio, workdir, within(tell, 0.5, 0.55)
-            )
-            matches = joined(matches, added)
-            verified = joined(verified, verify(features, cameras, added, least, seed, _silent))
-            placing = within(tell, 0.55, 0.6)
-            again = mapping.register(features, names, cameras, verified, rung.registration, workdir, seed, placing)
-            model = again or model
-        if model is None or model.num_reg_images() < 3:
-            note = "no pair of photos to start from"
-            tries.append(_Try(Attempt(rung.name, focal_start=start, note=note), features, cameras, lonely=lonely))
+        verified = verify(features, cameras, matches, mapping.PAIR_MATCHES, seed, within(tell, 0.0, 0.4))
+        best = _map(rung.name, photos, features, cameras, verified, lonely, workdir, within(tell, 0.4, 1.0), seed)
+        tries.append(best)
+        missing = len(photos) - best.attempt.agreeing
+        if missing == 0:
             break
-        refined = refine.improve(
-            model, features, names, cameras, matches, verified, workdir, within(tell, 0.6, 1.0), seed
-        )
-        tries.append(
-            _Try(
-                _score(rung.name, refined, start, engraved),
-                features,
-                refined.cameras,
-                refined.model,
-                refined.agreeing,
-                sorted(mapping.views_of(refined.model)),
-                lonely,
-            )
-        )
-        if len(refined.agreeing) == len(photos):
+        if not rescued and missing <= RESCUE_SHARE * len(photos):
+            rescued = True
+            features, added = refine.rescue(best.keep, photos, features, matches, BLURRED, workdir, tell)
+            matches, cameras = joined(matches, added), best.cameras
+            continue
+        if best.model is None:
             break
-        jump = _median_focal(refined.cameras, engraved) / start
-        if refined.judged.share < refine.MODEL_AGREES:
+        start, jump = best.attempt.focal_start, best.attempt.focal / best.attempt.focal_start
+        if not best.right and start == FOCAL_START:
             cameras = _start_cameras(photos, features, OTHER_START)
-        elif max(jump, 1 / jump) > FOCAL_JUMP:
-            cameras = refined.cameras
+        elif best.right and max(jump, 1 / jump) > FOCAL_JUMP:
+            cameras = best.cameras
         else:
             break
     return tries
+
+
+def _map(
+    name: str,
+    photos: tuple[Photo, ...],
+    features: list[Features],
+    cameras: list[pycolmap.Camera],
+    verified: Matches,
+    lonely: dict[int, int],
+    workdir: Path,
+    progress: Progress,
+    seed: int,
+) -> _Try:
+    """The better of two models: begun with the strong pairs alone, and, if photos are missing from it, with all."""
+    names, engraved = [photo.name for photo in photos], _engraved(photos)
+    start = _median_focal(cameras, engraved)
+    best = _Try(
+        Attempt(name, focal_start=start, note="no pair of photos to start from"), features, cameras, lonely=lonely
+    )
+    for begun, span in ((strong(verified, len(photos)), (0.0, 0.5)), (verified, (0.5, 1.0))):
+        tell = within(progress, *span)
+        tell(0.0, "placing photos")
+        model = mapping.register(features, names, cameras, begun, workdir, seed, within(tell, 0.0, 0.2))
+        if model is None or model.num_reg_images() < 3:
+            continue
+        closer = near(verified, mapping.views_of(model), begun, refine.MAX_TURN)
+        if closer.keys() != begun.keys():  # rings close with the weaker pairs, and false ones are left out
+            again = mapping.register(features, names, cameras, closer, workdir, seed, within(tell, 0.2, 0.4))
+            if again is not None and again.num_reg_images() >= model.num_reg_images():
+                model, begun = again, closer
+        refined = refine.improve(
+            model, features, names, cameras, begun, verified, workdir, within(tell, 0.4, 1.0), seed
+        )
+        found = _Try(
+            _score(name, refined, start, engraved),
+            features,
+            refined.cameras,
+            refined.model,
+            refined.agreeing,
+            sorted(mapping.views_of(refined.model)),
+            lonely,
+            refined.right,
+        )
+        if best.model is None or found.rank > best.rank:
+            best = found
+        if best.attempt.agreeing == len(photos):
+            break
+    return best
 
 
 def _median_focal(cameras: list[pycolmap.Camera], engraved: NDArray[np.float64]) -> float:

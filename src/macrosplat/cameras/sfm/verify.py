@@ -122,12 +122,12 @@ def fits_model(
     k_2: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
     """[M] whether matches lie within `VERIFY_ERROR` px (Sampson) of epipolar lines, and in front of both cameras."""
+    if len(px_1) == 0:
+        return np.zeros(0, bool)
     fundamental = fundamental_matrix(view_1, view_2, k_1, k_2)
+    sampson = np.array(pycolmap.compute_squared_sampson_error(px_1, px_2, fundamental))
     one = np.column_stack([px_1, np.ones(len(px_1))])
     two = np.column_stack([px_2, np.ones(len(px_2))])
-    line_2, line_1 = one @ fundamental.T, two @ fundamental
-    slope = (line_2[:, :2] ** 2).sum(1) + (line_1[:, :2] ** 2).sum(1)
-    sampson = (two * line_2).sum(1) ** 2 / np.maximum(slope, 1e-30)
     depth_1, depth_2 = _depths(one, two, view_1, view_2, k_1, k_2)
     return (sampson < VERIFY_ERROR**2) & (depth_1 > 0) & (depth_2 > 0)
 

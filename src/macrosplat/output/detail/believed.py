@@ -25,7 +25,8 @@ FROM = 3.0  # px: less blur than that is not told from grain
 APART = 2  # octaves between the two that are compared
 NATURAL = 0.5  # their ratio in photographs in focus (amplitudes); stands in where nothing is said to be in focus
 FEWEST = 5000  # samples: from fewer, one texture would tell of all
-# A claimed radius counts whole if the photos show at least so much of it, and not at all if less than that.
+# A claimed radius counts whole if the photos show so much of it, and not at all if less than that (experiments:
+# blur-shown).
 WHOLE, NONE = 0.4, 0.25
 
 

@@ -21,9 +21,8 @@ from macrosplat.output.detail.pyramid import collapsed, halved, laplacian, level
 
 # Octaves. Coarser than 32 px a render has the photo's light already.
 LEVELS = 5
-# px of the octave's spacing, and px in the finest. By regression against the truth (drafts; fly, trained at 320 of 640
-# px; beetle_hires, at 480 of 1920 px) a photo's octave is worth 1 up to r = 2 to 4 2^k, 0.5 at 3 to 10 2^k: the less,
-# the better the render. The finest octave is the photo's grain, too, which it keeps in focus.
+# px of the octave's spacing, and px in the finest, which is the photo's grain, too: it is kept in focus (experiments:
+# own-detail).
 KNEE, FINE = 3.2, 2.0
 ROWS = 1024  # of a band that is worked on at a time: 24 megapixels need not be there in ten copies
 
