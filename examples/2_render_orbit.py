@@ -28,6 +28,8 @@ def turned(view: np.ndarray, pivot_depth: float, degrees: float) -> np.ndarray:
 
 
 def main() -> None:
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     run_folder = Path(sys.argv[1])
     out = Path(sys.argv[2]) if len(sys.argv) > 2 else run_folder / "orbit"
     views = int(sys.argv[3]) if len(sys.argv) > 3 else 24
@@ -49,4 +51,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except macrosplat.MacrosplatError as error:  # one sentence: what is wrong with which file
+        sys.exit(str(error))

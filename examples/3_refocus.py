@@ -23,6 +23,8 @@ SAMPLES = 4  # of the aperture: a lens sees round the edges of near things
 
 @torch.no_grad()
 def main() -> None:
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     run_folder = Path(sys.argv[1])
     out = Path(sys.argv[2]) if len(sys.argv) > 2 else run_folder / "refocused"
     aperture = float(sys.argv[3]) if len(sys.argv) > 3 else 2.0
@@ -43,4 +45,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except macrosplat.MacrosplatError as error:  # one sentence: what is wrong with which file
+        sys.exit(str(error))

@@ -7,7 +7,7 @@ const SHARP_PX = 1; // radius of a circle of confusion that passes as sharp, px 
 export function opticsOf(facts) {
   const mm = facts.mm_per_unit;
   const length = (v) => (mm ? `${(v * mm).toPrecision(4)} mm` : `${v.toPrecision(4)} units`);
-  const short = (v) => (mm ? `${(v * mm).toPrecision(2)} mm` : `${v.toPrecision(2)} units`);
+  const short = (v) => (mm ? `${Number((v * mm).toPrecision(2))} mm` : `${Number(v.toPrecision(2))} units`);
   const widest = WIDEST * facts.pupil;
 
   function aperture(pupil) {

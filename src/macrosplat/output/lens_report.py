@@ -140,7 +140,7 @@ def in_words(report: LensReport) -> str:
         words.append(f"magnification {known['magnification']:.2f}")
     deep = depth_of_field_mm(report)
     if deep is not None:
-        words.append(f"depth of field {deep:.2g} mm")
+        words.append(f"depth of field {float(f'{deep:.2g}'):g} mm")
     words.append(f"focused at {focus[0] * mm:.3g} to {focus[-1] * mm:.3g} mm")
     if report.breathing is not None:
         words.append(f"breathing {100 * report.breathing.per_unit / mm:+.2g} % a mm")

@@ -85,7 +85,7 @@ def lens(report: LensReport | None) -> str:
     if found["magnification"]:
         rows["Magnification"] = f"{found['magnification']:.2f} : 1 on the sensor"
     if deep:
-        rows["Depth of field"] = f"{deep:.2g} mm, with a blur of up to 2 px"
+        rows["Depth of field"] = f"{float(f'{deep:.2g}'):g} mm, with a blur of up to 2 px"
     rows["Focused at"] = f"{min(focus):.4g} to {max(focus):.4g} {unit} from the entrance pupil"
     rows["Entrance pupil"] = f"{report.pupil_diameter * mm:.3g} {unit} wide"
     rows["Softness in focus"] = f"{report.sigma0_px:.2g} px, standard deviation of what is blurred even there"
