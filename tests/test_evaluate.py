@@ -120,7 +120,18 @@ def test_given_cameras(tmp_path: Path) -> None:
     assert written["photos"]["input photos"]["b/001.png"]["mask"]["psnr"] == scores.mask.psnr
     assert written["lens"]["focus_error_mm"]["median"] == pytest.approx(0.3)
     text = as_text(got)
+    assert "No deblurred photo is worse than the photo was." in text
     assert "deblurred photos" in text and "(+5.0 %)" in text and "0.30 mm in the median" in text
+
+
+def test_a_photo_that_got_worse_is_named(tmp_path: Path) -> None:
+    own = make_truth(tmp_path / "truth")
+    make_run(tmp_path / "run", own, Similarity.identity(), "transforms")
+    for name, value in (("a/001.png", 0.0), ("b/002.png", 1.0)):
+        save(tmp_path / "run" / "sharp" / name, np.full((SIZE[1], SIZE[0], 3), value))
+    text = " ".join(as_text(evaluate_run(tmp_path / "run", tmp_path / "truth", plane)).split())
+    assert "2 of 5 deblurred photos are worse than the photos were: " in text
+    assert "a/001 by " in text and "b/002 by " in text and "000 by" not in text
 
 
 def test_cameras_found_in_a_frame_of_their_own(tmp_path: Path) -> None:

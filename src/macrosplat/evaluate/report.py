@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from pathlib import PurePosixPath
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from macrosplat.evaluate.evaluate import DEBLURRED, Evaluation
-from macrosplat.support.metrics import EDGE, Scores
+from macrosplat.evaluate.evaluate import DEBLURRED, INPUT, Evaluation
+from macrosplat.photos.names import listed
+from macrosplat.support.metrics import EDGE, Comparison, Scores
 
 
 def table(evaluation: Evaluation) -> Table:
@@ -42,6 +44,7 @@ def sentences(evaluation: Evaluation) -> list[str]:
             f"Of the deblurred photos, what lies within {EDGE * evaluation.width:.0f} px of a mask's outline has "
             f"{edge:.2f} dB, the rest of the mask {inside:.2f} dB."
         )
+    out += _worse(evaluation)
     if errors is not None and evaluation.focal_error is not None:
         away = np.array(list(errors.values()))
         out.append(
@@ -49,6 +52,27 @@ def sentences(evaluation: Evaluation) -> list[str]:
             f"{away.max():.2f} % at most, their focal length by {100 * evaluation.focal_error:+.2f} %."
         )
     return out + evaluation.notes
+
+
+def _worse(evaluation: Evaluation) -> list[str]:
+    """Whether a deblurred photo is farther from the truth than its photo was, on the mask (else the frame)."""
+
+    def psnr(title: str) -> dict[PurePosixPath, float]:
+        section = evaluation.sections.get(title)
+        photos: dict[str, Comparison] = {} if section is None else section.photos
+        return {PurePosixPath(name).with_suffix(""): (c.mask or c.frame).psnr for name, c in photos.items()}
+
+    before, after = psnr(INPUT), psnr(DEBLURRED)
+    lost = {name: before[name] - after[name] for name in after if name in before}
+    worse = sorted((name for name, by in lost.items() if by > 0), key=lambda name: -lost[name])
+    if not lost:
+        return []
+    if not worse:
+        return ["No deblurred photo is worse than the photo was."]
+    return [
+        f"{len(worse)} of {len(lost)} deblurred photos are worse than the photos were: "
+        f"{listed(f'{name} by {lost[name]:.2f} dB' for name in worse)}."
+    ]
 
 
 def as_text(evaluation: Evaluation, width: int = 110) -> str:
