@@ -31,9 +31,6 @@ PUPIL_RATE, FOCUS_RATE, SIGMA0_RATE = 3e-3, 1e-3, 2e-3
 # How much what EXIF expects of the pupil counts against a photo: at a spread of 0.08 as much as one whose loss (at
 # half of 320 px, chess) has a curvature of 0.09 over ln(pupil).
 BELIEF = 6e-4
-# Of that, for a pupil that is wider: photos err to the narrow side, and a lens that shortens as it focuses has a wider
-# pupil than its engraved focal length lets one expect.
-WIDER = 0.1
 SIGMA0_MIN, SIGMA0_MAX = 0.05, 1.5  # px: diffraction, anti-alias filter, demosaicing; more than that is defocus
 
 # By the number of points: the radius of their ring in the pupil's, and the sigma, in r, of the blur that they leave
@@ -155,8 +152,9 @@ class ThinLens(Lens):
     def believe(self, gradients: dict[str, Any]) -> None:
         if self.exif is None or self._expected is None or gradients.get("lens.pupil") is None:
             return
-        off = self.parameters["lens.pupil"].detach() - self._expected
-        off = torch.where(off > 0, WIDER * off, off)
+        # Nothing pulls a wider pupil down but the photos and the bound: photos err to the narrow side, and a lens that
+        # shortens as it focuses has a wider pupil than its engraved focal length lets one expect.
+        off = (self.parameters["lens.pupil"].detach() - self._expected).clamp_max(0)
         gradients["lens.pupil"] = gradients["lens.pupil"] + BELIEF / self.exif.spread**2 * off
 
     def confine(self) -> None:
