@@ -287,14 +287,14 @@ def _trainer(
     frames = [Frame(int(width), int(height), NEAR * distance) for width, height in small.sizes]
     most = options.max_gaussians or default_gaussians(options.quality, frames)
     progress.stage("reading photos", len(given.photos))
-    lenses = given.cameras.distortion
+    distortion = given.cameras.distortion
     photos: Sequence[NDArray[np.uint8]] = Shelf(
-        len(frames), lambda v: read_undistorted(given.photos[v], lenses[v], frames[v].width), room_for_photos()
+        len(frames), lambda v: read_undistorted(given.photos[v], distortion[v], frames[v].width), room_for_photos()
     )
 
     def read(v: int) -> NDArray[np.uint8] | None:
         photos[v]  # what cannot be read is said now
-        return read_undistorted_mask(given.photos[v], lenses[v], frames[v].width) if given.photos[v].mask else None
+        return read_undistorted_mask(given.photos[v], distortion[v], frames[v].width) if given.photos[v].mask else None
 
     masks, threads = [], workers(READING * max(photo.width * photo.height for photo in given.photos))
     for photo, mask in zip(given.photos, ordered(read, range(len(frames)), threads), strict=True):

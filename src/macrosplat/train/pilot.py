@@ -109,7 +109,7 @@ def _error(trainer: Trainer, photo: int, left_out: NDArray[np.bool_], mask: NDAr
     seen, frame = trainer.frames.seen(photo, SCALE)
     taken = trainer.model.photograph(photo, Sampling(), frame, degree=0)
     off = np.abs(to_srgb(taken.clamp(0, 1)).cpu().numpy() - seen / 255.0).mean(2)
-    inner = binary_erosion(_small(left_out, off.shape), iterations=RIM, border_value=1)
+    inner = np.asarray(binary_erosion(_small(left_out, off.shape), iterations=RIM, border_value=1), bool)
     where = inner if mask is None else inner & _small(mask >= 128, off.shape)
     return float(off[where].mean()) if where.any() else float(off.mean())
 
