@@ -179,6 +179,27 @@ def test_modes_lens_and_ruler_say_what_is_true(tmp_path: Path) -> None:
 
 @bundled
 @browsable
+def test_the_surroundings_come_and_go(tmp_path: Path) -> None:
+    # Three cameras that have the left card in the frame; the right one is in that of the first alone.
+    views = np.tile(np.eye(4), (3, 1, 1))
+    k = np.array([[600.0, 600, 160, 120], [600.0, 600, 280, 120], [600.0, 600, 280, 120]])
+    cameras = Cameras(("a.png", "b.png", "c.png"), views, k, np.tile([[320, 240]], (3, 1)), "sfm")
+    scene = board()
+    right = scene.means[:, 0] > 0
+    scene = scene.with_(means=torch.where(right[:, None], scene.means + torch.tensor([14.0, 0, 0]), scene.means))
+    (tmp_path / "index.html").write_text(as_html(Shown("two", scene, cameras)), encoding="utf-8")
+    with opened(500, 700) as browser:
+        browser.open(tmp_path / "index.html")
+        seen = [detail(browser.picture())]
+        for _ in range(2):
+            browser.page.locator("#around").click()
+            seen.append(detail(browser.picture()))
+    assert seen[0][1] < 0.3 < 1 < seen[1][1] and seen[2][1] < 0.3
+    assert min(one[0] for one in seen) > 1
+
+
+@bundled
+@browsable
 def test_200_photos_open_at_once_with_native_files_beside(tmp_path: Path) -> None:
     one = shown(tmp_path)
     make = np.random.default_rng(0)

@@ -132,7 +132,7 @@ export async function start() {
       coloured = meshOf("scene");
       await coloured.initialized;
       recolour(coloured.packedSplats, bytesOf("coverage-colours"));
-      crops.push(crop(core, coloured.packedSplats));
+      crops.push(crop(core, coloured));
       everything = null;
     }
     surroundings();
@@ -344,7 +344,7 @@ export async function start() {
     const [, middle, largest] = scales.toArray().sort((a, b) => a - b);
     surface.push([...centre.clone().applyMatrix4(mesh.matrixWorld).toArray(), opacity, Math.sqrt(middle * largest), i]);
   });
-  crops.push(crop(core, mesh.packedSplats));
+  crops.push(crop(core, mesh));
   photo(0);
   const gl = renderer.getContext();
   const pixel = new Uint8Array(4);

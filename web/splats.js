@@ -1,12 +1,14 @@
 // Which splats are drawn, and in which colours. Spark keeps four 32-bit words a splat: the first is red, green, blue and
 // opacity, a byte each.
 
-export function crop(core, splats) {
+export function crop(core, mesh) {
+  const splats = mesh.packedSplats;
   const whole = splats.packedArray.slice();
   return (all) => {
     for (let i = 0; i < splats.numSplats; i += 1)
       splats.packedArray[4 * i] = (all || core(i) ? whole[4 * i] : whole[4 * i] & 0x00ffffff) >>> 0;
     splats.needsUpdate = true;
+    mesh.updateVersion(); // what Spark made of the mesh before is made anew
   };
 }
 
