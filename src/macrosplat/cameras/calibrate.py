@@ -73,10 +73,12 @@ def calibrate(cameras: Cameras, points: SparsePoints, known: Calibration | None 
     are not where they would be in sharp ones.
 
     Args:
+        cameras: V without distortion.
         points: their observations in px of the photos as taken (`as_taken`).
         known: a calibration of the same cameras by fewer points; what it corrected is corrected, however little.
     """
     count = len(cameras)
+    assert not any(cameras.distortion), "cameras that know their distortion are not calibrated"
     told = np.bincount(points.photo, minlength=count) >= LEAST
     unknown = Calibration(cameras, np.ones(count), np.full(count, np.inf), 0.0, np.inf)
     if told.sum() < 3:
@@ -93,7 +95,7 @@ def calibrate(cameras: Cameras, points: SparsePoints, known: Calibration | None 
     if found is None:
         return unknown
     radial = abs(found.k1) > SURE * found.k1_sigma
-    radial = radial and abs(found.k1) * corner * half > SEEN * width and not any(cameras.distortion)
+    radial = radial and abs(found.k1) * corner * half > SEEN * width
     radial = known.radial if known else bool(radial)
     used = found if radial else _solved(cameras, points, told, common=common, radial=False)
     if used is None:

@@ -53,6 +53,8 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress) -> tupl
     for stage in ("triangulating points", "triangulating points of corrected cameras"):
         progress.stage(stage, 100)
         points = triangulate(opened.photos, cameras, scratch, _advance(progress), seed)
+        if any(opened.cameras.distortion):  # whoever knew it knew the focal lengths
+            return cameras, points, opened.cameras.source
         seen = as_taken(points, cameras)
         found = calibrate(opened.cameras, seen, found)
         if not found.changed:
