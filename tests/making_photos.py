@@ -49,11 +49,16 @@ def save(path: Path, pixels: NDArray, tags: Image.Exif | None = None, **options)
 
 
 def make_photos(
-    folder: Path, count: int = 4, width: int = 48, height: int = 32, tags: Image.Exif | None = None
+    folder: Path, count: int = 4, width: int = 48, height: int = 32, tags: Image.Exif | None = None, seed: int = 0
 ) -> None:
-    """1.jpg, 2.jpg, ..."""
+    """1.jpg, 2.jpg, ...: other pictures with another seed."""
     for n in range(1, count + 1):
-        save(folder / f"{n}.jpg", texture(width, height, n), tags if tags is not None else exif(**CANON), quality=95)
+        save(
+            folder / f"{n}.jpg",
+            texture(width, height, seed + n),
+            tags if tags is not None else exif(**CANON),
+            quality=95,
+        )
 
 
 def icc_profile(gamma: float, colorants: list[list[float]]) -> bytes:

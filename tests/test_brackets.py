@@ -286,7 +286,7 @@ def test_a_run_of_slices_with_cameras(tmp_path, monkeypatch, hold_out):
     pipeline.reconstruct(capture, out, options)
     held = json.loads((out / "config.json").read_text())["held_out"]
     assert held == ([] if hold_out == 0 else ["0.png", "1.png", "4.png"])
-    assert linear_of(out / "sharp" / "2.png").shape == (36, 48, 3)
+    assert linear_of(out / "sharp" / "2.png").shape == (72, 96, 3)  # the photo's own size
 
 
 def linear_of(path):

@@ -84,6 +84,7 @@ def test_an_import_changes_nothing_of_the_program_that_does_it(module):
 import importlib, os, signal, threading
 import numba, torch
 from numba.core import config
+numba.get_num_threads()  # starts its pool, which sets OpenMP's threads, torch's too
 torch.set_num_threads(1)
 
 def state():

@@ -207,11 +207,12 @@ def test_the_page_shows_pauses_and_stops_a_training(tmp_path: Path) -> None:
             page.wait_for_timeout(500)
             shot = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(float)
             page.get_by_role("button", name="Stop and save").click()
-            training.join(20)
+            training.join(120)
     finally:
         if training.is_alive():
             raise AssertionError("the page did not stop the training")
-    assert [type(error) for error in ended] == [KeyboardInterrupt]
+    assert ended == []  # its results are there, as of the step that it was stopped at
+    assert all((out / name).exists() for name in ("sharp/0.png", "scene.ply", "index.html"))
     assert checkpoint.load(out / "checkpoint").done > 0
     # The left half is the picture, beside the panel: coloured spots, where there would be white without it.
     left = shot[:, : shot.shape[1] // 2]

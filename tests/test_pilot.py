@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from macrosplat import pipeline
 from macrosplat.lens import LENSES, start
@@ -78,3 +79,7 @@ def test_a_run_takes_what_the_pilots_say(needed, tmp_path, monkeypatch):
     assert (summary.lens is not None) is needed
     assert (out / "lens.json").is_file() is needed
     assert (summary.limit == pipeline.NO_LENS) is not needed
+    if not needed:  # each sharp photo is the photo
+        for photo in (capture / "photos").iterdir():
+            sharp = Image.open(out / "sharp" / photo.with_suffix(".png").name).convert("RGB")
+            np.testing.assert_array_equal(np.asarray(sharp), np.asarray(Image.open(photo).convert("RGB")))

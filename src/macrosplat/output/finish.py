@@ -61,12 +61,14 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
     # As the last step saw it.
     sampling = trainer.schedule.at(max(0, trainer.schedule.steps - 1), trainer.start, model.lens).sampling
     deblurred = Deblurred(model, shown, given.photos, given.cameras.distortion, sampling)
-    # The other lens models do not know what focus is; and what was deblurred first is no longer the photo.
-    if options.detail != "off" and isinstance(model.lens, ThinLens) and options.deblur_first == "none":
-        share = share_shown(model, frames.photos)
+    # The models to compare with do not know what focus is; and what was deblurred first is no longer the photo. A
+    # pinhole that was found to explain the photos as well as a lens takes nothing back.
+    if options.detail != "off" and options.lens == "thin" and options.deblur_first == "none":
+        lensed = isinstance(model.lens, ThinLens)
+        share = share_shown(model, frames.photos) if lensed else 0.0
         deblurred = replace(deblurred, own=True, share=share)
         run.update(blur_shown=share)
-        if share < 1:
+        if lensed and share < 1:
             progress.note(SHARPER if share > 0 else SHARP)
     fits, unblurred = [], []
     with Writers() as writers:
