@@ -83,3 +83,5 @@ def test_a_run_takes_what_the_pilots_say(needed, tmp_path, monkeypatch):
         for photo in (capture / "photos").iterdir():
             sharp = Image.open(out / "sharp" / photo.with_suffix(".png").name).convert("RGB")
             np.testing.assert_array_equal(np.asarray(sharp), np.asarray(Image.open(photo).convert("RGB")))
+    again = pipeline.reconstruct(capture, out, Options(steps=4, max_gaussians=300, width=64, device="cpu"), resume=True)
+    assert again.limit == summary.limit

@@ -323,6 +323,8 @@ def _trainer(
     )
     saved = run.checkpoint
     state = checkpoint.load(saved) if saved.is_file() else None
+    if state and state.model.lens.name != options.lens:
+        run.update(limit=NO_LENS)  # as its beginning found
     lens = state.model.lens if state else LENSES[options.lens](lens_start)
     room = room_for_targets(device, frames, most, options.aperture_samples())
     targets = Frames(photos, frames, lens.look(photos, masks), device, room, covers=masks)
