@@ -44,7 +44,7 @@ class Deblurred:
         """[H, W, 3] sRGB of photo number v."""
         photo = self.photos[v]
         if self.own and self.share == 0:  # no blur to take back: in focus means the photo itself
-            return read_undistorted(photo, self.distortion[v]).astype(np.float32) / 255
+            return np.divide(read_undistorted(photo, self.distortion[v]), 255, dtype=np.float32)
         render = _planes(_shown(self.model.sharp(self.cameras[v].scaled(photo.width, photo.height), v)))
         if not self.own:
             return _pixels(render)
