@@ -42,7 +42,7 @@ def test_a_thin_lens_is_known_by_its_focal_length_and_f_number():
 
 def test_the_bound_is_life_size_where_the_magnification_is_not_known():
     exif = Exif(f_number=18.0, focal_mm=55.0, sensor_width_mm=23.0)
-    # A zoom that shortens: the calibrated focal length is less than the engraved one.
+    # A zoom that shortens: the calibrated focal length is less than the nominal one.
     prior = pupil_prior(photos_of(exif), cameras_of(0.95 * 55 / 23 * 600))
     assert prior == PupilPrior(18.0, 1 / 36)
     assert pupil_prior(photos_of(Exif(f_number=18.0)), cameras_of(2000)) == prior

@@ -34,9 +34,9 @@ def test_exif_tells_the_scale_and_how_surely():
     assert scale.mm_per_unit == pytest.approx(MM) and scale.uncertainty is not None
     # By finite differences: 2 % of the image distance and 3 % of the focal length.
     longer = find_scale(None, cameras(IMAGE_MM * 1.002), photos(), FOCUS).mm_per_unit
-    engraved = find_scale(None, cameras(), photos(focal=100.3), FOCUS).mm_per_unit
-    assert longer and engraved
-    expected = math.hypot(10 * (longer / MM - 1), 10 * (engraved / MM - 1))
+    nominal = find_scale(None, cameras(), photos(focal=100.3), FOCUS).mm_per_unit
+    assert longer and nominal
+    expected = math.hypot(10 * (longer / MM - 1), 10 * (nominal / MM - 1))
     assert scale.uncertainty == pytest.approx(expected, rel=0.03)
     assert magnification(photos(), cameras(), FOCUS, scale) == pytest.approx(0.5)
 

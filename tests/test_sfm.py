@@ -136,7 +136,7 @@ def test_solves_the_corner(corner: Corner, tmp_path: Path) -> None:
     assert not report.missing
     off = centre_errors(cameras, corner.truth)
     assert np.median(off) < 0.01 and off.max() < 0.03
-    # From 0.56 of the true focal length, engraved, to it.
+    # From 0.56 of the true focal length, nominal, to it.
     assert np.allclose(cameras.intrinsics[:, :2], FOCAL, rtol=0.05)
     assert np.array_equal(cameras.intrinsics[:, 2:], cameras.sizes / 2)
     # The unit is the distance to the points seen.

@@ -6,7 +6,7 @@ length measures: 1 + m = fx pitch / f. The pupil is f / N wide and the plane of 
     D / d0 = m / (N (1 + m)),
 
 at most 1 / (2 N) up to life size (m = 1), whatever the focal length does while the lens focuses. Where the lens
-shortens its focal length to focus, m is more than the engraved f says: the first figure is then too low, the bound
+shortens its focal length to focus, m is more than the nominal f says: the first figure is then too low, the bound
 holds.
 """
 
@@ -22,9 +22,9 @@ from macrosplat.cameras.focal import focal_px, knows_focal
 from macrosplat.cameras.records import Cameras
 from macrosplat.photos.records import Photo
 
-# Relative, one standard deviation: a calibrated focal length; the engraved one, which makers round; the 35 mm
+# Relative, one standard deviation: a calibrated focal length; the nominal one, which makers round; the 35 mm
 # equivalent, where nothing else tells the sensor's size (makers compare diagonals or widths); the f-number.
-FOCAL_FOUND, FOCAL_ENGRAVED, EQUIVALENT, F_NUMBER = 0.02, 0.03, 0.04, 0.03
+FOCAL_FOUND, FOCAL_NOMINAL, EQUIVALENT, F_NUMBER = 0.02, 0.03, 0.04, 0.03
 SURE = 3.0  # standard deviations: a magnification nearer to 0 than that is not known
 WIDE = 3.0  # standard deviations on either side of what is expected that the photos may choose from
 # Makes whose macro lenses write the f-number that the light meter sees, N (1 + m), and not the one on the ring.
@@ -63,7 +63,7 @@ def pupil_prior(photos: Sequence[Photo], cameras: Cameras) -> PupilPrior | None:
         return PupilPrior(number, bound)
     m = float(np.median([m for m, _ in known]))
     sensor = all(photo.exif.sensor_width_mm for _, photo in known)
-    wrong = math.hypot(FOCAL_FOUND, FOCAL_ENGRAVED, 0.0 if sensor else EQUIVALENT)  # of 1 + m
+    wrong = math.hypot(FOCAL_FOUND, FOCAL_NOMINAL, 0.0 if sensor else EQUIVALENT)  # of 1 + m
     if m < SURE * wrong:
         return PupilPrior(number, bound)
     expected, spread = m / (number * (1 + m)), math.hypot(wrong / m, F_NUMBER)

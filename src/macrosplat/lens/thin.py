@@ -153,7 +153,7 @@ class ThinLens(Lens):
         if self.exif is None or self._expected is None or gradients.get("lens.pupil") is None:
             return
         # Nothing pulls a wider pupil down but the photos and the bound: photos err to the narrow side, and a lens that
-        # shortens as it focuses has a wider pupil than its engraved focal length lets one expect.
+        # shortens as it focuses has a wider pupil than its nominal focal length lets one expect.
         off = (self.parameters["lens.pupil"].detach() - self._expected).clamp_max(0)
         gradients["lens.pupil"] = gradients["lens.pupil"] + BELIEF / self.exif.spread**2 * off
 

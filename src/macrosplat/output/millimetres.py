@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from macrosplat.cameras.focal import focal_px as engraved_px
+from macrosplat.cameras.focal import focal_px as nominal_px
 from macrosplat.cameras.focal import knows_focal
 from macrosplat.cameras.records import Cameras
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 
 CONTRADICTS = 1.3  # factor between EXIF and fit that is worth a sentence
-# What a scale from EXIF rests on: the image distance found by calibration, and the engraved focal length, which makers
+# What a scale from EXIF rests on: the image distance found by calibration, and the nominal focal length, which makers
 # round and which lenses that focus inside shorten.
-FOCAL_FOUND, FOCAL_ENGRAVED = 0.02, 0.03
+FOCAL_FOUND, FOCAL_NOMINAL = 0.02, 0.03
 # The 35 mm equivalent, where nothing else tells the sensor's size: some makers compare diagonals, some widths (4 %
 # apart on a 4:3 sensor), and all round it to a whole number.
 EQUIVALENT = 0.04
@@ -106,7 +106,7 @@ def _from_exif(cameras: Cameras, photos: Sequence[Photo], focus: Sequence[float]
         m = image / f - 1
         found.append(f * image / (image - f) / d0)
         sensor = 0.0 if photo.exif.sensor_width_mm else EQUIVALENT
-        spread.append(math.hypot(FOCAL_FOUND / m, sensor / m, FOCAL_ENGRAVED * (1 + 1 / m)))
+        spread.append(math.hypot(FOCAL_FOUND / m, sensor / m, FOCAL_NOMINAL * (1 + 1 / m)))
     if not found:
         return Scale()
     uncertainty = float(np.median(spread))
@@ -119,8 +119,8 @@ def image_distance_mm(photo: Photo, focal_px: float, long_side: int) -> float | 
     """From the lens to the sensor; None if EXIF knows neither the sensor's size nor the 35 mm equivalent."""
     if not knows_focal(photo) or photo.exif.focal_mm is None:
         return None
-    engraved, _ = engraved_px(photo)
-    return photo.exif.focal_mm * focal_px / engraved * max(photo.width, photo.height) / long_side
+    nominal, _ = nominal_px(photo)
+    return photo.exif.focal_mm * focal_px / nominal * max(photo.width, photo.height) / long_side
 
 
 def depth_of_field(focus: float, pupil: float, focal_px: float) -> tuple[float, float]:
@@ -168,12 +168,12 @@ def contradictions(scale: Scale, pupil: float, photos: Sequence[Photo], magnifie
     if mm is None or not focal or pupil <= 0:
         return ()
     if numbers:
-        engraved, found = float(np.median(numbers)), float(np.median(focal)) / (pupil * mm)
+        nominal, found = float(np.median(numbers)), float(np.median(focal)) / (pupil * mm)
         # Some cameras write the number on the ring, some the one that the light meter sees.
-        either = (engraved, engraved / (1 + magnified)) if magnified else (engraved,)
+        either = (nominal, nominal / (1 + magnified)) if magnified else (nominal,)
         if all(_off(found, number) > CONTRADICTS for number in either):
             said.append(
-                f"EXIF says f/{engraved:.3g}, the blur of the photos f/{found:.3g}: look at --scale-mm, or whether the "
+                f"EXIF says f/{nominal:.3g}, the blur of the photos f/{found:.3g}: look at --scale-mm, or whether the "
                 "lens reported its aperture."
             )
     return tuple(said)

@@ -87,7 +87,7 @@ def sentences(report: SfmReport, best: Attempt) -> tuple[str, ...]:
     said = (
         f"{len(report.registered)} of {report.photos} photos were placed ({best.name} settings); "
         f"{100 * best.agreement:.0f} % of what pairs of photos agree on fits, mean error {best.error_px:.2f} px.",
-        f"The focal length is {report.focal_px[0]:.0f} px, {best.focal:.2f} times the engraved one.",
+        f"The focal length is {report.focal_px[0]:.0f} px, {best.focal:.2f} times the nominal one.",
     )
     return (*said, *grouped(report.missing))
 

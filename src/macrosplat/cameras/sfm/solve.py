@@ -39,7 +39,7 @@ from macrosplat.photos.records import Photo
 from macrosplat.support.colmap import pycolmap
 from macrosplat.support.errors import MacrosplatError
 
-# The engraved focal length times this is where SfM starts: m = 1, the middle of macro (`focal.py` explains m). Set
+# The nominal focal length times this is where SfM starts: m = 1, the middle of macro (`focal.py` explains m). Set
 # free at the end it is found from far off: to 2.2 % on fly (from 0.95 of the true one), 1.0 % on chess (1.15), 0.4 %
 # on skull (2.1).
 FOCAL_START = 2.0
@@ -64,9 +64,9 @@ LADDER = (
     Rung("quick", QUICK, True, (0.0, 0.4)),
     Rung("thorough", BLURRED, False, (0.4, 1.0)),
 )
-# Before the quick rung maps anything: a photo is lonely that has fewer partners with this many matches. Above this
-# share of lonely photos the rung is left, which saves most of its time.
-LONELY_SHARE = 0.25
+# Before the quick rung maps anything: a photo is weakly connected that has fewer partners with this many matches. Above
+# this share of them the rung is left, which saves most of its time.
+WEAK_SHARE = 0.25
 PARTNERS, PARTNER_MATCHES = 2, 30
 # Up to this share of photos that the quick rung cannot place are looked at closer, by themselves, with the thorough
 # settings.
@@ -83,7 +83,7 @@ class _Try:
     model: pycolmap.Reconstruction | None = None
     keep: list[int] = field(default_factory=list)  # photo indices that the model holds and that agree
     placed: list[int] = field(default_factory=list)  # all that the model holds
-    lonely: dict[int, int] = field(default_factory=dict)  # photo index: partners, where these are few
+    weak: dict[int, int] = field(default_factory=dict)  # photo index: partners, where these are few
     right: bool = False  # the model as a whole can be believed
 
     @property
@@ -124,7 +124,7 @@ def solve_cameras(
     cameras, points = _result(best, photos)
     progress(1.0, f"{len(cameras)} of {len(photos)} photos placed")
     names = [photo.name for photo in photos]
-    missing = reasons(names, cameras.names, [len(one) for one in best.features], best.placed, best.lonely)
+    missing = reasons(names, cameras.names, [len(one) for one in best.features], best.placed, best.weak)
     report = SfmReport(
         photos=len(photos),
         registered=cameras.names,
@@ -182,15 +182,22 @@ def _climb(rung: Rung, photos: tuple[Photo, ...], workdir: Path, progress: Progr
     features = extract(photos, rung.extraction, workdir, within(progress, 0.0, 0.5))
     matches = match_all(features, within(progress, 0.5, 0.6))
     cameras = _start_cameras(photos, features, FOCAL_START)
-    lonely = _lonely(matches, len(photos))
-    if rung.rescues and len(lonely) > LONELY_SHARE * len(photos):
-        note = f"{len(lonely)} photos have too few feature points in common with others"
-        return [_Try(Attempt(rung.name, focal_start=FOCAL_START, note=note), features, cameras, lonely=lonely)]
+    weak = _weakly_connected(matches, len(photos))
+    if rung.rescues and len(weak) > WEAK_SHARE * len(photos):
+        note = f"{len(weak)} photos have too few feature points in common with others"
+        return [
+            _Try(
+                Attempt(rung.name, focal_start=FOCAL_START, note=note),
+                features,
+                cameras,
+                weak=weak,
+            )
+        ]
     tries, rescued = [], not rung.rescues
     for span in ((0.6, 0.75), (0.75, 0.9), (0.9, 1.0)):
         tell = within(progress, *span)
         verified = verify(features, cameras, matches, mapping.PAIR_MATCHES, seed, within(tell, 0.0, 0.4))
-        best = _map(rung.name, photos, features, cameras, verified, lonely, workdir, within(tell, 0.4, 1.0), seed)
+        best = _map(rung.name, photos, features, cameras, verified, weak, workdir, within(tell, 0.4, 1.0), seed)
         tries.append(best)
         missing = len(photos) - best.attempt.agreeing
         if missing == 0:
@@ -218,16 +225,19 @@ def _map(
     features: list[Features],
     cameras: list[pycolmap.Camera],
     verified: Matches,
-    lonely: dict[int, int],
+    weak: dict[int, int],
     workdir: Path,
     progress: Progress,
     seed: int,
 ) -> _Try:
     """The better of two models: begun with the strong pairs alone, and, if photos are missing from it, with all."""
-    names, engraved = [photo.name for photo in photos], _engraved(photos)
-    start = _median_focal(cameras, engraved)
+    names, nominal = [photo.name for photo in photos], _nominal(photos)
+    start = _median_focal(cameras, nominal)
     best = _Try(
-        Attempt(name, focal_start=start, note="no pair of photos to start from"), features, cameras, lonely=lonely
+        Attempt(name, focal_start=start, note="no pair of photos to start from"),
+        features,
+        cameras,
+        weak=weak,
     )
     for begun, span in ((strong(verified, len(photos)), (0.0, 0.5)), (verified, (0.5, 1.0))):
         tell = within(progress, *span)
@@ -244,13 +254,13 @@ def _map(
             model, features, names, cameras, begun, verified, workdir, within(tell, 0.4, 1.0), seed
         )
         found = _Try(
-            _score(name, refined, start, engraved),
+            _score(name, refined, start, nominal),
             features,
             refined.cameras,
             refined.model,
             refined.agreeing,
             sorted(mapping.views_of(refined.model)),
-            lonely,
+            weak,
             refined.right,
         )
         if best.model is None or found.rank > best.rank:
@@ -260,12 +270,12 @@ def _map(
     return best
 
 
-def _median_focal(cameras: list[pycolmap.Camera], engraved: NDArray[np.float64]) -> float:
-    """In engraved focal lengths."""
-    return float(np.median(np.array([camera.focal_length_x for camera in cameras]) / engraved))
+def _median_focal(cameras: list[pycolmap.Camera], nominal: NDArray[np.float64]) -> float:
+    """In nominal focal lengths."""
+    return float(np.median(np.array([camera.focal_length_x for camera in cameras]) / nominal))
 
 
-def _score(name: str, refined: refine.Refined, start: float, engraved: NDArray[np.float64]) -> Attempt:
+def _score(name: str, refined: refine.Refined, start: float, nominal: NDArray[np.float64]) -> Attempt:
     model = refined.model
     return Attempt(
         name=name,
@@ -276,16 +286,16 @@ def _score(name: str, refined: refine.Refined, start: float, engraved: NDArray[n
         track_length=model.compute_mean_track_length(),
         error_px=model.compute_mean_reprojection_error(),
         focal_start=start,
-        focal=_median_focal(refined.cameras, engraved),
+        focal=_median_focal(refined.cameras, nominal),
     )
 
 
 def _start_cameras(photos: tuple[Photo, ...], features: list[Features], factor: float) -> list[pycolmap.Camera]:
     """A camera per photo; photos of one camera, zoom and longer side share theirs, whichever way up they are."""
-    engraved = _engraved(photos)
+    nominal = _nominal(photos)
     cameras: dict[tuple[object, ...], pycolmap.Camera] = {}
     chosen = []
-    for photo, side, focal in zip(photos, (one.side for one in features), engraved, strict=True):
+    for photo, side, focal in zip(photos, (one.side for one in features), nominal, strict=True):
         key = (photo.exif.camera, photo.exif.focal_mm, max(photo.width, photo.height))
         if key not in cameras:
             cameras[key] = mapping.pinhole(side, factor * focal, len(cameras) + 1)
@@ -293,8 +303,8 @@ def _start_cameras(photos: tuple[Photo, ...], features: list[Features], factor: 
     return chosen
 
 
-def _engraved(photos: tuple[Photo, ...]) -> NDArray[np.float64]:
-    """[V] engraved focal lengths in canvas px."""
+def _nominal(photos: tuple[Photo, ...]) -> NDArray[np.float64]:
+    """[V] nominal focal lengths in canvas px."""
     sides = np.array([max(working_size(photo.width, photo.height)) for photo in photos])
     return focals_px(photos) * sides / np.array([max(photo.width, photo.height) for photo in photos])
 
@@ -307,7 +317,7 @@ def _canvas_camera(cameras: Cameras, n: int, features: Features) -> pycolmap.Cam
     return pycolmap.Camera(model="PINHOLE", width=side, height=side, params=[fx, fy, cx + x, cy + y], camera_id=n + 1)
 
 
-def _lonely(matches: Matches, count: int) -> dict[int, int]:
+def _weakly_connected(matches: Matches, count: int) -> dict[int, int]:
     """Photo index: number of partners with `PARTNER_MATCHES`, for photos with fewer than `PARTNERS` of them."""
     partners = np.zeros(count, np.int64)
     for pair, rows in matches.items():
