@@ -29,7 +29,7 @@ check: setup
 setup: $(VENV)/ready
 
 # torch goes first and by its exact version, so that no other package's wish for "some torch" picks another build.
-$(VENV)/ready: pyproject.toml constraints.txt hatch_build.py web/page.js web/package-lock.json
+$(VENV)/ready: pyproject.toml constraints.txt hatch_build.py $(wildcard web/*.js) web/package-lock.json
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "macrosplat needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@echo "Setting up $(VENV): some minutes, once."
