@@ -56,12 +56,15 @@ def main() -> None:
 
 
 def psnr(means: dict, section: str) -> str:
-    return f"{means[section]['mask']['psnr']:.2f}" if section in means and means[section]["mask"] else "-"
+    """On the mask where there is one, else on the frame."""
+    if section not in means:
+        return "-"
+    return f"{(means[section]['mask'] or means[section]['frame'])['psnr']:.2f}"
 
 
 def calibrated(run: Path) -> tuple[tuple[str, ...], np.ndarray, float | None]:
     """Names, fx of the photos as taken, k1. A correction in training counts too."""
-    _, cameras, _, _ = read_colmap(run / "sparse", find_photos(Path(Run(run).manifest.capture)).photos, upright=True)
+    _, cameras, _, _ = read_colmap(Run(run).sparse, find_photos(Path(Run(run).manifest.capture)).photos, upright=True)
     learned = Run(run).cameras()
     scale = np.median(learned.intrinsics[:, 0] / learned.sizes[:, 0] / (cameras.intrinsics[:, 0] / cameras.sizes[:, 0]))
     pairs = list(zip(cameras.distortion, cameras.intrinsics, cameras.sizes, strict=True))
