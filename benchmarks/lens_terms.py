@@ -66,7 +66,9 @@ def calibrated(run: Path) -> tuple[tuple[str, ...], np.ndarray, float | None]:
     """Names, fx of the photos as taken, k1. A correction in training counts too."""
     _, cameras, _, _ = read_colmap(Run(run).sparse, find_photos(Path(Run(run).manifest.capture)).photos, upright=True)
     learned = Run(run).cameras()
-    scale = np.median(learned.intrinsics[:, 0] / learned.sizes[:, 0] / (cameras.intrinsics[:, 0] / cameras.sizes[:, 0]))
+    factor = dict(zip(learned.names, learned.intrinsics[:, 0] / learned.sizes[:, 0], strict=True))
+    begun = zip(cameras.names, cameras.intrinsics[:, 0] / cameras.sizes[:, 0], strict=True)
+    scale = np.array([factor[name] / focal for name, focal in begun])
     pairs = list(zip(cameras.distortion, cameras.intrinsics, cameras.sizes, strict=True))
     focal = np.array([(bent.params[0] if bent else k[0]) for bent, k, _ in pairs]) * scale
     bent = cameras.distortion[0]

@@ -182,7 +182,7 @@ def test_double_precision_takes_the_exact_gather():
 
 
 def test_wrong_shapes_are_named():
-    with pytest.raises(AssertionError, match=r"\(4, 5\)"):
+    with pytest.raises(AssertionError, match=r"\(5, 4\)"):
         variable_blur(torch.zeros(4, 5, 3), torch.zeros(5, 4))
     with pytest.raises(AssertionError, match=r"\(4, 5, 7\)"):
         variable_blur(torch.zeros(4, 5, 7), torch.zeros(4, 5))

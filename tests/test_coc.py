@@ -28,13 +28,16 @@ def lens(dtype=torch.float32, requires_grad=False):
 
 
 @pytest.mark.parametrize("size", [(37, 54), (4, 3), (1, 9), (64, 64)])
-def test_kernel_against_reference(size):
+@pytest.mark.parametrize("coloured", [False, True])
+def test_kernel_against_reference(size, coloured):
     results = []
     for dtype in (torch.float32, torch.float64):
         depth, weight = scene(*size, dtype=dtype)
         weight[0, 0] = 1.0
         depth.requires_grad_()
         parameters = lens(dtype, requires_grad=True)
+        if coloured:
+            parameters.append(torch.tensor([2e-4, 0.0, -3e-4], dtype=dtype, requires_grad=True))
         sigma = defocus(depth, weight, *parameters)
         upstream = torch.cos(torch.arange(sigma.numel(), dtype=dtype)).reshape(sigma.shape)
         results.append((sigma, *torch.autograd.grad(sigma, (depth, *parameters), upstream)))
@@ -50,6 +53,16 @@ def test_formula_where_there_is_geometry():
     s = PUPIL / 2 * FX * (1 / FOCUS - 1 / depth.double())
     torch.testing.assert_close(sigma.double(), (SIGMA0**2 + (s / 2) ** 2).sqrt(), atol=1e-5, rtol=0)
     assert sigma[0, 1] == pytest.approx(SIGMA0)
+
+
+def test_a_colour_is_blurred_as_if_the_lens_were_focused_there():
+    depth = torch.tensor([[80.0, 101.0, 150.0]])
+    own = torch.tensor([2e-4, 0.0, -3e-4])
+    sigma = defocus(depth, torch.ones(1, 3), *lens(), own)
+    for c, colour in enumerate(own):
+        fx, pupil, focus, sigma0 = lens()
+        there = defocus(depth, torch.ones(1, 3), fx, pupil, 1 / (1 / focus + colour), sigma0)
+        torch.testing.assert_close(sigma[..., c], there, atol=1e-5, rtol=1e-5)
 
 
 def test_gradients_against_differences():

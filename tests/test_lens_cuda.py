@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from macrosplat.lens import blur_cpu, blur_cuda, coc_cpu, coc_cuda
+from macrosplat.lens import blur_cpu, blur_cuda, coc_cpu, coc_cuda, shift_cpu, shift_cuda
 from macrosplat.train import adam_cpu, adam_cuda, loss_cpu, loss_cuda
 from macrosplat.train.loss import make_target
 from test_coc import lens, scene
@@ -21,13 +21,17 @@ def close(ours, theirs, tolerance):
 
 
 @pytest.mark.parametrize(
-    ("size", "frames", "channels", "largest"),
-    [((19, 50), 1, 3, 2.4), ((6, 9), 2, 4, 9.5), ((3, 130), 1, 1, 9.5)],
-)
-def test_blur(monkeypatch, size, frames, channels, largest):
+    ("size", "frames", "channels", "largest", "each"),
+    [
+        ((19, 50), 1, 3, 2.4, False), ((6, 9), 2, 4, 9.5, False), ((3, 130), 1, 1, 9.5, False),
+        ((19, 50), 2, 3, 2.4, True), ((6, 9), 1, 4, 9.5, True),
+    ],
+)  # fmt: skip
+def test_blur(monkeypatch, size, frames, channels, largest, each):
     monkeypatch.setattr(blur_cuda, "CHUNKS", 2)  # so that several programs walk down the larger frames
     torch.manual_seed(0)
-    sharp, sigma = torch.rand(frames, *size, channels), largest * torch.rand(frames, *size) + 0.1
+    sharp = torch.rand(frames, *size, channels)
+    sigma = largest * torch.rand(*(sharp.shape if each else sharp.shape[:3])) + 0.1
     upstream = torch.randn(*size, channels)
     blurred, saved = blur_cpu.forward(sharp, sigma, True)
     ours, ours_saved = blur_cuda.forward(sharp.to(DEVICE), sigma.to(DEVICE), True)
@@ -39,19 +43,36 @@ def test_blur(monkeypatch, size, frames, channels, largest):
 
 @pytest.mark.parametrize("size", [(37, 54), (4, 3), (1, 9), (64, 64)])
 @pytest.mark.parametrize("solid", [True, False])
-def test_defocus(size, solid):
+@pytest.mark.parametrize("colours", [None, torch.tensor([2e-4, 0.0, -3e-4])])
+def test_defocus(size, solid, colours):
     depth, weight = (torch.stack([t, t.flip(0)]) for t in scene(*size))
     weight = weight if solid else torch.zeros_like(weight)
-    sigma, saved = coc_cpu.forward(depth, weight, *lens())
+    sigma, saved = coc_cpu.forward(depth, weight, *lens(), colours)
     here = [t.to(DEVICE) for t in (depth, weight)]
-    parameters = [t.to(DEVICE) for t in lens()]
+    parameters = [None if t is None else t.to(DEVICE) for t in (*lens(), colours)]
     ours, ours_saved = coc_cuda.forward(*here, *parameters)
     close(ours, sigma, 1e-5)
     upstream = torch.cos(torch.arange(sigma.numel(), dtype=torch.float32)).reshape(sigma.shape)
-    by_depth, by_lens = coc_cpu.backward(upstream, weight, *lens(), sigma, *saved)
-    got, got_lens = coc_cuda.backward(upstream.to(DEVICE), here[1], *parameters, ours, *ours_saved)
+    by_depth, by_lens, by_colour = coc_cpu.backward(upstream, weight, *lens(), colours, sigma, *saved)
+    got, got_lens, got_colour = coc_cuda.backward(upstream.to(DEVICE), here[1], *parameters, ours, *ours_saved)
     close(got, by_depth, 1e-4)
     close(torch.stack(list(got_lens)), torch.stack(list(by_lens)), 1e-4)
+    assert (got_colour is None) == (colours is None)
+    if by_colour is not None:
+        close(got_colour, by_colour, 1e-4)
+
+
+@pytest.mark.parametrize(("size", "channels"), [((9, 31), 3), ((3, 5), 4), ((1, 1), 1)])
+def test_shift(size, channels):
+    torch.manual_seed(0)
+    frames, upstream = torch.randn(2, 2, *size, channels).unbind(0)
+    offsets = 3 * torch.randn(2, channels, 2)
+    offsets[0, 0] = 0.0
+    close(shift_cuda.forward(frames.to(DEVICE), offsets.to(DEVICE)), shift_cpu.forward(frames, offsets), 1e-6)
+    expected = shift_cpu.backward(upstream, frames, offsets, True, True)
+    got = shift_cuda.backward(upstream.to(DEVICE), frames.to(DEVICE), offsets.to(DEVICE), True, True)
+    for ours, theirs in zip(got, expected, strict=True):
+        close(ours, theirs, 1e-5)
 
 
 @pytest.mark.parametrize(("size", "masked"), [((24, 25), True), ((5, 140), False), ((4, 7), True), ((1, 6), False)])

@@ -1,6 +1,7 @@
 """Blurs a sharp frame pixel by pixel: every pixel of the result gathers with its own Gaussian.
 
-In: sharp [H, W, C] in linear light, sigma [H, W] in px of this frame (0 ... 64). Out: blurred [H, W, C].
+In: sharp [H, W, C] in linear light, sigma [H, W] in px of this frame (0 ... 64), or one for each channel [H, W, C].
+Out: blurred [H, W, C].
 Kernels follow the √2 ladder (`ladder.py`); it stays within 0.5 % of the exact gather (`blur_reference.py`).
 """
 
@@ -29,21 +30,21 @@ class _MeanBlur(torch.autograd.Function):
 
 def variable_blur(
     sharp: torch.Tensor,  # [H, W, C] linear light, C = 1 ... 4
-    sigma: torch.Tensor,  # [H, W] px, standard deviation at each output pixel
+    sigma: torch.Tensor,  # [H, W] or [H, W, C] px, standard deviation at each output pixel
 ) -> torch.Tensor:  # [H, W, C]
     """Differentiable in both. float32 takes the kernels, float64 the exact gather."""
     assert sharp.ndim == 3 and 1 <= sharp.shape[2] <= 4, f"sharp must be [H, W, 1..4], not {tuple(sharp.shape)}"
-    assert sigma.shape == sharp.shape[:2], f"sigma must be {tuple(sharp.shape[:2])}, not {tuple(sigma.shape)}"
+    assert sigma.shape in (sharp.shape[:2], sharp.shape), f"sigma {tuple(sigma.shape)} for {tuple(sharp.shape)}"
     return mean_blur(sharp[None], sigma[None])
 
 
 def mean_blur(
     sharp: torch.Tensor,  # [M, H, W, C] linear light, C = 1 ... 4
-    sigma: torch.Tensor,  # [M, H, W] px, standard deviation at each output pixel
+    sigma: torch.Tensor,  # [M, H, W] or [M, H, W, C] px, standard deviation at each output pixel
 ) -> torch.Tensor:  # [H, W, C]
     """The mean of M frames, each blurred on its own; otherwise as `variable_blur`."""
     assert sharp.ndim == 4 and 1 <= sharp.shape[3] <= 4, f"sharp must be [M, H, W, 1..4], not {tuple(sharp.shape)}"
-    assert sigma.shape == sharp.shape[:3], f"sigma must be {tuple(sharp.shape[:3])}, not {tuple(sigma.shape)}"
+    assert sigma.shape in (sharp.shape[:3], sharp.shape), f"sigma {tuple(sigma.shape)} for {tuple(sharp.shape)}"
     assert sharp.dtype == sigma.dtype, f"sharp is {sharp.dtype}, sigma {sigma.dtype}"
     if sharp.dtype == torch.float64:
         blurred = [gather_blur(*frame) for frame in zip(sharp, sigma, strict=True)]

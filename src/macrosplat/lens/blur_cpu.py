@@ -230,8 +230,12 @@ def _levels_used(highest: np.ndarray, tables: _Tables) -> int:
 
 
 def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
-    """From sharp [M, H, W, C] and sigma [M, H, W]: returns the mean of the blurred [H, W, C], and what `backward`
-    needs."""
+    """From sharp [M, H, W, C] and sigma [M, H, W] or [M, H, W, C]: returns the mean of the blurred [H, W, C], and what
+    `backward` needs."""
+    if sigma.ndim == 4:  # each channel as frames of its own
+        each = range(sharp.shape[3])
+        parts = [forward(sharp[..., c : c + 1].contiguous(), sigma[..., c].contiguous(), with_slopes) for c in each]
+        return torch.cat([blurred for blurred, _ in parts], -1), [saved for _, saved in parts]
     blurred, saved = zip(*(_one(frame, s, with_slopes) for frame, s in zip(sharp, sigma, strict=True)), strict=True)
     return (blurred[0] if len(blurred) == 1 else torch.stack(blurred).mean(0)), saved
 
@@ -262,7 +266,15 @@ def _one(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
 
 
 def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bool):
-    """From the mean's gradient [H, W, C]: those of sharp [M, H, W, C] and sigma [M, H, W] (None where not wanted)."""
+    """From the mean's gradient [H, W, C]: those of sharp [M, H, W, C] and sigma [M, H, W] or [M, H, W, C] (None where
+    not wanted)."""
+    if isinstance(saved, list):
+        parts = [
+            backward(gradient[..., c : c + 1].contiguous(), one, sharp_wanted, sigma_wanted)
+            for c, one in enumerate(saved)
+        ]
+        by_sharp = torch.cat([part[0] for part in parts], -1) if sharp_wanted else None
+        return by_sharp, torch.stack([part[1] for part in parts], -1) if sigma_wanted else None
     if len(saved) == 1:
         found = _one_back(gradient, saved[0], sharp_wanted, sigma_wanted)
         return tuple(None if g is None else g[None] for g in found)

@@ -6,7 +6,7 @@ these for the filter down the columns. Levels stay in memory until one more laun
 reads and averages the frames; on the way back each level's launch also adds the share of its own. With 16 levels that
 is 17 launches forward and 16 back. Frames are mirrored at their borders as in `blur_cpu.py`, so that every filter is
 its own adjoint. Nothing is read by the host: all levels are launched, and the programs of those that no pixel reads
-(the largest sigma is found first) end at once.
+(the largest sigma is found first) end at once. EACH says that every channel has a sigma of its own.
 """
 
 # Triton's own types do not know what its compiler accepts.
@@ -67,9 +67,12 @@ def _mirror(i, n, far, FAR: tl.constexpr):
 
 
 @triton.jit
-def _share(coordinates, table, gradient, y, width, x, e, part, low, high, here, CHANNELS: tl.constexpr):
+def _share(
+    coordinates, table, gradient, y, width, x, e, part, low, high, here, CHANNELS: tl.constexpr, EACH: tl.constexpr
+):
     """A level's own part of the gradient, in one row of a strip; 0 where not `here`."""
-    v = tl.load(coordinates + y * width + x, mask=here, other=-1.0)
+    place = y * (width * CHANNELS) + e if EACH else y * width + x
+    v = tl.load(coordinates + place, mask=here, other=-1.0)
     used = here & (v >= low) & (v <= high)
     g = tl.load(gradient + y * (width * CHANNELS) + e, mask=used, other=0.0)
     return part * _weight(table, v, used) * g
@@ -79,7 +82,7 @@ def _share(coordinates, table, gradient, y, width, x, e, part, low, high, here, 
 def _rung(
     below, level, height, width, stride, far_down, far_along, chunks, t0, t1, t2, t3, top, needed_from, stored_from,
     coordinates, table, gradient, part, low, high,
-    CHANNELS: tl.constexpr, SHARE: tl.constexpr, FAR: tl.constexpr, COLUMNS: tl.constexpr,
+    CHANNELS: tl.constexpr, EACH: tl.constexpr, SHARE: tl.constexpr, FAR: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Filters along the rows and down the columns of frames [H, W * C]; with SHARE adds the gradient times this
     level's weight (its `table`).
@@ -95,7 +98,8 @@ def _rung(
         x = e // CHANNELS
         c = e - x * CHANNELS
         frame = tl.program_id(2).to(tl.int64) * height
-        source, target, places = below + frame * length, level + frame * length, coordinates + frame * width
+        source, target = below + frame * length, level + frame * length
+        places = coordinates + frame * (length if EACH else width)
         segment = tl.program_id(1) // stride
         # The first row that is stored; the others follow `stride` rows apart.
         start = tl.program_id(1) - segment * stride + segment * (_TAPS * chunks - 2 * _PAIRS) * stride
@@ -124,8 +128,9 @@ def _rung(
                     if SHARE:
                         here = there & (y >= start) & (y < height)
                         total += _share(
-                            places, table, gradient, y, width, x, e, part, low, high, here, CHANNELS=CHANNELS
-                        )
+                            places, table, gradient, y, width, x, e, part, low, high, here,
+                            CHANNELS=CHANNELS, EACH=EACH,
+                        )  # fmt: skip
                     h0, h1, h2, h3, h4, h5 = h1, h2, h3, h4, h5, h
                     o0, o1, o2, o3, o4, o5, o6 = o1, o2, o3, o4, o5, o6, total
                 # All at once: a store would keep the loads of the rows that follow waiting.
@@ -139,7 +144,9 @@ def _rung(
             if SHARE:
                 y = start
                 while y < stop:
-                    total = _share(places, table, gradient, y, width, x, e, part, low, high, there, CHANNELS=CHANNELS)
+                    total = _share(
+                        places, table, gradient, y, width, x, e, part, low, high, there, CHANNELS=CHANNELS, EACH=EACH
+                    )
                     tl.store(target + y * length + element, total, mask=there)
                     y += stride
 
@@ -170,7 +177,7 @@ def _weight(table, v, used):
 @triton.jit(do_not_specialize=["pixels", "frames"])
 def _combine(
     sharp, levels, sigma, lowest, shares, blurred, slopes, coordinates, pixels, frames, part,
-    CHANNELS: tl.constexpr, SLOPES: tl.constexpr, BLOCK: tl.constexpr,
+    CHANNELS: tl.constexpr, EACH: tl.constexpr, SLOPES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Each pixel's own levels, weighted, and the mean of the frames of `pixels` each; `levels` starts at level 1, level
     0 is `sharp`."""
@@ -181,8 +188,9 @@ def _combine(
     frame = 0
     while frame < frames:
         at = frame * tl.cast(pixels, tl.int64)
-        s = tl.load(sigma + at + p, mask=inside, other=0.0)
-        v = tl.load(coordinates + at + p, mask=inside, other=0.0)
+        place = at * CHANNELS + e if EACH else at + p
+        s = tl.load(sigma + place, mask=inside, other=0.0)
+        v = tl.load(coordinates + place, mask=inside, other=0.0)
         i = tl.minimum(v.to(tl.int32), _ENTRIES - 1)
         fraction = v - i.to(tl.float32)
         first = tl.load(lowest + i)
@@ -197,8 +205,8 @@ def _combine(
             if SLOPES:
                 used = inside & ((weight != 0.0) | (step != 0.0))
             above = (first + (j - 1)).to(tl.int64)
-            place = above * frames * pixels * CHANNELS + at + e
-            value = tl.load(levels + place, mask=used & (above >= 0), other=0.0)
+            there = above * frames * pixels * CHANNELS + at + e
+            value = tl.load(levels + there, mask=used & (above >= 0), other=0.0)
             if j == 0:
                 value += tl.load(sharp + at + e, mask=used & (above < 0), other=0.0)
             total += weight * value
@@ -213,31 +221,33 @@ def _combine(
 @triton.jit(do_not_specialize=["table", "pixels"])
 def _top(
     gradient, slopes, coordinates, table, top, level, by_sigma, pixels, part, highest, low,
-    CHANNELS: tl.constexpr, SHARP: tl.constexpr, SIGMA: tl.constexpr, BLOCK: tl.constexpr,
+    CHANNELS: tl.constexpr, EACH: tl.constexpr, SHARP: tl.constexpr, SIGMA: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The highest level's share of the gradient (nothing is stored where `top` is below `low`), and the gradient of
     sigma."""
     p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = p < pixels
     frame = tl.program_id(1) * tl.cast(pixels, tl.int64)
-    v = tl.load(coordinates + frame + p, mask=inside, other=0.0)
-    used = inside & (v >= low)
     stored = p < tl.where(tl.load(top).to(tl.float32, bitcast=True) >= low, pixels, 0)
-    weight = tl.zeros([BLOCK], tl.float32)
-    if SHARP:
-        weight = part * _weight(table, v, used)
     total = tl.zeros([BLOCK], tl.float32)
+    weight = tl.zeros([BLOCK], tl.float32)
+    v = tl.zeros([BLOCK], tl.float32)
     for c in tl.static_range(CHANNELS):
         e = p * CHANNELS + c
         g = tl.load(gradient + e, mask=inside, other=0.0)
+        if EACH or c == 0:
+            v = tl.load(coordinates + (frame * CHANNELS + e if EACH else frame + p), mask=inside, other=0.0)
+            if SHARP:
+                weight = part * _weight(table, v, inside & (v >= low))
         if SIGMA:
             total += g * tl.load(slopes + frame * CHANNELS + e, mask=inside, other=0.0)
+            if EACH or c == CHANNELS - 1:
+                rest = 1.0 - v * (1.0 / _ENTRIES)
+                total *= tl.where(v < highest, _ENTRIES / _SIGMA_HALF, 0.0) * rest * rest
+                tl.store(by_sigma + (frame * CHANNELS + e if EACH else frame + p), part * total, mask=inside)
+                total *= 0.0
         if SHARP:
             tl.store(level + frame * CHANNELS + e, weight * g, mask=stored)
-    if SIGMA:
-        rest = 1.0 - v * (1.0 / _ENTRIES)
-        total *= tl.where(v < highest, _ENTRIES / _SIGMA_HALF, 0.0) * rest * rest
-        tl.store(by_sigma + frame + p, part * total, mask=inside)
 
 
 def _filters(k: int, frames: int, height: int, length: int, width: int) -> tuple[tuple, tuple, bool]:
@@ -254,8 +264,9 @@ def _filters(k: int, frames: int, height: int, length: int, width: int) -> tuple
 
 
 def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
-    """From sharp [M, H, W, C] and sigma [M, H, W]: returns the mean of the blurred [H, W, C], and what `backward`
-    needs."""
+    """From sharp [M, H, W, C] and sigma [M, H, W] or [M, H, W, C]: returns the mean of the blurred [H, W, C], and what
+    `backward` needs."""
+    each = sigma.ndim == 4
     frames, height, width, channels = sharp.shape
     length, pixels = width * channels, height * width
     highest, support = float(np.float32(coordinate(SIGMA_MAX))), ladder().support
@@ -264,27 +275,29 @@ def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
     blurred, coordinates = torch.empty_like(sharp[0]), torch.empty_like(sigma)
     top = torch.zeros(1, dtype=torch.int32, device=sharp.device)
     slopes = torch.empty_like(sharp) if with_slopes else None
-    _coordinates[(triton.cdiv(frames * pixels, 1024),)](sigma, coordinates, top, frames * pixels, highest, BLOCK=1024)
+    _coordinates[(triton.cdiv(sigma.numel(), 1024),)](sigma, coordinates, top, sigma.numel(), highest, BLOCK=1024)
     below = sharp
     for k in range(1, LEVELS):
         grid, numbers, far = _filters(k, frames, height, length, width)
         needed = float(support[k, 0])
         _rung[grid](
             below, stack[k - 1], *numbers, top, needed, needed, coordinates, coordinates, sharp, 1.0, 0.0, 0.0,
-            CHANNELS=channels, SHARE=False, FAR=far, **STRIP,
+            CHANNELS=channels, EACH=each, SHARE=False, FAR=far, **STRIP,
         )  # fmt: skip
         below = stack[k - 1]
     _combine[(triton.cdiv(pixels * channels, RUN["BLOCK"]),)](
         sharp, stack, sigma, lowest, shares, blurred, blurred if slopes is None else slopes, coordinates, pixels,
-        frames, 1.0 / frames, CHANNELS=channels, SLOPES=with_slopes, **RUN,
+        frames, 1.0 / frames, CHANNELS=channels, EACH=each, SLOPES=with_slopes, **RUN,
     )  # fmt: skip
     return blurred, (coordinates, top, highest, slopes)
 
 
 def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bool):
-    """From the mean's gradient [H, W, C]: those of sharp [M, H, W, C] and sigma [M, H, W] (None where not wanted)."""
+    """From the mean's gradient [H, W, C]: those of sharp [M, H, W, C] and of sigma, as that was (None where not
+    wanted)."""
     coordinates, top, highest, slopes = saved
-    frames, height, width = coordinates.shape
+    frames, height, width = coordinates.shape[:3]
+    each = coordinates.ndim == 4
     channels, pixels, part = gradient.shape[2], height * width, 1.0 / frames
     whole, support = _tables(gradient.device)[2], ladder().support
     level, other = gradient.new_empty(2 if sharp_wanted else 0, frames, *gradient.shape) if sharp_wanted else [None] * 2
@@ -292,7 +305,7 @@ def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bo
     _top[(triton.cdiv(pixels, RUN["BLOCK"]), frames)](
         gradient, slopes if sigma_wanted else gradient, coordinates, whole[LEVELS - 1], top,
         gradient if level is None else level, coordinates if by_sigma is None else by_sigma, pixels, part, highest,
-        float(support[LEVELS - 1, 0]), CHANNELS=channels, SHARP=sharp_wanted, SIGMA=sigma_wanted, **RUN,
+        float(support[LEVELS - 1, 0]), CHANNELS=channels, EACH=each, SHARP=sharp_wanted, SIGMA=sigma_wanted, **RUN,
     )  # fmt: skip
     if level is not None:
         for k in range(LEVELS - 2, -1, -1):
@@ -301,7 +314,7 @@ def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bo
             _rung[grid](
                 level, other, *numbers, top, float(support[k + 1, 0]), min(low, 0.0) if k == 0 else low,
                 coordinates, whole[k], gradient, part, low, high,
-                CHANNELS=channels, SHARE=True, FAR=far, **STRIP,
+                CHANNELS=channels, EACH=each, SHARE=True, FAR=far, **STRIP,
             )  # fmt: skip
             level, other = other, level
     return level, by_sigma

@@ -21,9 +21,11 @@ def _mirrored(first: int, length: int, size: int, device) -> torch.Tensor:
 
 def gather_blur(
     sharp: torch.Tensor,  # [H, W, C] linear light
-    sigma: torch.Tensor,  # [H, W] px
+    sigma: torch.Tensor,  # [H, W] or [H, W, C] px
 ) -> torch.Tensor:  # [H, W, C]
     """Sampled Gaussian of each output pixel's own sigma, normalised, cut off at 4 sigma of the widest."""
+    if sigma.ndim == 3:
+        return torch.cat([gather_blur(sharp[..., c : c + 1], sigma[..., c]) for c in range(sigma.shape[2])], -1)
     height, width, _ = sharp.shape
     # 0.05 px: all samples but the central one weigh exp(-200) or less
     precision = 0.5 / sigma.clamp(min=0.05) ** 2

@@ -143,6 +143,40 @@ def _gradients(gradient, weight, k, focus, sigma, defocus, square, grad_depth, s
         sums[y, 2] = total2
 
 
+@njit(parallel=True)
+def _coloured(colours, k, sigma0, defocus, square, sigma):
+    """sigma of each channel, of rows [R, W] of e and e^2."""
+    height, width, channels = sigma.shape
+    for y in prange(height):
+        for x in range(width):
+            e, ee = defocus[y, x], square[y, x]
+            for c in range(channels):
+                of_colour = ee + colours[c] * (e + e + colours[c])
+                sigma[y, x, c] = np.sqrt(sigma0 * sigma0 + k * k * max(of_colour, np.float32(0.0)))
+
+
+@njit(parallel=True)
+def _coloured_gradients(gradient, weight, colours, k, focus, sigma, defocus, square, grad_depth, sums):
+    """As `_gradients`; sums of the focus are kept by channel, where they are those of the colours, too."""
+    height, width, channels = gradient.shape
+    centre = np.float32(1.0) / focus
+    for y in prange(height):
+        sums[y] = np.float32(0.0)
+        for x in range(width):
+            e, ee = defocus[y, x], square[y, x]
+            pull = np.float32(0.0)
+            for c in range(channels):
+                g = gradient[y, x, c] / max(sigma[y, x, c], np.float32(1e-9))
+                own = g * (e + colours[c])
+                sums[y, 0] += g
+                sums[y, 1] += g * (ee + colours[c] * (e + e + colours[c]))
+                sums[y, 2 + c] += own
+                pull += own
+            inverse = centre - e
+            solid = weight[y, x] >= _SOLID
+            grad_depth[y, x] = k * k * pull * inverse * inverse if solid else np.float32(0.0)
+
+
 def _columns(width: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     """Left cell of every pixel of a row, and the share of its right neighbour."""
     at = np.clip((np.arange(width) + 0.5) / CELL - 0.5, 0, columns - 1)
@@ -150,11 +184,18 @@ def _columns(width: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     return left, (at - left).astype(np.float32)
 
 
-def forward(depth: torch.Tensor, weight: torch.Tensor, fx, pupil, focus, sigma0):
-    """Returns sigma [M, H, W] and what `backward` needs: defocus 1/d0 - 1/d and its square, [M, H, W]."""
+def forward(depth: torch.Tensor, weight: torch.Tensor, fx, pupil, focus, sigma0, colours=None):
+    """Returns sigma [M, H, W], or [M, H, W, C] with colours [C], and what `backward` needs: defocus 1/d0 - 1/d and its
+    square, [M, H, W]."""
     results = sigma, defocus, square = tuple(torch.empty_like(depth) for _ in range(3))
     for frame in range(len(depth)):
         _one(depth[frame], weight[frame], fx, pupil, focus, sigma0, [t[frame].numpy() for t in results])
+    if colours is not None:
+        sigma = depth.new_empty(*depth.shape, len(colours))
+        k = np.float32(0.25 * float(pupil) * float(fx))
+        rows = [t.numpy().reshape(-1, *t.shape[2:]) for t in (defocus, square, sigma)]
+        with kernel_lock:
+            _coloured(colours.detach().numpy(), k, np.float32(float(sigma0)), *rows)
     return sigma, (defocus, square)
 
 
@@ -175,22 +216,26 @@ def _one(depth: torch.Tensor, weight: torch.Tensor, fx, pupil, focus, sigma0, re
         _pixels(depth_array, weight_array, source, *_columns(width, columns), *lens, *results)
 
 
-def backward(gradient, weight, fx, pupil, focus, sigma0, sigma, defocus, square):
-    """Gradients of depth [M, H, W] and of (fx, pupil, focus, sigma0)."""
+def backward(gradient, weight, fx, pupil, focus, sigma0, colours, sigma, defocus, square):
+    """Gradients of depth [M, H, W], of (fx, pupil, focus, sigma0), and of colours [C] (None without)."""
     d0, diameter, focal = float(focus), float(pupil), float(fx)
     quarter = 0.25 * focal
     k = np.float32(quarter * diameter)
-    grad_depth = torch.empty_like(gradient)
+    grad_depth = torch.empty_like(weight)
     # The frames one below the other: each pixel on its own, and sums per row.
-    rows = [t.numpy().reshape(-1, t.shape[2]) for t in (gradient, weight, sigma, defocus, square, grad_depth)]
-    sums = np.empty((len(rows[0]), 3), np.float32)
+    rows = [t.numpy().reshape(-1, *t.shape[2:]) for t in (gradient, weight, sigma, defocus, square, grad_depth)]
+    sums = np.empty((len(rows[0]), 3 if colours is None else 2 + len(colours)), np.float32)
     with kernel_lock:
-        _gradients(*rows[:2], k, np.float32(d0), *rows[2:], sums)
-    total0, total1, total2 = (float(v) for v in sums.sum(axis=0, dtype=np.float64))
+        if colours is None:
+            _gradients(*rows[:2], k, np.float32(d0), *rows[2:], sums)
+        else:
+            _coloured_gradients(*rows[:2], colours.detach().numpy(), k, np.float32(d0), *rows[2:], sums)
+    total0, total1, *by_channel = (float(v) for v in sums.sum(axis=0, dtype=np.float64))
     grad_lens = (
         0.0625 * diameter * diameter * focal * total1,
         quarter * quarter * diameter * total1,
-        -((quarter * diameter / d0) ** 2) * total2,
+        -((quarter * diameter / d0) ** 2) * sum(by_channel),
         float(sigma0) * total0,
     )
-    return grad_depth, tuple(torch.tensor(v, dtype=torch.float32) for v in grad_lens)
+    by_colour = None if colours is None else (quarter * diameter) ** 2 * torch.tensor(by_channel, dtype=torch.float32)
+    return grad_depth, tuple(torch.tensor(v, dtype=torch.float32) for v in grad_lens), by_colour

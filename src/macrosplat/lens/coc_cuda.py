@@ -84,9 +84,10 @@ def _corners(at, cells):
 
 @triton.jit(do_not_specialize=["height", "width", "rows", "columns"])
 def _pixels(
-    depth, weight, source, fx, pupil, focus, sigma0, sigma, defocus, square, height, width, rows, columns,
-    BLOCK: tl.constexpr,
+    depth, weight, source, fx, pupil, focus, sigma0, colours, sigma, defocus, square, height, width, rows, columns,
+    CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
+    """sigma, of CHANNELS colours each (0: of all alike), and for the way back e = 1/d0 - 1/d and e^2."""
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = i < height * width
     y = i // width
@@ -109,13 +110,19 @@ def _pixels(
     e2 = (1 - v) * ((1 - u) * ea * ea + u * eb * eb) + v * ((1 - u) * ec * ec + u * ed * ed)
     e, e2 = tl.where(solid, own, e), tl.where(solid, own * own, e2)
     k, s0 = 0.25 * tl.load(pupil) * tl.load(fx), tl.load(sigma0)
-    tl.store(sigma + i, tl.sqrt(s0 * s0 + k * k * e2), mask=inside)
+    if CHANNELS == 0:
+        tl.store(sigma + i, tl.sqrt(s0 * s0 + k * k * e2), mask=inside)
+    for c in tl.static_range(CHANNELS):
+        colour = tl.load(colours + c)
+        of_colour = tl.maximum(e2 + colour * (e + e + colour), 0.0)
+        tl.store(sigma + i * CHANNELS + c, tl.sqrt(s0 * s0 + k * k * of_colour), mask=inside)
     tl.store(defocus + i, e, mask=inside)
     tl.store(square + i, e2, mask=inside)
 
 
-def forward(depth: torch.Tensor, weight: torch.Tensor, fx, pupil, focus, sigma0):
-    """Returns sigma [M, H, W] and what `backward` needs: defocus 1/d0 - 1/d and its square, [M, H, W]."""
+def forward(depth: torch.Tensor, weight: torch.Tensor, fx, pupil, focus, sigma0, colours=None):
+    """Returns sigma [M, H, W], or [M, H, W, C] with colours [C], and what `backward` needs: defocus 1/d0 - 1/d and its
+    square, [M, H, W]."""
     frames, height, width = depth.shape
     rows, columns = triton.cdiv(height, coc_reference.CELL), triton.cdiv(width, coc_reference.CELL)
     count, lens = frames * rows * columns, (fx.detach(), pupil.detach(), focus.detach())
@@ -126,60 +133,87 @@ def forward(depth: torch.Tensor, weight: torch.Tensor, fx, pupil, focus, sigma0)
     blocks = (triton.cdiv(count, REACH["BLOCK"]),)
     _reach[blocks](strength, source, along, reached, columns, 1, count, **REACH)
     _reach[blocks](along, reached, strength, source, rows, columns, count, **REACH)
-    sigma, defocus, square = (torch.empty_like(depth) for _ in range(3))
+    channels = 0 if colours is None else len(colours)
+    sigma = depth.new_empty(*depth.shape, channels) if channels else torch.empty_like(depth)
+    defocus, square = torch.empty_like(depth), torch.empty_like(depth)
     _pixels[(triton.cdiv(height * width, BLOCK), frames)](
-        depth, weight, source, *lens, sigma0.detach(), sigma, defocus, square, height, width, rows, columns,
-        BLOCK=BLOCK,
+        depth, weight, source, *lens, sigma0.detach(), sigma0.detach() if colours is None else colours.detach(), sigma,
+        defocus, square, height, width, rows, columns, CHANNELS=channels, BLOCK=BLOCK,
     )  # fmt: skip
     return sigma, (defocus, square)
 
 
 @triton.jit
-def _gradients(gradient, weight, fx, pupil, focus, sigma, defocus, square, grad_depth, sums, size, BLOCK: tl.constexpr):
-    """Per block, `sums` gets those of sigma0, pupil (and fx) and focus, but for factors common to all pixels."""
+def _gradients(
+    gradient, weight, fx, pupil, focus, colours, sigma, defocus, square, grad_depth, sums, size,
+    CHANNELS: tl.constexpr, EACH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Per block, `sums` gets those of sigma0, pupil (and fx), and of the focus by channel (EACH has a colour, or there
+    is one for all), but for factors common to all pixels."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < size
-    g = tl.load(gradient + i, mask=inside, other=0.0) / tl.maximum(tl.load(sigma + i, mask=inside, other=1.0), 1e-9)
     e = tl.load(defocus + i, mask=inside, other=0.0)
+    e2 = tl.load(square + i, mask=inside, other=0.0)
+    block = sums + tl.program_id(0).to(tl.int64) * (2 + CHANNELS)
+    total, squares, pull = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32)
+    for c in tl.static_range(CHANNELS):
+        at = i * CHANNELS + c
+        g = tl.load(gradient + at, mask=inside, other=0.0)
+        g /= tl.maximum(tl.load(sigma + at, mask=inside, other=1.0), 1e-9)
+        own, own2 = e, e2
+        if EACH:
+            colour = tl.load(colours + c)
+            own, own2 = e + colour, e2 + colour * (e + e + colour)
+        total += g
+        squares += g * own2
+        pull += g * own
+        tl.store(block + 2 + c, tl.sum(g * own, 0))
     solid = tl.load(weight + i, mask=inside, other=0.0) >= SOLID
     k, inverse = 0.25 * tl.load(pupil) * tl.load(fx), 1.0 / tl.load(focus) - e
     # d (1/d) = -1/d^2 dd
-    tl.store(grad_depth + i, tl.where(solid, g * k * k * e * inverse * inverse, 0.0), mask=inside)
-    block = sums + tl.program_id(0).to(tl.int64) * 3
-    tl.store(block, tl.sum(g, 0))
-    tl.store(block + 1, tl.sum(g * tl.load(square + i, mask=inside, other=0.0), 0))
-    tl.store(block + 2, tl.sum(g * e, 0))
+    tl.store(grad_depth + i, tl.where(solid, pull * k * k * inverse * inverse, 0.0), mask=inside)
+    tl.store(block, tl.sum(total, 0))
+    tl.store(block + 1, tl.sum(squares, 0))
 
 
 @triton.jit(do_not_specialize=["blocks"])
-def _total(sums, fx, pupil, focus, sigma0, out, blocks, WIDE: tl.constexpr):
-    """The three sums, in float64 and in one order, and their factors."""
+def _total(
+    sums, fx, pupil, focus, sigma0, out, blocks, CHANNELS: tl.constexpr, WIDE: tl.constexpr
+):  # fmt: skip
+    """The sums, in float64 and in one order, and their factors: of fx, pupil, focus, sigma0, and each channel."""
     lane = tl.arange(0, WIDE)
-    a, b, c = tl.zeros([WIDE], tl.float64), tl.zeros([WIDE], tl.float64), tl.zeros([WIDE], tl.float64)
-    k = 0
-    while k < blocks:
-        row = sums + (k + lane).to(tl.int64) * 3
-        inside = k + lane < blocks
-        a += tl.load(row, mask=inside, other=0.0).to(tl.float64)
-        b += tl.load(row + 1, mask=inside, other=0.0).to(tl.float64)
-        c += tl.load(row + 2, mask=inside, other=0.0).to(tl.float64)
-        k += WIDE
     focal, diameter, d0 = tl.load(fx), tl.load(pupil), tl.load(focus)
-    quarter, squares = 0.25 * focal, tl.sum(b, 0).to(tl.float32)
-    slope = quarter * diameter / d0
-    tl.store(out, 0.0625 * diameter * diameter * focal * squares)
-    tl.store(out + 1, quarter * quarter * diameter * squares)
-    tl.store(out + 2, -slope * slope * tl.sum(c, 0).to(tl.float32))
-    tl.store(out + 3, tl.load(sigma0) * tl.sum(a, 0).to(tl.float32))
+    quarter = 0.25 * focal
+    slope = quarter * diameter
+    of_focus = 0.0
+    for n in tl.static_range(2 + CHANNELS):
+        a = tl.zeros([WIDE], tl.float64)
+        k = 0
+        while k < blocks:
+            place = (k + lane).to(tl.int64) * (2 + CHANNELS) + n
+            a += tl.load(sums + place, mask=k + lane < blocks, other=0.0).to(tl.float64)
+            k += WIDE
+        found = tl.sum(a, 0).to(tl.float32)
+        if n == 0:
+            tl.store(out + 3, tl.load(sigma0) * found)
+        elif n == 1:
+            tl.store(out, 0.0625 * diameter * diameter * focal * found)
+            tl.store(out + 1, quarter * quarter * diameter * found)
+        else:
+            tl.store(out + 2 + n, slope * slope * found)
+            of_focus += found
+    tl.store(out + 2, -(slope / d0) * (slope / d0) * of_focus)
 
 
-def backward(gradient, weight, fx, pupil, focus, sigma0, sigma, defocus, square):
-    """Gradients of depth [M, H, W] and of (fx, pupil, focus, sigma0)."""
-    grad_depth, grad_lens = torch.empty_like(gradient), gradient.new_empty(4)
-    blocks = triton.cdiv(gradient.numel(), SUMS["BLOCK"])
-    sums = gradient.new_empty(blocks, 3)
+def backward(gradient, weight, fx, pupil, focus, sigma0, colours, sigma, defocus, square):
+    """Gradients of depth [M, H, W], of (fx, pupil, focus, sigma0), and of colours [C] (None without)."""
+    channels = 1 if colours is None else len(colours)
+    grad_depth, grad_lens = torch.empty_like(weight), gradient.new_empty(4 + channels)
+    blocks = triton.cdiv(weight.numel(), SUMS["BLOCK"])
+    sums = gradient.new_empty(blocks, 2 + channels)
     _gradients[(blocks,)](
-        gradient, weight, fx, pupil, focus, sigma, defocus, square, grad_depth, sums, gradient.numel(), **SUMS
-    )
-    _total[(1,)](sums, fx, pupil, focus, sigma0, grad_lens, blocks, WIDE=1024, num_warps=8)
-    return grad_depth, grad_lens.unbind(0)
+        gradient, weight, fx, pupil, focus, focus if colours is None else colours, sigma, defocus, square, grad_depth,
+        sums, weight.numel(), CHANNELS=channels, EACH=colours is not None, **SUMS,
+    )  # fmt: skip
+    _total[(1,)](sums, fx, pupil, focus, sigma0, grad_lens, blocks, CHANNELS=channels, WIDE=1024, num_warps=8)
+    return grad_depth, grad_lens[:4].unbind(0), None if colours is None else grad_lens[4:]

@@ -4,6 +4,8 @@ With pupil diameter D, focus distance d0 and focal length fx [px], a point at ca
 
     s = D / 2 * fx * (1 / d0 - 1 / d),    sigma^2 = sigma0^2 + (s / 2)^2.
 
+A channel whose 1 / d0 is more by a colour's own term has that in s.
+
 Where the render has geometry (weight >= 0.5) d is its depth. Elsewhere is backdrop, over which the light of
 defocused objects spreads; it takes over the depth of the object that reaches it best: among cells of 4 x 4 px
 that hold geometry, each speaking for its most defocused pixel, the cell q with the largest |s_q|^2 - |p - q|^2,
@@ -11,7 +13,8 @@ which is positive where p lies within reach of q and goes on without a break bey
 around a pixel are mixed bilinearly as 1/d and 1/d^2, so that mixing a near and a far object does not bring the
 backdrop into focus between them.
 
-The depth of the backdrop is a constant to the gradient; fx, D, d0 and sigma0 get theirs from every pixel.
+The backdrop takes over one depth for all channels, the one that is most defocused in the channel that d0 is of. It is
+a constant to the gradient; fx, D, d0 and sigma0 get theirs from every pixel.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ CELL = 4  # px, side of the cells that spread over the backdrop
 SOLID = 0.5
 
 
-def defocus(depth, weight, fx, pupil, focus, sigma0) -> torch.Tensor:
+def defocus(depth, weight, fx, pupil, focus, sigma0, colours=None) -> torch.Tensor:
     """As `coc.defocus`."""
     solid = weight >= SOLID
     inverse = torch.where(solid, 1.0 / torch.where(solid, depth, torch.ones_like(depth)), torch.zeros_like(depth))
@@ -31,6 +34,8 @@ def defocus(depth, weight, fx, pupil, focus, sigma0) -> torch.Tensor:
     first = torch.where(solid, inverse, first)
     second = torch.where(solid, inverse**2, second)
     square = 1.0 / focus**2 - 2.0 / focus * first + second
+    if colours is not None:
+        square = square[..., None] + colours * (2.0 * (1.0 / focus - first)[..., None] + colours)
     return torch.sqrt(sigma0**2 + (0.25 * pupil * fx) ** 2 * square)
 
 

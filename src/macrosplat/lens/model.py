@@ -135,6 +135,13 @@ class Lens(Protocol):
         """The photo [H, W, C], linear light, that photo `photo` would be; C as `Sharp.colour` has."""
         ...
 
+    def undecided(self, t: float) -> bool:
+        """Whether a question about the lens is to be decided before the step at `t` of the training."""
+        return False
+
+    def decide(self) -> None:
+        """Decide it, from what was learned so far. May wait for the device."""
+
     def believe(self, gradients: dict[str, Any]) -> None:
         """Add to the gradients of a step what is known of the lens beforehand; without gradients of its own."""
 

@@ -7,17 +7,20 @@ holds the image distance. The photo is made in one of two ways:
 - from M aperture samples (sub-aperture views): a lens sees round the edges of near things. M renders from a ring in
   the pupil, each sheared so that the plane of focus stays put, given the residual blur that completes the disc's second
   moment, and averaged.
+Where the photos show that colours focus apart, red and blue have a focus of their own (`colour`).
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from macrosplat.lens import colour
 from macrosplat.lens.blur import mean_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.model import Draw, Lens, LensEstimate, LensPlan, LensStart, PhotoIndex, Sampling, Sharp, dolly
@@ -104,19 +107,32 @@ def defocused(
     focus: Tensor,  # [] scene units, distance of the focal plane
     sigma0: Tensor,  # [] px of this frame, blur in focus
     sampling: Sampling,
+    colours: Tensor | None = None,  # [3] 1 / scene units: by what 1 / focus is more for red, green and blue
 ) -> Tensor:
     """[H, W, C] what a thin lens takes."""
     if sampling.samples == 1:
-        return blurred(draw(camera.at(camera.view[None])), camera, pupil, focus, sigma0)
+        return blurred(draw(camera.at(camera.view[None])), camera, pupil, focus, sigma0, colours)
     u, v, residual = aperture_samples(sampling, pupil)
-    seen = draw(camera.at(sheared(camera.view, pupil / 2 * u, pupil / 2 * v, focus)))
+    u, v = pupil / 2 * u, pupil / 2 * v
+    seen = draw(camera.at(sheared(camera.view, u, v, focus)))
+    if colours is not None:
+        offsets = _by_channel(colours, seen)
+        seen = replace(seen, colour=colour.apart(seen.colour, u, v, camera.intrinsics[:2], offsets))
     # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
-    return blurred(seen, camera, 2 * residual * pupil, focus, sigma0)
+    return blurred(seen, camera, 2 * residual * pupil, focus, sigma0, colours)
 
 
-def blurred(seen: Sharp, camera: Camera, pupil: Tensor, focus: Tensor, sigma0: Tensor) -> Tensor:
+def blurred(
+    seen: Sharp, camera: Camera, pupil: Tensor, focus: Tensor, sigma0: Tensor, colours: Tensor | None = None
+) -> Tensor:
     """The mean of M sub-aperture views, each blurred by a pupil."""
-    return mean_blur(seen.colour, defocus(seen.depth, seen.alpha, camera.intrinsics[0], pupil, focus, sigma0))
+    own = None if colours is None else _by_channel(colours, seen)
+    return mean_blur(seen.colour, defocus(seen.depth, seen.alpha, camera.intrinsics[0], pupil, focus, sigma0, own))
+
+
+def _by_channel(colours: Tensor, seen: Sharp) -> Tensor:
+    """[C]: an alpha is in focus where green is."""
+    return colours if seen.colour.shape[-1] == 3 else torch.cat([colours, torch.zeros_like(colours[:1])])
 
 
 class ThinLens(Lens):
@@ -134,8 +150,12 @@ class ThinLens(Lens):
             "lens.pupil": torch.tensor(math.log(start.pupil)),  # ln of scene units
             "lens.focus": torch.zeros(len(focus)),  # magnification in focus = that of the start (1 + focus)
             "lens.sigma0": torch.tensor(math.log(start.sigma0)),  # ln of px at the training width
+            "lens.colour": torch.zeros(2),  # px at the training width, of red and blue (`colour`)
+            "lens.colour_seen": torch.tensor(colour.UNDECIDED),
         }
         self.rates = {"lens.pupil": PUPIL_RATE, "lens.focus": FOCUS_RATE, "lens.sigma0": SIGMA0_RATE}
+        self.rates["lens.colour"] = colour.RATE
+        self._seen: float | None = None  # what `lens.colour_seen` says; None: the host has not looked
         if start.all_blurred:
             del self.rates["lens.sigma0"]
         self.exif = start.exif
@@ -150,6 +170,10 @@ class ThinLens(Lens):
                 self._expected = math.log(start.exif.expected * middle)
 
     def believe(self, gradients: dict[str, Any]) -> None:
+        if gradients.get("lens.colour") is not None:
+            gradients["lens.colour"] = (
+                gradients["lens.colour"] + colour.BELIEF * self.parameters["lens.colour"].detach()
+            )
         if self.exif is None or self._expected is None or gradients.get("lens.pupil") is None:
             return
         # Nothing pulls a wider pupil down but the photos and the bound: photos err to the narrow side, and a lens that
@@ -165,6 +189,8 @@ class ThinLens(Lens):
         samples = next((samples for begin, end, samples in self.spans if begin <= t < end), 1)
         rates = dict(self.rates)
         settled_at = self.spans[0][1] if self.spans else math.inf
+        if t < colour.LEARN_FROM or self._colour_seen() == colour.NOT_SEEN:
+            rates.pop("lens.colour", None)
         if self.spans and "lens.pupil" in rates:
             gone = min(1.0, max(0.0, (t - self.learn_from) / (settled_at - self.learn_from)))
             rates["lens.pupil"] *= 1 - (1 - PUPIL_END) * gone
@@ -173,6 +199,28 @@ class ThinLens(Lens):
         if t < self.learn_from or (t >= settled_at and samples == 1):
             rates = {}
         return LensPlan(Sampling(samples), rates, poses=t >= self.poses_from)
+
+    def undecided(self, t: float) -> bool:
+        return t >= colour.DECIDED_AT and self._colour_seen() == colour.UNDECIDED
+
+    @torch.no_grad()
+    def decide(self) -> None:
+        told = float(self.parameters["lens.colour"].abs().max()) >= colour.LEAST
+        self._seen = colour.SEEN if told else colour.NOT_SEEN
+        self.parameters["lens.colour_seen"].fill_(self._seen)
+
+    def _colour_seen(self) -> float:
+        """What `lens.colour_seen` says, as the host knows it."""
+        if self._seen is None:
+            self._seen = float(self.parameters["lens.colour_seen"].detach())
+        return self._seen
+
+    def colours(self, camera: Camera) -> Tensor | None:
+        """[3] by what 1 / focus is more for red, green and blue, 1 / scene units; None: alike."""
+        if self._colour_seen() == colour.NOT_SEEN:
+            return None
+        fx = camera.intrinsics[0] * (self.width / camera.frame.width)
+        return colour.inverse_offsets(self.parameters["lens.colour"], self.parameters["lens.pupil"].exp(), fx)
 
     def pupil(self, photo: PhotoIndex) -> Tensor:
         """Diameter of the entrance pupil, scene units."""
@@ -193,7 +241,8 @@ class ThinLens(Lens):
 
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         sigma0 = self.sigma0() * (camera.frame.width / self.width)
-        return defocused(draw, camera, self.pupil(photo), self.focus(photo, camera), sigma0, sampling)
+        numbers = self.pupil(photo), self.focus(photo, camera), sigma0
+        return defocused(draw, camera, *numbers, sampling, self.colours(camera))
 
     def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
         return self.pupil(photo) / 2 * camera.intrinsics[0] * (1 / self.focus(photo, camera) - 1 / sharp.depth)

@@ -38,6 +38,11 @@ class Trainer(Training):
 
         `done` counts it. On a GPU up to `AHEAD` steps may turn out to want more room and be taken back (`settle`).
         """
+        lens = self.model.lens
+        if lens.undecided(self.schedule.share(self.done)):
+            self.settle()  # may go back
+            if lens.undecided(self.schedule.share(self.done)):
+                lens.decide()
         step = self.done
         plan = self.schedule.at(step, self.start, self.model.lens)
         with one_torch_thread():

@@ -1,0 +1,46 @@
+"""Longitudinal colour: red and blue are in focus nearer or farther than green.
+
+For a thin lens whose 1 / d0 is more by a colour's own term a, the sub-aperture view from u is that of green, moved by
+fx u a px everywhere, whatever is seen there; and the circle of confusion that the residual blur is a part of is that of
+1 / d0 + a. Neither needs another render. What is learned is the radius that the colour has where green is in focus, px
+of the training width: (D / 2) fx a, positive where it focuses nearer.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from macrosplat.lens.shift import shifted
+
+RATE = 4e-3  # px of the training width, of Adam, per step
+BELIEF = 1e-6  # of the loss per px^2: pulls to no colour what no photo tells
+# px of the training width: a lens whose colours differ by less is said to have none. Less is not seen in a photo.
+LEAST = 0.15
+# Of the training: within the first span of aperture samples, and with its end. Whether the photos tell a colour is
+# decided once; a lens without goes on as if there were no such term.
+LEARN_FROM, DECIDED_AT = 0.12, 0.3
+UNDECIDED, NOT_SEEN, SEEN = -1.0, 0.0, 1.0
+
+
+def inverse_offsets(radii: Tensor, pupil: Tensor, fx: Tensor) -> Tensor:
+    """[3] by what 1 / d0 is more for red, green and blue, 1 / scene units.
+
+    Args:
+        radii: [2] px of red and blue where green is in focus. pupil: [] scene units, fx: [] px of the same width; a
+            colour is no reason to change them.
+    """
+    offsets = radii / (0.5 * pupil.detach() * fx.detach())
+    return torch.stack([offsets[0], torch.zeros_like(offsets[0]), offsets[1]])
+
+
+def apart(
+    views: Tensor,  # [M, H, W, C] sub-aperture views in linear light; C = 3, or 4 with an alpha
+    u: Tensor,  # [M] where in the pupil they are from, scene units, right
+    v: Tensor,  # [M] and down
+    focal: Tensor,  # [2] fx, fy px
+    offsets: Tensor,  # [C] as `inverse_offsets` has them; 0 for an alpha
+) -> Tensor:  # [M, H, W, C]
+    """Sub-aperture views with each channel where its own focus has it."""
+    points = torch.stack([u * focal[0], v * focal[1]], -1)  # [M, 2] px per 1 / scene unit
+    return shifted(views, points[:, None] * offsets[:, None])
