@@ -78,12 +78,12 @@ def test_a_photo_of_as_many_bytes_is_another_photo(begin, photos):
     mask = photos[0].path.with_name("mask.png")
     mask.write_bytes(b"a")
     masked = (replace(photos[0], mask=mask), *photos[1:])
-    with pytest.raises(MacrosplatError, match=rf"photos or their masks: {photos[0].name}\)"):
-        begin(resume=True, photos=masked)
+    assert begin(resume=True, photos=masked).other_masks == (photos[0].name,)
+    assert begin(resume=True).other_masks == ()
     data = bytearray(photos[1].path.read_bytes())
     data[-3] ^= 1
     photos[1].path.write_bytes(data)
-    with pytest.raises(MacrosplatError, match=rf"changed since, .*: {photos[1].name}\)"):
+    with pytest.raises(MacrosplatError, match=rf"changed since: {photos[1].name}\)"):
         begin(resume=True)
 
 

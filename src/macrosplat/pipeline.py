@@ -40,6 +40,7 @@ from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
 from macrosplat.output.summary import Summary
 from macrosplat.photos.decode import TABLE_8
+from macrosplat.photos.names import listed
 from macrosplat.photos.records import Photo, resized
 from macrosplat.photos.shelf import Shelf
 from macrosplat.render import Camera, Frame
@@ -119,6 +120,9 @@ def reconstruct(
         sweep(out)
         for note in (*said, *opened.notes):
             progress.note(note)
+        if run.other_masks:
+            which = listed(run.other_masks)
+            progress.note(f"The masks of {which} have changed since the run was begun; what was learned keeps the old.")
         if alone:
             stacked = reconstruct_stack(opened, run, progress)
             _page(out, progress)

@@ -19,7 +19,7 @@ import msgspec
 from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.transforms import read_cameras_file, write_transforms
 from macrosplat.options import Options, SharpFormat
-from macrosplat.photos.names import listed
+from macrosplat.photos.names import is_text, listed
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import below, write_json
@@ -41,7 +41,8 @@ class TakenPhoto(msgspec.Struct, frozen=True):
     path: str  # relative to the capture where it lies below it
     width: int
     height: int
-    content: str  # hash of its bytes, and of its mask's
+    content: str  # hash of its bytes
+    mask: str | None = None  # of its mask's
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -88,6 +89,7 @@ class Run:
     def __init__(self, folder: Path, manifest: Manifest | None = None) -> None:
         self.folder = folder
         self._manifest = manifest
+        self.other_masks: tuple[str, ...] = ()  # names of photos whose masks changed since the run was begun
 
     @staticmethod
     def begin(folder: Path, capture: Path, photos: tuple[Photo, ...], options: Options, resume: bool) -> Run:
@@ -96,6 +98,10 @@ class Run:
         Raises:
             MacrosplatError: RUN holds something and `resume` is off; or it is a run of other photos or options.
         """
+        if not is_text(str(folder)):
+            raise MacrosplatError(
+                f"{str(folder)!r} is no text (not UTF-8), and other programs write names as text; choose another --out."
+            )
         run, asked = Run(folder), _taken(capture, photos)
         if not run.manifest_file.is_file():
             if folder.is_dir() and any(folder.iterdir()):
@@ -122,6 +128,8 @@ class Run:
                 "capture, or choose another --out."
             )
         run.refuse_other_options(options)
+        of = {photo.name: photo.mask for photo in run.manifest.photos}
+        run.other_masks = tuple(photo.name for photo in asked if photo.mask != of[photo.name])
         run.update(options=options)
         return run
 
@@ -336,8 +344,12 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def same_photos(a: tuple[TakenPhoto, ...], b: tuple[TakenPhoto, ...]) -> bool:
-    """Whether they are the same photos, wherever they lie."""
-    return [msgspec.structs.replace(one, path="") for one in a] == [msgspec.structs.replace(one, path="") for one in b]
+    """Whether they are the same photos, wherever they lie and whatever is masked of them."""
+
+    def plain(photos: tuple[TakenPhoto, ...]) -> list[TakenPhoto]:
+        return [msgspec.structs.replace(one, path="", mask=None) for one in photos]
+
+    return plain(a) == plain(b)
 
 
 def _difference(begun: Manifest, asked: tuple[TakenPhoto, ...]) -> str:
@@ -346,7 +358,7 @@ def _difference(begun: Manifest, asked: tuple[TakenPhoto, ...]) -> str:
     if before.keys() != now.keys():
         return begun.capture
     changed = listed(name for name in before if not same_photos((before[name],), (now[name],)))
-    return f"changed since, the photos or their masks: {changed}"
+    return f"changed since: {changed}"
 
 
 def _taken(capture: Path, photos: tuple[Photo, ...]) -> tuple[TakenPhoto, ...]:
@@ -356,20 +368,17 @@ def _taken(capture: Path, photos: tuple[Photo, ...]) -> tuple[TakenPhoto, ...]:
         path = path.resolve()
         return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
+    def taken(photo: Photo) -> TakenPhoto:
+        mask = None if photo.mask is None or photo.mask_is_alpha else _content(photo.mask)
+        return TakenPhoto(photo.name, place(photo.path), photo.width, photo.height, _content(photo.path), mask)
+
     largest = max((photo.path.stat().st_size for photo in photos), default=0)
-    return tuple(
-        TakenPhoto(photo.name, place(photo.path), photo.width, photo.height, content)
-        for photo, content in zip(photos, ordered(_content, photos, workers(largest)), strict=True)
-    )
+    return tuple(ordered(taken, photos, workers(largest)))
 
 
-def _content(photo: Photo) -> str:
+def _content(path: Path) -> str:
     """Of all bytes: a photo may be replaced by one of as many, and a copy of the capture has times of its own."""
-    found = hashlib.blake2b(digest_size=16)
-    for path in (photo.path, photo.mask):
-        if path is not None:
-            found.update(read_bytes(path))
-    return found.hexdigest()
+    return hashlib.blake2b(read_bytes(path), digest_size=16).hexdigest()
 
 
 def _flat(options: dict[str, Any]) -> dict[str, Any]:
