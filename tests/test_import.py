@@ -74,7 +74,7 @@ except KeyboardInterrupt:
     assert python(code) == "as before"
 
 
-LIBRARY = ["macrosplat", "macrosplat.pipeline", "macrosplat.runs", "macrosplat.cameras.sfm.solve", "macrosplat.stack"]
+LIBRARY = ["macrosplat", "macrosplat.pipeline", "macrosplat.loaded", "macrosplat.cameras.sfm.solve", "macrosplat.stack"]
 
 
 @pytest.mark.parametrize("module", LIBRARY)

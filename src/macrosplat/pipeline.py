@@ -54,11 +54,11 @@ from macrosplat.support.progress import Face, Progress
 from macrosplat.support.stop import Stop
 from macrosplat.support.threads import ordered, workers
 from macrosplat.train import checkpoint
-from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
-from macrosplat.train.frames import Frames
+from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, photo_budget, target_budget
 from macrosplat.train.pilot import compare
 from macrosplat.train.schedule import Schedule, by_poses
 from macrosplat.train.seen import views_in_frame
+from macrosplat.train.targets import Targets
 from macrosplat.train.trainer import Trainer
 from macrosplat.train.working_size import working_width
 
@@ -289,7 +289,7 @@ def _trainer(
     progress.stage("reading photos", len(given.photos))
     distortion = given.cameras.distortion
     photos: Sequence[NDArray[np.uint8]] = Shelf(
-        len(frames), lambda v: read_undistorted(given.photos[v], distortion[v], frames[v].width), room_for_photos()
+        len(frames), lambda v: read_undistorted(given.photos[v], distortion[v], frames[v].width), photo_budget()
     )
 
     def read(v: int) -> NDArray[np.uint8] | None:
@@ -326,8 +326,8 @@ def _trainer(
     if state and state.model.lens.name != options.lens:
         run.update(limit=NO_LENS)  # as its beginning found
     lens = state.model.lens if state else LENSES[options.lens](lens_start)
-    room = room_for_targets(device, frames, most, options.aperture_samples())
-    targets = Frames(photos, frames, lens.look(photos, masks), device, room, covers=masks)
+    budget = target_budget(device, frames, most, options.aperture_samples())
+    targets = Targets(photos, frames, lens.look(photos, masks), device, budget, alpha_masks=masks)
     poses = poses_of(given.photos)
     first = [group[0] for group in poses]
     seen, _ = views_in_frame(

@@ -178,7 +178,7 @@ def write_transforms(path: Path, cameras: Cameras, extra: dict[str, Any] | None 
     They are of the undistorted photos: no distortion is written.
 
     Args:
-        path: the file; it appears whole or not at all.
+        path: the file; it is written atomically.
         cameras: what to write; intrinsics go to the top of the file if all are equal.
         extra: more entries for the top of the file (units, provenance).
         folder: where the photos lie, relative to the file.
