@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from macrosplat.brackets.recognise import poses_of
 from macrosplat.cameras.colmap import read_colmap, write_colmap
+from macrosplat.cameras.plausible import unconfirmed
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture, TrainingInput
@@ -262,6 +263,8 @@ def _cameras(opened: Capture, run: Run, progress: Progress, width: int | None) -
         # In this order: where there is a model, what it is of is known.
         run.update(camera_source=source, registered=len(cameras))
         write_colmap(run.sparse, cameras, points)
+        for line in unconfirmed(cameras, points):
+            progress.note(line)
     # Always as they read from there: cameras that were rounded on the way would not resume to the same bits.
     _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
     given = training_input(opened, cameras, points, options.hold_out, width)
