@@ -13,7 +13,6 @@ from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import written
 
 
-
 class Held(MacrosplatError):
     """Another process is at it."""
 
