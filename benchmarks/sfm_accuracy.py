@@ -5,8 +5,8 @@
 Every capture folder holds its photos and cameras of another program (or a COLMAP model in `reference_sparse/`), which
 are read here only to compare: the solver sees photos without masks. Centres are compared after the similarity that
 fits them best, in % of the median distance from the true cameras to the point nearest to all their axes. `--triangulate`
-also compares the depth of points made under the true cameras with `depth/NNN.png` (camera z at half size, unit in
-`truth.json`).
+also compares the depth of points made under the true cameras with `depth/NNN.png` (camera z at half size,
+unit in `truth.json`).
 """
 
 from __future__ import annotations
