@@ -3,9 +3,10 @@
     python benchmarks/sfm_accuracy.py CAPTURE [CAPTURE ...] [--triangulate]
 
 Every capture folder holds its photos and cameras of another program (or a COLMAP model in `reference_sparse/`), which
-are read here only to compare: the solver sees photos without masks. Centres are compared after the best similarity, in % of the median distance from the true cameras to the point nearest to all their axes. `--triangulate`
-also compares the depth of points made under the true cameras with `depth/NNN.png` (camera z at half size,
-unit in `truth.json`).
+are read here only to compare: the solver sees photos without masks. Centres are compared after the best similarity,
+in % of the median distance from the true cameras to the point nearest to all their axes. `--triangulate` also
+compares the depth of points made under the true cameras with `depth/NNN.png` (camera z at half size, unit in
+`truth.json`).
 """
 
 from __future__ import annotations
