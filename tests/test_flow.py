@@ -40,6 +40,7 @@ ROOMS = (
     "web",
     "pipeline",
     "compare",
+    "batch",
     "bench",
     "demo",
     "cli",
