@@ -87,6 +87,16 @@ def test_a_photo_of_as_many_bytes_is_another_photo(begin, photos):
         begin(resume=True)
 
 
+def test_a_photo_more_is_another_capture_though_it_is_left_out(photos, tmp_path):
+    def begin(found):
+        return Run.begin(tmp_path / "run", tmp_path / "capture", photos, Options(), True, found)
+
+    begin(["1.jpg", "2.jpg"])
+    begin(["2.jpg", "1.jpg"])
+    with pytest.raises(MacrosplatError, match=r"holds other photos than when .* \(3\.jpg\)"):
+        begin(["1.jpg", "2.jpg", "3.jpg"])
+
+
 def test_a_copy_of_the_capture_is_the_same_capture(begin, photos, tmp_path):
     begin()
     copied = tuple(replace(photo, path=tmp_path / "moved" / photo.path.name) for photo in photos)

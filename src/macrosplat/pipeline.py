@@ -117,7 +117,7 @@ def reconstruct(
             width = _width(opened.photos, Run(out) if resume else None, options, device)
             _fits(opened.photos, options, width)
         holding.enter_context(locked(out))
-        run = Run.begin(out, capture, opened.photos, options, resume)
+        run = Run.begin(out, capture, opened.photos, options, resume, opened.found)
         sweep(out)
         for note in (*said, *opened.notes):
             progress.note(note)
@@ -205,7 +205,7 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
     """
     with Progress() as progress, locked(out):
         opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
-        run = Run.begin(out, capture, opened.photos, options, resume=True)
+        run = Run.begin(out, capture, opened.photos, options, True, opened.found)
         sweep(out)
         _cameras(_with_masks(opened, run, progress), run, progress, options.width)
 

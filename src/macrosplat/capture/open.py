@@ -40,6 +40,7 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
     source = find_given(root) if root.is_dir() else None
     found = find_photos(root, masks=False, named=source.named_files() if source else ())
     photos, notes = found.photos, list(found.notes)
+    all_of = tuple(sorted([*(photo.name for photo in photos), *found.damaged]))
     useless = {photo.name: why for photo in photos if (why := found.empty.get(photo.name) or _too_small(photo))}
     if useless:
         which = ", ".join(f"{name} ({why})" for name, why in useless.items())
@@ -66,6 +67,10 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
     if brackets:
         photos, more = find_brackets(root, photos, cameras, found.small)
         notes += more
+    if cameras is None and len(poses_of(photos)) == 1 and len(doubles(photos, found.small)) == len(photos) - 1:
+        raise MacrosplatError(
+            f"All {len(photos)} photos of {root} are the same one: give photos from around the thing."
+        )
     if cameras is None and all(photo.pose is None for photo in photos):
         copies = doubles(photos, found.small)
         if copies:
@@ -77,7 +82,7 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
     notes += more
     if len(poses_of(photos)) > 1:  # of a lone stack neither cameras nor a lens are sought
         notes += _remarks(photos, known_cameras=cameras is not None)
-    return Capture(root, photos, cameras, points, tuple(notes))
+    return Capture(root, photos, cameras, points, all_of, tuple(notes))
 
 
 def _told_apart(
