@@ -38,6 +38,7 @@ ROOMS = (
     "runs",
     "live",
     "web",
+    "studio",
     "pipeline",
     "compare",
     "bench",
