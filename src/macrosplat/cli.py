@@ -75,6 +75,9 @@ class Reconstruct:
     live: Annotated[int | None, LIVE] = None
     """Show the training on a local page; pip install 'macrosplat[live]'."""
 
+    preview: FlagCreatePairsOff[bool] = False
+    """While it trains, show how far it is in RUN/preview.jpg."""
+
     json: FlagCreatePairsOff[bool] = False
     """For a script: what happens, one JSON object per line, on stdout."""
 
@@ -91,6 +94,7 @@ class Reconstruct:
                 self.resume,
                 live=self.live,
                 results=self.finish,
+                preview=self.preview,
                 **shown,
             ),
         )
@@ -127,6 +131,9 @@ class Continue:
     live: Annotated[int | None, LIVE] = None
     """Show the training on a local page."""
 
+    preview: FlagCreatePairsOff[bool] = False
+    """While it trains, show how far it is in RUN/preview.jpg."""
+
     json: FlagCreatePairsOff[bool] = False
     """For a script: what happens, one JSON object per line, on stdout."""
 
@@ -140,7 +147,7 @@ class Continue:
             self.run_folder,
             self.json,
             lambda **shown: pipeline.go_on(
-                self.run_folder, self.steps, self.device, self.live, results=self.finish, **shown
+                self.run_folder, self.steps, self.device, self.live, results=self.finish, preview=self.preview, **shown
             ),
         )
 
@@ -246,6 +253,28 @@ class View:
         if not self.path.exists():
             raise MacrosplatError(f"{self.path} does not exist; give a run, or a scene file (.ply, .spz, .splat).")
         view(self.path, self.port)
+
+
+@dataclass(frozen=True)
+class Studio:
+    """Work in the browser: drop photos, see what is sharp in them, choose a quality, watch, open the result.
+
+    The page is served to this machine alone, and runs are those that `macrosplat reconstruct` makes.
+    """
+
+    folder: Annotated[Positional[Path], arg(metavar="DIR")] = Path("macrosplat-studio")
+    """Where captures and runs are kept."""
+
+    port: Annotated[int, arg(metavar="N")] = 0
+    """The port on 127.0.0.1; 0 takes a free one."""
+
+    browser: bool = True
+    """Open the browser."""
+
+    def run(self) -> None:
+        from macrosplat.studio import studio
+
+        studio(self.folder, self.port, self.browser)
 
 
 @dataclass(frozen=True)
@@ -404,6 +433,7 @@ Command = (
     | Annotated[Render, subcommand("render")]
     | Annotated[Export, subcommand("export")]
     | Annotated[View, subcommand("view")]
+    | Annotated[Studio, subcommand("studio")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Bench, subcommand("bench")]
@@ -418,6 +448,7 @@ COMMANDS: dict[str, type] = {
     "render": Render,
     "export": Export,
     "view": View,
+    "studio": Studio,
     "evaluate": Evaluate,
     "compare": Compare,
     "bench": Bench,
