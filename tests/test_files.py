@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Files are written atomically: they appear whole or not at all."""
 
 import errno
 import json

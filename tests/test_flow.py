@@ -35,7 +35,7 @@ ROOMS = (
     "stack",
     "export",
     "evaluate",
-    "runs",
+    "loaded",
     "live",
     "web",
     "studio",

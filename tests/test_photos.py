@@ -81,6 +81,46 @@ def test_sixteen_bit_tiff_is_not_rounded(tmp_path, compression, planar):
     assert np.abs(eight - to_linear(deep / 65535)).max() > 1e-3
 
 
+@pytest.mark.parametrize("deep", [False, True])
+def test_the_largest_page_of_a_tiff_is_the_photo(tmp_path, deep):
+    pixels = texture(48, 32)
+    stored = pixels.astype(np.uint16) * 257 if deep else pixels
+    with tifffile.TiffWriter(tmp_path / "1.tif") as file:
+        file.write(stored[::4, ::4], photometric="rgb", subfiletype=1)
+        file.write(stored, photometric="rgb")
+    with tifffile.TiffWriter(tmp_path / "2.tif") as file:
+        for page in (stored, stored[::-1]):
+            file.write(page, photometric="rgb")
+    found = find_photos(tmp_path)
+    assert [(photo.width, photo.height) for photo in found.photos] == [(48, 32)] * 2
+    for photo in found.photos:
+        np.testing.assert_array_equal(read_photo(photo), pixels)
+    assert next(note for note in found.notes if "several pictures" in note).startswith("2.tif: ")
+
+
+def test_what_lies_among_the_photos_and_is_not_read_is_said(tmp_path):
+    make_photos(tmp_path / "photos", 3)
+    for name in ("a.jxl", "clip.MP4", "more.zip", "._1.jpg", "Thumbs.db", "@eaDir/x.jxl", "notes.txt"):
+        (tmp_path / "photos" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(b"x")
+    for folder in ("thumbs", "@eaDir", "__MACOSX"):
+        make_photos(tmp_path / "photos" / folder, 3, 24, 16)
+    (tmp_path / "photos" / "4.jpg").write_bytes(b"")
+    found = find_photos(tmp_path)
+    assert len(found.photos) == 3
+    assert found.notes == (
+        "Damaged and left out: 4.jpg (an empty file).",
+        "Not read: a.jxl; save as PNG or TIFF.",
+        "Not read: clip.MP4; take photos out of the film, sharp ones that overlap.",
+        "Not read: more.zip; unpack.",
+        "Taken for reduced copies, not for photos: thumbs.",
+    )
+    (tmp_path / "film").mkdir()
+    (tmp_path / "film" / "clip.mov").write_bytes(b"x")
+    with pytest.raises(MacrosplatError, match=r"no photos in .*film: not read: clip\.mov; take photos out"):
+        find_photos(tmp_path / "film")
+
+
 def test_other_depths(tmp_path):
     """Grey of 16 bits, as PNG and TIFF; float TIFF is linear already."""
     grey = np.linspace(0, 65535, 20 * 16).reshape(16, 20).astype(np.uint16)

@@ -183,10 +183,10 @@ class Render:
     """Where to draw."""
 
     def run(self) -> None:
-        from macrosplat import runs
+        from macrosplat import loaded
         from macrosplat.support.dispatch import choose
 
-        written = runs.render_cameras(self.run_folder, self.cameras, self.out, choose(self.device))
+        written = loaded.render_cameras(self.run_folder, self.cameras, self.out, choose(self.device))
         print(f"{len(written)} views in {self.out}")
 
 
@@ -303,7 +303,7 @@ class Evaluate:
     """Where to draw."""
 
     def run(self) -> None:
-        from macrosplat import runs
+        from macrosplat import loaded
         from macrosplat.support.dispatch import choose
 
         more = {}
@@ -311,7 +311,7 @@ class Evaluate:
             from macrosplat.evaluate.lpips import load_lpips
 
             more["lpips"] = load_lpips(self.lpips)
-        print(runs.evaluate(self.run_folder, self.truth, choose(self.device), **more))
+        print(loaded.evaluate(self.run_folder, self.truth, choose(self.device), **more))
 
 
 @dataclass(frozen=True)

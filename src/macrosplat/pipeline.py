@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from macrosplat.brackets.recognise import poses_of
 from macrosplat.cameras.colmap import read_colmap, write_colmap
+from macrosplat.cameras.plausible import unconfirmed
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture, TrainingInput
@@ -54,11 +55,11 @@ from macrosplat.support.progress import Face, Progress
 from macrosplat.support.stop import Stop
 from macrosplat.support.threads import ordered, workers
 from macrosplat.train import checkpoint
-from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
-from macrosplat.train.frames import Frames
+from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, photo_budget, target_budget
 from macrosplat.train.pilot import compare
 from macrosplat.train.schedule import Schedule, by_poses
 from macrosplat.train.seen import views_in_frame
+from macrosplat.train.targets import Targets
 from macrosplat.train.trainer import Trainer
 from macrosplat.train.working_size import working_width
 
@@ -267,6 +268,8 @@ def _cameras(opened: Capture, run: Run, progress: Progress, width: int | None) -
         # In this order: where there is a model, what it is of is known.
         run.update(camera_source=source, registered=len(cameras))
         write_colmap(run.sparse, cameras, points)
+        for line in unconfirmed(cameras, points):
+            progress.note(line)
     # Always as they read from there: cameras that were rounded on the way would not resume to the same bits.
     _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
     given = training_input(opened, cameras, points, options.hold_out, width)
@@ -294,7 +297,7 @@ def _trainer(
     progress.stage("reading photos", len(given.photos))
     distortion = given.cameras.distortion
     photos: Sequence[NDArray[np.uint8]] = Shelf(
-        len(frames), lambda v: read_undistorted(given.photos[v], distortion[v], frames[v].width), room_for_photos()
+        len(frames), lambda v: read_undistorted(given.photos[v], distortion[v], frames[v].width), photo_budget()
     )
 
     def read(v: int) -> NDArray[np.uint8] | None:
@@ -331,8 +334,8 @@ def _trainer(
     if state and state.model.lens.name != options.lens:
         run.update(limit=NO_LENS)  # as its beginning found
     lens = state.model.lens if state else LENSES[options.lens](lens_start)
-    room = room_for_targets(device, frames, most, options.aperture_samples())
-    targets = Frames(photos, frames, lens.look(photos, masks), device, room, covers=masks)
+    budget = target_budget(device, frames, most, options.aperture_samples())
+    targets = Targets(photos, frames, lens.look(photos, masks), device, budget, alpha_masks=masks)
     poses = poses_of(given.photos)
     first = [group[0] for group in poses]
     seen, _ = views_in_frame(

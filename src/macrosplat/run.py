@@ -6,6 +6,7 @@ was changed by hand, damaged or made by another version is refused in one senten
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import sys
@@ -18,12 +19,15 @@ import msgspec
 from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.transforms import read_cameras_file, write_transforms
 from macrosplat.options import Options, SharpFormat
+from macrosplat.photos.names import listed
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import below, write_json
 from macrosplat.support.json import checked, load_json
+from macrosplat.support.reading import read_bytes
+from macrosplat.support.threads import ordered, workers
 
-VERSION = 1  # of config.json
+VERSION = 2  # of config.json
 # What a resumed run may change: where it computes and how results are stored do not change what is learned.
 FREE = ("device", "sharp_format", "detail")
 SUFFIXES: dict[SharpFormat, str] = {"png": ".png", "tiff": ".tif"}
@@ -37,7 +41,7 @@ class TakenPhoto(msgspec.Struct, frozen=True):
     path: str  # relative to the capture where it lies below it
     width: int
     height: int
-    size: int  # bytes
+    content: str  # hash of its bytes, and of its mask's
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -114,8 +118,8 @@ class Run:
             )
         if not same_photos(run.manifest.photos, asked):
             raise MacrosplatError(
-                f"{folder} is a run of other photos ({run.manifest.capture}); give --resume the same capture, "
-                "or choose another --out."
+                f"{folder} is a run of other photos ({_difference(run.manifest, asked)}); give --resume the same "
+                "capture, or choose another --out."
             )
         run.refuse_other_options(options)
         run.update(options=options)
@@ -341,6 +345,15 @@ def same_photos(a: tuple[TakenPhoto, ...], b: tuple[TakenPhoto, ...]) -> bool:
     return [msgspec.structs.replace(one, path="") for one in a] == [msgspec.structs.replace(one, path="") for one in b]
 
 
+def _difference(begun: Manifest, asked: tuple[TakenPhoto, ...]) -> str:
+    """Why they are not `same_photos`."""
+    before, now = ({photo.name: photo for photo in photos} for photos in (begun.photos, asked))
+    if before.keys() != now.keys():
+        return begun.capture
+    changed = listed(name for name in before if not same_photos((before[name],), (now[name],)))
+    return f"changed since, the photos or their masks: {changed}"
+
+
 def _taken(capture: Path, photos: tuple[Photo, ...]) -> tuple[TakenPhoto, ...]:
     root = capture.resolve()
 
@@ -348,10 +361,20 @@ def _taken(capture: Path, photos: tuple[Photo, ...]) -> tuple[TakenPhoto, ...]:
         path = path.resolve()
         return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
+    largest = max((photo.path.stat().st_size for photo in photos), default=0)
     return tuple(
-        TakenPhoto(photo.name, place(photo.path), photo.width, photo.height, photo.path.stat().st_size)
-        for photo in photos
+        TakenPhoto(photo.name, place(photo.path), photo.width, photo.height, content)
+        for photo, content in zip(photos, ordered(_content, photos, workers(largest)), strict=True)
     )
+
+
+def _content(photo: Photo) -> str:
+    """Of all bytes: a photo may be replaced by one of as many, and a copy of the capture has times of its own."""
+    found = hashlib.blake2b(digest_size=16)
+    for path in (photo.path, photo.mask):
+        if path is not None:
+            found.update(read_bytes(path))
+    return found.hexdigest()
 
 
 def _flat(options: dict[str, Any]) -> dict[str, Any]:

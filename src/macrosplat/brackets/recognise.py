@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.brackets.align import thumbnail
-from macrosplat.brackets.alike import Run, any_alike, runs_of
+from macrosplat.brackets.alike import SliceRun, any_alike, runs_of
 from macrosplat.cameras.records import Cameras
 from macrosplat.photos.names import listed, matched
 from macrosplat.photos.records import Photo
@@ -98,7 +98,7 @@ def _from_pictures(
     odd = {i: f"{photos[i].name} ({why})" for run in accepted for i, why in run.odd.items()}
     if odd:
         notes.append(f"Left out of their stacks: {listed(odd.values())}.")
-    accepted = [Run(_of_one_kind(photos, run.slices), run.odd) for run in accepted]
+    accepted = [SliceRun(_of_one_kind(photos, run.slices), run.odd) for run in accepted]
     grouped = {i for run in accepted for i in run.slices}
     strangers = [i for i in range(len(photos)) if i not in grouped and i not in odd]
     if strangers and len(accepted) == 1 and len(strangers) < STRANGERS:
@@ -129,7 +129,7 @@ def _of_one_kind(photos: Sequence[Photo], slices: Sequence[int]) -> tuple[int, .
     return tuple(i for i, kind in zip(slices, kinds, strict=True) if kind == usual)
 
 
-def _pose_names(photos: Sequence[Photo], runs: Sequence[Run]) -> list[str]:
+def _pose_names(photos: Sequence[Photo], runs: Sequence[SliceRun]) -> list[str]:
     """What a stack's names have in common, if no other stack's have; else its first photo's name."""
     firsts = [PurePosixPath(photos[run.slices[0]].name).with_suffix("") for run in runs]
     stems = []

@@ -97,7 +97,7 @@ def load_model(folder: Path) -> pycolmap.Reconstruction:
 
 def write_colmap(folder: Path, cameras: Cameras, points: SparsePoints | None = None) -> None:
     """Write a binary COLMAP model, cameras and observations as of the photos as taken (upright); the folder appears, or
-    is replaced, whole or not at all.
+    is replaced atomically.
 
     Raises:
         MacrosplatError: the disk is full or the folder cannot be written.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.photos.names import listed
 from macrosplat.support.errors import MacrosplatError
 
 # Degrees under which the cameras see a point, at the most, in the median over the points: a capture on an arc of 5
@@ -41,6 +42,19 @@ def refuse_impossible(cameras: Cameras, points: SparsePoints, what: str) -> None
             f"The cameras of {what} see the thing from one place (under {angle:.2g} degrees in the median), so that "
             "nothing tells how deep it is; take photos from around it."
         )
+
+
+def unconfirmed(cameras: Cameras, points: SparsePoints) -> list[str]:
+    """Sentences on photos whose cameras no point speaks for, where there are points: exchanged, perhaps, or without
+    anything in focus."""
+    silent = sorted(set(range(len(cameras))) - set(points.photo.tolist()))
+    if not silent or len(points) == 0:
+        return []
+    which = listed(cameras.names[i] for i in silent)
+    return [
+        f"No point of the others is seen in {which}: nothing tells whether its camera is right; if the scene is "
+        "blurred where it looks, leave the photo out."
+    ]
 
 
 def parallax(cameras: Cameras, points: SparsePoints) -> NDArray[np.float64]:

@@ -114,7 +114,7 @@ def evaluate_run(
     lpips: Lpips | None = None,
     keep: Keep | None = None,
 ) -> Evaluation:
-    """Compare, and write RUN/evaluation.json (whole or not at all).
+    """Compare, and write RUN/evaluation.json (atomically).
 
     Where the run's cameras were not given in the truth's frame, the true cameras of the photos are aligned with the
     run's (`align_cameras`), then `refine_similarity` compares renders at both: novel views take no part in it. They are

@@ -151,7 +151,7 @@ def _trimesh() -> Any:
 def write_mesh_ply(
     path: Path, vertices: NDArray[np.floating], faces: NDArray[np.integer], rgb: NDArray[np.uint8]
 ) -> None:
-    """A binary PLY of vertices [N, 3], their colours [N, 3] (8 bit sRGB) and faces [M, 3], whole or not at all."""
+    """A binary PLY of vertices [N, 3], their colours [N, 3] (8 bit sRGB) and faces [M, 3] atomically."""
     rows = np.zeros(len(vertices), [("xyz", "<f4", 3), ("rgb", "u1", 3)])
     rows["xyz"], rows["rgb"] = vertices, rgb
     lists = np.zeros(len(faces), [("count", "u1"), ("corners", "<i4", 3)])

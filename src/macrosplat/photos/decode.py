@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -33,7 +34,7 @@ RAW = frozenset(
     f".{kind}"
     for kind in "3fr arw cr2 cr3 crw dng erf iiq mrw nef nrw orf pef raf rw2 rwl sr2 srw".split()  # noqa: SIM905
 )
-SUFFIXES = JPEG | TIFF | HEIF | RAW | {".png"}
+SUFFIXES = JPEG | TIFF | HEIF | RAW | {".png", ".webp", ".avif", ".bmp"}
 
 TABLE_8 = to_linear(np.arange(256) / 255).astype(np.float32)
 TABLE_16 = to_linear(np.arange(LEVELS) / (LEVELS - 1)).astype(np.float32)
@@ -52,6 +53,7 @@ ORIENTATIONS = {
 }
 
 THUMBNAIL = 96  # px: small enough that a slice looks as sharp as the next
+MOST_PAGES = 16  # of a TIFF that are looked at
 RAW_FLIPS = {3: 3, 5: 8, 6: 6}  # LibRaw's to EXIF's
 
 _profile = functools.lru_cache(maxsize=8)(read_profile)
@@ -80,6 +82,9 @@ def decode(path: Path) -> NDArray[Any]:
     if suffix in HEIF:
         extra("pillow_heif", "heif", path).register_heif_opener()
     with Image.open(path) as opened:
+        if suffix in TIFF:
+            with tifffile.TiffFile(path) as tiff:
+                opened.seek(photo_page(tiff))
         icc = embedded_profile(path, opened)
         return _from_pillow(ImageOps.exif_transpose(opened), icc)
 
@@ -99,7 +104,7 @@ class Inspected(NamedTuple):
     alpha: bool = False  # whether an alpha channel cuts something out
     empty: str | None = None  # "black", "burnt out": see `usable`
     small: NDArray[np.float32] | None = None  # as `thumbnail_of` makes it, upright
-    remark: str | None = None  # the rest of a sentence that begins with the photo's name
+    remark: str | None = None  # for the user, what is odd about the file
 
 
 def inspect(path: Path) -> Inspected:
@@ -115,14 +120,15 @@ def inspect(path: Path) -> Inspected:
     remark, alpha = None, False
     if suffix in TIFF:
         with tifffile.TiffFile(path) as tiff:
-            page: Any = tiff.pages[0]
+            page: Any = tiff.pages[photo_page(tiff)]
+            remark = _other_pages(tiff, page)
             deep = page.bitspersample > 8
             (width, height), orientation = (page.imagewidth, page.imagelength), _orientation(page)
             extra_samples = bool(page.extrasamples)
         pixels = decode(path)  # no cheaper way to know that every strip is there
         alpha = extra_samples and _cuts_out(alpha_of(path))
-        if deep and pixels.dtype == np.uint8:
-            remark = "is compressed in a way that is read at 8 bits only; for all 16, pip install imagecodecs"
+        if deep and pixels.dtype == np.uint8 and remark is None:
+            remark = "compressed in a way that is read at 8 bits only; for all 16, pip install imagecodecs"
         tags = tiff_tags(path)
     else:
         with Image.open(path) as opened:
@@ -156,12 +162,15 @@ def alpha_of(path: Path) -> NDArray[Any]:
     """[H, W] the alpha channel of a photo, upright; what a photo without one has is 255 everywhere."""
     if path.suffix.lower() in TIFF:
         with tifffile.TiffFile(path) as tiff:
-            page: Any = tiff.pages[0]
+            number = photo_page(tiff)
+            page: Any = tiff.pages[number]
             samples, separate = page.samplesperpixel, page.planarconfig == 2
             if page.bitspersample > 8 and page.extrasamples:
                 pixels = page.asarray()
                 return oriented(pixels[samples - 1] if separate else pixels[..., samples - 1], _orientation(page))
     with Image.open(path) as opened:
+        if path.suffix.lower() in TIFF:
+            opened.seek(number)
         return np.asarray(_alpha(ImageOps.exif_transpose(opened)))
 
 
@@ -201,7 +210,7 @@ def _from_pillow(photo: Image.Image, icc: bytes | None) -> NDArray[Any]:
 def _deep_tiff(path: Path) -> NDArray[np.float32] | None:
     """A TIFF of more than 8 bits in linear light; None if Pillow has to read it."""
     with tifffile.TiffFile(path) as tiff:
-        page: Any = tiff.pages[0]
+        page: Any = tiff.pages[photo_page(tiff)]
         if page.bitspersample <= 8 or page.photometric not in (GREY_INVERTED, GREY, RGB):
             return None
         try:
@@ -230,6 +239,28 @@ def _deep_tiff(path: Path) -> NDArray[np.float32] | None:
         if not profile.is_srgb:
             return apply_profile(pixels, profile)
     return TABLE_16[pixels]
+
+
+def photo_page(tiff: tifffile.TiffFile) -> int:
+    """The page that is the photo: some programs put a reduced copy before it."""
+    sizes = [page.imagewidth * page.imagelength for page in _pages(tiff)]
+    return sizes.index(max(sizes))
+
+
+def _pages(tiff: tifffile.TiffFile) -> list[Any]:
+    some: list[Any] = list(itertools.islice(tiff.pages, MOST_PAGES))
+    return [page.aspage() if isinstance(page, tifffile.TiffFrame) else page for page in some]
+
+
+def _other_pages(tiff: tifffile.TiffFile, page: Any) -> str | None:
+    """What to say of a file that holds further pictures of the photo's size: a stack, layers."""
+    size = (page.imagewidth, page.imagelength)
+    alike = sum((other.imagewidth, other.imagelength) == size for other in _pages(tiff))
+    return (
+        "several pictures in one file, of which the first is taken; save the others as files of their own"
+        if alike > 1
+        else None
+    )
 
 
 def _inspect_raw(path: Path) -> Inspected:

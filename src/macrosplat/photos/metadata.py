@@ -16,7 +16,7 @@ import tifffile
 from PIL import Image
 
 from macrosplat.photos import exif as tag
-from macrosplat.photos.decode import HEIF, ICC_TAG, RAW, TIFF, embedded_profile, extra, tiff_tags
+from macrosplat.photos.decode import HEIF, ICC_TAG, RAW, TIFF, embedded_profile, extra, photo_page, tiff_tags
 from macrosplat.photos.icc import MatrixProfile, read_profile
 
 PLANE_Y = 0xA20F
@@ -80,7 +80,7 @@ def _read(path: Path) -> tuple[Image.Exif, bytes | None]:
         return tiff_tags(path), None
     if suffix in TIFF:
         with tifffile.TiffFile(path) as tiff:
-            found = tiff.pages[0].tags.get(ICC_TAG)  # type: ignore[union-attr]
+            found = tiff.pages[photo_page(tiff)].tags.get(ICC_TAG)  # type: ignore[union-attr]
             return tiff_tags(path), None if found is None else bytes(found.value)
     if suffix in HEIF:
         extra("pillow_heif", "heif", path).register_heif_opener()

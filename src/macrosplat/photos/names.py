@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 
 def same_text(name: str) -> str:
@@ -39,7 +40,12 @@ def bare(name: str) -> str:
     return PurePosixPath(without_folder(name)).stem
 
 
-CLOSE: tuple[Callable[[str], str], ...] = (str, same_text, same_letters, without_suffix)
+def unescaped(name: str) -> str:
+    """As `without_suffix`, of an address: img%201.jpg is img 1.jpg."""
+    return without_suffix(unquote(name))
+
+
+CLOSE: tuple[Callable[[str], str], ...] = (str, same_text, same_letters, without_suffix, unescaped)
 ELSEWHERE: tuple[Callable[[str], str], ...] = (without_folder, bare)
 
 

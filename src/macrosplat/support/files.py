@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written beside their place under a temporary name, then renamed.
+"""Files written atomically: beside their place under a temporary name, then renamed.
 
 In: a path and what to write. Out: the file, or the old one untouched and a `MacrosplatError`.
 """
@@ -173,7 +173,7 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all. NaN is refused: it is not JSON."""
+    """Write `value` as indented JSON atomically. NaN is refused: it is not JSON."""
     text = json.dumps(value, indent=1, allow_nan=False) + "\n"
     write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 

@@ -41,7 +41,7 @@ FLIP_YZ = np.array([-1, -1, 1, -1, 1, 1, -1, 1, -1, 1, -1, -1, 1, -1, 1], np.flo
 
 
 def write_spz(path: Path, gaussians: Gaussians) -> None:
-    """Write the scene, whole or not at all."""
+    """Write the scene atomically."""
     write_whole(path, lambda part: part.write_bytes(to_spz(gaussians)))
 
 

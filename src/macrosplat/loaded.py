@@ -14,7 +14,7 @@ from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.output.sharp import write_png
 from macrosplat.render import Camera
-from macrosplat.run import Run as Folder
+from macrosplat.run import Run
 from macrosplat.support.colour import to_srgb
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.memory import available
@@ -31,7 +31,7 @@ LONGEST_SIDE = 65535  # px: pictures of more are read by few programs
 
 
 @dataclass(frozen=True)
-class Run:
+class LoadedRun:
     """A run as it stands, for drawing."""
 
     folder: Path
@@ -57,7 +57,7 @@ class Run:
         return to_srgb(light.clamp(0, 1)).cpu().numpy()
 
 
-def load_run(run: Path, device: torch.device | None = None) -> Run:
+def load_run(run: Path, device: torch.device | None = None) -> LoadedRun:
     """Load what `reconstruct` wrote (or is writing: the last checkpoint counts).
 
     Args:
@@ -66,10 +66,10 @@ def load_run(run: Path, device: torch.device | None = None) -> Run:
     Raises:
         MacrosplatError: RUN holds no run, or one that is damaged.
     """
-    state = checkpoint.load(Folder(run).checkpoint)
+    state = checkpoint.load(Run(run).checkpoint)
     if device is not None:
         state.model.to(device)
-    return Run(run, state)
+    return LoadedRun(run, state)
 
 
 def render_cameras(run: Path, cameras_file: Path, out: Path, device: torch.device | None = None) -> list[Path]:
