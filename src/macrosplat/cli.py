@@ -227,14 +227,21 @@ class Export:
     whole: FlagCreatePairsOff[bool] = False
     """A mesh of all that the photos show, not of the object alone."""
 
+    watertight: FlagCreatePairsOff[bool] = False
+    """Close a mesh where no photo looked: for printing, and for volumes."""
+
+    tolerance: Annotated[float | None, arg(metavar="MM", help_behavior_hint="(default: half a voxel)")] = None
+    """By how much the triangles of a mesh may be off: fewer of them, or all with 0."""
+
     mm: FlagCreatePairsOff[bool] = False
     """Write ply, spz, splat or gltf in millimetres, too, not in scene units."""
 
     def run(self) -> None:
-        from macrosplat.export import Film, export
+        from macrosplat.export import Film, Shape, export
 
         film = Film(self.seconds, self.size, self.path)
-        print(export(self.run_folder, self.format, self.out, self.photo, film, self.whole, self.mm))
+        shape = Shape(self.whole, self.watertight, self.tolerance)
+        print(export(self.run_folder, self.format, self.out, self.photo, film, shape, self.mm))
 
 
 @dataclass(frozen=True)
