@@ -120,7 +120,9 @@ def test_given_cameras(tmp_path: Path) -> None:
     assert written["photos"]["input photos"]["b/001.png"]["mask"]["psnr"] == scores.mask.psnr
     assert written["lens"]["focus_error_mm"]["median"] == pytest.approx(0.3)
     text = as_text(got)
-    assert "No deblurred photo is worse than the photo was." in text
+    assert "No deblurred photo is worse than the photo was." in text and "sharpness" in text
+    assert written["means"]["deblurred photos"]["fine"]["sharpness"] == pytest.approx(1.0)
+    assert written["photos"]["input photos"]["b/001.png"]["fine"]["psnr_by_radius"] == {} and written["radius"] is None
     assert "deblurred photos" in text and "(+5.0 %)" in text and "0.30 mm in the median" in text
 
 

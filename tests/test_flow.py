@@ -41,6 +41,7 @@ ROOMS = (
     "studio",
     "pipeline",
     "compare",
+    "batch",
     "bench",
     "demo",
     "cli",

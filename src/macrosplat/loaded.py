@@ -56,6 +56,20 @@ class LoadedRun:
         light = model.sharp(Camera(torch.tensor(view).to(here), torch.tensor(intrinsics).to(here), frame))
         return to_srgb(light.clamp(0, 1)).cpu().numpy()
 
+    @torch.no_grad()
+    def photo(self, name: str) -> NDArray[np.float32] | None:
+        """[h, w, 3] sRGB in [0, 1]: the scene as a photo shows it, at the training size; None: there is no such photo.
+
+        Args:
+            name: of the photo, whatever its suffix.
+        """
+        names = [PurePosixPath(known).with_suffix("") for known in self.state.names]
+        wanted = PurePosixPath(name).with_suffix("")
+        if wanted not in names:
+            return None
+        v, model = names.index(wanted), self.state.model
+        return to_srgb(model.sharp(model.camera(v), v).clamp(0, 1)).cpu().numpy()
+
 
 def load_run(run: Path, device: torch.device | None = None) -> LoadedRun:
     """Load what `reconstruct` wrote (or is writing: the last checkpoint counts).
@@ -137,5 +151,5 @@ def evaluate(
 
     loaded = load_run(run, device)
     with Progress() as progress:
-        found = evaluate_run(run, truth, loaded.render, progress, lpips=lpips, keep=keep)
+        found = evaluate_run(run, truth, loaded.render, progress, lpips=lpips, keep=keep, render_photo=loaded.photo)
     return as_text(found)

@@ -24,8 +24,8 @@ def main(asked: dict[str, Any]) -> None:
     import torch
 
     from macrosplat import loaded, pipeline
-    from macrosplat.evaluate.evaluate import NOVEL
     from macrosplat.evaluate.lpips import load_lpips
+    from macrosplat.evaluate.records import NOVEL
     from macrosplat.output.sharp import write_png
     from macrosplat.run import Run
     from macrosplat.support.dispatch import choose
