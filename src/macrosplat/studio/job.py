@@ -83,6 +83,7 @@ class Job:
         with self._lock:
             return {
                 **vars(self._progress),
+                "ended": None if self.running else self._progress.ended,  # its last event is not its end
                 "seconds": time.time() - self.began,
                 "folder": os.fsencode(self.folder).decode("utf-8", "replace"),
                 "stopping": self.stopping,
