@@ -59,7 +59,7 @@ class Reconstruct:
     options: Annotated[Options, arg(name="")] = field(default_factory=Options)
 
     resume: FlagCreatePairsOff[bool] = False
-    """Go on with a run that was interrupted, to the same result; --resume RUN alone does, too."""
+    """Go on with an interrupted run; --resume RUN alone does, too."""
 
     finish: FlagCreatePairsOff[bool] = False
     """Stopped (Ctrl-C, kill), write the results of what there is."""
@@ -68,7 +68,7 @@ class Reconstruct:
     """Show the training on a local page; pip install 'macrosplat[live]'."""
 
     preview: FlagCreatePairsOff[bool] = False
-    """While it trains, show how far it is in RUN/preview.jpg."""
+    """Show the training in RUN/preview.jpg."""
 
     json: FlagCreatePairsOff[bool] = False
     """For a script: what happens, one JSON object per line, on stdout."""
@@ -124,7 +124,7 @@ class Continue:
     """Show the training on a local page."""
 
     preview: FlagCreatePairsOff[bool] = False
-    """While it trains, show how far it is in RUN/preview.jpg."""
+    """Show the training in RUN/preview.jpg."""
 
     json: FlagCreatePairsOff[bool] = False
     """For a script: what happens, one JSON object per line, on stdout."""
