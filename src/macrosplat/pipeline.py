@@ -22,6 +22,7 @@ from macrosplat.brackets.recognise import poses_of
 from macrosplat.cameras.colmap import read_colmap, write_colmap
 from macrosplat.cameras.plausible import unconfirmed
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
+from macrosplat.capture.made_masks import with_made_masks
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture, TrainingInput
 from macrosplat.capture.solve import solve, training_input
@@ -110,7 +111,7 @@ def reconstruct(
     viewer = _viewer(live)
     began = time.monotonic()
     with Progress(more=shown) as progress, ExitStack() as holding:
-        opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
+        opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
         check_deblur(options)
         alone, width = is_stack(opened), 0
         if not alone:
@@ -127,6 +128,7 @@ def reconstruct(
             return stacked
         if cameras_from is not None:
             _take_cameras(Run(cameras_from), run)
+        opened = _with_masks(opened, run, progress)
         given = _cameras(opened, run, progress, width)
         widest = max(photo.width for photo in given.photos)
         if options.width is None and given.width < widest:
@@ -203,10 +205,19 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
         MacrosplatError: bad input; one sentence says what and where.
     """
     with Progress() as progress, locked(out):
-        opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
+        opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
         run = Run.begin(out, capture, opened.photos, options, resume=True)
         sweep(out)
-        _cameras(opened, run, progress, options.width)
+        _cameras(_with_masks(opened, run, progress), run, progress, options.width)
+
+
+def _with_masks(opened: Capture, run: Run, progress: Progress) -> Capture:
+    if run.manifest.options.masks != "auto":
+        return opened
+    opened, said = with_made_masks(opened, run.masks, progress.stage, progress.advance)
+    if said:
+        progress.note(said)
+    return opened
 
 
 def _take_cameras(begun: Run, run: Run) -> None:

@@ -188,6 +188,11 @@ class Run:
         return self.folder / "sfm"
 
     @property
+    def masks(self) -> Path:
+        """The masks that were made where the capture has none."""
+        return self.folder / "masks"
+
+    @property
     def deblurred(self) -> Path:
         """The photos as `--deblur-first` made them."""
         return self.folder / "deblurred"
