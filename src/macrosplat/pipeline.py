@@ -30,7 +30,7 @@ from macrosplat.deblur import check_deblur, deblurred
 from macrosplat.lens import LENSES, Lens, LensStart
 from macrosplat.lens.sharpest import nothing_in_focus
 from macrosplat.lens.start import start_lens
-from macrosplat.live import LiveView, Nobody, Watching, check_viser
+from macrosplat.live import LiveView, Nobody, Preview, Watching, check_viser
 from macrosplat.model.backdrop import Backdrop, grid_of
 from macrosplat.model.exposure import Exposure, start_exposure
 from macrosplat.model.model import Model
@@ -89,6 +89,7 @@ def reconstruct(
     live: int | None = None,
     shown: Sequence[Face] = (),
     results: bool = False,
+    preview: bool = False,
 ) -> Summary | StackSummary:
     """Sharp photos and a sharp scene of a folder of blurred photos; see `macrosplat reconstruct --help`.
 
@@ -97,6 +98,7 @@ def reconstruct(
         live: a port on this machine for a page that shows the training; 0: a free one; None: no page.
         shown: further ways of showing progress, besides stderr.
         results: whether a run that is stopped while it trains writes the results of what there is.
+        preview: whether RUN/preview.jpg shows the scene while it trains.
 
     Raises:
         MacrosplatError: bad input; one sentence says what and where.
@@ -142,6 +144,8 @@ def reconstruct(
         trainer, names, lens_start = _trainer(given, run, device, progress)
         try:
             with Log(run.log, trainer.done) as log, viewer(trainer, names, progress) as watching:
+                if preview:
+                    watching = holding.enter_context(Preview(trainer, run.preview, watching))
                 _train(trainer, run, names, lens_start, log, progress, watching, results)
         finally:  # an interrupted run's time counts, too
             seconds = run.manifest.seconds + time.monotonic() - began
@@ -158,6 +162,7 @@ def go_on(
     live: int | None = None,
     shown: Sequence[Face] = (),
     results: bool = False,
+    preview: bool = False,
 ) -> Summary | StackSummary:
     """Go on with a run, with the options that it was begun with; see `macrosplat continue --help`.
 
@@ -183,7 +188,7 @@ def go_on(
             run.update(options=options, planned=options.steps, reopened=planned)
     if device is not None:
         options = replace(options, device=device)
-    return reconstruct(capture, out, options, resume=True, live=live, shown=shown, results=results)
+    return reconstruct(capture, out, options, resume=True, live=live, shown=shown, results=results, preview=preview)
 
 
 def _further(text: str, planned: int) -> int:

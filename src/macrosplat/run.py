@@ -183,6 +183,11 @@ class Run:
         return self.folder / "log.jsonl"
 
     @property
+    def preview(self) -> Path:
+        """The scene as it is while it is being learned (`live/preview.py`); gone when the run ends."""
+        return self.folder / "preview.jpg"
+
+    @property
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint"
 
