@@ -42,7 +42,7 @@ def verdict_of(capture: Made) -> Verdict:
     begun = dataclasses.replace(begun, settings={"aperture_samples": "1"})
     starts = [dataclasses.replace(begun, pupil=begun.pupil / by) for by in (1.0, 8.0)]
     lenses = [LENSES["thin"](s) for s in starts]
-    return compare(lenses, LENSES["plain"](begun), begin, trainer.frames, trainer.schedule, PIXEL, seed=0)
+    return compare(lenses, LENSES["plain"](begun), begin, trainer.targets, trainer.schedule, PIXEL, seed=0)
 
 
 def test_blur_needs_a_lens_and_the_right_one_is_chosen():

@@ -273,8 +273,8 @@ def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bo
             backward(gradient[..., c : c + 1].contiguous(), one, sharp_wanted, sigma_wanted)
             for c, one in enumerate(saved)
         ]
-        by_sharp = torch.cat([part[0] for part in parts], -1) if sharp_wanted else None
-        return by_sharp, torch.stack([part[1] for part in parts], -1) if sigma_wanted else None
+        grad_sharp = torch.cat([part[0] for part in parts], -1) if sharp_wanted else None
+        return grad_sharp, torch.stack([part[1] for part in parts], -1) if sigma_wanted else None
     if len(saved) == 1:
         found = _one_back(gradient, saved[0], sharp_wanted, sigma_wanted)
         return tuple(None if g is None else g[None] for g in found)

@@ -220,7 +220,7 @@ def _combine(
 
 @triton.jit(do_not_specialize=["table", "pixels"])
 def _top(
-    gradient, slopes, coordinates, table, top, level, by_sigma, pixels, part, highest, low,
+    gradient, slopes, coordinates, table, top, level, grad_sigma, pixels, part, highest, low,
     CHANNELS: tl.constexpr, EACH: tl.constexpr, SHARP: tl.constexpr, SIGMA: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The highest level's share of the gradient (nothing is stored where `top` is below `low`), and the gradient of
@@ -244,7 +244,7 @@ def _top(
             if EACH or c == CHANNELS - 1:
                 rest = 1.0 - v * (1.0 / _ENTRIES)
                 total *= tl.where(v < highest, _ENTRIES / _SIGMA_HALF, 0.0) * rest * rest
-                tl.store(by_sigma + (frame * CHANNELS + e if EACH else frame + p), part * total, mask=inside)
+                tl.store(grad_sigma + (frame * CHANNELS + e if EACH else frame + p), part * total, mask=inside)
                 total *= 0.0
         if SHARP:
             tl.store(level + frame * CHANNELS + e, weight * g, mask=stored)
@@ -301,10 +301,10 @@ def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bo
     channels, pixels, part = gradient.shape[2], height * width, 1.0 / frames
     whole, support = _tables(gradient.device)[2], ladder().support
     level, other = gradient.new_empty(2 if sharp_wanted else 0, frames, *gradient.shape) if sharp_wanted else [None] * 2
-    by_sigma = torch.empty_like(coordinates) if sigma_wanted else None
+    grad_sigma = torch.empty_like(coordinates) if sigma_wanted else None
     _top[(triton.cdiv(pixels, RUN["BLOCK"]), frames)](
         gradient, slopes if sigma_wanted else gradient, coordinates, whole[LEVELS - 1], top,
-        gradient if level is None else level, coordinates if by_sigma is None else by_sigma, pixels, part, highest,
+        gradient if level is None else level, coordinates if grad_sigma is None else grad_sigma, pixels, part, highest,
         float(support[LEVELS - 1, 0]), CHANNELS=channels, EACH=each, SHARP=sharp_wanted, SIGMA=sigma_wanted, **RUN,
     )  # fmt: skip
     if level is not None:
@@ -317,4 +317,4 @@ def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bo
                 CHANNELS=channels, EACH=each, SHARE=True, FAR=far, **STRIP,
             )  # fmt: skip
             level, other = other, level
-    return level, by_sigma
+    return level, grad_sigma

@@ -135,7 +135,7 @@ def forward(frames: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
 def backward(gradient: torch.Tensor, frames: torch.Tensor, offsets: torch.Tensor, frames_wanted: bool, wanted: bool):
     """Gradients of frames [M, H, W, C] and offsets [M, C, 2] (None where not wanted)."""
     found = torch.empty_like(gradient) if frames_wanted else None
-    by_offset = torch.zeros_like(offsets) if wanted else None
+    grad_offsets = torch.zeros_like(offsets) if wanted else None
     sums = np.empty((gradient.shape[1], 2), np.float32)
     for m, of_frame in enumerate(offsets.tolist()):
         for c, (right, below) in enumerate(of_frame):
@@ -145,9 +145,9 @@ def backward(gradient: torch.Tensor, frames: torch.Tensor, offsets: torch.Tensor
             elif found is not None:
                 with kernel_lock:
                     _back(gradient[m].numpy(), c, down, wy[0], along, wx[0], found[m].numpy())
-            if by_offset is not None:
+            if grad_offsets is not None:
                 numbers = down, wy[0], wy[1], along, wx[0], wx[1]
                 with kernel_lock:
                     _slopes(gradient[m].numpy(), frames[m].numpy(), c, *numbers, sums)
-                by_offset[m, c] = -torch.from_numpy(sums.sum(0, dtype=np.float64)).float()
-    return found, by_offset
+                grad_offsets[m, c] = -torch.from_numpy(sums.sum(0, dtype=np.float64)).float()
+    return found, grad_offsets

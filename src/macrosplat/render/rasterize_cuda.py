@@ -31,7 +31,7 @@ SUM_ROWS = tl.constexpr(4)  # of each at a time
 
 
 @triton.jit(do_not_specialize=["n", "capacity"])
-def _sum_rows(order, offsets, rows, g_splats, n, capacity, BLOCK: tl.constexpr):
+def _sum_rows(order, offsets, rows, grad_splats, n, capacity, BLOCK: tl.constexpr):
     """Sum the gradient rows of each splat; those of one splat stand together, in the order of its tiles."""
     rank = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = rank < n
@@ -49,7 +49,7 @@ def _sum_rows(order, offsets, rows, g_splats, n, capacity, BLOCK: tl.constexpr):
         held = (row < end[:, None])[:, :, None] & kept[None, None, :]
         total += tl.sum(tl.load(place, mask=held, other=0.0), 1)
         k += SUM_ROWS
-    tl.store(g_splats + i[:, None] * SPLAT + column[None, :], total, mask=inside[:, None] & kept[None, :])
+    tl.store(grad_splats + i[:, None] * SPLAT + column[None, :], total, mask=inside[:, None] & kept[None, :])
 
 
 def _frame(bins: Bins, width: int, height: int) -> tuple[int, int, int, int]:
@@ -73,17 +73,18 @@ def forward(splats: Tensor, extents: Tensor, width: int, height: int):
     return colour, alpha, depth, bins
 
 
-def backward(splats: Tensor, bins: Bins, colour, alpha, depth, g_colour, g_alpha, g_depth) -> Tensor:
+def backward(splats: Tensor, bins: Bins, colour, alpha, depth, grad_colour, grad_alpha, grad_depth) -> Tensor:
     """-> the gradient of splats [..., N, 10]."""
     height, width = alpha.shape[-2:]
     table = splats.detach().reshape(-1, constants.SPLAT)
     n, capacity = table.shape[0], bins.items.shape[0]
     rows = splats.new_empty(capacity, constants.SPLAT)  # those that belong to a pair are written
     composite_cuda.backward_kernel[bins.stops.shape](
-        table, bins.items, bins.slots, bins.ranges, bins.stops, colour, alpha, depth, g_colour, g_alpha, g_depth,
-        rows, *_frame(bins, width, height), TILE=bins.tile, CHUNK=CHUNK, num_warps=WARPS,
+        table, bins.items, bins.slots, bins.ranges, bins.stops, colour, alpha, depth,
+        grad_colour, grad_alpha, grad_depth, rows,
+        *_frame(bins, width, height), TILE=bins.tile, CHUNK=CHUNK, num_warps=WARPS,
     )  # fmt: skip
-    g_splats = torch.empty(splats.shape, dtype=splats.dtype, device=splats.device)
+    grad_splats = torch.empty(splats.shape, dtype=splats.dtype, device=splats.device)
     blocks = (max(triton.cdiv(n, SUM_BLOCK), 1),)
-    _sum_rows[blocks](bins.order, bins.offsets, rows, g_splats, n, capacity, BLOCK=SUM_BLOCK, num_warps=1)
-    return g_splats
+    _sum_rows[blocks](bins.order, bins.offsets, rows, grad_splats, n, capacity, BLOCK=SUM_BLOCK, num_warps=1)
+    return grad_splats

@@ -84,13 +84,13 @@ def check_memory(frames: Sequence[Frame], gaussians: int, samples: int = 1) -> N
         )
 
 
-def room_for_photos() -> float:
+def photo_budget() -> float:
     """Bytes that decoded photos may take."""
     there = available()
     return math.inf if there is None else FOR_PHOTOS * there
 
 
-def room_for_targets(device: torch.device, frames: Sequence[Frame], gaussians: int, samples: int = 1) -> float:
+def target_budget(device: torch.device, frames: Sequence[Frame], gaussians: int, samples: int = 1) -> float:
     """Bytes that photos to compare with may take where they are compared: of a GPU, what the scene leaves free."""
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]

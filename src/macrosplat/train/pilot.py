@@ -18,8 +18,8 @@ from scipy.ndimage import binary_erosion
 from macrosplat.lens import Lens, Sampling
 from macrosplat.model.model import Model
 from macrosplat.support.colour import to_srgb
-from macrosplat.train.frames import Frames
 from macrosplat.train.schedule import Schedule
+from macrosplat.train.targets import Targets
 from macrosplat.train.trainer import Trainer
 
 SCALE = 0.5  # of the training width: the blur is half as wide, and a step a quarter of the work
@@ -68,18 +68,18 @@ def compare(
     lenses: Sequence[Lens],  # widest pupil first
     pinhole: Lens,
     begin: Callable[[Lens], Model],  # a fresh start with that lens, on the device
-    frames: Frames,
+    targets: Targets,
     schedule: Schedule,
     pixel: float,
     seed: int,
 ) -> Verdict:
     """Train each of them for a while, from the same start, and look at what was left out."""
-    left_out = [squares(v, p.width, p.height, seed) for v, p in enumerate(frames.frames)]
-    masks = [_without(mask, out) for mask, out in zip(frames.masks, left_out, strict=True)]
-    shown = Frames(frames.photos, frames.frames, masks, frames.device, frames.room)
+    left_out = [squares(v, p.width, p.height, seed) for v, p in enumerate(targets.frames)]
+    masks = [_without(mask, out) for mask, out in zip(targets.masks, left_out, strict=True)]
+    shown = Targets(targets.photos, targets.frames, masks, targets.device, targets.budget)
     short = replace(
         schedule,
-        steps=max(STEPS, ROUNDS * len(frames)),
+        steps=max(STEPS, ROUNDS * len(targets)),
         half_from=0.0,
         full_from=2.0,
         sh_from=(),
@@ -93,7 +93,7 @@ def compare(
         while trainer.done < short.steps:
             trainer.step()
         trainer.settle()
-        return np.array([_error(trainer, v, left_out[v], frames.masks[v]) for v in range(len(frames))])
+        return np.array([_error(trainer, v, left_out[v], targets.masks[v]) for v in range(len(targets))])
 
     return Verdict(tuple(errors(lens) for lens in lenses), errors(pinhole))
 
@@ -106,7 +106,7 @@ def _without(mask: NDArray[np.uint8] | None, left_out: NDArray[np.bool_]) -> NDA
 @torch.no_grad()
 def _error(trainer: Trainer, photo: int, left_out: NDArray[np.bool_], mask: NDArray[np.uint8] | None) -> float:
     """Mean absolute difference where the photo was left out, away from what was shown."""
-    seen, frame = trainer.frames.seen(photo, SCALE)
+    seen, frame = trainer.targets.seen(photo, SCALE)
     taken = trainer.model.photograph(photo, Sampling(), frame, degree=0)
     off = np.abs(to_srgb(taken.clamp(0, 1)).cpu().numpy() - seen / 255.0).mean(2)
     inner = np.asarray(binary_erosion(_small(left_out, off.shape), iterations=RIM, border_value=1), bool)
