@@ -237,5 +237,7 @@ def backward(gradient, weight, fx, pupil, focus, sigma0, colours, sigma, defocus
         -((quarter * diameter / d0) ** 2) * sum(by_channel),
         float(sigma0) * total0,
     )
-    grad_colours = None if colours is None else (quarter * diameter) ** 2 * torch.tensor(by_channel, dtype=torch.float32)
+    grad_colours = (
+        None if colours is None else (quarter * diameter) ** 2 * torch.tensor(by_channel, dtype=torch.float32)
+    )
     return grad_depth, tuple(torch.tensor(v, dtype=torch.float32) for v in grad_lens), grad_colours

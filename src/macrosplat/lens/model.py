@@ -77,6 +77,17 @@ class LensEstimate:
     relative_apertures: tuple[float, ...]  # V pupil diameters relative to `pupil_diameter`
     sigma0_px: float  # blur that is left in focus, standard deviation, px of the training width
     width_px: int  # the training width
+    # By what 1 / focus distance is more for red and blue than for green, 1 / scene units; None: not seen in the photos.
+    colour_offsets: tuple[float, float] | None = None
+
+    def colour_focus(self) -> tuple[float, float] | None:
+        """By how much farther than green red and blue are in focus, scene units, at the middle of the focus distances;
+        None: not seen in the photos."""
+        if self.colour_offsets is None:
+            return None
+        middle = float(np.median(self.focus_distances))
+        red, blue = (1 / (1 / middle + offset) - middle for offset in self.colour_offsets)
+        return red, blue
 
 
 @dataclass(frozen=True)

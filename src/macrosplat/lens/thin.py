@@ -252,10 +252,13 @@ class ThinLens(Lens):
         nearness = self.reference * (1 + self.parameters["lens.focus"])
         if len(self.focal):
             nearness = nearness * self.focal / focal
+        fx = focal.mean() * self.width
+        red, _, blue = colour.inverse_offsets(self.parameters["lens.colour"], self.parameters["lens.pupil"].exp(), fx)
         return LensEstimate(
             pupil_diameter=self.parameters["lens.pupil"].exp().item(),
             focus_distances=tuple((1 / nearness).tolist()),
             relative_apertures=tuple(self.aperture.tolist()),
             sigma0_px=self.sigma0().item(),
             width_px=self.width,
+            colour_offsets=(float(red), float(blue)) if self._colour_seen() == colour.SEEN else None,
         )

@@ -189,6 +189,7 @@ def _lens_report(
         scale=scale,
         magnification=magnified,
         breathing=breathing(focus, given.cameras),
+        colour_focus=lens.colour_focus(),
         corner_distortion=distortion_at_corner(given.cameras),
         notes=contradictions(scale, lens.pupil_diameter, given.photos, magnified)
         + differing(scale, given.cameras, given.photos, focus),

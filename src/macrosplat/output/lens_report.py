@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,8 @@ class LensReport:
     notes: tuple[str, ...] = ()  # sentences: contradictions, limits
     trust: Trust | None = None  # None: not judged
     breathing: Breathing | None = None  # None: not seen in these photos
+    # By how much farther than green red and blue are in focus, scene units; None: not seen in these photos.
+    colour_focus: tuple[float, float] | None = None
     corner_distortion: float | None = None  # displacement of the corner, relative; None: a pinhole's cameras
 
 
@@ -66,6 +68,8 @@ def describe(report: LensReport) -> dict[str, Any]:
             "exposure_stops": "how much brighter than the mean this photo was taken: red, green, blue",
             "trust": "how far all this may be believed: high, fair or low; trust_because says why",
             "breathing": "change of the focal length in px with the focus distance; null: not seen in these photos",
+            "colour_focus": "how much farther than green red and blue are in focus (< 0: nearer), at the median focus "
+            "distance; null: not seen in these photos",
             "distortion_at_corner": "displacement of a photo's corner, relative: < 0 barrel, > 0 pincushion; null: the "
             "cameras have none",
             "f_number": "focal length / pupil diameter, as on the lens; effective: as the light meter sees it, "
@@ -83,6 +87,7 @@ def describe(report: LensReport) -> dict[str, Any]:
         "focal_px": float(report.focal_px),
         **_f_numbers(report, middle),
         "breathing": _breathing(report),
+        "colour_focus": _colours(report, length),
         "distortion_at_corner": report.corner_distortion,
         "photos": [
             {
@@ -105,6 +110,12 @@ def _breathing(report: LensReport) -> dict[str, float | None] | None:
     percent = {"percent_per_scene_unit": found.per_unit, "percent_per_mm": None if mm is None else found.per_unit / mm}
     sure = found.uncertainty / abs(found.per_unit)
     return {**{k: None if v is None else 100 * v for k, v in percent.items()}, "relative_uncertainty": sure}
+
+
+def _colours(report: LensReport, length: Callable[[float], Any]) -> dict[str, Any] | None:
+    if report.colour_focus is None:
+        return None
+    return dict(zip(("red", "blue"), map(length, report.colour_focus), strict=True))
 
 
 def _f_numbers(report: LensReport, focus: float) -> dict[str, float | None]:
@@ -144,6 +155,9 @@ def in_words(report: LensReport) -> str:
     words.append(f"focused at {focus[0] * mm:.3g} to {focus[-1] * mm:.3g} mm")
     if report.breathing is not None:
         words.append(f"breathing {100 * report.breathing.per_unit / mm:+.2g} % a mm")
+    if report.colour_focus is not None:
+        sides = (f"{abs(x) * mm:.2g} mm {'farther' if x > 0 else 'nearer'}" for x in report.colour_focus)
+        words.append("in focus {} (red) and {} (blue) than green".format(*sides))
     if report.corner_distortion is not None:
         words.append(f"distortion {100 * report.corner_distortion:+.1f} % at the corner")
     sure = f", give or take {100 * report.scale.uncertainty:.0f} %" if report.scale.uncertainty else ""
