@@ -79,6 +79,7 @@ class LensEstimate:
     width_px: int  # the training width
     # By what 1 / focus distance is more for red and blue than for green, 1 / scene units; None: not seen in the photos.
     colour_offsets: tuple[float, float] | None = None
+    vignetting: float | None = None  # stops lost in the corner; None: not seen in the photos
 
     def colour_focus(self) -> tuple[float, float] | None:
         """By how much farther than green red and blue are in focus, scene units, at the middle of the focus distances;

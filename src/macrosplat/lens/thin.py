@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from macrosplat.lens import colour
+from macrosplat.lens import colour, vignetting
 from macrosplat.lens.blur import mean_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.model import Draw, Lens, LensEstimate, LensPlan, LensStart, PhotoIndex, Sampling, Sharp, dolly
@@ -135,6 +135,10 @@ def _by_channel(colours: Tensor, seen: Sharp) -> Tensor:
     return colours if seen.colour.shape[-1] == 3 else torch.cat([colours, torch.zeros_like(colours[:1])])
 
 
+# Terms that a lens may lack: learned from `colour.LEARN_FROM` on, and dropped if the photos do not tell them.
+TERMS = ("lens.colour", "lens.vignetting")
+
+
 class ThinLens(Lens):
     name = "thin"
     poses_from = POSES_FROM
@@ -152,10 +156,13 @@ class ThinLens(Lens):
             "lens.sigma0": torch.tensor(math.log(start.sigma0)),  # ln of px at the training width
             "lens.colour": torch.zeros(2),  # px at the training width, of red and blue (`colour`)
             "lens.colour_seen": torch.tensor(colour.UNDECIDED),
+            "lens.vignetting": torch.zeros(2),  # ln (`vignetting`)
+            "lens.vignetting_seen": torch.tensor(colour.UNDECIDED),
         }
         self.rates = {"lens.pupil": PUPIL_RATE, "lens.focus": FOCUS_RATE, "lens.sigma0": SIGMA0_RATE}
-        self.rates["lens.colour"] = colour.RATE
-        self._seen: float | None = None  # what `lens.colour_seen` says; None: the host has not looked
+        self.rates |= {"lens.colour": colour.RATE, "lens.vignetting": vignetting.RATE}
+        self._seen: dict[str, float] = {}  # what `lens.colour_seen` and its like say, as far as the host has looked
+        self._radii: dict[tuple[int, int], Tensor] = {}  # by size of the frame
         if start.all_blurred:
             del self.rates["lens.sigma0"]
         self.exif = start.exif
@@ -189,8 +196,9 @@ class ThinLens(Lens):
         samples = next((samples for begin, end, samples in self.spans if begin <= t < end), 1)
         rates = dict(self.rates)
         settled_at = self.spans[0][1] if self.spans else math.inf
-        if t < colour.LEARN_FROM or self._colour_seen() == colour.NOT_SEEN:
-            rates.pop("lens.colour", None)
+        for name in TERMS:
+            if t < colour.LEARN_FROM or self.seen(name) == colour.NOT_SEEN:
+                rates.pop(name, None)
         if self.spans and "lens.pupil" in rates:
             gone = min(1.0, max(0.0, (t - self.learn_from) / (settled_at - self.learn_from)))
             rates["lens.pupil"] *= 1 - (1 - PUPIL_END) * gone
@@ -201,23 +209,26 @@ class ThinLens(Lens):
         return LensPlan(Sampling(samples), rates, poses=t >= self.poses_from)
 
     def undecided(self, t: float) -> bool:
-        return t >= colour.DECIDED_AT and self._colour_seen() == colour.UNDECIDED
+        return t >= colour.DECIDED_AT and any(self.seen(name) == colour.UNDECIDED for name in TERMS)
 
     @torch.no_grad()
     def decide(self) -> None:
-        told = float(self.parameters["lens.colour"].abs().max()) >= colour.LEAST
-        self._seen = colour.SEEN if told else colour.NOT_SEEN
-        self.parameters["lens.colour_seen"].fill_(self._seen)
+        apart = float(self.parameters["lens.colour"].abs().max())
+        lost = vignetting.stops_lost(self.parameters["lens.vignetting"])
+        told = {"lens.colour": apart >= colour.LEAST, "lens.vignetting": lost >= vignetting.LEAST}
+        for name in TERMS:
+            self._seen[name] = colour.SEEN if told[name] else colour.NOT_SEEN
+            self.parameters[f"{name}_seen"].fill_(self._seen[name])
 
-    def _colour_seen(self) -> float:
-        """What `lens.colour_seen` says, as the host knows it."""
-        if self._seen is None:
-            self._seen = float(self.parameters["lens.colour_seen"].detach())
-        return self._seen
+    def seen(self, name: str) -> float:
+        """What was decided of a term of the lens, as the host knows it."""
+        if name not in self._seen:
+            self._seen[name] = float(self.parameters[f"{name}_seen"].detach())
+        return self._seen[name]
 
     def colours(self, camera: Camera) -> Tensor | None:
         """[3] by what 1 / focus is more for red, green and blue, 1 / scene units; None: alike."""
-        if self._colour_seen() == colour.NOT_SEEN:
+        if self.seen("lens.colour") == colour.NOT_SEEN:
             return None
         fx = camera.intrinsics[0] * (self.width / camera.frame.width)
         return colour.inverse_offsets(self.parameters["lens.colour"], self.parameters["lens.pupil"].exp(), fx)
@@ -242,7 +253,13 @@ class ThinLens(Lens):
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         sigma0 = self.sigma0() * (camera.frame.width / self.width)
         numbers = self.pupil(photo), self.focus(photo, camera), sigma0
-        return defocused(draw, camera, *numbers, sampling, self.colours(camera))
+        taken = defocused(draw, camera, *numbers, sampling, self.colours(camera))
+        if self.seen("lens.vignetting") == colour.NOT_SEEN:
+            return taken
+        size = camera.frame.width, camera.frame.height
+        if size not in self._radii or self._radii[size].device != taken.device:
+            self._radii[size] = vignetting.squared_radii(*size, taken)
+        return vignetting.dimmed(taken, self.parameters["lens.vignetting"], self._radii[size])
 
     def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
         return self.pupil(photo) / 2 * camera.intrinsics[0] * (1 / self.focus(photo, camera) - 1 / sharp.depth)
@@ -260,5 +277,8 @@ class ThinLens(Lens):
             relative_apertures=tuple(self.aperture.tolist()),
             sigma0_px=self.sigma0().item(),
             width_px=self.width,
-            colour_offsets=(float(red), float(blue)) if self._colour_seen() == colour.SEEN else None,
+            colour_offsets=(float(red), float(blue)) if self.seen("lens.colour") == colour.SEEN else None,
+            vignetting=vignetting.stops_lost(self.parameters["lens.vignetting"])
+            if self.seen("lens.vignetting") == colour.SEEN
+            else None,
         )

@@ -190,6 +190,7 @@ def _lens_report(
         magnification=magnified,
         breathing=breathing(focus, given.cameras),
         colour_focus=lens.colour_focus(),
+        vignetting=lens.vignetting,
         corner_distortion=distortion_at_corner(given.cameras),
         notes=contradictions(scale, lens.pupil_diameter, given.photos, magnified)
         + differing(scale, given.cameras, given.photos, focus),

@@ -39,6 +39,7 @@ class LensReport:
     breathing: Breathing | None = None  # None: not seen in these photos
     # By how much farther than green red and blue are in focus, scene units; None: not seen in these photos.
     colour_focus: tuple[float, float] | None = None
+    vignetting: float | None = None  # stops lost in the corner; None: not seen in these photos
     corner_distortion: float | None = None  # displacement of the corner, relative; None: a pinhole's cameras
 
 
@@ -70,6 +71,7 @@ def describe(report: LensReport) -> dict[str, Any]:
             "breathing": "change of the focal length in px with the focus distance; null: not seen in these photos",
             "colour_focus": "how much farther than green red and blue are in focus (< 0: nearer), at the median focus "
             "distance; null: not seen in these photos",
+            "vignetting": "stops of light lost in the corner of the photos; null: not seen in these photos",
             "distortion_at_corner": "displacement of a photo's corner, relative: < 0 barrel, > 0 pincushion; null: the "
             "cameras have none",
             "f_number": "focal length / pupil diameter, as on the lens; effective: as the light meter sees it, "
@@ -88,6 +90,7 @@ def describe(report: LensReport) -> dict[str, Any]:
         **_f_numbers(report, middle),
         "breathing": _breathing(report),
         "colour_focus": _colours(report, length),
+        "vignetting": report.vignetting,
         "distortion_at_corner": report.corner_distortion,
         "photos": [
             {
@@ -158,6 +161,8 @@ def in_words(report: LensReport) -> str:
     if report.colour_focus is not None:
         sides = (f"{abs(x) * mm:.2g} mm {'farther' if x > 0 else 'nearer'}" for x in report.colour_focus)
         words.append("in focus {} (red) and {} (blue) than green".format(*sides))
+    if report.vignetting is not None:
+        words.append(f"{report.vignetting:.1f} stops darker in the corner")
     if report.corner_distortion is not None:
         words.append(f"distortion {100 * report.corner_distortion:+.1f} % at the corner")
     sure = f", give or take {100 * report.scale.uncertainty:.0f} %" if report.scale.uncertainty else ""
