@@ -89,6 +89,7 @@ def make_trainer(setting: Setting, points: int, photos: int = 1, device: torch.d
     views = torch.eye(4).repeat(photos, 1, 1)
     start = LensStart(setting.pupil, (DISTANCE,) * photos, (1.0,) * photos, width=pinhole.width)
     lens = ThinLens(start)
+    lens.decide()  # a step as most are: no term beyond the blur
     lens.learn_from, lens.spans = 0.0, ((0.0, 1.0, points),) if points > 1 else ()
     intrinsics, frames = pinhole.at(views[0]).intrinsics.repeat(photos, 1), [pinhole.frame] * photos
     model = Model(
