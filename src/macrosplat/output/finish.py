@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from macrosplat.capture.records import TrainingInput
-from macrosplat.lens import LensEstimate, Sharp
+from macrosplat.lens import LensEstimate, Sampling, Sharp
 from macrosplat.lens.thin import ThinLens
+from macrosplat.model.exposure import LN2
 from macrosplat.model.model import Model
 from macrosplat.output.calibrated import breathing, distortion_at_corner
 from macrosplat.output.coverage import Coverage, coloured, cover, draw_coverage, plan
@@ -26,6 +27,7 @@ from macrosplat.output.maps import OPAQUE, PhotoMaps, write_maps
 from macrosplat.output.millimetres import contradictions, differing, find_scale, magnification
 from macrosplat.output.sharp import write_sharp
 from macrosplat.output.summary import Summary
+from macrosplat.output.term_uncertainty import covariance
 from macrosplat.output.trust import judge
 from macrosplat.output.viewer_fit import fit_for_viewers
 from macrosplat.render import Camera
@@ -94,7 +96,7 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
         matched = float(np.mean(fits)), float(np.mean(unblurred))
         trust = judge(middle, lens.sigma0_px, model.lens.exif, *matched, trainer.done)
         reported = _lens_report(lens, stops, given, float(np.median(focal_px)), options.scale_mm)
-        report = replace(reported, trust=trust)
+        report = replace(reported, trust=trust, **_uncertainties(trainer, lens, float(np.median(focal_px)), sampling))
         write_lens(run, replace(report, notes=report.notes + ((limit,) if limit else ())))
         progress.stage("looking for what no photo has in focus")
         coverage = _coverage(model, shown, targets.masks)
@@ -168,6 +170,19 @@ def _coverage(model: Model, cameras: list[Camera], masks: Any) -> Coverage:
         return model.blur_radius(photo, Sharp(row, torch.ones_like(row), row))[0]
 
     return cover(model.gaussians, cameras, radius, masks)
+
+
+def _uncertainties(trainer: Trainer, lens: LensEstimate, focal_px: float, sampling: Sampling) -> dict[str, Any]:
+    """Standard deviations of the terms of the lens that were seen, as the report has them."""
+    found: dict[str, Any] = {}
+    if lens.colour_offsets is not None:
+        # px where green is in focus -> 1 / scene units -> scene units of focus distance
+        unit = 2 / (lens.pupil_diameter * focal_px) * float(np.median(lens.focus_distances)) ** 2
+        red, blue = unit * np.sqrt(np.diag(covariance(trainer, "lens.colour", sampling)))
+        found["colour_uncertainty"] = (float(red), float(blue))
+    if lens.vignetting is not None:
+        found["vignetting_uncertainty"] = float(np.sqrt(covariance(trainer, "lens.vignetting", sampling).sum())) / LN2
+    return found
 
 
 def _lens_report(

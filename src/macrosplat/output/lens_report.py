@@ -39,7 +39,9 @@ class LensReport:
     breathing: Breathing | None = None  # None: not seen in these photos
     # By how much farther than green red and blue are in focus, scene units; None: not seen in these photos.
     colour_focus: tuple[float, float] | None = None
+    colour_uncertainty: tuple[float, float] | None = None  # their standard deviations
     vignetting: float | None = None  # stops lost in the corner; None: not seen in these photos
+    vignetting_uncertainty: float | None = None
     corner_distortion: float | None = None  # displacement of the corner, relative; None: a pinhole's cameras
 
 
@@ -70,7 +72,7 @@ def describe(report: LensReport) -> dict[str, Any]:
             "trust": "how far all this may be believed: high, fair or low; trust_because says why",
             "breathing": "change of the focal length in px with the focus distance; null: not seen in these photos",
             "colour_focus": "how much farther than green red and blue are in focus (< 0: nearer), at the median focus "
-            "distance; null: not seen in these photos",
+            "distance, and its standard deviation by the curvature of the loss; null: not seen in these photos",
             "vignetting": "stops of light lost in the corner of the photos; null: not seen in these photos",
             "distortion_at_corner": "displacement of a photo's corner, relative: < 0 barrel, > 0 pincushion; null: the "
             "cameras have none",
@@ -91,6 +93,7 @@ def describe(report: LensReport) -> dict[str, Any]:
         "breathing": _breathing(report),
         "colour_focus": _colours(report, length),
         "vignetting": report.vignetting,
+        "vignetting_uncertainty": report.vignetting_uncertainty,
         "distortion_at_corner": report.corner_distortion,
         "photos": [
             {
@@ -118,7 +121,11 @@ def _breathing(report: LensReport) -> dict[str, float | None] | None:
 def _colours(report: LensReport, length: Callable[[float], Any]) -> dict[str, Any] | None:
     if report.colour_focus is None:
         return None
-    return dict(zip(("red", "blue"), map(length, report.colour_focus), strict=True))
+    sure = report.colour_uncertainty or (None, None)
+    return {
+        name: length(value) | {"uncertainty": None if sigma is None else length(sigma)}
+        for name, value, sigma in zip(("red", "blue"), report.colour_focus, sure, strict=True)
+    }
 
 
 def _f_numbers(report: LensReport, focus: float) -> dict[str, float | None]:
