@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import arg
 
+from macrosplat.cli.collection import Batch
 from macrosplat.cli.commands import COMMANDS, Command, Compare, Demo, Reconstruct
 from macrosplat.options.help import Baselines, Photographers
 from macrosplat.support.errors import MacrosplatError
@@ -137,6 +138,8 @@ def _how_to_resume(command: object) -> str:
         case Reconstruct(out=out):
             return f" What was done is kept in {out}: `macrosplat continue {out}` (or --resume) goes on."
         case Compare(out=out):
+            return f" What was done is kept in {out}: give the same command again to go on."
+        case Batch(out=out):
             return f" What was done is kept in {out}: give the same command again to go on."
         case Demo(out=out):
             return f" What was done is kept in {out}: give the same command again to go on."

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
+from macrosplat.cli.collection import Batch
 from macrosplat.export import Format
 from macrosplat.options import Device, Options, Quality
 from macrosplat.support.errors import MacrosplatError
@@ -398,6 +399,7 @@ Command = (
     | Annotated[View, subcommand("view")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Compare, subcommand("compare")]
+    | Annotated[Batch, subcommand("batch")]
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Demo, subcommand("demo")]
 )
@@ -412,6 +414,7 @@ COMMANDS: dict[str, type] = {
     "view": View,
     "evaluate": Evaluate,
     "compare": Compare,
+    "batch": Batch,
     "bench": Bench,
     "demo": Demo,
 }

@@ -1,4 +1,4 @@
-"""One program as several processes, one for each GPU: begun, watched, ended together; what torchrun does, on one machine.
+"""One program as several processes, one for each GPU: begun, watched, ended together; as torchrun does, on one machine.
 
 In: the words of a command, how many. Out: the exit code of rank 0, or a sentence about the rank that was lost.
 """
