@@ -34,7 +34,7 @@ def pipeline(monkeypatch):
 
     results = {"reconstruct": "summary", "go_on": "summary", "render_cameras": [Path("a.png")], "evaluate": "table"}
     module = types.SimpleNamespace(calls=calls, **{name: stand_in(name, result) for name, result in results.items()})
-    for name in ("pipeline", "runs"):
+    for name in ("pipeline", "loaded"):
         monkeypatch.setitem(sys.modules, f"macrosplat.{name}", module)
         monkeypatch.setattr(f"macrosplat.{name}", module, raising=False)
     return module
