@@ -19,6 +19,17 @@ from macrosplat.support.errors import MacrosplatError
 RIG = "rig"  # `Cameras.source`
 
 
+def partners(names: Sequence[str], photos: Sequence[Photo], whose: str = "") -> dict[str, Photo]:
+    """The photo at hand for each of the rig's, both in the order of their names; as of `renamed`."""
+    if len(names) != len(photos):
+        raise MacrosplatError(
+            f"{whose} is a rig of {len(names)} photos, and here are {len(photos)}: which is taken by which camera "
+            "cannot be told; add or remove photos, or leave out --cameras-from."
+        )
+    mine = sorted(photos, key=lambda photo: natural_key(photo.name))
+    return dict(zip(sorted(names, key=natural_key), mine, strict=True))
+
+
 def renamed(cameras: Cameras, names: Sequence[str], photos: Sequence[Photo], whose: str) -> Cameras:
     """The rig's cameras for other photos.
 
@@ -29,12 +40,7 @@ def renamed(cameras: Cameras, names: Sequence[str], photos: Sequence[Photo], who
     Raises:
         MacrosplatError: there are more or fewer photos than the rig has cameras, or one has another shape.
     """
-    if len(names) != len(photos):
-        raise MacrosplatError(
-            f"{whose} is a rig of {len(names)} photos, and here are {len(photos)}: which is taken by which camera "
-            "cannot be told; add or remove photos, or leave out --cameras-from."
-        )
-    of = dict(zip(sorted(names, key=natural_key), sorted(photos, key=lambda p: natural_key(p.name)), strict=True))
+    of = partners(names, photos, whose)
     mine = [of[name] for name in cameras.names]
     sizes = np.array([(photo.width, photo.height) for photo in mine])
     factor = sizes / cameras.sizes

@@ -5,6 +5,7 @@ The library is imported inside the commands: `--help` must not wait for torch.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from macrosplat.cli.collection import Batch
 from macrosplat.export import Format
 from macrosplat.options import Device, Options, Quality
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.gpus import gpus
+from macrosplat.support.ranks import is_follower, is_rank
 
 
 def _port(words: list[str]) -> int:
@@ -65,6 +68,12 @@ class Reconstruct:
     finish: FlagCreatePairsOff[bool] = False
     """Stopped (Ctrl-C, kill), write the results of what there is."""
 
+    cameras_from: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(default: none)")] = None
+    """A fixed rig: cameras and lens begin as those of this run, photo by photo in the order of names."""
+
+    devices: Annotated[int, arg(metavar="N")] = 1
+    """Train on so many GPUs of this machine (with --device cpu: in so many processes), a photo a step on each."""
+
     live: Annotated[int | None, LIVE] = None
     """Show the training on a local page; pip install 'macrosplat[live]'."""
 
@@ -72,8 +81,13 @@ class Reconstruct:
     """For a script: what happens, one JSON object per line, on stdout."""
 
     def run(self) -> None:
+        if _by_ranks(self.devices, self.options.device, self.json):
+            return
         from macrosplat import pipeline
 
+        if is_follower():
+            pipeline.follow(self.out, self.capture, self.options.device)
+            return
         _told(
             self.out,
             self.json,
@@ -82,11 +96,28 @@ class Reconstruct:
                 self.out,
                 self.options,
                 self.resume,
+                self.cameras_from,
                 live=self.live,
                 results=self.finish,
                 **shown,
             ),
         )
+
+
+def _by_ranks(devices: int, device: Device | None, json: bool) -> bool:
+    """Do what the command line says in so many processes, unless this is one of them or one is enough."""
+    if devices < 1:
+        raise MacrosplatError(f"--devices is {devices}; it has to be at least 1.")
+    if devices == 1 or is_rank():
+        return False
+    from macrosplat.support.events import Events
+    from macrosplat.support.ranks import together
+
+    with Events(sys.stdout) if json else contextlib.nullcontext():
+        code = together(sys.argv[1:], devices, device == "cuda" or (device != "cpu" and bool(gpus())))
+    if code:
+        raise SystemExit(code)
+    return True
 
 
 def _told(out: Path, json: bool, work: Callable[..., object]) -> None:
@@ -126,9 +157,17 @@ class Continue:
     finish: FlagCreatePairsOff[bool] = False
     """Stopped (Ctrl-C, kill), write the results of what there is."""
 
+    devices: Annotated[int, arg(metavar="N")] = 1
+    """As of `reconstruct`; another number than before will do."""
+
     def run(self) -> None:
+        if _by_ranks(self.devices, self.device, self.json):
+            return
         from macrosplat import pipeline
 
+        if is_follower():
+            pipeline.follow(self.run_folder, device=self.device)
+            return
         _told(
             self.run_folder,
             self.json,

@@ -29,6 +29,11 @@ def is_rank() -> bool:
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
+def is_follower() -> bool:
+    """Whether it is one of them, and not the first, which alone writes."""
+    return is_rank() and os.environ["RANK"] != "0" and os.environ["WORLD_SIZE"] != "1"
+
+
 def together(words: Sequence[str], count: int, on_gpus: bool) -> int:
     """Run `python -m macrosplat WORDS` as so many ranks; only rank 0 speaks. Returns its exit code.
 

@@ -57,6 +57,11 @@ class Eager:
         parts = flat[1:].split([shape.numel() for shape in shapes])
         return flat[0], {name: part.view(shape) for name, part, shape in zip(names, parts, shapes, strict=True)}
 
+    @property
+    def pending(self) -> bool:
+        """Whether steps may be refused yet."""
+        return False
+
     def settle(self) -> int:
         """By how much `done` is too high: no step is ever refused."""
         return 0

@@ -76,6 +76,11 @@ class Graphs:
         self._took(self._changed[kind])
         return self._loss.clone()
 
+    @property
+    def pending(self) -> bool:
+        """Whether steps were taken since the host last looked."""
+        return bool(self._pending)
+
     def settle(self) -> int:
         """Look at what the device did. Returns by how much `done` is too high, for want of room; there is room now, and
         those steps are to be taken again. Waits for the device."""

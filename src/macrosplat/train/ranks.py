@@ -47,6 +47,11 @@ class Ranks:
             for tensor in tensors:
                 torch.distributed.broadcast(tensor.detach(), 0)
 
+    def leave(self) -> None:
+        """After the last step, which all have taken."""
+        if self.count > 1:
+            torch.distributed.destroy_process_group()
+
 
 class Meeting:
     """How the processes of a run find each other: rank 0 prepares the run, the others wait for it."""

@@ -61,8 +61,16 @@ class Trainer(Training):
 
             self._steps = SharedGraphs(self)
 
+    @property
+    def settled(self) -> bool:
+        """Whether it is known that all steps were taken that `done` counts; always so after at most `AHEAD`."""
+        return not self._steps.pending
+
     def settle(self) -> None:
-        """Make sure that all steps that `done` counts were taken: those that were not are taken off it."""
+        """Make sure that all steps that `done` counts were taken: those that were not are taken off it.
+
+        Of several ranks all have to do so after the same step: in between only who finds it `settled` may ask.
+        """
         self.done -= self._steps.settle()
 
     @torch.no_grad()
