@@ -18,6 +18,7 @@ import torch
 
 from macrosplat.cameras.colmap import read_colmap, write_colmap
 from macrosplat.cameras.plausible import unconfirmed
+from macrosplat.capture.made_masks import with_made_masks
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.pixels import read_photos
 from macrosplat.capture.records import Capture, TrainingInput
@@ -27,7 +28,7 @@ from macrosplat.deblur import check_deblur, deblurred
 from macrosplat.lens import LensStart
 from macrosplat.lens.known import KnownLens
 from macrosplat.lens.sharpest import nothing_in_focus
-from macrosplat.live import LiveView, Nobody, Watching, check_viser
+from macrosplat.live import LiveView, Nobody, Preview, Watching, check_viser
 from macrosplat.model.start import Geometry
 from macrosplat.options import Device, Options
 from macrosplat.output.finish import finish
@@ -35,6 +36,7 @@ from macrosplat.output.lens_report import read_lens
 from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
 from macrosplat.output.summary import Summary
+from macrosplat.photos.names import listed
 from macrosplat.photos.records import Photo, resized
 from macrosplat.render import Frame
 from macrosplat.run import Run, same_photos
@@ -70,6 +72,7 @@ def reconstruct(
     live: int | None = None,
     shown: Sequence[Face] = (),
     results: bool = False,
+    preview: bool = False,
 ) -> Summary | StackSummary:
     """Sharp photos and a sharp scene of a folder of blurred photos; see `macrosplat reconstruct --help`.
 
@@ -79,6 +82,7 @@ def reconstruct(
         live: a port on this machine for a page that shows the training; 0: a free one; None: no page.
         shown: further ways of showing progress, besides stderr.
         results: whether a run that is stopped while it trains writes the results of what there is.
+        preview: whether RUN/preview.jpg shows the scene while it trains.
 
     Raises:
         MacrosplatError: bad input; one sentence says what and where.
@@ -92,17 +96,20 @@ def reconstruct(
     viewer, meeting = _viewer(live), Meeting()
     began = time.monotonic()
     with Progress(more=shown) as progress, ExitStack() as holding:
-        opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
+        opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
         check_deblur(options)
         alone, width = is_stack(opened), 0
         if not alone:
             width = _width(opened.photos, Run(out) if resume else None, options, device)
             _fits(opened.photos, options, width)
         holding.enter_context(locked(out))
-        run = Run.begin(out, capture, opened.photos, options, resume)
+        run = Run.begin(out, capture, opened.photos, options, resume, opened.found)
         sweep(out)
         for note in (*said, *opened.notes):
             progress.note(note)
+        if run.other_masks:
+            which = listed(run.other_masks)
+            progress.note(f"The masks of {which} have changed since the run was begun; what was learned keeps the old.")
         if alone:
             stacked = reconstruct_stack(opened, run, progress)
             _page(out, progress)
@@ -110,6 +117,7 @@ def reconstruct(
         known = None
         if cameras_from is not None:
             opened, known = _of_rig(Run(cameras_from), run, opened)
+        opened = _with_masks(opened, run, progress)
         given = _cameras(opened, run, progress, width)
         widest = max(photo.width for photo in given.photos)
         if options.width is None and given.width < widest:
@@ -124,6 +132,8 @@ def reconstruct(
             trainer.share(meeting.join(device), meeting.count)
         try:
             with Log(run.log, trainer.done) as log, viewer(trainer, names, progress) as watching:
+                if preview:
+                    watching = holding.enter_context(Preview(trainer, run.preview, watching))
                 _train(trainer, run, names, lens_start, log, progress, watching, results)
         finally:  # an interrupted run's time counts, too
             seconds = run.manifest.seconds + time.monotonic() - began
@@ -140,6 +150,7 @@ def go_on(
     live: int | None = None,
     shown: Sequence[Face] = (),
     results: bool = False,
+    preview: bool = False,
 ) -> Summary | StackSummary:
     """Go on with a run, with the options that it was begun with; see `macrosplat continue --help`.
 
@@ -165,7 +176,7 @@ def go_on(
             run.update(options=options, planned=options.steps, reopened=planned)
     if device is not None:
         options = replace(options, device=device)
-    return reconstruct(capture, out, options, resume=True, live=live, shown=shown, results=results)
+    return reconstruct(capture, out, options, resume=True, live=live, shown=shown, results=results, preview=preview)
 
 
 def _further(text: str, planned: int) -> int:
@@ -186,10 +197,19 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
         MacrosplatError: bad input; one sentence says what and where.
     """
     with Progress() as progress, locked(out):
-        opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
-        run = Run.begin(out, capture, opened.photos, options, resume=True)
+        opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
+        run = Run.begin(out, capture, opened.photos, options, True, opened.found)
         sweep(out)
-        _cameras(opened, run, progress, options.width)
+        _cameras(_with_masks(opened, run, progress), run, progress, options.width)
+
+
+def _with_masks(opened: Capture, run: Run, progress: Progress) -> Capture:
+    if run.manifest.options.masks != "auto":
+        return opened
+    opened, said = with_made_masks(opened, run.masks, progress.stage, progress.advance)
+    if said:
+        progress.note(said)
+    return opened
 
 
 def follow(out: Path, capture: Path | None = None, device: Device | None = None) -> None:
@@ -207,7 +227,8 @@ def follow(out: Path, capture: Path | None = None, device: Device | None = None)
     options, capture = run.manifest.options, capture or Path(run.manifest.capture)
     where = choose(device or options.device, lambda _: None)
     with Progress(io.StringIO()) as progress:
-        opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
+        opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
+        opened = _with_masks(opened, run, progress)
         given = _cameras(opened, run, progress, run.manifest.width)
         trainer, _, _ = _trainer(given, run, where, progress)
         trainer.share(meeting.join(where), meeting.count)
