@@ -17,7 +17,8 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import arg
 
-from macrosplat.cli.commands import COMMANDS, Command, Compare, Demo, Reconstruct
+from macrosplat.cli.commands import COMMANDS, Command, Demo, Reconstruct
+from macrosplat.cli.measuring import Compare
 from macrosplat.options.help import Baselines, Photographers
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.spelling import misspelt
