@@ -90,7 +90,7 @@ class Schedule:
     densify_until: float = 0.85
     least_views: int = 0  # a Gaussian that fewer poses have in the frame is moved elsewhere (`seen.astray`)
     least_views_near: int = 0  # the same for one that is nearer than the middle of the object
-    opacity_weight: float = 0.003
+    opacity_weight: float = 0.01
     scale_weight: float = 0.003
     drop: float = 0.0  # share of the Gaussians that a step does without (`drop.thinned`)
     mask_weight: float = 0.1  # of alpha against the masks, where there are any
