@@ -34,7 +34,7 @@ def pipeline(monkeypatch):
 
     results = {"reconstruct": "summary", "go_on": "summary", "render_cameras": [Path("a.png")], "evaluate": "table"}
     module = types.SimpleNamespace(calls=calls, **{name: stand_in(name, result) for name, result in results.items()})
-    for name in ("pipeline", "runs"):
+    for name in ("pipeline", "loaded"):
         monkeypatch.setitem(sys.modules, f"macrosplat.{name}", module)
         monkeypatch.setattr(f"macrosplat.{name}", module, raising=False)
     return module
@@ -131,7 +131,7 @@ def test_a_strange_port_is_refused(capsys):
 
 
 def test_a_script_gets_events_alone(pipeline, monkeypatch, capsys):
-    def reconstruct(*arguments, shown, live, results):
+    def reconstruct(*arguments, shown, live, results, preview):
         shown[0].say("progress", done=1)
         return types.SimpleNamespace(steps=7, run=Path("run"))
 

@@ -22,6 +22,7 @@ from macrosplat.brackets.recognise import poses_of
 from macrosplat.cameras.colmap import read_colmap, write_colmap
 from macrosplat.cameras.plausible import unconfirmed
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
+from macrosplat.capture.made_masks import with_made_masks
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture, TrainingInput
 from macrosplat.capture.solve import solve, training_input
@@ -29,7 +30,7 @@ from macrosplat.deblur import check_deblur, deblurred
 from macrosplat.lens import LENSES, Lens, LensStart
 from macrosplat.lens.sharpest import nothing_in_focus
 from macrosplat.lens.start import start_lens
-from macrosplat.live import LiveView, Nobody, Watching, check_viser
+from macrosplat.live import LiveView, Nobody, Preview, Watching, check_viser
 from macrosplat.model.backdrop import Backdrop, grid_of
 from macrosplat.model.exposure import Exposure, start_exposure
 from macrosplat.model.model import Model
@@ -87,6 +88,7 @@ def reconstruct(
     live: int | None = None,
     shown: Sequence[Face] = (),
     results: bool = False,
+    preview: bool = False,
 ) -> Summary | StackSummary:
     """Sharp photos and a sharp scene of a folder of blurred photos; see `macrosplat reconstruct --help`.
 
@@ -95,6 +97,7 @@ def reconstruct(
         live: a port on this machine for a page that shows the training; 0: a free one; None: no page.
         shown: further ways of showing progress, besides stderr.
         results: whether a run that is stopped while it trains writes the results of what there is.
+        preview: whether RUN/preview.jpg shows the scene while it trains.
 
     Raises:
         MacrosplatError: bad input; one sentence says what and where.
@@ -108,7 +111,7 @@ def reconstruct(
     viewer = _viewer(live)
     began = time.monotonic()
     with Progress(more=shown) as progress, ExitStack() as holding:
-        opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
+        opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
         check_deblur(options)
         alone, width = is_stack(opened), 0
         if not alone:
@@ -125,6 +128,7 @@ def reconstruct(
             return stacked
         if cameras_from is not None:
             _take_cameras(Run(cameras_from), run)
+        opened = _with_masks(opened, run, progress)
         given = _cameras(opened, run, progress, width)
         widest = max(photo.width for photo in given.photos)
         if options.width is None and given.width < widest:
@@ -136,6 +140,8 @@ def reconstruct(
         trainer, names, lens_start = _trainer(given, run, device, progress)
         try:
             with Log(run.log, trainer.done) as log, viewer(trainer, names, progress) as watching:
+                if preview:
+                    watching = holding.enter_context(Preview(trainer, run.preview, watching))
                 _train(trainer, run, names, lens_start, log, progress, watching, results)
         finally:  # an interrupted run's time counts, too
             seconds = run.manifest.seconds + time.monotonic() - began
@@ -152,6 +158,7 @@ def go_on(
     live: int | None = None,
     shown: Sequence[Face] = (),
     results: bool = False,
+    preview: bool = False,
 ) -> Summary | StackSummary:
     """Go on with a run, with the options that it was begun with; see `macrosplat continue --help`.
 
@@ -177,7 +184,7 @@ def go_on(
             run.update(options=options, planned=options.steps, reopened=planned)
     if device is not None:
         options = replace(options, device=device)
-    return reconstruct(capture, out, options, resume=True, live=live, shown=shown, results=results)
+    return reconstruct(capture, out, options, resume=True, live=live, shown=shown, results=results, preview=preview)
 
 
 def _further(text: str, planned: int) -> int:
@@ -198,10 +205,19 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
         MacrosplatError: bad input; one sentence says what and where.
     """
     with Progress() as progress, locked(out):
-        opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
+        opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
         run = Run.begin(out, capture, opened.photos, options, resume=True)
         sweep(out)
-        _cameras(opened, run, progress, options.width)
+        _cameras(_with_masks(opened, run, progress), run, progress, options.width)
+
+
+def _with_masks(opened: Capture, run: Run, progress: Progress) -> Capture:
+    if run.manifest.options.masks != "auto":
+        return opened
+    opened, said = with_made_masks(opened, run.masks, progress.stage, progress.advance)
+    if said:
+        progress.note(said)
+    return opened
 
 
 def _take_cameras(begun: Run, run: Run) -> None:

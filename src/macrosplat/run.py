@@ -169,6 +169,11 @@ class Run:
         return self.folder / "log.jsonl"
 
     @property
+    def preview(self) -> Path:
+        """The scene as it is while it is being learned (`live/preview.py`); gone when the run ends."""
+        return self.folder / "preview.jpg"
+
+    @property
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint"
 
@@ -181,6 +186,11 @@ class Run:
     def scratch(self) -> Path:
         """What finding the cameras keeps on the way."""
         return self.folder / "sfm"
+
+    @property
+    def masks(self) -> Path:
+        """The masks that were made where the capture has none."""
+        return self.folder / "masks"
 
     @property
     def deblurred(self) -> Path:

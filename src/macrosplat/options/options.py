@@ -35,8 +35,8 @@ class Options:
     width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: by the machine)")] = None
     """Train at this width: half of it is a quarter of the work. Sharp photos keep their size."""
 
-    masks: Annotated[Literal["auto", "off"], arg(metavar="M")] = "auto"
-    """`auto` uses the masks of the capture (white = object), or `off`."""
+    masks: Annotated[Literal["auto", "files", "off"], arg(metavar="M")] = "auto"
+    """`auto`: the capture's masks (white = object), or made before a plain backdrop; `files`: no others; `off`."""
 
     brackets: Annotated[Literal["auto", "off"], arg(metavar="B")] = "auto"
     """`auto` recognises focus brackets; `off`: each photo by itself."""
