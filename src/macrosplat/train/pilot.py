@@ -30,6 +30,7 @@ RIM = 5  # px at `SCALE`: so far the window of SSIM looks from pixels that count
 STEPS, ROUNDS = 240, 8  # a pilot takes so many steps at the least, and so many times round the photos
 BEYOND = 2.0  # standard errors by which a lens has to be better than none
 POINT = 1e-3  # of a pupil: what is left has no depth of field to speak of
+WORTH = 0.0075  # of the error: what a lens has to take off it, too (experiments: pilots)
 SALT = 77  # of the random squares
 
 
@@ -50,7 +51,9 @@ class Verdict:
     @property
     def needed(self) -> bool:
         """Whether a lens is better than one blur for all depths."""
-        return any(_plainly(self.constant - error) for error in self.errors)
+        worth = WORTH * self.constant.mean()
+        better = [self.constant - error for error in self.errors]
+        return any(_plainly(gain) and gain.mean() > worth for gain in better)
 
 
 def _plainly(worse: NDArray[np.float64]) -> bool:
