@@ -1,4 +1,4 @@
-"""How a lens model does on real photos, which have no truth: against the photos themselves, that are sharp or nearly so.
+"""How a lens model does on real photos, which have no truth: against the photos themselves, sharp or nearly so.
 
     python benchmarks/real_photos.py CAPTURE [--every N] [--hold-out N] [--lens thin plain ...] [--quality draft ...]
 
@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 from macrosplat import pipeline
+from macrosplat.cameras.undistort import read_undistorted
 from macrosplat.capture.open import open_capture
 from macrosplat.options import Options
-from macrosplat.cameras.undistort import read_undistorted
 from macrosplat.render import Camera
 from macrosplat.run import Run
 from macrosplat.support.colour import to_srgb
@@ -112,7 +112,8 @@ def one(asked: argparse.Namespace, capture: Path, cameras: Path, quality: str, l
     pupil = found.pupil_diameter / np.median(found.focus_distances) if found else math.nan
     figures = f"{np.mean(sharp):6.2f} {np.mean(seen):6.2f}  {np.mean(apart) if apart else math.nan:8.2f}  {pupil:8.4f}"
     told = " | ".join(line.strip() for line in text.getvalue().splitlines() if line.strip())[-300:]
-    return f"{lens:9s} {quality:9s} {figures}  {len(targets):6d}  {time.monotonic() - began:7.0f}  [{model.lens.name}] {told}"
+    seconds = time.monotonic() - began
+    return f"{lens:9s} {quality:9s} {figures}  {len(targets):6d}  {seconds:7.0f}  [{model.lens.name}] {told}"
 
 
 if __name__ == "__main__":

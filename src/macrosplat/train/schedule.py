@@ -55,8 +55,8 @@ FEW = {"drop": 0.3, "sh_degree": 0}
 BEHIND, NEAR_OF_FEW = 0.3, 0.6
 # Of many photos three fix a point, before the object or behind it (experiments: weakly-observed).
 ENOUGH = 3
-# Grain from which on D-SSIM counts for less, sRGB of a range of 1, and how many photos are looked at: where nothing else
-# is to be seen it compares grain, and a scene learns to have some (experiments: grain).
+# Grain from which on D-SSIM counts for less, sRGB of a range of 1, and how many photos are looked at: where nothing
+# else is to be seen it compares grain, and a scene learns to have some (experiments: grain).
 GRAINY, OF_PHOTOS = 1.2 / 255, 8
 
 
