@@ -32,6 +32,7 @@ from macrosplat.output.finish import finish
 from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
 from macrosplat.output.summary import Summary
+from macrosplat.photos.names import listed
 from macrosplat.photos.records import Photo, resized
 from macrosplat.render import Frame
 from macrosplat.run import Run, same_photos
@@ -96,10 +97,13 @@ def reconstruct(
             width = _width(opened.photos, Run(out) if resume else None, options, device)
             _fits(opened.photos, options, width)
         holding.enter_context(locked(out))
-        run = Run.begin(out, capture, opened.photos, options, resume)
+        run = Run.begin(out, capture, opened.photos, options, resume, opened.found)
         sweep(out)
         for note in (*said, *opened.notes):
             progress.note(note)
+        if run.other_masks:
+            which = listed(run.other_masks)
+            progress.note(f"The masks of {which} have changed since the run was begun; what was learned keeps the old.")
         if alone:
             stacked = reconstruct_stack(opened, run, progress)
             _page(out, progress)
@@ -184,7 +188,7 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
     """
     with Progress() as progress, locked(out):
         opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
-        run = Run.begin(out, capture, opened.photos, options, resume=True)
+        run = Run.begin(out, capture, opened.photos, options, True, opened.found)
         sweep(out)
         _cameras(_with_masks(opened, run, progress), run, progress, options.width)
 
