@@ -20,7 +20,8 @@ import tyro
 from tyro.conf import arg
 
 from macrosplat.cli.collection import Batch
-from macrosplat.cli.commands import COMMANDS, Command, Compare, Demo, Reconstruct
+from macrosplat.cli.commands import COMMANDS, Command, Demo, Reconstruct
+from macrosplat.cli.measuring import Compare
 from macrosplat.options.help import Baselines, Photographers
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.spelling import misspelt

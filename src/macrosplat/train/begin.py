@@ -24,8 +24,8 @@ from macrosplat.options import Options
 from macrosplat.train import checkpoint
 from macrosplat.train.checkpoint import Checkpoint
 from macrosplat.train.effort import EFFORTS, default_gaussians, target_budget
-from macrosplat.train.pilot import compare
-from macrosplat.train.schedule import Schedule, by_poses
+from macrosplat.train.pilot import compare, of_one_blur
+from macrosplat.train.schedule import Schedule, by_poses, dssim_share
 from macrosplat.train.seen import views_in_frame
 from macrosplat.train.targets import Targets
 from macrosplat.train.trainer import Trainer
@@ -69,7 +69,8 @@ def begin(
     budget = target_budget(device, geometry.frames, most, options.aperture_samples())
     targets = Targets(photos, geometry.frames, lens.look(photos, masks), device, budget, alpha_masks=masks)
     exposed = start_exposure(given.points, photos, given.cameras.sizes, given.photos)
-    schedule = _schedule(options, given, geometry, most, refine_poses, exposed.learned, reopened)
+    of_photos = {"learn_exposure": exposed.learned, "dssim_share": dssim_share(photos)}
+    schedule = _schedule(options, given, geometry, most, refine_poses, reopened, of_photos)
     if state:
         trainer = Trainer(state.model.to(device), targets, schedule, state.pixel, options.seed)
         checkpoint.resume(trainer, state)
@@ -105,7 +106,7 @@ def _best_lens(
     """By short trainings: the thin lens of the best of several pupils, or none, and where it starts."""
     starts = [replace(lens_start, pupil=lens_start.pupil / share) for share in NARROWER]
     lenses = [LENSES["thin"](replace(one, settings=THROUGH_THE_CENTRE)) for one in starts]
-    verdict = compare(lenses, LENSES["plain"](lens_start), start, targets, schedule, pixel, seed)
+    verdict = compare(lenses, of_one_blur(starts[-1]), start, targets, schedule, pixel, seed)
     best = starts[verdict.best]
     return LENSES["thin" if verdict.needed else "plain"](best), best
 
@@ -116,8 +117,8 @@ def _schedule(
     geometry: Geometry,
     most: int,
     refine_poses: bool,
-    learn_exposure: bool,
     reopened: int | None,
+    of_photos: dict[str, Any],  # what of it the photos decide
 ) -> Schedule:
     seen, _ = views_in_frame(torch.tensor(given.points.xyz), geometry.first_cameras())
     effort = EFFORTS[options.quality]
@@ -127,6 +128,6 @@ def _schedule(
         most,
         reopened=reopened,
         refine_poses=refine_poses,
-        learn_exposure=learn_exposure,
         **values,
+        **of_photos,
     )
