@@ -58,8 +58,8 @@ from macrosplat.support.stop import Stop
 from macrosplat.support.threads import ordered, workers
 from macrosplat.train import checkpoint
 from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, photo_budget, target_budget
-from macrosplat.train.pilot import compare
-from macrosplat.train.schedule import Schedule, by_poses
+from macrosplat.train.pilot import compare, of_one_blur
+from macrosplat.train.schedule import Schedule, by_poses, dssim_share
 from macrosplat.train.seen import views_in_frame
 from macrosplat.train.targets import Targets
 from macrosplat.train.trainer import Trainer
@@ -359,7 +359,7 @@ def _trainer(
     )
     of_poses = by_poses(len(poses), float(seen.median()))
     exposed = start_exposure(given.points, photos, given.cameras.sizes, given.photos)
-    of_poses |= {"learn_exposure": exposed.learned}
+    of_poses |= {"learn_exposure": exposed.learned, "dssim_share": dssim_share(photos)}
     schedule = _schedule(run, most, of_poses)
     if state:
         trainer = Trainer(state.model.to(device), targets, schedule, state.pixel, options.seed)
@@ -395,7 +395,7 @@ def _trainer(
         starts = [replace(lens_start, pupil=lens_start.pupil / share) for share in NARROWER]
         lenses = [LENSES["thin"](replace(start, settings=THROUGH_THE_CENTRE)) for start in starts]
         numbers = schedule, pixel, options.seed
-        verdict = compare(lenses, LENSES["plain"](lens_start), begin, targets, *numbers)
+        verdict = compare(lenses, of_one_blur(starts[-1]), begin, targets, *numbers)
         lens_start = starts[verdict.best]
         lens = LENSES["thin" if verdict.needed else "plain"](lens_start)
         if not verdict.needed:
