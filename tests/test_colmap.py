@@ -1,13 +1,17 @@
 """COLMAP models: what pycolmap wrote is read, what we write pycolmap reads, lenses and sizes included."""
 
+from pathlib import Path
+
 import numpy as np
 import pycolmap
 import pytest
 
 from macrosplat.cameras.colmap import read_colmap, write_colmap
 from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.capture.open import open_capture
 from macrosplat.photos.find import find_photos
 from macrosplat.support.errors import MacrosplatError
+from making_captures import make_cameras
 from making_photos import make_photos
 
 LENSES = {
@@ -150,3 +154,26 @@ def test_unwritable(tmp_path):
     cameras = Cameras(("1.jpg",), np.eye(4)[None], np.full((1, 4), 10.0), np.array([[20, 20]]), "sfm")
     with pytest.raises(MacrosplatError, match="cannot be written"):
         write_colmap(tmp_path / "file" / "sparse", cameras)
+
+
+def test_a_disk_that_became_full_is_said(tmp_path, monkeypatch):
+    """COLMAP writes what fits, and says nothing."""
+
+    def write(model, folder):
+        whole(model, folder)
+        path = Path(folder) / "images.bin"
+        path.write_bytes(path.read_bytes()[:50])
+
+    whole = pycolmap.Reconstruction.write_binary
+    monkeypatch.setattr(pycolmap.Reconstruction, "write_binary", write)
+    with pytest.raises(MacrosplatError, match="the disk is full"):
+        write_colmap(tmp_path / "sparse" / "0", make_cameras(4))
+    assert not (tmp_path / "sparse" / "0").exists()
+
+
+def test_a_model_without_its_cameras_is_refused(tmp_path):
+    make_photos(tmp_path / "photos", 4)
+    write_colmap(tmp_path / "sparse" / "0", make_cameras(4))
+    (tmp_path / "sparse" / "0" / "cameras.bin").unlink()
+    with pytest.raises(MacrosplatError, match=r"images\.bin is there and cameras\.bin is not"):
+        open_capture(tmp_path)

@@ -41,6 +41,7 @@ from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
 from macrosplat.output.summary import Summary
 from macrosplat.photos.decode import TABLE_8
+from macrosplat.photos.names import listed
 from macrosplat.photos.records import Photo, resized
 from macrosplat.photos.shelf import Shelf
 from macrosplat.render import Camera, Frame
@@ -57,8 +58,8 @@ from macrosplat.support.stop import Stop
 from macrosplat.support.threads import ordered, workers
 from macrosplat.train import checkpoint
 from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, photo_budget, target_budget
-from macrosplat.train.pilot import compare
-from macrosplat.train.schedule import Schedule, by_poses
+from macrosplat.train.pilot import compare, of_one_blur
+from macrosplat.train.schedule import Schedule, by_poses, dssim_share
 from macrosplat.train.seen import views_in_frame
 from macrosplat.train.targets import Targets
 from macrosplat.train.trainer import Trainer
@@ -118,10 +119,13 @@ def reconstruct(
             width = _width(opened.photos, Run(out) if resume else None, options, device)
             _fits(opened.photos, options, width)
         holding.enter_context(locked(out))
-        run = Run.begin(out, capture, opened.photos, options, resume)
+        run = Run.begin(out, capture, opened.photos, options, resume, opened.found)
         sweep(out)
         for note in (*said, *opened.notes):
             progress.note(note)
+        if run.other_masks:
+            which = listed(run.other_masks)
+            progress.note(f"The masks of {which} have changed since the run was begun; what was learned keeps the old.")
         if alone:
             stacked = reconstruct_stack(opened, run, progress)
             _page(out, progress)
@@ -206,7 +210,7 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
     """
     with Progress() as progress, locked(out):
         opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
-        run = Run.begin(out, capture, opened.photos, options, resume=True)
+        run = Run.begin(out, capture, opened.photos, options, True, opened.found)
         sweep(out)
         _cameras(_with_masks(opened, run, progress), run, progress, options.width)
 
@@ -355,7 +359,7 @@ def _trainer(
     )
     of_poses = by_poses(len(poses), float(seen.median()))
     exposed = start_exposure(given.points, photos, given.cameras.sizes, given.photos)
-    of_poses |= {"learn_exposure": exposed.learned}
+    of_poses |= {"learn_exposure": exposed.learned, "dssim_share": dssim_share(photos)}
     schedule = _schedule(run, most, of_poses)
     if state:
         trainer = Trainer(state.model.to(device), targets, schedule, state.pixel, options.seed)
@@ -391,7 +395,7 @@ def _trainer(
         starts = [replace(lens_start, pupil=lens_start.pupil / share) for share in NARROWER]
         lenses = [LENSES["thin"](replace(start, settings=THROUGH_THE_CENTRE)) for start in starts]
         numbers = schedule, pixel, options.seed
-        verdict = compare(lenses, LENSES["plain"](lens_start), begin, targets, *numbers)
+        verdict = compare(lenses, of_one_blur(starts[-1]), begin, targets, *numbers)
         lens_start = starts[verdict.best]
         lens = LENSES["thin" if verdict.needed else "plain"](lens_start)
         if not verdict.needed:

@@ -36,6 +36,14 @@ def find_models(root: Path) -> list[Path]:
         # Elsewhere than in sparse/ a file of such a name may be anybody's: both tell.
         whole = base.name == "sparse" or any((base / f"images{suffix}").is_file() for suffix in (".bin", ".txt"))
         found += [base] if whole and _is_model(base) else []
+    if not found:
+        for folder in (root / "sparse", *(_sub_folders(root / "sparse") if _is_folder(root / "sparse") else [])):
+            images = next((one for one in (folder / "images.bin", folder / "images.txt") if one.is_file()), None)
+            if images is not None:
+                raise MacrosplatError(
+                    f"{images} is there and cameras{images.suffix} is not: copy the whole COLMAP model, or remove it "
+                    "to have cameras found from the photos."
+                )
     return found
 
 
