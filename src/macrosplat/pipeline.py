@@ -58,6 +58,7 @@ from macrosplat.support.stop import Stop
 from macrosplat.support.threads import ordered, workers
 from macrosplat.train import checkpoint
 from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, photo_budget, target_budget
+from macrosplat.train.expected import expected
 from macrosplat.train.pilot import compare, of_one_blur
 from macrosplat.train.schedule import Schedule, by_poses, dssim_share
 from macrosplat.train.seen import views_in_frame
@@ -130,6 +131,10 @@ def reconstruct(
             stacked = reconstruct_stack(opened, run, progress)
             _page(out, progress)
             return stacked
+        if not resume:
+            known = opened.cameras is not None or cameras_from is not None
+            guess = expected(opened.photos, replace(options, width=width), known, device)
+            progress.note(guess.sentence(shutil.disk_usage(out).free))
         if cameras_from is not None:
             _take_cameras(Run(cameras_from), run)
         opened = _with_masks(opened, run, progress)
