@@ -47,6 +47,7 @@ from macrosplat.support.stop import Stop
 from macrosplat.train import checkpoint
 from macrosplat.train.begin import begin
 from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, photo_budget
+from macrosplat.train.expected import expected
 from macrosplat.train.trainer import Trainer
 from macrosplat.train.working_size import working_width
 
@@ -108,6 +109,10 @@ def reconstruct(
             stacked = reconstruct_stack(opened, run, progress)
             _page(out, progress)
             return stacked
+        if not resume:
+            known = opened.cameras is not None or cameras_from is not None
+            guess = expected(opened.photos, replace(options, width=width), known, device)
+            progress.note(guess.sentence(shutil.disk_usage(out).free))
         if cameras_from is not None:
             _take_cameras(Run(cameras_from), run)
         opened = _with_masks(opened, run, progress)
