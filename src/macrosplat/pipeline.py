@@ -51,6 +51,7 @@ from macrosplat.support.stop import Stop
 from macrosplat.train import checkpoint
 from macrosplat.train.begin import begin
 from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, photo_budget
+from macrosplat.train.expected import expected
 from macrosplat.train.ranks import Meeting
 from macrosplat.train.trainer import Trainer
 from macrosplat.train.working_size import working_width
@@ -114,9 +115,13 @@ def reconstruct(
             stacked = reconstruct_stack(opened, run, progress)
             _page(out, progress)
             return stacked
-        known = None
+        if not resume:
+            known = opened.cameras is not None or cameras_from is not None
+            guess = expected(opened.photos, replace(options, width=width), known, device)
+            progress.note(guess.sentence(shutil.disk_usage(out).free))
+        rig_lens = None
         if cameras_from is not None:
-            opened, known = _of_rig(Run(cameras_from), run, opened)
+            opened, rig_lens = _of_rig(Run(cameras_from), run, opened)
         opened = _with_masks(opened, run, progress)
         given = _cameras(opened, run, progress, width)
         widest = max(photo.width for photo in given.photos)
@@ -126,7 +131,7 @@ def reconstruct(
                 f"{min(widest, 2 * given.width)} the scene is finer and it takes up to four times as long. The sharp "
                 "photos keep their size."
             )
-        trainer, names, lens_start = _trainer(given, run, device, progress, known)
+        trainer, names, lens_start = _trainer(given, run, device, progress, rig_lens)
         if meeting.count > 1:
             checkpoint.save(run.checkpoint, trainer, names, lens_start)  # where the others begin
             trainer.share(meeting.join(device), meeting.count)

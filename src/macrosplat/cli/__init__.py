@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(importlib.metadata.version("macrosplat"))
         return 0
+    if arguments[:1] == ["--completion"]:
+        return _completion(arguments[1:])
     own_process()
     # `kill` is answered like Ctrl-C, so that half-written files are removed on the way out.
     INTERRUPTS.install()
@@ -85,6 +87,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not _out_of_memory(error):
             raise
         return _refused("Memory ran out; give a smaller --width or fewer --max-gaussians, or end other programs.")
+    return 0
+
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def _completion(words: Sequence[str]) -> int:
+    """Print what makes a shell complete commands and options."""
+    if len(words) != 1 or words[0] not in SHELLS:
+        return _refused(f"--completion takes one of {', '.join(SHELLS)}; see docs/installing.md for where it goes.")
+    with contextlib.suppress(SystemExit):
+        tyro.cli(Command, prog="macrosplat", args=["--tyro-print-completion", words[0]])  # type: ignore[arg-type]
     return 0
 
 
