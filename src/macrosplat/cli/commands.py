@@ -1,0 +1,372 @@
+"""The commands that make, show and pass on a run, each a record whose texts are the help, and the list of all.
+
+The library is imported inside the commands: `--help` must not wait for torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
+
+from macrosplat.cli.collection import Batch
+from macrosplat.cli.measuring import Bench, Compare, Evaluate
+from macrosplat.export import Format
+from macrosplat.options import Device, Options
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.gpus import gpus
+from macrosplat.support.ranks import is_follower, is_rank
+
+
+def _port(words: list[str]) -> int:
+    """`--live` alone, or with a port."""
+    port = words[0] if words else "8080"
+    if len(words) > 1 or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"takes one port, 0 to 65535, not {' '.join(words)}; CAPTURE goes before it")
+    return int(port)
+
+
+LIVE = tyro.constructors.PrimitiveConstructorSpec(
+    nargs="*",
+    metavar="[PORT]",
+    instance_from_str=_port,
+    is_instance=lambda value: value is None or isinstance(value, int),
+    str_from_instance=lambda value: [str(value)],
+)
+
+
+@dataclass(frozen=True)
+class Reconstruct:
+    """Make sharp photos and a sharp 3D scene of a folder of blurred photos.
+
+    In RUN then:
+    - index.html: all of it to look at, offline
+    - sharp/: every photo, deblurred; maps/: their depth, circle of confusion and coverage
+    - scene.ply: the Gaussian splats, for any 3DGS viewer
+    - lens.json, transforms.json, coverage.json: aperture and focus, cameras, where to focus next
+
+    Slices of a single pose become one all-in-focus picture and a depth map.
+    Ctrl-C loses nothing: `macrosplat continue RUN` goes on. Twice, it writes the results of what there is.
+    """
+
+    capture: Annotated[Positional[Path], arg(metavar="CAPTURE")]
+    """Photos, perhaps with masks/ and cameras (transforms.json, COLMAP)."""
+
+    out: Annotated[Path, arg(metavar="RUN")]
+    """The folder to write to: new, empty, or one to --resume."""
+
+    options: Annotated[Options, arg(name="")] = field(default_factory=Options)
+
+    resume: FlagCreatePairsOff[bool] = False
+    """Go on with an interrupted run; --resume RUN alone does, too."""
+
+    finish: FlagCreatePairsOff[bool] = False
+    """Stopped (Ctrl-C, kill), write the results of what there is."""
+
+    cameras_from: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(default: none)")] = None
+    """A fixed rig: cameras and lens begin as those of this run, photo by photo in the order of names."""
+
+    devices: Annotated[int, arg(metavar="N")] = 1
+    """Train on so many GPUs of this machine (with --device cpu: in so many processes), a photo a step on each."""
+
+    live: Annotated[int | None, LIVE] = None
+    """Show the training on a local page; pip install 'macrosplat[live]'."""
+
+    preview: FlagCreatePairsOff[bool] = False
+    """Show the training in RUN/preview.jpg."""
+
+    json: FlagCreatePairsOff[bool] = False
+    """For a script: what happens, one JSON object per line, on stdout."""
+
+    def run(self) -> None:
+        if _by_ranks(self.devices, self.options.device, self.json):
+            return
+        from macrosplat import pipeline
+
+        if is_follower():
+            pipeline.follow(self.out, self.capture, self.options.device)
+            return
+        _told(
+            self.out,
+            self.json,
+            lambda **shown: pipeline.reconstruct(
+                self.capture,
+                self.out,
+                self.options,
+                self.resume,
+                self.cameras_from,
+                live=self.live,
+                results=self.finish,
+                preview=self.preview,
+                **shown,
+            ),
+        )
+
+
+def _by_ranks(devices: int, device: Device | None, json: bool) -> bool:
+    """Do what the command line says in so many processes, unless this is one of them or one is enough."""
+    if devices < 1:
+        raise MacrosplatError(f"--devices is {devices}; it has to be at least 1.")
+    if devices == 1 or is_rank():
+        return False
+    from macrosplat.support.events import Events
+    from macrosplat.support.ranks import together
+
+    with Events(sys.stdout) if json else contextlib.nullcontext():
+        code = together(sys.argv[1:], devices, device == "cuda" or (device != "cpu" and bool(gpus())))
+    if code:
+        raise SystemExit(code)
+    return True
+
+
+def _told(out: Path, json: bool, work: Callable[..., object]) -> None:
+    """Do it, and say what came of it: to people, or to a script."""
+    if not json:
+        print(work())
+        return
+    from macrosplat.support.events import Events, alone_on_stdout, numbers
+
+    with alone_on_stdout() as stdout, Events(stdout) as events:
+        summary = work(shown=(events,))
+        events.say("done", run=str(out), **numbers(summary))
+
+
+@dataclass(frozen=True)
+class Continue:
+    """Go on with a run: one that was interrupted, to the same result; or train a finished one longer.
+
+    Its photos and options are those that it was begun with.
+    """
+
+    run_folder: Annotated[Positional[Path], arg(name="run", metavar="RUN")]
+    """What `macrosplat reconstruct` began."""
+
+    steps: Annotated[str | None, arg(metavar="N", help_behavior_hint="(default: as planned)")] = None
+    """+2000: so many steps more; 5000: so many in all."""
+
+    device: Annotated[Device | None, arg(help_behavior_hint="(default: as before)")] = None
+    """Where to compute now."""
+
+    live: Annotated[int | None, LIVE] = None
+    """Show the training on a local page."""
+
+    preview: FlagCreatePairsOff[bool] = False
+    """Show the training in RUN/preview.jpg."""
+
+    json: FlagCreatePairsOff[bool] = False
+    """For a script: what happens, one JSON object per line, on stdout."""
+
+    finish: FlagCreatePairsOff[bool] = False
+    """Stopped (Ctrl-C, kill), write the results of what there is."""
+
+    devices: Annotated[int, arg(metavar="N")] = 1
+    """As of `reconstruct`; another number than before will do."""
+
+    def run(self) -> None:
+        if _by_ranks(self.devices, self.device, self.json):
+            return
+        from macrosplat import pipeline
+
+        if is_follower():
+            pipeline.follow(self.run_folder, device=self.device)
+            return
+        _told(
+            self.run_folder,
+            self.json,
+            lambda **shown: pipeline.go_on(
+                self.run_folder, self.steps, self.device, self.live, results=self.finish, preview=self.preview, **shown
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class List:
+    """List the runs in a folder: photos, steps, time, fit, and where their pages are."""
+
+    folder: Annotated[Positional[Path], arg(metavar="DIR")] = Path(".")
+    """The folder; two levels of it are looked through."""
+
+    def run(self) -> None:
+        from macrosplat.output.listing import list_runs
+
+        print(list_runs(self.folder))
+
+
+@dataclass(frozen=True)
+class Render:
+    """Draw sharp views of a reconstructed scene from any cameras."""
+
+    run_folder: Annotated[Positional[Path], arg(name="run", metavar="RUN")]
+    """What `macrosplat reconstruct` wrote."""
+
+    cameras: Annotated[Path, arg(metavar="FILE.json")]
+    """The cameras, laid out like transforms.json and in the coordinates of RUN/transforms.json.
+    A view is named after its `file_path`."""
+
+    out: Annotated[Path, arg(metavar="DIR")]
+    """The folder to write the views to, as PNG."""
+
+    device: Device = "auto"
+    """Where to draw."""
+
+    def run(self) -> None:
+        from macrosplat import loaded
+        from macrosplat.support.dispatch import choose
+
+        written = loaded.render_cameras(self.run_folder, self.cameras, self.out, choose(self.device))
+        print(f"{len(written)} views in {self.out}")
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a reconstructed scene for other programs.
+
+    - ply, spz, splat, gltf: the Gaussians, for viewers
+    - colmap, nerfstudio: the cameras with the sharp photos, for other programs to go on with
+    - points: a cloud of all points of the surface, with normals (PLY), in mm where the scale is known
+    - mesh: a triangle mesh of the object with colours, in mm where the scale is known (PLY; GLB, OBJ or STL by --out)
+    - video: a sharp film round the object, or the focus going through it (MP4)
+    - focus-stack: one photo's view, focused from near to far in 12 pictures, and all in focus
+    - zip: the page, the sharp photos, scene, lens and cameras, to pass on
+    """
+
+    run_folder: Annotated[Positional[Path], arg(name="run", metavar="RUN")]
+    """What `macrosplat reconstruct` wrote."""
+
+    format: Format
+    """What to write."""
+
+    out: Annotated[Path | None, arg(metavar="PATH")] = None
+    """The file or folder to write to; by default one in RUN."""
+
+    photo: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the first)")] = None
+    """The photo whose view a focus stack shows."""
+
+    seconds: Annotated[float, arg(metavar="S")] = 8.0
+    """Of a video."""
+
+    size: Annotated[str, arg(metavar="WxH")] = "1080p"
+    """Of a video: 1080p, 720p, 4k, or width x height in px."""
+
+    path: Literal["orbit", "turntable", "focus-pull"] = "orbit"
+    """Of a video: as far round as the photos go; once round; or from one place, with the focus going through."""
+
+    whole: FlagCreatePairsOff[bool] = False
+    """A mesh of all that the photos show, not of the object alone."""
+
+    watertight: FlagCreatePairsOff[bool] = False
+    """Close a mesh where no photo looked: for printing, and for volumes."""
+
+    tolerance: Annotated[float | None, arg(metavar="MM", help_behavior_hint="(default: half a voxel)")] = None
+    """By how much the triangles of a mesh may be off: fewer of them, or all with 0."""
+
+    mm: FlagCreatePairsOff[bool] = False
+    """Write ply, spz, splat or gltf in millimetres, too, not in scene units."""
+
+    def run(self) -> None:
+        from macrosplat.export import Film, Shape, export
+
+        film = Film(self.seconds, self.size, self.path)
+        shape = Shape(self.whole, self.watertight, self.tolerance)
+        print(export(self.run_folder, self.format, self.out, self.photo, film, shape, self.mm))
+
+
+@dataclass(frozen=True)
+class View:
+    """Show a run, or a scene of any program (.ply, .spz, .splat), in the browser of this machine."""
+
+    path: Annotated[Positional[Path], arg(metavar="RUN")]
+    """What `macrosplat reconstruct` wrote, or a scene file."""
+
+    port: Annotated[int, arg(metavar="N")] = 0
+    """The port on 127.0.0.1; 0 takes a free one."""
+
+    def run(self) -> None:
+        from macrosplat.web.serve import view
+
+        if not self.path.exists():
+            raise MacrosplatError(f"{self.path} does not exist; give a run, or a scene file (.ply, .spz, .splat).")
+        view(self.path, self.port)
+
+
+@dataclass(frozen=True)
+class Studio:
+    """Work in the browser: drop photos, see what is sharp in them, choose a quality, watch, open the result.
+
+    The page is served to this machine alone, and runs are those that `macrosplat reconstruct` makes.
+    """
+
+    folder: Annotated[Positional[Path], arg(metavar="DIR")] = Path("macrosplat-studio")
+    """Where captures and runs are kept."""
+
+    port: Annotated[int, arg(metavar="N")] = 0
+    """The port on 127.0.0.1; 0 takes a free one."""
+
+    browser: bool = True
+    """Open the browser."""
+
+    def run(self) -> None:
+        from macrosplat.studio import studio
+
+        studio(self.folder, self.port, self.browser)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Reconstruct the 30 blurred photos of a fruit fly that come with the package.
+
+    From the photos alone. Interrupted, it goes on when called again.
+    """
+
+    out: Annotated[Path, arg(metavar="RUN")] = Path("macrosplat-demo")
+    """The folder to write to."""
+
+    device: Device = "auto"
+    """Where to compute."""
+
+    def run(self) -> None:
+        from macrosplat import demo, pipeline
+
+        # Half the width of the photos is a quarter of the work. Draft, so that all of it, finding the cameras included
+        # (two minutes), is a matter of minutes on two cores.
+        options = Options(quality="draft", width=320, device=self.device)
+        begun = self.out.is_dir() and any(self.out.iterdir())
+        print(pipeline.reconstruct(demo.FOLDER, self.out, options, begun))
+
+
+Command = (
+    Annotated[Reconstruct, subcommand("reconstruct")]
+    | Annotated[Continue, subcommand("continue")]
+    | Annotated[List, subcommand("list")]
+    | Annotated[Render, subcommand("render")]
+    | Annotated[Export, subcommand("export")]
+    | Annotated[View, subcommand("view")]
+    | Annotated[Studio, subcommand("studio")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Compare, subcommand("compare")]
+    | Annotated[Batch, subcommand("batch")]
+    | Annotated[Bench, subcommand("bench")]
+    | Annotated[Demo, subcommand("demo")]
+)
+
+
+COMMANDS: dict[str, type] = {
+    "reconstruct": Reconstruct,
+    "continue": Continue,
+    "list": List,
+    "render": Render,
+    "export": Export,
+    "view": View,
+    "studio": Studio,
+    "evaluate": Evaluate,
+    "compare": Compare,
+    "batch": Batch,
+    "bench": Bench,
+    "demo": Demo,
+}
