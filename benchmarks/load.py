@@ -90,8 +90,9 @@ def main() -> None:
     words.add_argument("--megapixels", type=float, default=100)
     words.add_argument("--only", default="")
     words.add_argument("--limit", type=float, default=1800, help="s")
-    words.add_argument("options", nargs="*")
-    asked = words.parse_args()
+    given = sys.argv[1:]
+    split = given.index("--") if "--" in given else len(given)
+    asked, options = words.parse_args(given[:split]), given[split + 1 :]
     with tempfile.TemporaryDirectory(prefix="load-") as scratch:
         for cameras in (True, False):
             for kind in ("many", "large"):
@@ -103,7 +104,7 @@ def main() -> None:
                     many(asked.capture, folder, asked.photos, cameras)
                 else:
                     large(asked.capture, folder, asked.megapixels, cameras)
-                print(f"{title}: {tried(folder, folder / 'run', asked.options, asked.limit)}", flush=True)
+                print(f"{title}: {tried(folder, folder / 'run', options, asked.limit)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from macrosplat.cameras.colmap import read_colmap, write_colmap
+from macrosplat.cameras.colmap import load_model, read_colmap, write_colmap
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.capture.open import open_capture
 from macrosplat.photos.find import find_photos
@@ -147,6 +147,28 @@ def test_damaged_model(tmp_path, text):
     cameras.write_bytes(b"1 NO_SUCH_LENS 3\n" if text else b"\xff" * 20)
     with pytest.raises(MacrosplatError, match="cannot be read as a"):
         read_colmap(tmp_path / "sparse", find_photos(tmp_path).photos)
+
+
+@pytest.mark.parametrize("name", ["cameras", "images", "points3D", "rigs", "frames"])
+def test_no_count_is_taken_for_granted(tmp_path, name):
+    """COLMAP reads as many rigs as a file promises, though it ended long ago."""
+    write_colmap(tmp_path, make_cameras(4))
+    model = pycolmap.Reconstruction(str(tmp_path))
+    for n in (7, 8, 9):
+        camera = pycolmap.Camera.create_from_model_name(n, "PINHOLE", 100.0, 96, 72)
+        model.add_camera(camera)
+    rig = pycolmap.Rig(rig_id=7)
+    rig.add_ref_sensor(model.cameras[7].sensor_id)
+    rig.add_sensor(model.cameras[8].sensor_id, pycolmap.Rigid3d())
+    rig.add_sensor(model.cameras[9].sensor_id, None)
+    model.add_rig(rig)
+    model.write_binary(str(tmp_path))
+    assert len(load_model(tmp_path).cameras) == len(model.cameras)
+    path = tmp_path / f"{name}.bin"
+    for count in (2**63, 10**7):
+        path.write_bytes(count.to_bytes(8, "little") + path.read_bytes()[8:])
+        with pytest.raises(MacrosplatError, match=rf"{name}\.bin cannot be read"):
+            load_model(tmp_path)
 
 
 def test_unwritable(tmp_path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -95,6 +97,26 @@ def test_files_go_below_the_capture_only_and_are_photos_or_cameras(desk: Desk, a
     assert "not a folder" in said(asked(address, "/SECRET/open", "POST", b'{"path": "/nowhere"}'))
     assert said(asked(address, "/SECRET/open", "POST", b"{}")) == "'path' is missing."
     assert said(asked(address, "/SECRET/stop", "POST", b"{}")) == "Nothing is running."
+
+
+def test_idle_and_oversized_askers_do_not_keep_others_out(desk: Desk, address: str) -> None:
+    host, _, secret = address.removeprefix("http://").rstrip("/").partition("/")
+    where = (host.partition(":")[0], int(host.partition(":")[2]))
+    with contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(socket.create_connection(where, timeout=10)) for _ in range(100)]
+        for one in idle[::2]:
+            one.sendall(
+                b"POST /" + secret.encode() + b"/open HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\n{"
+            )
+        with socket.create_connection(where, timeout=10) as one:
+            one.sendall(
+                b"POST /" + secret.encode() + b"/open HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 999999999\r\n\r\n"
+            )
+            assert b"too long" in one.recv(1000) + one.recv(1000)
+        with socket.create_connection(where, timeout=10) as one:
+            one.sendall(b"GET /" + secret.encode() + b"/" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert one.recv(100).split()[1:2] == [b"414"]
+        assert asked(address, "/SECRET/state")[0] == 200
 
 
 def test_a_folder_without_photos_is_said(desk: Desk, tmp_path: Path) -> None:

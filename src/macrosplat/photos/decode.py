@@ -248,7 +248,7 @@ def _deep_tiff(path: Path) -> NDArray[np.float32] | None:
             pixels = page.asarray()
         except KeyError:  # tifffile's way of saying that a compression needs imagecodecs
             return None
-        if page.photometric == RGB and page.planarconfig == 2 and pixels.ndim == 3:
+        if page.planarconfig == 2 and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
         if page.imagedepth > 1:  # a volume: its first slice
             pixels = pixels[0]

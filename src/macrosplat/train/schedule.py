@@ -6,11 +6,16 @@ training is a value here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, cos, pi
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from macrosplat.lens import Lens, Sampling
+from macrosplat.photos.grain import grain
 from macrosplat.render import Frame
 from macrosplat.train.step import Kind
 
@@ -51,6 +56,9 @@ FEW = {"drop": 0.3, "sh_degree": 0}
 BEHIND, NEAR_OF_FEW = 0.3, 0.6
 # Of many photos three fix a point, before the object or behind it (experiments: weakly-observed).
 ENOUGH = 3
+# Grain from which on D-SSIM counts for less, sRGB of a range of 1, and how many photos are looked at: where nothing
+# else is to be seen it compares grain, and a scene learns to have some (experiments: grain).
+GRAINY, OF_PHOTOS = 1.2 / 255, 8
 
 
 @dataclass(frozen=True)
@@ -91,9 +99,10 @@ class Schedule:
     densify_until: float = 0.85
     least_views: int = 0  # a Gaussian that fewer poses have in the frame is moved elsewhere (`seen.astray`)
     least_views_near: int = 0  # the same for one that is nearer than the middle of the object
-    opacity_weight: float = 0.003
+    opacity_weight: float = 0.01
     scale_weight: float = 0.003
     drop: float = 0.0  # share of the Gaussians that a step does without (`drop.thinned`)
+    dssim_share: float = 1.0  # of the lens model's weight of D-SSIM (`dssim_share`)
     mask_weight: float = 0.1  # of alpha against the masks, where there are any
 
     def share(self, step: int) -> float:
@@ -103,8 +112,8 @@ class Schedule:
             return step / first
         return REOPENED + (1 - REOPENED) * (step - first) / max(1, self.steps - first)
 
-    def at(self, step: int, start: int, lens: Lens) -> Plan:
-        """The plan of a step, for a scene that began with `start` Gaussians."""
+    def at(self, step: int, start: int, lens: Lens, batch: int = 1) -> Plan:
+        """The plan of a step that takes `batch` photos, for a scene that began with `start` Gaussians."""
         t = self.share(step)
         of_lens = lens.plan(t)
         cooled = 1.0
@@ -117,17 +126,17 @@ class Schedule:
         if not self.learn_exposure:
             del rates["exposure"]
         rates |= {name: rate * cooled for name, rate in of_lens.rates.items()}
-        before = lens.plan(self.share(step - 1)).extra if step > 0 else 0.0
+        before = lens.plan(self.share(step - batch)).extra if step >= batch else 0.0
         ring = of_lens.sampling.samples > 1
         return Plan(
             scale=0.25 if t < self.half_from else 0.5 if t < self.full_from else 1.0,
             sh_degree=min(self.sh_degree, sum(t >= begin for begin in self.sh_from)),
             rates=rates,
             extra=max(0, round((of_lens.extra - before) * self.gaussians)),
-            densify=self._wanted(t, start) if step > 0 and step % self.densify_every == 0 else 0,
+            densify=self._wanted(t, start) if step >= batch and step % self.densify_every < batch else 0,
             noise=cooled if t < self.densify_until else 0.0,
             sampling=replace(of_lens.sampling, angle=step * GOLDEN) if ring else of_lens.sampling,
-            dssim_weight=of_lens.dssim_weight,
+            dssim_weight=of_lens.dssim_weight * self.dssim_share,
         )
 
     def _wanted(self, t: float, start: int) -> int:
@@ -142,3 +151,10 @@ def by_poses(poses: int, typical: float) -> dict[str, Any]:
     if poses <= FEW_POSES:
         return FEW | {"least_views": ceil(BEHIND * typical), "least_views_near": ceil(NEAR_OF_FEW * typical)}
     return dict.fromkeys(("least_views", "least_views_near"), min(ENOUGH, ceil(BEHIND * typical)))
+
+
+def dssim_share(photos: Sequence[NDArray[np.uint8]]) -> float:
+    """What D-SSIM is worth of its weight, 0 to 1, by the grain of V photos [H, W, 3] sRGB at the training width."""
+    some = range(0, len(photos), max(1, len(photos) // OF_PHOTOS))
+    seen = float(np.median([grain(photos[v]) for v in some]))
+    return min(1.0, (GRAINY / seen) ** 2) if seen > 0 else 1.0
