@@ -101,6 +101,7 @@ def compare(
     )
 
     def errors(lens: Lens) -> NDArray[np.float64]:
+        lens.decide()  # depth alone is asked about: no other term of a lens
         trainer = Trainer(begin(lens), shown, short, pixel, seed)
         while trainer.done < short.steps:
             trainer.step()
