@@ -5,6 +5,7 @@ In: CAPTURE, RUN, `Options`. Out: the files of RUN and a `Summary`.
 
 from __future__ import annotations
 
+import io
 import math
 import shutil
 import time
@@ -21,14 +22,17 @@ from macrosplat.capture.made_masks import with_made_masks
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.pixels import read_photos
 from macrosplat.capture.records import Capture, TrainingInput
+from macrosplat.capture.rig import RIG, partners, renamed
 from macrosplat.capture.solve import solve, training_input
 from macrosplat.deblur import check_deblur, deblurred
 from macrosplat.lens import LensStart
+from macrosplat.lens.known import KnownLens
 from macrosplat.lens.sharpest import nothing_in_focus
 from macrosplat.live import LiveView, Nobody, Preview, Watching, check_viser
 from macrosplat.model.start import Geometry
 from macrosplat.options import Device, Options
 from macrosplat.output.finish import finish
+from macrosplat.output.lens_report import read_lens
 from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
 from macrosplat.output.summary import Summary
@@ -48,6 +52,7 @@ from macrosplat.train import checkpoint
 from macrosplat.train.begin import begin
 from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, photo_budget
 from macrosplat.train.expected import expected
+from macrosplat.train.ranks import Meeting
 from macrosplat.train.trainer import Trainer
 from macrosplat.train.working_size import working_width
 
@@ -73,7 +78,8 @@ def reconstruct(
     """Sharp photos and a sharp scene of a folder of blurred photos; see `macrosplat reconstruct --help`.
 
     Args:
-        cameras_from: what `find_cameras` wrote for the same capture, to begin with.
+        cameras_from: a run of the same rig, whose cameras and lens this one begins with: of the same photos, or of
+            others in the order of their names.
         live: a port on this machine for a page that shows the training; 0: a free one; None: no page.
         shown: further ways of showing progress, besides stderr.
         results: whether a run that is stopped while it trains writes the results of what there is.
@@ -88,7 +94,7 @@ def reconstruct(
     device = choose(options.device, said.append)
     if options.scale_mm is not None:
         check_scale(options.scale_mm)
-    viewer = _viewer(live)
+    viewer, meeting = _viewer(live), Meeting()
     began = time.monotonic()
     with Progress(more=shown) as progress, ExitStack() as holding:
         opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
@@ -113,8 +119,9 @@ def reconstruct(
             known = opened.cameras is not None or cameras_from is not None
             guess = expected(opened.photos, replace(options, width=width), known, device)
             progress.note(guess.sentence(shutil.disk_usage(out).free))
+        rig_lens = None
         if cameras_from is not None:
-            _take_cameras(Run(cameras_from), run)
+            opened, rig_lens = _of_rig(Run(cameras_from), run, opened)
         opened = _with_masks(opened, run, progress)
         given = _cameras(opened, run, progress, width)
         widest = max(photo.width for photo in given.photos)
@@ -124,7 +131,10 @@ def reconstruct(
                 f"{min(widest, 2 * given.width)} the scene is finer and it takes up to four times as long. The sharp "
                 "photos keep their size."
             )
-        trainer, names, lens_start = _trainer(given, run, device, progress)
+        trainer, names, lens_start = _trainer(given, run, device, progress, rig_lens)
+        if meeting.count > 1:
+            checkpoint.save(run.checkpoint, trainer, names, lens_start)  # where the others begin
+            trainer.share(meeting.join(device), meeting.count)
         try:
             with Log(run.log, trainer.done) as log, viewer(trainer, names, progress) as watching:
                 if preview:
@@ -207,12 +217,54 @@ def _with_masks(opened: Capture, run: Run, progress: Progress) -> Capture:
     return opened
 
 
+def follow(out: Path, capture: Path | None = None, device: Device | None = None) -> None:
+    """Train along with the process that reconstructs `capture` into `out`, as another rank; nothing is written.
+
+    Args:
+        capture: None: the photos that the run was begun with. device: None: the one that it was begun with.
+
+    Raises:
+        MacrosplatError: see `reconstruct`.
+    """
+    meeting = Meeting()
+    meeting.wait()
+    run = Run(out, read_only=True)
+    options, capture = run.manifest.options, capture or Path(run.manifest.capture)
+    where = choose(device or options.device, lambda _: None)
+    with Progress(io.StringIO()) as progress:
+        opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
+        opened = _with_masks(opened, run, progress)
+        given = _cameras(opened, run, progress, run.manifest.width)
+        trainer, _, _ = _trainer(given, run, where, progress)
+        trainer.share(meeting.join(where), meeting.count)
+        while trainer.done < trainer.schedule.steps:
+            trainer.step()
+        trainer.ranks.leave()
+
+
+def _of_rig(rig: Run, run: Run, opened: Capture) -> tuple[Capture, KnownLens | None]:
+    """The capture with the cameras of a rig's run, unless it has its own, and the rig's lens where it is known."""
+    if same_photos(rig.manifest.photos, run.manifest.photos):
+        _take_cameras(rig, run)
+        return opened, None
+    if not rig.transforms.is_file():
+        raise MacrosplatError(
+            f"{rig.folder} is not finished: its cameras are not known yet; give --cameras-from a rig's finished run."
+        )
+    names = [photo.name for photo in rig.manifest.photos]
+    cameras = renamed(rig.cameras(), names, opened.photos, str(rig.folder))
+    lens, of = read_lens(rig), partners(names, opened.photos)
+    known = None
+    if lens is not None:
+        focus = {of[name].name: distance for name, distance in lens.focus_distances.items() if name in of}
+        known = KnownLens(lens.pupil_diameter, focus)
+    return replace(opened, cameras=cameras, points=None), known
+
+
 def _take_cameras(begun: Run, run: Run) -> None:
     """Copy the cameras and points of `begun`, if the run has none yet."""
     if run.sparse.is_dir():
         return
-    if not same_photos(begun.manifest.photos, run.manifest.photos):
-        raise MacrosplatError(f"{begun.folder} holds the cameras of other photos; remove it to have them found again.")
     run.update(camera_source=begun.manifest.camera_source, registered=begun.manifest.registered)
     with whole_folder(run.sparse) as part:
         shutil.copytree(begun.sparse, part, dirs_exist_ok=True)
@@ -273,6 +325,7 @@ def _trainer(
     run: Run,
     device: torch.device,
     progress: Progress,
+    known: KnownLens | None = None,
 ) -> tuple[Trainer, tuple[str, ...], LensStart]:
     """A trainer at step 0, or where the checkpoint stands."""
     options, geometry = run.manifest.options, Geometry.of(given)
@@ -294,9 +347,10 @@ def _trainer(
         device,
         state,
         all_blurred=limit is not None,
-        refine_poses=run.manifest.camera_source == "sfm",
+        refine_poses=run.manifest.camera_source in ("sfm", RIG),
         reopened=run.manifest.reopened,
         trying=lambda: progress.stage("looking whether a lens explains the photos better than none"),
+        known=known,
     )
     if not begun.lens_needed:
         limit = NO_LENS
@@ -337,7 +391,7 @@ def _train(
             before = trainer.done
             loss = trainer.step()
             figures: dict[str, float] = {}
-            if trainer.done > before and (trainer.done % LOG_EVERY == 0 or trainer.done == steps):
+            if trainer.done > before and (trainer.done // LOG_EVERY > before // LOG_EVERY or trainer.done == steps):
                 figures = log.line(trainer, float(loss))
                 if not math.isfinite(figures["loss"]):
                     raise MacrosplatError(
@@ -348,6 +402,8 @@ def _train(
             progress.advance(trainer.done - counted, figures=figures)
             counted = trainer.done
             wants_stop = watching.between_steps(figures, lambda: stop.asked)
+            if trainer.ranks.count > 1 and not trainer.settled:
+                continue  # all ranks settle together; soon
             if wants_stop or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS or trainer.done == steps:
                 checkpoint.save(run.checkpoint, trainer, names, start)
                 saved_at = time.monotonic()
@@ -356,3 +412,4 @@ def _train(
                     raise KeyboardInterrupt
                 progress.note(f"Stopped at step {trainer.done:,} of {steps:,}; the results of that are being written.")
                 return
+    trainer.ranks.leave()

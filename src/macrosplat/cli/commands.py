@@ -5,6 +5,8 @@ The library is imported inside the commands: `--help` must not wait for torch.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +15,13 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
+from macrosplat.cli.collection import Batch
 from macrosplat.cli.measuring import Bench, Compare, Evaluate
 from macrosplat.export import Format
 from macrosplat.options import Device, Options
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.gpus import gpus
+from macrosplat.support.ranks import is_follower, is_rank
 
 
 def _port(words: list[str]) -> int:
@@ -64,6 +69,12 @@ class Reconstruct:
     finish: FlagCreatePairsOff[bool] = False
     """Stopped (Ctrl-C, kill), write the results of what there is."""
 
+    cameras_from: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(default: none)")] = None
+    """A fixed rig: begin with the cameras and lens of this run."""
+
+    devices: Annotated[int, arg(metavar="N")] = 1
+    """Train on so many GPUs of this machine, a photo a step on each."""
+
     live: Annotated[int | None, LIVE] = None
     """Show the training on a local page; pip install 'macrosplat[live]'."""
 
@@ -74,8 +85,13 @@ class Reconstruct:
     """For a script: what happens, one JSON object per line, on stdout."""
 
     def run(self) -> None:
+        if _by_ranks(self.devices, self.options.device, self.json):
+            return
         from macrosplat import pipeline
 
+        if is_follower():
+            pipeline.follow(self.out, self.capture, self.options.device)
+            return
         _told(
             self.out,
             self.json,
@@ -84,12 +100,29 @@ class Reconstruct:
                 self.out,
                 self.options,
                 self.resume,
+                cameras_from=self.cameras_from,
                 live=self.live,
                 results=self.finish,
                 preview=self.preview,
                 **shown,
             ),
         )
+
+
+def _by_ranks(devices: int, device: Device | None, json: bool) -> bool:
+    """Do what the command line says in so many processes, unless this is one of them or one is enough."""
+    if devices < 1:
+        raise MacrosplatError(f"--devices is {devices}; it has to be at least 1.")
+    if devices == 1 or is_rank():
+        return False
+    from macrosplat.support.events import Events
+    from macrosplat.support.ranks import together
+
+    with Events(sys.stdout) if json else contextlib.nullcontext():
+        code = together(sys.argv[1:], devices, device == "cuda" or (device != "cpu" and bool(gpus())))
+    if code:
+        raise SystemExit(code)
+    return True
 
 
 def _told(out: Path, json: bool, work: Callable[..., object]) -> None:
@@ -132,9 +165,17 @@ class Continue:
     finish: FlagCreatePairsOff[bool] = False
     """Stopped (Ctrl-C, kill), write the results of what there is."""
 
+    devices: Annotated[int, arg(metavar="N")] = 1
+    """As of `reconstruct`; another number than before will do."""
+
     def run(self) -> None:
+        if _by_ranks(self.devices, self.device, self.json):
+            return
         from macrosplat import pipeline
 
+        if is_follower():
+            pipeline.follow(self.run_folder, device=self.device)
+            return
         _told(
             self.run_folder,
             self.json,
@@ -309,6 +350,7 @@ Command = (
     | Annotated[Studio, subcommand("studio")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Compare, subcommand("compare")]
+    | Annotated[Batch, subcommand("batch")]
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Demo, subcommand("demo")]
 )
@@ -324,6 +366,7 @@ COMMANDS: dict[str, type] = {
     "studio": Studio,
     "evaluate": Evaluate,
     "compare": Compare,
+    "batch": Batch,
     "bench": Bench,
     "demo": Demo,
 }

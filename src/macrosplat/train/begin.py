@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from macrosplat.capture.pixels import threads_reading
 from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import LENSES, Lens, LensStart
+from macrosplat.lens.known import KnownLens
 from macrosplat.model.exposure import start_exposure
 from macrosplat.model.model import Model
 from macrosplat.model.start import Geometry, ModelStart, lens_of
@@ -55,9 +56,14 @@ def begin(
     refine_poses: bool,
     reopened: int | None,  # steps that were planned before more were asked for
     trying: Callable[[], object],  # is called before lenses are tried, which takes a while
+    known: KnownLens | None = None,  # of a fixed rig
 ) -> Begun:
     """The trainer; of a run that goes on, with what it has learned."""
     lens_start = lens_of(given, geometry, photos, options.seed, options.lens_settings(), all_blurred)
+    if state:
+        lens_start = state.lens_start
+    elif known is not None:
+        lens_start = known.begin(lens_start, geometry.cameras.names)
     lens = state.model.lens if state else LENSES[options.lens](lens_start)
     most = options.max_gaussians or default_gaussians(options.quality, geometry.frames)
     budget = target_budget(device, geometry.frames, most, options.aperture_samples())
@@ -81,7 +87,7 @@ def begin(
         threads_reading(given),
     )
     exif = lens_start.exif
-    untold = exif is None or exif.expected is None
+    untold = known is None and (exif is None or exif.expected is None)
     if options.lens == "thin" and not all_blurred and untold and schedule.steps >= PILOTS_FROM:
         trying()
         lens, lens_start = _best_lens(lens_start, start, targets, schedule, geometry.pixel, options.seed)
