@@ -26,7 +26,7 @@ from macrosplat.support.files import write_whole
 from macrosplat.train.trainer import Trainer
 from macrosplat.train.trusted import check_archive, check_state
 
-VERSION = 4  # of the file; a checkpoint of another version is refused
+VERSION = 5  # of the file; a checkpoint of another version is refused
 
 
 @dataclass
