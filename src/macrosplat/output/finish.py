@@ -176,10 +176,14 @@ def _uncertainties(trainer: Trainer, lens: LensEstimate, focal_px: float, sampli
     if lens.colour_offsets is not None:
         # px where green is in focus -> 1 / scene units -> scene units of focus distance
         unit = 2 / (lens.pupil_diameter * focal_px) * float(np.median(lens.focus_distances)) ** 2
-        red, blue = unit * np.sqrt(np.diag(covariance(trainer, "lens.colour", sampling)))
-        found["colour_uncertainty"] = (float(red), float(blue))
+        variances = np.diag(covariance(trainer, "lens.colour", sampling))
+        if (variances >= 0).all():  # not a number where no photo tells
+            red, blue = unit * np.sqrt(variances)
+            found["colour_uncertainty"] = (float(red), float(blue))
     if lens.vignetting is not None:
-        found["vignetting_uncertainty"] = float(np.sqrt(covariance(trainer, "lens.vignetting", sampling).sum())) / LN2
+        variance = float(covariance(trainer, "lens.vignetting", sampling).sum())
+        if variance >= 0:
+            found["vignetting_uncertainty"] = variance**0.5 / LN2
     return found
 
 
