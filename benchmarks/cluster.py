@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -63,7 +64,7 @@ def main() -> None:
 def on_two_nodes(manifest: Path, out: Path, asked: argparse.Namespace) -> str:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": asked.cpus})
     lost = cluster.add_node(num_cpus=asked.cpus)
-    ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
+    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     killer = threading.Thread(target=kill_in_the_middle, args=(lost, out, asked.specimens // 3))
     killer.start()
     try:
