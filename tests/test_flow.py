@@ -39,6 +39,7 @@ ROOMS = (
     "live",
     "web",
     "studio",
+    "placing",
     "pipeline",
     "compare",
     "batch",
