@@ -37,23 +37,22 @@ def focus_offset(grey: Tensor, signed: Tensor, alpha: Tensor, unit: float) -> fl
     """
     assert grey.shape == signed.shape == alpha.shape, f"{tuple(grey.shape)}, {tuple(signed.shape)}"
     octaves = range(1, 2 + max(0, round(math.log2(unit))))  # the finest of all is grain's
-    bands = laplacian(grey[None], levels_for(*grey.shape, octaves[-1] + APART + 1))
+    bands = laplacian(grey[None], levels_for(grey.shape[0], grey.shape[1], octaves[-1] + APART + 1))
     planes = [torch.stack([signed, alpha])]
     while len(planes) < len(bands):
         planes.append(halved(planes[-1].clone()))
     edges = np.arange(-16, 16 + BIN, BIN) * unit
-    middles = (edges[1:] + edges[:-1]) / 2
     tried = np.arange(-REACH, REACH + STEP / 2, STEP) * unit
     costs = []
     for k in octaves:
         if k + APART >= len(bands) - 1:
             break
-        (fine, count), (coarse, least) = (_means(bands[j], planes[j], edges) for j in (k, k + APART))
+        (fine, count, at), (coarse, least, _) = (_means(bands[j], planes[j], edges) for j in (k, k + APART))
         known = (count >= FEWEST) & (least > 0)
         if known.sum() < 6:
             continue
         ratio, weights = np.sqrt(fine[known] / np.maximum(coarse[known], 1e-9)), np.sqrt(count[known])
-        s = (middles[known] - tried[:, None])[..., None] + _JITTER * unit  # [T, B, J]
+        s = (at[known] - tried[:, None])[..., None] + _JITTER * unit  # [T, B, J]
         expected = np.sqrt((_left(s / 2**k) / np.maximum(_left(s / 2 ** (k + APART)), 1e-2)).mean(2).clip(0, 1))
         costs.append(_unexplained(ratio, expected, weights / weights.sum()))
     if not costs:
@@ -63,15 +62,15 @@ def focus_offset(grey: Tensor, signed: Tensor, alpha: Tensor, unit: float) -> fl
     return float(tried[best]) if cost[unmoved] - cost[best] > CONVINCING else 0.0
 
 
-def _means(band: Tensor, planes: Tensor, edges: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """[B] mean square of a band by the signed radius, where there is geometry, and of how many samples."""
+def _means(band: Tensor, planes: Tensor, edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[3, B] mean square of a band by the signed radius, where there is geometry; of how many samples; mean radius."""
     there = planes[1] > 0.9
     at = torch.bucketize(planes[0][there], torch.from_numpy(edges).to(planes))
     count = torch.bincount(at, minlength=len(edges) + 1)
-    sums = torch.zeros(len(edges) + 1, dtype=torch.float64, device=band.device)
-    sums.index_add_(0, at, band[0][there].square().double())
-    inner = slice(1, len(edges))
-    return (sums / count.clamp_min(1)).cpu().numpy()[inner], count.cpu().numpy()[inner].astype(np.float64)
+    values = torch.stack([band[0][there].square(), planes[0][there]]).double()
+    sums = torch.zeros(2, len(edges) + 1, dtype=torch.float64, device=band.device).index_add_(1, at, values)
+    square, radius = sums / count.clamp_min(1)
+    return torch.stack([square, count.double(), radius]).cpu().numpy()[:, 1 : len(edges)]
 
 
 def _unexplained(

@@ -20,6 +20,7 @@ from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.thin import ThinLens
 from macrosplat.model.model import Model
 from macrosplat.output.detail.believed import believed
+from macrosplat.output.detail.evidence import confirmed_radius
 from macrosplat.output.detail.focus import focus_offset
 from macrosplat.output.detail.own import enlarged, keep_detail
 from macrosplat.output.detail.pyramid import halved
@@ -64,7 +65,7 @@ class Deblurred:
         return _shown(self.model.sharp(self.cameras[v], v)).cpu().numpy()
 
     def _blur(self, v: int, as_taken: Tensor) -> tuple[Tensor, Tensor]:
-        """At training size: [3, h, w] sRGB what defocus takes from photo v; [h, w] its radius in px of the photo."""
+        """At training size: [3, h, w] sRGB what defocus takes from photo v; [H / 4, W / 4] its radius in px of it."""
         lens, frame = self.model.lens, self.cameras[v].frame
         assert isinstance(lens, ThinLens), "only a thin lens knows its blur in focus"
         sharp = self.model.draw(self.cameras[v], v)
@@ -76,7 +77,9 @@ class Deblurred:
         signed = self.model.blur_radius(v, sharp)
         if self.share == 1:  # else the model is wrong by more than a focus distance
             signed = signed - self._offset(as_taken, signed, sharp.alpha, longer) / longer
-        return _planes(taken), blur_radius(signed, sharp.alpha) * longer
+        radius = blur_radius(signed, sharp.alpha) * longer
+        # Known to half a pixel of the training width; of one that is the photo's, depths are as fine as the photo.
+        return _planes(taken), confirmed_radius(as_taken.mean(0), radius, max(0.0, (longer - 1) / 2))
 
     def _offset(self, as_taken: Tensor, signed: Tensor, alpha: Tensor, longer: float) -> float:
         """px of the photo: see `focus_offset`."""
@@ -85,7 +88,7 @@ class Deblurred:
         while min(grey.shape) > MOST:  # half of its size tells as well, where a photo has so many pixels
             grey, unit, longer = halved(grey[None])[0], max(1.0, unit / 2), longer / 2
         planes = torch.stack([signed.nan_to_num(0, 0, 0) * longer, alpha])
-        large = enlarged(planes, *grey.shape, slice(0, grey.shape[0]))
+        large = enlarged(planes, grey.shape[0], grey.shape[1], slice(0, grey.shape[0]))
         return focus_offset(grey, large[0], large[1], unit) * height / grey.shape[0]
 
 
