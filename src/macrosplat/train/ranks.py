@@ -93,9 +93,13 @@ class Meeting:
         """Whether this process is not the one that prepares the run and writes it."""
         return self.rank > 0
 
-    def wait(self) -> None:
-        """Until rank 0 has a checkpoint that training begins from."""
-        self._store.wait([READY], PATIENCE)
+    def wait(self) -> bool:
+        """Until rank 0 has a checkpoint that training begins from; False: it ended before, and has said why."""
+        try:
+            self._store.wait([READY], PATIENCE)
+        except RuntimeError:  # the store ends with rank 0
+            return False
+        return True
 
     def join(self, device: torch.device) -> Ranks:
         """Begin to work together."""
