@@ -31,24 +31,40 @@ DEPTH, SPLAT = tl.constexpr(constants.DEPTH), tl.constexpr(constants.SPLAT)
 
 @dataclass(frozen=True)
 class Bins:
-    """M (tile, splat) pairs, or room for them, of N splats over the tiles, frame by frame and row by row."""
+    """M (tile, splat) pairs, or room for them, of N splats over the tiles, frame by frame and row by row.
 
-    order: Tensor  # [N] splats, front to back; those that draw nothing come last
-    offsets: Tensor  # [N + 1] where the pairs of the n-th splat begin, in splat order; may exceed M: those are dropped
+    A splat's rank is its place in `order`; where frames share their depths, `order` is that of the first one's splats,
+    and the ranks of each further frame follow.
+    """
+
+    order: Tensor  # [N], or [N / frames]: splats, front to back; those that draw nothing come last
+    offsets: Tensor  # [N + 1] where the pairs of a rank begin; may exceed M: those are dropped
     ranges: Tensor  # [tiles + 1] where the pairs of a tile begin, in tile order
     items: Tensor  # [M] the splat of a pair, in tile order
-    slots: Tensor  # [M] the place of the same pair in splat order
+    slots: Tensor  # [M] the place of the same pair in the order of ranks
     stops: Tensor  # [tiles] written by the forward pass: behind which pair all light paths of a tile have ended
     tile: int  # px
 
 
-@triton.jit(do_not_specialize=["n"])
-def _depth_keys(splats, extents, keys, n, BLOCK: tl.constexpr):
+@triton.jit(do_not_specialize=["n", "ordered"])
+def _depth_keys(splats, extents, keys, n, ordered, BLOCK: tl.constexpr):
+    """What the first `ordered` splats are sorted by, behind all others those that no frame draws."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = i < n
-    drawn = tl.load(extents + i * 2, mask=inside, other=0.0) > 0
+    inside = i < ordered
     depth = tl.load(splats + i * SPLAT + DEPTH, mask=inside, other=0.0)
-    tl.store(keys + i, tl.where(drawn, depth, float("inf")), mask=inside)
+    reach = tl.zeros([BLOCK], tl.float32)
+    at = i
+    while tl.min(at, 0) < n:
+        reach = tl.maximum(reach, tl.load(extents + at * 2, mask=inside, other=0.0))
+        at += ordered
+    tl.store(keys + i, tl.where(reach > 0, depth, float("inf")), mask=inside)
+
+
+@triton.jit
+def splats_of(order, rank, inside, ordered):
+    """Which splats have these ranks, of an order of so many that several frames may share."""
+    lap = rank // ordered
+    return tl.load(order + (rank - lap * ordered), mask=inside, other=0) + lap * ordered
 
 
 @triton.jit
@@ -64,14 +80,14 @@ def _touches(mx, my, a, b, c, reach, left, right, top, bottom):
     return ((dx == 0) & (dy == 0)) | on_side | on_lid
 
 
-@triton.jit(do_not_specialize=["n", "each", "capacity", "tiles_x", "tiles_y", "tiles"])
+@triton.jit(do_not_specialize=["n", "ordered", "each", "capacity", "tiles_x", "tiles_y", "tiles"])
 def _pairs(
-    splats, extents, order, counts, offsets, keys, owners, needed, n, each, capacity, tiles_x, tiles_y, tiles,
+    splats, extents, order, counts, offsets, keys, owners, needed, n, ordered, each, capacity, tiles_x, tiles_y, tiles,
     TILE: tl.constexpr, BLOCK: tl.constexpr, COUNT_ONLY: tl.constexpr,
 ):  # fmt: skip
     rank = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = rank < n
-    i = tl.load(order + rank, mask=inside, other=0)
+    i = splats_of(order, rank, inside, ordered)
     ex = tl.load(extents + i * 2, mask=inside, other=0.0)
     ey = tl.load(extents + i * 2 + 1, mask=inside, other=0.0)
     drawn = inside & (ex > 0)
@@ -145,20 +161,24 @@ def _lists(keys, slots, owners, items, ranges, capacity, tiles, BLOCK: tl.conste
         tl.store(ranges + tile, low.to(tl.int32), mask=tile <= tiles)
 
 
-def bin_splats(splats: Tensor, extents: Tensor, width: int, height: int, frames: int = 1) -> Bins:
+def bin_splats(
+    splats: Tensor, extents: Tensor, width: int, height: int, frames: int = 1, same_depths: bool = False
+) -> Bins:
     """Bins of splats [N, 10] with extents [N, 2] over a width x height frame, or over several: the first N / frames
-    splats lie in the first, and so on."""
+    splats lie in the first, and so on; with `same_depths` these have the depths of all others, too."""
     n, device = splats.shape[0], splats.device
     tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
     tiles = frames * tiles_x * tiles_y
-    depths = torch.empty(n, device=device)
-    _depth_keys[(max(triton.cdiv(n, BLOCK), 1),)](splats, extents, depths, n, BLOCK)
+    each = max(n // frames, 1)
+    ordered = max(n // frames if same_depths else n, 1)
+    depths = torch.empty(min(n, ordered), device=device)
+    _depth_keys[(max(triton.cdiv(ordered, BLOCK), 1),)](splats, extents, depths, n, min(n, ordered), BLOCK)
     order = torch.sort(depths, stable=True).indices
     counts = torch.empty(n + 1, dtype=torch.int32, device=device)
     blocks, sizes = (max(triton.cdiv(n, PAIR_BLOCK), 1),), {"TILE": TILE, "BLOCK": PAIR_BLOCK, "num_warps": 1}
-    each, frame = max(n // frames, 1), (tiles_x, tiles_y, tiles)
+    frame = tiles_x, tiles_y, tiles
     nothing = (counts,) * 4
-    _pairs[blocks](splats, extents, order, counts, *nothing, n, each, 0, *frame, COUNT_ONLY=True, **sizes)
+    _pairs[blocks](splats, extents, order, counts, *nothing, n, ordered, each, 0, *frame, COUNT_ONLY=True, **sizes)
     offsets = torch.cumsum(counts, 0, dtype=torch.int64)
 
     buffer = current_buffer()
@@ -168,7 +188,7 @@ def bin_splats(splats: Tensor, extents: Tensor, width: int, height: int, frames:
     keys = torch.empty(capacity, dtype=torch.int16 if tiles < 2**15 else torch.int32, device=device)
     owners = torch.empty(capacity, dtype=torch.int32, device=device)
     lists = (order, counts, offsets, keys, owners, needed)
-    _pairs[blocks](splats, extents, *lists, n, each, capacity, *frame, COUNT_ONLY=False, **sizes)
+    _pairs[blocks](splats, extents, *lists, n, ordered, each, capacity, *frame, COUNT_ONLY=False, **sizes)
     keys, slots = torch.sort(keys, stable=True)
     items = torch.empty(capacity, dtype=torch.int32, device=device)
     ranges = torch.empty(tiles + 1, dtype=torch.int32, device=device)

@@ -19,7 +19,7 @@ import triton.language as tl
 from torch import Tensor
 
 from macrosplat.render import composite_cuda, constants
-from macrosplat.render.bins_cuda import Bins, bin_splats
+from macrosplat.render.bins_cuda import Bins, bin_splats, splats_of
 
 SPLAT = tl.constexpr(constants.SPLAT)
 
@@ -30,14 +30,14 @@ SUM_BLOCK = 8  # splats a program when their rows are summed
 SUM_ROWS = tl.constexpr(4)  # of each at a time
 
 
-@triton.jit(do_not_specialize=["n", "capacity"])
-def _sum_rows(order, offsets, rows, g_splats, n, capacity, BLOCK: tl.constexpr):
+@triton.jit(do_not_specialize=["n", "ordered", "capacity"])
+def _sum_rows(order, offsets, rows, g_splats, n, ordered, capacity, BLOCK: tl.constexpr):
     """Sum the gradient rows of each splat; those of one splat stand together, in the order of its tiles."""
     rank = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = rank < n
     start = tl.load(offsets + rank, mask=inside, other=0)
     end = tl.minimum(tl.load(offsets + rank + 1, mask=inside, other=0), capacity)  # behind it they were dropped
-    i = tl.load(order + rank, mask=inside, other=0)
+    i = splats_of(order, rank, inside, ordered)
     column = tl.arange(0, 16)
     kept = column < SPLAT
     total = tl.zeros([BLOCK, 16], tl.float32)
@@ -58,12 +58,12 @@ def _frame(bins: Bins, width: int, height: int) -> tuple[int, int, int, int]:
     return width, height, tiles_x, tiles_x * -(-height // bins.tile)
 
 
-def forward(splats: Tensor, extents: Tensor, width: int, height: int):
+def forward(splats: Tensor, extents: Tensor, width: int, height: int, same_depths: bool = False):
     """-> colour [..., H, W, 3], alpha [..., H, W], depth [..., H, W], and the bins that `backward` replays; the splats
-    [..., N, 10] of several frames are drawn at once."""
+    [..., N, 10] of several frames are drawn at once, and sorted once if they have the `same_depths`."""
     frames = splats.shape[:-2]
     table, reach = splats.detach().reshape(-1, constants.SPLAT), extents.detach().reshape(-1, 2)
-    bins = bin_splats(table, reach, width, height, math.prod(frames))
+    bins = bin_splats(table, reach, width, height, math.prod(frames), same_depths)
     colour = splats.new_empty(*frames, height, width, 3)
     alpha, depth = splats.new_empty(*frames, height, width), splats.new_empty(*frames, height, width)
     composite_cuda.forward_kernel[bins.stops.shape](
@@ -85,5 +85,6 @@ def backward(splats: Tensor, bins: Bins, colour, alpha, depth, g_colour, g_alpha
     )  # fmt: skip
     g_splats = torch.empty(splats.shape, dtype=splats.dtype, device=splats.device)
     blocks = (max(triton.cdiv(n, SUM_BLOCK), 1),)
-    _sum_rows[blocks](bins.order, bins.offsets, rows, g_splats, n, capacity, BLOCK=SUM_BLOCK, num_warps=1)
+    ordered = max(bins.order.shape[0], 1)
+    _sum_rows[blocks](bins.order, bins.offsets, rows, g_splats, n, ordered, capacity, BLOCK=SUM_BLOCK, num_warps=1)
     return g_splats
