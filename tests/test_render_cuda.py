@@ -144,8 +144,10 @@ class Launched:
         return launch
 
 
-def test_opaque_splats_end_light_paths_and_give_the_rest_no_gradient():
-    """More layers than a chunk, so that tiles stop early; some alphas are held at their maximum."""
+@pytest.mark.parametrize("bucket", [16, 128])
+def test_opaque_splats_end_light_paths_and_give_the_rest_no_gradient(monkeypatch, bucket):
+    """More layers than a chunk, or a bucket, so that tiles stop early; some alphas are held at their maximum."""
+    monkeypatch.setattr(bins_cuda, "BUCKET", bucket)
     scene = make_scene(50, 0, size=0.5)
     scene = scene.with_(opacity_logits=scene.opacity_logits + 4)
     expected = draw(scene, make_view(), incoming())

@@ -42,7 +42,7 @@ def rasterize(
 class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, kernels: Any, splats: Tensor, extents: Tensor, width: int, height: int, same_depths: bool):
-        # `bins` says which splats lie over which tile; the backward pass replays the same lists.
+        # `bins` say which splats lie over which tile; the backward pass replays the same lists.
         colour, alpha, depth, bins = kernels.forward(splats, extents, width, height, same_depths)
         ctx.kernels, ctx.bins = kernels, bins
         ctx.save_for_backward(splats, colour, alpha, depth)

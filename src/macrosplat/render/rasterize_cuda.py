@@ -1,7 +1,8 @@
 """`rasterize` on a GPU: a program per tile of pixels, each walking the tile's list front to back; bins in `bins_cuda`.
 
 The backward pass replays the forward one front to back with two scalars per pixel, the transmittance T and the
-gradient-weighted light still to come: d alpha_i = T_i (c_i . g) - rest_{i+1} / (1 - alpha_i). Each (tile, splat) pair
+gradient-weighted light still to come: d alpha_i = T_i (c_i . g) - rest_{i+1} / (1 - alpha_i). It begins in many places
+of a list at once, where the forward pass left these two. Each (tile, splat) pair
 owns one row of gradients, summed per splat in a fixed order: no atomics, the bits repeat.
 """
 
@@ -24,14 +25,14 @@ from macrosplat.render.bins_cuda import Bins, bin_splats, splats_of
 SPLAT = tl.constexpr(constants.SPLAT)
 
 
-WARPS = 1  # a program: a tile has two pixels for each of its threads
+FORTH = {"num_warps": 1}  # a tile has two pixels for each of a program's threads
+BACK = {"num_warps": 1, "EXACT": True}
 CHUNK = 16  # splats at a time: the rows of a tensor core's matrix
-SUM_BLOCK = 8  # splats a program when their rows are summed
-SUM_ROWS = tl.constexpr(4)  # of each at a time
+SUMS = {"BLOCK": 8, "ROWS": 4, "num_warps": 1}  # splats a program, and rows of each at a time, when these are summed
 
 
 @triton.jit(do_not_specialize=["n", "ordered", "capacity"])
-def _sum_rows(order, offsets, rows, g_splats, n, ordered, capacity, BLOCK: tl.constexpr):
+def _sum_rows(order, offsets, rows, g_splats, n, ordered, capacity, BLOCK: tl.constexpr, ROWS: tl.constexpr):
     """Sum the gradient rows of each splat; those of one splat stand together, in the order of its tiles."""
     rank = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = rank < n
@@ -44,11 +45,11 @@ def _sum_rows(order, offsets, rows, g_splats, n, ordered, capacity, BLOCK: tl.co
     most = tl.max(end - start, 0)
     k = 0
     while k < most:
-        row = start[:, None] + (k + tl.arange(0, SUM_ROWS))[None, :]
+        row = start[:, None] + (k + tl.arange(0, ROWS))[None, :]
         place = rows + row[:, :, None] * SPLAT + column[None, None, :]
         held = (row < end[:, None])[:, :, None] & kept[None, None, :]
         total += tl.sum(tl.load(place, mask=held, other=0.0), 1)
-        k += SUM_ROWS
+        k += ROWS
     tl.store(g_splats + i[:, None] * SPLAT + column[None, :], total, mask=inside[:, None] & kept[None, :])
 
 
@@ -67,8 +68,8 @@ def forward(splats: Tensor, extents: Tensor, width: int, height: int, same_depth
     colour = splats.new_empty(*frames, height, width, 3)
     alpha, depth = splats.new_empty(*frames, height, width), splats.new_empty(*frames, height, width)
     composite_cuda.forward_kernel[bins.stops.shape](
-        table, bins.items, bins.ranges, bins.stops, colour, alpha, depth, *_frame(bins, width, height),
-        TILE=bins.tile, CHUNK=CHUNK, num_warps=WARPS,
+        table, bins.items, bins.ranges, bins.stops, colour, alpha, depth, bins.states, bins.owners,
+        *_frame(bins, width, height), TILE=bins.tile, CHUNK=CHUNK, BUCKET=bins.bucket, **FORTH,
     )  # fmt: skip
     return colour, alpha, depth, bins
 
@@ -79,12 +80,14 @@ def backward(splats: Tensor, bins: Bins, colour, alpha, depth, g_colour, g_alpha
     table = splats.detach().reshape(-1, constants.SPLAT)
     n, capacity = table.shape[0], bins.items.shape[0]
     rows = splats.new_empty(capacity, constants.SPLAT)  # those that belong to a pair are written
-    composite_cuda.backward_kernel[bins.stops.shape](
+    lists = len(bins.stops)
+    composite_cuda.backward_kernel[(lists + len(bins.owners),)](
         table, bins.items, bins.slots, bins.ranges, bins.stops, colour, alpha, depth, g_colour, g_alpha, g_depth,
-        rows, *_frame(bins, width, height), TILE=bins.tile, CHUNK=CHUNK, num_warps=WARPS,
+        rows, bins.states, bins.owners, *_frame(bins, width, height), lists,
+        TILE=bins.tile, CHUNK=CHUNK, BUCKET=bins.bucket, **BACK,
     )  # fmt: skip
     g_splats = torch.empty(splats.shape, dtype=splats.dtype, device=splats.device)
-    blocks = (max(triton.cdiv(n, SUM_BLOCK), 1),)
+    blocks = (max(triton.cdiv(n, SUMS["BLOCK"]), 1),)
     ordered = max(bins.order.shape[0], 1)
-    _sum_rows[blocks](bins.order, bins.offsets, rows, g_splats, n, ordered, capacity, BLOCK=SUM_BLOCK, num_warps=1)
+    _sum_rows[blocks](bins.order, bins.offsets, rows, g_splats, n, ordered, capacity, **SUMS)
     return g_splats
