@@ -14,7 +14,7 @@ import json
 import shutil
 from pathlib import Path
 
-from macrosplat import Options, reconstruct, runs
+from macrosplat import Options, loaded, reconstruct
 from macrosplat.brackets.recognise import poses_of
 from macrosplat.capture.open import open_capture
 
@@ -43,7 +43,7 @@ def one_slice_each(capture: Path, folder: Path) -> Path:
 
 def figures(run: Path, truth: Path) -> dict[str, dict[str, float | None]]:
     """PSNR, SSIM and FLIP of a run by section, on the mask where there is one."""
-    runs.evaluate(run, truth)
+    loaded.evaluate(run, truth)
     means = json.loads((run / "evaluation.json").read_text())["means"]
     return {name: {"frame": means[name]["frame"], "mask": means[name]["mask"]} for name in SECTIONS}
 

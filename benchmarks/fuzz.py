@@ -237,7 +237,7 @@ def readers(base: Path) -> Iterator[Reader]:
     """Every reader, with the good files of `make_good`."""
     import numpy as np
 
-    from macrosplat import runs
+    from macrosplat import loaded
     from macrosplat.cameras.transforms import read_cameras_file
     from macrosplat.capture.open import open_capture
     from macrosplat.evaluate.lpips import load_lpips
@@ -282,7 +282,7 @@ def readers(base: Path) -> Iterator[Reader]:
     yield Reader("brackets.json", base / "brackets", ["brackets.json"], capture_of)
     yield Reader("run, JSON", base / "run", files("run", "*.json", "maps/*.json"), html_of_run, 2.0)
     yield Reader("run, the rest", base / "run", files("run", "*.ply", "sharp/*.png", "maps/*/*.png"), html_of_run)
-    yield Reader("run, checkpoint", base / "run", ["checkpoint"], runs.load_run)
+    yield Reader("run, checkpoint", base / "run", ["checkpoint"], loaded.load_run)
     yield Reader("weights", base / "weights", ["w.pth"], lambda f: load_lpips([f / "w.pth"]), 0.5)
 
 

@@ -60,7 +60,7 @@ def main(run: Path) -> None:
     made = Run(run).manifest
     trainer = start(run)
     steps, most = trainer.schedule.steps, trainer.schedule.gaussians
-    model, frames = trainer.model, trainer.frames
+    model, targets = trainer.model, trainer.targets
     g = model.gaussians
     begun = {
         "means": g.means, "quats": g.quats, "scales": g.log_scales, "opacities": g.opacity_logits,
@@ -80,7 +80,7 @@ def main(run: Path) -> None:
     )
     strategy.check_sanity(params, optimizers)
     state = strategy.initialize_state()
-    photos = [torch.from_numpy(p).cuda() for p in frames.photos]
+    photos = [torch.from_numpy(p).cuda() for p in targets.photos]
     cameras = model.cameras()
     views = torch.stack([camera.view for camera in cameras])
     numbers = [camera.intrinsics.tolist() for camera in cameras]
@@ -100,7 +100,7 @@ def main(run: Path) -> None:
         return drawn[0], info
 
     def step(number: int) -> None:
-        v = frames.photo_of(number, 0)
+        v = targets.photo_of(number, 0)
         degree = min(model.gaussians.sh_degree, int(number / steps / EVERY_SH))
         drawn, info = draw(v, degree)
         photo = photos[v].float() / 255

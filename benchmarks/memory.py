@@ -19,7 +19,7 @@ def measure(photos: int, width: int, height: int, gaussians: int) -> tuple[float
 
     trainer = make_trainer(make_setting(Size(gaussians, width, height, 2)), points=POINTS, photos=photos)
     for photo in range(photos):  # every target stays once it has been made
-        trainer.frames.at(photo, 1.0)
+        trainer.targets.at(photo, 1.0)
     for _ in range(STEPS):
         trainer.step()
     return peak_memory(), estimate(trainer.model.rig.frames, gaussians, POINTS)

@@ -2,9 +2,9 @@
 
     python benchmarks/sfm_accuracy.py CAPTURE [CAPTURE ...] [--triangulate]
 
-Every capture folder holds its photos and `transforms.json` (or a COLMAP model in `reference_sparse/`), which is read
-here only to compare: the solver sees photos without masks. Centres are compared after the similarity that fits them
-best, in % of the median distance from the true cameras to the point nearest to all their axes. `--triangulate` also
+Every capture folder holds its photos and cameras of another program (or a COLMAP model in `reference_sparse/`), which
+are read here only to compare: the solver sees photos without masks. Centres are compared after the best similarity,
+in % of the median distance from the true cameras to the point nearest to all their axes. `--triangulate` also
 compares the depth of points made under the true cameras with `depth/NNN.png` (camera z at half size, unit in
 `truth.json`).
 """
@@ -71,9 +71,8 @@ def main() -> None:
 
 def true_cameras(root: Path, capture: Capture) -> Cameras:
     """The cameras that the capture is compared with."""
-    if (root / "transforms.json").is_file():
-        cameras = open_capture(root, masks=False, brackets=False).cameras
-        assert cameras is not None
+    cameras = open_capture(root, masks=False, brackets=False).cameras
+    if cameras is not None:
         return cameras
     model = load_model(root / "reference_sparse")
     known = {Path(photo.name).stem: photo for photo in capture.photos}  # suffixes differ in case

@@ -1,6 +1,6 @@
 """What the choices inside `blurnet` are worth: every one of them alone, and the parts of the paper's method left out.
 
-    python benchmarks/study_blurnet.py CAPTURE... --out DIR [--set choices|ablation|rivals] [--jobs N] [...as `compare`]
+    python benchmarks/study_blurnet.py CAPTURE... --out DIR [--set choices|ablation|baselines] [--jobs N] [as `compare`]
 
 Captures hold their truth. Each set is one `macrosplat compare`, and goes on where it stopped; sets share their cells.
 """
@@ -43,7 +43,7 @@ SETS = {
         "blurnet:stages=one",
         "blurnet:light=srgb",
     ],
-    "rivals": [
+    "baselines": [
         "plain",
         "focus",
         "focus:radius=5,eps=0.1",

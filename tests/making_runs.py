@@ -15,7 +15,7 @@ from macrosplat.support.files import write_json
 
 def begun(root: Path, names: Sequence[str], capture: Path = Path("capture"), **found: Any) -> Run:
     """RUN of photos that would lie in `capture/photos`, with its `config.json`."""
-    photos = tuple(TakenPhoto(name, f"photos/{name}", 96, 72, 1000) for name in names)
+    photos = tuple(TakenPhoto(name, f"photos/{name}", 96, 72, "0") for name in names)
     found = {"options": Options(), "command": ("macrosplat",), **found}
     manifest = Manifest(version=VERSION, capture=str(capture), photos=photos, **found)
     write_json(root / "config.json", msgspec.to_builtins(manifest))

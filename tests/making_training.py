@@ -15,8 +15,8 @@ from macrosplat.model.model import Model
 from macrosplat.model.rig import Rig
 from macrosplat.scene import Gaussians
 from macrosplat.scene.start import start_scene
-from macrosplat.train.frames import Frames
 from macrosplat.train.schedule import Schedule
+from macrosplat.train.targets import Targets
 from macrosplat.train.trainer import Trainer
 from making_captures import DISTANCE, FOCAL, PUPIL, WIDTH, Made, linear, make, pinhole_of
 
@@ -31,7 +31,7 @@ def make_trainer(
     pupil: float = PUPIL,
     scene: Gaussians | None = None,
     capture: Made | None = None,
-    covers: Sequence[np.ndarray | None] = (),
+    alpha_masks: Sequence[np.ndarray | None] = (),
     **schedule,
 ) -> tuple[Trainer, LensStart]:
     """`pupil` is where the lens starts; its focus starts at the truth. Of `schedule`, what the lens plans is its."""
@@ -53,5 +53,5 @@ def make_trainer(
         Backdrop(torch.stack([grid_of(linear(photo)) for photo in capture.photos])),
         Exposure(torch.zeros(len(cameras), 3)),
     )
-    frames = Frames(capture.photos, sizes, [None] * len(cameras), covers=covers)
-    return Trainer(model, frames, Schedule(steps, gaussians=1200, **schedule), PIXEL, seed), start
+    targets = Targets(capture.photos, sizes, [None] * len(cameras), alpha_masks=alpha_masks)
+    return Trainer(model, targets, Schedule(steps, gaussians=1200, **schedule), PIXEL, seed), start

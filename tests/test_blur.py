@@ -58,26 +58,26 @@ def test_kernel_computes_the_ladder(channels):
     sigma = sigma_map("random", 37, 71, 20.0).requires_grad_()
     upstream = texture(37, 71, channels, seed=1) - 0.5
     blurred = variable_blur(sharp, sigma)
-    by_sharp, by_sigma = torch.autograd.grad(blurred, (sharp, sigma), upstream)
+    grad_sharp, grad_sigma = torch.autograd.grad(blurred, (sharp, sigma), upstream)
     sharp64, sigma64 = (t.detach().double().requires_grad_() for t in (sharp, sigma))
     wanted = ladder_blur(sharp64, sigma64)
-    wanted_by_sharp, wanted_by_sigma = torch.autograd.grad(wanted, (sharp64, sigma64), upstream.double())
+    wanted_grad_sharp, wanted_grad_sigma = torch.autograd.grad(wanted, (sharp64, sigma64), upstream.double())
     torch.testing.assert_close(blurred.double(), wanted, atol=2e-6, rtol=0)
-    torch.testing.assert_close(by_sharp.double(), wanted_by_sharp, atol=2e-6, rtol=0)
+    torch.testing.assert_close(grad_sharp.double(), wanted_grad_sharp, atol=2e-6, rtol=0)
     # A knot of the table lies between the float32 and the float64 coordinate of some pixel: its slope may jump.
-    difference = (by_sigma.double() - wanted_by_sigma).abs() / wanted_by_sigma.abs().max()
+    difference = (grad_sigma.double() - wanted_grad_sigma).abs() / wanted_grad_sigma.abs().max()
     assert difference.max() <= 2e-3 and difference.median() <= 1e-5
 
 
 def test_gradient_of_sigma_is_that_of_the_exact_gather():
     sharp, sigma = edge(40, 56), sigma_map("smooth", 40, 56, 4.0)
     upstream = texture(40, 56, seed=1) - 0.5
-    by_sigma = []
+    grad_sigma = []
     for blur, dtype in ((variable_blur, torch.float32), (gather_blur, torch.float64)):
         s = sigma.to(dtype).requires_grad_()
-        by_sigma += torch.autograd.grad(blur(sharp.to(dtype), s), s, upstream.to(dtype))
-    error = by_sigma[0].double() - by_sigma[1]
-    assert error.std() <= 0.05 * by_sigma[1].std()
+        grad_sigma += torch.autograd.grad(blur(sharp.to(dtype), s), s, upstream.to(dtype))
+    error = grad_sigma[0].double() - grad_sigma[1]
+    assert error.std() <= 0.05 * grad_sigma[1].std()
 
 
 def test_sigma_gradient_against_differences_of_the_ladder():
@@ -85,12 +85,12 @@ def test_sigma_gradient_against_differences_of_the_ladder():
     upstream = texture(24, 30, seed=1).double() - 0.5
     sigma = sigma_map("smooth", 24, 30, 6.0).double() + 0.1
     s = sigma.float().requires_grad_()
-    (by_sigma,) = torch.autograd.grad(variable_blur(sharp.float(), s), s, upstream.float())
+    (grad_sigma,) = torch.autograd.grad(variable_blur(sharp.float(), s), s, upstream.float())
     step = 1e-4 * sigma  # px; all pixels at once: a pixel's sigma touches that pixel alone
     change = (ladder_blur(sharp, sigma + step) - ladder_blur(sharp, sigma - step)) * upstream
     differences = change.sum(-1) / (2 * step)
     # A step that meets a knot of the table sees the mean of two slopes.
-    error = (by_sigma - differences).abs() / differences.abs().max()
+    error = (grad_sigma - differences).abs() / differences.abs().max()
     assert error.median() <= 1e-4 and error.max() <= 0.02
 
 
@@ -110,8 +110,8 @@ def test_constant_stays_constant():
     sigma = sigma_map("random", 40, 70, 30.0).requires_grad_()
     blurred = variable_blur(sharp, sigma)
     torch.testing.assert_close(blurred, sharp, atol=2e-6, rtol=0)
-    (by_sigma,) = torch.autograd.grad(blurred.sum(), sigma)
-    assert by_sigma.abs().max() <= 1e-4
+    (grad_sigma,) = torch.autograd.grad(blurred.sum(), sigma)
+    assert grad_sigma.abs().max() <= 1e-4
 
 
 def test_no_blur_changes_no_bit():
@@ -123,8 +123,8 @@ def test_beyond_the_ladder_sigma_is_held():
     sharp, sigma = texture(20, 30), torch.full((20, 30), 100.0, requires_grad=True)
     blurred = variable_blur(sharp, sigma)
     torch.testing.assert_close(blurred, variable_blur(sharp, torch.full((20, 30), 64.0)), atol=1e-6, rtol=0)
-    (by_sigma,) = torch.autograd.grad(blurred.sum(), sigma)
-    assert not by_sigma.any()
+    (grad_sigma,) = torch.autograd.grad(blurred.sum(), sigma)
+    assert not grad_sigma.any()
 
 
 def test_gaussian_blurred_by_gaussian_adds_variances():

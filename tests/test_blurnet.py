@@ -190,7 +190,7 @@ def test_resumes_to_the_same_bits(tmp_path):
 
     def ready(steps: int) -> tuple[Trainer, LensStart]:
         trainer, start = make_trainer(40, lens="blurnet", **schedule)
-        trainer.model.lens.look(trainer.frames.photos, trainer.frames.masks)
+        trainer.model.lens.look(trainer.targets.photos, trainer.targets.masks)
         for _ in range(steps):
             trainer.step()
         return trainer, start
@@ -202,7 +202,7 @@ def test_resumes_to_the_same_bits(tmp_path):
     state.model.lens.look(made().photos, [None] * 6)
     for name in ("blur_from", "learn_from", "joint_from"):  # no options of a run, and so not in a checkpoint
         setattr(state.model.lens, name, schedule[name])
-    again = Trainer(state.model, half.frames, half.schedule, PIXEL, 0)
+    again = Trainer(state.model, half.targets, half.schedule, PIXEL, 0)
     checkpoint.resume(again, state)
     for _ in range(4):
         again.step()

@@ -34,7 +34,7 @@ def pipeline(monkeypatch):
 
     results = {"reconstruct": "summary", "go_on": "summary", "render_cameras": [Path("a.png")], "evaluate": "table"}
     module = types.SimpleNamespace(calls=calls, **{name: stand_in(name, result) for name, result in results.items()})
-    for name in ("pipeline", "runs"):
+    for name in ("pipeline", "loaded"):
         monkeypatch.setitem(sys.modules, f"macrosplat.{name}", module)
         monkeypatch.setattr(f"macrosplat.{name}", module, raising=False)
     return module
@@ -131,7 +131,7 @@ def test_a_strange_port_is_refused(capsys):
 
 
 def test_a_script_gets_events_alone(pipeline, monkeypatch, capsys):
-    def reconstruct(*arguments, shown, live, results):
+    def reconstruct(*arguments, shown, live, results, preview):
         shown[0].say("progress", done=1)
         return types.SimpleNamespace(steps=7, run=Path("run"))
 
@@ -299,3 +299,15 @@ sys.exit(main(["reconstruct", "photos", "--out", {str(tmp_path)!r}]))
     assert child.returncode == 130
     assert "--resume" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_and_options(shell, capsys):
+    assert run(f"--completion {shell}") == 0
+    said = capsys.readouterr().out
+    assert "macrosplat" in said and "reconstruct" in said and "max-gaussians" in said
+
+
+def test_a_shell_that_is_not_known_is_said(capsys):
+    assert run("--completion tcsh") == 2
+    assert "bash, zsh, fish" in capsys.readouterr().err

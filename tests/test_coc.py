@@ -64,11 +64,11 @@ def test_backdrop_passes_gradients_to_the_lens_but_not_to_depth():
     parameters = lens(requires_grad=True)
     sigma = defocus(depth, weight, *parameters)
     backdrop = weight < 0.5
-    by_depth, *by_lens = torch.autograd.grad(sigma[backdrop].sum(), (depth, *parameters))
-    assert not by_depth.any()
-    assert all(g != 0 for g in by_lens)
-    (by_depth,) = torch.autograd.grad(defocus(depth, weight, *parameters).sum(), depth)
-    assert (by_depth[~backdrop] != 0).all() and not by_depth[backdrop].any()
+    grad_depth, *grad_lens = torch.autograd.grad(sigma[backdrop].sum(), (depth, *parameters))
+    assert not grad_depth.any()
+    assert all(g != 0 for g in grad_lens)
+    (grad_depth,) = torch.autograd.grad(defocus(depth, weight, *parameters).sum(), depth)
+    assert (grad_depth[~backdrop] != 0).all() and not grad_depth[backdrop].any()
 
 
 def test_backdrop_takes_the_blur_of_the_object_that_reaches_it():

@@ -138,6 +138,8 @@ def test_each_cell_is_run_once_and_the_tables_hold_what_it_found(capture, inside
     assert f"{fmean(flip):.4f} ± {stdev(flip):.4f}" in text
     taken = found[0]["input photos"]["frame"]["psnr"]
     assert f"| photos as taken | {taken:.2f} |" in text
+    sharpness = fmean(means["deblurred photos"]["fine"]["sharpness"] for means in found)
+    assert "sharpness | likeness |" in text and f" | {sharpness:.3f} | " in text
     lines = (tmp_path / "comparison.csv").read_text().splitlines()
     row = next(line.split(",") for line in lines if line.startswith("sheet,plain,1,deblurred photos,frame"))
     assert float(row[5]) == pytest.approx(psnr[1], abs=1e-3)

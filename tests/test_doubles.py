@@ -19,6 +19,7 @@ def test_copies_are_left_out_by_name(tmp_path: Path) -> None:
     for n in range(5):
         wall.crop((40 * n, 20, 40 * n + 480, 380)).save(tmp_path / f"{n}.jpg", quality=95)
     shutil.copy(tmp_path / "1.jpg", tmp_path / "copy.jpg")
+    Image.open(tmp_path / "4.jpg").resize((160, 120)).save(tmp_path / "0_small.png")
     Image.open(tmp_path / "3.jpg").save(tmp_path / "saved.jpg", quality=92)
     Image.open(tmp_path / "2.jpg").filter(ImageFilter.GaussianBlur(3)).save(tmp_path / "blurred.jpg", quality=95)
     wall.crop((84, 20, 564, 380)).save(tmp_path / "moved.jpg", quality=95)  # by 4 px from 2.jpg
@@ -33,4 +34,7 @@ def test_copies_are_left_out_by_name(tmp_path: Path) -> None:
         "moved.jpg",
     ]
     (said,) = [note for note in capture.notes if "copies" in note]
-    assert said == "Left out because they are copies of other photos: copy.jpg (1.jpg), saved.jpg (3.jpg)."
+    assert (
+        said
+        == "Left out because they are copies of other photos: copy.jpg (1.jpg), saved.jpg (3.jpg), 0_small.png (4.jpg)."
+    )

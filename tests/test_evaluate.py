@@ -120,7 +120,9 @@ def test_given_cameras(tmp_path: Path) -> None:
     assert written["photos"]["input photos"]["b/001.png"]["mask"]["psnr"] == scores.mask.psnr
     assert written["lens"]["focus_error_mm"]["median"] == pytest.approx(0.3)
     text = as_text(got)
-    assert "No deblurred photo is worse than the photo was." in text
+    assert "No deblurred photo is worse than the photo was." in text and "sharpness" in text
+    assert written["means"]["deblurred photos"]["fine"]["sharpness"] == pytest.approx(1.0)
+    assert written["photos"]["input photos"]["b/001.png"]["fine"]["psnr_by_radius"] == {} and written["radius"] is None
     assert "deblurred photos" in text and "(+5.0 %)" in text and "0.30 mm in the median" in text
 
 
@@ -247,6 +249,8 @@ def test_errors_are_sentences(tmp_path: Path) -> None:
         ('{"pupil_diameter_mm": "18"}', "pupil_diameter_mm: expected a number"),
         ('{"pupil_diameter_mm": ' + "9" * 400 + "}", "pupil_diameter_mm is inf"),
         ('{"pupil_diameter_mm": 18, "photos": [{"photo": "1.jpg"}]}', "lacks a focus_mm"),
+        ('{"pupil_diameter_mm": 18}', "lacks a focus_mm"),
+        ('{"photos": [{"photo": "", "focus_mm": 1}]}', "focus_mm"),
         ("[" * 100000, "nested|not JSON"),
         ("[]", "expected an object, got a list"),
     ],

@@ -48,6 +48,25 @@ def test_masks_are_found(tmp_path, name):
     assert not open_capture(tmp_path, masks=False, brackets=False).photos[0].mask
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("masks/{0}.npy", "Not read as masks: 1.npy, 2.npy, 3.npy; save masks as PNG."),
+        ("segmentation/{0}.png", "Left alone, though it may hold masks: segmentation; "),
+        ("Alpha/{0}_mask.png", "Left alone, though it may hold masks: Alpha; "),
+    ],
+)
+def test_what_may_be_masks_is_said(tmp_path, name, said):
+    make_photos(tmp_path / "photos", 3)
+    for n in range(1, 4):
+        path = tmp_path / name.format(n)
+        path.parent.mkdir(exist_ok=True)
+        save(path, HALF) if path.suffix == ".png" else path.write_bytes(b"x")
+    capture = open_capture(tmp_path, brackets=False)
+    assert len(capture.photos) == 3 and all(photo.mask is None for photo in capture.photos)
+    assert any(note.startswith(said) for note in capture.notes)
+
+
 def test_masks_of_photos_in_folders_are_not_exchanged(tmp_path):
     for n, side in enumerate(("left", "right")):
         for k in (1, 2):

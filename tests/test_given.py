@@ -290,6 +290,67 @@ def test_cameras_in_forms_that_are_not_read_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("place", "whose"),
+    [
+        ("dense/sparse/0/cameras.bin", "COLMAP"),
+        ("undistorted/transforms.json", "nerfstudio"),
+        ("images/Transforms_0.JSON", "nerfstudio"),
+        ("cameras.sfm", "Meshroom"),
+        ("export/blocks.xml", "ContextCapture"),
+        ("my_omega_phi_kappa.txt", "Metashape"),
+        ("database.db", "without a model"),
+        ("run/transforms.json", None),  # beside a config.json: a run of ours
+        ("a/b/c/d/transforms.json", None),  # too deep
+    ],
+)
+def test_cameras_in_other_places_are_named(tmp_path, place, whose):
+    photos(tmp_path / "images")
+    for path in (tmp_path / place, tmp_path / "run" / "config.json"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    notes = [note for note in open_capture(tmp_path).notes if note.startswith("Not read")]
+    assert notes == [] if whose is None else place in notes[0] and whose in notes[0]
+
+
+def test_a_file_of_cameras_is_found_in_upper_case(tmp_path):
+    photos(tmp_path / "images")
+    as_transforms(tmp_path, truth(), False, "Transforms.JSON")
+    assert open_capture(tmp_path).cameras is not None
+
+
+@pytest.mark.parametrize(
+    ("entry", "word"),
+    [
+        ({"camera_convention": "opencv"}, "OpenGL"),
+        ({"transform_type": "w2c"}, "camera-to-world"),
+        ({"coordinate_system": "OpenGL"}, None),
+        ({"distortion_params": [0.1, 0.01, 0, 0]}, "distortion_params is not read"),
+        ({"distortion_params": [0, 0, 0, 0]}, None),
+        ({"w2c": [[1, 0, 0, 0]]}, "w2c is not read"),
+        ({"applied_scale": 2.0, "aabb_scale": 16}, None),
+    ],
+)
+def test_entries_that_would_change_the_cameras_are_not_passed_over(tmp_path, entry, word):
+    photos(tmp_path / "images")
+    as_transforms(tmp_path, truth(), False)
+    data = json.loads((tmp_path / "transforms.json").read_text())
+    for where in (data, data["frames"][2]):
+        before = dict(where)
+        where.update(entry)
+        (tmp_path / "transforms.json").write_text(json.dumps(data))
+        if word is None:
+            assert not any("not read" in note for note in open_capture(tmp_path).notes)
+        else:
+            with pytest.raises(MacrosplatError, match=word):
+                open_capture(tmp_path)
+        where.clear()
+        where.update(before)
+    data["frames"][0]["my_own_word"] = 3
+    (tmp_path / "transforms.json").write_text(json.dumps(data))
+    assert "transforms.json has entries that are not read: my_own_word." in open_capture(tmp_path).notes
+
+
+@pytest.mark.parametrize(
     ("files", "change"),
     [
         (["left/1.jpg", "left/2.jpg", "right/1.jpg", "right/2.jpg"], lambda name: name),
@@ -302,6 +363,8 @@ def test_cameras_in_forms_that_are_not_read_are_named(tmp_path):
         (["images/a.jpg", "images/b.jpg", "images/c.jpg"], lambda name: name[:-3] + "png"),
         (["images/a.jpg", "images/b.jpg", "images/c.jpg"], lambda name: "C:\\shots\\" + name.replace("/", "\\")),
         (["photos/a.jpg", "photos/b.jpg", "photos/c.jpg"], lambda name: "/home/me/data/" + name),
+        (["photos/a 1.jpg", "photos/a 2.jpg", "photos/a 3.jpg"], lambda name: name.replace(" ", "%20")),
+        (["photos/a.webp", "photos/b.bmp", "photos/c.avif"], lambda name: name[: name.index(".")] + ".jpg"),
     ],
 )
 def test_photos_are_found_under_names_like_these(tmp_path, files, change):

@@ -19,10 +19,10 @@ from macrosplat.render.centre import camera_centre
 from macrosplat.scene import Gaussians
 from macrosplat.train import adam, graphs, loss, loss_cuda, noise_cuda
 from macrosplat.train.density import densify, position_noise
-from macrosplat.train.frames import Frames
 from macrosplat.train.graphs import Graphs
 from macrosplat.train.random import Purpose, key_of
 from macrosplat.train.step import Kind
+from macrosplat.train.targets import Targets
 from macrosplat.train.trainer import Trainer
 from making_captures import PUPIL
 from making_training import PIXEL, made, make_trainer
@@ -64,8 +64,8 @@ def make(lens: str = "thin", **schedule) -> Trainer:
     """A trainer on the device whose steps are the GPU's: few Gaussians, a quarter of the resolution."""
     schedule = {"half_from": 0.9, "full_from": 0.95, **schedule}
     trainer, _ = make_trainer(STEPS, lens=lens, scene=few(), **schedule)
-    trainer.frames.device = DEVICE
-    trainer = Trainer(trainer.model.to(DEVICE), trainer.frames, trainer.schedule, PIXEL, seed=0)
+    trainer.targets.device = DEVICE
+    trainer = Trainer(trainer.model.to(DEVICE), trainer.targets, trainer.schedule, PIXEL, seed=0)
     trainer._steps = Graphs(trainer)
     return trainer
 
@@ -96,21 +96,21 @@ def kinds_of_steps(photos: int, cameras: int, monkeypatch, steps: int = 160) -> 
     monkeypatch.setattr(graphs, "gradients", nothing)
     monkeypatch.setattr(noise_cuda, "add_position_noise", lambda *_: None)
     trainer, _ = make_trainer(steps, scene=few(), densify_every=10**6)
-    frames, rig = trainer.frames, trainer.model.rig
+    targets, rig = trainer.targets, trainer.model.rig
     of = [photo % len(rig) for photo in range(photos)]
     wider = Rig(rig.views[of], rig.start[of], [rig.frames[v] for v in of], rig.pivot_depth[of], rig.pixel)
     wider.start[:, :2] *= 1 + 0.001 * (torch.arange(photos) % cameras)[:, None]
     trainer.model.rig = wider
-    targets = Frames([frames.photos[v] for v in of], wider.frames, [None] * photos, DEVICE)
+    targets = Targets([targets.photos[v] for v in of], wider.frames, [None] * photos, DEVICE)
     trainer = Trainer(trainer.model.to(DEVICE), targets, trainer.schedule, PIXEL, seed=0)
     trainer._steps = Graphs(trainer)
     seen: dict[Kind, int] = {}
     send = trainer._steps._send
 
-    def counting(plan, photo, place):
-        kind = plan.kind(targets.stack(photo, plan.scale)[0].frame)
+    def counting(plan, photo, slot):
+        kind = plan.kind(targets.bank(photo, plan.scale)[0].frame)
         seen[kind] = seen.get(kind, 0) + 1
-        send(plan, photo, place)
+        send(plan, photo, slot)
 
     trainer._steps._send = counting
     take(trainer, steps)
@@ -130,8 +130,8 @@ def test_the_same_steps_as_one_by_one(monkeypatch, points, masked):
     options = {"spans": ((0.0, 1.0, points),) if points > 1 else (), "densify_until": 0.0}
     options |= {"refine_poses": True, "poses_from": 0.0, "learn_from": 0.0, "half_from": 0.9, "full_from": 0.95}
     if masked:
-        photos = make_trainer(STEPS)[0].frames.photos
-        options["covers"] = [np.full(photo.shape[:2], 255, np.uint8) for photo in photos]
+        photos = make_trainer(STEPS)[0].targets.photos
+        options["alpha_masks"] = [np.full(photo.shape[:2], 255, np.uint8) for photo in photos]
         options |= {"drop": 0.1}  # as a standard run has it
     other, _ = make_trainer(STEPS, scene=few(), **options)
     zoom(other)
@@ -186,7 +186,7 @@ def test_what_was_refused_changed_nothing(triton_kernels, monkeypatch):
 @pytest.mark.parametrize("lens", ["plain", "covariance", "blurnet"])
 def test_other_lenses_are_recorded(triton_kernels, lens):
     trainer = make(lens)
-    trainer.model.lens.look(trainer.frames.photos, trainer.frames.masks)
+    trainer.model.lens.look(trainer.targets.photos, trainer.targets.masks)
     steps = 1 if DEVICE.type == "cpu" else 3
     losses = take(trainer, steps)
     assert all(math.isfinite(x) for x in losses) and trainer.done == steps
@@ -261,12 +261,12 @@ def test_the_noise_is_the_reference_s():
 
 def test_the_regulariser_is_the_reference_s():
     scene = few().map(lambda t: t.to(DEVICE))
-    by_logits, by_log_scales = torch.randn(len(scene), device=DEVICE), torch.randn(len(scene), 3, device=DEVICE)
+    grad_logits, grad_log_scales = torch.randn(len(scene), device=DEVICE), torch.randn(len(scene), 3, device=DEVICE)
     leaves = [scene.opacity_logits.clone().requires_grad_(), scene.log_scales.clone().requires_grad_()]
     total = 0.3 * torch.sigmoid(leaves[0]).sum() + 0.7 * leaves[1].exp().sum()
-    wanted = [a + b for a, b in zip(torch.autograd.grad(total, leaves), (by_logits, by_log_scales), strict=True)]
-    noise_cuda.add_regulariser_gradient(scene, by_logits, by_log_scales, 0.3, 0.7)
-    torch.testing.assert_close([by_logits, by_log_scales], wanted)
+    wanted = [a + b for a, b in zip(torch.autograd.grad(total, leaves), (grad_logits, grad_log_scales), strict=True)]
+    noise_cuda.add_regulariser_gradient(scene, grad_logits, grad_log_scales, 0.3, 0.7)
+    torch.testing.assert_close([grad_logits, grad_log_scales], wanted)
 
 
 def test_where_a_camera_stands_and_its_gradient():
@@ -296,7 +296,7 @@ def test_a_backdrop_and_its_gradient():
 
 
 @pytest.mark.parametrize("frames", [(), (3,)])
-def test_before_a_backdrop_and_its_gradients(frames):
+def test_over_a_backdrop_and_its_gradients(frames):
     random = torch.Generator().manual_seed(6)
     shapes = ((*frames, 9, 7, 3), (*frames, 9, 7), (*frames, 9, 7), (9, 7, 3))
     inputs = [torch.rand(*shape, generator=random, dtype=torch.float64).requires_grad_() for shape in shapes]

@@ -59,6 +59,30 @@ def test_compiled_kernels_are_cached_in_the_users_cache_folder(before, tmp_path:
     assert [path.name for path in (tmp_path / "code").rglob("*")] == ["kernel.py"]
 
 
+LOOP = """
+from macrosplat.support.numba import njit, prange
+
+@njit
+def halved(x):
+    return x / 3
+
+@njit(parallel=True)
+def loop(x):
+    for i in prange(len(x)):
+        x[i] = halved(x[i])
+"""
+
+
+def test_a_kernel_holds_its_own_copies_of_what_it_calls(tmp_path: Path):
+    """Numba's weak copies are replaced by whichever was there first, which the cache changes: and with it the bits."""
+    (tmp_path / "loops.py").write_text(LOOP)
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import loops, numpy as np; loops.loop(np.ones(8)); "
+        "(text,) = loops.loop.inspect_llvm().values(); print('define internal' in text, 'define linkonce' in text)"
+    )
+    assert python(code, XDG_CACHE_HOME=str(tmp_path)) == "True False"
+
+
 def test_kill_is_answered_as_before_the_import():
     """pycolmap puts a handler of its own in place."""
     code = """
@@ -74,7 +98,7 @@ except KeyboardInterrupt:
     assert python(code) == "as before"
 
 
-LIBRARY = ["macrosplat", "macrosplat.pipeline", "macrosplat.runs", "macrosplat.cameras.sfm.solve", "macrosplat.stack"]
+LIBRARY = ["macrosplat", "macrosplat.pipeline", "macrosplat.loaded", "macrosplat.cameras.sfm.solve", "macrosplat.stack"]
 
 
 @pytest.mark.parametrize("module", LIBRARY)

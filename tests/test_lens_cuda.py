@@ -50,10 +50,10 @@ def test_defocus(size, solid):
     ours, ours_saved = coc_cuda.forward(*here, *parameters)
     close(ours, sigma, 1e-5)
     upstream = torch.cos(torch.arange(sigma.numel(), dtype=torch.float32)).reshape(sigma.shape)
-    by_depth, by_lens = coc_cpu.backward(upstream, weight, *lens(), sigma, *saved)
+    grad_depth, grad_lens = coc_cpu.backward(upstream, weight, *lens(), sigma, *saved)
     got, got_lens = coc_cuda.backward(upstream.to(DEVICE), here[1], *parameters, ours, *ours_saved)
-    close(got, by_depth, 1e-4)
-    close(torch.stack(list(got_lens)), torch.stack(list(by_lens)), 1e-4)
+    close(got, grad_depth, 1e-4)
+    close(torch.stack(list(got_lens)), torch.stack(list(grad_lens)), 1e-4)
 
 
 @pytest.mark.parametrize(("size", "masked"), [((24, 25), True), ((5, 140), False), ((4, 7), True), ((1, 6), False)])
@@ -68,7 +68,7 @@ def test_loss(monkeypatch, size, masked):
     if masked:  # as the second of a stack
         planes = {name: getattr(target, name) for name in ("photo", "weight", "mean", "variance")}
         stacked = {name: torch.stack([plane * 0, plane]) for name, plane in planes.items()}
-        target = replace(target, **stacked, place=torch.ones(1, dtype=torch.int64, device=DEVICE))
+        target = replace(target, **stacked, slot=torch.ones(1, dtype=torch.int64, device=DEVICE))
     ours, ours_saved = loss_cuda.forward(blurred.to(DEVICE), target, 0.2, True)
     close(ours, loss, 1e-6)
     close(loss_cuda.backward(torch.tensor(3.0, device=DEVICE), ours_saved), gradient, 1e-5)

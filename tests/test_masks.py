@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from macrosplat.support.metrics import compare, outline, psnr
-from macrosplat.train.covers import told_by
+from macrosplat.train.alpha_target import make_alpha_target
 from macrosplat.train.loss import make_target, photo_loss, taken_loss
 from making_captures import HEIGHT, WIDTH, make_scene
 from making_training import made, make_trainer
@@ -19,7 +19,7 @@ def disc(soft: float, size=(200, 150), radius=45.0) -> np.ndarray:
 
 
 def test_a_hard_mask_tells_nothing_near_its_edge():
-    told = told_by(disc(0.01), (200, 150))
+    told = make_alpha_target(disc(0.01), (200, 150))
     y, x = np.mgrid[:150, :200] + 0.5
     away = np.hypot(x - 100, y - 75) - 45
     assert (told[away > 8] == 0).all() and (told[away < -8] == 1).all()
@@ -28,24 +28,24 @@ def test_a_hard_mask_tells_nothing_near_its_edge():
 
 def test_a_soft_mask_tells_all():
     mask = disc(8.0)
-    np.testing.assert_allclose(told_by(mask, (200, 150)), mask / 255, atol=1e-6)
-    assert (told_by(mask, (100, 75)) >= 0).all()
+    np.testing.assert_allclose(make_alpha_target(mask, (200, 150)), mask / 255, atol=1e-6)
+    assert (make_alpha_target(mask, (100, 75)) >= 0).all()
 
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_an_empty_or_full_mask_has_no_edge(value):
-    assert (told_by(np.full((30, 40), value, np.uint8), (40, 30)) == value / 255).all()
+    assert (make_alpha_target(np.full((30, 40), value, np.uint8), (40, 30)) == value / 255).all()
 
 
 def test_the_loss_is_the_photo_s_and_the_weighed_difference_of_alpha():
     random = torch.Generator().manual_seed(1)
     photo = torch.randint(0, 256, (24, 32, 3), generator=random, dtype=torch.uint8)
     taken = torch.rand(24, 32, 4, generator=random, dtype=torch.float64)
-    cover = torch.rand(24, 32, generator=random).round()
-    cover[:, :10] = -1
-    target = make_target(photo, cover=cover)
+    alpha_target = torch.rand(24, 32, generator=random).round()
+    alpha_target[:, :10] = -1
+    target = make_target(photo, alpha_target=alpha_target)
     wanted = photo_loss(taken[..., :3], target, 0.2)
-    wanted = wanted + 0.3 * (taken[:, 10:, 3] - cover[:, 10:]).abs().sum() / (24 * 32)
+    wanted = wanted + 0.3 * (taken[:, 10:, 3] - alpha_target[:, 10:]).abs().sum() / (24 * 32)
     torch.testing.assert_close(taken_loss(taken, target, 0.2, 0.3), wanted)
     bare = make_target(photo)
     torch.testing.assert_close(taken_loss(taken[..., :3], bare, 0.2, 0.3), photo_loss(taken[..., :3], bare, 0.2))
@@ -55,18 +55,18 @@ def test_what_the_masks_know_to_be_empty_empties():
     """A sheet of which the masks leave the left half, where alone colours count: the right half fades."""
     scene = make_scene()
     scene = scene.with_(opacity_logits=scene.opacity_logits - 3)
-    covers = [np.zeros((HEIGHT, WIDTH), np.uint8) for _ in made().photos]
-    for cover in covers:
-        cover[:, : WIDTH // 2] = 255
+    alpha_masks = [np.zeros((HEIGHT, WIDTH), np.uint8) for _ in made().photos]
+    for mask in alpha_masks:
+        mask[:, : WIDTH // 2] = 255
     alphas = []
-    for given in ((), covers):
+    for given in ((), alpha_masks):
         options = {"half_from": 0.0, "full_from": 1.0, "densify_until": 0.0, "spans": ()}
-        trainer, _ = make_trainer(30, scene=scene, covers=given, mask_weight=3.0, **options)
-        trainer.frames.masks = covers  # colours count on the left alone
+        trainer, _ = make_trainer(30, scene=scene, alpha_masks=given, mask_weight=3.0, **options)
+        trainer.targets.masks = alpha_masks  # colours count on the left alone
         for _ in range(30):
             trainer.step()
-        target, frame = trainer.frames.at(0, 0.5)
-        assert (target.cover is None) == (not len(given))
+        target, frame = trainer.targets.at(0, 0.5)
+        assert (target.alpha_target is None) == (not len(given))
         with torch.no_grad():
             alphas.append(trainer.model.draw(trainer.model.camera(0, frame), 0).alpha)
     right = slice(3 * WIDTH // 8, WIDTH // 2 - 5)

@@ -59,7 +59,7 @@ def test_a_new_lens_model_is_its_file_and_a_line(monkeypatch, tmp_path):
     half, start = run(7)
     checkpoint.save(tmp_path / "checkpoint", half, tuple("abcdef"), start)
     state = checkpoint.load(tmp_path / "checkpoint")
-    again = Trainer(state.model, half.frames, half.schedule, PIXEL, 0)
+    again = Trainer(state.model, half.targets, half.schedule, PIXEL, 0)
     checkpoint.resume(again, state)
     while again.done < 12:
         again.step()

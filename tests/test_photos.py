@@ -1,5 +1,6 @@
 """Finding and reading photos: every format against the pixels that were saved."""
 
+import io
 import sys
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image, ImageOps
 
 from macrosplat.cameras.records import Distortion
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_linear, read_undistorted_mask
+from macrosplat.photos import decode as decode_module
 from macrosplat.photos.find import find_photos
 from macrosplat.photos.masks import read_mask
 from macrosplat.photos.names import natural_key
@@ -79,6 +81,76 @@ def test_sixteen_bit_tiff_is_not_rounded(tmp_path, compression, planar):
     np.testing.assert_allclose(read_linear(photo, 20), expected, rtol=1e-5)
     eight = to_linear(np.rint(deep / 257) / 255)
     assert np.abs(eight - to_linear(deep / 65535)).max() > 1e-3
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_the_largest_page_of_a_tiff_is_the_photo(tmp_path, deep):
+    pixels = texture(48, 32)
+    stored = pixels.astype(np.uint16) * 257 if deep else pixels
+    with tifffile.TiffWriter(tmp_path / "1.tif") as file:
+        file.write(stored[::4, ::4], photometric="rgb", subfiletype=1)
+        file.write(stored, photometric="rgb")
+    with tifffile.TiffWriter(tmp_path / "2.tif") as file:
+        for page in (stored, stored[::-1]):
+            file.write(page, photometric="rgb")
+    found = find_photos(tmp_path)
+    assert [(photo.width, photo.height) for photo in found.photos] == [(48, 32)] * 2
+    for photo in found.photos:
+        np.testing.assert_array_equal(read_photo(photo), pixels)
+    assert next(note for note in found.notes if "several pictures" in note).startswith("2.tif: ")
+
+
+@pytest.mark.parametrize("kind", ["EPS", "ICO", "PPM", "complex", "empty"])
+def test_what_is_no_photo_under_a_photos_name_is_damaged(tmp_path, kind):
+    make_photos(tmp_path, 2)
+    content = io.BytesIO()
+    if kind == "complex":
+        tifffile.imwrite(content, np.zeros((32, 48), np.complex64))
+    elif kind != "empty":
+        Image.fromarray(texture(48, 32)).save(content, kind)
+    (tmp_path / ("3.tif" if kind == "complex" else "3.jpg")).write_bytes(content.getvalue())
+    found = find_photos(tmp_path)
+    assert len(found.photos) == 2 and "Damaged and left out: 3." in found.notes[0]
+
+
+@pytest.mark.parametrize("slices", [2, 3])  # tifffile takes three for planes of one picture
+def test_a_volume_is_its_first_slice(tmp_path, slices):
+    grey = (texture(48, 32)[..., 0].astype(np.uint16) * 257)[None]
+    pages = np.concatenate([grey, *[grey // 2] * (slices - 1)])
+    tifffile.imwrite(tmp_path / "1.tif", pages, volumetric=True, tile=(1, 16, 16), photometric="minisblack")
+    (photo,) = find_photos(tmp_path).photos
+    assert (read_photo(photo)[..., 0] == texture(48, 32)[..., 0]).all()
+
+
+def test_large_photos_are_unpacked_in_bands(tmp_path, monkeypatch):
+    monkeypatch.setattr(decode_module, "BAND", 48 * 5)
+    make_photos(tmp_path, 1)
+    (photo,) = find_photos(tmp_path).photos
+    with Image.open(photo.path) as opened:
+        np.testing.assert_array_equal(read_photo(photo), np.asarray(opened))
+
+
+def test_what_lies_among_the_photos_and_is_not_read_is_said(tmp_path):
+    make_photos(tmp_path / "photos", 3)
+    for name in ("a.jxl", "clip.MP4", "more.zip", "._1.jpg", "Thumbs.db", "@eaDir/x.jxl", "notes.txt"):
+        (tmp_path / "photos" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(b"x")
+    for folder in ("thumbs", "@eaDir", "__MACOSX"):
+        make_photos(tmp_path / "photos" / folder, 3, 24, 16)
+    (tmp_path / "photos" / "4.jpg").write_bytes(b"")
+    found = find_photos(tmp_path)
+    assert len(found.photos) == 3
+    assert found.notes == (
+        "Damaged and left out: 4.jpg (an empty file).",
+        "Not read: a.jxl; save as PNG or TIFF.",
+        "Not read: clip.MP4; take photos out of the film, sharp ones that overlap.",
+        "Not read: more.zip; unpack.",
+        "Taken for reduced copies, not for photos: thumbs.",
+    )
+    (tmp_path / "film").mkdir()
+    (tmp_path / "film" / "clip.mov").write_bytes(b"x")
+    with pytest.raises(MacrosplatError, match=r"no photos in .*film: not read: clip\.mov; take photos out"):
+        find_photos(tmp_path / "film")
 
 
 def test_other_depths(tmp_path):

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from macrosplat import cli, pipeline, runs
+from macrosplat import cli, loaded, pipeline
 from macrosplat.cameras.sfm import solve as sfm
 from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.capture.open import open_capture
@@ -181,7 +181,7 @@ def test_interrupted_and_resumed_is_uninterrupted_to_the_bit(run, capture, tmp_p
         with pytest.raises(KeyboardInterrupt):
             pipeline.reconstruct(capture, out, OPTIONS)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
-    assert runs.load_run(out).state.done == step + 1 and not (out / "scene.ply").exists()
+    assert loaded.load_run(out).state.done == step + 1 and not (out / "scene.ply").exists()
     pipeline.reconstruct(capture, out, OPTIONS, resume=True)
     assert_same_bits(run[0], out)
 
@@ -269,7 +269,7 @@ def test_a_refined_focal_length_reaches_every_camera_as_a_rigid_one(capture, tmp
     after = json.loads((out / "lens.json").read_text())
     assert after["focal_px"] == pytest.approx(wanted * before["focal_px"], rel=1e-6)
     assert after["pupil_diameter"]["scene_units"] == before["pupil_diameter"]["scene_units"]
-    model, written = runs.load_run(out).state.model, read_cameras_file(out / "transforms.json")
+    model, written = loaded.load_run(out).state.model, read_cameras_file(out / "transforms.json")
     with torch.no_grad():
         for v, camera in enumerate(model.cameras()):
             view, intrinsics = (torch.tensor(x[v], dtype=torch.float32) for x in (written.views, written.intrinsics))
@@ -435,4 +435,4 @@ def test_not_a_run(tmp_path, capsys, run):
     words = ["render", str(tmp_path), "--cameras", str(run[0] / "transforms.json"), "--out", str(tmp_path / "views")]
     assert cli.main(words) == 2 and "holds no run" in said(capsys)
     with pytest.raises(MacrosplatError, match="holds no run"):
-        runs.load_run(tmp_path)
+        loaded.load_run(tmp_path)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from macrosplat.cameras.plausible import parallax, refuse_impossible
+from macrosplat.cameras.plausible import parallax, refuse_impossible, unconfirmed
 from macrosplat.support.errors import MacrosplatError
 from making_captures import DISTANCE, look_at, make_cameras, make_scene, observe
 
@@ -48,3 +48,22 @@ def test_points_that_are_elsewhere_are_refused(change):
     cameras, points = captured()
     with pytest.raises(MacrosplatError, match="do not belong together"):
         refuse_impossible(cameras, change(points), "it")
+
+
+def test_photos_that_no_point_speaks_for_are_named():
+    cameras, points = captured()
+    assert unconfirmed(cameras, points) == []
+    some = points.photo != 4
+    (said,) = unconfirmed(
+        cameras, replace(points, photo=points.photo[some], point=points.point[some], px=points.px[some])
+    )
+    assert f"seen in {cameras.names[4]}:" in said
+
+
+def test_points_that_one_photo_sees_say_nothing_of_parallax():
+    cameras, points = captured()
+    alone = np.isin(points.point, np.arange(90)) & (points.photo > 0)
+    few = replace(points, photo=points.photo[~alone], point=points.point[~alone], px=points.px[~alone])
+    refuse_impossible(cameras, few, "it")
+    lone = few.photo == 0
+    refuse_impossible(cameras, replace(few, photo=few.photo[lone], point=few.point[lone], px=few.px[lone]), "it")

@@ -73,6 +73,39 @@ def test_other_options_are_refused_by_name(begin, change):
         begin(Options(**change), resume=True)
 
 
+def test_a_photo_of_as_many_bytes_is_another_photo(begin, photos):
+    begin()
+    mask = photos[0].path.with_name("mask.png")
+    mask.write_bytes(b"a")
+    masked = (replace(photos[0], mask=mask), *photos[1:])
+    assert begin(resume=True, photos=masked).other_masks == (photos[0].name,)
+    assert begin(resume=True).other_masks == ()
+    data = bytearray(photos[1].path.read_bytes())
+    data[-3] ^= 1
+    photos[1].path.write_bytes(data)
+    with pytest.raises(MacrosplatError, match=rf"changed since: {photos[1].name}\)"):
+        begin(resume=True)
+
+
+def test_a_photo_more_is_another_capture_though_it_is_left_out(photos, tmp_path):
+    def begin(found):
+        return Run.begin(tmp_path / "run", tmp_path / "capture", photos, Options(), True, found)
+
+    begin(["1.jpg", "2.jpg"])
+    begin(["2.jpg", "1.jpg"])
+    with pytest.raises(MacrosplatError, match=r"holds other photos than when .* \(3\.jpg\)"):
+        begin(["1.jpg", "2.jpg", "3.jpg"])
+
+
+def test_a_copy_of_the_capture_is_the_same_capture(begin, photos, tmp_path):
+    begin()
+    copied = tuple(replace(photo, path=tmp_path / "moved" / photo.path.name) for photo in photos)
+    (tmp_path / "moved").mkdir()
+    for photo, copy in zip(photos, copied, strict=True):
+        copy.path.write_bytes(photo.path.read_bytes())
+    begin(resume=True, photos=copied)
+
+
 def test_other_photos_are_refused(begin, photos, tmp_path):
     begin()
     for other in (photos[:-1], (replace(photos[0], width=50), *photos[1:])):

@@ -35,7 +35,7 @@ def work(self):
     finally:
         time.sleep(0.5 if how != "long" else 60)
 
-cli.View.run = work
+cli.commands.View.run = work
 sys.exit(cli.main(["view", "x"]))
 """
 

@@ -156,7 +156,7 @@ def test_resumed_is_uninterrupted_to_the_bit(whole, at, tmp_path):
     checkpoint.save(tmp_path / "checkpoint", trainer, tuple("abcdef"), start)
     state = checkpoint.load(tmp_path / "checkpoint")
     fresh, _ = make_trainer(60, seed=3, densify_every=7, refine_poses=True)
-    again = type(fresh)(state.model, fresh.frames, fresh.schedule, state.pixel, 3)
+    again = type(fresh)(state.model, fresh.targets, fresh.schedule, state.pixel, 3)
     checkpoint.resume(again, state)
     assert again.done == at
     run(again, 60 - at)
@@ -174,7 +174,7 @@ def test_saving_disturbs_nothing(whole, tmp_path):
 
 def test_every_photo_once_a_round():
     trainer, _ = make_trainer(10)
-    rounds = [[trainer.frames.photo_of(6 * turn + place, 0) for place in range(6)] for turn in range(8)]
+    rounds = [[trainer.targets.photo_of(6 * turn + place, 0) for place in range(6)] for turn in range(8)]
     assert all(sorted(turn) == list(range(6)) for turn in rounds) and len({tuple(turn) for turn in rounds}) > 4
 
 
@@ -190,7 +190,7 @@ def test_a_capture_in_focus_keeps_its_detail():
 def test_a_step_does_without_others_by_another_key_whatever_the_lens():
     for lens in ("plain", "covariance"):
         trainer, _ = make_trainer(10, lens=lens, scene=make_scene(), drop=0.3)
-        target, frame = trainer.frames.at(0, 1.0)
+        target, frame = trainer.targets.at(0, 1.0)
         kind = Kind(frame, 1, 2, tuple(trainer.model.gaussians.tensors()), 0.2)
         keys = (5, 5, trainer.key(Purpose.DROP))
         losses = [gradients(trainer.model, kind, 0, target, 0.0, key, trainer.weights)[0].item() for key in keys]

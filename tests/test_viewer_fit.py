@@ -57,7 +57,7 @@ def test_start_takes_the_curve_and_its_slope() -> None:
 
 
 def test_one_opaque_colour_needs_no_fit() -> None:
-    """Gaussians of one colour before a backdrop of that colour: any mixing gives that colour."""
+    """Gaussians of one colour over a backdrop of that colour: any mixing gives that colour."""
     n = 50
     make = torch.Generator().manual_seed(1)
     flat = Gaussians(

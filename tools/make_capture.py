@@ -5,7 +5,7 @@
         [--width 240]
 
 OUT then holds photos/, transforms.json (cameras), and the truth: sharp/, masks/, novel.json with novel/ and
-novel_masks/, truth.json. Lengths are millimetres. What is told apart here: a silhouette before a backdrop much
+novel_masks/, truth.json. Lengths are millimetres. What is told apart here: a silhouette over a backdrop much
 brighter (or darker) than the thing, where blur in the wrong light or a backdrop in focus leaves a halo. With spots
 the things themselves have edges of nearly the silhouette's contrast, so that errors at both can be compared.
 macrosplat itself needs no mitsuba.

@@ -14,9 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from macrosplat.capture.open import open_capture
 from macrosplat.lens import Sampling
+from macrosplat.loaded import load_run
 from macrosplat.output.maps import colour_amount
 from macrosplat.photos.read import read_photo
-from macrosplat.runs import load_run
 from macrosplat.support.colour import to_bytes, to_srgb
 
 WIDTH, GAP, TEXT = 400, 4, 15  # px

@@ -8,20 +8,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from macrosplat.loaded import LoadedRun as LoadedRun
+    from macrosplat.loaded import load_run as load_run
+    from macrosplat.loaded import render_cameras as render_cameras
     from macrosplat.options import Options as Options
     from macrosplat.pipeline import reconstruct as reconstruct
-    from macrosplat.runs import Run as Run
-    from macrosplat.runs import load_run as load_run
-    from macrosplat.runs import render_cameras as render_cameras
     from macrosplat.support.errors import MacrosplatError as MacrosplatError
 
 _HOMES = {
     "MacrosplatError": "macrosplat.support.errors",
     "Options": "macrosplat.options",
-    "Run": "macrosplat.runs",
-    "load_run": "macrosplat.runs",
+    "LoadedRun": "macrosplat.loaded",
+    "load_run": "macrosplat.loaded",
     "reconstruct": "macrosplat.pipeline",
-    "render_cameras": "macrosplat.runs",
+    "render_cameras": "macrosplat.loaded",
 }
 
 if not TYPE_CHECKING:  # a type checker that sees this function believes that every name exists

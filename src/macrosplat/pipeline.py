@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from macrosplat.brackets.recognise import poses_of
 from macrosplat.cameras.colmap import read_colmap, write_colmap
+from macrosplat.cameras.plausible import unconfirmed
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
+from macrosplat.capture.made_masks import with_made_masks
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture, TrainingInput
 from macrosplat.capture.solve import solve, training_input
@@ -28,7 +30,7 @@ from macrosplat.deblur import check_deblur, deblurred
 from macrosplat.lens import LENSES, Lens, LensStart
 from macrosplat.lens.sharpest import nothing_in_focus
 from macrosplat.lens.start import start_lens
-from macrosplat.live import LiveView, Nobody, Watching, check_viser
+from macrosplat.live import LiveView, Nobody, Preview, Watching, check_viser
 from macrosplat.model.backdrop import Backdrop, grid_of
 from macrosplat.model.exposure import Exposure, start_exposure
 from macrosplat.model.model import Model
@@ -39,6 +41,7 @@ from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
 from macrosplat.output.summary import Summary
 from macrosplat.photos.decode import TABLE_8
+from macrosplat.photos.names import listed
 from macrosplat.photos.records import Photo, resized
 from macrosplat.photos.shelf import Shelf
 from macrosplat.render import Camera, Frame
@@ -54,11 +57,12 @@ from macrosplat.support.progress import Face, Progress
 from macrosplat.support.stop import Stop
 from macrosplat.support.threads import ordered, workers
 from macrosplat.train import checkpoint
-from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, room_for_photos, room_for_targets
-from macrosplat.train.frames import Frames
-from macrosplat.train.pilot import compare
-from macrosplat.train.schedule import Schedule, by_poses
+from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, photo_budget, target_budget
+from macrosplat.train.expected import expected
+from macrosplat.train.pilot import compare, of_one_blur
+from macrosplat.train.schedule import Schedule, by_poses, dssim_share
 from macrosplat.train.seen import views_in_frame
+from macrosplat.train.targets import Targets
 from macrosplat.train.trainer import Trainer
 from macrosplat.train.working_size import working_width
 
@@ -86,6 +90,7 @@ def reconstruct(
     live: int | None = None,
     shown: Sequence[Face] = (),
     results: bool = False,
+    preview: bool = False,
 ) -> Summary | StackSummary:
     """Sharp photos and a sharp scene of a folder of blurred photos; see `macrosplat reconstruct --help`.
 
@@ -94,6 +99,7 @@ def reconstruct(
         live: a port on this machine for a page that shows the training; 0: a free one; None: no page.
         shown: further ways of showing progress, besides stderr.
         results: whether a run that is stopped while it trains writes the results of what there is.
+        preview: whether RUN/preview.jpg shows the scene while it trains.
 
     Raises:
         MacrosplatError: bad input; one sentence says what and where.
@@ -107,23 +113,31 @@ def reconstruct(
     viewer = _viewer(live)
     began = time.monotonic()
     with Progress(more=shown) as progress, ExitStack() as holding:
-        opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
+        opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
         check_deblur(options)
         alone, width = is_stack(opened), 0
         if not alone:
             width = _width(opened.photos, Run(out) if resume else None, options, device)
             _fits(opened.photos, options, width)
         holding.enter_context(locked(out))
-        run = Run.begin(out, capture, opened.photos, options, resume)
+        run = Run.begin(out, capture, opened.photos, options, resume, opened.found)
         sweep(out)
         for note in (*said, *opened.notes):
             progress.note(note)
+        if run.other_masks:
+            which = listed(run.other_masks)
+            progress.note(f"The masks of {which} have changed since the run was begun; what was learned keeps the old.")
         if alone:
             stacked = reconstruct_stack(opened, run, progress)
             _page(out, progress)
             return stacked
+        if not resume:
+            known = opened.cameras is not None or cameras_from is not None
+            guess = expected(opened.photos, replace(options, width=width), known, device)
+            progress.note(guess.sentence(shutil.disk_usage(out).free))
         if cameras_from is not None:
             _take_cameras(Run(cameras_from), run)
+        opened = _with_masks(opened, run, progress)
         given = _cameras(opened, run, progress, width)
         widest = max(photo.width for photo in given.photos)
         if options.width is None and given.width < widest:
@@ -135,6 +149,8 @@ def reconstruct(
         trainer, names, lens_start = _trainer(given, run, device, progress)
         try:
             with Log(run.log, trainer.done) as log, viewer(trainer, names, progress) as watching:
+                if preview:
+                    watching = holding.enter_context(Preview(trainer, run.preview, watching))
                 _train(trainer, run, names, lens_start, log, progress, watching, results)
         finally:  # an interrupted run's time counts, too
             seconds = run.manifest.seconds + time.monotonic() - began
@@ -151,6 +167,7 @@ def go_on(
     live: int | None = None,
     shown: Sequence[Face] = (),
     results: bool = False,
+    preview: bool = False,
 ) -> Summary | StackSummary:
     """Go on with a run, with the options that it was begun with; see `macrosplat continue --help`.
 
@@ -176,7 +193,7 @@ def go_on(
             run.update(options=options, planned=options.steps, reopened=planned)
     if device is not None:
         options = replace(options, device=device)
-    return reconstruct(capture, out, options, resume=True, live=live, shown=shown, results=results)
+    return reconstruct(capture, out, options, resume=True, live=live, shown=shown, results=results, preview=preview)
 
 
 def _further(text: str, planned: int) -> int:
@@ -197,10 +214,19 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
         MacrosplatError: bad input; one sentence says what and where.
     """
     with Progress() as progress, locked(out):
-        opened = open_capture(capture, options.masks == "auto", options.brackets == "auto")
-        run = Run.begin(out, capture, opened.photos, options, resume=True)
+        opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
+        run = Run.begin(out, capture, opened.photos, options, True, opened.found)
         sweep(out)
-        _cameras(opened, run, progress, options.width)
+        _cameras(_with_masks(opened, run, progress), run, progress, options.width)
+
+
+def _with_masks(opened: Capture, run: Run, progress: Progress) -> Capture:
+    if run.manifest.options.masks != "auto":
+        return opened
+    opened, said = with_made_masks(opened, run.masks, progress.stage, progress.advance)
+    if said:
+        progress.note(said)
+    return opened
 
 
 def _take_cameras(begun: Run, run: Run) -> None:
@@ -262,6 +288,8 @@ def _cameras(opened: Capture, run: Run, progress: Progress, width: int | None) -
         # In this order: where there is a model, what it is of is known.
         run.update(camera_source=source, registered=len(cameras))
         write_colmap(run.sparse, cameras, points)
+        for line in unconfirmed(cameras, points):
+            progress.note(line)
     # Always as they read from there: cameras that were rounded on the way would not resume to the same bits.
     _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
     given = training_input(opened, cameras, points, options.hold_out, width)
@@ -289,7 +317,7 @@ def _trainer(
     progress.stage("reading photos", len(given.photos))
     distortion = given.cameras.distortion
     photos: Sequence[NDArray[np.uint8]] = Shelf(
-        len(frames), lambda v: read_undistorted(given.photos[v], distortion[v], frames[v].width), room_for_photos()
+        len(frames), lambda v: read_undistorted(given.photos[v], distortion[v], frames[v].width), photo_budget()
     )
 
     def read(v: int) -> NDArray[np.uint8] | None:
@@ -326,8 +354,8 @@ def _trainer(
     if state and state.model.lens.name != options.lens:
         run.update(limit=NO_LENS)  # as its beginning found
     lens = state.model.lens if state else LENSES[options.lens](lens_start)
-    room = room_for_targets(device, frames, most, options.aperture_samples())
-    targets = Frames(photos, frames, lens.look(photos, masks), device, room, covers=masks)
+    budget = target_budget(device, frames, most, options.aperture_samples())
+    targets = Targets(photos, frames, lens.look(photos, masks), device, budget, alpha_masks=masks)
     poses = poses_of(given.photos)
     first = [group[0] for group in poses]
     seen, _ = views_in_frame(
@@ -336,7 +364,7 @@ def _trainer(
     )
     of_poses = by_poses(len(poses), float(seen.median()))
     exposed = start_exposure(given.points, photos, given.cameras.sizes, given.photos)
-    of_poses |= {"learn_exposure": exposed.learned}
+    of_poses |= {"learn_exposure": exposed.learned, "dssim_share": dssim_share(photos)}
     schedule = _schedule(run, most, of_poses)
     if state:
         trainer = Trainer(state.model.to(device), targets, schedule, state.pixel, options.seed)
@@ -372,7 +400,7 @@ def _trainer(
         starts = [replace(lens_start, pupil=lens_start.pupil / share) for share in NARROWER]
         lenses = [LENSES["thin"](replace(start, settings=THROUGH_THE_CENTRE)) for start in starts]
         numbers = schedule, pixel, options.seed
-        verdict = compare(lenses, LENSES["plain"](lens_start), begin, targets, *numbers)
+        verdict = compare(lenses, of_one_blur(starts[-1]), begin, targets, *numbers)
         lens_start = starts[verdict.best]
         lens = LENSES["thin" if verdict.needed else "plain"](lens_start)
         if not verdict.needed:

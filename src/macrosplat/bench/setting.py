@@ -18,8 +18,8 @@ from macrosplat.model.rig import Rig
 from macrosplat.render import Pinhole, render
 from macrosplat.scene.gaussians import SH_REST, Gaussians
 from macrosplat.support.colour import to_bytes, to_srgb
-from macrosplat.train.frames import Frames
 from macrosplat.train.schedule import Schedule
+from macrosplat.train.targets import Targets
 from macrosplat.train.trainer import Trainer
 
 DISTANCE = 10.0  # scene units to the object's middle, which is in focus
@@ -107,5 +107,5 @@ def make_trainer(setting: Setting, points: int, photos: int = 1, device: torch.d
         sh_from=(0.0, 0.0, 0.0),
         densify_every=10**9,
     )
-    targets = Frames(taken, frames, [None] * photos, device)
+    targets = Targets(taken, frames, [None] * photos, device)
     return Trainer(model.to(torch.device(device)), targets, schedule, setting.pixel, seed=0)

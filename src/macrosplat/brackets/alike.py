@@ -1,6 +1,6 @@
 """Which neighbouring photos show one picture from one place: the slices of a stack, whatever they are called.
 
-In: thumbnails of photos in their order. Out: `Run`s of slices, with the odd ones among them (turned, dark, of something
+In: thumbnails of photos in their order. Out: `SliceRun`s, with the odd ones among them (turned, dark, of something
 else), which do not break a run.
 """
 
@@ -33,21 +33,21 @@ SPLITS = 4.0  # a neighbour that is this much less alike than neighbours of the 
 
 
 @dataclass(frozen=True)
-class Run:
+class SliceRun:
     """Photos of one pose."""
 
     slices: tuple[int, ...]
     odd: dict[int, str] = field(default_factory=dict)  # index of a photo among them that is none of them: why
 
 
-def runs_of(order: Sequence[int], picture: Callable[[int], Picture]) -> list[Run]:
+def runs_of(order: Sequence[int], picture: Callable[[int], Picture]) -> list[SliceRun]:
     """Runs of two slices and more.
 
     Args:
         order: indices of photos, as they were taken.
     """
     pictures = {i: picture(i) for i in order}
-    found: list[Run] = []
+    found: list[SliceRun] = []
     at = 0
     while at < len(order):
         slices, odd, at = _run_from(order, at, pictures)
@@ -56,13 +56,13 @@ def runs_of(order: Sequence[int], picture: Callable[[int], Picture]) -> list[Run
     return [_even(run, pictures) for run in found]
 
 
-def any_alike(order: Sequence[int], picture: Callable[[int], Picture]) -> bool:
-    """Whether any of some neighbours, evenly spaced, are of one place: where most photos are slices, two thirds are."""
+def alike_among(order: Sequence[int], picture: Callable[[int], Picture]) -> int:
+    """How many of some neighbours, evenly spaced, are of one place: where most photos are slices, two thirds are."""
     pairs = len(order) - 1
     some = (
         range(pairs) if pairs <= PROBES else np.unique(np.linspace(0, pairs - 1, PROBES).round().astype(int)).tolist()
     )
-    return any(alike(picture(order[n]), picture(order[n + 1])) > 0 for n in some)
+    return sum(alike(picture(order[n]), picture(order[n + 1])) > 0 for n in some)
 
 
 def alike(a: Picture, b: Picture) -> float:
@@ -108,13 +108,13 @@ def _turned(a: Picture, b: Picture) -> str | None:
     return None
 
 
-def _checked(slices: Sequence[int], odd: dict[int, str], pictures: dict[int, Picture]) -> list[Run]:
+def _checked(slices: Sequence[int], odd: dict[int, str], pictures: dict[int, Picture]) -> list[SliceRun]:
     """The run, if its slices are alike from end to end; else what it falls into where neighbours are least alike."""
     if len(slices) < 2:
         return []
     middle = pictures[slices[len(slices) // 2]]
     if all(_of_one_place(middle, pictures[i]) for i in slices):
-        return [Run(tuple(slices), {i: why for i, why in odd.items()})]
+        return [SliceRun(tuple(slices), {i: why for i, why in odd.items()})]
     less = [1 - alike(pictures[a], pictures[b]) for a, b in itertools.pairwise(slices)]
     weakest = int(np.argmax(less))
     if less[weakest] < SPLITS * float(np.median(less)):
@@ -132,7 +132,7 @@ def _of_one_place(middle: Picture, other: Picture) -> bool:
     return likeness(middle, other, warp) >= ALIKE_ALIGNED and motion(middle, other, warp) <= MOVED_FROM_MIDDLE
 
 
-def _wrapped(found: list[Run], order: Sequence[int], pictures: dict[int, Picture]) -> list[Run]:
+def _wrapped(found: list[SliceRun], order: Sequence[int], pictures: dict[int, Picture]) -> list[SliceRun]:
     """The first and the last run as one, if they are: a camera's numbers go on at 0001 after 9999."""
     if len(found) < 2 or found[0].slices[0] != order[0] or found[-1].slices[-1] != order[-1]:
         return found
@@ -142,10 +142,10 @@ def _wrapped(found: list[Run], order: Sequence[int], pictures: dict[int, Picture
     whole = _checked(list(joined), {}, pictures)
     if len(whole) != 1 or len(whole[0].slices) != len(joined):
         return found
-    return [Run(joined, {**found[-1].odd, **found[0].odd}), *found[1:-1]]
+    return [SliceRun(joined, {**found[-1].odd, **found[0].odd}), *found[1:-1]]
 
 
-def _even(run: Run, pictures: dict[int, Picture]) -> Run:
+def _even(run: SliceRun, pictures: dict[int, Picture]) -> SliceRun:
     """Without slices that are far darker or brighter than the others."""
     stops = {i: math.log2(max(float((pictures[i] ** 2).mean()), 1e-6)) for i in run.slices}
     usual = float(np.median(list(stops.values())))
@@ -155,4 +155,4 @@ def _even(run: Run, pictures: dict[int, Picture]) -> Run:
     odd = {
         i: f"{abs(value):.1f} stops {'brighter' if value > 0 else 'darker'} than the others" for i, value in off.items()
     }
-    return Run(tuple(i for i in run.slices if i not in off), {**run.odd, **odd})
+    return SliceRun(tuple(i for i in run.slices if i not in off), {**run.odd, **odd})

@@ -191,16 +191,18 @@ def _solved(
         distance = np.hypot(*wrong.T)
         weight = 1 / (1 + (distance / max(1.5 * float(np.median(distance)), 1e-9)) ** 2)
         square = (weight * distance**2).sum() / max(2 * weight.sum() - 3 * len(xyz) - basis.shape[1], 1.0)
-        # By the ray, by the point, by the lens.
-        by_ray = longer[:, :, None] * (bent[:, None, None] * np.eye(2) + 2 * lens[-1] * ray[:, :, None] * ray[:, None])
-        of_point = np.zeros((len(photo), 2, 3))
-        of_point[:, 0, 0] = of_point[:, 1, 1] = 1 / local[:, 2]
-        of_point[:, :, 2] = -ray / local[:, 2:]
-        by_lens = np.zeros((len(photo), 2, count + 1))
-        by_lens[rows, :, photo] = scale * ray * bent[:, None]
-        by_lens[:, :, -1] = longer * ray * radius[:, None]
+        # Jacobians of a pixel by its ray, of the ray by the point as the camera sees it, of a pixel by the lens.
+        jacobian_ray = longer[:, :, None] * (
+            bent[:, None, None] * np.eye(2) + 2 * lens[-1] * ray[:, :, None] * ray[:, None]
+        )
+        jacobian_local = np.zeros((len(photo), 2, 3))
+        jacobian_local[:, 0, 0] = jacobian_local[:, 1, 1] = 1 / local[:, 2]
+        jacobian_local[:, :, 2] = -ray / local[:, 2:]
+        jacobian_lens = np.zeros((len(photo), 2, count + 1))
+        jacobian_lens[rows, :, photo] = scale * ray * bent[:, None]
+        jacobian_lens[:, :, -1] = longer * ray * radius[:, None]
         normal, target, moves = _without_points(
-            by_ray @ of_point @ rotation, by_lens @ basis, wrong, weight, point, len(xyz)
+            jacobian_ray @ jacobian_local @ rotation, jacobian_lens @ basis, wrong, weight, point, len(xyz)
         )
         inverse = np.linalg.pinv(normal)
         along = inverse @ target
@@ -215,18 +217,18 @@ def _solved(
     return _Solution(lens[:-1], sigma[:-1], float(lens[-1]), float(sigma[-1]) if radial else np.inf)
 
 
-def _without_points(by_point, by_lens, wrong, weight, point, count: int):
+def _without_points(jacobian_point, jacobian_lens, wrong, weight, point, count: int):
     """The normal equations of the lens, the points eliminated, and how the points follow a step of the lens."""
-    weighted = weight[:, None, None] * by_point
+    weighted = weight[:, None, None] * jacobian_point
     own, right = np.zeros((count, 3, 3)), np.zeros((count, 3))
-    mixed = np.zeros((count, 3, by_lens.shape[2]))
-    np.add.at(own, point, np.einsum("oai,oaj->oij", weighted, by_point))
+    mixed = np.zeros((count, 3, jacobian_lens.shape[2]))
+    np.add.at(own, point, np.einsum("oai,oaj->oij", weighted, jacobian_point))
     own += (1e-9 * np.trace(own, axis1=1, axis2=2)[:, None, None] + 1e-30) * np.eye(3)
     np.add.at(right, point, np.einsum("oai,oa->oi", weighted, wrong))
-    np.add.at(mixed, point, np.einsum("oai,oal->oil", weighted, by_lens))
+    np.add.at(mixed, point, np.einsum("oai,oal->oil", weighted, jacobian_lens))
     solved = np.linalg.solve(own, np.concatenate([mixed, right[..., None]], 2))
-    normal = np.einsum("o,oal,oam->lm", weight, by_lens, by_lens, optimize=True)
+    normal = np.einsum("o,oal,oam->lm", weight, jacobian_lens, jacobian_lens, optimize=True)
     normal -= np.einsum("pil,pim->lm", mixed, solved[..., :-1], optimize=True)
-    target = np.einsum("o,oal,oa->l", weight, by_lens, wrong, optimize=True)
+    target = np.einsum("o,oal,oa->l", weight, jacobian_lens, wrong, optimize=True)
     target -= np.einsum("pil,pi->l", mixed, solved[..., -1], optimize=True)
     return normal, target, lambda step: solved[..., -1] - solved[..., :-1] @ step

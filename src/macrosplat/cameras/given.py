@@ -7,28 +7,38 @@ forms that are not read, are named in the notes.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from macrosplat.cameras import colmap, colmap_files, llff, metashape, reality, transforms
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.photos.names import listed
 from macrosplat.photos.records import Photo
+from macrosplat.support.reading import read_bytes
 
-# Files of cameras that are not read, by pattern, and whose they are.
+# Files of cameras that are not read, or not where they lie: by pattern, in lower case, and whose they are.
 NOT_READ = {
-    "cameras.json": "3DGS",
-    "cameras*.npz": "NeuS",
+    "transforms*.json": "nerfstudio or Blender",
+    "cameras.bin": "COLMAP",
+    "images.bin": "COLMAP, without its cameras",
+    "database.db": "COLMAP, without a model",
+    "cameras.sfm": "Meshroom",
     "sfm_data.json": "OpenMVG",
     "reconstruction.json": "OpenSfM",
+    "cameras*.npz": "NeuS",
+    "poses_bounds.npy": "LLFF",
     "*.nvm": "VisualSFM",
     "bundle*.out": "Bundler",
+    "blocks*.xml": "ContextCapture",
+    "*omega*phi*kappa*.txt": "Metashape, which exports cameras as XML",
     "*.p4p": "Pix4D",
     "*.psx": "Metashape, which exports cameras as XML",
     "*.rcproj": "RealityCapture, which exports cameras as CSV",
-    "transforms_*.json": "nerfstudio or Blender",
+    "cameras.json": "3DGS",
 }
+DEEPEST = 3  # folders below the capture that are looked into
 NOT_READ_BESIDE = {"*.xmp": b"Position"}  # RealityCapture's sidecars: among the photos, and what they contain
 
 
@@ -64,12 +74,11 @@ class Given:
 def find_given(root: Path) -> Source | None:
     """The file of cameras that counts, with the names of the others."""
     found: list[tuple[str, Path]] = []
-    first = transforms.find_transforms(root)
-    by_name = [(name, root / name) for name in transforms.NAMES if os.path.lexists(root / name)]
-    if first is not None and first.name == transforms.NAMES[0]:
-        found.append(("transforms", first))
+    by_name = transforms.find_transforms(root)
+    whole = [path for path in by_name if path.name.casefold() == transforms.NAMES[0]]
+    found += [("transforms", path) for path in whole]
     found += [("colmap", path) for path in colmap_files.find_models(root)]
-    found += [("transforms", path) for name, path in by_name if name != transforms.NAMES[0]]
+    found += [("transforms", path) for path in by_name if path not in whole]
     found += [("metashape", path) for path in metashape.find_metashape(root)]
     found += [("reality", path) for path in reality.find_reality(root)]
     found += [("llff", path) for path in llff.find_llff(root)]
@@ -108,13 +117,31 @@ def read_given(source: Source, photos: tuple[Photo, ...], folder: Path, dropped:
 
 
 def not_read(root: Path, folder: Path) -> list[str]:
-    """A sentence on files of cameras in forms that are not read, where no other is there."""
-    found = [(path.name, whose) for pattern, whose in NOT_READ.items() for path in sorted(root.glob(pattern))]
+    """A sentence on files of cameras in forms or places that are not read, where no other is there."""
+    found = []
+    for path in _below(root):
+        whose = next((who for pattern, who in NOT_READ.items() if fnmatch(path.name.casefold(), pattern)), None)
+        if whose is not None:
+            found.append((path.relative_to(root).as_posix(), whose))
     for pattern, word in NOT_READ_BESIDE.items():
         for path in sorted(folder.glob(pattern))[:1]:
-            if word in path.read_bytes()[: 1 << 16]:
+            if path.is_file() and word in read_bytes(path)[: 1 << 16]:
                 found.append((path.name, "RealityCapture, which exports cameras as CSV"))
     if not found:
         return []
     which = listed(f"{name} (of {whose})" for name, whose in found)
-    return [f"Not read, though it may hold cameras: {which}; they are found from the photos."]
+    move = (
+        " (what lies in other folders may be moved up to the capture's own)" if any("/" in n for n, _ in found) else ""
+    )
+    return [f"Not read, though it may hold cameras: {which}; they are found from the photos{move}."]
+
+
+def _below(root: Path) -> Iterator[Path]:
+    """The files of a capture and its folders; runs that lie in it are left out."""
+    for base, folders, files in os.walk(root):
+        here = Path(base)
+        deep = len(here.relative_to(root).parts) >= DEEPEST
+        run = here != root and "config.json" in files
+        folders[:] = [] if deep or run else sorted(name for name in folders if not name.startswith("."))
+        if not run:
+            yield from (here / name for name in sorted(files))

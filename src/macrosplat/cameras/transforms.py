@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from macrosplat.cameras.assemble import RIGID_TOLERANCE, Entry, is_rotation, lens_of, nearest_rotation, place, remarks
 from macrosplat.cameras.assemble import rigid_inverse as _inverse
 from macrosplat.cameras.records import Cameras, Distortion
-from macrosplat.photos.names import listed, matched, plain, same_text
+from macrosplat.photos.names import forward, listed, matched, plain
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json
@@ -38,6 +38,39 @@ CHANGES_RAYS = (
     *("s1", "s2", "s3", "s4", "tau_x", "tau_y", "sx1", "sy1", "b1", "b2", "skew"),
     *("is_latlong", "latlong", "is_equirectangular", "equirectangular", "is_orthographic", "rolling_shutter"),
     *(f"ftheta_p{n}" for n in range(5)),
+)
+# Entries by which files say that they mean other numbers than nerfstudio's do, and what nerfstudio's would be called.
+MEANS = {
+    key: ("opengl", "nerf", "nerfstudio", "blender", "c2w", "camera_to_world", "camera-to-world")
+    for key in ("camera_convention", "convention", "coordinate_system", "transform_type", "pose_type", "axes")
+}
+INSTEAD = ("distortion_params", "distortion", "intrinsic_matrix", "camera_matrix", "K", "w2c", "extrinsics")
+# Entries that the cameras do not depend on: what programs keep for themselves.
+IGNORED = (
+    *(
+        "frames",
+        "aabb_scale",
+        "aabb",
+        "scale",
+        "offset",
+        "up",
+        "from_na",
+        "n_extra_learnable_dims",
+        "applied_transform",
+    ),
+    *(
+        "applied_scale",
+        "sharpness",
+        "colmap_im_id",
+        "time",
+        "timestamp",
+        "rotation",
+        "render_aabb",
+        "white_transparent",
+    ),
+    *("black_transparent", "enable_depth_loading", "integer_depth_scale", "depth_unit_scale_factor", "train_filenames"),
+    *("val_filenames", "test_filenames", "split", "camera_label", "name", "id", "title", "version", "units"),
+    *("camera", "orientation_override", "auto_scale_poses_override", "near", "far", "light"),
 )
 # Entries that are of use to others; that they were not looked at is said.
 UNUSED = {"ply_file_path": "points", "depth_file_path": "depth maps", "rolling_shutter_time": "shutter times"}
@@ -103,9 +136,10 @@ class Given:
     notes: tuple[str, ...]
 
 
-def find_transforms(root: Path) -> Path | None:
-    """The file in `root`, if there is one."""
-    return next((root / name for name in NAMES if os.path.lexists(root / name)), None)
+def find_transforms(root: Path) -> list[Path]:
+    """The files in `root`, the one that counts first; upper and lower case alike."""
+    there = sorted(root.iterdir())
+    return [path for name in NAMES for path in there if path.name.casefold() == name]
 
 
 def named_files(path: Path) -> list[Path]:
@@ -178,7 +212,7 @@ def write_transforms(path: Path, cameras: Cameras, extra: dict[str, Any] | None 
     They are of the undistorted photos: no distortion is written.
 
     Args:
-        path: the file; it appears whole or not at all.
+        path: the file; it is written atomically.
         cameras: what to write; intrinsics go to the top of the file if all are equal.
         extra: more entries for the top of the file (units, provenance).
         folder: where the photos lie, relative to the file.
@@ -225,11 +259,17 @@ def _frame(path: Path, n: int, value: Any, top: dict[str, Any]) -> _Read:
     frame = checked(value, Frame, where)
     where = f"{where} ({plain(frame.file_path)})"
     merged = {**top, **value}
-    for key in CHANGES_RAYS:
-        if merged.get(key) not in (None, 0, False, "", []):
+    for key in (*CHANGES_RAYS, *INSTEAD):
+        if _says_something(merged.get(key)):
             raise MacrosplatError(
                 f"{where}: {key} is not read, and without it the cameras would be wrong; undistort the photos, or "
                 "export for OPENCV or OPENCV_FISHEYE."
+            )
+    for key, ours in MEANS.items():
+        if isinstance(said := merged.get(key), str) and said.casefold() not in ours:
+            raise MacrosplatError(
+                f"{where}: {key} is {plain(said, 40)!r}, but matrices are read as camera-to-world with OpenGL's axes "
+                f"(x right, y up, z backward); convert them and remove {key}."
             )
     lens = checked({key: one for key, one in merged.items() if one is not None or key == "camera_model"}, Lens, where)
     for key in lens.__struct_fields__:
@@ -238,10 +278,17 @@ def _frame(path: Path, n: int, value: Any, top: dict[str, Any]) -> _Read:
             raise MacrosplatError(f"{where}: {key} is {number!r}, not a finite number; correct it or export again.")
         if key in INTRINSICS and isinstance(number, float) and abs(number) > MOST_PX:
             raise MacrosplatError(f"{where}: {key} is {number:g} px, which no camera has; correct it or export again.")
-    name = os.path.normpath(same_text(frame.file_path))
+    name = os.path.normpath(forward(frame.file_path))
     if os.path.isabs(name):
         name = os.path.relpath(name, path.parent.absolute())
     return _Read(where, name, _view(where, frame.transform_matrix), lens, frame.mask_path)
+
+
+def _says_something(value: Any) -> bool:
+    """Whether an entry is more than a default: lists of zeros say nothing."""
+    if isinstance(value, list):
+        return any(_says_something(one) for one in value)
+    return value not in (None, 0, False, "")
 
 
 def _view(where: str, matrix: list[list[float]]) -> NDArray[np.float64]:
@@ -320,6 +367,10 @@ def _unused(path: Path) -> list[str]:
     data = load_json(path)
     found = [what for key, what in UNUSED.items() if key in data or any(key in frame for frame in data["frames"])]
     notes = [f"{path.name} names {listed(found)}, which are not read."] if found else []
+    known = {*Lens.__struct_fields__, *Frame.__struct_fields__, *CHANGES_RAYS, *INSTEAD, *MEANS, *UNUSED, *IGNORED}
+    others = sorted({key for entries in (data, *data["frames"]) for key in entries} - known)
+    if others:
+        notes.append(f"{path.name} has entries that are not read: {listed(plain(key, 40) for key in others)}.")
     beside = [one.name for one in sorted(path.parent.glob("transforms_*.json")) if one != path and one.is_file()]
     if beside and path.name == "transforms_train.json":
         notes.append(f"Only the photos of {path.name} are taken; {listed(beside)} were left alone.")

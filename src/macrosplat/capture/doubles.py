@@ -1,4 +1,4 @@
-"""Photos that are there twice: copies under another name, or saved once more.
+"""Photos that are there twice: copies under another name, saved once more, or smaller.
 
 A copy weighs a view double, and a pair without parallax is where structure from motion likes to begin. In: photos and
 their thumbnails. Out: which are copies of which.
@@ -12,18 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.photos.read import read_photo
-from macrosplat.photos.records import Photo
+from macrosplat.photos.records import Photo, same_shape
+from macrosplat.photos.resample import area_average
 
 # Levels of 255 of the mean of the channels, root of the mean square. Saved again as a JPEG of quality 90 photos change
 # by 1.5 (skull) to 2.8 (fly); the next view of a ring changes them by 30 and more.
 SAME = 4.0
 # The same of thumbnails, as a share of their spread: saved again 0.003 to 0.006, the next view 0.5 and more.
 THUMBNAILS_ALIKE = 0.02
+RESIZED_ALIKE = 0.1  # the same of photos of different sizes: 0.03 to 0.06, by how they were resized
 WIDTH = 640  # px at which photos are compared
 
 
 def doubles(photos: Sequence[Photo], small: Mapping[str, NDArray[np.float32]]) -> dict[str, str]:
-    """Name of each copy to the name of the photo that it is a copy of, which comes first.
+    """Name of each copy to the name of the photo that it is a copy of: the larger, or the first.
 
     Args:
         small: photo name to its thumbnail; photos without one are not compared.
@@ -31,22 +33,31 @@ def doubles(photos: Sequence[Photo], small: Mapping[str, NDArray[np.float32]]) -
     Raises:
         MacrosplatError: a photo cannot be read any more.
     """
-    known = [photo for photo in photos if photo.name in small]
+    known = sorted((photo for photo in photos if photo.name in small), key=lambda photo: -photo.width * photo.height)
     copies: dict[str, str] = {}
     for n, photo in enumerate(known):
         for other in known[:n]:
-            if other.name not in copies and _alike(small[photo.name], small[other.name]) and _same(photo, other):
+            if other.name not in copies and _alike(photo, other, small) and _same(photo, other):
                 copies[photo.name] = other.name
                 break
     return copies
 
 
-def _alike(one: NDArray[np.float32], two: NDArray[np.float32]) -> bool:
-    if one.shape != two.shape:
+def _alike(photo: Photo, other: Photo, small: Mapping[str, NDArray[np.float32]]) -> bool:
+    if not same_shape((photo.width, photo.height), (other.width, other.height)):
         return False
-    return bool(np.sqrt(np.mean((one - two) ** 2)) <= THUMBNAILS_ALIKE * max(float(one.std()), 1e-9))
+    one, two = _same_size(small[photo.name], small[other.name])
+    most = THUMBNAILS_ALIKE if photo.width == other.width else RESIZED_ALIKE
+    return bool(np.sqrt(np.mean((one - two) ** 2)) <= most * max(float(one.std()), 1e-9))
 
 
 def _same(one: Photo, two: Photo) -> bool:
-    a, b = (read_photo(photo, WIDTH).astype(np.float32).mean(2) for photo in (one, two))
-    return a.shape == b.shape and bool(np.sqrt(np.mean((a - b) ** 2)) < SAME)
+    width = min(WIDTH, one.width, two.width)
+    a, b = _same_size(*(read_photo(photo, width).astype(np.float32).mean(2) for photo in (one, two)))
+    return bool(np.sqrt(np.mean((a - b) ** 2)) < SAME)
+
+
+def _same_size(one: NDArray[np.float32], two: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Both in the smaller size."""
+    size = (min(one.shape[1], two.shape[1]), min(one.shape[0], two.shape[0]))
+    return [area_average(each[..., None], size)[..., 0] for each in (one, two)]

@@ -20,6 +20,7 @@ from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.progress import Progress
 
 FEWEST = 3  # photos to train on
+FEWEST_POINTS = 10  # photos of whatever agree on a few by chance; of a thing with any texture they agree on a hundred
 
 
 def solve(opened: Capture, scratch: Path, seed: int, progress: Progress) -> tuple[Cameras, SparsePoints, str]:
@@ -75,11 +76,12 @@ def training_input(
         width: px that the photos are trained at; None: their own.
 
     Raises:
-        MacrosplatError: there are no points, cameras that no capture has, or too few photos are left.
+        MacrosplatError: there are next to no points, cameras that no capture has, or too few photos are left.
     """
-    if len(points) == 0 or len(points.photo) == 0:
+    if len(points) < FEWEST_POINTS or len(points.photo) == 0:
+        some = f"only {len(points)} points" if len(points) else "no point"
         raise MacrosplatError(
-            f"The cameras of {opened.root} agree on no point of the photos: they belong to other photos, or follow "
+            f"The cameras of {opened.root} agree on {some} of the photos: they belong to other photos, or follow "
             "another convention; remove them to have them found from the photos."
             if opened.cameras is not None
             else f"No point of {opened.root} is seen by three photos alike, so that there is no scene to begin with: "

@@ -23,9 +23,9 @@ def main(asked: dict[str, Any]) -> None:
     """Make the cameras of a capture, or a cell."""
     import torch
 
-    from macrosplat import pipeline, runs
-    from macrosplat.evaluate.evaluate import NOVEL
+    from macrosplat import loaded, pipeline
     from macrosplat.evaluate.lpips import load_lpips
+    from macrosplat.evaluate.records import NOVEL
     from macrosplat.output.sharp import write_png
     from macrosplat.run import Run
     from macrosplat.support.dispatch import choose
@@ -45,7 +45,7 @@ def main(asked: dict[str, Any]) -> None:
 
     device = choose(options.device)
     lpips = load_lpips([Path(path) for path in asked["lpips"]]) if asked["lpips"] else None
-    print(runs.evaluate(run, capture, device, lpips, keep))
+    print(loaded.evaluate(run, capture, device, lpips, keep))
     on_gpu = device.type == "cuda"
     done = {
         "finished": True,

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import uniform_filter
 
 from macrosplat.compare.cells import Cell
-from macrosplat.evaluate.evaluate import DEBLURRED, NOVEL
+from macrosplat.evaluate.records import DEBLURRED, NOVEL
 from macrosplat.evaluate.truth import Truth, key_of, matching, open_truth, read_srgb
 from macrosplat.photos.records import Photo
 from macrosplat.run import Run

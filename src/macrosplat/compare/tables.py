@@ -16,13 +16,16 @@ from statistics import fmean, stdev
 from typing import Any
 
 from macrosplat.compare.cells import Cell
-from macrosplat.evaluate.evaluate import DEBLURRED, HELD_OUT, INPUT, NOVEL
+from macrosplat.evaluate.fine import BUCKETS
+from macrosplat.evaluate.records import DEBLURRED, HELD_OUT, INPUT, NOVEL
 from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_whole
 
 SECTIONS = (DEBLURRED, NOVEL, HELD_OUT)
 PLACES = ("mask", "frame")
+# By how blurred the photos are, on the mask where there is one.
+FINE = {**dict.fromkeys(BUCKETS, "psnr"), "sharpness": "sharpness", "likeness": "likeness"}  # place to figure
 FIGURES = {"psnr": ("PSNR", 2), "ssim": ("SSIM", 4), "flip": ("FLIP", 4), "lpips": ("LPIPS", 4)}  # title, digits
 
 
@@ -32,7 +35,7 @@ class Result:
 
     cell: Cell
     capture: str
-    figures: dict[tuple[str, str, str], float]  # (section, frame or mask, figure), and ("cost", "", seconds or memory)
+    figures: dict[tuple[str, str, str], float]  # (section, place, figure), and ("cost", "", seconds or memory)
     about: dict[str, Any]  # cell.json
     width: int
 
@@ -110,6 +113,8 @@ def _document(results: Results, left: Sequence[Cell], command: Sequence[str]) ->
                 if any((section, place, "psnr") in result.figures for result in own):
                     where = "on the mask" if place == "mask" else "whole frame"
                     parts += [f"{section[0].upper()}{section[1:]}, {where}:", _section(own, capture, section, place)]
+        if any((DEBLURRED, place, figure) in result.figures for result in own for place, figure in FINE.items()):
+            parts += [BY_RADIUS, _by_radius(own, capture)]
         parts += ["What it took (training, without finding cameras and points):", _costs(own, capture)]
     if left:
         parts.append(f"Not finished: {', '.join(cell.name for cell in left)}.")
@@ -128,6 +133,26 @@ def _section(own: Results, capture: str, section: str, place: str) -> str:
         row = [f"`{method}`"]
         rows.append(row + [_cell(_values(own, capture, method, (section, place, f)), f) for f in figures])
     return _markdown(["", *(FIGURES[f][0] for f in figures)], rows)
+
+
+BY_RADIUS = (
+    "Deblurred photos, PSNR by the radius of the circle of confusion (px), energy above half of the Nyquist frequency "
+    "over the truth's, and its correlation with the truth's:"
+)
+
+
+def _by_radius(own: Results, capture: str) -> str:
+    places = [(p, f) for p, f in FINE.items() if any((DEBLURRED, p, f) in result.figures for result in own)]
+
+    def text(values: Sequence[float], figure: str) -> str:
+        return f"{fmean(values):.{2 if figure == 'psnr' else 3}f}" if values else ""
+
+    taken = [[own[0].figures[INPUT, p, f]] if (INPUT, p, f) in own[0].figures else [] for p, f in places]
+    rows = [["photos as taken", *(text(values, f) for values, (_, f) in zip(taken, places, strict=True))]]
+    for method in dict.fromkeys(result.cell.method for result in own):
+        found = (text(_values(own, capture, method, (DEBLURRED, p, f)), f) for p, f in places)
+        rows.append([f"`{method}`", *found])
+    return _markdown(["", *(p for p, _ in places)], rows)
 
 
 def _costs(own: Results, capture: str) -> str:
@@ -150,7 +175,7 @@ def _csv(results: Results) -> str:
     writer.writerow(["capture", "method", "seed", "section", "where", *FIGURES, *cost, "device"])
     for result in results:
         for section in (INPUT, *SECTIONS):
-            for place in PLACES:
+            for place in (*PLACES, *BUCKETS):
                 found = [result.figures.get((section, place, figure)) for figure in FIGURES]
                 if any(value is not None for value in found):
                     spent = [result.figures.get(("cost", "", name)) for name in cost]
@@ -169,6 +194,11 @@ def _read(cell: Cell) -> Result:
             for place in PLACES
             for figure, value in (means[place] or {}).items()
         }
+        for section, means in found["means"].items():
+            measured = means.get("fine") or {}
+            for place, value in {**measured.get("psnr_by_radius", {}), **measured}.items():
+                if place in FINE:
+                    figures[section, place, FINE[place]] = float(value)
         for name in ("seconds", "memory_gb", "gpu_memory_gb"):
             if about[name] is not None:
                 figures["cost", "", name] = float(about[name])

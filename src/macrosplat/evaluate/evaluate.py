@@ -3,7 +3,8 @@
 In: RUN/sharp, transforms.json, config.json and lens.json, a way to render the scene, a truth folder.
 Out: `Evaluation`, and RUN/evaluation.json.
 
-Sections: the deblurred photos against their sharp twins; the photos as taken against the same twins (the bar to pass);
+Sections: the deblurred photos against their sharp twins; the photos as taken against the same twins (the bar to pass),
+and the scene's renders enlarged, where photos are larger than these; the first three also by how blurred the photo was;
 renders from cameras that were never photographed against `novel/`; renders at photos that were kept out of training
 against these photos. Everything at the run's width.
 """
@@ -11,26 +12,41 @@ against these photos. Everything at the run's width.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.similarity import Similarity, align_cameras, centre_errors, refine_similarity
 from macrosplat.cameras.transforms import read_cameras_file
+from macrosplat.evaluate.fine import Fine, fine
 from macrosplat.evaluate.lpips import Lpips
+from macrosplat.evaluate.radii import Radii, find_radii
+from macrosplat.evaluate.records import (
+    DEBLURRED,
+    ENLARGED,
+    HELD_OUT,
+    INPUT,
+    NOVEL,
+    OF_PHOTOS,
+    Evaluation,
+    LensErrors,
+    Section,
+    as_json,
+)
 from macrosplat.evaluate.truth import Key, Truth, key_of, matching, open_truth, read_srgb, read_where
 from macrosplat.output.lens_report import read_lens
 from macrosplat.photos.find import find_photos
-from macrosplat.photos.records import Photo
+from macrosplat.photos.records import Photo, resized
 from macrosplat.run import Run
 from macrosplat.support.colour import to_bytes
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json
-from macrosplat.support.metrics import Comparison, Scores, compare, mean_scores
+from macrosplat.support.metrics import Comparison, compare
 
 # (view [4, 4] world to camera, intrinsics [4] fx fy cx cy, (width, height)) -> [H, W, 3] sRGB in [0, 1]
 RenderView = Callable[[NDArray[np.float64], NDArray[np.float64], tuple[int, int]], NDArray[np.floating]]
@@ -38,7 +54,8 @@ RenderView = Callable[[NDArray[np.float64], NDArray[np.float64], tuple[int, int]
 # A picture that was compared: section, name, [H, W, 3] sRGB in [0, 1].
 Keep = Callable[[str, str, NDArray[np.floating]], None]
 
-INPUT, DEBLURRED, NOVEL, HELD_OUT = "input photos", "deblurred photos", "novel views", "held-out photos"
+# (name of a photo) -> [h, w, 3] sRGB in [0, 1], the scene alone as the photo shows it, at the training size; or None.
+RenderPhoto = Callable[[str], NDArray[np.floating] | None]
 
 
 class Watcher(Protocol):
@@ -46,63 +63,6 @@ class Watcher(Protocol):
 
     def stage(self, name: str, total: int) -> None: ...
     def advance(self, n: int = 1) -> None: ...
-
-
-@dataclass(frozen=True)
-class Section:
-    """One kind of comparison, photo by photo."""
-
-    photos: dict[str, Comparison]
-
-    @property
-    def frame(self) -> Scores:
-        return mean_scores(c.frame for c in self.photos.values())
-
-    @property
-    def mask(self) -> Scores | None:
-        """The mean over those photos that have a mask."""
-        masked = [c.mask for c in self.photos.values() if c.mask is not None]
-        return mean_scores(masked) if masked else None
-
-    @property
-    def outline(self) -> tuple[float, float] | None:
-        """PSNR near the masks' outlines and on the rest of the masks, means over the photos that have both."""
-        both = [(c.edge, c.inside) for c in self.photos.values() if c.edge is not None and c.inside is not None]
-        return (float(np.mean([e for e, _ in both])), float(np.mean([i for _, i in both]))) if both else None
-
-
-@dataclass(frozen=True)
-class LensErrors:
-    """The learned lens against the true one, mm."""
-
-    pupil_diameter: float
-    true_pupil_diameter: float
-    focus: dict[str, tuple[float, float]]  # by photo: found, true
-
-    @property
-    def pupil_error(self) -> float:
-        """Relative, signed."""
-        return self.pupil_diameter / self.true_pupil_diameter - 1.0
-
-    @property
-    def focus_errors(self) -> NDArray[np.float64]:
-        """[photos] absolute, mm."""
-        return np.array([abs(found - true) for found, true in self.focus.values()])
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """All figures of one run."""
-
-    run: Path
-    truth: Path
-    width: int  # px, of the comparisons
-    sections: dict[str, Section]
-    lens: LensErrors | None = None
-    centre_errors: dict[str, float] | None = None  # by photo, % of the camera distance; None: cameras were given
-    similarity: Similarity | None = None  # truth to run, where cameras were not given
-    focal_error: float | None = None  # of the run's focal length, relative, where cameras were not given
-    notes: list[str] = field(default_factory=list)  # sentences: what could not be compared, and why
 
 
 def evaluate_run(
@@ -113,8 +73,9 @@ def evaluate_run(
     refine: bool = True,
     lpips: Lpips | None = None,
     keep: Keep | None = None,
+    render_photo: RenderPhoto | None = None,
 ) -> Evaluation:
-    """Compare, and write RUN/evaluation.json (whole or not at all).
+    """Compare, and write RUN/evaluation.json (atomically).
 
     Where the run's cameras were not given in the truth's frame, the true cameras of the photos are aligned with the
     run's (`align_cameras`), then `refine_similarity` compares renders at both: novel views take no part in it. They are
@@ -124,6 +85,7 @@ def evaluate_run(
     Args:
         lpips: the network of a further figure; None: it is left out.
         keep: is handed every picture that was compared: section, name, [H, W, 3] sRGB in [0, 1].
+        render_photo: draws the scene as a photo shows it, at the training size; None: no enlargement is compared.
 
     Raises:
         MacrosplatError: RUN is not a finished run, or the truth folder holds nothing to compare it with.
@@ -148,65 +110,34 @@ def evaluate_run(
     pairs: dict[str, list[_Pair]] = {
         INPUT: list(_pairs(known.photos, known.sharp)),
         DEBLURRED: list(_pairs(deblurred, known.sharp)),
+        ENLARGED: list(_enlarged_pairs(deblurred, known.sharp, width, render_photo)),
         NOVEL: _novel_pairs(known, similarity, longer, width, render_view, notes),
         HELD_OUT: _held_out_pairs(run, cameras, known, held_out, width, render_view, notes),
     }
+    radii = find_radii(known, Run(run))
     sections = {}
     for title, group in pairs.items():
         if not group:
             continue
         if watcher:
             watcher.stage(f"comparing {title}", len(group))
-        compared = {}
+        compared, finer = {}, {}
         for pair in group:
             test = pair.pixels(width)
             compared[pair.name] = pair.compare(test, width, lpips)
+            if title in OF_PHOTOS:
+                finer[pair.name] = pair.fine(test, width, radii)
             if keep:
                 keep(title, pair.name, test)
             if watcher:
                 watcher.advance()
-        sections[title] = Section(compared)
+        sections[title] = Section(compared, finer)
     lens = _lens(run, known, similarity, notes)
     aligned, off = (similarity, longer - 1) if errors is not None else (None, None)
-    evaluation = Evaluation(run, truth, width, sections, lens, errors, aligned, off, notes)
+    source = radii.source if radii else None
+    evaluation = Evaluation(run, truth, width, sections, source, lens, errors, aligned, off, notes)
     write_json(Run(run).evaluation, as_json(evaluation))
     return evaluation
-
-
-def as_json(evaluation: Evaluation) -> dict[str, Any]:
-    """What evaluation.json holds."""
-
-    def scores(s: Scores | None) -> dict[str, float] | None:
-        return None if s is None else {name: value for name, value in vars(s).items() if value is not None}
-
-    def both(x: Section | Comparison) -> dict[str, Any]:
-        out: dict[str, Any] = {"frame": scores(x.frame), "mask": scores(x.mask)}
-        edge = x.outline if isinstance(x, Section) else (x.edge, x.inside)
-        return out | dict(zip(("outline_psnr", "inside_psnr"), edge, strict=True)) if edge else out
-
-    lens, errors = evaluation.lens, evaluation.centre_errors
-    out: dict[str, Any] = {
-        "run": str(evaluation.run),
-        "truth": str(evaluation.truth),
-        "width": evaluation.width,
-        "means": {title: {"photos": len(s.photos), **both(s)} for title, s in evaluation.sections.items()},
-    }
-    if lens is not None:
-        out["lens"] = {
-            "pupil_diameter_mm": lens.pupil_diameter,
-            "true_pupil_diameter_mm": lens.true_pupil_diameter,
-            "relative_error": lens.pupil_error,
-            "focus_error_mm": _summary(lens.focus_errors),
-            "focus_mm": {name: {"found": found, "true": true} for name, (found, true) in lens.focus.items()},
-        }
-    if errors is not None:
-        out["camera_centre_error_percent"] = {**_summary(np.array(list(errors.values()))), "photos": errors}
-    if evaluation.similarity is not None:
-        out["truth_to_run_scale"] = evaluation.similarity.scale
-        out["focal_length_relative_error"] = evaluation.focal_error
-    out["notes"] = evaluation.notes
-    out["photos"] = {title: {name: both(c) for name, c in s.photos.items()} for title, s in evaluation.sections.items()}
-    return out
 
 
 @dataclass(frozen=True)
@@ -228,7 +159,14 @@ class _Pair:
                 f"{self.truth.path} is {truth.shape[1]} x {truth.shape[0]} px at the run's width, but the run's "
                 f"{self.name} {test.shape[1]} x {test.shape[0]}: the run is of another capture."
             )
-        return compare(test, truth, None if self.mask is None else read_where(self.mask, width), lpips)
+        return compare(test, truth, self.where(width), lpips)
+
+    def fine(self, test: NDArray[np.floating], width: int, radii: Radii | None) -> Fine:
+        radius = radii.of(key_of(self.name), (test.shape[1], test.shape[0])) if radii else None
+        return fine(test, read_srgb(self.truth, width), radius, self.where(width))
+
+    def where(self, width: int) -> NDArray[np.bool_] | None:
+        return None if self.mask is None else read_where(self.mask, width)
 
 
 def _pairs(photos: dict[Key, Photo], sharp: dict[Key, Photo]) -> Iterator[_Pair]:
@@ -236,6 +174,26 @@ def _pairs(photos: dict[Key, Photo], sharp: dict[Key, Photo]) -> Iterator[_Pair]
     for key, photo in photos.items():
         if key in sharp:
             yield _Pair(photo.name, photo, sharp[key], sharp[key])
+
+
+def _enlarged_pairs(
+    deblurred: dict[Key, Photo], sharp: dict[Key, Photo], width: int, render_photo: RenderPhoto | None
+) -> Iterator[_Pair]:
+    """The scene drawn at the training size and enlarged, of photos that are larger than that."""
+    if render_photo is None:
+        return
+    for key, photo in deblurred.items():
+        if key not in sharp:
+            continue
+        small = render_photo(photo.name)
+        if small is None or small.shape[1] >= width:
+            return
+
+        def test(photo=photo, render_photo=render_photo) -> NDArray[np.floating]:
+            drawn, size = Image.fromarray(to_bytes(render_photo(photo.name))), resized(photo.width, photo.height, width)
+            return np.asarray(drawn.resize(size, Image.Resampling.LANCZOS)) / 255.0
+
+        yield _Pair(photo.name, test, sharp[key], sharp[key])
 
 
 def _novel_pairs(
@@ -345,10 +303,6 @@ def _lens(run: Path, truth: Truth, similarity: Similarity | None, notes: list[st
         if (key := matching(name, true)) is not None
     }
     return LensErrors(mm * report.pupil_diameter, truth.lens.pupil_diameter, focus) if focus else None
-
-
-def _summary(errors: NDArray[np.float64]) -> dict[str, float]:
-    return {"median": float(np.median(errors)), "largest": float(errors.max())}
 
 
 def _deblurred(run: Path) -> dict[Key, Photo]:

@@ -9,7 +9,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from macrosplat.evaluate.evaluate import DEBLURRED, INPUT, Evaluation
+from macrosplat.evaluate.fine import BUCKETS, together
+from macrosplat.evaluate.records import DEBLURRED, INPUT, Evaluation
 from macrosplat.photos.names import listed
 from macrosplat.support.metrics import EDGE, Comparison, Scores
 
@@ -25,6 +26,29 @@ def table(evaluation: Evaluation) -> Table:
     for title, section in evaluation.sections.items():
         out.add_row(title, str(len(section.photos)), *_cells(section.frame), *_cells(section.mask))
     return out
+
+
+def fine_table(evaluation: Evaluation) -> Table | None:
+    """A row per section that is of photos: PSNR by how blurred the photo was, and how sharp the pictures are."""
+    sections = {title: section for title, section in evaluation.sections.items() if section.fine}
+    if not sections:
+        return None
+    out = Table(
+        title=f"PSNR dB by radius of the circle of confusion, px ({WHOSE[evaluation.radius_source]}); {FINEST}",
+        title_justify="left",
+    )
+    for column in ("", *BUCKETS, "sharpness", "likeness"):
+        out.add_column(column, justify="right" if column else "left")
+    for title, section in sections.items():
+        fine = together(section.fine.values())
+        figures = [f"{fine.psnr()[bucket]:.2f}" if bucket in fine.psnr() else "–" for bucket in BUCKETS]
+        out.add_row(title, *figures, f"{fine.sharpness:.3f}", f"{fine.likeness:.3f}")
+    return out
+
+
+# Who knows the radii.
+WHOSE = {"truth": "true depth and lens", "run": "as the run found it", None: "not known"}
+FINEST = "energy above half of the Nyquist frequency over the truth's, and its correlation with the truth's"
 
 
 def sentences(evaluation: Evaluation) -> list[str]:
@@ -79,6 +103,8 @@ def as_text(evaluation: Evaluation, width: int = 110) -> str:
     """The table and the sentences, plain text."""
     console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(table(evaluation))
+    if (finer := fine_table(evaluation)) is not None:
+        console.print(finer)
     for sentence in sentences(evaluation):
         console.print(sentence, highlight=False)
     return console.file.getvalue()  # type: ignore[attr-defined]

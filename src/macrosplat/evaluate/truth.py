@@ -1,7 +1,8 @@
 """A truth folder: what `evaluate` knows that a reconstruction never sees, matched photo by photo.
 
 In: a capture with some of `sharp/` (a sharp twin of every photo, or one per pose), `novel.json` and `novel/` (held-out
-views), `masks/`, `novel_masks/`, `transforms.json` (true cameras), `truth.json` (pupil, focus of each photo, in mm).
+views), `masks/`, `novel_masks/`, `transforms.json` (true cameras), `truth.json` (pupil, focus of each photo, in mm),
+`depth/` (16 bit camera z of each photo).
 Out: sRGB floats in [0, 1] and bool masks, brought to a width by area averaging in linear light.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -49,6 +50,7 @@ class KnownTruth(msgspec.Struct):
 
     photos: list[KnownPhoto] = []
     pupil_diameter_mm: float | None = None
+    depth_scale_mm: float | None = None  # mm per level of depth/
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,14 @@ class Truth:
     novel_cameras: Cameras | None  # names as in novel.json
     cameras: Cameras | None  # of the photos, names as in transforms.json
     lens: LensTruth | None
+    depth: dict[Key, Path] = field(default_factory=dict)  # 16 bit maps of camera z, by photo; 0: nothing there
+    depth_scale: float = 1.0  # mm per level
 
 
 def key_of(name: str) -> Key:
     """`rows/007.jpg` -> (rows, 007)."""
-    return PurePosixPath(name).with_suffix("").parts
+    path = PurePosixPath(name)
+    return path.with_suffix("").parts if path.name else ()
 
 
 def matching(name: str, keys: Iterable[Key]) -> Key | None:
@@ -110,10 +115,12 @@ def open_truth(root: Path) -> Truth:
         novel_cameras = read_cameras_file(root / "novel.json")
         # masks/ belongs to the photos, whose names are the same.
         novel = _by_key(find_photos(root, masks=False, folder=root / "novel").photos)
-        novel = {key: replace(photo, mask=_mask(root / "novel_masks", key)) for key, photo in novel.items()}
+        novel = {key: replace(photo, mask=_picture(root / "novel_masks", key)) for key, photo in novel.items()}
     transforms = root / "transforms.json"
     cameras = read_cameras_file(transforms) if transforms.is_file() else None
-    return Truth(root, photos, sharp, novel, novel_cameras, cameras, _lens(root / "truth.json", known))
+    lens, scale = _lens(root / "truth.json", known), known.depth_scale_mm
+    depth = {key: path for key in photos if (path := _picture(root / "depth", key))} if scale else {}
+    return Truth(root, photos, sharp, novel, novel_cameras, cameras, lens, depth, scale or 1.0)
 
 
 def read_srgb(photo: Photo, width: int | None) -> NDArray[np.float64]:
@@ -134,7 +141,7 @@ def _by_key(photos: Iterable[Photo]) -> dict[Key, Photo]:
     return {key_of(photo.name): photo for photo in photos}
 
 
-def _mask(folder: Path, key: Key) -> Path | None:
+def _picture(folder: Path, key: Key) -> Path | None:
     path = folder.joinpath(*key).with_name(f"{key[-1]}.png")
     return path if path.is_file() else None
 
@@ -144,12 +151,14 @@ def _known(path: Path) -> KnownTruth:
         return KnownTruth()
     known = checked(load_json(path), KnownTruth, str(path))
     for photo in known.photos:
-        if not key_of(photo.photo) or (photo.focus_mm is not None and not 0 < photo.focus_mm < math.inf):
+        if not PurePosixPath(photo.photo).name or (photo.focus_mm is not None and not 0 < photo.focus_mm < math.inf):
             raise MacrosplatError(
                 f"{path}: {plain(photo.photo)} has focus_mm {photo.focus_mm}; it is above 0, and finite."
             )
     if known.pupil_diameter_mm is not None and not 0 < known.pupil_diameter_mm < math.inf:
         raise MacrosplatError(f"{path}: pupil_diameter_mm is {known.pupil_diameter_mm}; it is above 0, and finite.")
+    if known.depth_scale_mm is not None and not 0 < known.depth_scale_mm < math.inf:
+        raise MacrosplatError(f"{path}: depth_scale_mm is {known.depth_scale_mm}; it is above 0, and finite.")
     return known
 
 
@@ -157,6 +166,6 @@ def _lens(path: Path, known: KnownTruth) -> LensTruth | None:
     if known.pupil_diameter_mm is None:
         return None
     focus = {key_of(p.photo): p.focus_mm for p in known.photos if p.focus_mm is not None}
-    if len(focus) < len(known.photos):
+    if len(focus) < max(1, len(known.photos)):
         raise MacrosplatError(f"{path} lacks a focus_mm for each of its photos; add them, or remove pupil_diameter_mm.")
     return LensTruth(known.pupil_diameter_mm, focus)

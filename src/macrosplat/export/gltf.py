@@ -26,7 +26,7 @@ HALF_TURN = [1.0, 0.0, 0.0, 0.0]  # x, y, z, w: 180 degrees about x
 
 
 def write_gltf(path: Path, gaussians: Gaussians) -> None:
-    """Write the scene, whole or not at all. Readers that do not know the extension show coloured points."""
+    """Write the scene atomically. Readers that do not know the extension show coloured points."""
     g = {name: t.detach().to("cpu", torch.float32).numpy() for name, t in gaussians.tensors().items()}
     quats = g["quats"] / np.linalg.norm(g["quats"], axis=1, keepdims=True).clip(1e-12)
     alpha = 1 / (1 + np.exp(-g["opacity_logits"][:, None]))

@@ -21,7 +21,7 @@ SHOWN = 0.2  # of a Gaussian's own light that some view shows of it: what lies d
 
 
 def write_points(path: Path, xyz: NDArray[np.floating], rgb: NDArray[np.uint8]) -> None:
-    """Write N points [N, 3] with their colours [N, 3], whole or not at all."""
+    """Write N points [N, 3] with their colours [N, 3] atomically."""
     rows = np.zeros(len(xyz), ROW)
     rows["xyz"], rows["rgb"] = xyz, rgb
     names = [*(f"property float {axis}" for axis in "xyz"), *(f"property uchar {c}" for c in ("red", "green", "blue"))]

@@ -16,7 +16,7 @@ STORED = (".png", ".jpg", ".spz", ".mp4", ".glb")  # packed already
 
 
 def write_zip(folder: Path, out: Path) -> None:
-    """Write it, whole or not at all.
+    """Write it atomically.
 
     Raises:
         MacrosplatError: RUN is not finished.

@@ -36,7 +36,7 @@ COLOURS = (
 def write_video(
     run: Path, out: Path, seconds: float = SECONDS, size: tuple[int, int] = SIZE, way: Way = "orbit"
 ) -> None:
-    """Write the film, whole or not at all.
+    """Write the film atomically.
 
     Args:
         size: width and height, px.

@@ -226,7 +226,7 @@ def _combine(
 
 @triton.jit(do_not_specialize=["table", "pixels"])
 def _top(
-    gradient, slopes, coordinates, table, top, level, by_sigma, pixels, part, highest, low,
+    gradient, slopes, coordinates, table, top, level, grad_sigma, pixels, part, highest, low,
     CHANNELS: tl.constexpr, PADDED: tl.constexpr, SHARP: tl.constexpr, SIGMA: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The highest level's share of the gradient (nothing is stored where `top` is below `low`), and the gradient of
@@ -248,7 +248,7 @@ def _top(
         total = tl.sum(g * tl.load(slopes + frame * CHANNELS + e, mask=kept, other=0.0), 1)
         rest = 1.0 - v * (1.0 / _ENTRIES)
         total *= tl.where(v < highest, _ENTRIES / _SIGMA_HALF, 0.0) * rest * rest
-        tl.store(by_sigma + frame + p, part * total, mask=inside)
+        tl.store(grad_sigma + frame + p, part * total, mask=inside)
 
 
 def _filters(k: int, frames: int, height: int, width: int) -> tuple[tuple, tuple, bool]:
@@ -311,8 +311,8 @@ def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bo
     padded = triton.next_power_of_2(channels)
     whole, support = _tables(gradient.device)[2], ladder().support
     groups = _groups(frames, pixels, padded)
-    by_sharp = gradient.new_empty(frames, *gradient.shape) if sharp_wanted else None
-    by_sigma = torch.empty_like(coordinates) if sigma_wanted else None
+    grad_sharp = gradient.new_empty(frames, *gradient.shape) if sharp_wanted else None
+    grad_sigma = torch.empty_like(coordinates) if sigma_wanted else None
     scratch = gradient.new_empty(2 if sharp_wanted else 0, groups[0].stop * pixels * padded)
     sizes = {"CHANNELS": channels, "PADDED": padded}
     for group in groups:
@@ -320,18 +320,18 @@ def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bo
         level, other = scratch if sharp_wanted else (gradient, gradient)
         _top[(triton.cdiv(pixels, RUN["BLOCK"]), count)](
             gradient, slopes[group] if sigma_wanted else gradient, places, whole[LEVELS - 1], top, level,
-            places if by_sigma is None else by_sigma[group], pixels, part, highest, float(support[LEVELS - 1, 0]),
+            places if grad_sigma is None else grad_sigma[group], pixels, part, highest, float(support[LEVELS - 1, 0]),
             SHARP=sharp_wanted, SIGMA=sigma_wanted, **sizes, **RUN,
         )  # fmt: skip
-        if by_sharp is None:
+        if grad_sharp is None:
             continue
         for k in range(LEVELS - 2, -1, -1):
             grid, numbers, far = _filters(k + 1, count, height, width)
             low, high = float(support[k, 0]), float(support[k, 1])
             _rung[grid](
-                level, by_sharp[group] if k == 0 else other, *numbers, top, float(support[k + 1, 0]),
+                level, grad_sharp[group] if k == 0 else other, *numbers, top, float(support[k + 1, 0]),
                 min(low, 0.0) if k == 0 else low, places, whole[k], gradient, part, low, high,
                 SOURCE=padded, TARGET=channels if k == 0 else padded, SHARE=True, FAR=far, **sizes, **STRIP,
             )  # fmt: skip
             level, other = other, level
-    return by_sharp, by_sigma
+    return grad_sharp, grad_sigma

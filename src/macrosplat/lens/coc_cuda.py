@@ -21,7 +21,11 @@ SOLID = tl.constexpr(coc_reference.SOLID)
 CELLS = {"BLOCK": 64, "num_warps": 2}  # a program
 BLOCK = 256  # pixels a program
 SUMS = {"BLOCK": 1024, "num_warps": 4}  # pixels a program that adds them up
-REACH = {"BLOCK": 64, "ROUND": 4, "num_warps": 2}  # cells a program looks for, and steps it takes away from them at once
+REACH = {
+    "BLOCK": 64,
+    "ROUND": 4,
+    "num_warps": 2,
+}  # cells a program looks for, and steps it takes away from them at once
 
 
 @triton.jit(do_not_specialize=["height", "width", "rows", "columns", "count"])

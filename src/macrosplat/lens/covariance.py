@@ -1,7 +1,7 @@
 """`covariance`: a network enlarges and turns every Gaussian per view (Lee et al., Deblurring 3DGS, 2024).
 
-    (by_scale, by_turn) = MLP(PE(position), PE(view centre), log scale, rotation)          `CovarianceLens.factors`
-    scale' = scale * clamp(1 + step * by_scale, 1, most), and the same for the rotation    `CovarianceLens.photograph`
+    (scale_by, quat_by) = MLP(PE(position), PE(view centre), log scale, rotation)          `CovarianceLens.factors`
+    scale' = scale * clamp(1 + step * scale_by, 1, most), and the same for the rotation    `CovarianceLens.photograph`
 
 The photo is the render of the enlarged scene; sharp views are drawn without the network. Enlarged Gaussians are not a
 blurred picture (compositing is not linear), which is what this model pays for its speed. Made from the paper's text.
@@ -49,8 +49,8 @@ class CovarianceLens(Lens):
 
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         def enlarged(scene: Any) -> Any:
-            by_scale, by_turn = self.factors(scene, camera.view)
-            return scene.with_(log_scales=scene.log_scales + by_scale.log(), quats=scene.quats * by_turn)
+            scale_by, quat_by = self.factors(scene, camera.view)
+            return scene.with_(log_scales=scene.log_scales + scale_by.log(), quats=scene.quats * quat_by)
 
         return draw(camera, enlarged).colour
 

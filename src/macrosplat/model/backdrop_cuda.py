@@ -59,7 +59,7 @@ def _backward(gradient, shares, pixels, width, height, BLOCK: tl.constexpr):
 
 
 @triton.jit(do_not_specialize=["blocks"])
-def _add_shares(shares, grid, by_grid, blocks, BLOCK: tl.constexpr):
+def _add_shares(shares, grid, grad_grid, blocks, BLOCK: tl.constexpr):
     """The gradients of the grid; what is held at black has none."""
     column, rows = tl.arange(0, PADDED), tl.arange(0, BLOCK)
     total = tl.zeros([BLOCK, PADDED], tl.float32)
@@ -70,7 +70,7 @@ def _add_shares(shares, grid, by_grid, blocks, BLOCK: tl.constexpr):
         total += tl.load(shares + row[:, None] * PADDED + column[None, :], mask=mask, other=0.0)
         start += BLOCK
     lit = tl.load(grid + column, mask=column < KNOTS, other=0.0) >= 0
-    tl.store(by_grid + column, tl.where(lit, tl.sum(total, 0), 0.0), mask=column < KNOTS)
+    tl.store(grad_grid + column, tl.where(lit, tl.sum(total, 0), 0.0), mask=column < KNOTS)
 
 
 def forward(grid: Tensor, width: int, height: int) -> Tensor:
@@ -84,7 +84,7 @@ def backward(grid: Tensor, gradient: Tensor) -> Tensor:
     """The gradient of the grid."""
     height, width = gradient.shape[:2]
     blocks = triton.cdiv(width * height, BLOCK)
-    shares, by_grid = grid.new_empty(blocks, PADDED.value), torch.empty_like(grid)
+    shares, grad_grid = grid.new_empty(blocks, PADDED.value), torch.empty_like(grid)
     _backward[(blocks,)](gradient, shares, width * height, width, height, BLOCK=BLOCK)
-    _add_shares[(1,)](shares, grid, by_grid, blocks, BLOCK=64)
-    return by_grid
+    _add_shares[(1,)](shares, grid, grad_grid, blocks, BLOCK=64)
+    return grad_grid

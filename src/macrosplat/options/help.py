@@ -47,7 +47,7 @@ class Baselines(Options):
     max_gaussians: Suppress[Annotated[int | None, arg(metavar="N")]] = None
     device: Suppress[Device] = "auto"
     seed: Suppress[int] = 0
-    masks: Suppress[Literal["auto", "off"]] = "auto"
+    masks: Suppress[Literal["auto", "files", "off"]] = "auto"
     brackets: Suppress[Literal["auto", "off"]] = "auto"
     hold_out: Suppress[int] = 0
     scale_mm: Suppress[Annotated[str | None, arg(metavar="MM")]] = None

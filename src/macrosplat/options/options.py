@@ -35,8 +35,8 @@ class Options:
     width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: by the machine)")] = None
     """Train at this width: half of it is a quarter of the work. Sharp photos keep their size."""
 
-    masks: Annotated[Literal["auto", "off"], arg(metavar="M")] = "auto"
-    """`auto` uses the masks of the capture (white = object), or `off`."""
+    masks: Annotated[Literal["auto", "files", "off"], arg(metavar="M")] = "auto"
+    """`auto`: the capture's masks (white = object), or made before a plain backdrop; `files`: no others; `off`."""
 
     brackets: Annotated[Literal["auto", "off"], arg(metavar="B")] = "auto"
     """`auto` recognises focus brackets; `off`: each photo by itself."""
@@ -45,7 +45,7 @@ class Options:
     """Millimetres of a scene unit, or between the cameras of two photos: a.jpg:b.jpg=40."""
 
     detail: Annotated[Detail, arg(metavar="D")] = "own"
-    """Fine detail of the sharp photos: the scene's and the photos' `own`, or `off`."""
+    """Finest detail: the scene's and the photos' `own`, or `off`."""
 
     sharp_format: Annotated[SharpFormat, arg(metavar="F")] = "png"
     """`png` (8 bit) or `tiff` (16 bit), with EXIF and profile."""

@@ -42,7 +42,7 @@ def report_coverage(coverage: Coverage, further: Sequence[Further], focus: Mappi
 
 
 def write_coverage(run: Run, report: CoverageReport, mm: float | None) -> None:
-    """Write `RUN/coverage.json`, whole or not at all."""
+    """Write `RUN/coverage.json` atomically."""
 
     def length(value: float) -> dict[str, float | None]:
         return {"scene_units": value, "mm": None if mm is None else value * mm}
@@ -68,7 +68,7 @@ def read_coverage(run: Run) -> CoverageReport | None:
             for a in found["further_photos"]
         ]
         return CoverageReport(float(found["uncovered"]), tuple(further))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress) -> Summary:
     """Write all results; each file appears atomically, so an interrupted end is simply done again."""
     options = run.manifest.options
-    frames, model, focal_scale = trainer.frames, trainer.model, trainer.model.rig.focal()
+    targets, model, focal_scale = trainer.targets, trainer.model, trainer.model.rig.focal()
     shown = model.cameras()
     longer = np.array([focal_scale, focal_scale, 1.0, 1.0])
     cameras = replace(
@@ -65,7 +65,7 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
     # pinhole that was found to explain the photos as well as a lens takes nothing back.
     if options.detail != "off" and options.lens == "thin" and options.deblur_first == "none":
         lensed = isinstance(model.lens, ThinLens)
-        share = share_shown(model, frames.photos) if lensed else 0.0
+        share = share_shown(model, targets.photos) if lensed else 0.0
         deblurred = replace(deblurred, own=True, share=share)
         run.update(blur_shown=share)
         if lensed and share < 1:
@@ -74,8 +74,8 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
     with Writers() as writers:
         for v, photo in enumerate(given.photos):
             writers.add(write_sharp, run, photo.name, deblurred(v), photo.path, options.sharp_format)
-            seen = frames.photos[v] / 255.0
-            counts = frames.covers[v] if frames.covers else None  # what is masked was not learned
+            seen = targets.photos[v] / 255.0
+            counts = targets.alpha_masks[v] if targets.alpha_masks else None  # what is masked was not learned
             where = None if counts is None else counts >= 128
             fits.append(psnr(photographed(model, v, sampling), seen, where))
             unblurred.append(psnr(deblurred.drawn(v), seen, where))
@@ -95,7 +95,7 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
         report = replace(reported, trust=trust)
         write_lens(run, replace(report, notes=report.notes + ((limit,) if limit else ())))
         progress.stage("looking for what no photo has in focus")
-        coverage = _coverage(model, shown, frames.masks)
+        coverage = _coverage(model, shown, targets.masks)
         slopes = [
             lens.pupil_diameter * relative / 2 * fx
             for relative, fx in zip(lens.relative_apertures, focal_px, strict=True)

@@ -53,8 +53,8 @@ class Fit:
             return float(np.mean(self._found))
         step = max(0, trainer.done - 1)
         plan = trainer.schedule.at(step, trainer.start, trainer.model.lens)
-        photo = trainer.frames.photo_of(step, trainer.seed)
-        seen, frame = trainer.frames.seen(photo, plan.scale)
+        photo = trainer.targets.photo_of(step, trainer.seed)
+        seen, frame = trainer.targets.seen(photo, plan.scale)
         if plan.scale != self._scale:  # coarse photos are matched better: they are not comparable
             self._scale = plan.scale
             self._found.clear()

@@ -41,7 +41,7 @@ class LensReport:
 
 
 def write_lens(run: Run, report: LensReport) -> None:
-    """Write `RUN/lens.json`, whole or not at all."""
+    """Write `RUN/lens.json` atomically."""
     write_json(run.lens, describe(report))
 
 

@@ -38,7 +38,7 @@ def write_sharp(
 
 
 def write_picture(path: Path, srgb: NDArray[np.floating], carried: Metadata) -> None:
-    """[H, W, 3] sRGB floats as 8 bit PNG or 16 bit TIFF, by the suffix; whole or not at all."""
+    """[H, W, 3] sRGB floats as 8 bit PNG or 16 bit TIFF, by the suffix; atomically."""
     assert srgb.ndim == 3 and srgb.shape[2] == 3, f"a photo of shape {srgb.shape}"
     profile, exif = carried.profile(), carried.exif(srgb.shape[1], srgb.shape[0])
     values = srgb if profile is None else into_profile(to_linear(np.clip(srgb, 0, 1)), profile)
@@ -53,10 +53,10 @@ def write_picture(path: Path, srgb: NDArray[np.floating], carried: Metadata) -> 
 
 
 def save_png(path: Path, levels: NDArray[np.uint8] | NDArray[np.uint16], **options: Any) -> None:
-    """Levels [H, W] or [H, W, 3] as PNG, whole or not at all; `options` as Pillow has them."""
+    """Levels [H, W] or [H, W, 3] as PNG atomically; `options` as Pillow has them."""
     write_whole(path, lambda part: Image.fromarray(levels).save(part, compress_type=RUN_LENGTHS, **options))
 
 
 def write_png(path: Path, srgb: NDArray[np.floating]) -> None:
-    """An 8 bit sRGB PNG of [H, W, 3] floats, whole or not at all."""
+    """An 8 bit sRGB PNG of [H, W, 3] floats atomically."""
     write_picture(path, srgb, Metadata())

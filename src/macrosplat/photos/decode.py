@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -33,7 +34,9 @@ RAW = frozenset(
     f".{kind}"
     for kind in "3fr arw cr2 cr3 crw dng erf iiq mrw nef nrw orf pef raf rw2 rwl sr2 srw".split()  # noqa: SIM905
 )
-SUFFIXES = JPEG | TIFF | HEIF | RAW | {".png"}
+SUFFIXES = JPEG | TIFF | HEIF | RAW | {".png", ".webp", ".avif", ".bmp"}
+
+KINDS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "AVIF", "HEIF", "BMP", "GIF")  # what Pillow calls them
 
 TABLE_8 = to_linear(np.arange(256) / 255).astype(np.float32)
 TABLE_16 = to_linear(np.arange(LEVELS) / (LEVELS - 1)).astype(np.float32)
@@ -52,6 +55,8 @@ ORIENTATIONS = {
 }
 
 THUMBNAIL = 96  # px: small enough that a slice looks as sharp as the next
+BAND = 1 << 24  # px
+MOST_PAGES = 16  # of a TIFF that are looked at
 RAW_FLIPS = {3: 3, 5: 8, 6: 6}  # LibRaw's to EXIF's
 
 _profile = functools.lru_cache(maxsize=8)(read_profile)
@@ -79,9 +84,12 @@ def decode(path: Path) -> NDArray[Any]:
             return pixels
     if suffix in HEIF:
         extra("pillow_heif", "heif", path).register_heif_opener()
-    with Image.open(path) as opened:
+    with open_picture(path) as opened:
+        if suffix in TIFF:
+            with tifffile.TiffFile(path) as tiff:
+                opened.seek(photo_page(tiff))
         icc = embedded_profile(path, opened)
-        return _from_pillow(ImageOps.exif_transpose(opened), icc)
+        return _from_pillow(_upright(opened), icc)
 
 
 def embedded_profile(path: Path, opened: Image.Image) -> bytes | None:
@@ -99,7 +107,7 @@ class Inspected(NamedTuple):
     alpha: bool = False  # whether an alpha channel cuts something out
     empty: str | None = None  # "black", "burnt out": see `usable`
     small: NDArray[np.float32] | None = None  # as `thumbnail_of` makes it, upright
-    remark: str | None = None  # the rest of a sentence that begins with the photo's name
+    remark: str | None = None  # for the user, what is odd about the file
 
 
 def inspect(path: Path) -> Inspected:
@@ -115,17 +123,18 @@ def inspect(path: Path) -> Inspected:
     remark, alpha = None, False
     if suffix in TIFF:
         with tifffile.TiffFile(path) as tiff:
-            page: Any = tiff.pages[0]
+            page: Any = tiff.pages[photo_page(tiff)]
+            remark = _other_pages(tiff, page)
             deep = page.bitspersample > 8
             (width, height), orientation = (page.imagewidth, page.imagelength), _orientation(page)
             extra_samples = bool(page.extrasamples)
         pixels = decode(path)  # no cheaper way to know that every strip is there
         alpha = extra_samples and _cuts_out(alpha_of(path))
-        if deep and pixels.dtype == np.uint8:
-            remark = "is compressed in a way that is read at 8 bits only; for all 16, pip install imagecodecs"
+        if deep and pixels.dtype == np.uint8 and remark is None:
+            remark = "compressed in a way that is read at 8 bits only; for all 16, pip install imagecodecs"
         tags = tiff_tags(path)
     else:
-        with Image.open(path) as opened:
+        with open_picture(path) as opened:
             width, height = opened.size
             tags = opened.getexif()
             orientation = tags.get(ORIENTATION, 1)
@@ -156,13 +165,16 @@ def alpha_of(path: Path) -> NDArray[Any]:
     """[H, W] the alpha channel of a photo, upright; what a photo without one has is 255 everywhere."""
     if path.suffix.lower() in TIFF:
         with tifffile.TiffFile(path) as tiff:
-            page: Any = tiff.pages[0]
+            number = photo_page(tiff)
+            page: Any = tiff.pages[number]
             samples, separate = page.samplesperpixel, page.planarconfig == 2
             if page.bitspersample > 8 and page.extrasamples:
                 pixels = page.asarray()
                 return oriented(pixels[samples - 1] if separate else pixels[..., samples - 1], _orientation(page))
-    with Image.open(path) as opened:
-        return np.asarray(_alpha(ImageOps.exif_transpose(opened)))
+    with open_picture(path) as opened:
+        if path.suffix.lower() in TIFF:
+            opened.seek(number)
+        return np.asarray(_alpha(_upright(opened)))
 
 
 def _alpha(photo: Image.Image) -> NDArray[np.uint8]:
@@ -195,21 +207,53 @@ def _from_pillow(photo: Image.Image, icc: bytes | None) -> NDArray[Any]:
             photo = convert_with_cms(photo, icc)
         elif not profile.is_srgb:
             return apply_profile(np.asarray(photo), profile)
-    return np.asarray(photo.convert("RGB"))
+    return _array(photo)
+
+
+def open_picture(path: Path) -> Image.Image:
+    """A picture of the kinds that photos and masks come in, whatever its name says: of the others that Pillow knows
+    some run programs (EPS), and some are no photos (icons).
+
+    Raises:
+        OSError: it is none of them.
+    """
+    Image.init()
+    return Image.open(path, formats=[kind for kind in KINDS if kind in Image.OPEN])
+
+
+def _array(photo: Image.Image) -> NDArray[np.uint8]:
+    """[H, W, 3]; in bands, since Pillow holds the bytes of what it hands out twice."""
+    width, height = photo.size
+    rows = max(1, BAND // max(width, 1))
+    if height <= rows:
+        return np.asarray(photo.convert("RGB"))
+    out = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        out[top : top + rows] = np.asarray(photo.crop((0, top, width, min(top + rows, height))).convert("RGB"))
+    return out
+
+
+def _upright(photo: Image.Image) -> Image.Image:
+    """As `ImageOps.exif_transpose`, without a copy of what is upright already."""
+    return photo if photo.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(photo)
 
 
 def _deep_tiff(path: Path) -> NDArray[np.float32] | None:
     """A TIFF of more than 8 bits in linear light; None if Pillow has to read it."""
     with tifffile.TiffFile(path) as tiff:
-        page: Any = tiff.pages[0]
+        page: Any = tiff.pages[photo_page(tiff)]
         if page.bitspersample <= 8 or page.photometric not in (GREY_INVERTED, GREY, RGB):
             return None
         try:
             pixels = page.asarray()
         except KeyError:  # tifffile's way of saying that a compression needs imagecodecs
             return None
-        if page.photometric == RGB and page.planarconfig == 2 and pixels.ndim == 3:
+        if page.planarconfig == 2 and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
+        if page.imagedepth > 1:  # a volume: its first slice
+            pixels = pixels[0]
+        if pixels.dtype.kind not in "fiu":
+            raise ValueError("it holds no numbers of light")
         profile_tag = page.tags.get(ICC_TAG)
         icc = None if profile_tag is None else bytes(profile_tag.value)
         orientation, photometric = _orientation(page), page.photometric
@@ -230,6 +274,28 @@ def _deep_tiff(path: Path) -> NDArray[np.float32] | None:
         if not profile.is_srgb:
             return apply_profile(pixels, profile)
     return TABLE_16[pixels]
+
+
+def photo_page(tiff: tifffile.TiffFile) -> int:
+    """The page that is the photo: some programs put a reduced copy before it."""
+    sizes = [page.imagewidth * page.imagelength for page in _pages(tiff)]
+    return sizes.index(max(sizes))
+
+
+def _pages(tiff: tifffile.TiffFile) -> list[Any]:
+    some: list[Any] = list(itertools.islice(tiff.pages, MOST_PAGES))
+    return [page.aspage() if isinstance(page, tifffile.TiffFrame) else page for page in some]
+
+
+def _other_pages(tiff: tifffile.TiffFile, page: Any) -> str | None:
+    """What to say of a file that holds further pictures of the photo's size: a stack, layers."""
+    size = (page.imagewidth, page.imagelength)
+    alike = sum((other.imagewidth, other.imagelength) == size for other in _pages(tiff))
+    return (
+        "several pictures in one file, of which the first is taken; save the others as files of their own"
+        if alike > 1
+        else None
+    )
 
 
 def _inspect_raw(path: Path) -> Inspected:
@@ -287,6 +353,8 @@ def reason(error: Exception) -> str:
     """Why a picture cannot be read, for a sentence."""
     if isinstance(error, FileNotFoundError):
         return "the file is missing"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     first = error.args[0] if error.args else ""
     text = first.decode(errors="replace") if isinstance(first, bytes) else str(error)  # LibRaw speaks bytes
     text = text.strip().split("\n")[0].rstrip(".")

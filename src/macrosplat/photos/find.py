@@ -17,13 +17,23 @@ from numpy.typing import NDArray
 
 from macrosplat.photos.decode import RAW, SUFFIXES, Inspected, inspect, reason
 from macrosplat.photos.masks import find_masks, is_mask_folder, without_masks
-from macrosplat.photos.names import listed, natural_key
+from macrosplat.photos.names import is_text, listed, natural_key
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 
 # Where programs keep the photos that they work on; the first one that has any counts. In lower case.
 PHOTO_FOLDERS = ("photos", "images", "image", "input", "rgb", "imgs")
 # Folders of a capture that hold other pictures: truth, what programs computed, runs.
+# Folders that programs and systems put among photos: reduced copies, what a Mac zips along, what was thrown away.
+REDUCED = frozenset({"thumbs", "thumbnails", "thumbnail", "previews", "preview"})
+SYSTEM = frozenset({"@eadir", "__macosx", "#recycle", "$recycle.bin", "lost+found"})
+# What is not read here and may have been meant: what to do about it, and suffixes.
+UNREAD = {
+    "save as PNG or TIFF": "gif jxl exr hdr psd psb xcf jp2 j2k jxr tga ppm x3f braw",
+    "take photos out of the film, sharp ones that overlap": "mp4 mov m4v avi mkv webm mts insv",
+    "unpack": "zip 7z rar tar gz tgz",
+}
+REMEDIES = {f".{suffix}": remedy for remedy, suffixes in UNREAD.items() for suffix in suffixes.split()}
 OTHERS = frozenset({"sharp", "novel", "novel_masks", "depth", "depths", "normals", "maps", "sparse", "stereo", "full"})
 _REDUCED = re.compile(r"^(?:images?|photos)_([0-9]+)$")  # images_2, images_4: copies, halved and quartered
 
@@ -61,18 +71,23 @@ def find_photos(root: Path, masks: bool = True, folder: Path | None = None, name
         raise MacrosplatError(f"{root} is not a folder; name a folder of photos.")
     folder, paths, notes = _photo_paths(root, folder, named)
     if not paths:
-        raise MacrosplatError(f"There are no photos in {folder}; it takes JPEG, PNG, TIFF, HEIC and camera RAW files.")
+        there = " ".join(_unread(folder)) or "it takes JPEG, PNG, TIFF, WebP, AVIF, HEIC and camera RAW files."
+        raise MacrosplatError(f"There are no photos in {folder}: {there[:1].lower()}{there[1:]}")
+    notes += _unread(folder)
     paths, beside = without_masks(paths)
     if beside:
         notes.append(f"Taken for masks, not for photos, by their names: {listed(path.name for path in beside)}.")
     paths, more = _without_doubles(folder, paths)
     notes += more
+    for path in paths:
+        if not is_text(path.relative_to(folder).as_posix()):
+            raise MacrosplatError(f"{path!r:.300} has a name that is no text (not UTF-8); rename it.")
     photos: list[Photo] = []
     damaged: dict[str, str] = {}
     empty: dict[str, str] = {}
     alpha: set[str] = set()
     small: dict[str, NDArray[np.float32]] = {}
-    remarks: list[str] = []
+    remarks: dict[str, list[str]] = {}
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         for path, result in zip(paths, pool.map(_check, paths), strict=True):
             name = path.relative_to(folder).as_posix()
@@ -80,7 +95,7 @@ def find_photos(root: Path, masks: bool = True, folder: Path | None = None, name
                 damaged[name] = result
                 continue
             if result.remark:
-                remarks.append(f"{name} {result.remark}.")
+                remarks.setdefault(result.remark, []).append(name)
             if result.empty:
                 empty[name] = result.empty
             if result.small is not None:
@@ -91,9 +106,8 @@ def find_photos(root: Path, masks: bool = True, folder: Path | None = None, name
     if damaged:
         which = ", ".join(f"{name} ({why})" for name, why in damaged.items())
         notes.insert(0, f"Damaged and left out: {which}.")
-    found = Found(
-        folder, tuple(photos), tuple(damaged), (*notes, *remarks), empty, frozenset(alpha), tuple(beside), small
-    )
+    notes += [f"{listed(names)}: {remark}." for remark, names in remarks.items()]
+    found = Found(folder, tuple(photos), tuple(damaged), tuple(notes), empty, frozenset(alpha), tuple(beside), small)
     if not masks:
         return found
     with_them, more = with_masks(found, found.photos, root)
@@ -146,6 +160,26 @@ def _photo_paths(root: Path, folder: Path | None, named: Sequence[Path]) -> tupl
     return root, _in_order(root, paths), [note]
 
 
+def _unread(folder: Path) -> list[str]:
+    """What lies among the photos and is not read, and what to do about it."""
+    found: dict[str, list[str]] = {}
+    reduced: dict[str, None] = {}
+    for path in sorted(folder.rglob("*")):
+        parts, suffix = path.relative_to(folder).parts, path.suffix.lower()
+        if suffix in SUFFIXES:
+            reduced |= dict.fromkeys(part for part in parts[:-1] if part.casefold() in REDUCED)
+        elif suffix in REMEDIES and not _passed_over(parts) and path.is_file():
+            found.setdefault(REMEDIES[suffix], []).append("/".join(parts))
+    notes = [f"Not read: {listed(names)}; {remedy}." for remedy, names in found.items()]
+    return notes + ([f"Taken for reduced copies, not for photos: {listed(reduced)}."] if reduced else [])
+
+
+def _passed_over(parts: tuple[str, ...]) -> bool:
+    """Whether a path below the photos is of what systems and other programs put there; masks are found elsewhere."""
+    hidden = any(part.startswith(".") for part in parts)  # also the ._ twins that macOS leaves on cards
+    return hidden or any(is_mask_folder(part) or part.casefold() in REDUCED | SYSTEM for part in parts[:-1])
+
+
 def _usual_folders(root: Path) -> list[Path]:
     there = [path for path in root.iterdir() if path.is_dir()]
     return [path for name in PHOTO_FOLDERS for path in sorted(there) if path.name.casefold() == name]
@@ -173,10 +207,8 @@ def _largest_copies(root: Path, paths: list[Path]) -> list[Path]:
 
 def _pictures(folder: Path, paths: Iterable[Path]) -> list[Path]:
     def wanted(path: Path) -> bool:
-        parts = path.relative_to(folder).parts
-        hidden = any(part.startswith(".") for part in parts)  # also the ._ twins that macOS leaves on cards
-        masks = any(is_mask_folder(part) for part in parts[:-1])
-        return path.suffix.lower() in SUFFIXES and not hidden and not masks and path.is_file()
+        kind = path.suffix.lower() in SUFFIXES and not _passed_over(path.relative_to(folder).parts)
+        return kind and path.is_file()
 
     return list(filter(wanted, paths))
 
@@ -198,7 +230,7 @@ def _without_doubles(folder: Path, paths: list[Path]) -> tuple[list[Path], list[
 def _check(path: Path) -> Inspected | str:
     """`inspect`, or the reason why it failed."""
     try:
-        return inspect(path)
+        return inspect(path) if path.stat().st_size else "an empty file"
     except (MacrosplatError, MemoryError):
         raise
     except Exception as error:  # decoders raise anything on a damaged file

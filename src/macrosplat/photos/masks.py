@@ -12,16 +12,17 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from macrosplat.photos.decode import JPEG, TIFF, alpha_of, oriented, reason
+from macrosplat.photos.decode import JPEG, TIFF, alpha_of, open_picture, oriented, reason
 from macrosplat.photos.names import bare, listed, same_letters, without_suffix
 from macrosplat.photos.records import Photo, resized, same_shape
 from macrosplat.photos.resample import area_average
 from macrosplat.support.errors import MacrosplatError
 
 FOLDERS = ("masks", "mask")  # in lower case
-SUFFIXES = (".png", *sorted(JPEG), *sorted(TIFF), ".bmp", ".webp")  # the first one wins
+# Where some keep what may be meant for masks; photos are not looked for there, and what is there is said.
+PERHAPS = ("alpha", "alphas", "matte", "mattes", "segmentation", "segmentations", "seg", "silhouettes", "foreground")
+SUFFIXES = (".png", *sorted(JPEG), *sorted(TIFF), ".bmp", ".webp", ".gif")  # the first one wins
 # What programs add to the photo's name: Metashape 000_mask.png, RealityCapture 000.jpg.mask.png.
 _ADDED = re.compile(r"(?:[_\-. ]+masks?)$|^(?:masks?[_\-. ]+)")
 # A mask of fewer pixels than this share of the photo's width shows no outline, whatever its shape.
@@ -35,7 +36,7 @@ def is_mask_folder(name: str) -> bool:
 def find_masks(
     photos: Sequence[Photo],
     folder: Path,
-    around: Iterable[Path],
+    around: Sequence[Path],
     beside: Sequence[Path],
     alpha: Collection[str],
     named: Mapping[str, Path],
@@ -67,6 +68,9 @@ def find_masks(
         of = _assigned(masks, home, photos)
         found = {**of, **found}
         known = {_bare(path) for path in of.values()}
+        unread = [path for path in sorted(home.rglob("*")) if path.is_file() and _is_unread(path)]
+        if unread:
+            notes.append(f"Not read as masks: {listed(path.name for path in unread)}; save masks as PNG.")
         if masks and not of and not wanted & {path.resolve() for path in masks}:
             photo = photos[0].name if photos else "1.jpg"
             notes.append(
@@ -76,6 +80,8 @@ def find_masks(
         elif unused := [path for path in masks if _bare(path) not in known and path.resolve() not in wanted]:
             names = listed(path.relative_to(home).as_posix() for path in unused)
             notes.append(f"Pictures in {home} that fit no photo were left alone: {names}.")
+    if not found:
+        notes += _perhaps_masks(around, photos)
     out = []
     for photo in photos:
         if photo.name in found:
@@ -111,7 +117,7 @@ def check_mask(photo: Photo) -> None:
     """
     assert photo.mask is not None
     try:
-        with Image.open(photo.mask) as opened:
+        with open_picture(photo.mask) as opened:
             size = opened.size
     except Exception as error:  # decoders raise anything on a damaged file
         raise MacrosplatError(
@@ -145,7 +151,7 @@ def mask_shares(photo: Photo) -> NDArray[np.float32]:
         if photo.mask_is_alpha:
             mask = alpha_of(photo.mask).astype(np.float32)
         else:
-            with Image.open(photo.mask) as opened:
+            with open_picture(photo.mask) as opened:
                 stored = opened.convert("L") if not opened.mode.startswith(("I", "F")) else opened
                 mask = np.asarray(stored).astype(np.float32)
     except Exception as error:  # decoders raise anything on a damaged file
@@ -167,6 +173,26 @@ def _mask_folders(folders: Iterable[Path]) -> list[Path]:
         if folder.is_dir():
             found += [path for path in sorted(folder.iterdir()) if is_mask_folder(path.name) and path.is_dir()]
     return list(dict.fromkeys(found))
+
+
+def _perhaps_masks(around: Sequence[Path], photos: Sequence[Photo]) -> list[str]:
+    """Folders of pictures that fit the photos by their names, and are called as masks are not."""
+    known = {bare(photo.name) for photo in photos}
+    found = {
+        path.name: None
+        for home in dict.fromkeys(around)
+        if home.is_dir()
+        for path in sorted(home.iterdir())
+        if path.name.casefold() in PERHAPS and path.is_dir()
+        if any(_bare(one) in known for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
+    }
+    said = f"Left alone, though it may hold masks: {listed(found)}; call the folder masks to have them used."
+    return [said] if found else []
+
+
+def _is_unread(path: Path) -> bool:
+    system = path.name.startswith(".") or path.name.casefold() in ("thumbs.db", "desktop.ini")
+    return path.suffix.lower() not in (*SUFFIXES, ".txt", ".md", ".json") and not system
 
 
 def _is_picture(path: Path, folder: Path) -> bool:

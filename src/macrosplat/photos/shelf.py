@@ -1,4 +1,4 @@
-"""Pictures that are decoded when they are wanted, and kept while there is room: 200 photos of 24 MP need not fit.
+"""Pictures that are decoded when they are wanted, and kept within a memory budget: 200 photos of 24 MP need not fit.
 
 In: how many there are, and how to read one. Out: a sequence of them, for any number of threads.
 """
@@ -16,10 +16,10 @@ Picture = NDArray[np.uint8]
 
 
 class Shelf(Sequence[Picture]):
-    """Keeps what was read until `room` bytes are full; then what was wanted longest ago goes first."""
+    """Keeps what was read until `budget` bytes are full; then what was wanted longest ago goes first."""
 
-    def __init__(self, count: int, read: Callable[[int], Picture], room: float) -> None:
-        self._count, self._read, self._room = count, read, room
+    def __init__(self, count: int, read: Callable[[int], Picture], budget: float) -> None:
+        self._count, self._read, self._budget = count, read, budget
         self._kept: dict[int, Picture] = {}  # in the order in which they were wanted last
         self._bytes = 0
         self._lock = threading.Lock()
@@ -44,6 +44,6 @@ class Shelf(Sequence[Picture]):
             if number not in self._kept:
                 self._kept[number] = picture
                 self._bytes += picture.nbytes
-            while self._bytes > self._room and len(self._kept) > 1:
+            while self._bytes > self._budget and len(self._kept) > 1:
                 self._bytes -= self._kept.pop(next(iter(self._kept))).nbytes
         return picture

@@ -150,9 +150,7 @@ def _pairs(
 
 
 @triton.jit(do_not_specialize=["capacity", "tiles"])
-def _lists(
-    keys, slots, owners, items, ranges, buckets, capacity, tiles, BLOCK: tl.constexpr, BUCKET: tl.constexpr
-):
+def _lists(keys, slots, owners, items, ranges, buckets, capacity, tiles, BLOCK: tl.constexpr, BUCKET: tl.constexpr):
     """The splat of every sorted pair, and by search where every tile's pairs begin."""
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     held = place < capacity
@@ -189,7 +187,10 @@ def bin_splats(
     _depth_keys[(max(triton.cdiv(ordered, BLOCK), 1),)](splats, extents, depths, n, min(n, ordered), BLOCK)
     order = torch.sort(depths, stable=True).indices
     counts = torch.empty(n + 1, dtype=torch.int32, device=device)
-    blocks, sizes = (max(triton.cdiv(n, PAIR_BLOCK), 1),), {"TILE": TILE, "BLOCK": PAIR_BLOCK, "LANES": LANES, "num_warps": 1}
+    blocks, sizes = (
+        (max(triton.cdiv(n, PAIR_BLOCK), 1),),
+        {"TILE": TILE, "BLOCK": PAIR_BLOCK, "LANES": LANES, "num_warps": 1},
+    )
     frame = tiles_x, tiles_y, tiles
     nothing = (counts,) * 4
     _pairs[blocks](splats, extents, order, counts, *nothing, n, ordered, each, 0, *frame, COUNT_ONLY=True, **sizes)

@@ -46,20 +46,20 @@ def _forward(view, centre):
 
 
 @triton.jit
-def _backward(view, gradient, by_view):
-    view, by_view = view + 16 * tl.program_id(0), by_view + 16 * tl.program_id(0)
+def _backward(view, gradient, grad_view):
+    view, grad_view = view + 16 * tl.program_id(0), grad_view + 16 * tl.program_id(0)
     gradient += 3 * tl.program_id(0)
     x, y, z = _inverse(view)
     c = _centre(view)
     g, h, i = tl.load(gradient), tl.load(gradient + 1), tl.load(gradient + 2)
     for k in tl.static_range(3):
         u = -(x[k] * g + y[k] * h + z[k] * i)
-        tl.store(by_view + 4 * k, u * c[0])
-        tl.store(by_view + 4 * k + 1, u * c[1])
-        tl.store(by_view + 4 * k + 2, u * c[2])
-        tl.store(by_view + 4 * k + 3, u)
-        tl.store(by_view + 12 + k, 0.0 * u)
-    tl.store(by_view + 15, 0.0 * g)
+        tl.store(grad_view + 4 * k, u * c[0])
+        tl.store(grad_view + 4 * k + 1, u * c[1])
+        tl.store(grad_view + 4 * k + 2, u * c[2])
+        tl.store(grad_view + 4 * k + 3, u)
+        tl.store(grad_view + 12 + k, 0.0 * u)
+    tl.store(grad_view + 15, 0.0 * g)
 
 
 def forward(view: Tensor) -> Tensor:
@@ -71,6 +71,6 @@ def forward(view: Tensor) -> Tensor:
 
 def backward(view: Tensor, gradient: Tensor) -> Tensor:
     """The gradient of the view [..., 4, 4]."""
-    by_view = torch.empty_like(view)
-    _backward[(view.numel() // 16,)](view, gradient, by_view, num_warps=1)
-    return by_view
+    grad_view = torch.empty_like(view)
+    _backward[(view.numel() // 16,)](view, gradient, grad_view, num_warps=1)
+    return grad_view

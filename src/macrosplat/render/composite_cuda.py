@@ -164,13 +164,13 @@ def _geometry_row(sums, column, m, n, ca, cb, cc, opacity):
         sums: [CHUNK, 8] of d L / d ln(alpha) times 1, x, -x^2 / 2, -x y, -y^2 / 2, y, 0, 0.
     """
     one = tl.sum(tl.where(column == 0, sums, 0.0), 1)[:, None]
-    by_x = tl.sum(tl.where(column == 1, sums, 0.0), 1)[:, None]
-    by_y = tl.sum(tl.where(column == 5, sums, 0.0), 1)[:, None]
+    sum_x = tl.sum(tl.where(column == 1, sums, 0.0), 1)[:, None]
+    sum_y = tl.sum(tl.where(column == 5, sums, 0.0), 1)[:, None]
     # From places about the tile's middle to places about the splat's: (x - m)^2 = x^2 - 2 m x + m^2 and so on.
-    sx, sy = by_x - m[:, None] * one, by_y - n[:, None] * one
+    sx, sy = sum_x - m[:, None] * one, sum_y - n[:, None] * one
     mean = tl.where(column == 0, ca[:, None] * sx + cb[:, None] * sy, cb[:, None] * sx + cc[:, None] * sy)
-    half_x, half_y = by_x - 0.5 * m[:, None] * one, by_y - 0.5 * n[:, None] * one
-    crossed = m[:, None] * sy + n[:, None] * by_x
+    half_x, half_y = sum_x - 0.5 * m[:, None] * one, sum_y - 0.5 * n[:, None] * one
+    crossed = m[:, None] * sy + n[:, None] * sum_x
     conic = tl.where(column == 2, m[:, None] * half_x, tl.where(column == 3, crossed, n[:, None] * half_y))
     row = tl.where(column < 2, mean, sums + conic)
     return tl.where(column == 5, one / tl.maximum(opacity, ALPHA_MIN)[:, None], row)
@@ -178,7 +178,7 @@ def _geometry_row(sums, column, m, n, ca, cb, cc, opacity):
 
 @triton.jit(do_not_specialize=["width", "height", "tiles_x", "tiles", "lists"])
 def backward_kernel(
-    splats, items, slots, ranges, stops, colour, alpha, depth, g_colour, g_alpha, g_depth, rows, states, owners,
+    splats, items, slots, ranges, stops, colour, alpha, depth, grad_colour, grad_alpha, grad_depth, rows, states, owners,
     width, height, tiles_x, tiles, lists, TILE: tl.constexpr, CHUNK: tl.constexpr, BUCKET: tl.constexpr,
     EXACT: tl.constexpr,
 ):  # fmt: skip
@@ -197,10 +197,10 @@ def backward_kernel(
         position += (bucket - begin // BUCKET) * BUCKET
     end = tl.minimum(stop, position + BUCKET)
     pixel, inside, x, y, middle_x, middle_y = _place(index, width, height, tiles_x, tiles, TILE)
-    gr = tl.load(g_colour + pixel * 3, mask=inside, other=0.0)
-    gg = tl.load(g_colour + pixel * 3 + 1, mask=inside, other=0.0)
-    gb = tl.load(g_colour + pixel * 3 + 2, mask=inside, other=0.0)
-    gz = tl.load(g_depth + pixel, mask=inside, other=0.0)
+    gr = tl.load(grad_colour + pixel * 3, mask=inside, other=0.0)
+    gg = tl.load(grad_colour + pixel * 3 + 1, mask=inside, other=0.0)
+    gb = tl.load(grad_colour + pixel * 3 + 2, mask=inside, other=0.0)
+    gz = tl.load(grad_depth + pixel, mask=inside, other=0.0)
     red = tl.load(colour + pixel * 3, mask=inside, other=0.0)
     green = tl.load(colour + pixel * 3 + 1, mask=inside, other=0.0)
     blue = tl.load(colour + pixel * 3 + 2, mask=inside, other=0.0)
@@ -215,7 +215,7 @@ def backward_kernel(
         z -= tl.load(state + 4)
     # The light still to come, weighted by its gradients; alpha is one minus the light that gets through.
     rest = gz * z + gr * red + gg * green + gb * blue
-    rest -= tl.load(g_alpha + pixel, mask=inside, other=0.0) * (1 - tl.load(alpha + pixel, mask=inside, other=0.0))
+    rest -= tl.load(grad_alpha + pixel, mask=inside, other=0.0) * (1 - tl.load(alpha + pixel, mask=inside, other=0.0))
     # What is summed over the pixels, [pixels, 8]: of places for the geometry, of gradients for colour and depth.
     column = tl.arange(0, 8)[None, :]
     u, v = x[:, None] - middle_x, y[:, None] - middle_y
@@ -260,14 +260,14 @@ def backward_kernel(
         if EXACT:
             slope, slope_rest = _halves(slope)
             weight, weight_rest = _halves(weight)
-            by_place = tl.dot(slope_rest, places, tl.dot(slope, places))
-            by_tint = tl.dot(weight, tints, tl.dot(weight, tints_rest, tl.dot(weight_rest, tints)))
+            sums_place = tl.dot(slope_rest, places, tl.dot(slope, places))
+            sums_tint = tl.dot(weight, tints, tl.dot(weight, tints_rest, tl.dot(weight_rest, tints)))
         else:
-            by_place = tl.dot(slope, places)
-            by_tint = tl.dot(weight, tints)
-        geometry = _geometry_row(by_place, column, mx - middle_x, my - middle_y, ca, cb, cc, opacity)
+            sums_place = tl.dot(slope, places)
+            sums_tint = tl.dot(weight, tints)
+        geometry = _geometry_row(sums_place, column, mx - middle_x, my - middle_y, ca, cb, cc, opacity)
         tl.store(out, geometry, mask=valid & (column < 6))
-        tl.store(out + 6, by_tint, mask=valid & (column < 4))
+        tl.store(out + 6, sums_tint, mask=valid & (column < 4))
     # Behind the last light there is no gradient.
     position, end = stop, (finish if bucket < 0 else stop)
     wide = tl.arange(0, 16)[None, :]

@@ -38,9 +38,9 @@ class _Over(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, by_colour: Tensor, by_depth: Tensor):  # type: ignore[override]
+    def backward(ctx: Any, grad_colour: Tensor, grad_depth: Tensor):  # type: ignore[override]
         from macrosplat.render import over_cuda
 
         alpha, depth, backdrop = ctx.saved_tensors
-        by_colour = by_colour.contiguous()
-        return by_colour, *over_cuda.backward(alpha, depth, backdrop, by_colour, by_depth.contiguous())
+        grad_colour = grad_colour.contiguous()
+        return grad_colour, *over_cuda.backward(alpha, depth, backdrop, grad_colour, grad_depth.contiguous())

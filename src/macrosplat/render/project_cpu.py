@@ -244,8 +244,8 @@ def _backward(
                 sum_fy -= grad_jyz * ty / z
             else:
                 sum_cy += grad_jyz / z
-            by_jacobian = grad_jx * jx + grad_jy * jy + grad_jxz * jxz + grad_jyz * jyz
-            grad_z = grad_splats[i, 9] - by_jacobian / z - (grad_x * x + grad_y * y) / z
+            grad_jacobian = grad_jx * jx + grad_jy * jy + grad_jxz * jxz + grad_jyz * jyz
+            grad_z = grad_splats[i, 9] - grad_jacobian / z - (grad_x * x + grad_y * y) / z
             grad_x, grad_y = grad_x / z, grad_y / z
 
             dx, dy, dz = u - centre[0], v - centre[1], w - centre[2]

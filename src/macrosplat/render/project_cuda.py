@@ -274,8 +274,8 @@ def _backward(
         linear_x, linear_y = (x > lo_x) & (x < hi_x), (y > lo_y) & (y < hi_y)
         grad_x -= tl.where(linear_x, grad_jxz * jx, 0.0)
         grad_y -= tl.where(linear_y, grad_jyz * jy, 0.0)
-        by_jacobian = grad_jx * jx + grad_jy * jy + grad_jxz * jxz + grad_jyz * jyz
-        grad_z = by[9] - by_jacobian / z - (grad_x * x + grad_y * y) / z
+        grad_jacobian = grad_jx * jx + grad_jy * jy + grad_jxz * jxz + grad_jyz * jyz
+        grad_z = by[9] - grad_jacobian / z - (grad_x * x + grad_y * y) / z
         grad_x, grad_y = grad_x / z, grad_y / z
 
         dx, dy, dz, inverse = _direction(u, v, w, centre)

@@ -49,7 +49,7 @@ class _Rasterize(torch.autograd.Function):
         return colour, alpha, depth
 
     @staticmethod
-    def backward(ctx: Any, g_colour: Tensor, g_alpha: Tensor, g_depth: Tensor):  # type: ignore[override]
+    def backward(ctx: Any, grad_colour: Tensor, grad_alpha: Tensor, grad_depth: Tensor):  # type: ignore[override]
         splats, *drawn = ctx.saved_tensors
-        incoming = (g_colour.contiguous(), g_alpha.contiguous(), g_depth.contiguous())
+        incoming = (grad_colour.contiguous(), grad_alpha.contiguous(), grad_depth.contiguous())
         return None, ctx.kernels.backward(splats, ctx.bins, *drawn, *incoming), None, None, None, None

@@ -105,7 +105,7 @@ def _forward(splats, extents, ranges, items, work, width, height, colour, alpha,
 @njit(parallel=True)
 def _backward(
     splats, extents, ranges, items, slots, work, width, height, stops, colour, alpha, depth,
-    g_colour, g_alpha, g_depth, rows_out,
+    grad_colour, grad_alpha, grad_depth, rows_out,
 ):  # fmt: skip
     tiles_x = (width + TILE - 1) // TILE
     for w in prange(work.shape[0]):
@@ -119,10 +119,10 @@ def _backward(
             for x in range(columns):
                 k, py, px = row * TILE + x, y0 + row, x0 + x
                 acc[k] = ONE
-                rest = -g_alpha[py, px] * (ONE - alpha[py, px]) + g_depth[py, px] * depth[py, px]
-                acc[5 * AREA + k] = g_depth[py, px]
+                rest = -grad_alpha[py, px] * (ONE - alpha[py, px]) + grad_depth[py, px] * depth[py, px]
+                acc[5 * AREA + k] = grad_depth[py, px]
                 for channel in range(3):
-                    g = g_colour[py, px, channel]
+                    g = grad_colour[py, px, channel]
                     rest += g * colour[py, px, channel]
                     acc[(2 + channel) * AREA + k] = g
                 acc[AREA + k] = rest
@@ -197,15 +197,15 @@ def _backward(
 
 
 @njit(parallel=True)
-def _reduce(order, offsets, rows_in, g_splats):
+def _reduce(order, offsets, rows_in, grad_splats):
     """Sum the gradient rows of each splat; those of one splat stand together, in the order of its tiles."""
     for rank in prange(order.shape[0]):
         i = order[rank]
         for k in range(SPLAT):
-            g_splats[i, k] = ZERO
+            grad_splats[i, k] = ZERO
         for row in range(offsets[rank], offsets[rank + 1]):
             for k in range(SPLAT):
-                g_splats[i, k] += rows_in[row, k]
+                grad_splats[i, k] += rows_in[row, k]
 
 
 def forward(splats: Tensor, extents: Tensor, width: int, height: int, _same_depths: bool = False):
@@ -219,16 +219,16 @@ def forward(splats: Tensor, extents: Tensor, width: int, height: int, _same_dept
     return colour, alpha, depth, bins
 
 
-def backward(splats: Tensor, bins: Bins, colour, alpha, depth, g_colour, g_alpha, g_depth) -> Tensor:
+def backward(splats: Tensor, bins: Bins, colour, alpha, depth, grad_colour, grad_alpha, grad_depth) -> Tensor:
     """-> the gradient of splats [N, 10]."""
     height, width = alpha.shape
     rows = np.empty((len(bins.items), SPLAT), F)
-    g_splats = torch.zeros(splats.shape[0], SPLAT)
+    grad_splats = torch.zeros(splats.shape[0], SPLAT)
     drawn = [tensor.detach().numpy() for tensor in (colour, alpha, depth)]
-    incoming = [tensor.numpy() for tensor in (g_colour, g_alpha, g_depth)]
+    incoming = [tensor.numpy() for tensor in (grad_colour, grad_alpha, grad_depth)]
     table = splats.detach().contiguous().numpy()
     with kernel_lock:
         lists = (bins.ranges, bins.items, bins.slots, bins.work)
         _backward(table, bins.extents, *lists, width, height, bins.stops, *drawn, *incoming, rows)
-        _reduce(bins.order, bins.offsets, rows, g_splats.numpy())
-    return g_splats
+        _reduce(bins.order, bins.offsets, rows, grad_splats.numpy())
+    return grad_splats

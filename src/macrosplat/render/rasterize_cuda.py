@@ -32,7 +32,7 @@ SUMS = {"BLOCK": 8, "ROWS": 4, "num_warps": 1}  # splats a program, and rows of 
 
 
 @triton.jit(do_not_specialize=["n", "ordered", "capacity"])
-def _sum_rows(order, offsets, rows, g_splats, n, ordered, capacity, BLOCK: tl.constexpr, ROWS: tl.constexpr):
+def _sum_rows(order, offsets, rows, grad_splats, n, ordered, capacity, BLOCK: tl.constexpr, ROWS: tl.constexpr):
     """Sum the gradient rows of each splat; those of one splat stand together, in the order of its tiles."""
     rank = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = rank < n
@@ -50,7 +50,7 @@ def _sum_rows(order, offsets, rows, g_splats, n, ordered, capacity, BLOCK: tl.co
         held = (row < end[:, None])[:, :, None] & kept[None, None, :]
         total += tl.sum(tl.load(place, mask=held, other=0.0), 1)
         k += ROWS
-    tl.store(g_splats + i[:, None] * SPLAT + column[None, :], total, mask=inside[:, None] & kept[None, :])
+    tl.store(grad_splats + i[:, None] * SPLAT + column[None, :], total, mask=inside[:, None] & kept[None, :])
 
 
 def _frame(bins: Bins, width: int, height: int) -> tuple[int, int, int, int]:
@@ -74,7 +74,7 @@ def forward(splats: Tensor, extents: Tensor, width: int, height: int, same_depth
     return colour, alpha, depth, bins
 
 
-def backward(splats: Tensor, bins: Bins, colour, alpha, depth, g_colour, g_alpha, g_depth) -> Tensor:
+def backward(splats: Tensor, bins: Bins, colour, alpha, depth, grad_colour, grad_alpha, grad_depth) -> Tensor:
     """-> the gradient of splats [..., N, 10]."""
     height, width = alpha.shape[-2:]
     table = splats.detach().reshape(-1, constants.SPLAT)
@@ -82,12 +82,12 @@ def backward(splats: Tensor, bins: Bins, colour, alpha, depth, g_colour, g_alpha
     rows = splats.new_empty(capacity, constants.SPLAT)  # those that belong to a pair are written
     lists = len(bins.stops)
     composite_cuda.backward_kernel[(lists + len(bins.owners),)](
-        table, bins.items, bins.slots, bins.ranges, bins.stops, colour, alpha, depth, g_colour, g_alpha, g_depth,
+        table, bins.items, bins.slots, bins.ranges, bins.stops, colour, alpha, depth, grad_colour, grad_alpha, grad_depth,
         rows, bins.states, bins.owners, *_frame(bins, width, height), lists,
         TILE=bins.tile, CHUNK=CHUNK, BUCKET=bins.bucket, **BACK,
     )  # fmt: skip
-    g_splats = torch.empty(splats.shape, dtype=splats.dtype, device=splats.device)
+    grad_splats = torch.empty(splats.shape, dtype=splats.dtype, device=splats.device)
     blocks = (max(triton.cdiv(n, SUMS["BLOCK"]), 1),)
     ordered = max(bins.order.shape[0], 1)
-    _sum_rows[blocks](bins.order, bins.offsets, rows, g_splats, n, ordered, capacity, **SUMS)
-    return g_splats
+    _sum_rows[blocks](bins.order, bins.offsets, rows, grad_splats, n, ordered, capacity, **SUMS)
+    return grad_splats

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written beside their place under a temporary name, then renamed.
+"""Files written atomically: beside their place under a temporary name, then renamed.
 
 In: a path and what to write. Out: the file, or the old one untouched and a `MacrosplatError`.
 """
@@ -166,6 +166,21 @@ def only_ours(folder: Path, ours: Callable[[str], bool]) -> None:
                     )
 
 
+def room_on_disk(folder: Path, size: float) -> None:
+    """Check that a library may write `size` bytes into a folder: some of them end the process when a disk is full.
+
+    Raises:
+        MacrosplatError: there is not that much room.
+    """
+    with contextlib.suppress(OSError):
+        free = shutil.disk_usage(folder).free
+        if free < size:
+            raise MacrosplatError(
+                f"The disk is full: finding the cameras takes up to {size / 1e6:.0f} MB in {folder}, and "
+                f"{free / 1e6:.1f} MB are free; free some space and run again with --resume."
+            )
+
+
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     """Call `write(temporary)` and rename the result to `path`."""
     with whole(path) as part:
@@ -173,7 +188,7 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all. NaN is refused: it is not JSON."""
+    """Write `value` as indented JSON atomically. NaN is refused: it is not JSON."""
     text = json.dumps(value, indent=1, allow_nan=False) + "\n"
     write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 

@@ -12,24 +12,31 @@ from pathlib import Path
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import written
 
+
+class Held(MacrosplatError):
+    """Another process is at it."""
+
+
 HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[int | None]:
     """Hold `folder`, which is made if it is missing, as long as the context lasts.
 
-    Where the system has no such lock (Windows, some network drives) nothing is held.
+    Where the system has no such lock (Windows, some network drives) nothing is held. Yields the number of the open file
+    that holds it (None: nothing does); a process that inherits it holds the folder, too.
 
     Raises:
-        MacrosplatError: another process holds it, or it cannot be made.
+        Held: another process holds it.
+        MacrosplatError: it cannot be made.
     """
     with written(folder):
         folder.mkdir(parents=True, exist_ok=True)
     try:
         fcntl = importlib.import_module("fcntl")
     except ImportError:
-        yield
+        yield None
         return
     with written(folder):
         number = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
@@ -38,10 +45,10 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in HELD:
-                raise MacrosplatError(
+                raise Held(
                     f"{folder} is being written by another macrosplat; wait until it has ended, or choose another "
                     "--out."
                 ) from error
-        yield
+        yield number
     finally:
         os.close(number)

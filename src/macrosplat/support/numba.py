@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from llvmlite.binding import Linkage
 from numba.core import config
+from numba.core.codegen import CPUCodeLibrary
 
 prange = numba.prange
 
@@ -23,6 +25,28 @@ kernel_lock = threading.RLock()
 
 # NaN and infinity stay meaningful (a diverged run must be noticed), all else of fastmath is wanted.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
+
+
+def _own_copies() -> None:
+    """Each kernel runs its own copy of the functions that it calls, wherever they were compiled.
+
+    A kernel's object holds a copy of all that it calls (the loop bodies of `prange` among it), optimized once more with
+    it, and so of other roundings than the same function compiled by itself. Numba marks copies as weak: the process
+    that compiles a kernel runs the function by itself, and one that loads the kernel from the cache runs the copy, or
+    that of whichever kernel was loaded first. A run that is interrupted would go on with other bits.
+    """
+    optimize = CPUCodeLibrary._optimize_final_module
+
+    def with_own_copies(self) -> None:
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
+                function.linkage = Linkage.internal
+        optimize(self)
+
+    CPUCodeLibrary._optimize_final_module = with_own_copies
+
+
+_own_copies()
 
 
 def njit(function: Callable[..., Any] | None = None, *, parallel: bool = False, inline: bool = False) -> Any:

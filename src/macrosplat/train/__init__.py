@@ -3,7 +3,7 @@
     schedule    when what happens: rates, weights, switching points; `effort`: how long and how large
     training    where a run stands; `trainer`: one step after the other, and what changes between two
     step        what a step computes; taken as it comes (`eager`), or recorded as CUDA graphs (`graphs`)
-    frames      photos at the resolution of a step, with what they are compared by (`loss`, `covers`)
+    targets     photos at the resolution of a step, with what they are compared by (`loss`, `alpha_target`)
     density     where the Gaussians are: relocation, growth, noise (`seen`, `extra`, `drop`)
     random      all chance of a run, as a function of (seed, step, purpose)
     adam        the optimiser

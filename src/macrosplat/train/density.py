@@ -114,20 +114,20 @@ def position_noise(gaussians: Gaussians, noise: float, key: int) -> Tensor:
 
 
 def add_regulariser_gradient(
-    gaussians: Gaussians, grad_logits: Tensor, grad_log_scales: Tensor, by_opacity: float, by_size: float
+    gaussians: Gaussians, grad_logits: Tensor, grad_log_scales: Tensor, opacity_weight: float, size_weight: float
 ) -> None:
-    """Adds to gradients [N] and [N, 3] those of by_opacity * sum(opacity) + by_size * sum(standard deviations).
+    """Adds to gradients [N] and [N, 3] those of opacity_weight * sum(opacity) + size_weight * sum(standard deviations).
 
     MCMC's mild L1: what the photos do not ask for fades, and moves to where it is needed.
     """
     if gaussians.means.device.type == "cuda":
         from macrosplat.train import noise_cuda
 
-        noise_cuda.add_regulariser_gradient(gaussians, grad_logits, grad_log_scales, by_opacity, by_size)
+        noise_cuda.add_regulariser_gradient(gaussians, grad_logits, grad_log_scales, opacity_weight, size_weight)
         return
     opacity = torch.sigmoid(gaussians.opacity_logits)
-    grad_logits += opacity * (1 - opacity) * by_opacity
-    grad_log_scales += gaussians.log_scales.exp() * by_size
+    grad_logits += opacity * (1 - opacity) * opacity_weight
+    grad_log_scales += gaussians.log_scales.exp() * size_weight
 
 
 def z_order(means: Tensor) -> Tensor:

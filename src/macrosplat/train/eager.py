@@ -25,7 +25,7 @@ class Eager:
     def step(self, plan: Plan, photo: int) -> Tensor:
         """Take a step. Returns the loss (a scalar)."""
         training, model = self._training, self._training.model
-        target, frame = training.frames.at(photo, plan.scale)
+        target, frame = training.targets.at(photo, plan.scale)
         numbers = plan.sampling.angle, training.key(Purpose.DROP), training.weights
         loss, found = gradients(model, plan.kind(frame), photo, target, *numbers)
         with torch.no_grad():

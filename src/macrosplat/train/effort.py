@@ -25,9 +25,9 @@ class Effort:
 
 # More Gaussians or steps also learn the photos' grain, unless each step drops some (experiments: gaussians-and-drop).
 EFFORTS = {
-    "draft": Effort(steps=1500, per_pixel=0.12, gaussians=60_000),
-    "standard": Effort(steps=4000, per_pixel=0.3, gaussians=300_000, drop=0.1),
-    "high": Effort(steps=8000, per_pixel=0.4, gaussians=600_000, drop=0.3),
+    "draft": Effort(steps=1500, per_pixel=0.25, gaussians=120_000),
+    "standard": Effort(steps=4000, per_pixel=0.6, gaussians=600_000, drop=0.1),
+    "high": Effort(steps=8000, per_pixel=0.8, gaussians=1_000_000, drop=0.1),
 }
 FEWEST = 2000  # Gaussians: below this even a thumbnail shows holes
 
@@ -84,13 +84,13 @@ def check_memory(frames: Sequence[Frame], gaussians: int, samples: int = 1) -> N
         )
 
 
-def room_for_photos() -> float:
+def photo_budget() -> float:
     """Bytes that decoded photos may take."""
     there = available()
     return math.inf if there is None else FOR_PHOTOS * there
 
 
-def room_for_targets(device: torch.device, frames: Sequence[Frame], gaussians: int, samples: int = 1) -> float:
+def target_budget(device: torch.device, frames: Sequence[Frame], gaussians: int, samples: int = 1) -> float:
     """Bytes that photos to compare with may take where they are compared: of a GPU, what the scene leaves free."""
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]

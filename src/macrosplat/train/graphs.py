@@ -19,9 +19,9 @@ from torch import Tensor
 from macrosplat.render import Frame
 from macrosplat.render.capacity import STEP, PairBuffer, fixed_capacity
 from macrosplat.train import noise_cuda
-from macrosplat.train.frames import SOON, Stack
 from macrosplat.train.random import Purpose
 from macrosplat.train.step import AHEAD, Kind, gradients
+from macrosplat.train.targets import SOON, TargetBank
 
 if TYPE_CHECKING:
     from macrosplat.scene.gaussians import Gaussians
@@ -32,7 +32,7 @@ PAIRS = 8  # a Gaussian has about so many, for the first guess of the room
 # Room is made anew, while a graph is recorded anyway, when it is less than this times the need or more than that.
 TIGHT, WIDE = 1.1, 1.5
 # Places in what is sent ahead of a step, float64; Adam's bias-corrected rates follow, two for each parameter.
-PHOTO, PLACE, ANGLE, NOISE, DROP_KEY, NOISE_KEY, RATES = range(7)
+PHOTO, SLOT, ANGLE, NOISE, DROP_KEY, NOISE_KEY, RATES = range(7)
 
 
 class Graphs:
@@ -40,7 +40,7 @@ class Graphs:
 
     def __init__(self, training: Training) -> None:
         self._training = training
-        device = training.frames.device
+        device = training.targets.device
         self._graphs_wanted = device.type == "cuda"  # Triton's interpreter takes the same steps one by one
         # Gradients are asked for, never accumulated: that leaves live on another stream than a capture harms nothing.
         quiet = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
@@ -68,20 +68,20 @@ class Graphs:
         if len(self._pending) == AHEAD:
             raise AssertionError("the host looks at least every AHEAD steps")
         training, gaussians = self._training, self._training.model.gaussians
-        frames, now = training.frames, training.done
-        soon = (frames.photo_of(later, training.seed) for later in range(now + 1, now + 1 + SOON))
-        stack, place = frames.stack(photo, plan.scale, soon)
-        kind = plan.kind(stack.frame)
+        targets, now = training.targets, training.done
+        soon = (targets.photo_of(later, training.seed) for later in range(now + 1, now + 1 + SOON))
+        bank, slot = targets.bank(photo, plan.scale, soon)
+        kind = plan.kind(bank.frame)
         if self._scene is not gaussians:
             self._renew()
-        self._send(plan, photo, place)
+        self._send(plan, photo, slot)
         if kind in self._graphs:
             self._graphs[kind].replay()
         elif kind not in self._changed or not self._graphs_wanted:
             # Compiles what has to be compiled, and counts pairs.
-            self._changed[kind] = self._aside(lambda: self._take(kind, stack))
+            self._changed[kind] = self._aside(lambda: self._take(kind, bank))
         else:
-            self._graphs[kind] = self._record(kind, stack)
+            self._graphs[kind] = self._record(kind, bank)
             self._graphs[kind].replay()
         self._pending.append(kind)
         for name in self._changed[kind]:
@@ -139,22 +139,22 @@ class Graphs:
         fits = needed == 0 or TIGHT * needed <= buffer.capacity <= WIDE * needed + STEP
         return buffer if fits else buffer.fitted()
 
-    def _send(self, plan: Plan, photo: int, place: int) -> None:
+    def _send(self, plan: Plan, photo: int, slot: int) -> None:
         """Bring what this step differs in to the device."""
         training = self._training
         rates = training.rates(plan)
         values = [0.0] * len(self._inputs)
-        values[PHOTO], values[PLACE], values[ANGLE] = photo, place, math.remainder(plan.sampling.angle, 2 * math.pi)
+        values[PHOTO], values[SLOT], values[ANGLE] = photo, slot, math.remainder(plan.sampling.angle, 2 * math.pi)
         values[NOISE] = training.noise(plan)
         values[DROP_KEY], values[NOISE_KEY] = training.key(Purpose.DROP), training.key(Purpose.NOISE)
         for k, name in enumerate(self._names):
             if name in rates:
                 values[RATES + 2 * k : RATES + 2 * k + 2] = training.adam.bias_corrected_rate(name, rates[name])
-        slot = self._ahead[len(self._pending)]
-        slot.copy_(torch.tensor(values, dtype=torch.float64))
-        self._inputs.copy_(slot, non_blocking=True)
+        ahead = self._ahead[len(self._pending)]
+        ahead.copy_(torch.tensor(values, dtype=torch.float64))
+        self._inputs.copy_(ahead, non_blocking=True)
 
-    def _take(self, kind: Kind, stack: Stack) -> list[str]:
+    def _take(self, kind: Kind, bank: TargetBank) -> list[str]:
         """The step itself, from what was sent. Returns the names of what it changes."""
         training, sent = self._training, self._inputs
         key = kind.frame, kind.samples
@@ -162,10 +162,10 @@ class Graphs:
             pairs = math.ceil(PAIRS * max(kind.samples, 1) * len(training.model.gaussians) / STEP) * STEP
             self._buffers[key] = PairBuffer(pairs, sent.device)
         buffer = self._buffers[key]
-        photo, place = sent[PHOTO : PHOTO + 1].long(), sent[PLACE : PLACE + 1].long()
+        photo, slot = sent[PHOTO : PHOTO + 1].long(), sent[SLOT : SLOT + 1].long()
         numbers = sent[ANGLE].float(), sent[DROP_KEY : DROP_KEY + 1], training.weights
         with fixed_capacity(buffer):
-            loss, found = gradients(training.model, kind, photo, stack.at(place), *numbers)
+            loss, found = gradients(training.model, kind, photo, bank.at(slot), *numbers)
         with torch.no_grad():
             torch.maximum(self._stopped, (buffer.needed > buffer.capacity).long(), out=self._stopped)
             self._applied.add_(1 - self._stopped)
@@ -177,12 +177,12 @@ class Graphs:
             self._loss.copy_(loss)
         return [name for name, gradient in found.items() if gradient is not None]
 
-    def _record(self, kind: Kind, stack: Stack) -> Any:
+    def _record(self, kind: Kind, bank: TargetBank) -> Any:
         """A graph of the step. `torch.cuda.graph` would collect garbage first, which takes longer than recording."""
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
             self._keeper = self._captured(lambda: self._loss.mul(1.0))  # the pool lives as long as one graph of it
-        return self._captured(lambda: self._take(kind, stack))
+        return self._captured(lambda: self._take(kind, bank))
 
     def _captured(self, work: Callable[[], Any]) -> Any:
         graph = torch.cuda.CUDAGraph()

@@ -20,7 +20,7 @@ LAMBDA_DSSIM = 0.2  # as in 3D Gaussian Splatting (Kerbl et al. 2023)
 def make_target(
     photo: torch.Tensor,  # [H, W, 3] uint8, sRGB
     mask: torch.Tensor | None = None,  # [H, W] uint8, 255 = counts
-    cover: torch.Tensor | None = None,  # [H, W] float32, as in `Target`
+    alpha_target: torch.Tensor | None = None,  # [H, W] float32, as in `Target`
     total: float | None = None,  # sum of mask / 255, where the caller knows it: asking a GPU would wait for it
 ) -> Target:
     assert photo.ndim == 3 and photo.shape[2] == 3 and photo.dtype == torch.uint8, (
@@ -41,7 +41,7 @@ def make_target(
     mean = loss_reference.window_mean(y)
     grey = loss_reference.GREY
     variance = loss_reference.window_mean((y - grey) ** 2) - (mean - grey) ** 2
-    return Target(planes, weight, total, mean.contiguous(), variance.clamp(min=0.0).contiguous(), cover)
+    return Target(planes, weight, total, mean.contiguous(), variance.clamp(min=0.0).contiguous(), alpha_target)
 
 
 def taken_loss(
@@ -51,11 +51,11 @@ def taken_loss(
     mask_weight: float,  # of the mean absolute difference of alpha and mask
 ) -> torch.Tensor:  # []
     """`photo_loss` and, with an alpha, how far that is from the mask."""
-    if target.cover is None:
+    if target.alpha_target is None:
         return photo_loss(taken, target, lambda_dssim)
     loss = photo_loss(taken[..., :3], target, lambda_dssim)
-    cover = target.cover.to(taken.dtype)
-    return loss + mask_weight * ((taken[..., 3] - cover).abs() * (cover >= 0)).mean()
+    wanted = target.alpha_target.to(taken.dtype)
+    return loss + mask_weight * ((taken[..., 3] - wanted).abs() * (wanted >= 0)).mean()
 
 
 class _PhotoLoss(torch.autograd.Function):

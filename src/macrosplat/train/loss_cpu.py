@@ -99,11 +99,11 @@ def _similarity(mean_x, square, product, mean_y, variance_y, weight, ssim, d_mea
         w = weight[x]
         s = w * light * structure * inverse
         ssim[x] = s
-        by_structures = s * inverse * lights
-        d_square[x] = -by_structures
+        grad_structures = s * inverse * lights
+        d_square[x] = -grad_structures
         d_product[x] = two * w * light * inverse
         d_mean[x] = two * (
-            w * inverse * (my * structure - gy * light) + gx * by_structures - mx * s * inverse * structures
+            w * inverse * (my * structure - gy * light) + gx * grad_structures - mx * s * inverse * structures
         )
 
 

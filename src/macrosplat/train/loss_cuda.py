@@ -5,7 +5,7 @@ beyond the frame by its mirror image; SSIM under its windows, its derivatives, a
 program to end, in fixed order; and the windows of the derivatives with the gradient. A program of the windows owns a
 strip of columns and walks down it. A thread has two neighbours of a row: it reads the pairs around them once, and what
 lies an odd number of pixels away is made of two pairs. The windows down the columns are sums begun ten rows before they
-are complete. Of photos in a stack the device alone knows which.
+are complete. Of photos in a bank the device alone knows which.
 """
 
 # Triton's own types do not know what its compiler accepts.
@@ -53,15 +53,15 @@ def _pitch(width):
 
 @triton.jit(do_not_specialize=["height", "width"])
 def _encode(
-    blurred, photo, place, shown, meant, ended, height, width,
-    PLACED: tl.constexpr, FAR: tl.constexpr, BLOCK: tl.constexpr,
+    blurred, photo, slot, shown, meant, ended, height, width,
+    BANKED: tl.constexpr, FAR: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """`blurred` [H, W, 3] behind the sRGB curve and the photo [3, H, W], both less grey, in planes with margins."""
     pitch = _pitch(width)
     plane = height.to(tl.int64) * pitch
     frame = height.to(tl.int64) * width
-    if PLACED:
-        photo += 3 * tl.load(place).to(tl.int64) * frame
+    if BANKED:
+        photo += 3 * tl.load(slot).to(tl.int64) * frame
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = i < pitch
     pixel = tl.program_id(1) * width + _mirror(tl.minimum(i - _MARGIN, width + _MARGIN), width, FAR)
@@ -118,20 +118,20 @@ def _down(n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, v):
 
 @triton.jit(do_not_specialize=["height", "width"])
 def _similarity(
-    shown, meant, mean, variance, weight, place, derivatives, sums, ended, loss, height, width, l1_share, ssim_share,
-    PLACED: tl.constexpr, GRADIENT: tl.constexpr, FAR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    shown, meant, mean, variance, weight, slot, derivatives, sums, ended, loss, height, width, l1_share, ssim_share,
+    BANKED: tl.constexpr, GRADIENT: tl.constexpr, FAR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     TOTAL: tl.constexpr,
 ):  # fmt: skip
     """The loss, and the derivatives of SSIM by the window means of x, xx and xy, also beyond the frame's sides.
 
-    PLACED: mean, variance and weight are stacks, `place` tells which of them.
+    BANKED: mean, variance and weight are stacks, `slot` tells which of them.
     """
     PAIRS: tl.constexpr = COLUMNS // 2
     pitch = _pitch(width)
     plane = tl.program_id(2).to(tl.int64) * height
     size = 3 * height.to(tl.int64) * pitch
-    if PLACED:
-        before = tl.load(place).to(tl.int64) * height * width
+    if BANKED:
+        before = tl.load(slot).to(tl.int64) * height * width
         mean += 3 * before
         variance += 3 * before
         weight += before
@@ -180,13 +180,15 @@ def _similarity(
                 away = tl.load(shown + y * pitch + at) - tl.load(meant + y * pitch + at)
                 terms += l1_share * w * tl.abs(away) + ssim_share * (w - s)
                 if GRADIENT:
-                    by_structures = s * inverse * lights
-                    by_mean = 2.0 * (
-                        w * inverse * (my * structure - gy * light) + a * by_structures - mx * s * inverse * structures
+                    grad_structures = s * inverse * lights
+                    grad_mean = 2.0 * (
+                        w * inverse * (my * structure - gy * light)
+                        + a * grad_structures
+                        - mx * s * inverse * structures
                     )
                     to = derivatives + y * pitch + at
-                    tl.store(to, by_mean)
-                    tl.store(to + size, -by_structures)
+                    tl.store(to, grad_mean)
+                    tl.store(to + size, -grad_structures)
                     tl.store(to + 2 * size, 2.0 * w * light * inverse)
             y += 1
     programs = tl.num_programs(0) * tl.num_programs(1) * tl.num_programs(2)
@@ -205,16 +207,16 @@ def _similarity(
 
 @triton.jit(do_not_specialize=["height", "width"])
 def _back(
-    derivatives, blurred, shown, meant, weight, place, incoming, gradient, height, width, l1_share, ssim_share,
-    PLACED: tl.constexpr, FAR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    derivatives, blurred, shown, meant, weight, slot, incoming, gradient, height, width, l1_share, ssim_share,
+    BANKED: tl.constexpr, FAR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Windows of the derivatives, and the gradient [H, W, 3] times the `incoming` one of the loss."""
     PAIRS: tl.constexpr = COLUMNS // 2
     pitch = _pitch(width)
     plane = tl.program_id(2).to(tl.int64) * height * pitch + _MARGIN
     size = 3 * height.to(tl.int64) * pitch
-    if PLACED:
-        weight += tl.load(place).to(tl.int64) * height * width
+    if BANKED:
+        weight += tl.load(slot).to(tl.int64) * height * width
     shown += plane
     meant += plane
     l1_share *= tl.load(incoming)
@@ -277,25 +279,25 @@ def forward(blurred: torch.Tensor, target, lambda_dssim: float, with_gradient: b
     derivatives = blurred.new_empty(3, *shown.shape) if with_gradient else shown
     sums, loss = blurred.new_empty(grid[0] * grid[1] * grid[2]), blurred.new_empty(())
     ended = blurred.new_empty(1, dtype=torch.int32)
-    placed = target.place is not None
-    place = target.place if placed else target.photo
+    banked = target.slot is not None
+    slot = target.slot if banked else target.photo
     _encode[(triton.cdiv(pitch, RUN["BLOCK"]), height)](
-        blurred, target.photo, place, shown, meant, ended, height, width, PLACED=placed, FAR=far, **RUN
+        blurred, target.photo, slot, shown, meant, ended, height, width, BANKED=banked, FAR=far, **RUN
     )
     _similarity[grid](
-        shown, meant, target.mean, target.variance, target.weight, place, derivatives, sums, ended, loss, height, width,
-        *shares, PLACED=placed, GRADIENT=with_gradient, FAR=far, ROWS=ROWS, TOTAL=512, **STRIP,
+        shown, meant, target.mean, target.variance, target.weight, slot, derivatives, sums, ended, loss, height, width,
+        *shares, BANKED=banked, GRADIENT=with_gradient, FAR=far, ROWS=ROWS, TOTAL=512, **STRIP,
     )  # fmt: skip
-    return loss, (derivatives, blurred, shown, meant, target.weight, place, placed, shares)
+    return loss, (derivatives, blurred, shown, meant, target.weight, slot, banked, shares)
 
 
 def backward(incoming: torch.Tensor, saved) -> torch.Tensor:
     """The gradient of `blurred` [H, W, 3], by that of the loss []."""
-    derivatives, blurred, shown, meant, weight, place, placed, shares = saved
+    derivatives, blurred, shown, meant, weight, slot, banked, shares = saved
     height, width, _ = blurred.shape
     gradient = torch.empty_like(blurred)
     _back[_grid(height, width)](
-        derivatives, blurred, shown, meant, weight, place, incoming, gradient, height, width, *shares, PLACED=placed,
+        derivatives, blurred, shown, meant, weight, slot, incoming, gradient, height, width, *shares, BANKED=banked,
         FAR=_far(height, width), ROWS=ROWS, **STRIP,
     )  # fmt: skip
     return gradient

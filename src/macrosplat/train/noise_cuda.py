@@ -52,26 +52,28 @@ def _add_noise(means, log_scales, quats, logits, noise, key, stopped, smallest, 
 
 
 @triton.jit(do_not_specialize=["n"])
-def _add_gradient(log_scales, logits, grad_logits, grad_log_scales, by_opacity, by_size, n, BLOCK: tl.constexpr):
+def _add_gradient(
+    log_scales, logits, grad_logits, grad_log_scales, opacity_weight, size_weight, n, BLOCK: tl.constexpr
+):
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
     opacity = 1 / (1 + tl.exp(-tl.load(logits + i, mask=inside, other=0.0)))
-    g = tl.load(grad_logits + i, mask=inside, other=0.0) + opacity * (1 - opacity) * by_opacity
+    g = tl.load(grad_logits + i, mask=inside, other=0.0) + opacity * (1 - opacity) * opacity_weight
     tl.store(grad_logits + i, g, mask=inside)
     for k in tl.static_range(3):
         size = tl.exp(tl.load(log_scales + i * 3 + k, mask=inside, other=0.0))
-        g = tl.load(grad_log_scales + i * 3 + k, mask=inside, other=0.0) + size * by_size
+        g = tl.load(grad_log_scales + i * 3 + k, mask=inside, other=0.0) + size * size_weight
         tl.store(grad_log_scales + i * 3 + k, g, mask=inside)
 
 
 def add_regulariser_gradient(
-    gaussians: Gaussians, grad_logits: Tensor, grad_log_scales: Tensor, by_opacity: float, by_size: float
+    gaussians: Gaussians, grad_logits: Tensor, grad_log_scales: Tensor, opacity_weight: float, size_weight: float
 ) -> None:
-    """Adds to gradients [N] and [N, 3] those of by_opacity * sum(opacity) + by_size * sum(standard deviations)."""
+    """Adds to gradients [N] and [N, 3] those of `density.add_regulariser_gradient`."""
     n = len(gaussians)
     assert grad_logits.is_contiguous() and grad_log_scales.is_contiguous(), "gradients must be contiguous"
     tensors = (gaussians.log_scales.detach(), gaussians.opacity_logits.detach(), grad_logits, grad_log_scales)
-    _add_gradient[(max(triton.cdiv(n, BLOCK), 1),)](*tensors, by_opacity, by_size, n, BLOCK=BLOCK)
+    _add_gradient[(max(triton.cdiv(n, BLOCK), 1),)](*tensors, opacity_weight, size_weight, n, BLOCK=BLOCK)
 
 
 def add_position_noise(gaussians: Gaussians, smallest: float, noise: Tensor, key: Tensor, stopped: Tensor) -> None:

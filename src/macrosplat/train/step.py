@@ -59,7 +59,7 @@ def gradients(
         kind.frame,
         degree=kind.sh_degree,
         reshape=(lambda scene: thinned(scene, weights.drop, key)) if weights.drop > 0 else None,
-        with_alpha=target.cover is not None,
+        with_alpha=target.alpha_target is not None,
         frozen=not leaves.keys() & model.rig.parameters.keys(),
     )
     loss = taken_loss(taken, target, kind.dssim_weight, weights.mask)

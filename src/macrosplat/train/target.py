@@ -19,13 +19,13 @@ class Target:
     mean: torch.Tensor  # [3, H, W] float32, of photo / 255 under the window
     variance: torch.Tensor  # [3, H, W] float32
     # [H, W] float32, 0 ... 1: the alpha that the photo's mask tells, -1 where it tells none; None: there is no mask.
-    cover: torch.Tensor | None = None
+    alpha_target: torch.Tensor | None = None
     # [1] on the device: photo, weight, mean and variance are stacks [B, ...], of which this one is meant.
-    place: torch.Tensor | None = None
+    slot: torch.Tensor | None = None
 
     def alone(self) -> Target:
-        """The same without the others of a stack."""
-        if self.place is None:
+        """The same without the others of a bank."""
+        if self.slot is None:
             return self
         names = ("photo", "weight", "mean", "variance")
-        return replace(self, **{name: select_row(getattr(self, name), self.place) for name in names}, place=None)
+        return replace(self, **{name: select_row(getattr(self, name), self.slot) for name in names}, slot=None)

@@ -1,6 +1,6 @@
 """Training: one step after the other, and what changes between two of them.
 
-In: frames (photos to compare with), a model at its start, a schedule. Out: the same model, learned.
+In: targets (photos to compare with), a model at its start, a schedule. Out: the same model, learned.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from macrosplat.support.dispatch import one_torch_thread
 from macrosplat.train.density import densify
 from macrosplat.train.eager import Eager
 from macrosplat.train.extra import add_anywhere
-from macrosplat.train.frames import Frames
 from macrosplat.train.schedule import Plan, Schedule
 from macrosplat.train.seen import weakly_observed
 from macrosplat.train.step import AHEAD
+from macrosplat.train.targets import Targets
 from macrosplat.train.training import Training
 
 
 class Trainer(Training):
     """Takes one step after the other."""
 
-    def __init__(self, model: Model, frames: Frames, schedule: Schedule, pixel: float, seed: int) -> None:
+    def __init__(self, model: Model, targets: Targets, schedule: Schedule, pixel: float, seed: int) -> None:
         """Args: pixel: scene units of one px of the training width at the object."""
-        super().__init__(model, frames, schedule, pixel, seed)
-        if frames.device.type == "cuda":
+        super().__init__(model, targets, schedule, pixel, seed)
+        if targets.device.type == "cuda":
             from macrosplat.train.graphs import Graphs
 
             self._steps = Graphs(self)
@@ -41,7 +41,7 @@ class Trainer(Training):
         step = self.done
         plan = self.schedule.at(step, self.start, self.model.lens)
         with one_torch_thread():
-            loss = self._steps.step(plan, self.frames.photo_of(step, self.seed))
+            loss = self._steps.step(plan, self.targets.photo_of(step, self.seed))
             self.done = step + 1
             last = self.done % AHEAD == 0 or self.done == self.schedule.steps
             if last or plan.extra or plan.densify:

@@ -10,10 +10,10 @@ import math
 from macrosplat.model.model import Model
 from macrosplat.train.adam import Adam
 from macrosplat.train.density import NOISE
-from macrosplat.train.frames import Frames
 from macrosplat.train.random import Purpose, key_of
 from macrosplat.train.schedule import RATES, Plan, Schedule
 from macrosplat.train.step import Weights
+from macrosplat.train.targets import Targets
 
 # Smallest standard deviation of a Gaussian, in px of the training width at the object: half a pixel across two of them.
 # Finer ones alias between photos and turn to needles when the scene is seen from nearer.
@@ -23,9 +23,9 @@ SMALLEST = 0.25
 class Training:
     """All of its state is in `model`, `adam` and `done`."""
 
-    def __init__(self, model: Model, frames: Frames, schedule: Schedule, pixel: float, seed: int) -> None:
+    def __init__(self, model: Model, targets: Targets, schedule: Schedule, pixel: float, seed: int) -> None:
         """Args: pixel: scene units of one px of the training width at the object."""
-        self.model, self.frames, self.schedule, self.pixel, self.seed = model, frames, schedule, pixel, seed
+        self.model, self.targets, self.schedule, self.pixel, self.seed = model, targets, schedule, pixel, seed
         for parameter in model.parameters().values():
             parameter.requires_grad_()
         self.adam = Adam(model.parameters(), dict.fromkeys(model.parameters(), 0.0))

@@ -72,7 +72,7 @@ class Shown:
 
 
 def write_page(run: Path) -> Path:
-    """Write `RUN/index.html`, whole or not at all.
+    """Write `RUN/index.html` atomically.
 
     Raises:
         MacrosplatError: the page's program is missing, or RUN is not finished.

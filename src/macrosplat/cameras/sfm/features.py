@@ -22,8 +22,10 @@ from macrosplat.cameras.records import Distortion
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.photos.records import Photo, resized
 from macrosplat.support.colmap import pycolmap
+from macrosplat.support.files import room_on_disk
 from macrosplat.support.threads import CORES, ordered, workers
 
+MOST_FEATURES, FEATURE_BYTES = 8192, 160  # of a photo, as COLMAP has it; and what its database takes for each
 Matches = dict[tuple[int, int], NDArray[np.int64]]  # (i, j), i < j: [M, 2] feature rows
 Progress = Callable[[float, str], None]
 
@@ -173,9 +175,11 @@ def _extract_some(
 ) -> list[Features]:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".features.") as scratch:
         names = [f"{n}.png" for n in range(len(photos))]
+        sizes = [working_size(photo.width, photo.height) for photo in photos]
+        room_on_disk(folder, sum(w * h for w, h in sizes) + len(photos) * MOST_FEATURES * FEATURE_BYTES)
 
         def put(n: int) -> NDArray[np.uint8]:
-            rgb = read_undistorted(photos[n], lenses[n], working_size(photos[n].width, photos[n].height)[0])
+            rgb = read_undistorted(photos[n], lenses[n], sizes[n][0])
             Image.fromarray(rgb).convert("L").save(Path(scratch) / names[n], compress_level=1)
             return rgb
 

@@ -51,7 +51,7 @@ FOCAL_JUMP = 1.25
 
 
 @dataclass(frozen=True)
-class Rung:
+class Preset:
     """One way of trying."""
 
     name: str
@@ -60,15 +60,15 @@ class Rung:
     span: tuple[float, float]  # of the progress bar
 
 
-LADDER = (
-    Rung("quick", QUICK, True, (0.0, 0.4)),
-    Rung("thorough", BLURRED, False, (0.4, 1.0)),
+PRESETS = (
+    Preset("quick", QUICK, True, (0.0, 0.4)),
+    Preset("thorough", BLURRED, False, (0.4, 1.0)),
 )
-# Before the quick rung maps anything: a photo is weakly connected that has fewer partners with this many matches. Above
-# this share of them the rung is left, which saves most of its time.
+# Before the quick preset maps anything: a photo is weakly connected that has fewer partners with this many matches.
+# Above this share of them the preset is left, which saves most of its time.
 WEAK_SHARE = 0.25
 PARTNERS, PARTNER_MATCHES = 2, 30
-# Up to this share of photos that the quick rung cannot place are looked at closer, by themselves, with the thorough
+# Up to this share of photos that the quick preset cannot place are looked at closer, by themselves, with the thorough
 # settings.
 RESCUE_SHARE = 0.2
 
@@ -113,8 +113,8 @@ def solve_cameras(
     workdir.mkdir(parents=True, exist_ok=True)
     progress, began = progress or _silent, time.monotonic()
     tries: list[_Try] = []
-    for rung in LADDER:
-        tries += _climb(rung, photos, workdir, within(progress, *rung.span), seed)
+    for preset in PRESETS:
+        tries += _tries(preset, photos, workdir, within(progress, *preset.span), seed)
         best = max(tries, key=lambda one: one.rank)
         if best.attempt.agreeing == len(photos):
             break
@@ -177,27 +177,27 @@ def triangulate(
     return _points(model, features, photos, list(range(len(photos))))
 
 
-def _climb(rung: Rung, photos: tuple[Photo, ...], workdir: Path, progress: Progress, seed: int) -> list[_Try]:
-    """Try one rung: once, or twice if photos are missing or the model is wrong and another focal length may help."""
-    features = extract(photos, rung.extraction, workdir, within(progress, 0.0, 0.5))
+def _tries(preset: Preset, photos: tuple[Photo, ...], workdir: Path, progress: Progress, seed: int) -> list[_Try]:
+    """Try one preset: once, or twice if photos are missing or the model is wrong and another focal length may help."""
+    features = extract(photos, preset.extraction, workdir, within(progress, 0.0, 0.5))
     matches = match_all(features, within(progress, 0.5, 0.6))
     cameras = _start_cameras(photos, features, FOCAL_START)
     weak = _weakly_connected(matches, len(photos))
-    if rung.rescues and len(weak) > WEAK_SHARE * len(photos):
+    if preset.rescues and len(weak) > WEAK_SHARE * len(photos):
         note = f"{len(weak)} photos have too few feature points in common with others"
         return [
             _Try(
-                Attempt(rung.name, focal_start=FOCAL_START, note=note),
+                Attempt(preset.name, focal_start=FOCAL_START, note=note),
                 features,
                 cameras,
                 weak=weak,
             )
         ]
-    tries, rescued = [], not rung.rescues
+    tries, rescued = [], not preset.rescues
     for span in ((0.6, 0.75), (0.75, 0.9), (0.9, 1.0)):
         tell = within(progress, *span)
         verified = verify(features, cameras, matches, mapping.PAIR_MATCHES, seed, within(tell, 0.0, 0.4))
-        best = _map(rung.name, photos, features, cameras, verified, weak, workdir, within(tell, 0.4, 1.0), seed)
+        best = _map(preset.name, photos, features, cameras, verified, weak, workdir, within(tell, 0.4, 1.0), seed)
         tries.append(best)
         missing = len(photos) - best.attempt.agreeing
         if missing == 0:

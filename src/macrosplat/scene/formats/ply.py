@@ -41,7 +41,7 @@ def properties(rest: int) -> list[str]:
 
 
 def write_ply(path: Path, gaussians: Gaussians) -> None:
-    """Write the scene, whole or not at all; rotations are normalised.
+    """Write the scene atomically; rotations are normalised.
 
     Raises:
         MacrosplatError: the disk is full or the folder cannot be written.

@@ -20,7 +20,7 @@ ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("colour", "u1", 4), ("
 
 
 def write_splat(path: Path, gaussians: Gaussians) -> None:
-    """Write the scene, whole or not at all; what its colours depend on the direction by is lost."""
+    """Write the scene atomically; what its colours depend on the direction by is lost."""
     g = {name: t.detach().to("cpu", torch.float64).numpy() for name, t in gaussians.tensors().items()}
     alpha = 1 / (1 + np.exp(-g["opacity_logits"]))
     rows = np.zeros(len(alpha), ROW)

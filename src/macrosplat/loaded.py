@@ -14,7 +14,7 @@ from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.output.sharp import write_png
 from macrosplat.render import Camera
-from macrosplat.run import Run as Folder
+from macrosplat.run import Run
 from macrosplat.support.colour import to_srgb
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.memory import available
@@ -31,7 +31,7 @@ LONGEST_SIDE = 65535  # px: pictures of more are read by few programs
 
 
 @dataclass(frozen=True)
-class Run:
+class LoadedRun:
     """A run as it stands, for drawing."""
 
     folder: Path
@@ -56,8 +56,22 @@ class Run:
         light = model.sharp(Camera(torch.tensor(view).to(here), torch.tensor(intrinsics).to(here), frame))
         return to_srgb(light.clamp(0, 1)).cpu().numpy()
 
+    @torch.no_grad()
+    def photo(self, name: str) -> NDArray[np.float32] | None:
+        """[h, w, 3] sRGB in [0, 1]: the scene as a photo shows it, at the training size; None: there is no such photo.
 
-def load_run(run: Path, device: torch.device | None = None) -> Run:
+        Args:
+            name: of the photo, whatever its suffix.
+        """
+        names = [PurePosixPath(known).with_suffix("") for known in self.state.names]
+        wanted = PurePosixPath(name).with_suffix("")
+        if wanted not in names:
+            return None
+        v, model = names.index(wanted), self.state.model
+        return to_srgb(model.sharp(model.camera(v), v).clamp(0, 1)).cpu().numpy()
+
+
+def load_run(run: Path, device: torch.device | None = None) -> LoadedRun:
     """Load what `reconstruct` wrote (or is writing: the last checkpoint counts).
 
     Args:
@@ -66,10 +80,10 @@ def load_run(run: Path, device: torch.device | None = None) -> Run:
     Raises:
         MacrosplatError: RUN holds no run, or one that is damaged.
     """
-    state = checkpoint.load(Folder(run).checkpoint)
+    state = checkpoint.load(Run(run).checkpoint)
     if device is not None:
         state.model.to(device)
-    return Run(run, state)
+    return LoadedRun(run, state)
 
 
 def render_cameras(run: Path, cameras_file: Path, out: Path, device: torch.device | None = None) -> list[Path]:
@@ -137,5 +151,5 @@ def evaluate(
 
     loaded = load_run(run, device)
     with Progress() as progress:
-        found = evaluate_run(run, truth, loaded.render, progress, lpips=lpips, keep=keep)
+        found = evaluate_run(run, truth, loaded.render, progress, lpips=lpips, keep=keep, render_photo=loaded.photo)
     return as_text(found)

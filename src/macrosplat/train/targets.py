@@ -1,7 +1,7 @@
 """The photos as training sees them: at one resolution at a time, in an order that depends on the seed alone.
 
-As many as there is room for stay where they are compared; the others come again when their turn is near: decoded ahead
-by threads, and sent to a GPU from pinned memory behind the steps in work.
+As many as the memory budget allows stay where they are compared; the others come again when their turn is near:
+decoded ahead by threads, and sent to a GPU from pinned memory behind the steps in work.
 """
 
 from __future__ import annotations
@@ -23,40 +23,42 @@ from macrosplat.photos.resample import area_average
 from macrosplat.render import Frame
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.dispatch import select_row
-from macrosplat.train.covers import told_by
+from macrosplat.train.alpha_target import make_alpha_target
 from macrosplat.train.loss import make_target
 from macrosplat.train.random import Purpose, key_of, permutation
 from macrosplat.train.target import Target
 
 SMALLEST = 32  # px: below this a frame says nothing, and the window of SSIM does not fit
-PER_PIXEL = 31  # bytes of a `Target` without its cover
-LEAST = 2  # photos of a size that are kept, whatever the room
+PER_PIXEL = 31  # bytes of a `Target` without its alpha target
+LEAST = 2  # photos of a size that are kept, whatever the budget
 SOON = 8  # photos that are decoded ahead
 THREADS = 4  # that do so: reading a JPEG of 24 MP takes 0.3 s, bringing it to half its width another 0.8 (2 cores)
-PLANES = ("photo", "weight", "mean", "variance", "cover")  # the last where there are masks
+PLANES = ("photo", "weight", "mean", "variance", "alpha_target")  # the last where there are masks
 
 
 @dataclass(frozen=True)
-class Stack:
+class TargetBank:
     """Photos of one size, to be compared with by a number that only the device knows."""
 
     targets: Target  # with a leading dimension [B]; weights are scaled to a sum of `total` each
     frame: Frame
-    places: dict[int, int] = field(default_factory=dict)  # of the photos that are there, the one used last at the end
+    slots: dict[int, int] = field(default_factory=dict)  # of the photos that are there, the one used last at the end
 
-    def at(self, place: Tensor) -> Target:
-        """One of them; `place` [1] on the device."""
-        cover = self.targets.cover
-        return replace(self.targets, cover=None if cover is None else select_row(cover, place), place=place)
+    def at(self, slot: Tensor) -> Target:
+        """One of them; `slot` [1] on the device."""
+        alpha_target = self.targets.alpha_target
+        return replace(
+            self.targets, alpha_target=None if alpha_target is None else select_row(alpha_target, slot), slot=slot
+        )
 
-    def put(self, photo: int, target: Target) -> None:
-        """Keep one more, instead of the one used longest ago where all places are taken."""
-        full = len(self.places) == len(self.targets.photo)
-        place = self.places.pop(next(iter(self.places))) if full else len(self.places)
+    def store(self, photo: int, target: Target) -> None:
+        """Keep one more, instead of the one used longest ago where all slots are taken."""
+        full = len(self.slots) == len(self.targets.photo)
+        slot = self.slots.pop(next(iter(self.slots))) if full else len(self.slots)
         target = replace(target, weight=target.weight * (self.targets.total / target.total))
         for name, plane in _planes(target):
-            getattr(self.targets, name)[place] = plane
-        self.places[photo] = place
+            getattr(self.targets, name)[slot] = plane
+        self.slots[photo] = slot
 
 
 class Small(NamedTuple):
@@ -65,7 +67,7 @@ class Small(NamedTuple):
     photo: Tensor  # [H, W, 3] uint8, pinned for a GPU
     mask: Tensor | None  # [H, W] uint8, likewise
     total: float  # sum of the mask / 255
-    cover: Tensor | None  # [H, W] float32, as in `Target`, likewise
+    alpha_target: Tensor | None  # [H, W] float32, as in `Target`, likewise
 
 
 def _planes(target: Target) -> list[tuple[str, Tensor]]:
@@ -73,7 +75,7 @@ def _planes(target: Target) -> list[tuple[str, Tensor]]:
     return [(name, plane) for name in PLANES if (plane := getattr(target, name)) is not None]
 
 
-class Frames:
+class Targets:
     """V photos at the training width, and their smaller versions of the current scale."""
 
     def __init__(
@@ -82,15 +84,15 @@ class Frames:
         frames: Sequence[Frame],  # V, of the photos' sizes
         masks: Sequence[NDArray[np.uint8] | None],  # V of [H, W], white = counts
         device: torch.device | str = "cpu",  # where they are compared
-        room: float = math.inf,  # bytes that they may take there
-        covers: Sequence[NDArray[np.uint8] | None] = (),  # V of [H, W], white = the scene; none: nothing is known
+        budget: float = math.inf,  # bytes that they may take there
+        alpha_masks: Sequence[NDArray[np.uint8] | None] = (),  # V of [H, W], white = the scene; none: nothing is known
     ) -> None:
-        self.covers = covers if any(cover is not None for cover in covers) else ()
+        self.alpha_masks = alpha_masks if any(mask is not None for mask in alpha_masks) else ()
         self.device = torch.device(device)
-        self.photos, self.frames, self.masks, self.room = photos, frames, masks, room
+        self.photos, self.frames, self.masks, self.budget = photos, frames, masks, budget
         self._scale = 0.0
-        self._targets: dict[int, Target] = {}
-        self._stacks: dict[Frame, Stack] = {}
+        self._made: dict[int, Target] = {}
+        self._banks: dict[Frame, TargetBank] = {}
         self._coming: dict[int, Future[Small]] = {}
         self._threads: ThreadPoolExecutor | None = None
 
@@ -105,40 +107,40 @@ class Frames:
     def at(self, photo: int, scale: float) -> tuple[Target, Frame]:
         """The photo to compare with, and its size, at `scale` of the training width."""
         self._turn_to(scale)
-        if photo not in self._targets:
+        if photo not in self._made:
             frame = self._frame(photo, scale)
-            while len(self._targets) >= self._places(frame, len(self)):
-                del self._targets[next(iter(self._targets))]
-            self._targets[photo] = self._target(self._small(photo, scale))
-        return self._targets[photo], self._frame(photo, scale)
+            while len(self._made) >= self._slots(frame, len(self)):
+                del self._made[next(iter(self._made))]
+            self._made[photo] = self._make(self._small(photo, scale))
+        return self._made[photo], self._frame(photo, scale)
 
     def seen(self, photo: int, scale: float) -> tuple[NDArray[np.uint8], Frame]:
         """The photo [H, W, 3] sRGB at `scale`, to look at, and its size; what training keeps stays as it is."""
         frame = self._frame(photo, scale)
         return _smaller(self.photos[photo], None, (frame.width, frame.height))[0], frame
 
-    def stack(self, photo: int, scale: float, soon: Iterable[int] = ()) -> tuple[Stack, int]:
-        """A stack of the photos of one size that holds `photo`, at `scale` of the training width, and its place.
+    def bank(self, photo: int, scale: float, soon: Iterable[int] = ()) -> tuple[TargetBank, int]:
+        """A bank of the photos of one size that holds `photo`, at `scale` of the training width, and its slot.
 
         Args:
             soon: the photos that will be asked for next.
         """
         self._turn_to(scale)
-        stack = self._stack_of(photo)
-        if photo not in stack.places:
+        bank = self._bank_of(photo)
+        if photo not in bank.slots:
             self._call(photo)
-            stack.put(photo, self._target(self._coming.pop(photo).result()))
-        stack.places[photo] = place = stack.places.pop(photo)
+            bank.store(photo, self._make(self._coming.pop(photo).result()))
+        bank.slots[photo] = slot = bank.slots.pop(photo)
         for v in soon:
-            if v not in self._stack_of(v).places:
+            if v not in self._bank_of(v).slots:
                 self._call(v)
-        return stack, place
+        return bank, slot
 
-    def _stack_of(self, photo: int) -> Stack:
+    def _bank_of(self, photo: int) -> TargetBank:
         frame = self._frame(photo, self._scale)
-        if frame not in self._stacks:
+        if frame not in self._banks:
             alike = sum(self._frame(v, self._scale) == frame for v in range(len(self)))
-            size, count = (frame.height, frame.width), self._places(frame, alike)
+            size, count = (frame.height, frame.width), self._slots(frame, alike)
 
             def planes(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
                 return torch.empty(count, *shape, dtype=dtype, device=self.device)
@@ -149,20 +151,20 @@ class Frames:
                 total=float(size[0] * size[1]),
                 mean=planes(3, *size),
                 variance=planes(3, *size),
-                cover=planes(*size) if self.covers else None,
+                alpha_target=planes(*size) if self.alpha_masks else None,
             )
-            self._stacks[frame] = Stack(targets, frame)
-        return self._stacks[frame]
+            self._banks[frame] = TargetBank(targets, frame)
+        return self._banks[frame]
 
-    def _places(self, frame: Frame, alike: int) -> int:
-        """How many of so many photos of one size there is room for, when each size gets its share."""
-        room = self.room * alike / len(self)
-        each = (PER_PIXEL + 4 * bool(self.covers)) * frame.width * frame.height
-        return int(min(alike, max(LEAST, room / each)))
+    def _slots(self, frame: Frame, alike: int) -> int:
+        """How many of so many photos of one size fit into the budget, when each size gets its share."""
+        budget = self.budget * alike / len(self)
+        each = (PER_PIXEL + 4 * bool(self.alpha_masks)) * frame.width * frame.height
+        return int(min(alike, max(LEAST, budget / each)))
 
     def _turn_to(self, scale: float) -> None:
         if scale != self._scale:  # one scale lives at a time: the caches of a target are 9 times the photo
-            self._scale, self._targets, self._stacks, self._coming = scale, {}, {}, {}
+            self._scale, self._made, self._banks, self._coming = scale, {}, {}, {}
 
     def _call(self, photo: int) -> None:
         """Begin to decode a photo, if nobody has."""
@@ -190,17 +192,18 @@ class Frames:
         return Small(sent[0], sent[1], total, sent[2])
 
     def _cover(self, photo: int, size: tuple[int, int]) -> NDArray[np.float32] | None:
-        if not self.covers:
+        if not self.alpha_masks:
             return None
-        mask = self.covers[photo]
-        return np.full((size[1], size[0]), -1.0, np.float32) if mask is None else told_by(mask, size)
+        mask = self.alpha_masks[photo]
+        return np.full((size[1], size[0]), -1.0, np.float32) if mask is None else make_alpha_target(mask, size)
 
-    def _target(self, small: Small) -> Target:
-        photo, mask, cover = (
-            None if t is None else t.to(self.device, non_blocking=True) for t in (small.photo, small.mask, small.cover)
+    def _make(self, small: Small) -> Target:
+        photo, mask, alpha_target = (
+            None if t is None else t.to(self.device, non_blocking=True)
+            for t in (small.photo, small.mask, small.alpha_target)
         )
         assert photo is not None
-        return make_target(photo, mask, cover, small.total)
+        return make_target(photo, mask, alpha_target, small.total)
 
 
 @functools.lru_cache(4)

@@ -12,7 +12,7 @@ SPREAD = 0.03  # of the frame's width: circles of confusion seldom have a larger
 SOFT = 0.2  # a mask is soft where more than this share of the px that near its edges is neither black nor white
 
 
-def told_by(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
+def make_alpha_target(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
     """[H, W] what a mask, brought to (width, height), tells about the alpha of a blurred photo; -1: nothing.
 
     A mask with soft edges was made for the blurred photo and tells all. One with hard edges, drawn on it or made of a

@@ -8,8 +8,7 @@ import torch
 
 from macrosplat.photos.shelf import Shelf
 from macrosplat.render import Frame
-from macrosplat.train import frames
-from macrosplat.train.frames import PER_PIXEL, PLANES, Frames
+from macrosplat.train.targets import PER_PIXEL, PLANES, SOON, Targets
 
 WIDTH, HEIGHT, PHOTOS = 128, 96, 7
 
@@ -19,10 +18,10 @@ def pictures(count: int = PHOTOS) -> list[np.ndarray]:
     return [random.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(count)]
 
 
-def make(room: float) -> Frames:
+def make(budget: float) -> Targets:
     sizes = [Frame(WIDTH, HEIGHT)] * PHOTOS
     masks = [None if v % 2 else np.full((HEIGHT, WIDTH), 200 + v, np.uint8) for v in range(PHOTOS)]
-    return Frames(pictures(), sizes, masks, room=room)
+    return Targets(pictures(), sizes, masks, budget=budget)
 
 
 def test_a_shelf_keeps_what_fits_and_reads_the_rest_again():
@@ -49,7 +48,7 @@ def test_a_shelf_keeps_what_fits_and_reads_the_rest_again():
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])
-def test_little_room_shows_the_same_photos(scale):
+def test_a_small_budget_shows_the_same_photos(scale):
     one = PER_PIXEL * WIDTH * HEIGHT * scale**2
     ample, tight = make(float("inf")), make(4.2 * one)
     steps = range(3 * PHOTOS)
@@ -59,20 +58,20 @@ def test_little_room_shows_the_same_photos(scale):
         assert frame == other and wanted.total == got.total
         for name in PLANES[:4]:
             assert torch.equal(getattr(wanted, name), getattr(got, name))
-        soon = [ample.photo_of(later, 0) for later in range(step + 1, step + 1 + frames.SOON)]
-        stack, place = tight.stack(photo, scale, soon)
-        target = stack.at(torch.tensor([place])).alone()
+        soon = [ample.photo_of(later, 0) for later in range(step + 1, step + 1 + SOON)]
+        bank, slot = tight.bank(photo, scale, soon)
+        target = bank.at(torch.tensor([slot])).alone()
         torch.testing.assert_close(target.weight * wanted.total / target.total, wanted.weight)
         for name in ("photo", "mean", "variance"):
             assert torch.equal(getattr(wanted, name), getattr(target, name))
-        assert len(tight._targets) <= 4
-    kept = {id(stack): stack for stack in tight._stacks.values()}.values()
+        assert len(tight._made) <= 4
+    kept = {id(bank): bank for bank in tight._banks.values()}.values()
     assert len(kept) == 1  # of one size
     assert sum(PER_PIXEL * s.targets.weight.numel() for s in kept) <= 5 * one
 
 
 def test_another_resolution_forgets_what_was_on_its_way():
     tight = make(0.0)
-    tight.stack(0, 0.5, [1, 2, 3])
-    stack, place = tight.stack(1, 1.0)
-    assert stack.at(torch.tensor([place])).alone().photo.shape == (3, HEIGHT, WIDTH)
+    tight.bank(0, 0.5, [1, 2, 3])
+    bank, slot = tight.bank(1, 1.0)
+    assert bank.at(torch.tensor([slot])).alone().photo.shape == (3, HEIGHT, WIDTH)

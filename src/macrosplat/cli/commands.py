@@ -1,30 +1,22 @@
-"""The command line: words in, one call of the library, sentences out. Each command is a record; its texts are the help.
+"""The commands, each a record whose texts are the help, and which calls the library once.
 
-Exit codes: 0 done, 2 bad usage or bad input (one sentence on stderr), 130 interrupted. Results go to stdout, progress
-to stderr. The library is imported inside the commands: `--help` must not wait for torch.
+The library is imported inside the commands: `--help` must not wait for torch.
 """
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
 from macrosplat.export import Format
 from macrosplat.options import Device, Options, Quality
-from macrosplat.options.help import Baselines, Photographers
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.spelling import misspelt
-from macrosplat.support.stop import INTERRUPTS
-from macrosplat.support.terminal import width_of, wrapped
 
 
 def _port(words: list[str]) -> int:
@@ -67,13 +59,16 @@ class Reconstruct:
     options: Annotated[Options, arg(name="")] = field(default_factory=Options)
 
     resume: FlagCreatePairsOff[bool] = False
-    """Go on with a run that was interrupted, to the same result; --resume RUN alone does, too."""
+    """Go on with an interrupted run; --resume RUN alone does, too."""
 
     finish: FlagCreatePairsOff[bool] = False
     """Stopped (Ctrl-C, kill), write the results of what there is."""
 
     live: Annotated[int | None, LIVE] = None
     """Show the training on a local page; pip install 'macrosplat[live]'."""
+
+    preview: FlagCreatePairsOff[bool] = False
+    """Show the training in RUN/preview.jpg."""
 
     json: FlagCreatePairsOff[bool] = False
     """For a script: what happens, one JSON object per line, on stdout."""
@@ -91,6 +86,7 @@ class Reconstruct:
                 self.resume,
                 live=self.live,
                 results=self.finish,
+                preview=self.preview,
                 **shown,
             ),
         )
@@ -127,6 +123,9 @@ class Continue:
     live: Annotated[int | None, LIVE] = None
     """Show the training on a local page."""
 
+    preview: FlagCreatePairsOff[bool] = False
+    """Show the training in RUN/preview.jpg."""
+
     json: FlagCreatePairsOff[bool] = False
     """For a script: what happens, one JSON object per line, on stdout."""
 
@@ -140,7 +139,7 @@ class Continue:
             self.run_folder,
             self.json,
             lambda **shown: pipeline.go_on(
-                self.run_folder, self.steps, self.device, self.live, results=self.finish, **shown
+                self.run_folder, self.steps, self.device, self.live, results=self.finish, preview=self.preview, **shown
             ),
         )
 
@@ -176,10 +175,10 @@ class Render:
     """Where to draw."""
 
     def run(self) -> None:
-        from macrosplat import runs
+        from macrosplat import loaded
         from macrosplat.support.dispatch import choose
 
-        written = runs.render_cameras(self.run_folder, self.cameras, self.out, choose(self.device))
+        written = loaded.render_cameras(self.run_folder, self.cameras, self.out, choose(self.device))
         print(f"{len(written)} views in {self.out}")
 
 
@@ -220,14 +219,21 @@ class Export:
     whole: FlagCreatePairsOff[bool] = False
     """A mesh of all that the photos show, not of the object alone."""
 
+    watertight: FlagCreatePairsOff[bool] = False
+    """Close a mesh where no photo looked: for printing, and for volumes."""
+
+    tolerance: Annotated[float | None, arg(metavar="MM", help_behavior_hint="(default: half a voxel)")] = None
+    """By how much the triangles of a mesh may be off: fewer of them, or all with 0."""
+
     mm: FlagCreatePairsOff[bool] = False
     """Write ply, spz, splat or gltf in millimetres, too, not in scene units."""
 
     def run(self) -> None:
-        from macrosplat.export import Film, export
+        from macrosplat.export import Film, Shape, export
 
         film = Film(self.seconds, self.size, self.path)
-        print(export(self.run_folder, self.format, self.out, self.photo, film, self.whole, self.mm))
+        shape = Shape(self.whole, self.watertight, self.tolerance)
+        print(export(self.run_folder, self.format, self.out, self.photo, film, shape, self.mm))
 
 
 @dataclass(frozen=True)
@@ -246,6 +252,28 @@ class View:
         if not self.path.exists():
             raise MacrosplatError(f"{self.path} does not exist; give a run, or a scene file (.ply, .spz, .splat).")
         view(self.path, self.port)
+
+
+@dataclass(frozen=True)
+class Studio:
+    """Work in the browser: drop photos, see what is sharp in them, choose a quality, watch, open the result.
+
+    The page is served to this machine alone, and runs are those that `macrosplat reconstruct` makes.
+    """
+
+    folder: Annotated[Positional[Path], arg(metavar="DIR")] = Path("macrosplat-studio")
+    """Where captures and runs are kept."""
+
+    port: Annotated[int, arg(metavar="N")] = 0
+    """The port on 127.0.0.1; 0 takes a free one."""
+
+    browser: bool = True
+    """Open the browser."""
+
+    def run(self) -> None:
+        from macrosplat.studio import studio
+
+        studio(self.folder, self.port, self.browser)
 
 
 @dataclass(frozen=True)
@@ -274,7 +302,7 @@ class Evaluate:
     """Where to draw."""
 
     def run(self) -> None:
-        from macrosplat import runs
+        from macrosplat import loaded
         from macrosplat.support.dispatch import choose
 
         more = {}
@@ -282,7 +310,7 @@ class Evaluate:
             from macrosplat.evaluate.lpips import load_lpips
 
             more["lpips"] = load_lpips(self.lpips)
-        print(runs.evaluate(self.run_folder, self.truth, choose(self.device), **more))
+        print(loaded.evaluate(self.run_folder, self.truth, choose(self.device), **more))
 
 
 @dataclass(frozen=True)
@@ -404,6 +432,7 @@ Command = (
     | Annotated[Render, subcommand("render")]
     | Annotated[Export, subcommand("export")]
     | Annotated[View, subcommand("view")]
+    | Annotated[Studio, subcommand("studio")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Bench, subcommand("bench")]
@@ -418,130 +447,9 @@ COMMANDS: dict[str, type] = {
     "render": Render,
     "export": Export,
     "view": View,
+    "studio": Studio,
     "evaluate": Evaluate,
     "compare": Compare,
     "bench": Bench,
     "demo": Demo,
 }
-
-
-def _resumed(words: list[str]) -> list[str]:
-    """`reconstruct --resume RUN`, which names no photos and no --out, is `continue RUN`."""
-    if words[:2] == ["reconstruct", "--resume"] and len(words) > 2 and "--out" not in " ".join(words):
-        return ["continue", *words[2:]]
-    return words
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code. Bad usage leaves through SystemExit(2), as argument parsers do."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments == ["--version"]:
-        print(importlib.metadata.version("macrosplat"))
-        return 0
-    own_process()
-    # `kill` is answered like Ctrl-C, so that half-written files are removed on the way out.
-    INTERRUPTS.install()
-    command = None
-    if "" in arguments:  # which as a path would be this folder
-        return _refused(
-            "One of the words is empty: a variable that is not set, perhaps; give a folder, or leave it out."
-        )
-    try:
-        arguments = _resumed(arguments)
-        wrong = misspelt(arguments, COMMANDS)
-        if wrong is not None:
-            _say(wrong)
-            raise SystemExit(2)
-        _help_of_reconstruct(arguments)
-        command = tyro.cli(Command, prog="macrosplat", description=PROGRAM, args=arguments or ["--help"])  # type: ignore[arg-type]
-        command.run()
-        if sys.stdout is not None:
-            sys.stdout.flush()  # here, where it is said in a sentence that there is no room for the summary
-    except MacrosplatError as error:
-        return _refused(str(error))
-    except KeyboardInterrupt:
-        _say(f"Interrupted.{_how_to_resume(command)}")
-        return 130
-    except BrokenPipeError:
-        # The reader (`| head`) has what it wanted; the interpreter's own flush at exit must not complain either.
-        _mute()
-        return 0
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _mute()
-        return _refused(f"The system refused something ({where}{error.strerror or error}).")
-    except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
-            raise
-        return _refused("Memory ran out; give a smaller --width or fewer --max-gaussians, or end other programs.")
-    return 0
-
-
-@dataclass(frozen=True)
-class _Photographers(Reconstruct):
-    options: Annotated[Photographers, arg(name="")] = field(default_factory=Photographers)
-
-
-_Photographers.__doc__ = Reconstruct.__doc__
-
-
-def _help_of_reconstruct(arguments: Sequence[str]) -> None:
-    """`reconstruct --help` shows what a photographer needs, `reconstruct --help-baselines` the rest; both then exit."""
-    if arguments[:1] != ["reconstruct"]:
-        return
-    shown: Any = Baselines if "--help-baselines" in arguments else _Photographers
-    if {"-h", "--help", "--help-baselines"} & set(arguments):
-        tyro.cli(shown, prog="macrosplat reconstruct", args=["--help"])
-
-
-PROGRAM = "Sharp photos and a sharp 3D scene from blurred macro photographs."
-
-
-def own_process() -> None:
-    """What only a program of our own may set for its whole process, before torch, pycolmap or Numba bring OpenMP.
-
-    Waiting threads sleep: spinning ones burn the time slice that the thread they wait for needs as soon as another
-    program wants a core.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-
-def _refused(sentence: str) -> int:
-    _say(sentence)
-    return 2
-
-
-def _say(sentence: str) -> None:
-    """The last words, on stderr: a line of their own for a script, broken to its width on a terminal."""
-    if sys.stderr is not None:
-        seen = sys.stderr.isatty()
-        print(wrapped(f"macrosplat: {sentence}", width_of(sys.stderr) if seen else None), file=sys.stderr)
-
-
-def _mute() -> None:
-    """Whatever is still to be written to stdout goes nowhere."""
-    if sys.stdout is not None:
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Whether it is the machine that has no more of it; torch says so in words."""
-    words = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
-
-
-def _how_to_resume(command: object) -> str:
-    """What to say after Ctrl-C, with the space before it."""
-    match command:
-        case Reconstruct(out=out):
-            return f" What was done is kept in {out}: `macrosplat continue {out}` (or --resume) goes on."
-        case Compare(out=out):
-            return f" What was done is kept in {out}: give the same command again to go on."
-        case Demo(out=out):
-            return f" What was done is kept in {out}: give the same command again to go on."
-    return ""
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,248 @@
+"""Masks of things before a plain backdrop (sweep, light tent, velvet) or before a room that stands still while they
+turn: made from the photos where nobody drew any, and only where there is no doubt.
+
+In: photos. Out: a silhouette of each, or the reason why there are none. Levels are sRGB's, 0 to 255; lengths are
+shares of the width, for pictures of `WIDTH` px.
+
+The backdrop of each photo is a smooth surface through the pixels at its border that have the colour which all photos
+share there, or what most photos show at a pixel. What differs from it is the object, soft shadows apart: they darken
+all channels alike, and have no edge. Blur spreads the object's outline; it lies where half of the contrast is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from macrosplat.photos.read import read_photo
+from macrosplat.photos.records import Photo
+from macrosplat.support.threads import ordered
+
+WIDTH = 480  # px at which silhouettes are sought: blur hides more
+BORDER = 1 / 40  # width of the border in which the backdrop is sought first
+ALIKE = 24.0  # levels about the backdrop's colour; its shading may go a little beyond
+DIFFERS = 8.0  # levels above noise and compression
+# A soft shadow: channels darken alike to this, to no less than this, with edges of no more than this (levels per px on
+# a backdrop of 200). The edges of things blurred by a twentieth of the frame are five times as steep.
+SHADOW_TINT, SHADOW_DEPTH, SHADOW_EDGE = 0.05, 0.5, 1.6
+# An outline lies where this share is left of the greatest contrast within `REACH`. Half would be the middle of a
+# blurred edge; less keeps thin things beside thick ones, of which blur has left less than half.
+SHARE, REACH = 0.4, 1 / 60
+CORE = 0.3  # of the usual contrast: what holds nothing of more is no thing
+HOLE, SMALLEST = (
+    0.003,
+    0.02,
+)  # of the frame: smaller holes are part of the object; of the largest: smaller parts are not
+# There is no doubt if so much of the border has the backdrop's colour, the contrast is no less (levels), and what is
+# neither backdrop nor object no more than this (of the frame, mean and worst photo): shadows and tables on sweeps have
+# 0.04 (0.055), wood 0.08 (0.13), a dark room 0.04 (0.13); leaves fail at the border.
+SURE_BORDER, SURE_CONTRAST, SURE_REST, SURE_WORST = 0.75, 80.0, 0.065, 0.1
+AREA = (0.005, 0.9)  # of the frame that a silhouette may have
+# A pixel stands still that differs by less than `DIFFERS` from its median in this share of the photos; the room does
+# if this share of the border's pixels do so.
+STILL, STILL_BORDER = 0.8, 0.7
+ROUNDS = 4  # in which the backdrop is found anew
+
+Picture = NDArray[np.float32]  # [H, W, 3]
+Region = NDArray[np.bool_]  # [H, W]
+
+
+@dataclass(frozen=True)
+class Silhouettes:
+    """Of the photos of a capture, in their order, and what they were told from."""
+
+    masks: tuple[NDArray[np.uint8], ...]  # [H, W] 255 = object, `WIDTH` px wide or as wide as the photo
+    why: str  # "the backdrop is plain" or "the room stands still"
+
+
+def silhouettes(photos: Sequence[Photo], progress: Callable[[], object] = lambda: None) -> Silhouettes | None:
+    """The silhouettes of all photos, or None where any could be doubted.
+
+    Args:
+        progress: called once per photo.
+
+    Raises:
+        MacrosplatError: a photo cannot be read any more.
+    """
+    pictures = []
+    for picture in ordered(lambda photo: read_photo(photo, WIDTH).astype(np.float32), photos):
+        pictures.append(picture)
+        progress()
+    if len(pictures) < 3:
+        return None
+    found = _before_plain(pictures)
+    if found is not None:
+        return Silhouettes(found, "the backdrop is plain")
+    found = _before_still(pictures)
+    return None if found is None else Silhouettes(found, "the room stands still while the object turns")
+
+
+def _before_plain(pictures: list[Picture]) -> tuple[NDArray[np.uint8], ...] | None:
+    colour, share = _common_colour(pictures)
+    if share < SURE_BORDER:
+        return None
+
+    def one(picture: Picture) -> _Parts | None:
+        likely = _border(picture) & (np.abs(picture - colour).max(-1) < ALIKE)
+        if likely.sum() < 0.1 * _border(picture).sum():
+            return None
+        return _parts(picture, _surface(picture, likely))
+
+    return _if_sure(list(ordered(one, pictures)))
+
+
+def _before_still(pictures: list[Picture]) -> tuple[NDArray[np.uint8], ...] | None:
+    if len({picture.shape for picture in pictures}) > 1:
+        return None
+    every = np.stack(pictures)
+    usual = np.median(every, 0)
+    near = (np.abs(every - usual).max(-1) < DIFFERS).mean(0)
+    if near[_border(usual)].mean() < STILL_BORDER or (near >= STILL).mean() < SURE_BORDER * STILL_BORDER:
+        return None
+    still = ndimage.binary_erosion(near >= STILL, iterations=2)
+    if not still.any():
+        return None
+    usual = np.where(still[..., None], usual, _spread(usual, still, 0.03 * usual.shape[1])[0])
+    return _if_sure(list(ordered(lambda picture: _parts(picture, usual.astype(np.float32), texture=True), pictures)))
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A photo, taken apart."""
+
+    thing: Region
+    rest: float  # of the frame that is neither the thing nor its backdrop
+    contrast: float  # levels between the two
+
+
+def _if_sure(parts: list[_Parts | None]) -> tuple[NDArray[np.uint8], ...] | None:
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    rest = [part.rest for part in known]
+    areas = [part.thing.mean() for part in known]
+    sure = (
+        np.mean(rest) <= SURE_REST
+        and max(rest) <= SURE_WORST
+        and np.median([part.contrast for part in known]) >= SURE_CONTRAST
+        and AREA[0] <= min(areas)
+        and max(areas) <= AREA[1]
+    )
+    return tuple(np.where(part.thing, 255, 0).astype(np.uint8) for part in known) if sure else None
+
+
+def _border(picture: NDArray) -> Region:
+    height, width = picture.shape[:2]
+    edge = max(2, round(BORDER * width))
+    border = np.ones((height, width), bool)
+    border[edge:-edge, edge:-edge] = False
+    return border
+
+
+def _common_colour(pictures: list[Picture]) -> tuple[NDArray, float]:
+    """[3] the colour that most pixels at the borders of all photos have, and the share of those within `ALIKE`."""
+    some = np.concatenate([picture[_border(picture)][::3] for picture in pictures])
+    bins = (some // 8).astype(np.int64) @ np.array([1024, 32, 1])
+    values, counts = np.unique(bins, return_counts=True)
+    colour = some[bins == values[counts.argmax()]].mean(0)
+    for _ in range(10):  # mean shift
+        colour = some[np.abs(some - colour).max(1) < ALIKE].mean(0)
+    return colour, float((np.abs(some - colour).max(1) < ALIKE).mean())
+
+
+def _surface(picture: Picture, known: Region) -> Picture:
+    """[H, W, 3] the quadratic surface through the known pixels, outliers apart (Cauchy weights)."""
+    height, width = known.shape
+    y, x = np.mgrid[:height, :width] / width - 0.5
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
+    rows, seen, weight = terms[known], picture[known], np.ones(int(known.sum()))
+    fit = np.zeros((6, 3))
+    for _ in range(15):
+        root = np.sqrt(weight)[:, None]
+        fit = np.linalg.lstsq(rows * root, seen * root, rcond=None)[0]
+        off = np.abs(rows @ fit - seen).max(1)
+        weight = 1 / (1 + (off / (1.5 * max(1.0, 1.48 * float(np.median(off))))) ** 2)
+    return (terms @ fit).astype(np.float32)
+
+
+def _spread(values: Picture, known: Region, sigma: float) -> tuple[Picture, NDArray[np.float32]]:
+    """Values of known pixels, spread over the others nearly as a Gaussian does, and its weight there."""
+    weight = known[..., None].astype(np.float32)
+    of = np.concatenate([values * weight, weight], -1).astype(np.float32)
+    box = (max(3, 2 * round(sigma) + 1),) * 2
+    for _ in range(3):  # three boxes are a Gaussian, for much less
+        of = ndimage.uniform_filter(of, box, axes=(0, 1))
+    return of[..., :3] / (of[..., 3:] + 1e-6), of[..., 3]
+
+
+def _parts(picture: Picture, backdrop: Picture, texture: bool = False) -> _Parts:
+    """Take a photo apart.
+
+    Args:
+        backdrop: as it is expected.
+        texture: it may have some, and is kept as it is where it is known.
+    """
+    height, width = picture.shape[:2]
+    soft = ndimage.gaussian_filter(picture, (width / 320, width / 320, 0))
+    away = soft - backdrop if texture else soft
+    sigma = 1.5 * width / 320
+    edge = (
+        sigma
+        / 1.5
+        * np.sqrt(np.mean([ndimage.gaussian_gradient_magnitude(away[..., c], sigma) ** 2 for c in range(3)], 0))
+    )
+    border = _border(picture)
+    behind = np.zeros((height, width), bool)
+    for _ in range(ROUNDS):
+        off = np.abs(soft - backdrop).max(-1)
+        ratio = soft / np.maximum(backdrop, 8)
+        level = ratio.mean(-1)
+        shadow = (np.ptp(ratio, axis=-1) < SHADOW_TINT) & (level > SHADOW_DEPTH) & (level < 1.03)
+        shadow &= edge < SHADOW_EDGE * backdrop.mean(-1) / 200
+        like = ndimage.binary_opening((off < DIFFERS) | shadow)
+        number, count = ndimage.label(like)  # pyright: ignore[reportGeneralTypeIssues]
+        outside = np.zeros(count + 1, bool)
+        outside[np.unique(number[border])] = True
+        outside[0] = False
+        large = np.bincount(number.ravel()) > 0.001 * height * width
+        behind = outside[number] | ((off < DIFFERS) & large[number] & (number > 0))
+        inner = ndimage.binary_erosion(behind, iterations=2)
+        # The surface follows what is known of the backdrop, shadows included: finely where there is enough of it.
+        fine, much = _spread(picture - backdrop, inner, width / 80)
+        coarse, some = _spread(picture - backdrop, inner, width / 20)
+        a, b = np.clip(much / 0.3, 0, 1)[..., None], np.clip(some / 0.05, 0, 1)[..., None]
+        backdrop = backdrop + a * fine + (1 - a) * b * coarse
+    off = np.abs(soft - backdrop).max(-1)
+    strong = off[off > 3 * DIFFERS]
+    contrast = float(np.median(strong)) if len(strong) > 50 else 0.0
+    thing = _outlined(off, contrast)
+    return _Parts(thing, float((~behind & ~thing).mean()), contrast)
+
+
+def _outlined(off: NDArray[np.float32], contrast: float) -> Region:
+    """The thing in a picture of how far its pixels are off the backdrop (levels)."""
+    width = off.shape[1]
+    reach = max(2, round(REACH * width))
+    most = ndimage.gaussian_filter(ndimage.maximum_filter(off, 2 * reach - 1), reach / 2)
+    thing = off > np.maximum(DIFFERS, SHARE * most)
+    eight = np.ones((3, 3))
+    number, count = ndimage.label(thing, eight)  # pyright: ignore[reportGeneralTypeIssues]
+    solid = np.zeros(count + 1, bool)
+    solid[np.unique(number[off > max(3 * DIFFERS, CORE * contrast)])] = True
+    area = np.bincount(number.ravel())
+    area[0] = 0
+    solid[0] = False
+    solid &= area >= SMALLEST * max(1, area[solid].max(initial=0))
+    thing = solid[number]
+    holes = ndimage.binary_fill_holes(thing) & ~thing
+    number, count = ndimage.label(holes)  # pyright: ignore[reportGeneralTypeIssues]
+    if count:
+        every = np.arange(count + 1)
+        fill = (ndimage.sum(holes, number, every) < HOLE * off.size) | (ndimage.mean(off, number, every) > DIFFERS)
+        fill[0] = False
+        thing = thing | fill[number]
+    return thing

@@ -1,0 +1,68 @@
+"""Masks made from photos: against the silhouettes that the photos were painted with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from macrosplat.capture.made_masks import with_made_masks
+from macrosplat.capture.records import Capture
+from macrosplat.photos.find import find_photos
+from macrosplat.photos.silhouettes import silhouettes
+
+WIDTH, HEIGHT = 160, 120
+
+
+def _paint(folder: Path, backdrop: str, count: int = 4) -> list[np.ndarray]:
+    """Photos of a blurred, textured disc with a soft shadow; its true silhouettes."""
+    random = np.random.default_rng(3)
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    truth = []
+    leaves = gaussian_filter(random.uniform(0, 255, (HEIGHT, 3 * WIDTH, 3)), (4, 4, 0)) * 4 - 380
+    for n in range(count):
+        thing = (x - 60 - 6 * n) ** 2 + (y - 62) ** 2 < 30**2
+        thing |= (abs(x - 60 - 6 * n) < 3) & (y > 60)  # a leg that leaves the frame
+        ground = np.full((HEIGHT, WIDTH, 3), 215.0) - 0.1 * y[..., None]
+        if backdrop == "leaves":
+            ground = leaves[:, 30 * n : 30 * n + WIDTH]
+        shadow = 1 - 0.25 * np.exp(-(((x - 110) / 25) ** 2) - ((y - 95) / 15) ** 2)
+        inside = np.array([90.0, 60, 30]) + 20 * gaussian_filter(random.normal(0, 6, (HEIGHT, WIDTH)), 2)[..., None]
+        alpha = gaussian_filter(thing.astype(float), 2.0)[..., None]
+        seen = alpha * inside + (1 - alpha) * ground * shadow[..., None] + random.normal(0, 1, (HEIGHT, WIDTH, 1))
+        Image.fromarray(np.clip(seen, 0, 255).astype(np.uint8)).save(folder / f"{n}.png")
+        truth.append(thing)
+    return truth
+
+
+def test_before_a_plain_backdrop(tmp_path: Path) -> None:
+    truth = _paint(tmp_path, "sweep")
+    found = silhouettes(find_photos(tmp_path).photos)
+    assert found is not None and found.why == "the backdrop is plain"
+    for mask, thing in zip(found.masks, truth, strict=True):
+        both = (mask > 127) & thing
+        assert both.sum() > 0.98 * thing.sum()
+        assert both.sum() > 0.88 * ((mask > 127) | thing).sum()
+
+
+def test_none_where_in_doubt(tmp_path: Path) -> None:
+    _paint(tmp_path, "leaves")
+    assert silhouettes(find_photos(tmp_path).photos) is None
+
+
+def test_kept_to_be_mended(tmp_path: Path) -> None:
+    home, masks = tmp_path / "photos", tmp_path / "run" / "masks"
+    home.mkdir()
+    _paint(home, "sweep")
+    opened = Capture(tmp_path, find_photos(home).photos)
+    made, said = with_made_masks(opened, masks, lambda *_: None, lambda: None)
+    assert said is not None and str(masks) in said
+    assert [photo.mask for photo in made.photos] == [masks / f"{n}.png.png" for n in range(4)]
+    (masks / "2.png.png").unlink()
+    Image.new("L", (WIDTH, HEIGHT), 255).save(masks / "1.png.png")
+    mended, _ = with_made_masks(opened, masks, pytest.fail, pytest.fail)
+    assert [photo.mask is None for photo in mended.photos] == [False, False, True, False]
+    assert with_made_masks(made, tmp_path / "other", pytest.fail, pytest.fail) == (made, None)
