@@ -395,11 +395,13 @@ class Bench:
     """Write a Chrome trace of 20 steps to this file, too."""
     figures: Path | None = None
     """Write the milliseconds to this JSON file, too."""
+    end_to_end: FlagCreatePairsOff[bool] = False
+    """Instead: seconds of every stage of a whole run, from the photos of the demo to its page."""
 
     def run(self) -> None:
         from macrosplat import bench
 
-        bench.main(self.device, self.scaling, self.profile, self.figures)
+        bench.main(self.device, self.scaling, self.profile, self.figures, self.end_to_end)
 
 
 @dataclass(frozen=True)
@@ -418,11 +420,8 @@ class Demo:
     def run(self) -> None:
         from macrosplat import demo, pipeline
 
-        # Half the width of the photos is a quarter of the work. Draft, so that all of it, finding the cameras included
-        # (two minutes), is a matter of minutes on two cores.
-        options = Options(quality="draft", width=320, device=self.device)
         begun = self.out.is_dir() and any(self.out.iterdir())
-        print(pipeline.reconstruct(demo.FOLDER, self.out, options, begun))
+        print(pipeline.reconstruct(demo.FOLDER, self.out, demo.options(self.device), begun))
 
 
 Command = (

@@ -178,8 +178,8 @@ def _geometry_row(sums, column, m, n, ca, cb, cc, opacity):
 
 @triton.jit(do_not_specialize=["width", "height", "tiles_x", "tiles", "lists"])
 def backward_kernel(
-    splats, items, slots, ranges, stops, colour, alpha, depth, grad_colour, grad_alpha, grad_depth, rows, states, owners,
-    width, height, tiles_x, tiles, lists, TILE: tl.constexpr, CHUNK: tl.constexpr, BUCKET: tl.constexpr,
+    splats, items, slots, ranges, stops, colour, alpha, depth, grad_colour, grad_alpha, grad_depth, rows,
+    states, owners, width, height, tiles_x, tiles, lists, TILE: tl.constexpr, CHUNK: tl.constexpr, BUCKET: tl.constexpr,
     EXACT: tl.constexpr,
 ):  # fmt: skip
     """The first `lists` programs take the first bucket of a tile each, the others the bucket with their number."""

@@ -209,7 +209,7 @@ def _reduce(order, offsets, rows_in, grad_splats):
 
 
 def forward(splats: Tensor, extents: Tensor, width: int, height: int, _same_depths: bool = False):
-    """Of one view, which shares its depths with no other. -> colour [H, W, 3], alpha [H, W], depth [H, W], and the bins that `backward` replays."""
+    """Of one view -> colour [H, W, 3], alpha [H, W], depth [H, W], and the bins that `backward` replays."""
     colour, alpha, depth = torch.empty(height, width, 3), torch.empty(height, width), torch.empty(height, width)
     table, reach = splats.detach().contiguous().numpy(), extents.contiguous().numpy()
     with kernel_lock:

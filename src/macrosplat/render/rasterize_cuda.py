@@ -82,8 +82,8 @@ def backward(splats: Tensor, bins: Bins, colour, alpha, depth, grad_colour, grad
     rows = splats.new_empty(capacity, constants.SPLAT)  # those that belong to a pair are written
     lists = len(bins.stops)
     composite_cuda.backward_kernel[(lists + len(bins.owners),)](
-        table, bins.items, bins.slots, bins.ranges, bins.stops, colour, alpha, depth, grad_colour, grad_alpha, grad_depth,
-        rows, bins.states, bins.owners, *_frame(bins, width, height), lists,
+        table, bins.items, bins.slots, bins.ranges, bins.stops, colour, alpha, depth,
+        grad_colour, grad_alpha, grad_depth, rows, bins.states, bins.owners, *_frame(bins, width, height), lists,
         TILE=bins.tile, CHUNK=CHUNK, BUCKET=bins.bucket, **BACK,
     )  # fmt: skip
     grad_splats = torch.empty(splats.shape, dtype=splats.dtype, device=splats.device)
