@@ -69,11 +69,11 @@ def _mirror(i, n, far, FAR: tl.constexpr):
 
 
 @triton.jit
-def _share(coordinates, table, gradient, at, c, part, low, high, here, CHANNELS: tl.constexpr):
+def _share(coordinates, table, gradient, at, c, part, low, high, here, PADDED: tl.constexpr):
     """A level's own part of the gradient [pixels, channels], of the pixels `at` of a frame; 0 where not `here`."""
     v = tl.load(coordinates + at, mask=here, other=-1.0)
     used = here & (v >= low) & (v <= high)
-    g = tl.load(gradient + (at * CHANNELS)[:, None] + c, mask=used[:, None] & (c < CHANNELS), other=0.0)
+    g = tl.load(gradient + (at * PADDED)[:, None] + c, mask=used[:, None], other=0.0)
     return (part * _weight(table, v, used))[:, None] * g
 
 
@@ -88,11 +88,11 @@ def _line(source, x, c, SOURCE: tl.constexpr, PADDED: tl.constexpr):
 def _rung(
     below, level, height, width, stride, far_down, far_along, chunks, t0, t1, t2, t3, top, needed_from, stored_from,
     coordinates, table, gradient, part, low, high,
-    CHANNELS: tl.constexpr, PADDED: tl.constexpr, SOURCE: tl.constexpr, TARGET: tl.constexpr, SHARE: tl.constexpr,
-    FAR: tl.constexpr, COLUMNS: tl.constexpr,
+    PADDED: tl.constexpr, SOURCE: tl.constexpr, TARGET: tl.constexpr, SHARE: tl.constexpr, FAR: tl.constexpr,
+    COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Filters along the rows and down the columns of frames [H, W, SOURCE] to [H, W, TARGET]; with SHARE adds the
-    gradient times this level's weight (its `table`).
+    gradient [H, W, PADDED] times this level's weight (its `table`).
 
     What comes from `below` is nothing where `top` is below `needed_from`; below `stored_from` nothing is stored.
     """
@@ -132,9 +132,7 @@ def _rung(
                     total = t0 * h3 + t1 * (h2 + h4) + t2 * (h1 + h5) + t3 * (h0 + h)
                     if SHARE:
                         here = there & (y >= start) & (y < height)
-                        total += _share(
-                            places, table, gradient, y * width + x, c, part, low, high, here, CHANNELS=CHANNELS
-                        )
+                        total += _share(places, table, gradient, y * width + x, c, part, low, high, here, PADDED=PADDED)
                     h0, h1, h2, h3, h4, h5 = h1, h2, h3, h4, h5, h
                     o0, o1, o2, o3, o4, o5, o6 = o1, o2, o3, o4, o5, o6, total
                 # All at once: a store would keep the loads of the rows that follow waiting.
@@ -150,7 +148,7 @@ def _rung(
                 y = start
                 while y < stop:
                     at = y * width + x
-                    total = _share(places, table, gradient, at, c, part, low, high, there, CHANNELS=CHANNELS)
+                    total = _share(places, table, gradient, at, c, part, low, high, there, PADDED=PADDED)
                     tl.store(target + (at * TARGET)[:, None] + c, total, mask=kept)
                     y += stride
 
@@ -226,11 +224,11 @@ def _combine(
 
 @triton.jit(do_not_specialize=["table", "pixels"])
 def _top(
-    gradient, slopes, coordinates, table, top, level, grad_sigma, pixels, part, highest, low,
+    gradient, padded, slopes, coordinates, table, top, level, grad_sigma, pixels, part, highest, low,
     CHANNELS: tl.constexpr, PADDED: tl.constexpr, SHARP: tl.constexpr, SIGMA: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The highest level's share of the gradient (nothing is stored where `top` is below `low`), and the gradient of
-    sigma."""
+    """The highest level's share of the gradient (nothing is stored where `top` is below `low`), the gradient as the
+    other levels read it, and that of sigma."""
     p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = p < pixels
     c = tl.arange(0, PADDED)[None, :]
@@ -244,6 +242,8 @@ def _top(
         stored = p < tl.where(tl.load(top).to(tl.float32, bitcast=True) >= low, pixels, 0)
         place = level + (frame + p)[:, None] * PADDED + c
         tl.store(place, weight[:, None] * g, mask=stored[:, None])
+        if (CHANNELS != PADDED) & (tl.program_id(1) == 0):
+            tl.store(padded + (p * PADDED)[:, None] + c, g, mask=inside[:, None])
     if SIGMA:
         total = tl.sum(g * tl.load(slopes + frame * CHANNELS + e, mask=kept, other=0.0), 1)
         rest = 1.0 - v * (1.0 / _ENTRIES)
@@ -284,7 +284,6 @@ def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
     top = torch.zeros(1, dtype=torch.int32, device=sharp.device)
     slopes = torch.empty_like(sharp) if with_slopes else None
     _coordinates[(triton.cdiv(frames * pixels, 1024),)](sigma, coordinates, top, frames * pixels, highest, BLOCK=1024)
-    sizes = {"CHANNELS": channels, "PADDED": padded}
     for group in groups:
         count, below, source = group.stop - group.start, sharp[group], channels
         levels = stack.flatten()[: (LEVELS - 1) * count * pixels * padded].view(LEVELS - 1, -1)
@@ -293,12 +292,13 @@ def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
             needed = float(support[k, 0])
             _rung[grid](
                 below, levels[k - 1], *numbers, top, needed, needed, coordinates, coordinates, sharp, 1.0, 0.0, 0.0,
-                SOURCE=source, TARGET=padded, SHARE=False, FAR=far, **sizes, **STRIP,
+                PADDED=padded, SOURCE=source, TARGET=padded, SHARE=False, FAR=far, **STRIP,
             )  # fmt: skip
             below, source = levels[k - 1], padded
         _combine[(triton.cdiv(pixels, RUN["BLOCK"]),)](
             sharp[group], levels, sigma[group], lowest, shares, blurred, blurred if slopes is None else slopes[group],
-            coordinates[group], pixels, count, group.start, 1.0 / frames, SLOPES=with_slopes, **sizes, **RUN,
+            coordinates[group], pixels, count, group.start, 1.0 / frames,
+            CHANNELS=channels, PADDED=padded, SLOPES=with_slopes, **RUN,
         )  # fmt: skip
     return blurred, (coordinates, top, highest, slopes)
 
@@ -314,14 +314,14 @@ def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bo
     grad_sharp = gradient.new_empty(frames, *gradient.shape) if sharp_wanted else None
     grad_sigma = torch.empty_like(coordinates) if sigma_wanted else None
     scratch = gradient.new_empty(2 if sharp_wanted else 0, groups[0].stop * pixels * padded)
-    sizes = {"CHANNELS": channels, "PADDED": padded}
+    read = gradient.new_empty(pixels * padded) if sharp_wanted and channels != padded else gradient
     for group in groups:
         count, places = group.stop - group.start, coordinates[group]
         level, other = scratch if sharp_wanted else (gradient, gradient)
         _top[(triton.cdiv(pixels, RUN["BLOCK"]), count)](
-            gradient, slopes[group] if sigma_wanted else gradient, places, whole[LEVELS - 1], top, level,
+            gradient, read, slopes[group] if sigma_wanted else gradient, places, whole[LEVELS - 1], top, level,
             places if grad_sigma is None else grad_sigma[group], pixels, part, highest, float(support[LEVELS - 1, 0]),
-            SHARP=sharp_wanted, SIGMA=sigma_wanted, **sizes, **RUN,
+            CHANNELS=channels, PADDED=padded, SHARP=sharp_wanted, SIGMA=sigma_wanted, **RUN,
         )  # fmt: skip
         if grad_sharp is None:
             continue
@@ -330,8 +330,8 @@ def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bo
             low, high = float(support[k, 0]), float(support[k, 1])
             _rung[grid](
                 level, grad_sharp[group] if k == 0 else other, *numbers, top, float(support[k + 1, 0]),
-                min(low, 0.0) if k == 0 else low, places, whole[k], gradient, part, low, high,
-                SOURCE=padded, TARGET=channels if k == 0 else padded, SHARE=True, FAR=far, **sizes, **STRIP,
+                min(low, 0.0) if k == 0 else low, places, whole[k], read, part, low, high,
+                PADDED=padded, SOURCE=padded, TARGET=channels if k == 0 else padded, SHARE=True, FAR=far, **STRIP,
             )  # fmt: skip
             level, other = other, level
     return grad_sharp, grad_sigma
