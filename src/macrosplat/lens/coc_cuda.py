@@ -74,7 +74,7 @@ def _reach(
     start, short = 0, True
     while (start < steps) & short:
         for j in tl.static_range(ROUND):
-            away = ((start + j) * CELL).to(tl.float32)
+            away = (start + j) * CELL * 1.0
             for side in tl.static_range(2):
                 cell = along + (start + j) * (2 * side - 1)
                 there = inside & (cell >= 0) & (cell < steps)
@@ -84,7 +84,7 @@ def _reach(
                 at = tl.where(better, cell, at)
         start += ROUND
         # None that is farther away can be better than what all have.
-        away = (start * CELL).to(tl.float32)
+        away = start * CELL * 1.0
         short = tl.min(tl.where(inside, best, float("inf")), 0) < most - away * away
     tl.store(out_strength + i, best, mask=inside)
     tl.store(out_source + i, tl.load(source + (first + at * stride), mask=inside, other=0.0), mask=inside)
