@@ -30,10 +30,10 @@ BY_QUALITY = "(default: by --quality)"
 @dataclass(frozen=True)
 class Options:
     quality: Annotated[Quality, arg(metavar="LEVEL")] = "standard"
-    """`draft` (try it first), `standard` or `high`: the time to spend."""
+    """`draft` (try it first), `standard`, `high`: time to spend."""
 
     width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: by the machine)")] = None
-    """Train at this width: half of it is a quarter of the work. Sharp photos keep their size."""
+    """Train at this width; sharp photos keep their size."""
 
     masks: Annotated[Literal["auto", "files", "off"], arg(metavar="M")] = "auto"
     """`auto`: the capture's masks (white = object), or made before a plain backdrop; `files`: no others; `off`."""
