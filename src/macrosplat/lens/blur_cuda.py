@@ -28,9 +28,9 @@ READ = 4  # levels that a pixel reads: its entry of the table and the next have 
 TAPS = 1 + 2 * PAIRS
 STRIP = {"COLUMNS": 64, "num_warps": 2}  # pixels of a row that a filter's program owns
 CHUNKS = 8  # times TAPS rows that it walks down at most, the first TAPS - 1 of them for the filter's run-in alone
-WARPS = 2048  # of 32 pixels: fewer rows a program where they would be less than that
+WARPS = 1024  # of 32 pixels: fewer rows a program where they would be less than that
 RUN = {"BLOCK": 128, "num_warps": 4}  # pixels of a program that works one by one
-TOGETHER = 1 << 30  # bytes of levels: as many frames at once as have no more
+TOGETHER = 640 << 20  # bytes of levels: as many frames at once as have no more
 
 _ENTRIES = tl.constexpr(ENTRIES)
 _SIGMA_HALF = tl.constexpr(SIGMA_HALF)
@@ -268,6 +268,7 @@ def _filters(k: int, frames: int, height: int, width: int) -> tuple[tuple, tuple
 def _groups(frames: int, pixels: int, padded: int) -> list[slice]:
     """Which frames are blurred together."""
     most = max(1, TOGETHER // ((LEVELS - 1) * pixels * padded * 4))
+    most = -(-frames // -(-frames // most))  # of as many groups, about the same in each
     return [slice(first, min(first + most, frames)) for first in range(0, frames, most)]
 
 
