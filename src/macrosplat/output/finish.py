@@ -21,6 +21,7 @@ from macrosplat.output.coverage import Coverage, coloured, cover, draw_coverage,
 from macrosplat.output.coverage_report import report_coverage, write_coverage
 from macrosplat.output.detail.photos import Deblurred, share_shown
 from macrosplat.output.fit import photographed
+from macrosplat.output.in_focus import agreement
 from macrosplat.output.lens_report import LensReport, write_lens
 from macrosplat.output.maps import OPAQUE, PhotoMaps, write_maps
 from macrosplat.output.millimetres import contradictions, differing, find_scale, magnification
@@ -70,15 +71,21 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
         run.update(blur_shown=share)
         if lensed and share < 1:
             progress.note(SHARPER if share > 0 else SHARP)
-    fits, unblurred = [], []
+    fits, unblurred, in_focus = [], [], []
     with Writers() as writers:
         for v, photo in enumerate(given.photos):
             writers.add(write_sharp, run, photo.name, deblurred(v), photo.path, options.sharp_format)
             seen = targets.photos[v] / 255.0
             counts = targets.alpha_masks[v] if targets.alpha_masks else None  # what is masked was not learned
             where = None if counts is None else counts >= 128
-            fits.append(psnr(photographed(model, v, sampling), seen, where))
-            unblurred.append(psnr(deblurred.drawn(v), seen, where))
+            taken, drawn = photographed(model, v, sampling), deblurred.drawn(v)
+            fits.append(psnr(taken, seen, where))
+            unblurred.append(psnr(drawn, seen, where))
+            if model.estimate() is not None:
+                radius, there = _radius(model, shown[v], v)
+                in_focus.append(
+                    agreement(photo.name, seen, drawn, taken, radius, there if where is None else there & where)
+                )
             progress.advance()
 
     stops = dict(zip(given.cameras.names, model.exposure.stops(), strict=True))
@@ -90,7 +97,8 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
         focal_px = [float(camera.intrinsics[0]) for camera in shown]
         middle = lens.pupil_diameter / float(np.median(lens.focus_distances))
         matched = float(np.mean(fits)), float(np.mean(unblurred))
-        trust = judge(middle, lens.sigma0_px, model.lens.exif, *matched, trainer.done)
+        agreeing = [found for found in in_focus if found is not None]
+        trust = judge(middle, lens.sigma0_px, model.lens.exif, *matched, trainer.done, agreeing)
         reported = _lens_report(lens, stops, given, float(np.median(focal_px)), options.scale_mm)
         report = replace(reported, trust=trust)
         write_lens(run, replace(report, notes=report.notes + ((limit,) if limit else ())))
@@ -136,6 +144,13 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
 SHARPER = "The photos are sharper than the lens model says: their own detail counts for more than its blur."
 SHARP = "The photos show none of the blur that the lens model says they have: sharp/ keeps them as they are."
 VIEWER_STEPS = 300  # of the fit for viewers; it ends early once its 40 dB are reached
+
+
+@torch.no_grad()
+def _radius(model: Model, camera: Camera, photo: int) -> tuple[np.ndarray, np.ndarray]:
+    """[H, W] px, the radius of a photo's circles of confusion, and where there is a scene."""
+    sharp = model.draw(camera, photo)
+    return model.blur_radius(photo, sharp).cpu().numpy(), (sharp.alpha >= OPAQUE).cpu().numpy()
 
 
 @torch.no_grad()
