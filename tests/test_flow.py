@@ -43,8 +43,8 @@ ROOMS = (
     "pipeline",
     "compare",
     "batch",
-    "bench",
     "demo",
+    "bench",
     "cli",
     "__main__",
     "__init__",  # the public names, which load their rooms when they are first used

@@ -103,7 +103,7 @@ def defocused(
     if sampling.samples == 1:
         return blurred(draw(camera.at(camera.view[None])), camera, pupil, focus, sigma0)
     u, v, residual = aperture_samples(sampling, pupil)
-    seen = draw(camera.at(sheared(camera.view, pupil / 2 * u, pupil / 2 * v, focus)))
+    seen = draw(camera.at(sheared(camera.view, pupil / 2 * u, pupil / 2 * v, focus), coplanar=True))
     # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
     return blurred(seen, camera, 2 * residual * pupil, focus, sigma0)
 

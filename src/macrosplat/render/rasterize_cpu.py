@@ -208,8 +208,8 @@ def _reduce(order, offsets, rows_in, grad_splats):
                 grad_splats[i, k] += rows_in[row, k]
 
 
-def forward(splats: Tensor, extents: Tensor, width: int, height: int):
-    """-> colour [H, W, 3], alpha [H, W], depth [H, W], and the bins that `backward` replays."""
+def forward(splats: Tensor, extents: Tensor, width: int, height: int, _same_depths: bool = False):
+    """Of one view -> colour [H, W, 3], alpha [H, W], depth [H, W], and the bins that `backward` replays."""
     colour, alpha, depth = torch.empty(height, width, 3), torch.empty(height, width), torch.empty(height, width)
     table, reach = splats.detach().contiguous().numpy(), extents.contiguous().numpy()
     with kernel_lock:
