@@ -15,7 +15,7 @@ RADII = (0.8, -0.5)  # px, of red and blue where green is in focus
 
 
 def lens(radii=RADII) -> ThinLens:
-    made = ThinLens(dataclasses.replace(START, width=CAMERA.frame.width))
+    made = ThinLens(dataclasses.replace(START, width=CAMERA.frame.width, settings={"aberrations": "auto"}))
     made.parameters["lens.colour"] = torch.tensor(radii)
     return made
 

@@ -46,6 +46,8 @@ def mean_blur(
     assert sharp.ndim == 4 and 1 <= sharp.shape[3] <= 4, f"sharp must be [M, H, W, 1..4], not {tuple(sharp.shape)}"
     assert sigma.shape in (sharp.shape[:3], sharp.shape), f"sigma {tuple(sigma.shape)} for {tuple(sharp.shape)}"
     assert sharp.dtype == sigma.dtype, f"sharp is {sharp.dtype}, sigma {sigma.dtype}"
+    if sigma.ndim == 4:  # each channel as frames of its own
+        return torch.cat([mean_blur(sharp[..., c : c + 1], sigma[..., c]) for c in range(sharp.shape[3])], -1)
     if sharp.dtype == torch.float64:
         blurred = [gather_blur(*frame) for frame in zip(sharp, sigma, strict=True)]
         return blurred[0] if len(blurred) == 1 else torch.stack(blurred).mean(0)

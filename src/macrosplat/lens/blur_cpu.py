@@ -55,7 +55,7 @@ def _planes(shape: tuple[int, int, int]) -> list[np.ndarray]:
 
 
 @njit
-def _mirror(i, n):
+def mirror(i, n):
     """The pixel that stands for pixel i outside 0 ... n - 1."""
     i = i % (2 * n)
     return i if i < n else 2 * n - 1 - i
@@ -70,14 +70,14 @@ def _filter_row(plane, y, taps, stride, padded, row):
     inner = padded[reach : reach + width]
     # Seven rows read and one written: LLVM vectorises only where it has few overlaps of arrays to rule out.
     a0 = plane[y]
-    a1, b1 = plane[_mirror(y - stride, height)], plane[_mirror(y + stride, height)]
-    a2, b2 = plane[_mirror(y - 2 * stride, height)], plane[_mirror(y + 2 * stride, height)]
-    a3, b3 = plane[_mirror(y - 3 * stride, height)], plane[_mirror(y + 3 * stride, height)]
+    a1, b1 = plane[mirror(y - stride, height)], plane[mirror(y + stride, height)]
+    a2, b2 = plane[mirror(y - 2 * stride, height)], plane[mirror(y + 2 * stride, height)]
+    a3, b3 = plane[mirror(y - 3 * stride, height)], plane[mirror(y + 3 * stride, height)]
     for x in range(width):
         inner[x] = t0 * a0[x] + t1 * (a1[x] + b1[x]) + t2 * (a2[x] + b2[x]) + t3 * (a3[x] + b3[x])
     for i in range(reach):
-        padded[i] = inner[_mirror(i - reach, width)]
-        padded[reach + width + i] = inner[_mirror(width + i, width)]
+        padded[i] = inner[mirror(i - reach, width)]
+        padded[reach + width + i] = inner[mirror(width + i, width)]
     a1, b1 = padded[reach - stride :], padded[reach + stride :]
     a2, b2 = padded[reach - 2 * stride :], padded[reach + 2 * stride :]
     a3, b3 = padded[reach - 3 * stride :], padded[reach + 3 * stride :]
@@ -230,12 +230,8 @@ def _levels_used(highest: np.ndarray, tables: _Tables) -> int:
 
 
 def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
-    """From sharp [M, H, W, C] and sigma [M, H, W] or [M, H, W, C]: returns the mean of the blurred [H, W, C], and what
-    `backward` needs."""
-    if sigma.ndim == 4:  # each channel as frames of its own
-        each = range(sharp.shape[3])
-        parts = [forward(sharp[..., c : c + 1].contiguous(), sigma[..., c].contiguous(), with_slopes) for c in each]
-        return torch.cat([blurred for blurred, _ in parts], -1), [saved for _, saved in parts]
+    """From sharp [M, H, W, C] and sigma [M, H, W]: returns the mean of the blurred [H, W, C], and what `backward`
+    needs."""
     blurred, saved = zip(*(_one(frame, s, with_slopes) for frame, s in zip(sharp, sigma, strict=True)), strict=True)
     return (blurred[0] if len(blurred) == 1 else torch.stack(blurred).mean(0)), saved
 
@@ -266,15 +262,7 @@ def _one(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
 
 
 def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bool):
-    """From the mean's gradient [H, W, C]: those of sharp [M, H, W, C] and sigma [M, H, W] or [M, H, W, C] (None where
-    not wanted)."""
-    if isinstance(saved, list):
-        parts = [
-            backward(gradient[..., c : c + 1].contiguous(), one, sharp_wanted, sigma_wanted)
-            for c, one in enumerate(saved)
-        ]
-        grad_sharp = torch.cat([part[0] for part in parts], -1) if sharp_wanted else None
-        return grad_sharp, torch.stack([part[1] for part in parts], -1) if sigma_wanted else None
+    """From the mean's gradient [H, W, C]: those of sharp [M, H, W, C] and sigma [M, H, W] (None where not wanted)."""
     if len(saved) == 1:
         found = _one_back(gradient, saved[0], sharp_wanted, sigma_wanted)
         return tuple(None if g is None else g[None] for g in found)
