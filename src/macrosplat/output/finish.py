@@ -106,7 +106,9 @@ def finish(
         agreeing = [found for found in in_focus if found is not None]
         trust = judge(middle, lens.sigma0_px, model.lens.exif, *matched, steps, agreeing)
         reported = _lens_report(lens, stops, given, float(np.median(focal_px)), options.scale_mm)
-        report = replace(reported, trust=trust, **_uncertainties(trainer, lens, float(np.median(focal_px)), sampling))
+        report = replace(
+            reported, trust=trust, **_uncertainties(model, targets, lens, float(np.median(focal_px)), sampling)
+        )
         write_lens(run, replace(report, notes=report.notes + ((limit,) if limit else ())))
         progress.stage("looking for what no photo has in focus")
         coverage = _coverage(model, shown, targets.masks)
@@ -189,18 +191,20 @@ def _coverage(model: Model, cameras: list[Camera], masks: Any) -> Coverage:
     return cover(model.gaussians, cameras, radius, masks)
 
 
-def _uncertainties(trainer: Trainer, lens: LensEstimate, focal_px: float, sampling: Sampling) -> dict[str, Any]:
+def _uncertainties(
+    model: Model, targets: Targets, lens: LensEstimate, focal_px: float, sampling: Sampling
+) -> dict[str, Any]:
     """Standard deviations of the terms of the lens that were seen, as the report has them."""
     found: dict[str, Any] = {}
     if lens.colour_offsets is not None:
         # px where green is in focus -> 1 / scene units -> scene units of focus distance
         unit = 2 / (lens.pupil_diameter * focal_px) * float(np.median(lens.focus_distances)) ** 2
-        variances = np.diag(covariance(trainer, "lens.colour", sampling))
+        variances = np.diag(covariance(model, targets, "lens.colour", sampling))
         if (variances >= 0).all():  # not a number where no photo tells
             red, blue = unit * np.sqrt(variances)
             found["colour_uncertainty"] = (float(red), float(blue))
     if lens.vignetting is not None:
-        variance = float(covariance(trainer, "lens.vignetting", sampling).sum())
+        variance = float(covariance(model, targets, "lens.vignetting", sampling).sum())
         if variance >= 0:
             found["vignetting_uncertainty"] = variance**0.5 / LN2
     return found

@@ -1,11 +1,9 @@
 """How surely the photos tell a term of the lens: from the curvature of the loss, and from how the photos differ.
 
-In: a trainer that has taken its last step, which stays as it is. Out: variances of the numbers of a term.
+In: a model after its last step, which stays as it is, and the photos. Out: variances of the numbers of a term.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,24 +11,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from macrosplat.lens import Sampling
+from macrosplat.model.model import Model
 from macrosplat.support.dispatch import one_torch_thread
 from macrosplat.train.loss import taken_loss
-
-if TYPE_CHECKING:
-    from macrosplat.train.trainer import Trainer
+from macrosplat.train.targets import Targets
 
 PHOTOS = 12  # that are looked at: evenly among all
 SCALE = 0.5  # of the training width: a quarter of the work
 STEP = {"lens.colour": 0.1, "lens.vignetting": 0.05}  # px, ln: between which the slope of the gradient is taken
 
 
-def covariance(trainer: Trainer, name: str, sampling: Sampling) -> NDArray[np.float64]:
+def covariance(model: Model, targets: Targets, name: str, sampling: Sampling) -> NDArray[np.float64]:
     """[n, n] of the n numbers of a parameter of the lens, in its units.
 
     H^-1 S H^-1 / V (White 1982): H the curvature of the loss, S how the gradients of the V photos differ. The scene is
     as it is: what it would take over, if the term were another, is not counted.
     """
-    model, targets, schedule = trainer.model, trainer.targets, trainer.schedule
     lens, found = model.lens, model.lens.parameters[name]
     photos = np.unique(np.linspace(0, len(targets) - 1, min(PHOTOS, len(targets))).round().astype(int)).tolist()
 
@@ -41,7 +37,7 @@ def covariance(trainer: Trainer, name: str, sampling: Sampling) -> NDArray[np.fl
         for photo in photos:
             target, frame = targets.at(photo, SCALE)
             taken = model.photograph(photo, sampling, frame, with_alpha=target.alpha_target is not None)
-            loss = taken_loss(taken, target, schedule.at(schedule.steps - 1, 1, lens).dssim_weight, 0.0)
+            loss = taken_loss(taken, target, lens.plan(1.0).dssim_weight, 0.0)
             rows.append(torch.autograd.grad(loss, leaf)[0])
         return torch.stack(rows).double().cpu().numpy()
 
