@@ -39,11 +39,12 @@ ROOMS = (
     "live",
     "web",
     "studio",
+    "placing",
     "pipeline",
     "compare",
     "batch",
-    "bench",
     "demo",
+    "bench",
     "cli",
     "__main__",
     "__init__",  # the public names, which load their rooms when they are first used
