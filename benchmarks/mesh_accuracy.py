@@ -22,6 +22,7 @@ from sfm_accuracy import similarity
 
 from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.output.lens_report import read_lens
+from macrosplat.run import Run
 from macrosplat.support.numba import njit
 
 FAR = np.float32(3e38)
@@ -41,7 +42,7 @@ def main() -> None:
 
             mesh = export(args.run, "mesh", Path(scratch) / "mesh.ply")
         vertices, faces, colours = read_mesh(mesh)
-    report = read_lens(args.run)
+    report = read_lens(Run(args.run))
     unit = report.mm_per_unit if report is not None and report.mm_per_unit else 1.0
     print(measure(args.run, args.capture, vertices / unit, faces, colours, args.picture))
 

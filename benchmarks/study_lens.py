@@ -43,7 +43,7 @@ from macrosplat.support.colour import to_srgb
 from macrosplat.support.dispatch import choose
 from macrosplat.support.metrics import outline_psnr, squared_error_map
 from macrosplat.support.progress import Progress
-from macrosplat.train import schedule
+from macrosplat.train import schedule, training
 from macrosplat.train import trainer as trainer_module
 from macrosplat.train.trainer import Trainer
 
@@ -94,8 +94,10 @@ def one(asked: argparse.Namespace, values: str, seed: int, run: Path, cameras: P
         opened = open_capture(asked.capture, options.masks == "auto", options.brackets == "auto")
         opened_run = Run.begin(run, asked.capture, opened.photos, options, resume=False)
         pipeline._take_cameras(Run(cameras), opened_run)
-        given = pipeline._cameras(opened, opened_run, progress)
-        trainer, names, _ = pipeline._trainer(given, opened_run, choose(options.device), progress)
+        device = choose(options.device)
+        width = pipeline._width(opened.photos, None, options, device)
+        given = pipeline._cameras(opened, opened_run, progress, width)
+        trainer, names, _ = pipeline._trainer(given, opened_run, device, progress)
         while trainer.done < trainer.schedule.steps:
             trainer.step()
         trainer.settle()
@@ -184,7 +186,7 @@ def variant(model: str, values: str) -> Iterator[dict[str, Any]]:
         elif name in vars(Options()):
             options[name] = value
         else:
-            owner = next((m for m in (thin, start, schedule, trainer_module) if hasattr(m, name)), None)
+            owner = next((m for m in (thin, start, schedule, trainer_module, training) if hasattr(m, name)), None)
             assert owner is not None, f"{name} is neither a field of Schedule nor a constant of the lens nor an option"
             before.append((owner, name, getattr(owner, name)))
             setattr(owner, name, value)

@@ -63,6 +63,14 @@ def test_slices_are_recognised_from_names_and_folders(tmp_path, name):
     assert all(len({n.rsplit("_", 1)[0].rsplit("-", 1)[0] for n in group}) == 1 for group in found)
 
 
+@pytest.mark.parametrize("name", ["focus{s}_pose{p}.png", "p{p}_{d:+d}.png", "d{d:+d} view {p:02d}.png"])
+def test_slices_are_recognised_whichever_number_of_the_name_counts_them(tmp_path, name):
+    for p in range(3):
+        write(tmp_path, halves(p)[1], [name.format(p=p, s=s, d=s - 1) for s in range(3)])
+    wanted = {frozenset(name.format(p=p, s=s, d=s - 1) for s in range(3)) for p in range(3)}
+    assert set(map(frozenset, grouped(tmp_path))) == wanted
+
+
 CAMERAS = ["DSC{:05d}.png", "P1{:06d}.png", "IMGP{:04d}.png", "_DSC{:04d}.png", "DSCF{:04d}.png", "{:04d}.png"]
 CAMERAS += ["img ({:d}).png", "z{:03d}.png", "B01_S{:02d}.png", "2024-05-01 10.20.{:02d}.png", "stack-{:d}-of-5.png"]
 

@@ -1,13 +1,17 @@
 """COLMAP models: what pycolmap wrote is read, what we write pycolmap reads, lenses and sizes included."""
 
+from pathlib import Path
+
 import numpy as np
 import pycolmap
 import pytest
 
-from macrosplat.cameras.colmap import read_colmap, write_colmap
+from macrosplat.cameras.colmap import load_model, read_colmap, write_colmap
 from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.capture.open import open_capture
 from macrosplat.photos.find import find_photos
 from macrosplat.support.errors import MacrosplatError
+from making_captures import make_cameras
 from making_photos import make_photos
 
 LENSES = {
@@ -145,8 +149,53 @@ def test_damaged_model(tmp_path, text):
         read_colmap(tmp_path / "sparse", find_photos(tmp_path).photos)
 
 
+@pytest.mark.parametrize("name", ["cameras", "images", "points3D", "rigs", "frames"])
+def test_no_count_is_taken_for_granted(tmp_path, name):
+    """COLMAP reads as many rigs as a file promises, though it ended long ago."""
+    write_colmap(tmp_path, make_cameras(4))
+    model = pycolmap.Reconstruction(str(tmp_path))
+    for n in (7, 8, 9):
+        camera = pycolmap.Camera.create_from_model_name(n, "PINHOLE", 100.0, 96, 72)
+        model.add_camera(camera)
+    rig = pycolmap.Rig(rig_id=7)
+    rig.add_ref_sensor(model.cameras[7].sensor_id)
+    rig.add_sensor(model.cameras[8].sensor_id, pycolmap.Rigid3d())
+    rig.add_sensor(model.cameras[9].sensor_id, None)
+    model.add_rig(rig)
+    model.write_binary(str(tmp_path))
+    assert len(load_model(tmp_path).cameras) == len(model.cameras)
+    path = tmp_path / f"{name}.bin"
+    for count in (2**63, 10**7):
+        path.write_bytes(count.to_bytes(8, "little") + path.read_bytes()[8:])
+        with pytest.raises(MacrosplatError, match=rf"{name}\.bin cannot be read"):
+            load_model(tmp_path)
+
+
 def test_unwritable(tmp_path):
     (tmp_path / "file").touch()
     cameras = Cameras(("1.jpg",), np.eye(4)[None], np.full((1, 4), 10.0), np.array([[20, 20]]), "sfm")
     with pytest.raises(MacrosplatError, match="cannot be written"):
         write_colmap(tmp_path / "file" / "sparse", cameras)
+
+
+def test_a_disk_that_became_full_is_said(tmp_path, monkeypatch):
+    """COLMAP writes what fits, and says nothing."""
+
+    def write(model, folder):
+        whole(model, folder)
+        path = Path(folder) / "images.bin"
+        path.write_bytes(path.read_bytes()[:50])
+
+    whole = pycolmap.Reconstruction.write_binary
+    monkeypatch.setattr(pycolmap.Reconstruction, "write_binary", write)
+    with pytest.raises(MacrosplatError, match="the disk is full"):
+        write_colmap(tmp_path / "sparse" / "0", make_cameras(4))
+    assert not (tmp_path / "sparse" / "0").exists()
+
+
+def test_a_model_without_its_cameras_is_refused(tmp_path):
+    make_photos(tmp_path / "photos", 4)
+    write_colmap(tmp_path / "sparse" / "0", make_cameras(4))
+    (tmp_path / "sparse" / "0" / "cameras.bin").unlink()
+    with pytest.raises(MacrosplatError, match=r"images\.bin is there and cameras\.bin is not"):
+        open_capture(tmp_path)

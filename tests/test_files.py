@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import below, only_ours, sweep, whole, whole_folder, write_json, write_whole
+from macrosplat.support.files import below, only_ours, room_on_disk, sweep, whole, whole_folder, write_json, write_whole
 from macrosplat.support.lock import locked
 
 
@@ -141,3 +141,10 @@ def test_json_is_read_back_and_nan_is_refused(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "lens.json", {"d0": float("nan")})
     assert names(tmp_path) == ["lens.json"]
+
+
+def test_a_disk_without_room_is_one_sentence(tmp_path):
+    room_on_disk(tmp_path, 1)
+    room_on_disk(tmp_path / "missing", 1e30)  # whoever makes the folder will see
+    with pytest.raises(MacrosplatError, match=r"The disk is full: .* free some space"):
+        room_on_disk(tmp_path, 1e18)

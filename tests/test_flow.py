@@ -38,6 +38,7 @@ ROOMS = (
     "loaded",
     "live",
     "web",
+    "studio",
     "pipeline",
     "compare",
     "batch",

@@ -42,10 +42,21 @@ def test_a_thin_lens_is_known_by_its_focal_length_and_f_number():
 
 def test_the_bound_is_life_size_where_the_magnification_is_not_known():
     exif = Exif(f_number=18.0, focal_mm=55.0, sensor_width_mm=23.0)
-    # A zoom that shortens: the calibrated focal length is less than the nominal one.
-    prior = pupil_prior(photos_of(exif), cameras_of(0.95 * 55 / 23 * 600))
+    # A zoom that shortens much: the calibrated focal length is less than the nominal one.
+    prior = pupil_prior(photos_of(exif), cameras_of(0.8 * 55 / 23 * 600))
     assert prior == PupilPrior(18.0, 1 / 36)
     assert pupil_prior(photos_of(Exif(f_number=18.0)), cameras_of(2000)) == prior
+
+
+@pytest.mark.parametrize("m", [0.0, 0.02, 0.06, 0.1])
+def test_photos_that_hardly_magnify_have_a_narrow_pupil(m):
+    """Less is possible than at life size, and more than what a lens that shortens by SHORTENS m has."""
+    f, number, shortens = 55.0, 18.0, 0.5
+    exif = Exif(f_number=number, focal_mm=f, sensor_width_mm=23.0)
+    now = f * (1 - shortens * m)
+    prior = pupil_prior(photos_of(exif), cameras_of(now * (1 + m) / 23 * 600))
+    assert prior is not None and prior.expected is None
+    assert m / (number * (1 + m)) < prior.most < 0.6 / (2 * number)
 
 
 def test_beyond_life_size_the_magnification_is_the_bound():

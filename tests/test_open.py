@@ -1,14 +1,18 @@
 """`open_capture`: which cameras it takes, and what it tells."""
 
 import json
+import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from macrosplat.cameras.transforms import write_transforms
 from macrosplat.capture.open import open_capture
 from macrosplat.support.errors import MacrosplatError
-from making_photos import exif, make_photos, save, texture
+from making_captures import make_cameras
+from making_photos import CANON, exif, make_photos, save, texture
 from test_colmap import make_model
 from test_transforms import frame
 
@@ -88,4 +92,48 @@ def test_too_few_are_left(tmp_path):
     for n in (1, 2):
         (tmp_path / "photos" / f"{n}.jpg").write_bytes(b"x")
     with pytest.raises(MacrosplatError, match=r"2 readable photos.*1\.jpg.*2\.jpg"):
+        open_capture(tmp_path)
+
+
+def test_photos_that_differ_by_the_suffix_only_keep_it(tmp_path):
+    names = ["a.jpg", "a.jpeg", "b.jpg", "b.png", "c.jpg"]
+    for n, name in enumerate(names):
+        save(tmp_path / "photos" / name, texture(48, 32, n), exif(**CANON))
+    write_transforms(
+        tmp_path / "transforms.json", replace(make_cameras(5, 48, 32), names=tuple(names)), folder="photos"
+    )
+    capture = open_capture(tmp_path)
+    assert capture.cameras is not None and capture.cameras.names == tuple(photo.name for photo in capture.photos)
+    assert {photo.name: photo.path.name for photo in capture.photos} == {
+        **{"a.jpg.jpg": "a.jpg", "a.jpeg.jpeg": "a.jpeg", "b.jpg.jpg": "b.jpg", "b.png.png": "b.png", "c.jpg": "c.jpg"}
+    }
+    assert any(note.startswith("Named alike but for the suffix") for note in capture.notes)
+
+
+def test_composed_and_decomposed_accents_may_stand_side_by_side(tmp_path):
+    names = ["\u00e9.jpg", "e\u0301.jpg", "x.jpg"]
+    for n, name in enumerate(names):
+        save(tmp_path / "photos" / name, texture(48, 32, n), exif(**CANON))
+    cameras = replace(make_cameras(3, 48, 32), names=tuple(names))
+    write_transforms(tmp_path / "transforms.json", cameras, folder="photos")
+    found = open_capture(tmp_path).cameras
+    assert found is not None and set(found.names) == set(names)
+    for n, name in enumerate(found.names):
+        np.testing.assert_allclose(found.views[n], cameras.views[names.index(name)], atol=1e-9)
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    make_photos(tmp_path, 3)
+    try:
+        (tmp_path / "1.jpg").rename(tmp_path / os.fsdecode(b"\xff.jpg"))
+    except OSError:
+        pytest.skip("this file system takes text only")
+    with pytest.raises(MacrosplatError, match=r"no text .* rename it"):
+        open_capture(tmp_path)
+
+
+def test_one_photo_over_and_over_is_no_capture(tmp_path):
+    for n in range(4):
+        save(tmp_path / f"{n}.jpg", texture(48, 32), exif(**CANON))
+    with pytest.raises(MacrosplatError, match="are the same one"):
         open_capture(tmp_path)

@@ -1,5 +1,6 @@
 """Finding and reading photos: every format against the pixels that were saved."""
 
+import io
 import sys
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image, ImageOps
 
 from macrosplat.cameras.records import Distortion
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_linear, read_undistorted_mask
+from macrosplat.photos import decode as decode_module
 from macrosplat.photos.find import find_photos
 from macrosplat.photos.masks import read_mask
 from macrosplat.photos.names import natural_key
@@ -96,6 +98,36 @@ def test_the_largest_page_of_a_tiff_is_the_photo(tmp_path, deep):
     for photo in found.photos:
         np.testing.assert_array_equal(read_photo(photo), pixels)
     assert next(note for note in found.notes if "several pictures" in note).startswith("2.tif: ")
+
+
+@pytest.mark.parametrize("kind", ["EPS", "ICO", "PPM", "complex", "empty"])
+def test_what_is_no_photo_under_a_photos_name_is_damaged(tmp_path, kind):
+    make_photos(tmp_path, 2)
+    content = io.BytesIO()
+    if kind == "complex":
+        tifffile.imwrite(content, np.zeros((32, 48), np.complex64))
+    elif kind != "empty":
+        Image.fromarray(texture(48, 32)).save(content, kind)
+    (tmp_path / ("3.tif" if kind == "complex" else "3.jpg")).write_bytes(content.getvalue())
+    found = find_photos(tmp_path)
+    assert len(found.photos) == 2 and "Damaged and left out: 3." in found.notes[0]
+
+
+@pytest.mark.parametrize("slices", [2, 3])  # tifffile takes three for planes of one picture
+def test_a_volume_is_its_first_slice(tmp_path, slices):
+    grey = (texture(48, 32)[..., 0].astype(np.uint16) * 257)[None]
+    pages = np.concatenate([grey, *[grey // 2] * (slices - 1)])
+    tifffile.imwrite(tmp_path / "1.tif", pages, volumetric=True, tile=(1, 16, 16), photometric="minisblack")
+    (photo,) = find_photos(tmp_path).photos
+    assert (read_photo(photo)[..., 0] == texture(48, 32)[..., 0]).all()
+
+
+def test_large_photos_are_unpacked_in_bands(tmp_path, monkeypatch):
+    monkeypatch.setattr(decode_module, "BAND", 48 * 5)
+    make_photos(tmp_path, 1)
+    (photo,) = find_photos(tmp_path).photos
+    with Image.open(photo.path) as opened:
+        np.testing.assert_array_equal(read_photo(photo), np.asarray(opened))
 
 
 def test_what_lies_among_the_photos_and_is_not_read_is_said(tmp_path):

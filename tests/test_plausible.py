@@ -58,3 +58,12 @@ def test_photos_that_no_point_speaks_for_are_named():
         cameras, replace(points, photo=points.photo[some], point=points.point[some], px=points.px[some])
     )
     assert f"seen in {cameras.names[4]}:" in said
+
+
+def test_points_that_one_photo_sees_say_nothing_of_parallax():
+    cameras, points = captured()
+    alone = np.isin(points.point, np.arange(90)) & (points.photo > 0)
+    few = replace(points, photo=points.photo[~alone], point=points.point[~alone], px=points.px[~alone])
+    refuse_impossible(cameras, few, "it")
+    lone = few.photo == 0
+    refuse_impossible(cameras, replace(few, photo=few.photo[lone], point=few.point[lone], px=few.px[lone]), "it")

@@ -8,6 +8,7 @@ import pytest
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.events import Events
 from macrosplat.support.progress import SECONDS_BETWEEN_LINES, Progress, duration
+from macrosplat.support.terminal import shortened
 
 
 class Clock:
@@ -123,3 +124,21 @@ def test_events_for_scripts(clock):
     where = {"event": "progress", "time": 1e9 + 4.375, "stage": "training", "done": 70, "total": 300}
     assert said[5] == {**where, "per_second": 16, "seconds_left": 14.375, "loss": None}
     assert [one["text"] for one in said[-2:]] == ["a sentence", "what went wrong"] and said[-1]["event"] == "error"
+
+
+def test_nothing_that_a_terminal_would_obey_is_said(clock):
+    stream = io.StringIO()
+    progress = Progress(stream, clock)
+    progress.note("evil\x1b]0;owned\x07 \u202ename\udcff é")
+    assert stream.getvalue() == "evil?]0;owned? ?name? é\n"
+    assert shortened("x" * 50) == "x" * 50 and len(shortened("x" * 100_000)) < 650
+
+
+def test_a_stream_that_takes_nothing_more_does_not_stop_the_work(clock):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    progress = Progress(Full(), clock)
+    progress.note("one")
+    progress.note("two")

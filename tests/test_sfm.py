@@ -14,7 +14,7 @@ from PIL import Image
 
 from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.sfm.features import QUICK, Features, extract, interruptible, working_size
-from macrosplat.cameras.sfm.guided import along_lines, fundamental_matrix
+from macrosplat.cameras.sfm.guided import along_lines, fundamental_matrix, pairs_within
 from macrosplat.cameras.sfm.mapping import PAIR_MATCHES, pinhole
 from macrosplat.cameras.sfm.pairs import followers, joined, match, match_all, near, nearest, pairs_of, strong
 from macrosplat.cameras.sfm.refine import AGREES, MODEL_AGREES
@@ -294,6 +294,19 @@ def test_of_many_photos_those_are_compared_that_look_alike() -> None:
     assert {(i, i + 1) for i in range(59)} <= set(pairs) and (0, 59) in pairs
     assert all(abs(i - j) < 12 or 60 - abs(i - j) < 12 for i, j in pairs)
     assert len(pairs_of(views[:20])) == 190
+
+
+def test_of_very_many_views_each_has_near_and_far_partners() -> None:
+    angles = np.arange(0, 360, 1.0)  # a ring of 360
+    turn = np.abs((angles[:, None] - angles + 180) % 360 - 180)
+    some = pairs_within(turn[:60, :60], 45)
+    assert len(some) == sum(60 - step for step in range(1, 46))  # few enough: all
+    pairs = np.array(pairs_within(turn, 45))
+    apart = turn[pairs[:, 0], pairs[:, 1]]
+    assert len(pairs) < 360 * 18 and apart.max() <= 45 and len(set(map(tuple, pairs.tolist()))) == len(pairs)
+    for one in range(360):
+        mine = apart[(pairs == one).any(1)]
+        assert mine.min() == 1 and mine.max() > 40
 
 
 def test_a_model_begins_with_strong_pairs_and_goes_on_with_near_ones() -> None:

@@ -12,6 +12,8 @@ def main() -> int:
     # Nothing has been begun that would want tidying up, and imports leave themselves half done.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
+    if sys.getfilesystemencoding() != "utf-8":  # an ASCII locale: names of files would be read as bytes
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", "-m", "macrosplat", *sys.argv[1:]])
     from macrosplat.cli import main as run
 
     code = run()

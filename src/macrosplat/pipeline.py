@@ -30,7 +30,7 @@ from macrosplat.deblur import check_deblur, deblurred
 from macrosplat.lens import LENSES, Lens, LensStart
 from macrosplat.lens.sharpest import nothing_in_focus
 from macrosplat.lens.start import start_lens
-from macrosplat.live import LiveView, Nobody, Watching, check_viser
+from macrosplat.live import LiveView, Nobody, Preview, Watching, check_viser
 from macrosplat.model.backdrop import Backdrop, grid_of
 from macrosplat.model.exposure import Exposure, start_exposure
 from macrosplat.model.model import Model
@@ -41,6 +41,7 @@ from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
 from macrosplat.output.summary import Summary
 from macrosplat.photos.decode import TABLE_8
+from macrosplat.photos.names import listed
 from macrosplat.photos.records import Photo, resized
 from macrosplat.photos.shelf import Shelf
 from macrosplat.render import Camera, Frame
@@ -57,8 +58,8 @@ from macrosplat.support.stop import Stop
 from macrosplat.support.threads import ordered, workers
 from macrosplat.train import checkpoint
 from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, photo_budget, target_budget
-from macrosplat.train.pilot import compare
-from macrosplat.train.schedule import Schedule, by_poses
+from macrosplat.train.pilot import compare, of_one_blur
+from macrosplat.train.schedule import Schedule, by_poses, dssim_share
 from macrosplat.train.seen import views_in_frame
 from macrosplat.train.targets import Targets
 from macrosplat.train.trainer import Trainer
@@ -88,6 +89,7 @@ def reconstruct(
     live: int | None = None,
     shown: Sequence[Face] = (),
     results: bool = False,
+    preview: bool = False,
 ) -> Summary | StackSummary:
     """Sharp photos and a sharp scene of a folder of blurred photos; see `macrosplat reconstruct --help`.
 
@@ -96,6 +98,7 @@ def reconstruct(
         live: a port on this machine for a page that shows the training; 0: a free one; None: no page.
         shown: further ways of showing progress, besides stderr.
         results: whether a run that is stopped while it trains writes the results of what there is.
+        preview: whether RUN/preview.jpg shows the scene while it trains.
 
     Raises:
         MacrosplatError: bad input; one sentence says what and where.
@@ -116,10 +119,13 @@ def reconstruct(
             width = _width(opened.photos, Run(out) if resume else None, options, device)
             _fits(opened.photos, options, width)
         holding.enter_context(locked(out))
-        run = Run.begin(out, capture, opened.photos, options, resume)
+        run = Run.begin(out, capture, opened.photos, options, resume, opened.found)
         sweep(out)
         for note in (*said, *opened.notes):
             progress.note(note)
+        if run.other_masks:
+            which = listed(run.other_masks)
+            progress.note(f"The masks of {which} have changed since the run was begun; what was learned keeps the old.")
         if alone:
             stacked = reconstruct_stack(opened, run, progress)
             _page(out, progress)
@@ -138,6 +144,8 @@ def reconstruct(
         trainer, names, lens_start = _trainer(given, run, device, progress)
         try:
             with Log(run.log, trainer.done) as log, viewer(trainer, names, progress) as watching:
+                if preview:
+                    watching = holding.enter_context(Preview(trainer, run.preview, watching))
                 _train(trainer, run, names, lens_start, log, progress, watching, results)
         finally:  # an interrupted run's time counts, too
             seconds = run.manifest.seconds + time.monotonic() - began
@@ -154,6 +162,7 @@ def go_on(
     live: int | None = None,
     shown: Sequence[Face] = (),
     results: bool = False,
+    preview: bool = False,
 ) -> Summary | StackSummary:
     """Go on with a run, with the options that it was begun with; see `macrosplat continue --help`.
 
@@ -179,7 +188,7 @@ def go_on(
             run.update(options=options, planned=options.steps, reopened=planned)
     if device is not None:
         options = replace(options, device=device)
-    return reconstruct(capture, out, options, resume=True, live=live, shown=shown, results=results)
+    return reconstruct(capture, out, options, resume=True, live=live, shown=shown, results=results, preview=preview)
 
 
 def _further(text: str, planned: int) -> int:
@@ -201,7 +210,7 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
     """
     with Progress() as progress, locked(out):
         opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
-        run = Run.begin(out, capture, opened.photos, options, resume=True)
+        run = Run.begin(out, capture, opened.photos, options, True, opened.found)
         sweep(out)
         _cameras(_with_masks(opened, run, progress), run, progress, options.width)
 
@@ -350,7 +359,7 @@ def _trainer(
     )
     of_poses = by_poses(len(poses), float(seen.median()))
     exposed = start_exposure(given.points, photos, given.cameras.sizes, given.photos)
-    of_poses |= {"learn_exposure": exposed.learned}
+    of_poses |= {"learn_exposure": exposed.learned, "dssim_share": dssim_share(photos)}
     schedule = _schedule(run, most, of_poses)
     if state:
         trainer = Trainer(state.model.to(device), targets, schedule, state.pixel, options.seed)
@@ -386,7 +395,7 @@ def _trainer(
         starts = [replace(lens_start, pupil=lens_start.pupil / share) for share in NARROWER]
         lenses = [LENSES["thin"](replace(start, settings=THROUGH_THE_CENTRE)) for start in starts]
         numbers = schedule, pixel, options.seed
-        verdict = compare(lenses, LENSES["plain"](lens_start), begin, targets, *numbers)
+        verdict = compare(lenses, of_one_blur(starts[-1]), begin, targets, *numbers)
         lens_start = starts[verdict.best]
         lens = LENSES["thin" if verdict.needed else "plain"](lens_start)
         if not verdict.needed:

@@ -6,10 +6,10 @@ was changed by hand, damaged or made by another version is refused in one senten
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
@@ -19,29 +19,18 @@ import msgspec
 from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.transforms import read_cameras_file, write_transforms
 from macrosplat.options import Options, SharpFormat
-from macrosplat.photos.names import listed
+from macrosplat.photos.names import is_text, listed
 from macrosplat.photos.records import Photo
+from macrosplat.photos.taken import TakenPhoto, difference, same_photos, taken
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import below, write_json
 from macrosplat.support.json import checked, load_json
-from macrosplat.support.reading import read_bytes
-from macrosplat.support.threads import ordered, workers
 
 VERSION = 2  # of config.json
 # What a resumed run may change: where it computes and how results are stored do not change what is learned.
 FREE = ("device", "sharp_format", "detail")
 SUFFIXES: dict[SharpFormat, str] = {"png": ".png", "tiff": ".tif"}
 AGAIN = "reconstruct into a new folder"  # what helps when a RUN is damaged
-
-
-class TakenPhoto(msgspec.Struct, frozen=True):
-    """One photo of the capture. Cameras number their photos alike: two captures are told apart by the bytes."""
-
-    name: str
-    path: str  # relative to the capture where it lies below it
-    width: int
-    height: int
-    content: str  # hash of its bytes, and of its mask's
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -64,6 +53,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     capture: str  # absolute
     photos: tuple[TakenPhoto, ...]
+    found: tuple[str, ...] = ()  # names of all photos of the capture, those included that were left out
     options: Options
     command: tuple[str, ...]
     camera_source: str | None = None  # `Cameras.source`
@@ -88,15 +78,30 @@ class Run:
     def __init__(self, folder: Path, manifest: Manifest | None = None) -> None:
         self.folder = folder
         self._manifest = manifest
+        self.other_masks: tuple[str, ...] = ()  # names of photos whose masks changed since the run was begun
 
     @staticmethod
-    def begin(folder: Path, capture: Path, photos: tuple[Photo, ...], options: Options, resume: bool) -> Run:
+    def begin(
+        folder: Path,
+        capture: Path,
+        photos: tuple[Photo, ...],
+        options: Options,
+        resume: bool,
+        found: Sequence[str] = (),
+    ) -> Run:
         """Begin a run, or check that it may be gone on with.
+
+        Args:
+            found: names of all photos of the capture, as `Capture.found`.
 
         Raises:
             MacrosplatError: RUN holds something and `resume` is off; or it is a run of other photos or options.
         """
-        run, asked = Run(folder), _taken(capture, photos)
+        if not is_text(str(folder)):
+            raise MacrosplatError(
+                f"{str(folder)!r} is no text (not UTF-8), and other programs write names as text; choose another --out."
+            )
+        run, asked = Run(folder), taken(capture, photos)
         if not run.manifest_file.is_file():
             if folder.is_dir() and any(folder.iterdir()):
                 raise MacrosplatError(
@@ -107,6 +112,7 @@ class Run:
                     version=VERSION,
                     capture=str(capture.resolve()),
                     photos=asked,
+                    found=tuple(found),
                     options=options,
                     command=tuple(sys.argv),
                 )
@@ -117,11 +123,19 @@ class Run:
                 f"{folder} holds a run already; add --resume to go on with it, or choose another --out."
             )
         if not same_photos(run.manifest.photos, asked):
+            which = difference(run.manifest.photos, asked) or run.manifest.capture
             raise MacrosplatError(
-                f"{folder} is a run of other photos ({_difference(run.manifest, asked)}); give --resume the same "
-                "capture, or choose another --out."
+                f"{folder} is a run of other photos ({which}); give --resume the same capture, or choose another --out."
+            )
+        others = sorted(set(run.manifest.found) ^ set(found))
+        if others and run.manifest.found:
+            raise MacrosplatError(
+                f"{capture} holds other photos than when {folder} was begun ({listed(others)}); put it back as it was, "
+                "or choose another --out."
             )
         run.refuse_other_options(options)
+        of = {photo.name: photo.mask for photo in run.manifest.photos}
+        run.other_masks = tuple(photo.name for photo in asked if photo.mask != of[photo.name])
         run.update(options=options)
         return run
 
@@ -167,6 +181,11 @@ class Run:
     @property
     def log(self) -> Path:
         return self.folder / "log.jsonl"
+
+    @property
+    def preview(self) -> Path:
+        """The scene as it is while it is being learned (`live/preview.py`); gone when the run ends."""
+        return self.folder / "preview.jpg"
 
     @property
     def checkpoint(self) -> Path:
@@ -338,43 +357,6 @@ def read_manifest(path: Path) -> Manifest:
     if manifest.stack is not None:
         below(path.parent, manifest.stack)
     return manifest
-
-
-def same_photos(a: tuple[TakenPhoto, ...], b: tuple[TakenPhoto, ...]) -> bool:
-    """Whether they are the same photos, wherever they lie."""
-    return [msgspec.structs.replace(one, path="") for one in a] == [msgspec.structs.replace(one, path="") for one in b]
-
-
-def _difference(begun: Manifest, asked: tuple[TakenPhoto, ...]) -> str:
-    """Why they are not `same_photos`."""
-    before, now = ({photo.name: photo for photo in photos} for photos in (begun.photos, asked))
-    if before.keys() != now.keys():
-        return begun.capture
-    changed = listed(name for name in before if not same_photos((before[name],), (now[name],)))
-    return f"changed since, the photos or their masks: {changed}"
-
-
-def _taken(capture: Path, photos: tuple[Photo, ...]) -> tuple[TakenPhoto, ...]:
-    root = capture.resolve()
-
-    def place(path: Path) -> str:
-        path = path.resolve()
-        return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
-
-    largest = max((photo.path.stat().st_size for photo in photos), default=0)
-    return tuple(
-        TakenPhoto(photo.name, place(photo.path), photo.width, photo.height, content)
-        for photo, content in zip(photos, ordered(_content, photos, workers(largest)), strict=True)
-    )
-
-
-def _content(photo: Photo) -> str:
-    """Of all bytes: a photo may be replaced by one of as many, and a copy of the capture has times of its own."""
-    found = hashlib.blake2b(digest_size=16)
-    for path in (photo.path, photo.mask):
-        if path is not None:
-            found.update(read_bytes(path))
-    return found.hexdigest()
 
 
 def _flat(options: dict[str, Any]) -> dict[str, Any]:

@@ -56,13 +56,13 @@ def runs_of(order: Sequence[int], picture: Callable[[int], Picture]) -> list[Sli
     return [_even(run, pictures) for run in found]
 
 
-def any_alike(order: Sequence[int], picture: Callable[[int], Picture]) -> bool:
-    """Whether any of some neighbours, evenly spaced, are of one place: where most photos are slices, two thirds are."""
+def alike_among(order: Sequence[int], picture: Callable[[int], Picture]) -> int:
+    """How many of some neighbours, evenly spaced, are of one place: where most photos are slices, two thirds are."""
     pairs = len(order) - 1
     some = (
         range(pairs) if pairs <= PROBES else np.unique(np.linspace(0, pairs - 1, PROBES).round().astype(int)).tolist()
     )
-    return any(alike(picture(order[n]), picture(order[n + 1])) > 0 for n in some)
+    return sum(alike(picture(order[n]), picture(order[n + 1])) > 0 for n in some)
 
 
 def alike(a: Picture, b: Picture) -> float:

@@ -9,7 +9,7 @@ picture without any parallax were taken from one place.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.brackets.align import thumbnail
-from macrosplat.brackets.alike import SliceRun, any_alike, runs_of
+from macrosplat.brackets.alike import SliceRun, alike_among, runs_of
 from macrosplat.cameras.records import Cameras
 from macrosplat.photos.names import listed, matched
 from macrosplat.photos.records import Photo
@@ -28,6 +28,7 @@ LISTING = "brackets.json"
 SAME_POSE = 1e-6  # of a rotation's entries, and of the shift relative to its length: rounded copies, nothing else
 FEWEST = 3  # slices of a pose that nothing but likeness tells of: two alike may be one photo taken twice
 STRANGERS = 3  # fewer photos than this beside a lone stack are left out: somebody's all-in-focus picture, say
+MOST_NUMBERS = 4  # in a name, that differ from photo to photo: each is another order to be looked at
 _NUMBERED = re.compile(r"^(.+?)[_\-. ]+\(?[0-9]+\)?$")  # fly_0, IMG-0001, img (1)
 _COUNTED = re.compile(r"^(.*?)[_\-. ]*\(?[0-9]+\)?$")  # DSC06620, too
 
@@ -84,9 +85,11 @@ def _from_pictures(
         known = small.get(photos[i].name)
         return thumbnail(photos[i]) if known is None else known
 
-    if len(proposed) < 2 and not any(any_alike(folder, picture) for folder in folders.values()):
+    orders = [_order_of_slices(photos, folder, picture) for folder in folders.values()]
+    if len(proposed) < 2 and all(order is None for order in orders):
         return photos, ()
-    found = [run for folder in folders.values() for run in runs_of(folder, picture)]
+    pairs = zip(orders, folders.values(), strict=True)
+    found = [run for order, folder in pairs for run in runs_of(folder if order is None else order, picture)]
     by_name = [run for run in found if any(set(run.slices) <= set(group) for group in proposed.values())]
     several = [run for run in found if len(run.slices) >= FEWEST]
     if 2 * sum(len(run.slices) for run in several) < len(photos):
@@ -120,9 +123,37 @@ def _from_pictures(
     return _marked(tuple(photos[i] for i in kept), groups, tuple(notes))
 
 
+def _order_of_slices(
+    photos: Sequence[Photo], folder: Sequence[int], picture: Callable[[int], NDArray[np.float32]]
+) -> list[int] | None:
+    """The order in which slices follow each other, of those that the names allow; None: there are none."""
+    names = [PurePosixPath(photos[i].name).stem for i in folder]
+    orders = [[folder[at] for at in order] for order in orders_of(names)]
+    counts = [alike_among(order, picture) for order in orders]
+    return orders[int(np.argmax(counts))] if any(counts) else None
+
+
+def orders_of(names: Sequence[str]) -> list[list[int]]:
+    """Orders of names: as they are; and, of names with several numbers in the same places (pose and slice, in whichever
+    order, slices perhaps counted from -2 to +2), with each of the numbers as the one that moves fastest."""
+    number = re.compile(r"([+-]?[0-9]+)" if any("+" in name for name in names) else r"([0-9]+)")
+    parts = [number.split(name) for name in names]
+    plain = list(range(len(names)))
+    if len({tuple(part[::2]) for part in parts}) != 1:
+        return [plain]
+    values = [[int(text) for text in part[1::2]] for part in parts]
+    moving = [n for n in range(len(values[0])) if len({value[n] for value in values}) > 1]
+    if len(moving) > MOST_NUMBERS:
+        return [plain]
+    by_each = [
+        sorted(plain, key=lambda i: ([v for m, v in enumerate(values[i]) if m != n], values[i][n])) for n in moving
+    ]
+    return [plain] + [order for order in by_each[::-1] if order != plain]
+
+
 def _of_one_kind(photos: Sequence[Photo], slices: Sequence[int]) -> tuple[int, ...]:
     """Those named as most are: a result that somebody stacked and put beside the slices looks as they do."""
-    kinds = [re.sub(r"[0-9]+", "0", PurePosixPath(photos[i].name).stem) for i in slices]
+    kinds = [re.sub(r"[+-]?[0-9]+", "0", PurePosixPath(photos[i].name).stem) for i in slices]
     usual = max(kinds, key=kinds.count)
     if 2 * kinds.count(usual) <= len(slices):
         return tuple(slices)

@@ -106,7 +106,8 @@ def write_colmap(folder: Path, cameras: Cameras, points: SparsePoints | None = N
     with whole_folder(folder) as part:
         try:
             model.write_binary(str(part))
-        except (RuntimeError, ValueError) as error:  # pycolmap's own, which say nothing of the disk
+            refuse_damaged(part)  # of a disk that became full nothing is said otherwise
+        except (RuntimeError, ValueError, MacrosplatError) as error:  # pycolmap's own, which say nothing of the disk
             raise MacrosplatError(
                 f"{folder} could not be written: the disk is full, or the folder cannot be written; free some space "
                 "or choose another --out."

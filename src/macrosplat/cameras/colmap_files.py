@@ -19,6 +19,8 @@ PLACES = ("sparse", "", "colmap/sparse", "colmap", "distorted/sparse")
 COUNT = struct.Struct("<Q")
 CAMERA = struct.Struct("<IiQQ")  # id, model, width, height; then the model's parameters, doubles
 IMAGE = 4 + 7 * 8 + 4  # bytes: id, rotation and shift, camera; then a name that ends in a 0, and its 2D points
+RIG, SENSOR, POSE = struct.Struct("<II"), 4 + 4, 7 * 8  # id, sensors; a sensor's kind and id; rotation and shift
+FRAME, FRAME_DATA = struct.Struct("<II7dI"), 4 + 4 + 8  # id, rig, rotation and shift, photos; sensor and id of each
 POINT_2D = 24  # bytes: x, y, the point's id
 POINT, TRACK_ENTRY = 8 + 3 * 8 + 3 + 8, 8  # bytes: id, place, colour, error; then the entries of its track
 
@@ -36,6 +38,14 @@ def find_models(root: Path) -> list[Path]:
         # Elsewhere than in sparse/ a file of such a name may be anybody's: both tell.
         whole = base.name == "sparse" or any((base / f"images{suffix}").is_file() for suffix in (".bin", ".txt"))
         found += [base] if whole and _is_model(base) else []
+    if not found:
+        for folder in (root / "sparse", *(_sub_folders(root / "sparse") if _is_folder(root / "sparse") else [])):
+            images = next((one for one in (folder / "images.bin", folder / "images.txt") if one.is_file()), None)
+            if images is not None:
+                raise MacrosplatError(
+                    f"{images} is there and cameras{images.suffix} is not: copy the whole COLMAP model, or remove it "
+                    "to have cameras found from the photos."
+                )
     return found
 
 
@@ -72,7 +82,8 @@ def refuse_damaged(folder: Path) -> None:
     Raises:
         MacrosplatError: one of them ends before its last record does, or says that it holds more than it can.
     """
-    for name, skim in (("cameras", _cameras), ("images", _images), ("points3D", _points)):
+    skims = {"cameras": _cameras, "images": _images, "points3D": _points, "rigs": _rigs, "frames": _frames}
+    for name, skim in skims.items():
         path = folder / f"{name}.bin"
         if not path.is_file():
             continue
@@ -123,6 +134,26 @@ def _points(data: mmap.mmap, count: int) -> None:
     at = COUNT.size
     for _ in range(count):
         at += POINT + COUNT.size + TRACK_ENTRY * COUNT.unpack_from(data, at + POINT)[0]
+        _within(at, data)
+
+
+def _rigs(data: mmap.mmap, count: int) -> None:
+    at = COUNT.size
+    for _ in range(count):
+        _, sensors = RIG.unpack_from(data, at)
+        at += RIG.size
+        for n in range(sensors):
+            at += SENSOR
+            if n > 0:  # all but the first say whether their place in the rig is known, and which it is
+                known = data[at]
+                at += 1 + (POSE if known else 0)
+            _within(at, data)
+
+
+def _frames(data: mmap.mmap, count: int) -> None:
+    at = COUNT.size
+    for _ in range(count):
+        at += FRAME.size + FRAME_DATA * FRAME.unpack_from(data, at)[-1]
         _within(at, data)
 
 

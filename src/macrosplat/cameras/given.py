@@ -22,6 +22,7 @@ from macrosplat.support.reading import read_bytes
 NOT_READ = {
     "transforms*.json": "nerfstudio or Blender",
     "cameras.bin": "COLMAP",
+    "images.bin": "COLMAP, without its cameras",
     "database.db": "COLMAP, without a model",
     "cameras.sfm": "Meshroom",
     "sfm_data.json": "OpenMVG",

@@ -36,7 +36,10 @@ def refuse_impossible(cameras: Cameras, points: SparsePoints, what: str) -> None
             f"The points of {what} lie {100 * off:.3g} % of a photo's width from where they were observed: its "
             "cameras and points do not belong together; export them again, or remove them to have cameras found."
         )
-    angle = float(np.median(parallax(cameras, points)))
+    angles = parallax(cameras, points)
+    if len(angles) == 0:  # a few photos of a model: points seen by one of them say nothing
+        return
+    angle = float(np.median(angles))
     if not angle >= LEAST_PARALLAX:
         raise MacrosplatError(
             f"The cameras of {what} see the thing from one place (under {angle:.2g} degrees in the median), so that "
@@ -58,7 +61,8 @@ def unconfirmed(cameras: Cameras, points: SparsePoints) -> list[str]:
 
 
 def parallax(cameras: Cameras, points: SparsePoints) -> NDArray[np.float64]:
-    """[P] twice the largest angle between an observation of a point and the mean of all of them, degrees."""
+    """Twice the largest angle between an observation of a point and the mean of all of them, degrees, of each of the
+    points that two photos and more see."""
     rays = cameras.centres[points.photo] - points.xyz[points.point]
     rays /= np.maximum(np.linalg.norm(rays, axis=1, keepdims=True), 1e-300)
     mean = np.zeros((len(points), 3))
@@ -68,7 +72,7 @@ def parallax(cameras: Cameras, points: SparsePoints) -> NDArray[np.float64]:
     angle = 2 * np.arcsin(np.clip(np.linalg.norm(rays - mean[points.point], axis=1) / 2, 0, 1))
     largest = np.zeros(len(points))
     np.maximum.at(largest, points.point, angle)
-    seen = np.unique(points.point)
+    seen = np.bincount(points.point, minlength=len(points)) > 1
     return 2 * np.degrees(largest[seen])
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from macrosplat.cameras.assemble import RIGID_TOLERANCE, Entry, is_rotation, lens_of, nearest_rotation, place, remarks
 from macrosplat.cameras.assemble import rigid_inverse as _inverse
 from macrosplat.cameras.records import Cameras, Distortion
-from macrosplat.photos.names import listed, matched, plain, same_text
+from macrosplat.photos.names import forward, listed, matched, plain
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json
@@ -278,7 +278,7 @@ def _frame(path: Path, n: int, value: Any, top: dict[str, Any]) -> _Read:
             raise MacrosplatError(f"{where}: {key} is {number!r}, not a finite number; correct it or export again.")
         if key in INTRINSICS and isinstance(number, float) and abs(number) > MOST_PX:
             raise MacrosplatError(f"{where}: {key} is {number:g} px, which no camera has; correct it or export again.")
-    name = os.path.normpath(same_text(frame.file_path))
+    name = os.path.normpath(forward(frame.file_path))
     if os.path.isabs(name):
         name = os.path.relpath(name, path.parent.absolute())
     return _Read(where, name, _view(where, frame.transform_matrix), lens, frame.mask_path)

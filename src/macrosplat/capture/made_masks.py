@@ -20,6 +20,10 @@ from macrosplat.photos.silhouettes import WIDTH, silhouettes
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import whole_folder
 
+# Outlines are where features hold on: with the masks as they are the focal length of beetle_turntable comes out 9 % too
+# short from its photos alone, without masks 4 %.
+MARGIN = 0.03
+
 
 def with_made_masks(
     opened: Capture, folder: Path, stage: Callable[[str, int], object], advance: Callable[[], object]
@@ -69,7 +73,7 @@ def _masked(photo: Photo, folder: Path) -> Photo:
     mask = _mask_of(photo, folder)
     if not mask.is_file():
         return photo
-    photo = replace(photo, mask=mask)
+    photo = replace(photo, mask=mask, mask_margin=MARGIN)
     check_mask(photo)
     if mask_shares(photo).max() < 0.5:
         raise MacrosplatError(f"The mask {mask} is black: paint the object white, or remove it.")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from macrosplat.brackets.recognise import find_brackets, is_one_picture, poses_of
 from macrosplat.cameras.focal import ASSUMPTION, knows_focal
 from macrosplat.cameras.given import find_given, not_read, read_given
+from macrosplat.cameras.records import Cameras
 from macrosplat.capture.doubles import doubles
 from macrosplat.capture.records import Capture
 from macrosplat.photos.find import find_photos, with_masks
@@ -37,6 +40,7 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
     source = find_given(root) if root.is_dir() else None
     found = find_photos(root, masks=False, named=source.named_files() if source else ())
     photos, notes = found.photos, list(found.notes)
+    all_of = tuple(sorted([*(photo.name for photo in photos), *found.damaged]))
     useless = {photo.name: why for photo in photos if (why := found.empty.get(photo.name) or _too_small(photo))}
     if useless:
         which = ", ".join(f"{name} ({why})" for name, why in useless.items())
@@ -63,6 +67,10 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
     if brackets:
         photos, more = find_brackets(root, photos, cameras, found.small)
         notes += more
+    if cameras is None and len(poses_of(photos)) == 1 and len(doubles(photos, found.small)) == len(photos) - 1:
+        raise MacrosplatError(
+            f"All {len(photos)} photos of {root} are the same one: give photos from around the thing."
+        )
     if cameras is None and all(photo.pose is None for photo in photos):
         copies = doubles(photos, found.small)
         if copies:
@@ -70,9 +78,29 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
             notes.append(f"Left out because they are copies of other photos: {which}.")
             photos = tuple(photo for photo in photos if photo.name not in copies)
             _enough(root, photos, "different photos", notes)
+    photos, cameras, more = _told_apart(photos, cameras)
+    notes += more
     if len(poses_of(photos)) > 1:  # of a lone stack neither cameras nor a lens are sought
         notes += _remarks(photos, known_cameras=cameras is not None)
-    return Capture(root, photos, cameras, points, tuple(notes))
+    return Capture(root, photos, cameras, points, all_of, tuple(notes))
+
+
+def _told_apart(
+    photos: tuple[Photo, ...], cameras: Cameras | None
+) -> tuple[tuple[Photo, ...], Cameras | None, list[str]]:
+    """Photos whose names differ by the suffix only keep it in what is called after them: a.jpg becomes a.jpg.png."""
+    stems = Counter(PurePosixPath(photo.name).with_suffix("") for photo in photos)
+    names = {
+        photo.name: photo.name + PurePosixPath(photo.name).suffix
+        for photo in photos
+        if stems[PurePosixPath(photo.name).with_suffix("")] > 1
+    }
+    if not names:
+        return photos, cameras, []
+    if cameras is not None:
+        cameras = replace(cameras, names=tuple(names.get(name, name) for name in cameras.names))
+    note = f"Named alike but for the suffix, which the results keep: {listed(names)}."
+    return tuple(replace(photo, name=names.get(photo.name, photo.name)) for photo in photos), cameras, [note]
 
 
 def _too_small(photo: Photo) -> str | None:

@@ -17,6 +17,7 @@ class Capture:
     photos: tuple[Photo, ...]  # those that can be read, sorted by name
     cameras: Cameras | None = None  # given with the capture (transforms.json, COLMAP); None: SfM has to find them
     points: SparsePoints | None = None  # given with a COLMAP model
+    found: tuple[str, ...] = ()  # names of all the photos of the folder, those included that were left out
     notes: tuple[str, ...] = field(default=())  # sentences for the user: what was left out or assumed
 
 

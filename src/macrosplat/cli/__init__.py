@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -22,7 +24,7 @@ from macrosplat.options.help import Baselines, Photographers
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.spelling import misspelt
 from macrosplat.support.stop import INTERRUPTS
-from macrosplat.support.terminal import width_of, wrapped
+from macrosplat.support.terminal import shortened, width_of, wrapped
 
 
 def _resumed(words: list[str]) -> list[str]:
@@ -41,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     own_process()
     # `kill` is answered like Ctrl-C, so that half-written files are removed on the way out.
     INTERRUPTS.install()
+    # What libraries have to say to their programmers, of damaged EXIF for example, is no sentence for a photographer.
+    warnings.simplefilter("ignore")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack letters that a name has
+            stream.reconfigure(errors="replace")
     command = None
     if "" in arguments:  # which as a path would be this folder
         return _refused(
@@ -70,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         _mute()
         return _refused(f"The system refused something ({where}{error.strerror or error}).")
+    except ImportError as error:  # no room for it, or an installation that is damaged
+        return _refused(f"A part of the program cannot be loaded ({error}); free memory, or install it again.")
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
@@ -115,7 +124,9 @@ def _say(sentence: str) -> None:
     """The last words, on stderr: a line of their own for a script, broken to its width on a terminal."""
     if sys.stderr is not None:
         seen = sys.stderr.isatty()
-        print(wrapped(f"macrosplat: {sentence}", width_of(sys.stderr) if seen else None), file=sys.stderr)
+        said = wrapped(f"macrosplat: {shortened(sentence)}", width_of(sys.stderr) if seen else None)
+        with contextlib.suppress(OSError, ValueError):
+            print(said, file=sys.stderr, flush=True)
 
 
 def _mute() -> None:

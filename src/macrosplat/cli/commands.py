@@ -59,13 +59,16 @@ class Reconstruct:
     options: Annotated[Options, arg(name="")] = field(default_factory=Options)
 
     resume: FlagCreatePairsOff[bool] = False
-    """Go on with a run that was interrupted, to the same result; --resume RUN alone does, too."""
+    """Go on with an interrupted run; --resume RUN alone does, too."""
 
     finish: FlagCreatePairsOff[bool] = False
     """Stopped (Ctrl-C, kill), write the results of what there is."""
 
     live: Annotated[int | None, LIVE] = None
     """Show the training on a local page; pip install 'macrosplat[live]'."""
+
+    preview: FlagCreatePairsOff[bool] = False
+    """Show the training in RUN/preview.jpg."""
 
     json: FlagCreatePairsOff[bool] = False
     """For a script: what happens, one JSON object per line, on stdout."""
@@ -83,6 +86,7 @@ class Reconstruct:
                 self.resume,
                 live=self.live,
                 results=self.finish,
+                preview=self.preview,
                 **shown,
             ),
         )
@@ -119,6 +123,9 @@ class Continue:
     live: Annotated[int | None, LIVE] = None
     """Show the training on a local page."""
 
+    preview: FlagCreatePairsOff[bool] = False
+    """Show the training in RUN/preview.jpg."""
+
     json: FlagCreatePairsOff[bool] = False
     """For a script: what happens, one JSON object per line, on stdout."""
 
@@ -132,7 +139,7 @@ class Continue:
             self.run_folder,
             self.json,
             lambda **shown: pipeline.go_on(
-                self.run_folder, self.steps, self.device, self.live, results=self.finish, **shown
+                self.run_folder, self.steps, self.device, self.live, results=self.finish, preview=self.preview, **shown
             ),
         )
 
@@ -212,14 +219,21 @@ class Export:
     whole: FlagCreatePairsOff[bool] = False
     """A mesh of all that the photos show, not of the object alone."""
 
+    watertight: FlagCreatePairsOff[bool] = False
+    """Close a mesh where no photo looked: for printing, and for volumes."""
+
+    tolerance: Annotated[float | None, arg(metavar="MM", help_behavior_hint="(default: half a voxel)")] = None
+    """By how much the triangles of a mesh may be off: fewer of them, or all with 0."""
+
     mm: FlagCreatePairsOff[bool] = False
     """Write ply, spz, splat or gltf in millimetres, too, not in scene units."""
 
     def run(self) -> None:
-        from macrosplat.export import Film, export
+        from macrosplat.export import Film, Shape, export
 
         film = Film(self.seconds, self.size, self.path)
-        print(export(self.run_folder, self.format, self.out, self.photo, film, self.whole, self.mm))
+        shape = Shape(self.whole, self.watertight, self.tolerance)
+        print(export(self.run_folder, self.format, self.out, self.photo, film, shape, self.mm))
 
 
 @dataclass(frozen=True)
@@ -238,6 +252,28 @@ class View:
         if not self.path.exists():
             raise MacrosplatError(f"{self.path} does not exist; give a run, or a scene file (.ply, .spz, .splat).")
         view(self.path, self.port)
+
+
+@dataclass(frozen=True)
+class Studio:
+    """Work in the browser: drop photos, see what is sharp in them, choose a quality, watch, open the result.
+
+    The page is served to this machine alone, and runs are those that `macrosplat reconstruct` makes.
+    """
+
+    folder: Annotated[Positional[Path], arg(metavar="DIR")] = Path("macrosplat-studio")
+    """Where captures and runs are kept."""
+
+    port: Annotated[int, arg(metavar="N")] = 0
+    """The port on 127.0.0.1; 0 takes a free one."""
+
+    browser: bool = True
+    """Open the browser."""
+
+    def run(self) -> None:
+        from macrosplat.studio import studio
+
+        studio(self.folder, self.port, self.browser)
 
 
 @dataclass(frozen=True)
@@ -396,6 +432,7 @@ Command = (
     | Annotated[Render, subcommand("render")]
     | Annotated[Export, subcommand("export")]
     | Annotated[View, subcommand("view")]
+    | Annotated[Studio, subcommand("studio")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Bench, subcommand("bench")]
@@ -410,6 +447,7 @@ COMMANDS: dict[str, type] = {
     "render": Render,
     "export": Export,
     "view": View,
+    "studio": Studio,
     "evaluate": Evaluate,
     "compare": Compare,
     "bench": Bench,

@@ -78,7 +78,8 @@ class Truth:
 
 def key_of(name: str) -> Key:
     """`rows/007.jpg` -> (rows, 007)."""
-    return PurePosixPath(name).with_suffix("").parts
+    path = PurePosixPath(name)
+    return path.with_suffix("").parts if path.name else ()
 
 
 def matching(name: str, keys: Iterable[Key]) -> Key | None:
@@ -150,7 +151,7 @@ def _known(path: Path) -> KnownTruth:
         return KnownTruth()
     known = checked(load_json(path), KnownTruth, str(path))
     for photo in known.photos:
-        if not key_of(photo.photo) or (photo.focus_mm is not None and not 0 < photo.focus_mm < math.inf):
+        if not PurePosixPath(photo.photo).name or (photo.focus_mm is not None and not 0 < photo.focus_mm < math.inf):
             raise MacrosplatError(
                 f"{path}: {plain(photo.photo)} has focus_mm {photo.focus_mm}; it is above 0, and finite."
             )
@@ -165,6 +166,6 @@ def _lens(path: Path, known: KnownTruth) -> LensTruth | None:
     if known.pupil_diameter_mm is None:
         return None
     focus = {key_of(p.photo): p.focus_mm for p in known.photos if p.focus_mm is not None}
-    if len(focus) < len(known.photos):
+    if len(focus) < max(1, len(known.photos)):
         raise MacrosplatError(f"{path} lacks a focus_mm for each of its photos; add them, or remove pupil_diameter_mm.")
     return LensTruth(known.pupil_diameter_mm, focus)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from macrosplat.export.shape import Shape as Shape
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import written
 
@@ -42,7 +43,7 @@ def export(
     out: Path | None = None,
     photo: str | None = None,
     film: Film | None = None,
-    whole: bool = False,
+    shape: Shape | None = None,
     mm: bool = False,
 ) -> Path:
     """Write RUN in another format; where it was written.
@@ -50,7 +51,7 @@ def export(
     Args:
         photo: whose view a focus stack is of; None: the first photo's. Other formats have no use for it.
         film: how a video is made.
-        whole: whether a mesh is of all that the photos show, and not of the object alone.
+        shape: what a mesh is to be.
         mm: whether a scene is written in millimetres (points and mesh are, where they are known).
 
     Raises:
@@ -73,7 +74,7 @@ def export(
         case "mesh":
             from macrosplat.export.mesh import write_mesh
 
-            write_mesh(run, out, whole)
+            write_mesh(run, out, shape or Shape())
         case "video":
             from macrosplat.export.video import size_of, write_video
 

@@ -7,9 +7,11 @@ by the number of voxels, however many maps there are.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, label
 
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.numba import kernel_lock, njit, prange
@@ -19,6 +21,16 @@ ONE = F(1)
 # What a map counts that sees a place empty and far before its surface, against 1 of one that sees a surface there: rays
 # slip through what is thin or hazy, and the surfaces behind would carve it away.
 EMPTY = F(0.3)
+BARELY = F(1e-3)  # of the truncation: on the other side of the surface, next to it
+NO_SURFACE = "The scene has no surface to make a mesh of."
+
+
+class Surface(NamedTuple):
+    """Triangles in the world."""
+
+    vertices: NDArray[np.float64]  # [N, 3]
+    faces: NDArray[np.int64]  # [M, 3] counter-clockwise seen from outside
+    normals: NDArray[np.float64]  # [N, 3] outwards
 
 
 @dataclass
@@ -58,31 +70,61 @@ class Volume:
         with kernel_lock:
             _fuse(self.distance, self.weight, depth, turn, start, intrinsics, self.truncation, EMPTY)
 
-    def surface(self, least: int = 1) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-        """Vertices [N, 3] in the world, faces [M, 3] counter-clockwise seen from outside, normals [N, 3] outwards.
+    def closed(self, least: int, inside: NDArray[np.bool_], blur: float) -> Surface:
+        """The surface of the largest body, without a hole: what no map has looked into is solid, within `inside`.
 
-        `least`: only where as many maps have spoken.
+        Args:
+            least: maps that have to see a place empty for it to be so. inside: [X, Y, Z] where a body may be.
+            blur: voxels, standard deviation: noise of the maps.
+
+        Raises:
+            MacrosplatError: as `surface`.
+        """
+        filled = np.where(self.weight >= F(0.99) * EMPTY * F(least), self.distance, -ONE)
+        filled[~inside] = ONE
+        filled = gaussian_filter(np.pad(filled, 1, constant_values=ONE), blur, mode="nearest")
+        body, count = label(filled < 0)
+        if not count:
+            raise MacrosplatError(NO_SURFACE)
+        body = body == 1 + np.bincount(body.ravel())[1:].argmax()
+        filled[~body & (filled < 0)] = BARELY
+        # Cavities that nobody can look into.
+        outside, _ = label(~body)
+        filled[~body & (outside != outside[0, 0, 0])] = -BARELY
+        vertices, faces, normals = _marched(filled)
+        return Surface((vertices - 1) * self.voxel + self.origin, faces, normals)
+
+    def surface(self, least: int = 1) -> Surface:
+        """All surfaces, left open where nobody looked.
+
+        Args:
+            least: only where as many maps have spoken.
 
         Raises:
             MacrosplatError: scikit-image is not installed, or there is no surface.
         """
-        try:
-            from skimage.measure import marching_cubes
-        except ImportError as error:
-            raise MacrosplatError(
-                "A mesh needs scikit-image; install it with: pip install 'macrosplat[mesh]'."
-            ) from error
         # scikit-image asks a cube's farthest corner alone; what one unknown corner says is no surface.
         known = self.weight >= least
         for axis in range(3):
             ahead, behind = (np.moveaxis(known, axis, 0)[part] for part in (slice(1, None), slice(None, -1)))
             ahead &= behind.copy()
-        try:
-            vertices, faces, normals, _ = marching_cubes(self.distance, 0.0, mask=known)
-        except (ValueError, RuntimeError) as error:  # its way of saying that zero is nowhere crossed
-            raise MacrosplatError("The scene has no surface to make a mesh of.") from error
-        outwards = -normals.astype(np.float64)  # scikit-image's point down the field
-        return vertices * self.voxel + self.origin, faces.astype(np.int64), outwards
+        vertices, faces, normals = _marched(self.distance, known)
+        return Surface(vertices * self.voxel + self.origin, faces, normals)
+
+
+def _marched(
+    values: NDArray[np.float32], known: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+    try:
+        from skimage.measure import marching_cubes
+    except ImportError as error:
+        raise MacrosplatError("A mesh needs scikit-image; install it with: pip install 'macrosplat[mesh]'.") from error
+    try:
+        vertices, faces, normals, _ = marching_cubes(values, 0.0, mask=known)
+    except (ValueError, RuntimeError) as error:  # its way of saying that zero is nowhere crossed
+        raise MacrosplatError(NO_SURFACE) from error
+    # scikit-image's normals point down the field.
+    return vertices.astype(np.float64), faces.astype(np.int64), -normals.astype(np.float64)
 
 
 @njit(parallel=True)

@@ -6,8 +6,8 @@ length measures: 1 + m = fx pitch / f. The pupil is f / N wide and the plane of 
     D / d0 = m / (N (1 + m)),
 
 at most 1 / (2 N) up to life size (m = 1), whatever the focal length does while the lens focuses. Where the lens
-shortens its focal length to focus, m is more than the nominal f says: the first figure is then too low, the bound
-holds.
+shortens its focal length to focus, m is more than the nominal f says: by how much has a limit, too, so that of photos
+that hardly magnify (m near 0) far less than 1 / (2 N) is possible.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ from macrosplat.photos.records import Photo
 FOCAL_FOUND, FOCAL_NOMINAL, EQUIVALENT, F_NUMBER = 0.02, 0.03, 0.04, 0.03
 SURE = 3.0  # standard deviations: a magnification nearer to 0 than that is not known
 WIDE = 3.0  # standard deviations on either side of what is expected that the photos may choose from
+# Of the focal length, times m: by so much lenses shorten it to focus nearer (macro lenses by 0.3 to 0.4, kit zooms by
+# 0.4). fx pitch / f, with the nominal f, is then (1 + m) (1 - SHORTENS m), at most 1 + m (1 - SHORTENS). Lenses that
+# shorten more show it: the calibrated focal length is less than the nominal one.
+SHORTENS = 0.6
 # Makes whose macro lenses write the f-number that the light meter sees, N (1 + m), and not the one on the ring.
 EFFECTIVE = ("nikon",)
 
@@ -64,8 +68,11 @@ def pupil_prior(photos: Sequence[Photo], cameras: Cameras) -> PupilPrior | None:
     m = float(np.median([m for m, _ in known]))
     sensor = all(photo.exif.sensor_width_mm for _, photo in known)
     wrong = math.hypot(FOCAL_FOUND, FOCAL_NOMINAL, 0.0 if sensor else EQUIVALENT)  # of 1 + m
-    if m < SURE * wrong:
+    if m < -SURE * wrong:
         return PupilPrior(number, bound)
+    if m < SURE * wrong:
+        largest = (max(m, 0.0) + SURE * wrong) / (1 - SHORTENS)  # magnification
+        return PupilPrior(number, min(bound, largest / (number * (1 if effective else 1 + largest))))
     expected, spread = m / (number * (1 + m)), math.hypot(wrong / m, F_NUMBER)
     # By the number on the ring the pupil is f / N; by the light meter's it may be 1 + m times as wide.
     highest = expected * (1 + m if effective else 1) * math.exp(WIDE * spread)

@@ -56,6 +56,11 @@ def nothing_in_focus(photos: Sequence[NDArray[np.uint8]]) -> str | None:
 
 def edge_sigmas(photo: NDArray[np.uint8]) -> NDArray[np.float64]:
     """[E] sigma (px) of the blur at the edges of a photo [H, W, 3] sRGB; 0 for what is sharper than the pixels."""
+    return edges(photo)[2]
+
+
+def edges(photo: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """The edges of a photo [H, W, 3] sRGB: rows [E], columns [E], and sigma [E] (px) of their blur."""
     # sRGB values: grain is about as strong in the shadows as in the light, and near a small edge the curve is straight.
     light = photo.astype(np.float64).mean(2)
     fine, coarse = (gaussian_gradient_magnitude(light, s) for s in (FINE, COARSE))
@@ -64,7 +69,8 @@ def edge_sigmas(photo: NDArray[np.uint8]) -> NDArray[np.float64]:
     least = max(STRONG * float(np.percentile(fine, 99.5)), ABOVE_NOISE * grain, 1.0)
     at = (fine == maximum_filter(fine, 5)) & (fine > least)
     ratio = (fine[at] / np.maximum(coarse[at], 1e-9)) ** 2
-    return np.sqrt(np.clip((COARSE**2 - ratio * FINE**2) / np.maximum(ratio - 1, 1e-6), 0, 1e4))
+    rows, columns = np.nonzero(at)
+    return rows, columns, np.sqrt(np.clip((COARSE**2 - ratio * FINE**2) / np.maximum(ratio - 1, 1e-6), 0, 1e4))
 
 
 def _noise(light: NDArray[np.float64]) -> float:

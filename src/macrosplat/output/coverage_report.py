@@ -68,7 +68,7 @@ def read_coverage(run: Run) -> CoverageReport | None:
             for a in found["further_photos"]
         ]
         return CoverageReport(float(found["uncovered"]), tuple(further))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

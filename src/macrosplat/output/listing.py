@@ -24,12 +24,16 @@ def list_runs(folder: Path) -> str:
     """
     if not folder.is_dir():
         raise MacrosplatError(f"{folder} is no folder; give one that runs were written to.")
-    found = [folder, *sorted(folder.glob("*")), *sorted(folder.glob("*/*"))]
-    runs = [Run(one) for one in found if (one / "config.json").is_file()]
-    rows = [_row(run, folder) for run in runs]
+    rows = [_row(run, folder) for run in found_runs(folder)]
     if not rows:
         raise MacrosplatError(f"{folder} holds no run of macrosplat; give a folder that runs were written to.")
     return _table([HEAD, *rows])
+
+
+def found_runs(folder: Path) -> list[Run]:
+    """The runs in `folder` and in two levels of folders below it."""
+    found = [folder, *sorted(folder.glob("*")), *sorted(folder.glob("*/*"))]
+    return [Run(one) for one in found if (one / "config.json").is_file()]
 
 
 def _row(run: Run, folder: Path) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ RAW = frozenset(
 )
 SUFFIXES = JPEG | TIFF | HEIF | RAW | {".png", ".webp", ".avif", ".bmp"}
 
+KINDS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "AVIF", "HEIF", "BMP", "GIF")  # what Pillow calls them
+
 TABLE_8 = to_linear(np.arange(256) / 255).astype(np.float32)
 TABLE_16 = to_linear(np.arange(LEVELS) / (LEVELS - 1)).astype(np.float32)
 
@@ -53,6 +55,7 @@ ORIENTATIONS = {
 }
 
 THUMBNAIL = 96  # px: small enough that a slice looks as sharp as the next
+BAND = 1 << 24  # px
 MOST_PAGES = 16  # of a TIFF that are looked at
 RAW_FLIPS = {3: 3, 5: 8, 6: 6}  # LibRaw's to EXIF's
 
@@ -81,12 +84,12 @@ def decode(path: Path) -> NDArray[Any]:
             return pixels
     if suffix in HEIF:
         extra("pillow_heif", "heif", path).register_heif_opener()
-    with Image.open(path) as opened:
+    with open_picture(path) as opened:
         if suffix in TIFF:
             with tifffile.TiffFile(path) as tiff:
                 opened.seek(photo_page(tiff))
         icc = embedded_profile(path, opened)
-        return _from_pillow(ImageOps.exif_transpose(opened), icc)
+        return _from_pillow(_upright(opened), icc)
 
 
 def embedded_profile(path: Path, opened: Image.Image) -> bytes | None:
@@ -131,7 +134,7 @@ def inspect(path: Path) -> Inspected:
             remark = "compressed in a way that is read at 8 bits only; for all 16, pip install imagecodecs"
         tags = tiff_tags(path)
     else:
-        with Image.open(path) as opened:
+        with open_picture(path) as opened:
             width, height = opened.size
             tags = opened.getexif()
             orientation = tags.get(ORIENTATION, 1)
@@ -168,10 +171,10 @@ def alpha_of(path: Path) -> NDArray[Any]:
             if page.bitspersample > 8 and page.extrasamples:
                 pixels = page.asarray()
                 return oriented(pixels[samples - 1] if separate else pixels[..., samples - 1], _orientation(page))
-    with Image.open(path) as opened:
+    with open_picture(path) as opened:
         if path.suffix.lower() in TIFF:
             opened.seek(number)
-        return np.asarray(_alpha(ImageOps.exif_transpose(opened)))
+        return np.asarray(_alpha(_upright(opened)))
 
 
 def _alpha(photo: Image.Image) -> NDArray[np.uint8]:
@@ -204,7 +207,35 @@ def _from_pillow(photo: Image.Image, icc: bytes | None) -> NDArray[Any]:
             photo = convert_with_cms(photo, icc)
         elif not profile.is_srgb:
             return apply_profile(np.asarray(photo), profile)
-    return np.asarray(photo.convert("RGB"))
+    return _array(photo)
+
+
+def open_picture(path: Path) -> Image.Image:
+    """A picture of the kinds that photos and masks come in, whatever its name says: of the others that Pillow knows
+    some run programs (EPS), and some are no photos (icons).
+
+    Raises:
+        OSError: it is none of them.
+    """
+    Image.init()
+    return Image.open(path, formats=[kind for kind in KINDS if kind in Image.OPEN])
+
+
+def _array(photo: Image.Image) -> NDArray[np.uint8]:
+    """[H, W, 3]; in bands, since Pillow holds the bytes of what it hands out twice."""
+    width, height = photo.size
+    rows = max(1, BAND // max(width, 1))
+    if height <= rows:
+        return np.asarray(photo.convert("RGB"))
+    out = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        out[top : top + rows] = np.asarray(photo.crop((0, top, width, min(top + rows, height))).convert("RGB"))
+    return out
+
+
+def _upright(photo: Image.Image) -> Image.Image:
+    """As `ImageOps.exif_transpose`, without a copy of what is upright already."""
+    return photo if photo.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(photo)
 
 
 def _deep_tiff(path: Path) -> NDArray[np.float32] | None:
@@ -217,8 +248,12 @@ def _deep_tiff(path: Path) -> NDArray[np.float32] | None:
             pixels = page.asarray()
         except KeyError:  # tifffile's way of saying that a compression needs imagecodecs
             return None
-        if page.photometric == RGB and page.planarconfig == 2 and pixels.ndim == 3:
+        if page.planarconfig == 2 and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
+        if page.imagedepth > 1:  # a volume: its first slice
+            pixels = pixels[0]
+        if pixels.dtype.kind not in "fiu":
+            raise ValueError("it holds no numbers of light")
         profile_tag = page.tags.get(ICC_TAG)
         icc = None if profile_tag is None else bytes(profile_tag.value)
         orientation, photometric = _orientation(page), page.photometric
@@ -318,6 +353,8 @@ def reason(error: Exception) -> str:
     """Why a picture cannot be read, for a sentence."""
     if isinstance(error, FileNotFoundError):
         return "the file is missing"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     first = error.args[0] if error.args else ""
     text = first.decode(errors="replace") if isinstance(first, bytes) else str(error)  # LibRaw speaks bytes
     text = text.strip().split("\n")[0].rstrip(".")

@@ -102,4 +102,5 @@ def _number(value: Any) -> float | None:
 
 
 def _text(value: Any) -> str:
-    return value.replace("\0", " ").strip() if isinstance(value, str) else ""
+    """Of a tag, without what no screen shows: some cameras fill up with zeros, and anybody may write anything."""
+    return "".join(c if c.isprintable() else " " for c in value).strip() if isinstance(value, str) else ""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from macrosplat.photos.decode import RAW, SUFFIXES, Inspected, inspect, reason
 from macrosplat.photos.masks import find_masks, is_mask_folder, without_masks
-from macrosplat.photos.names import listed, natural_key
+from macrosplat.photos.names import is_text, listed, natural_key
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 
@@ -79,6 +79,9 @@ def find_photos(root: Path, masks: bool = True, folder: Path | None = None, name
         notes.append(f"Taken for masks, not for photos, by their names: {listed(path.name for path in beside)}.")
     paths, more = _without_doubles(folder, paths)
     notes += more
+    for path in paths:
+        if not is_text(path.relative_to(folder).as_posix()):
+            raise MacrosplatError(f"{path!r:.300} has a name that is no text (not UTF-8); rename it.")
     photos: list[Photo] = []
     damaged: dict[str, str] = {}
     empty: dict[str, str] = {}

@@ -12,9 +12,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from macrosplat.photos.decode import JPEG, TIFF, alpha_of, oriented, reason
+from macrosplat.photos.decode import JPEG, TIFF, alpha_of, open_picture, oriented, reason
 from macrosplat.photos.names import bare, listed, same_letters, without_suffix
 from macrosplat.photos.records import Photo, resized, same_shape
 from macrosplat.photos.resample import area_average
@@ -118,7 +117,7 @@ def check_mask(photo: Photo) -> None:
     """
     assert photo.mask is not None
     try:
-        with Image.open(photo.mask) as opened:
+        with open_picture(photo.mask) as opened:
             size = opened.size
     except Exception as error:  # decoders raise anything on a damaged file
         raise MacrosplatError(
@@ -152,7 +151,7 @@ def mask_shares(photo: Photo) -> NDArray[np.float32]:
         if photo.mask_is_alpha:
             mask = alpha_of(photo.mask).astype(np.float32)
         else:
-            with Image.open(photo.mask) as opened:
+            with open_picture(photo.mask) as opened:
                 stored = opened.convert("L") if not opened.mode.startswith(("I", "F")) else opened
                 mask = np.asarray(stored).astype(np.float32)
     except Exception as error:  # decoders raise anything on a damaged file

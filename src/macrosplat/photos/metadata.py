@@ -16,7 +16,17 @@ import tifffile
 from PIL import Image
 
 from macrosplat.photos import exif as tag
-from macrosplat.photos.decode import HEIF, ICC_TAG, RAW, TIFF, embedded_profile, extra, photo_page, tiff_tags
+from macrosplat.photos.decode import (
+    HEIF,
+    ICC_TAG,
+    RAW,
+    TIFF,
+    embedded_profile,
+    extra,
+    open_picture,
+    photo_page,
+    tiff_tags,
+)
 from macrosplat.photos.icc import MatrixProfile, read_profile
 
 PLANE_Y = 0xA20F
@@ -84,7 +94,7 @@ def _read(path: Path) -> tuple[Image.Exif, bytes | None]:
             return tiff_tags(path), None if found is None else bytes(found.value)
     if suffix in HEIF:
         extra("pillow_heif", "heif", path).register_heif_opener()
-    with Image.open(path) as opened:
+    with open_picture(path) as opened:
         tags = opened.getexif()
         for directory in (tag.EXIF_IFD, tag.GPS_IFD):  # read while the file is open
             tags.get_ifd(directory)

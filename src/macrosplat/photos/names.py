@@ -14,9 +14,14 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 
+def forward(name: str) -> str:
+    """The name with forward slashes, without `./`."""
+    return re.sub(r"^(\./+)+", "", name.replace("\\", "/"))
+
+
 def same_text(name: str) -> str:
-    """The name with composed accents and forward slashes, without `./`."""
-    return re.sub(r"^(\./+)+", "", unicodedata.normalize("NFC", name).replace("\\", "/"))
+    """As `forward`, with composed accents."""
+    return unicodedata.normalize("NFC", forward(name))
 
 
 def same_letters(name: str) -> str:
@@ -45,7 +50,7 @@ def unescaped(name: str) -> str:
     return without_suffix(unquote(name))
 
 
-CLOSE: tuple[Callable[[str], str], ...] = (str, same_text, same_letters, without_suffix, unescaped)
+CLOSE: tuple[Callable[[str], str], ...] = (str, forward, same_text, same_letters, without_suffix, unescaped)
 ELSEWHERE: tuple[Callable[[str], str], ...] = (without_folder, bare)
 
 
@@ -77,6 +82,15 @@ def _alike(
         if n not in known:
             askers.setdefault(like(name), []).append(n)
     return {ask[0]: by_key[key][0] for key, ask in askers.items() if len(ask) == 1 and len(by_key.get(key, ())) == 1}
+
+
+def is_text(name: str) -> bool:
+    """Whether files of other programs can hold the name: those of a disk may be bytes that are no UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # half a character (PEP 383)
+        return False
+    return True
 
 
 def plain(name: str, most: int = 100) -> str:

@@ -166,6 +166,21 @@ def only_ours(folder: Path, ours: Callable[[str], bool]) -> None:
                     )
 
 
+def room_on_disk(folder: Path, size: float) -> None:
+    """Check that a library may write `size` bytes into a folder: some of them end the process when a disk is full.
+
+    Raises:
+        MacrosplatError: there is not that much room.
+    """
+    with contextlib.suppress(OSError):
+        free = shutil.disk_usage(folder).free
+        if free < size:
+            raise MacrosplatError(
+                f"The disk is full: finding the cameras takes up to {size / 1e6:.0f} MB in {folder}, and "
+                f"{free / 1e6:.1f} MB are free; free some space and run again with --resume."
+            )
+
+
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     """Call `write(temporary)` and rename the result to `path`."""
     with whole(path) as part:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from macrosplat.support.terminal import wrapped
+from macrosplat.support.terminal import printable, wrapped
 
 if TYPE_CHECKING:
     import rich.progress
@@ -154,7 +154,10 @@ class Lines(Face):
         self.note(", ".join([f"{stage.name}: done in {duration(now - stage.began)}", *stage.said(now)]))
 
     def note(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        try:
+            print(printable(text), file=self._stream, flush=True)
+        except (OSError, ValueError):  # a full disk, a closed pipe: what is said is not worth the work
+            self._stream = io.StringIO()
 
     def close(self) -> None:
         pass

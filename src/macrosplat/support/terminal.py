@@ -12,6 +12,7 @@ from typing import TextIO
 
 WIDEST = 120  # columns: longer lines are hard to read
 NARROWEST = 40
+LONGEST = 600  # characters of a sentence
 
 
 def width_of(stream: TextIO) -> int | None:
@@ -23,8 +24,19 @@ def width_of(stream: TextIO) -> int | None:
     return max(NARROWEST, min(WIDEST, shutil.get_terminal_size().columns)) if seen else None
 
 
+def printable(text: str) -> str:
+    """Without what a terminal would obey or cannot show: names and EXIF come from strangers."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
+
+
+def shortened(text: str, most: int = LONGEST) -> str:
+    """A sentence that quotes something endless, cut in the middle: its end says what to do."""
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
+
+
 def wrapped(text: str, width: int | None, indent: str = "") -> str:
     """`text`, each of its lines broken between words; continued lines begin with `indent`. Paths stay whole."""
+    text = printable(text)
     if width is None:
         return text
     lines = []

@@ -1,8 +1,8 @@
 """Which lens explains pixels that it was not shown: short trainings at half the resolution, before the real one.
 
 Squares of every photo are left out of the loss, and each candidate is judged by how far it is off there. A lens that is
-no better than a pinhole beyond what chance makes is not used: what it would take away is no blur, and sharp photos
-would become worse.
+no better than one blur for all depths, beyond what chance makes, is not used: what it would take away is no defocus,
+and sharp photos would become worse. One blur and not none, because poses that are a little off blur a scene, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 
-from macrosplat.lens import Lens, Sampling
+from macrosplat.lens import Lens, LensStart, Sampling
+from macrosplat.lens.thin import ThinLens
 from macrosplat.model.model import Model
 from macrosplat.support.colour import to_srgb
 from macrosplat.train.schedule import Schedule
@@ -28,6 +29,8 @@ LEFT_OUT = 0.15  # of all squares
 RIM = 5  # px at `SCALE`: so far the window of SSIM looks from pixels that count into a square
 STEPS, ROUNDS = 240, 8  # a pilot takes so many steps at the least, and so many times round the photos
 BEYOND = 2.0  # standard errors by which a lens has to be better than none
+POINT = 1e-3  # of a pupil: what is left has no depth of field to speak of
+WORTH = 0.0075  # of the error: what a lens has to take off it, too (experiments: pilots)
 SALT = 77  # of the random squares
 
 
@@ -36,7 +39,7 @@ class Verdict:
     """What the candidates came to; errors are mean absolute differences (sRGB) of each photo [V]."""
 
     errors: tuple[NDArray[np.float64], ...]  # of the lenses
-    pinhole: NDArray[np.float64]
+    constant: NDArray[np.float64]  # of one blur for all depths
 
     @property
     def best(self) -> int:
@@ -47,8 +50,10 @@ class Verdict:
 
     @property
     def needed(self) -> bool:
-        """Whether that one is better than no lens."""
-        return _plainly(self.pinhole - self.errors[self.best])
+        """Whether a lens is better than one blur for all depths."""
+        worth = WORTH * self.constant.mean()
+        better = [self.constant - error for error in self.errors]
+        return any(_plainly(gain) and gain.mean() > worth for gain in better)
 
 
 def _plainly(worse: NDArray[np.float64]) -> bool:
@@ -64,9 +69,16 @@ def squares(photo: int, width: int, height: int, seed: int) -> NDArray[np.bool_]
     return chosen.repeat(SQUARE, 0).repeat(SQUARE, 1)[:height, :width]
 
 
+def of_one_blur(start: LensStart) -> Lens:
+    """A lens with hardly any pupil: it learns one blur for all depths."""
+    lens = ThinLens(replace(start, pupil=POINT * start.pupil, exif=None, settings={"aperture_samples": "1"}))
+    del lens.rates["lens.pupil"]
+    return lens
+
+
 def compare(
     lenses: Sequence[Lens],  # widest pupil first
-    pinhole: Lens,
+    constant: Lens,
     begin: Callable[[Lens], Model],  # a fresh start with that lens, on the device
     targets: Targets,
     schedule: Schedule,
@@ -95,7 +107,7 @@ def compare(
         trainer.settle()
         return np.array([_error(trainer, v, left_out[v], targets.masks[v]) for v in range(len(targets))])
 
-    return Verdict(tuple(errors(lens) for lens in lenses), errors(pinhole))
+    return Verdict(tuple(errors(lens) for lens in lenses), errors(constant))
 
 
 def _without(mask: NDArray[np.uint8] | None, left_out: NDArray[np.bool_]) -> NDArray[np.uint8]:

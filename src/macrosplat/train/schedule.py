@@ -6,11 +6,16 @@ training is a value here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, cos, pi
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from macrosplat.lens import Lens, Sampling
+from macrosplat.photos.grain import grain
 from macrosplat.render import Frame
 from macrosplat.train.step import Kind
 
@@ -50,6 +55,9 @@ FEW = {"drop": 0.3, "sh_degree": 0}
 BEHIND, NEAR_OF_FEW = 0.3, 0.6
 # Of many photos three fix a point, before the object or behind it (experiments: weakly-observed).
 ENOUGH = 3
+# Grain from which on D-SSIM counts for less, sRGB of a range of 1, and how many photos are looked at: where nothing
+# else is to be seen it compares grain, and a scene learns to have some (experiments: grain).
+GRAINY, OF_PHOTOS = 1.2 / 255, 8
 
 
 @dataclass(frozen=True)
@@ -90,9 +98,10 @@ class Schedule:
     densify_until: float = 0.85
     least_views: int = 0  # a Gaussian that fewer poses have in the frame is moved elsewhere (`seen.astray`)
     least_views_near: int = 0  # the same for one that is nearer than the middle of the object
-    opacity_weight: float = 0.003
+    opacity_weight: float = 0.01
     scale_weight: float = 0.003
     drop: float = 0.0  # share of the Gaussians that a step does without (`drop.thinned`)
+    dssim_share: float = 1.0  # of the lens model's weight of D-SSIM (`dssim_share`)
     mask_weight: float = 0.1  # of alpha against the masks, where there are any
 
     def share(self, step: int) -> float:
@@ -126,7 +135,7 @@ class Schedule:
             densify=self._wanted(t, start) if step > 0 and step % self.densify_every == 0 else 0,
             noise=cooled if t < self.densify_until else 0.0,
             sampling=replace(of_lens.sampling, angle=step * GOLDEN) if ring else of_lens.sampling,
-            dssim_weight=of_lens.dssim_weight,
+            dssim_weight=of_lens.dssim_weight * self.dssim_share,
         )
 
     def _wanted(self, t: float, start: int) -> int:
@@ -141,3 +150,10 @@ def by_poses(poses: int, typical: float) -> dict[str, Any]:
     if poses <= FEW_POSES:
         return FEW | {"least_views": ceil(BEHIND * typical), "least_views_near": ceil(NEAR_OF_FEW * typical)}
     return dict.fromkeys(("least_views", "least_views_near"), min(ENOUGH, ceil(BEHIND * typical)))
+
+
+def dssim_share(photos: Sequence[NDArray[np.uint8]]) -> float:
+    """What D-SSIM is worth of its weight, 0 to 1, by the grain of V photos [H, W, 3] sRGB at the training width."""
+    some = range(0, len(photos), max(1, len(photos) // OF_PHOTOS))
+    seen = float(np.median([grain(photos[v]) for v in some]))
+    return min(1.0, (GRAINY / seen) ** 2) if seen > 0 else 1.0

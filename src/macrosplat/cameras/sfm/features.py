@@ -17,13 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import maximum_filter
 
 from macrosplat.cameras.records import Distortion
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.photos.records import Photo, resized
 from macrosplat.support.colmap import pycolmap
+from macrosplat.support.files import room_on_disk
 from macrosplat.support.threads import CORES, ordered, workers
 
+MOST_FEATURES, FEATURE_BYTES = 8192, 160  # of a photo, as COLMAP has it; and what its database takes for each
 Matches = dict[tuple[int, int], NDArray[np.int64]]  # (i, j), i < j: [M, 2] feature rows
 Progress = Callable[[float, str], None]
 
@@ -185,9 +188,11 @@ def _extract_some(
     photos: tuple[Photo, ...], lenses: Sequence[Distortion | None], extraction: Extraction, folder: Path
 ) -> list[Features]:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".features.") as scratch:
+        sizes = [working_size(photo.width, photo.height) for photo in photos]
+        room_on_disk(folder, sum(w * h for w, h in sizes) + len(photos) * MOST_FEATURES * FEATURE_BYTES)
 
         def put(n: int) -> NDArray[np.uint8]:
-            rgb = read_undistorted(photos[n], lenses[n], working_size(photos[n].width, photos[n].height)[0])
+            rgb = read_undistorted(photos[n], lenses[n], sizes[n][0])
             _put(rgb, Path(scratch), n)
             return rgb
 
@@ -197,6 +202,8 @@ def _extract_some(
     found = []
     for photo, lens, rgb, (keypoints, descriptors) in zip(photos, lenses, colours, raw, strict=False):
         mask = None if photo.mask is None else read_undistorted_mask(photo, lens, rgb.shape[1])
+        if mask is not None and photo.mask_margin:
+            mask = maximum_filter(mask, 1 + 2 * round(photo.mask_margin * rgb.shape[1]))
         found.append(_features(rgb, mask, keypoints, descriptors))
     return found
 

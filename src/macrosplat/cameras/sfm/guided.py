@@ -21,6 +21,9 @@ from macrosplat.support.threads import ordered
 # Neighbours that follow a match's affine map (`pairs`). Without any, cameras of cat that begin at the true ones end
 # 3.2 % off (30 % at worst), with one 0.9 to 1.2 % (6 to 8 %); two or three leave fewer points, and gain nothing.
 FOLLOWERS = 1
+# Above this many pairs (100 photos that all look alike) each photo has these many partners: the number of pairs would
+# grow with the square of the photos'.
+MOST_PAIRS, NEAR_PARTNERS, FAR_PARTNERS = 5000, 6, 12
 
 
 def match_guided(
@@ -47,7 +50,7 @@ def match_guided(
     features = [one.first() for one in features]
     axes = views[:, 2, :3]
     turn = np.degrees(np.arccos(np.clip(axes @ axes.T, -1, 1)))
-    pairs = [(i, j) for i in range(len(features)) for j in range(i + 1, len(features)) if turn[i, j] <= max_turn]
+    pairs = pairs_within(turn, max_turn)
     points = [np.column_stack([one.px, np.ones(len(one))]) for one in features]
     vectors = [np.ascontiguousarray(one.descriptors, np.float32) for one in features]
 
@@ -64,6 +67,25 @@ def match_guided(
         if count % 20 == 0 or count == len(pairs):
             progress(count / len(pairs), f"matching along epipolar lines, pair {count} of {len(pairs)}")
     return matches
+
+
+def pairs_within(turn: NDArray[np.float64], max_turn: float) -> list[tuple[int, int]]:
+    """Pairs of photos that are tried: all that look in nearly one direction; of very many each photo's nearest, and
+    others evenly spread over what is left, since next to no parallax lies between the nearest.
+
+    Args:
+        turn: [V, V] degrees between viewing directions. max_turn: of a pair, at the most.
+    """
+    first, second = np.nonzero(np.triu(turn <= max_turn, 1))
+    if len(first) <= MOST_PAIRS:
+        return list(zip(first.tolist(), second.tolist(), strict=True))
+    chosen: set[tuple[int, int]] = set()
+    for i, row in enumerate(turn):
+        order = [j for j in np.argsort(row, kind="stable").tolist() if j != i and row[j] <= max_turn]
+        spread = np.linspace(0, len(order) - 1, FAR_PARTNERS).round().astype(int) if order else []
+        partners = order[:NEAR_PARTNERS] + [order[n] for n in spread]
+        chosen |= {(min(i, j), max(i, j)) for j in partners}
+    return sorted(chosen)
 
 
 def fundamental_matrix(

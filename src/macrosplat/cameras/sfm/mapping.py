@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from macrosplat.cameras.sfm.features import Features, Matches, Progress, interruptible
 from macrosplat.support.colmap import pycolmap
+from macrosplat.support.files import room_on_disk
 
 # Fewer photos than this do not fix the focal length: it stays where it started.
 FOCAL_PHOTOS = 8
@@ -181,6 +182,10 @@ def views_of(model: pycolmap.Reconstruction) -> dict[int, NDArray[np.float64]]:
     return views
 
 
+KEYPOINT_BYTES = 24  # six float32
+JOURNAL, EMPTY_DATABASE = 2, 1 << 20  # SQLite writes a journal first; bytes of tables with nothing in them
+
+
 def _write_database(
     path: Path,
     features: list[Features],
@@ -191,6 +196,9 @@ def _write_database(
 ) -> None:
     """A COLMAP database of key points and verified matches, ids = index + 1. Descriptors are not needed any more."""
     indices = list(range(len(features))) if indices is None else indices
+    rows = sum(len(features[i]) for i in indices)
+    size = rows * KEYPOINT_BYTES + sum(one.size for one in matches.values()) * 4
+    room_on_disk(path.parent, JOURNAL * size + EMPTY_DATABASE)
     database = pycolmap.Database.open(path)
     try:
         with pycolmap.DatabaseTransaction(database):

@@ -33,7 +33,9 @@ SH_STEPS = 128.0  # SH byte = 128 + 128 * coefficient
 SH_BUCKETS = (8, 16)  # steps of degree 1, and of the rest: fewer values, smaller files; 5 and 4 bits
 LEVEL = 6  # of gzip: more takes far longer and saves little (experiments: spz-level)
 MOST_BITS = 24  # after the point: a coordinate has no more
-MOST_INFLATED = 1032  # bytes that deflate makes of one
+# Bytes that deflate makes of one: 1032 at the most. Beyond some size no scene compresses like that, and what does is
+# there to fill the memory; scenes reach 4.
+MOST_INFLATED, MOST_INFLATED_LARGE, LARGE = 1032, 50, 1 << 28
 IN_MEMORY = 8  # of the bytes of a file: what its Gaussians take as numbers, and the columns on the way
 ROTATION_BITS = 9  # of each of the three smallest components, beside its sign
 # Signs that the spherical harmonics take when y and z change sign, degrees 1, 2, 3: one for every odd power of each.
@@ -87,9 +89,9 @@ def read_spz(path: Path) -> Gaussians:
     rest = SH_REST[degree]
     widths = [6 if version == 1 else 9, 1, 3, 3, 4 if version == 3 else 3, 3 * rest]
     promised = count * sum(widths)
-    # No more is inflated than the header promises, and no file promises more than its bytes can hold: deflate makes at
-    # most 1032 of one.
-    if promised > MOST_INFLATED * len(packed):
+    # No more is inflated than the header promises, and no file promises more than its bytes can hold.
+    most = MOST_INFLATED if promised < LARGE else MOST_INFLATED_LARGE
+    if promised > most * len(packed):
         raise MacrosplatError(f"{path} is cut short: {count} Gaussians were promised.")
     check_room(path, promised * IN_MEMORY)
     try:

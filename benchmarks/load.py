@@ -1,0 +1,111 @@
+"""Large captures: do they finish, or are they refused with a reason, and with how much memory?
+
+    python benchmarks/load.py CAPTURE [--photos 1000] [--megapixels 100] [--only WORD] [--limit 1800]
+                              [-- OPTIONS of reconstruct]
+
+CAPTURE has photos and a transforms.json. `many` is so many photos of 0.3 MP (the same views again and again, each
+cropped a little otherwise, with the principal point that belongs to it); `large` is three photos enlarged to so many
+megapixels. Both with cameras, and without. Prints the exit code, the time, the peak of the process and the last words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+WIDTH = 640  # px: of 0.3 MP
+
+
+def frames_of(capture: Path) -> tuple[dict, list[dict]]:
+    data = json.loads((capture / "transforms.json").read_text())
+    return data, data.pop("frames")
+
+
+def many(capture: Path, out: Path, count: int, cameras: bool) -> None:
+    """`count` photos, those of the capture shifted by up to 6 px, with the principal point that belongs to it."""
+    (out / "photos").mkdir(parents=True)
+    data, frames = frames_of(capture)
+    rng, made = np.random.default_rng(0), []
+    width = WIDTH
+    factor = (width + 12) / data["w"]
+    size = (width + 12, round(data["h"] * factor))
+    photos = [Image.open(capture / f["file_path"]).convert("RGB").resize(size) for f in frames]
+    for n in range(count):
+        frame, (x, y) = frames[n % len(frames)], rng.integers(0, 12, 2).tolist()
+        name = f"photos/{n:04d}.jpg"
+        photos[n % len(frames)].crop((x, y, x + width, y + size[1] - 12)).save(out / name, quality=90)
+        made.append({**frame, "file_path": name, "cx": data["cx"] * factor - x, "cy": data["cy"] * factor - y})
+    top = {**data, "w": width, "h": size[1] - 12, "fl_x": data["fl_x"] * factor, "fl_y": data["fl_y"] * factor}
+    if cameras:
+        (out / "transforms.json").write_text(json.dumps({**top, "frames": made}))
+
+
+def large(capture: Path, out: Path, megapixels: float, cameras: bool) -> None:
+    """The first three photos, enlarged: neighbours that still see the same."""
+    (out / "photos").mkdir(parents=True)
+    data, frames = frames_of(capture)
+    factor = (megapixels * 1e6 / data["w"] / data["h"]) ** 0.5
+    size = (round(data["w"] * factor), round(data["h"] * factor))
+    for frame in frames[:3]:
+        photo = Image.open(capture / frame["file_path"])
+        photo.convert("RGB").resize(size, Image.Resampling.BICUBIC).save(
+            out / "photos" / Path(frame["file_path"]).name, quality=90, exif=photo.getexif()
+        )
+    if cameras:
+        kept = [{**frame, "file_path": f"photos/{Path(frame['file_path']).name}"} for frame in frames[:3]]
+        (out / "transforms.json").write_text(json.dumps({**data, "frames": kept}))
+
+
+def tried(capture: Path, out: Path, options: list[str], limit: float) -> str:
+    command = [sys.executable, "-m", "macrosplat", "reconstruct", str(capture), "--out", str(out), *options]
+    began = time.monotonic()
+    with open(out.with_suffix(".err"), "w+") as err:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=err)
+        while True:
+            done, status, used = os.wait4(process.pid, os.WNOHANG)
+            if done:
+                break
+            if time.monotonic() - began > limit:
+                process.terminate()
+            time.sleep(0.2)
+        err.seek(0)
+        said = [line for line in err.read().splitlines() if line.strip()][-1:]
+    code = os.waitstatus_to_exitcode(status)
+    return f"exit {code} after {time.monotonic() - began:.0f} s, {used.ru_maxrss / 1e6:.1f} GB at the peak: {said}"
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("capture", type=Path)
+    words.add_argument("--photos", type=int, default=1000)
+    words.add_argument("--megapixels", type=float, default=100)
+    words.add_argument("--only", default="")
+    words.add_argument("--limit", type=float, default=1800, help="s")
+    given = sys.argv[1:]
+    split = given.index("--") if "--" in given else len(given)
+    asked, options = words.parse_args(given[:split]), given[split + 1 :]
+    with tempfile.TemporaryDirectory(prefix="load-") as scratch:
+        for cameras in (True, False):
+            for kind in ("many", "large"):
+                title = f"{kind}, {'with' if cameras else 'without'} cameras"
+                if asked.only not in title:
+                    continue
+                folder = Path(scratch) / title.replace(", ", "_").replace(" ", "_")
+                if kind == "many":
+                    many(asked.capture, folder, asked.photos, cameras)
+                else:
+                    large(asked.capture, folder, asked.megapixels, cameras)
+                print(f"{title}: {tried(folder, folder / 'run', options, asked.limit)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

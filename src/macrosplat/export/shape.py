@@ -1,0 +1,22 @@
+"""What a mesh is to be. No numpy: the command line asks before anything has loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from macrosplat.support.errors import MacrosplatError
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of a mesh."""
+
+    whole: bool = False  # all that the photos show, in however many pieces
+    watertight: bool = False
+    error: float | None = None  # mm (or scene units) that the triangles may be off; None: half a voxel; 0: all of them
+
+    def __post_init__(self) -> None:
+        if self.whole and self.watertight:
+            raise MacrosplatError("--whole and --watertight exclude each other: what photos show ends where they end.")
+        if self.error is not None and not 0 <= self.error < float("inf"):
+            raise MacrosplatError(f"--tolerance is {self.error:g}; it has to be a length in mm, or 0.")

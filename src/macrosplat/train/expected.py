@@ -1,0 +1,65 @@
+"""What a run will take, told before it starts: minutes and disk, by what the machine is and what is asked for.
+
+In: sizes of photos, options. Out: a guess within a factor of about two; the bars tell more as soon as there is a rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from macrosplat.options import Options
+from macrosplat.photos.records import Photo, resized
+from macrosplat.render import Frame
+from macrosplat.support.dispatch import choose
+from macrosplat.support.threads import CORES
+from macrosplat.train.effort import EFFORTS, default_gaussians
+from macrosplat.train.working_size import MOST_CORES, working_width
+
+# Seconds, as measured (experiments: what-a-run-takes). Of a step on a core: per px, and per px and aperture sample.
+STEP_PX, STEP_PX_SAMPLE = 5.2e-7, 2.6e-7
+# Of a step on a GPU: to launch it, and per px and aperture sample.
+GPU_STEP, GPU_PX_SAMPLE = 4e-3, 1.2e-9
+COARSE = 0.7  # of the full price: the first steps are of smaller pictures
+CAMERA, POINTS = 7.0, 1.0  # of a photo on a core, whose camera has to be found; whose camera is given
+RESULT_PX = 2.5e-6  # of a photo's px: read, and its results written, on a core
+GPU_START = 40.0  # kernels are built
+FIXED = 15.0  # imports, kernels read from the cache, the page
+# Bytes: of a photo's px its sharp photo and maps; of a Gaussian the checkpoint (value and two moments of 38 floats),
+# and scene.ply with that of the coverage; of the page.
+BYTES_PX, BYTES_GAUSSIAN, BYTES_PAGE = 2.5, 38 * 4 * 3 + 2 * 30 * 4, 4e6
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a run will take."""
+
+    seconds: float
+    bytes: float
+    width: int  # px that it is trained at
+
+
+def expected(
+    photos: Sequence[Photo], options: Options, cameras_known: bool, device: torch.device | None = None
+) -> Expected:
+    """Before anything but the photos' headers was read. `device`: as chosen; None: as `options` say."""
+    device = device or choose(options.device, lambda _: None)
+    sizes = [(photo.width, photo.height) for photo in photos]
+    samples = options.aperture_samples()
+    width = options.width or working_width(sizes, device, options.quality, options.max_gaussians, samples)
+    frames = [Frame(*resized(*size, width)) for size in sizes]
+    most = options.max_gaussians or default_gaussians(options.quality, frames)
+    steps = options.steps or EFFORTS[options.quality].steps
+    px = sum(frame.width * frame.height for frame in frames) / len(frames)
+    cores = max(1, min(CORES, MOST_CORES))
+    if device.type == "cuda":
+        training = GPU_START + steps * (GPU_STEP + GPU_PX_SAMPLE * px * samples)
+    else:
+        training = steps * px * (STEP_PX + STEP_PX_SAMPLE * samples) * COARSE / cores
+    native = sum(w * h for w, h in sizes)
+    seconds = FIXED + training + (RESULT_PX * native + (POINTS if cameras_known else CAMERA) * len(photos)) / cores
+    return Expected(
+        seconds, BYTES_PX * native + BYTES_GAUSSIAN * most + BYTES_PAGE, min(width, max(w for w, _ in sizes))
+    )
