@@ -31,6 +31,7 @@ ROOMS = (
     "model",
     "train",
     "run",
+    "placing",
     "output",
     "stack",
     "export",

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from macrosplat.brackets.recognise import poses_of
 from macrosplat.cameras.colmap import read_colmap, write_colmap
 from macrosplat.cameras.plausible import unconfirmed
+from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.capture.made_masks import with_made_masks
 from macrosplat.capture.open import open_capture
@@ -41,9 +42,10 @@ from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
 from macrosplat.output.summary import Summary
 from macrosplat.photos.decode import TABLE_8
-from macrosplat.photos.names import listed
+from macrosplat.photos.names import listed, natural_key
 from macrosplat.photos.records import Photo, resized
 from macrosplat.photos.shelf import Shelf
+from macrosplat.placing import WIDTH, find_missing, missing
 from macrosplat.render import Camera, Frame
 from macrosplat.run import Run, same_photos
 from macrosplat.scene.start import observed_depths, start_scene
@@ -112,7 +114,7 @@ def reconstruct(
     viewer = _viewer(live)
     began = time.monotonic()
     with Progress(more=shown) as progress, ExitStack() as holding:
-        opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
+        opened = _opened(capture, options)
         check_deblur(options)
         alone, width = is_stack(opened), 0
         if not alone:
@@ -134,6 +136,8 @@ def reconstruct(
             _take_cameras(Run(cameras_from), run)
         opened = _with_masks(opened, run, progress)
         given = _cameras(opened, run, progress, width)
+        if options.place == "auto" and _place_missing(opened, run, given, device, progress):
+            given = _cameras(opened, run, progress, width)
         widest = max(photo.width for photo in given.photos)
         if options.width is None and given.width < widest:
             progress.note(
@@ -209,10 +213,19 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
         MacrosplatError: bad input; one sentence says what and where.
     """
     with Progress() as progress, locked(out):
-        opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
+        opened = _opened(capture, options)
         run = Run.begin(out, capture, opened.photos, options, True, opened.found)
         sweep(out)
         _cameras(_with_masks(opened, run, progress), run, progress, options.width)
+
+
+def _opened(capture: Path, options: Options) -> Capture:
+    """The capture; with those photos, too, that a file of cameras does not name, where they are to be placed."""
+    opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
+    if options.place == "off" or not opened.unplaced or any(photo.pose is not None for photo in opened.photos):
+        return opened
+    photos = sorted((*opened.photos, *opened.unplaced), key=lambda photo: natural_key(photo.name))
+    return replace(opened, photos=tuple(photos), unplaced=())
 
 
 def _with_masks(opened: Capture, run: Run, progress: Progress) -> Capture:
@@ -230,7 +243,9 @@ def _take_cameras(begun: Run, run: Run) -> None:
         return
     if not same_photos(begun.manifest.photos, run.manifest.photos):
         raise MacrosplatError(f"{begun.folder} holds the cameras of other photos; remove it to have them found again.")
-    run.update(camera_source=begun.manifest.camera_source, registered=begun.manifest.registered)
+    run.update(
+        camera_source=begun.manifest.camera_source, registered=begun.manifest.registered, placed=begun.manifest.placed
+    )
     with whole_folder(run.sparse) as part:
         shutil.copytree(begun.sparse, part, dirs_exist_ok=True)
 
@@ -293,6 +308,41 @@ def _cameras(opened: Capture, run: Run, progress: Progress, width: int | None) -
     held_out = given.held_out.names if given.held_out is not None else ()
     run.update(width=given.width, held_out=held_out)
     return given
+
+
+def _place_missing(opened: Capture, run: Run, given: TrainingInput, device: torch.device, progress: Progress) -> bool:
+    """Whether photos without cameras have got some in RUN/sparse, from a scene that is learned quickly of the others."""
+    options = run.manifest.options
+    _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
+    lost = missing(opened.photos, cameras)
+    if not lost or run.manifest.placed is not None or run.checkpoint.is_file() or options.deblur_first != "none":
+        return False
+    progress.note(f"A scene is learned first to place the {len(lost)} photos that have no camera.")
+    quick = replace(options, quality="draft", steps=None, width=min(given.width, WIDTH), max_gaussians=None, hold_out=0)
+    inner = Run.begin(run.placing, opened.root, opened.photos, quick, resume=True)
+    inner.update(camera_source=run.manifest.camera_source, registered=len(cameras))
+    of_all = training_input(opened, cameras, points, 0, quick.width)
+
+    def learn() -> Trainer:
+        trainer, names, lens_start = _trainer(of_all, inner, device, progress)
+        with Log(inner.log, trainer.done) as log:
+            _train(trainer, inner, names, lens_start, log, progress, Nobody(), False)
+        progress.stage("placing photos by the scene", 1)
+        return trainer
+
+    def points_of(cameras: Cameras) -> SparsePoints:
+        from macrosplat.cameras.sfm.solve import triangulate
+
+        return triangulate(opened.photos, cameras, run.scratch, None, options.seed)
+
+    found = find_missing(opened.photos, of_all, learn, points_of, run.placing, options.seed)
+    for line in found.sentences:
+        progress.note(line)
+    if found.placed:
+        write_colmap(run.sparse, found.cameras, found.points)
+    run.update(placed=found.placed, registered=len(found.cameras))
+    shutil.rmtree(run.placing, ignore_errors=True)
+    return bool(found.placed)
 
 
 def _trainer(

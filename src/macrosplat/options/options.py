@@ -38,6 +38,9 @@ class Options:
     masks: Annotated[Literal["auto", "files", "off"], arg(metavar="M")] = "auto"
     """`auto`: the capture's masks (white = object), or made before a plain backdrop; `files`: no others; `off`."""
 
+    place: Annotated[Literal["auto", "off"], arg(metavar="P")] = "auto"
+    """`auto` places photos that have no camera by the scene that the others make; `off` leaves them out."""
+
     brackets: Annotated[Literal["auto", "off"], arg(metavar="B")] = "auto"
     """`auto` recognises focus brackets; `off`: each photo by itself."""
 

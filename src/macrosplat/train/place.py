@@ -115,9 +115,7 @@ def candidates(model: Model, lost: Lost) -> list[NDArray[np.float64]]:
     return found + [known[v] for v in rest if v not in (lost.before, lost.after)]
 
 
-def between(
-    first: NDArray[np.float64], second: NDArray[np.float64], share: float, depth: float
-) -> NDArray[np.float64]:
+def between(first: NDArray[np.float64], second: NDArray[np.float64], share: float, depth: float) -> NDArray[np.float64]:
     """[4, 4] the view a share of the way from one to another, turning about what lies at `depth` before them."""
     turn = Slerp([0, 1], Rotation.from_matrix([first[:3, :3], second[:3, :3]]))([share]).as_matrix()[0]
     pivots = [view[:3, :3].T @ (np.array([0, 0, depth]) - view[:3, 3]) for view in (first, second)]
@@ -267,9 +265,7 @@ def _seen(lost: Lost, scale: float, device: torch.device) -> tuple[Tensor, Tenso
     return _curve(small).to(device), (weight * even).to(device), (weight * (1 - even)).to(device)
 
 
-def _own(
-    model: Model, v: int, photo: NDArray[np.uint8], mask: NDArray[np.uint8] | None, sampling: Sampling
-) -> float:
+def _own(model: Model, v: int, photo: NDArray[np.uint8], mask: NDArray[np.uint8] | None, sampling: Sampling) -> float:
     """dB of one of the model's own photos."""
     with torch.no_grad():
         taken = model.photograph(v, sampling)
@@ -289,4 +285,3 @@ def _curve(light: Tensor) -> Tensor:
 
 def _bytes(light: Tensor) -> NDArray[np.uint8]:
     return to_bytes(to_srgb(light.clamp(0, 1).cpu().numpy()))
-
