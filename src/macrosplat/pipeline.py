@@ -311,7 +311,7 @@ def _cameras(opened: Capture, run: Run, progress: Progress, width: int | None) -
 
 
 def _place_missing(opened: Capture, run: Run, given: TrainingInput, device: torch.device, progress: Progress) -> bool:
-    """Whether photos without cameras have got some in RUN/sparse, from a scene that is learned quickly of the others."""
+    """Whether photos without cameras have got some in RUN/sparse, by a scene that is learned quickly of the others."""
     options = run.manifest.options
     _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
     lost = missing(opened.photos, cameras)
