@@ -318,10 +318,12 @@ def _place_missing(opened: Capture, run: Run, given: TrainingInput, device: torc
     if not lost or run.manifest.placed is not None or run.checkpoint.is_file() or options.deblur_first != "none":
         return False
     progress.note(f"A scene is learned first to place the {len(lost)} photos that have no camera.")
-    quick = replace(options, quality="draft", steps=None, width=min(given.width, WIDTH), max_gaussians=None, hold_out=0)
+    steps = min(options.steps or 10**9, EFFORTS["draft"].steps)
+    width = min(given.width, WIDTH)
+    quick = replace(options, quality="draft", steps=steps, width=width, max_gaussians=None, hold_out=0)
     inner = Run.begin(run.placing, opened.root, opened.photos, quick, resume=True)
     inner.update(camera_source=run.manifest.camera_source, registered=len(cameras))
-    of_all = training_input(opened, cameras, points, 0, quick.width)
+    of_all = training_input(opened, cameras, points, 0, width)
 
     def learn() -> Trainer:
         trainer, names, lens_start = _trainer(of_all, inner, device, progress)
