@@ -40,7 +40,7 @@ def start(run: Path) -> Trainer:
         opened = open_capture(Path(made.capture), True, True)
         begun = Run.begin(aside, Path(made.capture), opened.photos, made.options, resume=True)
         pipeline._take_cameras(Run(run), begun)
-        given = pipeline._cameras(opened, begun, progress)
+        given = pipeline._cameras(opened, begun, progress, made.options.width)
         return pipeline._trainer(given, begun, torch.device("cuda"), progress)[0]
 
 

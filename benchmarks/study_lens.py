@@ -43,6 +43,7 @@ from macrosplat.support.colour import to_srgb
 from macrosplat.support.dispatch import choose
 from macrosplat.support.metrics import outline_psnr, squared_error_map
 from macrosplat.support.progress import Progress
+from macrosplat.train import begin as begin_module
 from macrosplat.train import schedule, training
 from macrosplat.train import trainer as trainer_module
 from macrosplat.train.trainer import Trainer
@@ -181,12 +182,13 @@ def variant(model: str, values: str) -> Iterator[dict[str, Any]]:
         elif name in of_lens:
             planned[name] = value
         elif name in fields and name != "steps":
-            before.insert(0, (pipeline, "Schedule", pipeline.Schedule))
-            pipeline.Schedule = functools.partial(pipeline.Schedule, **{name: value})  # type: ignore[misc]
+            before.insert(0, (begin_module, "Schedule", begin_module.Schedule))
+            begin_module.Schedule = functools.partial(begin_module.Schedule, **{name: value})  # type: ignore[misc]
         elif name in vars(Options()):
             options[name] = value
         else:
-            owner = next((m for m in (thin, start, schedule, trainer_module, training) if hasattr(m, name)), None)
+            owners = thin, start, schedule, begin_module, trainer_module, training
+            owner = next((m for m in owners if hasattr(m, name)), None)
             assert owner is not None, f"{name} is neither a field of Schedule nor a constant of the lens nor an option"
             before.append((owner, name, getattr(owner, name)))
             setattr(owner, name, value)

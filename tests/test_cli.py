@@ -299,3 +299,15 @@ sys.exit(main(["reconstruct", "photos", "--out", {str(tmp_path)!r}]))
     assert child.returncode == 130
     assert "--resume" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_and_options(shell, capsys):
+    assert run(f"--completion {shell}") == 0
+    said = capsys.readouterr().out
+    assert "macrosplat" in said and "reconstruct" in said and "max-gaussians" in said
+
+
+def test_a_shell_that_is_not_known_is_said(capsys):
+    assert run("--completion tcsh") == 2
+    assert "bash, zsh, fish" in capsys.readouterr().err

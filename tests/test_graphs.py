@@ -21,6 +21,7 @@ from macrosplat.train import adam, graphs, loss, loss_cuda, noise_cuda
 from macrosplat.train.density import densify, position_noise
 from macrosplat.train.graphs import Graphs
 from macrosplat.train.random import Purpose, key_of
+from macrosplat.train.ranks import Ranks
 from macrosplat.train.step import Kind
 from macrosplat.train.targets import Targets
 from macrosplat.train.trainer import Trainer
@@ -107,10 +108,10 @@ def kinds_of_steps(photos: int, cameras: int, monkeypatch, steps: int = 160) -> 
     seen: dict[Kind, int] = {}
     send = trainer._steps._send
 
-    def counting(plan, photo, slot):
-        kind = plan.kind(targets.bank(photo, plan.scale)[0].frame)
+    def counting(plan, turn, slot):
+        kind = plan.kind(targets.bank(trainer.photo(turn), plan.scale)[0].frame)
         seen[kind] = seen.get(kind, 0) + 1
-        send(plan, photo, slot)
+        send(plan, turn, slot)
 
     trainer._steps._send = counting
     take(trainer, steps)
@@ -148,6 +149,39 @@ def test_the_same_steps_as_one_by_one(monkeypatch, points, masked):
     for name, value in wanted.items():
         moved = (value - got[name]).norm() / value.norm().clamp_min(1e-3)
         assert moved < 0.02, (name, float(moved))
+
+
+def test_a_batch_is_the_same_step_as_one_by_one(monkeypatch):
+    """Two photos a step, in two parts with their sum between, against the CPU's."""
+    options = {"densify_until": 0.0, "spans": (), "learn_from": 0.0, "half_from": 0.9, "full_from": 0.95}
+    other, _ = make_trainer(STEPS, scene=few(), **options)
+    other.share(Ranks(), 2)
+    expected = float(other.step())
+    use_triton(monkeypatch)
+    trainer = make(**options)
+    trainer.share(Ranks(), 2)
+    assert take(trainer, 1) == pytest.approx([expected], rel=2e-3)
+    assert (trainer.done, trainer.adam.counts) == (2, other.adam.counts)
+    got, wanted = values(trainer), values(other)
+    for name, value in wanted.items():
+        assert (value - got[name]).norm() < 0.02 * value.norm().clamp_min(1e-3), name
+
+
+def test_a_batch_with_a_truncated_picture_is_taken_back(triton_kernels, monkeypatch):
+    ample, tight = make(spans=()), make(spans=())
+    for trainer in (ample, tight):
+        trainer.share(Ranks(), 2)
+    take(ample, 1)
+    monkeypatch.setattr(graphs, "PAIRS", 0.001)
+    monkeypatch.setattr(graphs, "STEP", 64)
+    tight.step()
+    tight.settle()
+    assert tight.done == 0 and not any(tight.adam.counts.values())
+    while tight.done < 2:
+        tight.step()
+        tight.settle()
+    got, wanted = values(tight), values(ample)
+    assert all(torch.equal(got[name], value) for name, value in wanted.items())
 
 
 def test_an_overflow_is_taken_back(triton_kernels, monkeypatch):

@@ -13,7 +13,7 @@ from macrosplat.model.exposure import Exposure
 from macrosplat.model.model import Model
 from macrosplat.options import Options
 from macrosplat.output import finish
-from macrosplat.train import pilot
+from macrosplat.train import begin, pilot
 from macrosplat.train.pilot import LEFT_OUT, Verdict, compare, of_one_blur, squares
 from making_captures import Made, write_capture
 from making_training import PIXEL, made, make_trainer
@@ -68,7 +68,7 @@ def test_chance_is_no_reason_for_a_lens():
 
 @pytest.mark.parametrize("needed", [True, False])
 def test_a_run_takes_what_the_pilots_say(needed, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "PILOTS_FROM", 1)
+    monkeypatch.setattr(begin, "PILOTS_FROM", 1)
     monkeypatch.setattr(pilot, "STEPS", 2)
     monkeypatch.setattr(pilot, "ROUNDS", 0)
     monkeypatch.setattr(Verdict, "needed", needed)

@@ -5,6 +5,7 @@ In: CAPTURE, RUN, `Options`. Out: the files of RUN and a `Summary`.
 
 from __future__ import annotations
 
+import io
 import math
 import shutil
 import time
@@ -12,43 +13,35 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from macrosplat.brackets.recognise import poses_of
 from macrosplat.cameras.colmap import read_colmap, write_colmap
 from macrosplat.cameras.plausible import unconfirmed
 from macrosplat.cameras.records import Cameras, SparsePoints
-from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.capture.made_masks import with_made_masks
 from macrosplat.capture.open import open_capture
+from macrosplat.capture.pixels import read_photos
 from macrosplat.capture.records import Capture, TrainingInput
+from macrosplat.capture.rig import RIG, partners, renamed
 from macrosplat.capture.solve import solve, training_input
 from macrosplat.deblur import check_deblur, deblurred
-from macrosplat.lens import LENSES, Lens, LensStart
+from macrosplat.lens import LensStart
+from macrosplat.lens.known import KnownLens
 from macrosplat.lens.sharpest import nothing_in_focus
-from macrosplat.lens.start import start_lens
 from macrosplat.live import LiveView, Nobody, Preview, Watching, check_viser
-from macrosplat.model.backdrop import Backdrop, grid_of
-from macrosplat.model.exposure import Exposure, start_exposure
-from macrosplat.model.model import Model
-from macrosplat.model.rig import Rig, leaders
+from macrosplat.model.start import Geometry
 from macrosplat.options import Device, Options
 from macrosplat.output.finish import finish
+from macrosplat.output.lens_report import read_lens
 from macrosplat.output.log import Log
 from macrosplat.output.millimetres import check_scale, find_scale
 from macrosplat.output.summary import Summary
-from macrosplat.photos.decode import TABLE_8
 from macrosplat.photos.names import listed, natural_key
 from macrosplat.photos.records import Photo, resized
-from macrosplat.photos.shelf import Shelf
 from macrosplat.placing import WIDTH, find_missing, missing
-from macrosplat.render import Camera, Frame
+from macrosplat.render import Frame
 from macrosplat.run import Run, same_photos
-from macrosplat.scene.start import observed_depths, start_scene
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
 from macrosplat.support.dispatch import choose
 from macrosplat.support.errors import MacrosplatError
@@ -57,29 +50,20 @@ from macrosplat.support.lock import locked
 from macrosplat.support.machine import machine
 from macrosplat.support.progress import Face, Progress
 from macrosplat.support.stop import Stop
-from macrosplat.support.threads import ordered, workers
 from macrosplat.train import checkpoint
-from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, photo_budget, target_budget
-from macrosplat.train.pilot import compare, of_one_blur
-from macrosplat.train.schedule import Schedule, by_poses, dssim_share
-from macrosplat.train.seen import views_in_frame
-from macrosplat.train.targets import Targets
+from macrosplat.train.begin import begin
+from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, photo_budget
+from macrosplat.train.expected import expected
+from macrosplat.train.ranks import Meeting
 from macrosplat.train.trainer import Trainer
 from macrosplat.train.working_size import working_width
 
-# Nearest drawn depth, as a share of the distance to the object: nothing stands in front of a macro lens.
-NEAR = 0.2
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 LOG_EVERY = 100  # steps
-# Pupils that are tried first where EXIF does not tell: as the sharpness of the photos has it, and narrower by these.
-PILOTS_FROM = 1000  # steps: shorter runs are trials
-THROUGH_THE_CENTRE = {"aperture_samples": "1"}
-NARROWER = (1.0, 2.5, 6.0)
 NO_LENS = (
     "A lens explains these photos no better than a pinhole does, in what neither was shown: they are sharp already, or "
     "their blur does not follow depth, and they are kept as sharp as they are."
 )
-READING = 40  # bytes per pixel that a photo takes while it is read
 
 
 def reconstruct(
@@ -96,7 +80,8 @@ def reconstruct(
     """Sharp photos and a sharp scene of a folder of blurred photos; see `macrosplat reconstruct --help`.
 
     Args:
-        cameras_from: what `find_cameras` wrote for the same capture, to begin with.
+        cameras_from: a run of the same rig, whose cameras and lens this one begins with: of the same photos, or of
+            others in the order of their names.
         live: a port on this machine for a page that shows the training; 0: a free one; None: no page.
         shown: further ways of showing progress, besides stderr.
         results: whether a run that is stopped while it trains writes the results of what there is.
@@ -111,7 +96,7 @@ def reconstruct(
     device = choose(options.device, said.append)
     if options.scale_mm is not None:
         check_scale(options.scale_mm)
-    viewer = _viewer(live)
+    viewer, meeting = _viewer(live), Meeting()
     began = time.monotonic()
     with Progress(more=shown) as progress, ExitStack() as holding:
         opened = _opened(capture, options)
@@ -132,11 +117,16 @@ def reconstruct(
             stacked = reconstruct_stack(opened, run, progress)
             _page(out, progress)
             return stacked
+        if not resume:
+            known = opened.cameras is not None or cameras_from is not None
+            guess = expected(opened.photos, replace(options, width=width), known, device)
+            progress.note(guess.sentence(shutil.disk_usage(out).free))
+        rig_lens = None
         if cameras_from is not None:
-            _take_cameras(Run(cameras_from), run)
+            opened, rig_lens = _of_rig(Run(cameras_from), run, opened)
         opened = _with_masks(opened, run, progress)
         given = _cameras(opened, run, progress, width)
-        if options.place == "auto" and _place_missing(opened, run, given, device, progress):
+        if rig_lens is None and options.place == "auto" and _place_missing(opened, run, given, device, progress):
             given = _cameras(opened, run, progress, width)
         widest = max(photo.width for photo in given.photos)
         if options.width is None and given.width < widest:
@@ -145,7 +135,10 @@ def reconstruct(
                 f"{min(widest, 2 * given.width)} the scene is finer and it takes up to four times as long. The sharp "
                 "photos keep their size."
             )
-        trainer, names, lens_start = _trainer(given, run, device, progress)
+        trainer, names, lens_start = _trainer(given, run, device, progress, rig_lens)
+        if meeting.count > 1:
+            checkpoint.save(run.checkpoint, trainer, names, lens_start)  # where the others begin
+            trainer.share(meeting.join(device), meeting.count)
         try:
             with Log(run.log, trainer.done) as log, viewer(trainer, names, progress) as watching:
                 if preview:
@@ -237,15 +230,55 @@ def _with_masks(opened: Capture, run: Run, progress: Progress) -> Capture:
     return opened
 
 
+def follow(out: Path, capture: Path | None = None, device: Device | None = None) -> None:
+    """Train along with the process that reconstructs `capture` into `out`, as another rank; nothing is written.
+
+    Args:
+        capture: None: the photos that the run was begun with. device: None: the one that it was begun with.
+
+    Raises:
+        MacrosplatError: see `reconstruct`.
+    """
+    meeting = Meeting()
+    meeting.wait()
+    run = Run(out, read_only=True)
+    options, capture = run.manifest.options, capture or Path(run.manifest.capture)
+    where = choose(device or options.device, lambda _: None)
+    with Progress(io.StringIO()) as progress:
+        opened = _with_masks(_opened(capture, options), run, progress)
+        given = _cameras(opened, run, progress, run.manifest.width)
+        trainer, _, _ = _trainer(given, run, where, progress)
+        trainer.share(meeting.join(where), meeting.count)
+        while trainer.done < trainer.schedule.steps:
+            trainer.step()
+        trainer.ranks.leave()
+
+
+def _of_rig(rig: Run, run: Run, opened: Capture) -> tuple[Capture, KnownLens | None]:
+    """The capture with the cameras of a rig's run, unless it has its own, and the rig's lens where it is known."""
+    if same_photos(rig.manifest.photos, run.manifest.photos):
+        _take_cameras(rig, run)
+        return opened, None
+    if not rig.transforms.is_file():
+        raise MacrosplatError(
+            f"{rig.folder} is not finished: its cameras are not known yet; give --cameras-from a rig's finished run."
+        )
+    names = [photo.name for photo in rig.manifest.photos]
+    cameras = renamed(rig.cameras(), names, opened.photos, str(rig.folder))
+    lens, of = read_lens(rig), partners(names, opened.photos)
+    known = None
+    if lens is not None:
+        focus = {of[name].name: distance for name, distance in lens.focus_distances.items() if name in of}
+        known = KnownLens(lens.pupil_diameter, focus)
+    return replace(opened, cameras=cameras, points=None), known
+
+
 def _take_cameras(begun: Run, run: Run) -> None:
     """Copy the cameras and points of `begun`, if the run has none yet."""
     if run.sparse.is_dir():
         return
-    if not same_photos(begun.manifest.photos, run.manifest.photos):
-        raise MacrosplatError(f"{begun.folder} holds the cameras of other photos; remove it to have them found again.")
-    run.update(
-        camera_source=begun.manifest.camera_source, registered=begun.manifest.registered, placed=begun.manifest.placed
-    )
+    found = begun.manifest
+    run.update(camera_source=found.camera_source, registered=found.registered, placed=found.placed)
     with whole_folder(run.sparse) as part:
         shutil.copytree(begun.sparse, part, dirs_exist_ok=True)
 
@@ -278,16 +311,6 @@ def _fits(photos: tuple[Photo, ...], options: Options, width: int) -> None:
     check_memory(
         frames, options.max_gaussians or default_gaussians(options.quality, frames), options.aperture_samples()
     )
-
-
-def _schedule(run: Run, most: int, of_poses: dict[str, Any]) -> Schedule:
-    """`of_poses`: what `by_poses` said."""
-    options, refine_poses = run.manifest.options, run.manifest.camera_source == "sfm"
-    effort = EFFORTS[options.quality]
-    values: dict[str, Any] = {"drop": effort.drop} | of_poses
-    steps = options.steps or effort.steps
-    run.update(planned=steps)
-    return Schedule(steps, most, reopened=run.manifest.reopened, refine_poses=refine_poses, **values)
 
 
 def _cameras(opened: Capture, run: Run, progress: Progress, width: int | None) -> TrainingInput:
@@ -352,108 +375,39 @@ def _trainer(
     run: Run,
     device: torch.device,
     progress: Progress,
+    known: KnownLens | None = None,
 ) -> tuple[Trainer, tuple[str, ...], LensStart]:
     """A trainer at step 0, or where the checkpoint stands."""
-    options = run.manifest.options
-    small = given.cameras.resized(given.width)
-    depths = observed_depths(given.points, given.cameras)
-    distance = float(np.median(depths))
-    pixel = distance / float(np.median(small.intrinsics[:, 0]))
-    frames = [Frame(int(width), int(height), NEAR * distance) for width, height in small.sizes]
-    most = options.max_gaussians or default_gaussians(options.quality, frames)
+    options, geometry = run.manifest.options, Geometry.of(given)
     progress.stage("reading photos", len(given.photos))
-    distortion = given.cameras.distortion
-    photos: Sequence[NDArray[np.uint8]] = Shelf(
-        len(frames), lambda v: read_undistorted(given.photos[v], distortion[v], frames[v].width), photo_budget()
-    )
-
-    def read(v: int) -> NDArray[np.uint8] | None:
-        photos[v]  # what cannot be read is said now
-        return read_undistorted_mask(given.photos[v], distortion[v], frames[v].width) if given.photos[v].mask else None
-
-    masks, threads = [], workers(READING * max(photo.width * photo.height for photo in given.photos))
-    for photo, mask in zip(given.photos, ordered(read, range(len(frames)), threads), strict=True):
-        if mask is not None and mask.max() < 128:
-            raise MacrosplatError(
-                f"The mask {photo.mask} of {photo.name} is black: paint the object white, or give --masks off."
-            )
-        masks.append(mask)
-        progress.advance()
+    photos, masks = read_photos(given, [frame.width for frame in geometry.frames], photo_budget(), progress)
     if options.deblur_first != "none":
         progress.stage("deblurring photos")
         photos = deblurred(run.deblurred, given.photos, photos, options)
     limit = nothing_in_focus(photos)
     if limit is not None:
         progress.note(limit)
-    run.update(limit=limit)
-    lens_start = replace(
-        start_lens(given.points, depths, small, given.cameras.sizes, photos, given.photos),
-        focal=tuple((small.intrinsics[:, 0] / small.sizes[:, 0]).tolist()),
-        centre=tuple(np.median(given.points.xyz, 0).tolist()),
-        distance=distance,
-        spread=max(float(depths.std()), 1e-9 * distance),
+    state = checkpoint.load(run.checkpoint) if run.checkpoint.is_file() else None
+    begun = begin(
+        given,
+        geometry,
+        photos,
+        masks,
+        options,
+        device,
+        state,
         all_blurred=limit is not None,
-        seed=options.seed,
-        settings=options.lens_settings(),
+        refine_poses=run.manifest.camera_source in ("sfm", RIG),
+        reopened=run.manifest.reopened,
+        trying=lambda: progress.stage("looking whether a lens explains the photos better than none"),
+        known=known,
     )
-    saved = run.checkpoint
-    state = checkpoint.load(saved) if saved.is_file() else None
-    if state and state.model.lens.name != options.lens:
-        run.update(limit=NO_LENS)  # as its beginning found
-    lens = state.model.lens if state else LENSES[options.lens](lens_start)
-    budget = target_budget(device, frames, most, options.aperture_samples())
-    targets = Targets(photos, frames, lens.look(photos, masks), device, budget, alpha_masks=masks)
-    poses = poses_of(given.photos)
-    first = [group[0] for group in poses]
-    seen, _ = views_in_frame(
-        torch.tensor(given.points.xyz),
-        [Camera(torch.tensor(small.views[v]), torch.tensor(small.intrinsics[v]), frames[v]) for v in first],
-    )
-    of_poses = by_poses(len(poses), float(seen.median()))
-    exposed = start_exposure(given.points, photos, given.cameras.sizes, given.photos)
-    of_poses |= {"learn_exposure": exposed.learned, "dssim_share": dssim_share(photos)}
-    schedule = _schedule(run, most, of_poses)
-    if state:
-        trainer = Trainer(state.model.to(device), targets, schedule, state.pixel, options.seed)
-        checkpoint.resume(trainer, state)
-        return trainer, state.names, lens_start
-    count = max(min(most, len(given.points)), most // 3)
-    scene = start_scene(
-        given.points, small, photos, given.cameras.sizes, pixel, count, schedule.sh_degree, options.seed
-    )
-    grids = list(ordered(lambda v: grid_of(torch.from_numpy(TABLE_8[photos[v]])), range(len(photos)), threads))
-
-    def begin(lens: Lens) -> Model:
-        model = Model(
-            gaussians=scene.map(torch.clone),
-            lens=lens,
-            rig=Rig(
-                torch.tensor(small.views, dtype=torch.float32),
-                torch.tensor(small.intrinsics, dtype=torch.float32),
-                frames,
-                torch.full((len(small),), distance),
-                pixel,
-                leaders(poses),
-            ),
-            backdrop=Backdrop(torch.stack(grids)),
-            exposure=Exposure(exposed.exposure.log_gains.clone()),
-        )
-        return model.to(device)
-
-    exif = lens_start.exif
-    untold = exif is None or exif.expected is None
-    if options.lens == "thin" and limit is None and untold and schedule.steps >= PILOTS_FROM:
-        progress.stage("looking whether a lens explains the photos better than none")
-        starts = [replace(lens_start, pupil=lens_start.pupil / share) for share in NARROWER]
-        lenses = [LENSES["thin"](replace(start, settings=THROUGH_THE_CENTRE)) for start in starts]
-        numbers = schedule, pixel, options.seed
-        verdict = compare(lenses, of_one_blur(starts[-1]), begin, targets, *numbers)
-        lens_start = starts[verdict.best]
-        lens = LENSES["thin" if verdict.needed else "plain"](lens_start)
-        if not verdict.needed:
+    if not begun.lens_needed:
+        limit = NO_LENS
+        if state is None:  # a run that goes on has said so
             progress.note(NO_LENS)
-            run.update(limit=NO_LENS)
-    return Trainer(begin(lens), targets, schedule, pixel, options.seed), small.names, lens_start
+    run.update(limit=limit, planned=begun.trainer.schedule.steps)
+    return begun.trainer, begun.names, begun.lens_start
 
 
 def _viewer(port: int | None) -> Callable[[Trainer, tuple[str, ...], Progress], AbstractContextManager[Watching]]:
@@ -487,7 +441,7 @@ def _train(
             before = trainer.done
             loss = trainer.step()
             figures: dict[str, float] = {}
-            if trainer.done > before and (trainer.done % LOG_EVERY == 0 or trainer.done == steps):
+            if trainer.done > before and (trainer.done // LOG_EVERY > before // LOG_EVERY or trainer.done == steps):
                 figures = log.line(trainer, float(loss))
                 if not math.isfinite(figures["loss"]):
                     raise MacrosplatError(
@@ -498,6 +452,8 @@ def _train(
             progress.advance(trainer.done - counted, figures=figures)
             counted = trainer.done
             wants_stop = watching.between_steps(figures, lambda: stop.asked)
+            if trainer.ranks.count > 1 and not trainer.settled:
+                continue  # all ranks settle together; soon
             if wants_stop or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS or trainer.done == steps:
                 checkpoint.save(run.checkpoint, trainer, names, start)
                 saved_at = time.monotonic()
@@ -506,3 +462,4 @@ def _train(
                     raise KeyboardInterrupt
                 progress.note(f"Stopped at step {trainer.done:,} of {steps:,}; the results of that are being written.")
                 return
+    trainer.ranks.leave()

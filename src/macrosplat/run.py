@@ -76,8 +76,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 class Run:
     """A folder RUN."""
 
-    def __init__(self, folder: Path, manifest: Manifest | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, manifest: Manifest | None = None, read_only: bool = False) -> None:
+        """Args: read_only: what becomes known stays in memory; for who looks on while another process writes."""
+        self.folder, self._read_only = folder, read_only
         self._manifest = manifest
         self.other_masks: tuple[str, ...] = ()  # names of photos whose masks changed since the run was begun
 
@@ -156,7 +157,8 @@ class Run:
         self._write(msgspec.structs.replace(self.manifest, **found))
 
     def _write(self, manifest: Manifest) -> None:
-        write_json(self.manifest_file, msgspec.to_builtins(manifest))
+        if not self._read_only:
+            write_json(self.manifest_file, msgspec.to_builtins(manifest))
         self._manifest = manifest
 
     def refuse_other_options(self, asked: Options) -> None:

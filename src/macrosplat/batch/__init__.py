@@ -15,4 +15,6 @@ A specimen is DIR/SPECIMEN: `run/` is what `macrosplat reconstruct` makes, `even
 processes, machines or shards may share DIR. No torch here: the driver stays small however large the collection is.
 """
 
+from macrosplat.batch.batch import Ways as Ways
 from macrosplat.batch.batch import batch as batch
+from macrosplat.batch.cluster import Share as Share

@@ -25,6 +25,7 @@ from macrosplat.batch.table import write_table
 from macrosplat.batch.work import Task
 from macrosplat.options import Options
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.gpus import gpus
 from macrosplat.support.progress import Progress
 
 SECONDS_BETWEEN_PAGES = 10.0
@@ -78,7 +79,7 @@ def batch(
     title = manifest.resolve().stem if manifest.is_file() else manifest.resolve().name
     collection = Collection(out, title, specimens)
     if left:
-        workers = ways.workers or max(1, len(local.gpus()))
+        workers = ways.workers or max(1, len(gpus()))
         said = estimate.check(left, out, min(workers, len(left)) if ways.ray is None else 1)
         tasks = [_task(one, out, command, ways) for one in left]
         _work(tasks, len(specimens), workers, ways, collection, said)

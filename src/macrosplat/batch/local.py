@@ -5,18 +5,17 @@ In: tasks. Out: each one's state, as it becomes known.
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from macrosplat.batch.state import State
 from macrosplat.batch.work import Task, carry_out
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.gpus import gpus
 from macrosplat.support.threads import CORES
 
 HELD_ELSEWHERE = 2.0  # s until a specimen that another process is at is looked at again
@@ -95,14 +94,3 @@ def environments(workers: int) -> list[dict[str, str]]:
     few = dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(max(1, CORES // workers)))
     there = gpus()
     return [few | ({"CUDA_VISIBLE_DEVICES": there[n % len(there)]} if there else {}) for n in range(workers)]
-
-
-def gpus() -> list[str]:
-    """The GPUs that may be used, as CUDA_VISIBLE_DEVICES names them; without loading torch."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
-    try:
-        return [str(n) for n in range(len(list(Path("/proc/driver/nvidia/gpus").iterdir())))]
-    except OSError:
-        return []

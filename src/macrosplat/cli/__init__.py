@@ -19,7 +19,9 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import arg
 
-from macrosplat.cli.commands import COMMANDS, Command, Compare, Demo, Reconstruct
+from macrosplat.cli.collection import Batch
+from macrosplat.cli.commands import COMMANDS, Command, Demo, Reconstruct
+from macrosplat.cli.measuring import Compare
 from macrosplat.options.help import Baselines, Photographers
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.spelling import misspelt
@@ -40,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(importlib.metadata.version("macrosplat"))
         return 0
+    if arguments[:1] == ["--completion"]:
+        return _completion(arguments[1:])
     own_process()
     # `kill` is answered like Ctrl-C, so that half-written files are removed on the way out.
     INTERRUPTS.install()
@@ -83,6 +87,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not _out_of_memory(error):
             raise
         return _refused("Memory ran out; give a smaller --width or fewer --max-gaussians, or end other programs.")
+    return 0
+
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def _completion(words: Sequence[str]) -> int:
+    """Print what makes a shell complete commands and options."""
+    if len(words) != 1 or words[0] not in SHELLS:
+        return _refused(f"--completion takes one of {', '.join(SHELLS)}; see docs/installing.md for where it goes.")
+    with contextlib.suppress(SystemExit):
+        tyro.cli(Command, prog="macrosplat", args=["--tyro-print-completion", words[0]])  # type: ignore[arg-type]
     return 0
 
 
@@ -148,6 +164,8 @@ def _how_to_resume(command: object) -> str:
         case Reconstruct(out=out):
             return f" What was done is kept in {out}: `macrosplat continue {out}` (or --resume) goes on."
         case Compare(out=out):
+            return f" What was done is kept in {out}: give the same command again to go on."
+        case Batch(out=out):
             return f" What was done is kept in {out}: give the same command again to go on."
         case Demo(out=out):
             return f" What was done is kept in {out}: give the same command again to go on."

@@ -1,10 +1,11 @@
-"""The commands, each a record whose texts are the help, and which calls the library once.
+"""The commands that make, show and pass on a run, each a record whose texts are the help, and the list of all.
 
 The library is imported inside the commands: `--help` must not wait for torch.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,9 +15,13 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
+from macrosplat.cli.collection import Batch
+from macrosplat.cli.measuring import Bench, Compare, Evaluate
 from macrosplat.export import Format
-from macrosplat.options import Device, Options, Quality
+from macrosplat.options import Device, Options
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.gpus import gpus
+from macrosplat.support.ranks import is_follower, is_rank
 
 
 def _port(words: list[str]) -> int:
@@ -64,6 +69,12 @@ class Reconstruct:
     finish: FlagCreatePairsOff[bool] = False
     """Stopped (Ctrl-C, kill), write the results of what there is."""
 
+    cameras_from: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(default: none)")] = None
+    """A fixed rig: cameras and lens begin as those of this run, photo by photo in the order of names."""
+
+    devices: Annotated[int, arg(metavar="N")] = 1
+    """Train on so many GPUs of this machine (with --device cpu: in so many processes), a photo a step on each."""
+
     live: Annotated[int | None, LIVE] = None
     """Show the training on a local page; pip install 'macrosplat[live]'."""
 
@@ -74,8 +85,13 @@ class Reconstruct:
     """For a script: what happens, one JSON object per line, on stdout."""
 
     def run(self) -> None:
+        if _by_ranks(self.devices, self.options.device, self.json):
+            return
         from macrosplat import pipeline
 
+        if is_follower():
+            pipeline.follow(self.out, self.capture, self.options.device)
+            return
         _told(
             self.out,
             self.json,
@@ -84,12 +100,29 @@ class Reconstruct:
                 self.out,
                 self.options,
                 self.resume,
+                self.cameras_from,
                 live=self.live,
                 results=self.finish,
                 preview=self.preview,
                 **shown,
             ),
         )
+
+
+def _by_ranks(devices: int, device: Device | None, json: bool) -> bool:
+    """Do what the command line says in so many processes, unless this is one of them or one is enough."""
+    if devices < 1:
+        raise MacrosplatError(f"--devices is {devices}; it has to be at least 1.")
+    if devices == 1 or is_rank():
+        return False
+    from macrosplat.support.events import Events
+    from macrosplat.support.ranks import together
+
+    with Events(sys.stdout) if json else contextlib.nullcontext():
+        code = together(sys.argv[1:], devices, device == "cuda" or (device != "cpu" and bool(gpus())))
+    if code:
+        raise SystemExit(code)
+    return True
 
 
 def _told(out: Path, json: bool, work: Callable[..., object]) -> None:
@@ -132,9 +165,17 @@ class Continue:
     finish: FlagCreatePairsOff[bool] = False
     """Stopped (Ctrl-C, kill), write the results of what there is."""
 
+    devices: Annotated[int, arg(metavar="N")] = 1
+    """As of `reconstruct`; another number than before will do."""
+
     def run(self) -> None:
+        if _by_ranks(self.devices, self.device, self.json):
+            return
         from macrosplat import pipeline
 
+        if is_follower():
+            pipeline.follow(self.run_folder, device=self.device)
+            return
         _told(
             self.run_folder,
             self.json,
@@ -277,132 +318,6 @@ class Studio:
 
 
 @dataclass(frozen=True)
-class Evaluate:
-    """Compare a run with the truth, where it is known.
-
-    PSNR, SSIM and FLIP, on the whole frame and on masks/, of
-    - the deblurred photos against sharp/ of the truth
-    - renders from the cameras of novel.json against novel/
-    - the photos as they were taken against sharp/, for comparison
-
-    Aperture and focus are compared with truth.json.
-    The table is also written to RUN/evaluation.json.
-    """
-
-    run_folder: Annotated[Positional[Path], arg(name="run", metavar="RUN")]
-    """What `macrosplat reconstruct` wrote."""
-
-    truth: Annotated[Path, arg(metavar="CAPTURE")]
-    """A folder that holds sharp/ and, if known, novel.json with novel/, masks/ and truth.json."""
-
-    lpips: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()
-    """Add LPIPS: torchvision's weights of AlexNet and the linear layers that LPIPS has for it (one file or two)."""
-
-    device: Device = "auto"
-    """Where to draw."""
-
-    def run(self) -> None:
-        from macrosplat import loaded
-        from macrosplat.support.dispatch import choose
-
-        more = {}
-        if self.lpips:
-            from macrosplat.evaluate.lpips import load_lpips
-
-            more["lpips"] = load_lpips(self.lpips)
-        print(loaded.evaluate(self.run_folder, self.truth, choose(self.device), **more))
-
-
-@dataclass(frozen=True)
-class Compare:
-    """Run several methods on captures whose truth is known, and compare them in tables and pictures.
-
-    A method is [DEBLUR+]LENS[:OPTION=VALUE,...], for example
-    - plain, focus, covariance, blurnet, lens
-    - richardson-lucy+plain, FOLDER+plain (deblurred photos), "COMMAND {in} {out}+plain"
-    - restormer+plain:deblur.weights=FILE
-    - blurnet:depth=raw, blurnet:light=srgb,stages=one, covariance:most=3
-
-    DEBLUR is what --deblur-first of `reconstruct` takes; an OPTION is the lens model's own (depth of blurnet:
-    --blurnet.depth) or any other of `reconstruct`.
-
-    In DIR then:
-    - comparison.md, comparison.csv: the figures, mean and spread over seeds
-    - comparison.png: details beside the truth, of the median and the worst view
-    - CAPTURE/METHOD/SEED/: the runs
-
-    Every cell is run once: the same command goes on where it stopped, and more methods or seeds only add cells.
-    """
-
-    captures: Annotated[Positional[tuple[Path, ...]], arg(metavar="CAPTURE")]
-    """Folders as `reconstruct` takes them that hold the truth, too (see `evaluate`)."""
-
-    out: Annotated[Path, arg(metavar="DIR")]
-    """The folder to write to."""
-
-    methods: Annotated[tuple[str, ...], arg(metavar="METHOD")] = ("plain", "thin")
-    """What to compare."""
-
-    seeds: Annotated[tuple[int, ...], arg(metavar="S")] = (0,)
-    """Each method is run with each of them."""
-
-    width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: by the machine)")] = None
-    """As of `reconstruct`, and so are the next four."""
-    quality: Quality = "standard"
-    steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: by --quality)")] = None
-    max_gaussians: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: by --quality)")] = None
-    device: Device = "auto"
-
-    masks: Literal["auto", "off"] = "off"
-    """The masks of a capture are taken for a part of its truth; `auto` learns with them."""
-
-    jobs: Annotated[int, arg(metavar="N")] = 1
-    """Cells at the same time, each in a process of its own. They share the GPU and the cores: then their times are
-    not those of a run that has the machine for itself."""
-
-    lpips: Annotated[tuple[Path, ...], arg(metavar="FILE")] = ()
-    """As of `evaluate`."""
-
-    collect: FlagCreatePairsOff[bool] = False
-    """Run nothing: write tables and figure of the cells that are finished."""
-
-    def run(self) -> None:
-        from macrosplat.compare import compare
-
-        if self.jobs < 1:
-            raise MacrosplatError(f"--jobs is {self.jobs}; it has to be at least 1.")
-        base = Options(
-            quality=self.quality,
-            steps=self.steps,
-            width=self.width,
-            max_gaussians=self.max_gaussians,
-            device=self.device,
-            masks=self.masks,
-        )
-        grid = self.captures, self.methods, self.seeds, self.out, base
-        print(compare(*grid, self.jobs, self.collect, self.lpips, sys.argv[1:]))
-
-
-@dataclass(frozen=True)
-class Bench:
-    """Measure this machine: milliseconds of every stage of a step, and how far above its floor each is."""
-
-    device: Device = "auto"
-    """Where to compute."""
-    scaling: bool = False
-    """From 20,000 Gaussians at 400 x 300 to a million at 4000 x 3000 (for GPUs), instead of the usual two sizes."""
-    profile: Path | None = None
-    """Write a Chrome trace of 20 steps to this file, too."""
-    figures: Path | None = None
-    """Write the milliseconds to this JSON file, too."""
-
-    def run(self) -> None:
-        from macrosplat import bench
-
-        bench.main(self.device, self.scaling, self.profile, self.figures)
-
-
-@dataclass(frozen=True)
 class Demo:
     """Reconstruct the 30 blurred photos of a fruit fly that come with the package.
 
@@ -435,6 +350,7 @@ Command = (
     | Annotated[Studio, subcommand("studio")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Compare, subcommand("compare")]
+    | Annotated[Batch, subcommand("batch")]
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Demo, subcommand("demo")]
 )
@@ -450,6 +366,7 @@ COMMANDS: dict[str, type] = {
     "studio": Studio,
     "evaluate": Evaluate,
     "compare": Compare,
+    "batch": Batch,
     "bench": Bench,
     "demo": Demo,
 }

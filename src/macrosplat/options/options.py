@@ -48,7 +48,7 @@ class Options:
     """Millimetres of a scene unit, or between the cameras of two photos: a.jpg:b.jpg=40."""
 
     detail: Annotated[Detail, arg(metavar="D")] = "own"
-    """Fine detail of the sharp photos: the scene's and the photos' `own`, or `off`."""
+    """Finest detail: the scene's and the photos' `own`, or `off`."""
 
     sharp_format: Annotated[SharpFormat, arg(metavar="F")] = "png"
     """`png` (8 bit) or `tiff` (16 bit), with EXIF and profile."""

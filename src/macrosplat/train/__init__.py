@@ -1,5 +1,6 @@
 """Training: photos and a start for everything learned in, the same learned out, step by step.
 
+    begin       a trainer at its first step or a checkpoint's; `pilot`: whether a lens explains the photos
     schedule    when what happens: rates, weights, switching points; `effort`: how long and how large
     training    where a run stands; `trainer`: one step after the other, and what changes between two
     step        what a step computes; taken as it comes (`eager`), or recorded as CUDA graphs (`graphs`)

@@ -32,7 +32,13 @@ class Adam:
         self.rates = dict(rates)
         self.first = {name: torch.zeros_like(p, requires_grad=False) for name, p in parameters.items()}
         self.second = {name: torch.zeros_like(p, requires_grad=False) for name, p in parameters.items()}
-        self.counts = dict.fromkeys(parameters, 0)
+        self.counts = dict.fromkeys(parameters, 0)  # photos that a parameter learned from
+        self.batch = 1  # of them a step: the moments forget as fast by photos, whatever it is
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """Of a step."""
+        return BETA1**self.batch, BETA2**self.batch
 
     def step(self, gradients: Mapping[str, torch.Tensor | None]) -> None:
         """A parameter without a gradient (None or not named) stays, and so does its state."""
@@ -43,16 +49,17 @@ class Adam:
             assert gradient.shape == parameter.shape, (
                 f"gradient of {name} is {tuple(gradient.shape)}, the parameter {tuple(parameter.shape)}"
             )
-            self.counts[name] += 1
+            self.counts[name] += self.batch
             moments = self.first[name], self.second[name]
-            how = self.rates[name], self.counts[name], BETA1, BETA2, EPS
+            # The bias after so many photos is that of so many steps of a batch.
+            how = self.rates[name], self.counts[name] / self.batch, *self.betas, EPS
             fast = parameter.dtype == torch.float32
             kernels = kernels_for(STAGE, parameter) if fast else adam_reference
             kernels.step(parameter.detach(), gradient.detach().contiguous(), *moments, *how)
 
     def bias_corrected_rate(self, name: str, rate: float) -> tuple[float, float]:
         """How far the next step of a parameter goes, as `step_with_device_rates` wants it."""
-        return bias_corrected_rate(rate, self.counts[name] + 1, BETA1, BETA2)
+        return bias_corrected_rate(rate, self.counts[name] + self.batch, BETA1, BETA2)
 
     def step_with_device_rates(
         self,
@@ -68,7 +75,7 @@ class Adam:
             gradient = gradients.get(name)
             gradient = None if gradient is None else gradient.detach().contiguous()
             tensors.append((self.parameters[name].detach(), gradient, self.first[name], self.second[name], how_far))
-        adam_cuda.step_with_device_rates(tensors, stopped, BETA1, BETA2, EPS)
+        adam_cuda.step_with_device_rates(tensors, stopped, *self.betas, EPS)
 
     def remap(
         self,

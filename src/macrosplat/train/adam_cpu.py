@@ -29,7 +29,7 @@ def _step(parameter, gradient, first, second, rate, keep1, new1, keep2, new2, ro
             p[i] -= rate * mi / (np.sqrt(vi) * root + eps)
 
 
-def step(parameter, gradient, first, second, rate: float, count: int, beta1: float, beta2: float, eps: float) -> None:
+def step(parameter, gradient, first, second, rate: float, count: float, beta1: float, beta2: float, eps: float) -> None:
     """Updates parameter and both moments in place; `count` is the number of this step, from 1."""
     arrays = [t.detach().view(-1).numpy() for t in (parameter, gradient, first, second)]
     scalars = (

@@ -57,7 +57,7 @@ def _step(
             begin = end
 
 
-def step(parameter, gradient, first, second, rate: float, count: int, beta1: float, beta2: float, eps: float) -> None:
+def step(parameter, gradient, first, second, rate: float, count: float, beta1: float, beta2: float, eps: float) -> None:
     """Updates parameter and both moments in place; `count` is the number of this step, from 1."""
     values = torch.tensor(bias_corrected_rate(rate, count, beta1, beta2), dtype=torch.float64).to(parameter.device)
     go = torch.zeros(1, dtype=torch.int64, device=parameter.device)

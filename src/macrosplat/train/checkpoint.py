@@ -39,6 +39,7 @@ class Checkpoint:
     start: int  # Gaussians at the first step
     done: int  # steps
     adam: dict
+    lens_start: LensStart
 
 
 def save(path: Path, trainer: Trainer, names: tuple[str, ...], lens_start: LensStart) -> None:
@@ -131,6 +132,7 @@ def _restored(state: dict[str, Any]) -> Checkpoint:
         start=state["start"],
         done=state["done"],
         adam=state["adam"],
+        lens_start=start,
     )
 
 

@@ -40,6 +40,24 @@ class Expected:
     bytes: float
     width: int  # px that it is trained at
 
+    def sentence(self, free: float | None = None) -> str:
+        """What to expect; `free`: bytes of disk."""
+        text = (
+            f"This will take about {_about(self.seconds)} and {_size(self.bytes)} of disk, trained at {self.width} px."
+        )
+        if free is not None and free < self.bytes:
+            text += f" Only {_size(free)} of disk are free: make room, or choose another --out."
+        return text
+
+
+def _about(seconds: float) -> str:
+    minutes = seconds / 60
+    return "a minute" if minutes < 1.5 else f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
+
+
+def _size(number: float) -> str:
+    return f"{number / 1e6:.0f} MB" if number < 1e9 else f"{number / 1e9:.1f} GB"
+
 
 def expected(
     photos: Sequence[Photo], options: Options, cameras_known: bool, device: torch.device | None = None

@@ -10,7 +10,7 @@ picture.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -49,13 +49,15 @@ class Graphs:
         self._names = list(training.model.parameters())
         length = RATES + 2 * len(self._names)
         self._inputs = torch.zeros(length, dtype=torch.float64, device=device)
-        self._ahead = torch.zeros(AHEAD, length, dtype=torch.float64, pin_memory=self._graphs_wanted)
+        rows = AHEAD + training.batch  # the host looks where `done` passes a multiple of AHEAD
+        self._ahead = torch.zeros(rows, length, dtype=torch.float64, pin_memory=self._graphs_wanted)
         self._applied, self._stopped = torch.zeros(2, 1, dtype=torch.int64, device=device).unbind(0)
         self._loss = torch.zeros((), device=device)
         self._buffers: dict[tuple[Frame, int], PairBuffer] = {}
         self._changed: dict[Kind, list[str]] = {}  # what a kind of step changes: what got a gradient when first taken
         self._graphs: dict[Kind, Any] = {}
-        self._pending: list[Kind] = []  # steps taken since the host last looked
+        self._pending: list[tuple[int, list[str]]] = []  # steps since the host last looked: `done`, what they change
+        self._sent = 0  # turns since then
         self._scene: Gaussians | None = None  # the tensors that the graphs were made for, and Adam's moments
         self._moments: tuple[dict[str, Tensor], dict[str, Tensor]] = {}, {}
         # All that autograd sees happens on one stream. What it keeps of the default stream, work on that would have to
@@ -63,48 +65,64 @@ class Graphs:
         self._stream = torch.cuda.Stream(device) if self._graphs_wanted else None
         self._pool, self._keeper = None, None
 
-    def step(self, plan: Plan, photo: int) -> Tensor:
+    def step(self, plan: Plan) -> Tensor:
         """Take a step. Returns the loss (a scalar on the device), which is only true if `settle` goes back no steps."""
-        if len(self._pending) == AHEAD:
-            raise AssertionError("the host looks at least every AHEAD steps")
-        training, gaussians = self._training, self._training.model.gaussians
-        targets, now = training.targets, training.done
-        soon = (targets.photo_of(later, training.seed) for later in range(now + 1, now + 1 + SOON))
-        bank, slot = targets.bank(photo, plan.scale, soon)
-        kind = plan.kind(bank.frame)
-        if self._scene is not gaussians:
+        turn = self._training.done
+        kind, bank, slot = self._target(plan, turn)
+        if self._scene is not self._training.model.gaussians:
             self._renew()
-        self._send(plan, photo, slot)
-        if kind in self._graphs:
-            self._graphs[kind].replay()
-        elif kind not in self._changed or not self._graphs_wanted:
-            # Compiles what has to be compiled, and counts pairs.
-            self._changed[kind] = self._aside(lambda: self._take(kind, bank))
-        else:
-            self._graphs[kind] = self._record(kind, bank)
-            self._graphs[kind].replay()
-        self._pending.append(kind)
-        for name in self._changed[kind]:
-            training.adam.counts[name] += 1
+        self._send(plan, turn, slot)
+        self._play(kind, bank)
+        self._took(self._changed[kind])
         return self._loss.clone()
 
+    @property
+    def pending(self) -> bool:
+        """Whether steps were taken since the host last looked."""
+        return bool(self._pending)
+
     def settle(self) -> int:
-        """Look at what the device did. Returns how many of the last steps it refused for want of room; there is room
-        now, and they are to be taken again. Waits for the device."""
+        """Look at what the device did. Returns by how much `done` is too high, for want of room; there is room now, and
+        those steps are to be taken again. Waits for the device."""
         if not self._pending:
             return 0
         applied, stopped = torch.cat([self._applied, self._stopped]).tolist()
-        refused = self._pending[applied:]
-        for kind in refused:
-            for name in self._changed[kind]:
-                self._training.adam.counts[name] -= 1
+        refused, training = self._pending[applied:], self._training
+        for _, names in refused:
+            for name in names:
+                training.adam.counts[name] -= training.batch
         if stopped:
             self._buffers = {key: b.grown() if b.overflowed() else b for key, b in self._buffers.items()}
             self._graphs.clear()
             self._stopped.zero_()
         self._applied.zero_()
         self._pending.clear()
-        return len(refused)
+        self._sent = 0
+        return training.done - refused[0][0] if refused else 0
+
+    def _target(self, plan: Plan, turn: int) -> tuple[Kind, TargetBank, int]:
+        """What is compared with in a turn (`Training.turns`): the kind of step, the photos of its size, its slot."""
+        training = self._training
+        soon = (training.photo(turn + training.batch * later) for later in range(1, 1 + SOON))
+        bank, slot = training.targets.bank(training.photo(turn), plan.scale, soon)
+        return plan.kind(bank.frame), bank, slot
+
+    def _play(self, kind: Kind, bank: TargetBank) -> None:
+        """Take a step of a kind: the first as it comes, which compiles what has to be compiled and counts pairs; the
+        second is recorded, and replayed like all that follow."""
+        if kind not in self._changed or not self._graphs_wanted:
+            self._changed[kind] = self._aside(lambda: self._take(kind, bank))
+            return
+        if kind not in self._graphs:
+            self._graphs[kind] = self._record(kind, bank)
+        self._graphs[kind].replay()
+
+    def _took(self, names: list[str]) -> None:
+        """Note a step that the device was given, and what it changes."""
+        training = self._training
+        self._pending.append((training.done, names))
+        for name in names:
+            training.adam.counts[name] += training.batch
 
     def _renew(self) -> None:
         """The scene has other tensors: what was recorded is void, unless there are as many Gaussians as before."""
@@ -139,23 +157,35 @@ class Graphs:
         fits = needed == 0 or TIGHT * needed <= buffer.capacity <= WIDE * needed + STEP
         return buffer if fits else buffer.fitted()
 
-    def _send(self, plan: Plan, photo: int, slot: int) -> None:
-        """Bring what this step differs in to the device."""
+    def _send(self, plan: Plan, turn: int, slot: int) -> None:
+        """Bring what this turn differs in to the device."""
+        if self._sent == len(self._ahead):
+            raise AssertionError("the host looks at least every AHEAD steps")
         training = self._training
         rates = training.rates(plan)
         values = [0.0] * len(self._inputs)
-        values[PHOTO], values[SLOT], values[ANGLE] = photo, slot, math.remainder(plan.sampling.angle, 2 * math.pi)
+        values[PHOTO], values[SLOT] = training.photo(turn), slot
+        values[ANGLE] = math.remainder(training.angle(plan, turn), 2 * math.pi)
         values[NOISE] = training.noise(plan)
-        values[DROP_KEY], values[NOISE_KEY] = training.key(Purpose.DROP), training.key(Purpose.NOISE)
+        values[DROP_KEY], values[NOISE_KEY] = training.key(Purpose.DROP, turn), training.key(Purpose.NOISE)
         for k, name in enumerate(self._names):
             if name in rates:
                 values[RATES + 2 * k : RATES + 2 * k + 2] = training.adam.bias_corrected_rate(name, rates[name])
-        ahead = self._ahead[len(self._pending)]
+        ahead = self._ahead[self._sent]
+        self._sent += 1
         ahead.copy_(torch.tensor(values, dtype=torch.float64))
         self._inputs.copy_(ahead, non_blocking=True)
 
     def _take(self, kind: Kind, bank: TargetBank) -> list[str]:
         """The step itself, from what was sent. Returns the names of what it changes."""
+        loss, found, truncated = self._gradients(kind, bank)
+        sent = self._inputs
+        rates = {n: sent[RATES + 2 * k : RATES + 2 * k + 2] for k, n in enumerate(self._names)}
+        self._change(loss, found, rates, truncated)
+        return [name for name, gradient in found.items() if gradient is not None]
+
+    def _gradients(self, kind: Kind, bank: TargetBank) -> tuple[Tensor, Mapping[str, Tensor | None], Tensor]:
+        """Loss and gradients of the photo that was sent, and [1] whether they are of a truncated picture."""
         training, sent = self._training, self._inputs
         key = kind.frame, kind.samples
         if key not in self._buffers:
@@ -166,16 +196,21 @@ class Graphs:
         numbers = sent[ANGLE].float(), sent[DROP_KEY : DROP_KEY + 1], training.weights
         with fixed_capacity(buffer):
             loss, found = gradients(training.model, kind, photo, bank.at(slot), *numbers)
-        with torch.no_grad():
-            torch.maximum(self._stopped, (buffer.needed > buffer.capacity).long(), out=self._stopped)
-            self._applied.add_(1 - self._stopped)
-            rates = {n: sent[RATES + 2 * k : RATES + 2 * k + 2] for k, n in enumerate(self._names)}
-            training.adam.step_with_device_rates(found, rates, self._stopped)
-            training.model.lens.confine()  # changes nothing in a step that was stopped
-            noise, key = sent[NOISE : NOISE + 1], sent[NOISE_KEY : NOISE_KEY + 1]
-            noise_cuda.add_position_noise(training.model.gaussians, training.smallest, noise, key, self._stopped)
-            self._loss.copy_(loss)
-        return [name for name, gradient in found.items() if gradient is not None]
+        return loss, found, (buffer.needed > buffer.capacity).long()
+
+    @torch.no_grad()
+    def _change(
+        self, loss: Tensor, found: Mapping[str, Tensor | None], rates: Mapping[str, Tensor], truncated: Tensor
+    ) -> None:
+        """Change the model by gradients, unless they are of a truncated picture, or a step before was."""
+        training, sent = self._training, self._inputs
+        torch.maximum(self._stopped, truncated, out=self._stopped)
+        self._applied.add_(1 - self._stopped)
+        training.adam.step_with_device_rates(found, rates, self._stopped)
+        training.model.lens.confine()  # changes nothing in a step that was stopped
+        noise, key = sent[NOISE : NOISE + 1], sent[NOISE_KEY : NOISE_KEY + 1]
+        noise_cuda.add_position_noise(training.model.gaussians, training.smallest, noise, key, self._stopped)
+        self._loss.copy_(loss)
 
     def _record(self, kind: Kind, bank: TargetBank) -> Any:
         """A graph of the step. `torch.cuda.graph` would collect garbage first, which takes longer than recording."""

@@ -111,8 +111,8 @@ class Schedule:
             return step / first
         return REOPENED + (1 - REOPENED) * (step - first) / max(1, self.steps - first)
 
-    def at(self, step: int, start: int, lens: Lens) -> Plan:
-        """The plan of a step, for a scene that began with `start` Gaussians."""
+    def at(self, step: int, start: int, lens: Lens, batch: int = 1) -> Plan:
+        """The plan of a step that takes `batch` photos, for a scene that began with `start` Gaussians."""
         t = self.share(step)
         of_lens = lens.plan(t)
         cooled = 1.0
@@ -125,14 +125,14 @@ class Schedule:
         if not self.learn_exposure:
             del rates["exposure"]
         rates |= {name: rate * cooled for name, rate in of_lens.rates.items()}
-        before = lens.plan(self.share(step - 1)).extra if step > 0 else 0.0
+        before = lens.plan(self.share(step - batch)).extra if step >= batch else 0.0
         ring = of_lens.sampling.samples > 1
         return Plan(
             scale=0.25 if t < self.half_from else 0.5 if t < self.full_from else 1.0,
             sh_degree=min(self.sh_degree, sum(t >= begin for begin in self.sh_from)),
             rates=rates,
             extra=max(0, round((of_lens.extra - before) * self.gaussians)),
-            densify=self._wanted(t, start) if step > 0 and step % self.densify_every == 0 else 0,
+            densify=self._wanted(t, start) if step >= batch and step % self.densify_every < batch else 0,
             noise=cooled if t < self.densify_until else 0.0,
             sampling=replace(of_lens.sampling, angle=step * GOLDEN) if ring else of_lens.sampling,
             dssim_weight=of_lens.dssim_weight * self.dssim_share,

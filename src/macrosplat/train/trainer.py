@@ -13,6 +13,7 @@ from macrosplat.support.dispatch import one_torch_thread
 from macrosplat.train.density import densify
 from macrosplat.train.eager import Eager
 from macrosplat.train.extra import add_anywhere
+from macrosplat.train.ranks import Ranks
 from macrosplat.train.schedule import Plan, Schedule
 from macrosplat.train.seen import weakly_observed
 from macrosplat.train.step import AHEAD
@@ -39,19 +40,37 @@ class Trainer(Training):
         `done` counts it. On a GPU up to `AHEAD` steps may turn out to want more room and be taken back (`settle`).
         """
         step = self.done
-        plan = self.schedule.at(step, self.start, self.model.lens)
+        plan = self.schedule.at(step, self.start, self.model.lens, self.batch)
         with one_torch_thread():
-            loss = self._steps.step(plan, self.targets.photo_of(step, self.seed))
-            self.done = step + 1
-            last = self.done % AHEAD == 0 or self.done == self.schedule.steps
-            if last or plan.extra or plan.densify:
+            look = self.passes(AHEAD)
+            loss = self._steps.step(plan)
+            self.done = min(step + self.batch, self.schedule.steps)
+            if look or self.done == self.schedule.steps or plan.extra or plan.densify:
                 self.settle()
-            if self.done == step + 1:
+            if self.done > step:
                 self._change_density(plan, step)
         return loss
 
+    def share(self, ranks: Ranks, batch: int) -> None:
+        """Train together with others from here on, `batch` photos a step, at least one for each rank."""
+        assert batch >= ranks.count, f"a batch of {batch} for {ranks.count} ranks"
+        self.settle()
+        self.ranks, self.batch, self.adam.batch = ranks, batch, batch
+        if batch > 1 and not isinstance(self._steps, Eager):
+            from macrosplat.train.shared import SharedGraphs
+
+            self._steps = SharedGraphs(self)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known that all steps were taken that `done` counts; always so after at most `AHEAD`."""
+        return not self._steps.pending
+
     def settle(self) -> None:
-        """Make sure that all steps that `done` counts were taken: those that were not are taken off it."""
+        """Make sure that all steps that `done` counts were taken: those that were not are taken off it.
+
+        Of several ranks all have to do so after the same step: in between only who finds it `settled` may ask.
+        """
         self.done -= self._steps.settle()
 
     @torch.no_grad()
@@ -64,6 +83,13 @@ class Trainer(Training):
         if plan.densify:
             weak = self._weakly_observed()
             self.model.gaussians = densify(gaussians, self.adam, plan.densify, self.seed, step, weak)
+        if plan.extra or plan.densify:
+            self.ranks.take_from_first(self._state())
+
+    def _state(self) -> list[Tensor]:
+        """What all ranks have to agree on."""
+        adam = self.adam
+        return [t for name in adam.parameters for t in (adam.parameters[name], adam.first[name], adam.second[name])]
 
     def _weakly_observed(self) -> Tensor:
         """[N] which Gaussians too few poses have in their frame."""

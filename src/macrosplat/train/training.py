@@ -11,7 +11,8 @@ from macrosplat.model.model import Model
 from macrosplat.train.adam import Adam
 from macrosplat.train.density import NOISE
 from macrosplat.train.random import Purpose, key_of
-from macrosplat.train.schedule import RATES, Plan, Schedule
+from macrosplat.train.ranks import Ranks
+from macrosplat.train.schedule import GOLDEN, RATES, Plan, Schedule
 from macrosplat.train.step import Weights
 from macrosplat.train.targets import Targets
 
@@ -28,6 +29,7 @@ class Training:
         self.model, self.targets, self.schedule, self.pixel, self.seed = model, targets, schedule, pixel, seed
         for parameter in model.parameters().values():
             parameter.requires_grad_()
+        self.ranks, self.batch = Ranks(), 1  # who trains together, photos of a step
         self.adam = Adam(model.parameters(), dict.fromkeys(model.parameters(), 0.0))
         self.start = len(model.gaussians)
         self.done = 0
@@ -39,14 +41,33 @@ class Training:
             size=schedule.scale_weight / 3 / (1000 * pixel),
         )
 
-    def key(self, purpose: Purpose) -> int:
-        """Of the random numbers of this step."""
-        return key_of(self.seed, self.done, purpose)
+    def turns(self) -> range:
+        """The photos of this step that are this rank's, as places in the order in which photos are taken: what `done`
+        counts. Chance, too, goes by them, so that nothing depends on how many ranks there are."""
+        return range(self.done + self.ranks.rank, self.done + self.batch, self.ranks.count)
+
+    def photo(self, turn: int) -> int:
+        """Which photo is taken in a turn."""
+        return self.targets.photo_of(turn, self.seed)
+
+    def angle(self, plan: Plan, turn: int) -> float:
+        """By which the ring of aperture samples is turned, radians."""
+        return float(plan.sampling.angle) + GOLDEN * (turn - self.done)
+
+    def key(self, purpose: Purpose, turn: int | None = None) -> int:
+        """Of the random numbers of this step, or of a turn in it."""
+        return key_of(self.seed, self.done if turn is None else turn, purpose)
+
+    def passes(self, every: int) -> bool:
+        """Whether a multiple of `every` lies in this step, its end included."""
+        return (self.done + self.batch) // every > self.done // every
 
     def rates(self, plan: Plan) -> dict[str, float]:
-        """Learning rates of a step, in the parameters' units."""
-        return {**plan.rates, "means": plan.rates["means"] * self.pixel}
+        """Learning rates of a step, in the parameters' units; see `ranks` for a batch."""
+        rates = {**plan.rates, "means": plan.rates["means"] * self.pixel}
+        return rates if self.batch == 1 else {name: rate * math.sqrt(self.batch) for name, rate in rates.items()}
 
     def noise(self, plan: Plan) -> float:
         """How far MCMC's noise moves a Gaussian that is fully transparent: times its covariance, scene units^-1."""
-        return plan.noise * plan.rates["means"] / RATES["means"] * NOISE / (1000 * self.pixel)
+        of_batch = math.sqrt(self.batch)  # a random walk goes as far in as many photos
+        return of_batch * plan.noise * plan.rates["means"] / RATES["means"] * NOISE / (1000 * self.pixel)
