@@ -216,7 +216,8 @@ def _opened(capture: Path, options: Options) -> Capture:
     """The capture; with those photos, too, that a file of cameras does not name, where they are to be placed."""
     opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
     if options.place == "off" or not opened.unplaced or any(photo.pose is not None for photo in opened.photos):
-        return opened
+        left = f"Left out, having no camera: {listed(photo.name for photo in opened.unplaced)}."
+        return replace(opened, notes=(*opened.notes, left)) if opened.unplaced else opened
     photos = sorted((*opened.photos, *opened.unplaced), key=lambda photo: natural_key(photo.name))
     return replace(opened, photos=tuple(photos), unplaced=())
 

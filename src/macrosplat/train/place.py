@@ -269,7 +269,7 @@ def _own(model: Model, v: int, photo: NDArray[np.uint8], mask: NDArray[np.uint8]
     """dB of one of the model's own photos."""
     with torch.no_grad():
         taken = model.photograph(v, sampling)
-    seen = torch.from_numpy(photo).to(taken) / 255
+    seen = torch.from_numpy(np.ascontiguousarray(photo, np.float32)).to(taken) / 255
     weight = torch.ones_like(seen[..., 0]) if mask is None else torch.from_numpy(mask).to(taken) / 255
     return _psnr(taken, seen, weight)
 
