@@ -203,7 +203,7 @@ def _extract_some(
     for photo, lens, rgb, (keypoints, descriptors) in zip(photos, lenses, colours, raw, strict=False):
         mask = None if photo.mask is None else read_undistorted_mask(photo, lens, rgb.shape[1])
         if mask is not None and photo.mask_margin:
-            mask = maximum_filter(mask, 1 + 2 * round(photo.mask_margin * rgb.shape[1]))
+            mask = np.asarray(maximum_filter(mask, 1 + 2 * round(photo.mask_margin * rgb.shape[1])), np.uint8)
         found.append(_features(rgb, mask, keypoints, descriptors))
     return found
 
