@@ -39,6 +39,7 @@ from macrosplat.support.dispatch import one_torch_thread
 # A pose from matches: px of the training width to a point's projection, and matches that it needs. With so many no
 # other place is looked at.
 ERROR, INLIERS, PLENTY = 4.0, 12, 60
+PLACES = 8  # from which it is looked, at most
 ROUNDS = 2  # of drawing and matching, each from the pose that the one before has found
 SOLID = 0.8  # alpha from which a depth is a surface's
 # Fitting the pixels: share of the training width and steps; learning rates at the first step, which fall to a tenth.
@@ -112,7 +113,7 @@ def candidates(model: Model, lost: Lost) -> list[NDArray[np.float64]]:
         pivot = float(model.rig.pivot_depth.median())
         found = [between(near[0], near[1], lost.share, pivot), *near]
     rest = sorted(range(len(known)), key=lambda v: abs(v - lost.like))
-    return found + [known[v] for v in rest if v not in (lost.before, lost.after)]
+    return [*found, *(known[v] for v in rest if v not in (lost.before, lost.after))][:PLACES]
 
 
 def between(first: NDArray[np.float64], second: NDArray[np.float64], share: float, depth: float) -> NDArray[np.float64]:
