@@ -36,10 +36,10 @@ class Options:
     """Train at this width: half of it is a quarter of the work. Sharp photos keep their size."""
 
     masks: Annotated[Literal["auto", "files", "off"], arg(metavar="M")] = "auto"
-    """`auto`: the capture's masks (white = object), or made before a plain backdrop; `files`: no others; `off`."""
+    """`auto`: the capture's masks, else made if the backdrop is plain; `files`; `off`."""
 
     place: Annotated[Literal["auto", "off"], arg(metavar="P")] = "auto"
-    """`auto` places photos that have no camera by the scene that the others make; `off` leaves them out."""
+    """`auto`: photos without a camera are placed by the scene; `off`."""
 
     brackets: Annotated[Literal["auto", "off"], arg(metavar="B")] = "auto"
     """`auto` recognises focus brackets; `off`: each photo by itself."""
