@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -205,10 +206,30 @@ def test_names_are_shown_as_text(tmp_path: Path) -> None:
     assert "<script" not in page and "<img src=x" not in page and "<b>no" not in page and "<i>" not in page
 
 
-@pytest.mark.parametrize("kind", ["memory", "file"])
-def test_runs_and_photos_may_lie_in_an_object_store(tmp_path: Path, command: tuple[str, ...], kind: str) -> None:
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A local server that speaks S3."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    s3fs = pytest.importorskip("s3fs")
+    server.start()
+    host, port = server.get_host_and_port()
+    where = {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in (where | {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}).items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    s3fs.S3FileSystem().mkdir("museum")
+    yield "s3://museum/drawer"
+    s3fs.S3FileSystem.clear_instance_cache()
+    server.stop()
+
+
+@pytest.mark.parametrize("kind", ["memory", "file", "s3"])
+def test_runs_and_photos_may_lie_in_an_object_store(
+    tmp_path: Path, command: tuple[str, ...], kind: str, request: pytest.FixtureRequest
+) -> None:
     fsspec = pytest.importorskip("fsspec")
-    root = f"memory://{tmp_path.name}" if kind == "memory" else f"file://{tmp_path}/store"
+    root = {"memory": f"memory://{tmp_path.name}", "file": f"file://{tmp_path}/store"}.get(kind)
+    root = root or request.getfixturevalue("bucket")
     with fsspec.open(f"{root}/photos/one/1.jpg", "wb") as file:
         file.write(b"photo")
     path = table(tmp_path / "drawer.csv", f"specimen,folder\none,{root}/photos/one\ntwo,{root}/photos/two\n")

@@ -250,7 +250,7 @@ def test_errors_are_sentences(tmp_path: Path) -> None:
         ('{"pupil_diameter_mm": ' + "9" * 400 + "}", "pupil_diameter_mm is inf"),
         ('{"pupil_diameter_mm": 18, "photos": [{"photo": "1.jpg"}]}', "lacks a focus_mm"),
         ('{"pupil_diameter_mm": 18}', "lacks a focus_mm"),
-        ('{"photos": [{"photo": "", "focus_mm": 1}]}', "focus_mm"),
+        ('{"photos": [{"photo": "", "focus_mm": 1}]}', "names no photo"),
         ("[" * 100000, "nested|not JSON"),
         ("[]", "expected an object, got a list"),
     ],

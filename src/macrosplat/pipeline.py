@@ -256,7 +256,11 @@ def follow(out: Path, capture: Path | None = None, device: Device | None = None)
 
 
 def _of_rig(rig: Run, run: Run, opened: Capture) -> tuple[Capture, KnownLens | None]:
-    """The capture with the cameras of a rig's run, unless it has its own, and the rig's lens where it is known."""
+    """The capture with the cameras of a rig's run, and the rig's lens where it is known.
+
+    Raises:
+        MacrosplatError: the rig's run has no cameras yet, or not as many as there are photos.
+    """
     if same_photos(rig.manifest.photos, run.manifest.photos):
         _take_cameras(rig, run)
         return opened, None
@@ -278,6 +282,8 @@ def _take_cameras(begun: Run, run: Run) -> None:
     """Copy the cameras and points of `begun`, if the run has none yet."""
     if run.sparse.is_dir():
         return
+    if not begun.sparse.is_dir():
+        raise MacrosplatError(f"{begun.folder} has no cameras yet; give --cameras-from a run that has.")
     found = begun.manifest
     run.update(camera_source=found.camera_source, registered=found.registered, placed=found.placed)
     with whole_folder(run.sparse) as part:

@@ -6,6 +6,7 @@ In: tasks. Out: each one's state, as it becomes known.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -43,13 +44,13 @@ def run(
     """
     try:
         import ray
+        import ray.exceptions
     except ImportError as error:
         raise MacrosplatError("--ray needs Ray: pip install 'macrosplat[cluster]'.") from error
     ours = not ray.is_initialized()
     if ours:
-        where = {} if address == "local" else {"address": address}
         try:
-            ray.init(**where, log_to_driver=False, logging_level="error")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # Ray has errors of its own for each way of not being there
             words = " ".join(str(error).split())[:200]
             raise MacrosplatError(

@@ -10,8 +10,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from macrosplat.batch.manifest import Specimen
@@ -20,10 +21,16 @@ from macrosplat.photos.decode import SUFFIXES
 from macrosplat.photos.find import PHOTO_FOLDERS
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.memory import available
+from macrosplat.support.progress import duration
 
-# Bytes that a run keeps (experiments: collections): of each pixel of its photos, of each of the training width, of each
-# Gaussian, and whatever it is of.
-PER_PIXEL, PER_TRAINED_PIXEL, PER_GAUSSIAN, FIXED = 2.0, 12.0, 700.0, 3e6
+
+@dataclass(frozen=True)
+class Needs:
+    """What runs take, one after the other."""
+
+    seconds: float
+    disk: float  # bytes
+    memory: float  # bytes, of the largest of them
 
 
 @dataclass(frozen=True)
@@ -57,30 +64,19 @@ def size_of(folder: str) -> Size | None:
     return None
 
 
-def disk(sizes: Sequence[tuple[Specimen, Size]]) -> float:
-    """Bytes that their runs will take."""
-    total = 0.0
-    for specimen, size in sizes:
-        options = specimen.options
-        width = min(options.width or size.width, size.width)
-        trained = size.photos * width * width * size.height / size.width
-        gaussians = options.max_gaussians or 0.4 * width * width * size.height / size.width
-        total += FIXED + PER_PIXEL * size.photos * size.width * size.height
-        total += PER_TRAINED_PIXEL * trained + PER_GAUSSIAN * gaussians
-    return total
-
-
-def memory(sizes: Sequence[tuple[Specimen, Size]]) -> float | None:
-    """Bytes that the largest of them takes while it is trained, as `macrosplat reconstruct` reckons. In a process of
-    its own: this one stays small. None: it cannot be told."""
-    wide = [(specimen.options, size) for specimen, size in sizes if specimen.options.width]
-    if not wide:  # else the width is made to fit
-        return None
-    options, size = max(wide, key=lambda one: min(one[0].width or 0, one[1].width) * one[1].height / one[1].width)
-    numbers = options.width, options.max_gaussians, options.quality, options.aperture_samples(), size.width, size.height
-    asked = [sys.executable, "-m", "macrosplat.batch.memory", json.dumps(numbers)]
-    said = subprocess.run(asked, capture_output=True, text=True, check=False)
-    return float(said.stdout) if said.returncode == 0 else None
+def needs_of(sizes: Sequence[tuple[Specimen, Size]]) -> Needs | None:
+    """What their runs take, as `macrosplat reconstruct` reckons, in a process of its own: this one stays small. None:
+    it cannot be told."""
+    kinds = Counter((specimen.options, size) for specimen, size in sizes)
+    asked = [[asdict(o), size.photos, size.width, size.height, count] for (o, size), count in kinds.items()]
+    said = subprocess.run(
+        [sys.executable, "-m", "macrosplat.batch.needs"],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Needs(**json.loads(said.stdout)) if said.returncode == 0 else None
 
 
 def check(specimens: Sequence[Specimen], out: Path, workers: int) -> str:
@@ -90,25 +86,28 @@ def check(specimens: Sequence[Specimen], out: Path, workers: int) -> str:
         MacrosplatError: there is not so much; says what to do.
     """
     sizes = [(one, size) for one in specimens if (size := size_of(one.folder)) is not None]
-    if not sizes:
+    needs = needs_of(sizes) if sizes else None
+    if needs is None:
         return "What the runs will take cannot be told before their photos are here."
     there = out
     while not there.exists():
         there = there.parent
-    wanted, free = disk(sizes), shutil.disk_usage(there).free
-    if wanted > free:
+    free = shutil.disk_usage(there).free
+    if needs.disk > free:
         raise MacrosplatError(
-            f"{len(sizes)} runs will take about {wanted / 1e9:.1f} GB in {out}, and {free / 1e9:.1f} GB are free; free "
+            f"{len(sizes)} runs will take about {_amount(needs.disk)} in {out}, and {_amount(free)} are free; free "
             "some, choose another --out, or do a part (--only, --shard)."
         )
-    each, free = memory(sizes), available()
-    if each is not None and free is not None and workers * each > free:
+    memory, free = workers * needs.memory, available()
+    if free is not None and memory > free:
         raise MacrosplatError(
-            f"{workers} runs at a time will need about {workers * each / 1e9:.1f} GB of memory, and {free / 1e9:.1f} "
-            f"GB are free; give --workers {max(1, int(free / each))}, or a smaller --width."
+            f"{workers} runs at a time will need about {_amount(memory)} of memory, and {_amount(free)} are free; give "
+            f"--workers {max(1, int(free / needs.memory))}, or a smaller --width."
         )
-    memory_said = f", {workers * each / 1e9:.1f} GB of memory" if each is not None else ""
-    return f"Expected: about {_amount(wanted)} on the disk{memory_said}."
+    return (
+        f"{len(sizes)} runs will take about {duration(needs.seconds / workers)}, {_amount(needs.disk)} of disk and "
+        f"{_amount(memory)} of memory."
+    )
 
 
 def _amount(size: float) -> str:

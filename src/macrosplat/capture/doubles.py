@@ -43,6 +43,15 @@ def doubles(photos: Sequence[Photo], small: Mapping[str, NDArray[np.float32]]) -
     return copies
 
 
+def is_one_photo(photos: Sequence[Photo], small: Mapping[str, NDArray[np.float32]]) -> bool:
+    """Whether all are copies of one. The last is looked at first: the ends of a focus stack differ most."""
+    first = photos[0]
+    return all(
+        photo.name in small and first.name in small and _alike(photo, first, small) and _same(photo, first)
+        for photo in reversed(photos[1:])
+    )
+
+
 def _alike(photo: Photo, other: Photo, small: Mapping[str, NDArray[np.float32]]) -> bool:
     if not same_shape((photo.width, photo.height), (other.width, other.height)):
         return False

@@ -10,7 +10,7 @@ from macrosplat.brackets.recognise import find_brackets, is_one_picture, poses_o
 from macrosplat.cameras.focal import ASSUMPTION, knows_focal
 from macrosplat.cameras.given import find_given, not_read, read_given
 from macrosplat.cameras.records import Cameras
-from macrosplat.capture.doubles import doubles
+from macrosplat.capture.doubles import doubles, is_one_photo
 from macrosplat.capture.records import Capture
 from macrosplat.photos.find import find_photos, with_masks
 from macrosplat.photos.names import listed
@@ -72,7 +72,7 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
     if brackets:
         photos, more = find_brackets(root, photos, cameras, found.small)
         notes += more
-    if cameras is None and len(poses_of(photos)) == 1 and len(doubles(photos, found.small)) == len(photos) - 1:
+    if cameras is None and len(poses_of(photos)) == 1 and is_one_photo(photos, found.small):
         raise MacrosplatError(
             f"All {len(photos)} photos of {root} are the same one: give photos from around the thing."
         )

@@ -12,7 +12,7 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -64,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _say(wrong)
             raise SystemExit(2)
         _help_of_reconstruct(arguments)
-        command = tyro.cli(Command, prog="macrosplat", description=PROGRAM, args=arguments or ["--help"])  # type: ignore[arg-type]
+        with _wrapped_help(arguments):
+            command = tyro.cli(Command, prog="macrosplat", description=PROGRAM, args=arguments or ["--help"])  # type: ignore[arg-type]
         command.run()
         if sys.stdout is not None:
             sys.stdout.flush()  # here, where it is said in a sentence that there is no room for the summary
@@ -116,7 +117,28 @@ def _help_of_reconstruct(arguments: Sequence[str]) -> None:
         return
     shown: Any = Baselines if "--help-baselines" in arguments else _Photographers
     if {"-h", "--help", "--help-baselines"} & set(arguments):
-        tyro.cli(shown, prog="macrosplat reconstruct", args=["--help"])
+        with _wrapped_help(arguments):
+            tyro.cli(shown, prog="macrosplat reconstruct", args=["--help"])
+
+
+@contextlib.contextmanager
+def _wrapped_help(arguments: Sequence[str]) -> Iterator[None]:
+    """tyro breaks what stands in its boxes to the width of the terminal, but not what stands above them."""
+    width = width_of(sys.stdout) if sys.stdout is not None else None
+    if width is None or not {"-h", "--help", "--help-baselines"} & set(arguments):
+        yield
+        return
+    said = _Held()
+    try:
+        with contextlib.redirect_stdout(said):
+            yield
+    finally:
+        for line in said.getvalue().splitlines():
+            print(line if line[:1] in tuple("╭│╰") else wrapped(line, width, "  " if line.startswith("- ") else ""))
+
+
+class _Held(io.StringIO):
+    encoding = "utf-8"  # else tyro draws its boxes with what ASCII has
 
 
 PROGRAM = "Sharp photos and a sharp 3D scene from blurred macro photographs."

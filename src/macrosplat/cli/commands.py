@@ -70,10 +70,10 @@ class Reconstruct:
     """Stopped (Ctrl-C, kill), write the results of what there is."""
 
     cameras_from: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(default: none)")] = None
-    """A fixed rig: cameras and lens begin as those of this run, photo by photo in the order of names."""
+    """A fixed rig: begin with the cameras and lens of this run."""
 
     devices: Annotated[int, arg(metavar="N")] = 1
-    """Train on so many GPUs of this machine (with --device cpu: in so many processes), a photo a step on each."""
+    """Train on so many GPUs of this machine, a photo a step on each."""
 
     live: Annotated[int | None, LIVE] = None
     """Show the training on a local page; pip install 'macrosplat[live]'."""
@@ -100,7 +100,7 @@ class Reconstruct:
                 self.out,
                 self.options,
                 self.resume,
-                self.cameras_from,
+                cameras_from=self.cameras_from,
                 live=self.live,
                 results=self.finish,
                 preview=self.preview,

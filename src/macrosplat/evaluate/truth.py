@@ -150,8 +150,10 @@ def _known(path: Path) -> KnownTruth:
     if not path.is_file():
         return KnownTruth()
     known = checked(load_json(path), KnownTruth, str(path))
-    for photo in known.photos:
-        if not PurePosixPath(photo.photo).name or (photo.focus_mm is not None and not 0 < photo.focus_mm < math.inf):
+    for n, photo in enumerate(known.photos):
+        if not PurePosixPath(photo.photo).name:
+            raise MacrosplatError(f"{path}: photos[{n}] names no photo; correct it, or remove the entry.")
+        if photo.focus_mm is not None and not 0 < photo.focus_mm < math.inf:
             raise MacrosplatError(
                 f"{path}: {plain(photo.photo)} has focus_mm {photo.focus_mm}; it is above 0, and finite."
             )

@@ -30,13 +30,13 @@ BY_QUALITY = "(default: by --quality)"
 @dataclass(frozen=True)
 class Options:
     quality: Annotated[Quality, arg(metavar="LEVEL")] = "standard"
-    """`draft` (try it first), `standard` or `high`: the time to spend."""
+    """`draft` (try it first), `standard`, `high`: time to spend."""
 
     width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: by the machine)")] = None
-    """Train at this width: half of it is a quarter of the work. Sharp photos keep their size."""
+    """Train at this width; sharp photos keep their size."""
 
     masks: Annotated[Literal["auto", "files", "off"], arg(metavar="M")] = "auto"
-    """`auto`: the capture's masks, else made if the backdrop is plain; `files`; `off`."""
+    """`auto`: the capture's, or made (plain backdrop); `files`; `off`."""
 
     place: Annotated[Literal["auto", "off"], arg(metavar="P")] = "auto"
     """`auto`: photos without a camera are placed by the scene; `off`."""

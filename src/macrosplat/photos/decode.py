@@ -56,6 +56,8 @@ ORIENTATIONS = {
 
 THUMBNAIL = 96  # px: small enough that a slice looks as sharp as the next
 BAND = 1 << 24  # px
+MOST_PIXELS = 500_000_000  # cameras that shift their sensor reach 400 million
+LEAST_BITS = 64  # px of a JPEG that a bit tells of at the most: each block of 8 x 8 takes one and more
 MOST_PAGES = 16  # of a TIFF that are looked at
 RAW_FLIPS = {3: 3, 5: 8, 6: 6}  # LibRaw's to EXIF's
 
@@ -136,6 +138,8 @@ def inspect(path: Path) -> Inspected:
     else:
         with open_picture(path) as opened:
             width, height = opened.size
+            if opened.format in ("JPEG", "MPO") and 8 * path.stat().st_size < width * height / LEAST_BITS:
+                raise ValueError(f"too few bytes for {width} x {height} px")
             tags = opened.getexif()
             orientation = tags.get(ORIENTATION, 1)
             # An eighth of the size: the whole file is still parsed, at a fraction of the time.
@@ -242,6 +246,8 @@ def _deep_tiff(path: Path) -> NDArray[np.float32] | None:
     """A TIFF of more than 8 bits in linear light; None if Pillow has to read it."""
     with tifffile.TiffFile(path) as tiff:
         page: Any = tiff.pages[photo_page(tiff)]
+        if page.imagewidth * page.imagelength > MOST_PIXELS:
+            raise ValueError(f"{page.imagewidth} x {page.imagelength} px, more than any camera takes")
         if page.bitspersample <= 8 or page.photometric not in (GREY_INVERTED, GREY, RGB):
             return None
         try:

@@ -47,6 +47,8 @@ AREA = (0.005, 0.9)  # of the frame that a silhouette may have
 STILL, STILL_BORDER = 0.8, 0.7
 ROUNDS = 4  # in which the backdrop is found anew
 
+PLAIN, STILL_ROOM = "the backdrop is plain", "the room stands still while the object turns"
+
 Picture = NDArray[np.float32]  # [H, W, 3]
 Region = NDArray[np.bool_]  # [H, W]
 
@@ -56,7 +58,7 @@ class Silhouettes:
     """Of the photos of a capture, in their order, and what they were told from."""
 
     masks: tuple[NDArray[np.uint8], ...]  # [H, W] 255 = object, `WIDTH` px wide or as wide as the photo
-    why: str  # "the backdrop is plain" or "the room stands still"
+    why: str  # `PLAIN` or `STILL_ROOM`
 
 
 def silhouettes(photos: Sequence[Photo], progress: Callable[[], object] = lambda: None) -> Silhouettes | None:
@@ -76,9 +78,9 @@ def silhouettes(photos: Sequence[Photo], progress: Callable[[], object] = lambda
         return None
     found = _before_plain(pictures)
     if found is not None:
-        return Silhouettes(found, "the backdrop is plain")
+        return Silhouettes(found, PLAIN)
     found = _before_still(pictures)
-    return None if found is None else Silhouettes(found, "the room stands still while the object turns")
+    return None if found is None else Silhouettes(found, STILL_ROOM)
 
 
 def _before_plain(pictures: list[Picture]) -> tuple[NDArray[np.uint8], ...] | None:

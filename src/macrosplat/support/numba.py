@@ -33,7 +33,8 @@ def _own_copies() -> None:
     A kernel's object holds a copy of all that it calls (the loop bodies of `prange` among it), optimized once more with
     it, and so of other roundings than the same function compiled by itself. Numba marks copies as weak: the process
     that compiles a kernel runs the function by itself, and one that loads the kernel from the cache runs the copy, or
-    that of whichever kernel was loaded first. A run that is interrupted would go on with other bits.
+    that of whichever kernel was loaded first. A run that is interrupted would go on with other bits. This holds for all
+    that Numba compiles in the process; values change by such roundings only.
     """
     optimize = CPUCodeLibrary._optimize_final_module
 

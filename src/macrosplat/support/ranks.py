@@ -44,7 +44,8 @@ def together(words: Sequence[str], count: int, on_gpus: bool) -> int:
     """
     there = gpus()
     if on_gpus and len(there) < count:
-        raise MacrosplatError(f"--devices {count} was asked for, and this machine has {len(there)} GPUs; give fewer.")
+        gpu = "1 GPU" if len(there) == 1 else f"{len(there)} GPUs"
+        raise MacrosplatError(f"--devices {count} was asked for, and this machine has {gpu}; give fewer.")
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT,)}
     with contextlib.ExitStack() as files:
         said = [files.enter_context(tempfile.TemporaryFile()) for _ in range(count)]

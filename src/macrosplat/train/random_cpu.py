@@ -43,9 +43,10 @@ def _uniforms(key, out):
         out[i] = _uniform(_philox(U(i), key)[0])
 
 
-@njit(parallel=True)
+@njit
 def _words(key, rows, out):
-    for i in prange(rows.shape[0]):
+    """By one thread: most often the rows are a capture's photos, and waking the others takes longer."""
+    for i in range(rows.shape[0]):
         out[i, 0], out[i, 1], out[i, 2], out[i, 3] = _philox(U(rows[i]), key)
 
 

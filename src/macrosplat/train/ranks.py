@@ -60,7 +60,9 @@ class Meeting:
         self.rank, self.count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         self._store: Any = None
         if self.count > 1:
-            self._store, _, _ = next(torch.distributed.rendezvous("env://", timeout=timedelta(minutes=10)))
+            from torch.distributed.rendezvous import rendezvous
+
+            self._store, _, _ = next(rendezvous("env://", timeout=timedelta(minutes=10)))
 
     @property
     def follows(self) -> bool:
@@ -75,11 +77,13 @@ class Meeting:
         """Begin to work together."""
         if self.count == 1:
             return Ranks()
+        from torch.distributed.distributed_c10d import PrefixStore
+
         if not self.follows:
             self._store.set(READY, "yes")
         torch.distributed.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
-            store=torch.distributed.PrefixStore("macrosplat", self._store),
+            store=PrefixStore("macrosplat", self._store),
             rank=self.rank,
             world_size=self.count,
             timeout=LOST,

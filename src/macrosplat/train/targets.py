@@ -93,6 +93,7 @@ class Targets:
         self._scale = 0.0
         self._made: dict[int, Target] = {}
         self._banks: dict[Frame, TargetBank] = {}
+        self._sizes: dict[tuple[int, float], Frame] = {}
         self._coming: dict[int, Future[Small]] = {}
         self._threads: ThreadPoolExecutor | None = None
 
@@ -173,9 +174,13 @@ class Targets:
             self._coming[photo] = self._threads.submit(self._small, photo, self._scale)
 
     def _frame(self, photo: int, scale: float) -> Frame:
-        frame = self.frames[photo]
-        width, height = (max(SMALLEST, round(side * scale)) for side in (frame.width, frame.height))
-        return replace(frame, width=width, height=height)
+        """Its size at `scale`, made once: each step asks for those of all that come soon."""
+        found = self._sizes.get((photo, scale))
+        if found is None:
+            frame = self.frames[photo]
+            width, height = (max(SMALLEST, round(side * scale)) for side in (frame.width, frame.height))
+            found = self._sizes[photo, scale] = replace(frame, width=width, height=height)
+        return found
 
     def _small(self, photo: int, scale: float) -> Small:
         """A photo and its mask at `scale`; runs in a thread of its own."""

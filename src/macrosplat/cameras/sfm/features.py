@@ -201,7 +201,8 @@ def _extract_some(
         raw = _extracted(Path(scratch), len(photos), extraction)
     found = []
     for photo, lens, rgb, (keypoints, descriptors) in zip(photos, lenses, colours, raw, strict=False):
-        mask = None if photo.mask is None else read_undistorted_mask(photo, lens, rgb.shape[1])
+        masked = photo.mask is not None and photo.mask_margin < 1
+        mask = read_undistorted_mask(photo, lens, rgb.shape[1]) if masked else None
         if mask is not None and photo.mask_margin:
             mask = np.asarray(maximum_filter(mask, 1 + 2 * round(photo.mask_margin * rgb.shape[1])), np.uint8)
         found.append(_features(rgb, mask, keypoints, descriptors))

@@ -20,11 +20,16 @@ from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.thin import ThinLens
 from macrosplat.model.model import Model
 from macrosplat.output.detail.believed import believed
-from macrosplat.output.detail.own import keep_detail
+from macrosplat.output.detail.evidence import confirmed_radius
+from macrosplat.output.detail.focus import focus_offset
+from macrosplat.output.detail.own import enlarged, keep_detail
+from macrosplat.output.detail.pyramid import halved
 from macrosplat.output.detail.radius import blur_radius
 from macrosplat.photos.records import Photo
 from macrosplat.render import Camera
 from macrosplat.support.colour import to_srgb
+
+MOST = 2200  # px of the shorter side that a photo's focus is looked for at
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,9 @@ class Deblurred:
         render = _planes(_shown(self.model.sharp(self.cameras[v].scaled(photo.width, photo.height), v)))
         if not self.own:
             return _pixels(render)
-        taken, radius = self._blur(v)
         levels = torch.tensor(read_undistorted(photo, self.distortion[v]), device=render.device)
         as_taken = _planes(levels.to(torch.float32).div_(255))
+        taken, radius = self._blur(v, as_taken)
         # Of a blur that the photos do not show, nothing is to be taken back either.
         return _pixels(keep_detail(as_taken, render, self.share * taken, self.share * radius))
 
@@ -59,8 +64,8 @@ class Deblurred:
         """[h, w, 3] sRGB: the scene alone as photo number v shows it, at training size."""
         return _shown(self.model.sharp(self.cameras[v], v)).cpu().numpy()
 
-    def _blur(self, v: int) -> tuple[Tensor, Tensor]:
-        """At training size: [3, h, w] sRGB what defocus takes from photo v; [h, w] its radius in px of the photo."""
+    def _blur(self, v: int, as_taken: Tensor) -> tuple[Tensor, Tensor]:
+        """At training size: [3, h, w] sRGB what defocus takes from photo v; [H / 4, W / 4] its radius in px of it."""
         lens, frame = self.model.lens, self.cameras[v].frame
         assert isinstance(lens, ThinLens), "only a thin lens knows its blur in focus"
         sharp = self.model.draw(self.cameras[v], v)
@@ -68,7 +73,23 @@ class Deblurred:
         in_focus = variable_blur(sharp.colour, sigma0.expand(sharp.colour.shape[:2]))
         blurred = self.model.photograph(v, self.sampling)
         taken = _shown(self.model.exposure.expose(in_focus, v)) - _shown(blurred)
-        return _planes(taken), claimed_radius(self.model, sharp, v) * (self.photos[v].width / frame.width)
+        longer = self.photos[v].width / frame.width
+        signed = self.model.blur_radius(v, sharp)
+        if self.share == 1:  # else the model is wrong by more than a focus distance
+            signed = signed - self._offset(as_taken, signed, sharp.alpha, longer) / longer
+        radius = blur_radius(signed, sharp.alpha) * longer
+        # Known to half a pixel of the training width; of one that is the photo's, depths are as fine as the photo.
+        return _planes(taken), confirmed_radius(as_taken.mean(0), radius, max(0.0, (longer - 1) / 2))
+
+    def _offset(self, as_taken: Tensor, signed: Tensor, alpha: Tensor, longer: float) -> float:
+        """px of the photo: see `focus_offset`."""
+        height = as_taken.shape[1]
+        grey, unit = as_taken.mean(0), max(1.0, longer / 2)
+        while min(grey.shape) > MOST:  # half of its size tells as well, where a photo has so many pixels
+            grey, unit, longer = halved(grey[None])[0], max(1.0, unit / 2), longer / 2
+        planes = torch.stack([signed.nan_to_num(0, 0, 0) * longer, alpha])
+        large = enlarged(planes, grey.shape[0], grey.shape[1], slice(0, grey.shape[0]))
+        return focus_offset(grey, large[0], large[1], unit) * height / grey.shape[0]
 
 
 def claimed_radius(model: Model, sharp: Sharp, v: int) -> Tensor:
