@@ -10,6 +10,7 @@ specimen is the same capture with another seed, on the CPU.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import logging
@@ -30,6 +31,7 @@ from ray.cluster_utils import Cluster
 
 from macrosplat.batch import Share, Ways, batch
 
+SINCE = 2.0  # s that the specimen has been worked on that is lost
 FILES = ("scene.ply", "transforms.json", "lens.json")
 
 
@@ -80,16 +82,17 @@ def kill_in_the_middle(node: object, out: Path, after: int) -> None:
     (raylet,) = [info.process.pid for info in node.all_processes["raylet"]]  # type: ignore[attr-defined]
     while True:
         time.sleep(0.1)
-        works = [p for p in psutil.Process(raylet).children(recursive=True) if "reconstruct" in " ".join(p.cmdline())]
-        if len(list(out.glob("*/run/index.html"))) >= after and works:
-            break
-    time.sleep(2.0)
-    whole = [*psutil.Process(raylet).children(recursive=True), psutil.Process(raylet)]
-    for process in reversed(whole):
-        try:
-            process.send_signal(signal.SIGKILL)
-        except psutil.NoSuchProcess:
+        if sum('"done"' in path.read_text() for path in out.glob("*/status.json")) < after:
             continue
+        whole = [psutil.Process(raylet), *psutil.Process(raylet).children(recursive=True)]
+        works = [p for p in whole if "reconstruct" in " ".join(p.cmdline()) and time.time() - p.create_time() > SINCE]
+        if works:
+            break
+    # Parents first, and all before any: nobody is left to note that somebody died.
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for process in whole:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
     print(f"a node was killed with {len(whole)} processes, {len(works)} of them at a specimen")
 
 

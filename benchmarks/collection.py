@@ -81,13 +81,20 @@ def interrupted(root: Path, driver: list[str], work: Path, asked: argparse.Names
         process = subprocess.Popen(
             [*driver, str(out), str(work), str(asked.workers)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
-        time.sleep(chance.uniform(0.3, 2.0))
+        before = done(out)
+        while done(out) == before and process.poll() is None:  # in the middle of the work, not of the imports
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0.0, 0.8))
         process.send_signal(kinds[n % len(kinds)])
         process.communicate()
-    done = len(list(out.glob("*/run/ended")))
-    print(f"after {asked.interrupts} interrupts {done} of {asked.specimens} are done; through to the end:")
+        print(f"{kinds[n % len(kinds)].name} after {done(out) - before} more")
+    print(f"after {asked.interrupts} interrupts {done(out)} of {asked.specimens} are done; through to the end:")
     subprocess.run([*driver, str(out), str(work), str(asked.workers)], check=True, stdout=subprocess.PIPE)
     count(out, asked.specimens)
+
+
+def done(out: Path) -> int:
+    return len(list(out.glob("*/run/ended")))
 
 
 def count(out: Path, specimens: int) -> None:

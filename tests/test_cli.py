@@ -131,7 +131,7 @@ def test_a_strange_port_is_refused(capsys):
 
 
 def test_a_script_gets_events_alone(pipeline, monkeypatch, capsys):
-    def reconstruct(*arguments, shown, live, results, preview):
+    def reconstruct(*arguments, shown, **more):
         shown[0].say("progress", done=1)
         return types.SimpleNamespace(steps=7, run=Path("run"))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 from scipy.ndimage import gaussian_filter
@@ -193,10 +194,12 @@ def test_from_a_folder_to_its_page_in_a_browser(desk: Desk, address: str, tmp_pa
         page.click("[data-kind=sharp]")
         page.wait_for_selector(".share:has-text('% in focus')")
         assert page.eval_on_selector_all("#grid img", "all => all.every(img => img.naturalWidth > 0)")
+        assert Axe().run(page).violations_count == 0
         page.click("#start")
         page.wait_for_selector("#preview:not([hidden])", timeout=60_000)
         while not page.eval_on_selector("#preview img", "img => img.naturalWidth"):
             page.wait_for_timeout(50)
+        assert Axe().run(page).violations_count == 0
         page.click("#stop")
         page.wait_for_selector("#ended:not([hidden])", timeout=60_000)
         assert "Stopped early" in page.inner_text("#outcome") and "4 photos, sharp" in page.inner_text("#outcome")

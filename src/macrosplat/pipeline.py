@@ -241,7 +241,8 @@ def follow(out: Path, capture: Path | None = None, device: Device | None = None)
         MacrosplatError: see `reconstruct`.
     """
     meeting = Meeting()
-    meeting.wait()
+    if not meeting.wait():
+        return
     run = Run(out, read_only=True)
     options, capture = run.manifest.options, capture or Path(run.manifest.capture)
     where = choose(device or options.device, lambda _: None)

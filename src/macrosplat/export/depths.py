@@ -23,10 +23,10 @@ from macrosplat.train.checkpoint import Checkpoint
 MOST_VOXELS = 32_000_000  # of 8 bytes
 MOST_PIXELS = 1_000_000  # of a depth map: a finer one than the voxels says nothing new
 MOST_PIXELS_IN_ALL = 120_000_000  # of all depth maps, 4 bytes each
-VOXEL, TRUNCATION = 1.0, 6.0  # px of the depth maps at the object: single maps are mostly within that
+VOXEL, TRUNCATION = 1.0, 10.0  # px of the depth maps at the object: single maps are mostly within that
 # Transmittance at which a ray has met the surface. The surfaces of a trained scene are hazes some pixels deep, whose
 # middle (0.5) lies behind what they stand for.
-LEFT = 0.65
+LEFT = 0.73
 ORBIT_VIEWS = 12
 
 

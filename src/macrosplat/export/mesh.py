@@ -28,7 +28,7 @@ from macrosplat.train import checkpoint
 
 SPECK = 300  # faces: a part as small as this and touching nothing is dust of the reconstruction
 VIEWS_LEAST = 2  # that must agree that a place is empty or full
-BLUR = 0.7  # voxels by which the field of a closed surface is smoothed
+BLUR = 1.0  # voxels by which the field of a closed surface is smoothed
 ERROR = 0.5  # voxels that a triangle may be off, if nobody says
 HIDDEN, SPREAD = 0.3, 8  # a place fewer of whose neighbours are seen is open; rounds that neighbours are counted over
 

@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from macrosplat.support.errors import MacrosplatError
 
-SMOOTHINGS = 5  # rounds of Taubin's smoothing (1995), which keeps the size: what is rougher than some voxels is noise
+SMOOTHINGS = 10  # rounds of Taubin's smoothing (1995), which keeps the size: what is rougher than some voxels is noise
 STEP, STEP_BACK = 0.5, 0.53  # of the way to the neighbours' mean, and back
 ASKED = 20_000  # places of the finer surface, of which the distance to the coarser one is measured
 NEAREST = 12  # triangles that are tried for each: the distance found is never too small

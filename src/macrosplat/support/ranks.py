@@ -51,10 +51,11 @@ def together(words: Sequence[str], count: int, on_gpus: bool) -> int:
         said = [files.enter_context(tempfile.TemporaryFile()) for _ in range(count)]
         ranks = _begin(words, count, there if on_gpus else [], said)
         before[signal.SIGTERM] = signal.signal(signal.SIGTERM, lambda *_: _tell(ranks[0], signal.SIGTERM))
+        lost = None
         try:
             lost = _watch(ranks)
         finally:
-            _end(ranks)
+            _end(ranks, 0.0 if lost is not None else GRACE)
             for number, handler in before.items():
                 signal.signal(number, handler)
         if lost is None:
@@ -113,11 +114,11 @@ def _watch(ranks: Sequence[subprocess.Popen[bytes]]) -> int | None:
         time.sleep(LOOK_EVERY)
 
 
-def _end(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
-    """All of them: a rank that waits for a lost one hears nothing but SIGKILL."""
+def _end(ranks: Sequence[subprocess.Popen[bytes]], grace: float) -> None:
+    """All of them. A rank that waits for a lost one hears nothing but SIGKILL, and would have nothing to add."""
     for rank in ranks:
-        _tell(rank, signal.SIGTERM)
-    until = time.monotonic() + GRACE
+        _tell(rank, signal.SIGTERM if grace else signal.SIGKILL)
+    until = time.monotonic() + grace
     for rank in ranks:
         with contextlib.suppress(subprocess.TimeoutExpired):
             rank.wait(max(0.0, until - time.monotonic()))

@@ -15,8 +15,10 @@ In: what torchrun says in the environment (RANK, WORLD_SIZE, MASTER_ADDR, MASTER
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -24,8 +26,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from macrosplat.support.errors import MacrosplatError
+
 READY = "macrosplat/ready"
 PATIENCE = timedelta(days=7)  # that the others wait for rank 0 to find the cameras
+NOTICED = 3.0  # s within which whoever watches over the ranks ends them all, with a sentence that knows more
 LOST = timedelta(minutes=10)  # after which a collective that nobody answers is given up
 
 
@@ -39,18 +44,37 @@ class Ranks:
     def sum(self, flat: Tensor) -> None:
         """Add up what all ranks have, in place: the same bits everywhere."""
         if self.count > 1:
-            torch.distributed.all_reduce(flat)
+            with _answered():
+                torch.distributed.all_reduce(flat)
 
     def take_from_first(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite tensors by those of rank 0."""
         if self.count > 1:
-            for tensor in tensors:
-                torch.distributed.broadcast(tensor.detach(), 0)
+            with _answered():
+                for tensor in tensors:
+                    torch.distributed.broadcast(tensor.detach(), 0)
 
     def leave(self) -> None:
         """After the last step, which all have taken."""
         if self.count > 1:
             torch.distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _answered() -> Iterator[None]:
+    """That another rank is no longer there, as a sentence.
+
+    Raises:
+        MacrosplatError: it is not.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        time.sleep(NOTICED)
+        raise MacrosplatError(
+            "Another process of this run was lost; what was done is kept, and --resume goes on with it, also with "
+            "another number of --devices."
+        ) from error
 
 
 class Meeting:
@@ -69,9 +93,13 @@ class Meeting:
         """Whether this process is not the one that prepares the run and writes it."""
         return self.rank > 0
 
-    def wait(self) -> None:
-        """Until rank 0 has a checkpoint that training begins from."""
-        self._store.wait([READY], PATIENCE)
+    def wait(self) -> bool:
+        """Until rank 0 has a checkpoint that training begins from; False: it ended before, and has said why."""
+        try:
+            self._store.wait([READY], PATIENCE)
+        except RuntimeError:  # the store ends with rank 0
+            return False
+        return True
 
     def join(self, device: torch.device) -> Ranks:
         """Begin to work together."""
