@@ -45,7 +45,6 @@ SOLID = 0.8  # alpha from which a depth is a surface's
 # Fitting the pixels: share of the training width and steps; learning rates at the first step, which fall to a tenth.
 SCALES, STEPS = (0.25, 0.5, 1.0), 60
 RATES = {"turn": 2e-3, "shift": 0.3, "focus": 2e-3, "exposure": 5e-3}  # radians, px at the pivot, relative, ln
-STEPS_APART = (1, 2)  # px between the pixels whose difference is compared
 NEARNESS = np.linspace(-0.08, 0.08, 9)  # relative: where the focus is sought at first
 BLOCKS = 32  # per width: blocks of pixels that are fitted and left out by turns
 # dB: what the blocks left out may be worse than the photos that the scene was learned from: than their median, and
@@ -228,27 +227,14 @@ def _fitted(
         falls = torch.optim.lr_scheduler.ExponentialLR(adam, 0.1 ** (1 / STEPS))
         for _ in range(STEPS):
             adam.zero_grad()
-            _wrong(_curve(trial.photograph(lost.like, sampling, frame)) - seen, fitted).backward()
+            off = _curve(trial.photograph(lost.like, sampling, frame)) - seen
+            ((off.abs().mean(-1) * fitted).sum() / fitted.sum()).backward()
             adam.step()
             falls.step()
     seen, _, left_out = _seen(lost, 1.0, trial.rig.views.device)
     with torch.no_grad():
         taken = trial.photograph(lost.like, sampling)
         return trial.rig.camera(lost.like).view.cpu().numpy().astype(np.float64), _psnr(taken, seen, left_out)
-
-
-def _wrong(off: Tensor, weight: Tensor) -> Tensor:
-    """How far a picture [H, W, 3] is off, by weights [H, W]: by what changes within a few pixels.
-
-    A scene of other photos knows the backdrop of this one badly: what is smooth would draw the pose its way.
-    """
-    total = off.new_zeros(())
-    for step in STEPS_APART:
-        for axis in (0, 1):
-            ahead, behind = off.narrow(axis, step, off.shape[axis] - step), off.narrow(axis, 0, off.shape[axis] - step)
-            both = weight.narrow(axis, step, off.shape[axis] - step) * weight.narrow(axis, 0, off.shape[axis] - step)
-            total = total + ((ahead - behind).abs().mean(-1) * both).sum() / both.sum().clamp_min(1e-9)
-    return total
 
 
 @torch.no_grad()
