@@ -39,7 +39,7 @@ def test_of_a_photo_without_a_camera(
     monkeypatch.setattr(place, "BELOW_MEDIAN", below)
     monkeypatch.setattr(place, "BELOW_WORST", below)
     run = tmp_path / "run"
-    options = Options(steps=STEPS, device="cpu", masks="off")
+    options = Options(steps=STEPS, device="cpu", masks="off", place="all")
     summary = pipeline.reconstruct(capture, run, options)
     told = capsys.readouterr().err
     assert not (run / "placing").exists()
@@ -65,5 +65,6 @@ def test_it_can_be_left_alone(tmp_path: Path) -> None:
     given = json.loads(file.read_text())
     given["frames"] = given["frames"][:5]
     file.write_text(json.dumps(given))
-    assert len(pipeline._opened(capture, Options()).photos) == 7
-    assert len(pipeline._opened(capture, Options(place="off")).photos) == 5
+    assert len(pipeline._opened(capture, Options(place="all")).photos) == 7
+    opened = pipeline._opened(capture, Options())
+    assert len(opened.photos) == 5 and "5.png and 6.png" in opened.notes[-1]

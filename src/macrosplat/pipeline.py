@@ -126,7 +126,7 @@ def reconstruct(
             opened, rig_lens = _of_rig(Run(cameras_from), run, opened)
         opened = _with_masks(opened, run, progress)
         given = _cameras(opened, run, progress, width)
-        if rig_lens is None and options.place == "auto" and _place_missing(opened, run, given, device, progress):
+        if rig_lens is None and options.place != "off" and _place_missing(opened, run, given, device, progress):
             given = _cameras(opened, run, progress, width)
         widest = max(photo.width for photo in given.photos)
         if options.width is None and given.width < widest:
@@ -215,8 +215,9 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
 def _opened(capture: Path, options: Options) -> Capture:
     """The capture; with those photos, too, that a file of cameras does not name, where they are to be placed."""
     opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
-    if options.place == "off" or not opened.unplaced or any(photo.pose is not None for photo in opened.photos):
-        left = f"Left out, having no camera: {listed(photo.name for photo in opened.unplaced)}."
+    if options.place != "all" or not opened.unplaced or any(photo.pose is not None for photo in opened.photos):
+        names = listed(photo.name for photo in opened.unplaced)
+        left = f"Left out, having no camera: {names}; --place all seeks it by the scene that the others make."
         return replace(opened, notes=(*opened.notes, left)) if opened.unplaced else opened
     photos = sorted((*opened.photos, *opened.unplaced), key=lambda photo: natural_key(photo.name))
     return replace(opened, photos=tuple(photos), unplaced=())
@@ -405,7 +406,7 @@ def _trainer(
         device,
         state,
         all_blurred=limit is not None,
-        refine_poses=run.manifest.camera_source in ("sfm", RIG),
+        refine_poses=run.manifest.camera_source in ("sfm", RIG) or bool(run.manifest.placed),
         reopened=run.manifest.reopened,
         trying=lambda: progress.stage("looking whether a lens explains the photos better than none"),
         known=known,

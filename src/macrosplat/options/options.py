@@ -38,8 +38,8 @@ class Options:
     masks: Annotated[Literal["auto", "files", "off"], arg(metavar="M")] = "auto"
     """`auto`: the capture's, or made (plain backdrop); `files`; `off`."""
 
-    place: Annotated[Literal["auto", "off"], arg(metavar="P")] = "auto"
-    """`auto`: photos without a camera are placed by the scene; `off`."""
+    place: Annotated[Literal["auto", "all", "off"], arg(metavar="P")] = "auto"
+    """Placed by the scene: `auto`: photos SfM loses; `all`: any; `off`."""
 
     brackets: Annotated[Literal["auto", "off"], arg(metavar="B")] = "auto"
     """`auto` recognises focus brackets; `off`: each photo by itself."""
