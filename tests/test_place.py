@@ -50,7 +50,8 @@ def test_a_photo_that_was_left_out_is_placed_and_a_foreign_one_is_not(
     foreign = np.ascontiguousarray(255 - seven.photos[3][::-1, :, ::-1])
     lost = [Lost(name, photo, None, 2, 2, 3) for name, photo in (("3.png", seven.photos[3]), ("x.png", foreign))]
     right, wrong = place(model, made.photos, [None] * 6, lost, Sampling(4), tmp_path, 0)
-    assert right.accepted and not wrong.accepted
+    assert right.accepted and right.agrees > right.elsewhere + 2
+    assert not wrong.accepted and wrong.inliers == 0
     off = np.linalg.norm(_centre(right.view) - _centre(seven.cameras.views[3]))
     assert off < 0.003 * DISTANCE
     assert off < 0.3 * np.linalg.norm(

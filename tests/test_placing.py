@@ -37,7 +37,8 @@ def test_of_a_photo_without_a_camera(
     monkeypatch.setattr(sfm, "triangulate", triangulate)
     monkeypatch.setattr(place, "STEPS", 4)
     monkeypatch.setattr(place, "BELOW_MEDIAN", below)
-    monkeypatch.setattr(place, "BELOW_WORST", below)
+    monkeypatch.setattr(place, "BELOW_UNMATCHED", below)
+    monkeypatch.setattr(place, "ABOVE_ELSEWHERE", -below)
     run = tmp_path / "run"
     options = Options(steps=STEPS, device="cpu", masks="off", place="all")
     summary = pipeline.reconstruct(capture, run, options)
@@ -67,4 +68,4 @@ def test_it_can_be_left_alone(tmp_path: Path) -> None:
     file.write_text(json.dumps(given))
     assert len(pipeline._opened(capture, Options(place="all")).photos) == 7
     opened = pipeline._opened(capture, Options())
-    assert len(opened.photos) == 5 and "5.png and 6.png" in opened.notes[-1]
+    assert len(opened.photos) == 5 and "5.png, 6.png; --place all" in opened.notes[-1]

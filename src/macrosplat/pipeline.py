@@ -217,7 +217,7 @@ def _opened(capture: Path, options: Options) -> Capture:
     opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
     if options.place != "all" or not opened.unplaced or any(photo.pose is not None for photo in opened.photos):
         names = listed(photo.name for photo in opened.unplaced)
-        left = f"Left out, having no camera: {names}; --place all seeks it by the scene that the others make."
+        left = f"Left out, having no camera: {names}; --place all seeks them by the scene of the others."
         return replace(opened, notes=(*opened.notes, left)) if opened.unplaced else opened
     photos = sorted((*opened.photos, *opened.unplaced), key=lambda photo: natural_key(photo.name))
     return replace(opened, photos=tuple(photos), unplaced=())

@@ -47,9 +47,11 @@ SCALES, STEPS = (0.25, 0.5, 1.0), 60
 RATES = {"turn": 2e-3, "shift": 0.3, "focus": 2e-3, "exposure": 5e-3}  # radians, px at the pivot, relative, ln
 NEARNESS = np.linspace(-0.08, 0.08, 9)  # relative: where the focus is sought at first
 BLOCKS = 32  # per width: blocks of pixels that are fitted and left out by turns
-# dB: what the blocks left out may be worse than the photos that the scene was learned from: than their median, and
-# than the worst of them. Photos placed right are 1 to 4 dB below the median, those placed wrong 7 and more.
-BELOW_MEDIAN, BELOW_WORST = 5.0, 2.0
+# dB: what the blocks left out may be worse than the median of the photos that the scene was learned from, all of them
+# fitted. Photos placed right by matches are 2 to 10 dB below it: the scene knows nothing of them yet. One of another
+# thing, with no matches, is 13 dB below. And from where others were taken it has to look worse.
+BELOW_MEDIAN, BELOW_UNMATCHED, ABOVE_ELSEWHERE = 12.0, 5.0, 1.0
+MATCHED = 30  # matches that vouch for a pose
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Placed:
     inliers: int  # matches that the first pose was found from; 0: the place between its neighbours
     agrees: float  # dB on the pixels left out
     usual: float  # dB, median of the model's own photos
+    elsewhere: float  # dB on the pixels left out, from where the scene's own photos were taken: the best of some
     accepted: bool
 
 
@@ -93,13 +96,16 @@ def place(
     """
     with one_torch_thread():
         usual = [_own(model, v, photos[v], masks[v], sampling) for v in range(len(photos))]
-        least = max(np.median(usual) - BELOW_MEDIAN, min(usual) - BELOW_WORST)
+        median = float(np.median(usual))
         found = []
         features = extract_pictures([one.photo for one in lost], QUICK, folder)
         for one, own in zip(lost, features, strict=True):
             view, inliers = _by_matches(model, one, own, sampling, folder, seed)
             view, agrees = _fitted(model, one, view, sampling)
-            found.append(Placed(view, inliers, agrees, float(np.median(usual)), bool(agrees >= least)))
+            elsewhere = _elsewhere(model, one, sampling)
+            below = BELOW_MEDIAN if inliers >= MATCHED else BELOW_UNMATCHED
+            accepted = agrees >= max(median - below, elsewhere + ABOVE_ELSEWHERE)
+            found.append(Placed(view, inliers, agrees, median, elsewhere, accepted))
         return found
 
 
@@ -235,6 +241,16 @@ def _fitted(
     with torch.no_grad():
         taken = trial.photograph(lost.like, sampling)
         return trial.rig.camera(lost.like).view.cpu().numpy().astype(np.float64), _psnr(taken, seen, left_out)
+
+
+@torch.no_grad()
+def _elsewhere(model: Model, lost: Lost, sampling: Sampling) -> float:
+    """dB on the pixels left out, seen from the places of photos near it in order: the best of them."""
+    seen, _, left_out = _seen(lost, 1.0, model.rig.views.device)
+    own = range(len(model.rig))
+    near = sorted(own, key=lambda v: abs(v - lost.like))[:PLACES]
+    views = [model.rig.camera(v).view.cpu().numpy().astype(np.float64) for v in near]
+    return max(_psnr(_trial(model, lost, view).photograph(lost.like, sampling), seen, left_out) for view in views)
 
 
 @torch.no_grad()
