@@ -21,7 +21,7 @@ import torch.nn.functional as functional
 from gsplat import MCMCStrategy, rasterization  # pyright: ignore[reportMissingImports]
 from torch import Tensor
 
-from macrosplat import pipeline
+from macrosplat import pipeline, placing
 from macrosplat.capture.open import open_capture
 from macrosplat.run import Run
 from macrosplat.support.progress import Progress
@@ -39,8 +39,8 @@ def start(run: Path) -> Trainer:
     with Progress() as progress:
         opened = open_capture(Path(made.capture), True, True)
         begun = Run.begin(aside, Path(made.capture), opened.photos, made.options, resume=True)
-        pipeline._take_cameras(Run(run), begun)
-        given = pipeline._cameras(opened, begun, progress, made.options.width)
+        placing.take_cameras(Run(run), begun)
+        given = placing.place(opened, begun, progress, made.options.width)
         return pipeline._trainer(given, begun, torch.device("cuda"), progress)[0]
 
 

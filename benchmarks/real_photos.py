@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from macrosplat import pipeline
+from macrosplat import pipeline, placing
 from macrosplat.cameras.undistort import read_undistorted
 from macrosplat.capture.open import open_capture
 from macrosplat.options import Options
@@ -78,9 +78,9 @@ def one(asked: argparse.Namespace, capture: Path, cameras: Path, quality: str, l
     with contextlib.redirect_stderr(text), Progress() as progress:
         opened = open_capture(capture, True, True)
         run = Run.begin(out, capture, opened.photos, options, resume=False)
-        pipeline._take_cameras(Run(cameras), run)
+        placing.take_cameras(Run(cameras), run)
         device = choose(options.device)
-        given = pipeline._cameras(opened, run, progress, pipeline._width(opened.photos, None, options, device))
+        given = placing.place(opened, run, progress, pipeline._width(opened.photos, None, options, device))
         trainer, _, _ = pipeline._trainer(given, run, device, progress)
         while trainer.done < trainer.schedule.steps:
             trainer.step()

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from macrosplat import pipeline
+from macrosplat import pipeline, placing
 from macrosplat.capture.open import open_capture
 from macrosplat.evaluate.truth import Truth, matching, open_truth, read_srgb, read_where
 from macrosplat.lens import LENSES, Lens, LensStart, start, thin
@@ -94,10 +94,10 @@ def one(asked: argparse.Namespace, values: str, seed: int, run: Path, cameras: P
         options = dataclasses.replace(Options(), **{**fixed, **changed})
         opened = open_capture(asked.capture, options.masks == "auto", options.brackets == "auto")
         opened_run = Run.begin(run, asked.capture, opened.photos, options, resume=False)
-        pipeline._take_cameras(Run(cameras), opened_run)
+        placing.take_cameras(Run(cameras), opened_run)
         device = choose(options.device)
         width = pipeline._width(opened.photos, None, options, device)
-        given = pipeline._cameras(opened, opened_run, progress, width)
+        given = placing.place(opened, opened_run, progress, width)
         trainer, names, _ = pipeline._trainer(given, opened_run, device, progress)
         while trainer.done < trainer.schedule.steps:
             trainer.step()

@@ -1,14 +1,18 @@
 """The benchmark runs, counts and prints. Times are not looked at: they belong to the machine."""
 
+import io
 import json
 import math
 
+import pytest
 import torch
 
 from macrosplat import bench
-from macrosplat.bench import Rates, Size
+from macrosplat.bench import Rates, Size, end_to_end
 from macrosplat.lens.coc import defocus
 from macrosplat.render import render
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.progress import Progress
 
 TINY = Size(gaussians=300, width=64, height=48, degree=1)
 
@@ -64,6 +68,25 @@ def test_a_step_improves_and_the_tables_are_printed(monkeypatch, capsys, tmp_pat
     (said,) = bench.slower(tmp_path / "one.json", tmp_path / "two.json")
     assert "loss" in said and "2.00 times" in said
     assert bench.slower(tmp_path / "two.json", tmp_path / "one.json") == []
+
+
+def test_a_whole_run_is_measured_by_stage(monkeypatch, capsys, tmp_path):
+    """With a stand-in for the run, which says what a run says."""
+
+    def reconstruct(capture, out, options, shown):
+        assert (capture / "photos").is_dir() and options.device == "cpu" and not out.exists()
+        with Progress(io.StringIO(), more=shown) as progress:
+            for name in ("reading photos", "training", "reading photos"):
+                progress.stage(name)
+
+    monkeypatch.setattr("macrosplat.pipeline.reconstruct", reconstruct)
+    bench.main("cpu", figures=tmp_path / "run.json", whole_run=True)
+    assert "reading photos" in capsys.readouterr().out
+    (stages,) = json.loads((tmp_path / "run.json").read_text())["ms"].values()
+    assert list(stages) == [end_to_end.BEFORE, "reading photos", "training", end_to_end.WHOLE]
+    assert math.isclose(sum(stages.values()), 2 * stages[end_to_end.WHOLE], rel_tol=0.5, abs_tol=1.0)
+    with pytest.raises(MacrosplatError, match="--end-to-end"):
+        bench.main("cpu", scaling=True, whole_run=True)
 
 
 def test_calibration_measures_something():

@@ -117,6 +117,7 @@ def test_words_reach_the_library_as_they_were_meant(pipeline, capsys):
     )
     assert pipeline.calls == [("reconstruct", Path("photos"), Path("run"), options, True)]
     assert capsys.readouterr().out == "summary\n"
+    assert run("reconstruct photos --out run --width auto") == 0 and pipeline.calls[-1][3] == Options()
 
 
 @pytest.mark.parametrize(("word", "port"), [("--live", 8080), ("--live 9001", 9001), ("--live 0", 0), ("", None)])

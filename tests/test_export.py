@@ -222,6 +222,7 @@ def test_the_focus_goes_through_the_stack(run: Path, tmp_path: Path) -> None:
     # The sheet comes nearer to the left.
     assert about["pictures"][0]["focus_distance"]["mm"] == pytest.approx(UNIT_MM * distances[0])
     sharp = np.asarray(Image.open(out / "all_in_focus.png")).astype(float)
+    assert np.array_equal(sharp, np.asarray(Image.open(Run(run).sharp("3.png"))))  # at its own size
     assert np.abs(sharp - made().sharp[3]).mean() < 6  # the same but for the harmonics
     off = []
     for name in (about["pictures"][0]["picture"], about["pictures"][-1]["picture"]):

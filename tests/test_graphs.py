@@ -13,12 +13,12 @@ from macrosplat.model import backdrop_cuda
 from macrosplat.model.backdrop import Backdrop
 from macrosplat.model.constants import GRID
 from macrosplat.model.rig import Rig
-from macrosplat.output.fit import Fit
 from macrosplat.render import capacity, centre_cuda, over, over_cuda, project, rasterize
 from macrosplat.render.centre import camera_centre
 from macrosplat.scene import Gaussians
 from macrosplat.train import adam, graphs, loss, loss_cuda, noise_cuda
 from macrosplat.train.density import densify, position_noise
+from macrosplat.train.fit import Fit
 from macrosplat.train.graphs import Graphs
 from macrosplat.train.random import Purpose, key_of
 from macrosplat.train.ranks import Ranks

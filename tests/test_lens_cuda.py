@@ -22,10 +22,12 @@ def close(ours, theirs, tolerance):
 
 @pytest.mark.parametrize(
     ("size", "frames", "channels", "largest"),
-    [((19, 50), 1, 3, 2.4), ((6, 9), 2, 4, 9.5), ((3, 130), 1, 1, 9.5)],
+    [((19, 50), 1, 3, 2.4), ((6, 9), 2, 4, 9.5), ((3, 130), 1, 1, 9.5), ((5, 8), 3, 3, 3.0)],
 )
 def test_blur(monkeypatch, size, frames, channels, largest):
     monkeypatch.setattr(blur_cuda, "CHUNKS", 2)  # so that several programs walk down the larger frames
+    if frames > 1 and channels == 3:  # one frame after the other
+        monkeypatch.setattr(blur_cuda, "TOGETHER", 1)
     torch.manual_seed(0)
     sharp, sigma = torch.rand(frames, *size, channels), largest * torch.rand(frames, *size) + 0.1
     upstream = torch.randn(*size, channels)

@@ -11,8 +11,8 @@ import torch
 
 from macrosplat.cameras.records import Cameras
 from macrosplat.lens import Sampling
+from macrosplat.missing import missing
 from macrosplat.photos.records import Photo
-from macrosplat.placing import missing
 from macrosplat.train import place as placing
 from macrosplat.train.place import Lost, between, place
 from making_captures import DISTANCE, Made, look_at, make

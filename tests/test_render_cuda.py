@@ -87,6 +87,24 @@ def test_several_views_at_once_agree_with_reference():
     assert_close(draw(scene.map(fast), fast(views), [fast(w) for w in weights]), expected)
 
 
+def test_views_of_the_same_depths_are_sorted_once_and_have_the_same_bits():
+    scene, weights = make_scene(30, 1).map(fast), [fast(torch.stack([w, -w, 2 * w])) for w in incoming()]
+    views = fast(torch.stack([make_view(), make_view(), make_view()]))
+    views[1, 0, 3] += 1.2
+    views[2, 0, 2] += 0.1
+    splats, extents = project.project(scene, PINHOLE.at(views), 1)
+    splats = splats.detach().requires_grad_()
+    assert torch.equal(splats[0, :, 9], splats[2, :, 9]) and (extents[0] > 0).ne(extents[1] > 0).any()
+    results = []
+    for same_depths in (False, True):
+        drawn = rasterize.rasterize(splats, extents, PINHOLE.width, PINHOLE.height, same_depths)
+        results.append((*drawn, *torch.autograd.grad(drawn, [splats], weights)))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    table, reach = splats.detach().view(-1, 10), extents.view(-1, 2)
+    bins = bins_cuda.bin_splats(table, reach, PINHOLE.width, PINHOLE.height, 3, same_depths=True)
+    assert len(bins.order) == 30 and int(bins.offsets[-1]) == len(bins.items)
+
+
 def test_each_of_several_views_may_have_intrinsics_of_its_own():
     scene, view, weights = make_scene(25, 1), make_view(False), incoming()
     views, weights = torch.stack([view, view]), [torch.stack([w, -w]) for w in weights]
@@ -126,8 +144,10 @@ class Launched:
         return launch
 
 
-def test_opaque_splats_end_light_paths_and_give_the_rest_no_gradient():
-    """More layers than a chunk, so that tiles stop early; some alphas are held at their maximum."""
+@pytest.mark.parametrize("bucket", [16, 128])
+def test_opaque_splats_end_light_paths_and_give_the_rest_no_gradient(monkeypatch, bucket):
+    """More layers than a chunk, or a bucket, so that tiles stop early; some alphas are held at their maximum."""
+    monkeypatch.setattr(bins_cuda, "BUCKET", bucket)
     scene = make_scene(50, 0, size=0.5)
     scene = scene.with_(opacity_logits=scene.opacity_logits + 4)
     expected = draw(scene, make_view(), incoming())

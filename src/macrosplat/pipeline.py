@@ -17,35 +17,33 @@ from pathlib import Path
 import torch
 
 from macrosplat.cameras.colmap import read_colmap, write_colmap
-from macrosplat.cameras.plausible import unconfirmed
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.capture.made_masks import with_made_masks
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.pixels import read_photos
 from macrosplat.capture.records import Capture, TrainingInput
-from macrosplat.capture.rig import RIG, partners, renamed
-from macrosplat.capture.solve import solve, training_input
+from macrosplat.capture.rig import RIG
+from macrosplat.capture.solve import training_input
 from macrosplat.deblur import check_deblur, deblurred
 from macrosplat.lens import LensStart
 from macrosplat.lens.known import KnownLens
 from macrosplat.lens.sharpest import nothing_in_focus
 from macrosplat.live import LiveView, Nobody, Preview, Watching, check_viser
+from macrosplat.missing import WIDTH, find_missing, missing
 from macrosplat.model.start import Geometry
 from macrosplat.options import Device, Options
 from macrosplat.output.finish import finish
-from macrosplat.output.lens_report import read_lens
-from macrosplat.output.log import Log
-from macrosplat.output.millimetres import check_scale, find_scale
+from macrosplat.output.millimetres import check_scale
 from macrosplat.output.summary import Summary
 from macrosplat.photos.names import listed, natural_key
 from macrosplat.photos.records import Photo, resized
-from macrosplat.placing import WIDTH, find_missing, missing
+from macrosplat.placing import of_rig, place
 from macrosplat.render import Frame
-from macrosplat.run import Run, same_photos
+from macrosplat.run import Run
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
 from macrosplat.support.dispatch import choose
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import sweep, whole_folder
+from macrosplat.support.files import sweep
 from macrosplat.support.lock import locked
 from macrosplat.support.machine import machine
 from macrosplat.support.progress import Face, Progress
@@ -54,6 +52,7 @@ from macrosplat.train import checkpoint
 from macrosplat.train.begin import begin
 from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, photo_budget
 from macrosplat.train.expected import expected
+from macrosplat.train.log import Log
 from macrosplat.train.ranks import Meeting
 from macrosplat.train.trainer import Trainer
 from macrosplat.train.working_size import working_width
@@ -123,11 +122,11 @@ def reconstruct(
             progress.note(guess.sentence(shutil.disk_usage(out).free))
         rig_lens = None
         if cameras_from is not None:
-            opened, rig_lens = _of_rig(Run(cameras_from), run, opened)
+            opened, rig_lens = of_rig(Run(cameras_from), run, opened)
         opened = _with_masks(opened, run, progress)
-        given = _cameras(opened, run, progress, width)
+        given = place(opened, run, progress, width)
         if rig_lens is None and options.place != "off" and _place_missing(opened, run, given, device, progress):
-            given = _cameras(opened, run, progress, width)
+            given = place(opened, run, progress, width)
         widest = max(photo.width for photo in given.photos)
         if options.width is None and given.width < widest:
             progress.note(
@@ -147,7 +146,7 @@ def reconstruct(
         finally:  # an interrupted run's time counts, too
             seconds = run.manifest.seconds + time.monotonic() - began
             run.update(seconds=seconds, machine=machine(device))
-        summary = finish(run, trainer, given, progress)
+        summary = finish(run, trainer.model, trainer.targets, given, trainer.last_sampling(), trainer.done, progress)
         _page(out, progress)
         return summary
 
@@ -209,7 +208,7 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
         opened = _opened(capture, options)
         run = Run.begin(out, capture, opened.photos, options, True, opened.found)
         sweep(out)
-        _cameras(_with_masks(opened, run, progress), run, progress, options.width)
+        place(_with_masks(opened, run, progress), run, progress, options.width)
 
 
 def _opened(capture: Path, options: Options) -> Capture:
@@ -249,47 +248,12 @@ def follow(out: Path, capture: Path | None = None, device: Device | None = None)
     where = choose(device or options.device, lambda _: None)
     with Progress(io.StringIO()) as progress:
         opened = _with_masks(_opened(capture, options), run, progress)
-        given = _cameras(opened, run, progress, run.manifest.width)
+        given = place(opened, run, progress, run.manifest.width)
         trainer, _, _ = _trainer(given, run, where, progress)
         trainer.share(meeting.join(where), meeting.count)
         while trainer.done < trainer.schedule.steps:
             trainer.step()
         trainer.ranks.leave()
-
-
-def _of_rig(rig: Run, run: Run, opened: Capture) -> tuple[Capture, KnownLens | None]:
-    """The capture with the cameras of a rig's run, and the rig's lens where it is known.
-
-    Raises:
-        MacrosplatError: the rig's run has no cameras yet, or not as many as there are photos.
-    """
-    if same_photos(rig.manifest.photos, run.manifest.photos):
-        _take_cameras(rig, run)
-        return opened, None
-    if not rig.transforms.is_file():
-        raise MacrosplatError(
-            f"{rig.folder} is not finished: its cameras are not known yet; give --cameras-from a rig's finished run."
-        )
-    names = [photo.name for photo in rig.manifest.photos]
-    cameras = renamed(rig.cameras(), names, opened.photos, str(rig.folder))
-    lens, of = read_lens(rig), partners(names, opened.photos)
-    known = None
-    if lens is not None:
-        focus = {of[name].name: distance for name, distance in lens.focus_distances.items() if name in of}
-        known = KnownLens(lens.pupil_diameter, focus)
-    return replace(opened, cameras=cameras, points=None), known
-
-
-def _take_cameras(begun: Run, run: Run) -> None:
-    """Copy the cameras and points of `begun`, if the run has none yet."""
-    if run.sparse.is_dir():
-        return
-    if not begun.sparse.is_dir():
-        raise MacrosplatError(f"{begun.folder} has no cameras yet; give --cameras-from a run that has.")
-    found = begun.manifest
-    run.update(camera_source=found.camera_source, registered=found.registered, placed=found.placed)
-    with whole_folder(run.sparse) as part:
-        shutil.copytree(begun.sparse, part, dirs_exist_ok=True)
 
 
 def _page(out: Path, progress: Progress) -> None:
@@ -320,26 +284,6 @@ def _fits(photos: tuple[Photo, ...], options: Options, width: int) -> None:
     check_memory(
         frames, options.max_gaussians or default_gaussians(options.quality, frames), options.aperture_samples()
     )
-
-
-def _cameras(opened: Capture, run: Run, progress: Progress, width: int | None) -> TrainingInput:
-    """Cameras and points: from RUN/sparse, from the capture, or by structure from motion."""
-    options = run.manifest.options
-    if not run.sparse.is_dir():
-        cameras, points, source = solve(opened, run.scratch, options.seed, progress)
-        # In this order: where there is a model, what it is of is known.
-        run.update(camera_source=source, registered=len(cameras))
-        write_colmap(run.sparse, cameras, points)
-        for line in unconfirmed(cameras, points):
-            progress.note(line)
-    # Always as they read from there: cameras that were rounded on the way would not resume to the same bits.
-    _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
-    given = training_input(opened, cameras, points, options.hold_out, width)
-    if options.scale_mm is not None:  # its photos have to have cameras; said before the work, not after it
-        find_scale(options.scale_mm, given.cameras, (), ())
-    held_out = given.held_out.names if given.held_out is not None else ()
-    run.update(width=given.width, held_out=held_out)
-    return given
 
 
 def _place_missing(opened: Capture, run: Run, given: TrainingInput, device: torch.device, progress: Progress) -> bool:

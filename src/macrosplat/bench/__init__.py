@@ -39,12 +39,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from macrosplat.bench import end_to_end
 from macrosplat.bench.rates import REPEATS, calibrate
 from macrosplat.bench.rates import Rates as Rates
 from macrosplat.bench.setting import DEPTH as DEPTH
 from macrosplat.bench.setting import DISTANCE as DISTANCE
 from macrosplat.bench.setting import Size, make_setting, make_trainer
 from macrosplat.bench.stages import measure
+from macrosplat.options import Device
 from macrosplat.support.dispatch import choose
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json, write_whole
@@ -59,13 +61,24 @@ SCALING = (  # what `--scaling` adds, for GPUs
 )
 
 
-def main(device: str = "auto", scaling: bool = False, profile: Path | None = None, figures: Path | None = None) -> None:
+def main(
+    device: Device = "auto",
+    scaling: bool = False,
+    profile: Path | None = None,
+    figures: Path | None = None,
+    whole_run: bool = False,
+) -> None:
     """Measure and print. See `macrosplat bench --help`."""
     chosen = choose(device)
     for path in (profile, figures):
         if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
             raise MacrosplatError(f"{path} cannot be written: it is a folder, or its folder does not exist.")
     console = Console()
+    if whole_run:
+        if scaling or profile:
+            raise MacrosplatError("--end-to-end is a measurement of its own; leave out --scaling and --profile.")
+        _whole_run(device, chosen, console, figures)
+        return
     if chosen.type == "cuda":
         from macrosplat.bench import cuda
 
@@ -98,11 +111,27 @@ def main(device: str = "auto", scaling: bool = False, profile: Path | None = Non
     else:
         console.print(f"Best of {REPEATS} runs.")
     if figures:
-        machine = torch.cuda.get_device_name() if chosen.type == "cuda" else f"CPU, {numba.get_num_threads()} threads"
-        write_json(figures, {"machine": machine, "ms": kept})
+        write_json(figures, {"machine": _machine(chosen), "ms": kept})
     if profile:
         trace(profile, chosen)
         console.print(f"{profile}: a trace of 20 steps, for chrome://tracing or ui.perfetto.dev.")
+
+
+def _machine(device: torch.device) -> str:
+    return torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {numba.get_num_threads()} threads"
+
+
+def _whole_run(device: Device, chosen: torch.device, console: Console, figures: Path | None) -> None:
+    """A table of the stages of a whole run; in the file of figures it is one more size, in ms like the others."""
+    seconds = end_to_end.measure(device)
+    table = Table("stage of the demo", title=_machine(chosen), title_justify="left")
+    table.add_column("s", justify="right")
+    for name, value in seconds.items():
+        table.add_row(name, f"{value:.1f}")
+    console.print(table)
+    if figures:
+        milliseconds = {name: 1e3 * value for name, value in seconds.items()}
+        write_json(figures, {"machine": _machine(chosen), "ms": {"demo, end to end": milliseconds}})
 
 
 def trace(path: Path, device: torch.device) -> None:

@@ -18,8 +18,7 @@ from macrosplat.render.capacity import PairBuffer, fixed_capacity
 from macrosplat.train.trainer import Trainer
 
 REPEATS = 30
-# Of a stage in its graph. Starting a graph takes time, too, which a step pays once: Adam of 20,000 Gaussians has 11 us
-# (H100) with one copy and 6 us with eight.
+# Of a stage in its graph. Starting a graph takes time, too, which a step pays once (experiments: graph-copies).
 COPIES = 8
 ROUNDS = tl.constexpr(4096)  # multiply-adds per number in the loop that measures arithmetic
 

@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 from macrosplat.photos.records import resized
 
 
+def centres_of(views: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[..., 3] camera centres in the world, of rigid views [..., 4, 4] world to camera."""
+    return -np.einsum("...ji,...j->...i", views[..., :3, :3], views[..., :3, 3])
+
+
 @dataclass(frozen=True)
 class Distortion:
     """How the lens that took a photo departs from a pinhole: COLMAP's parameters, of the photo upright."""
@@ -51,8 +56,7 @@ class Cameras:
     @property
     def centres(self) -> NDArray[np.float64]:
         """[V, 3] camera centres in the world."""
-        rotation, translation = self.views[:, :3, :3], self.views[:, :3, 3]
-        return -np.einsum("vji,vj->vi", rotation, translation)
+        return centres_of(self.views)
 
     def select(self, names: list[str] | tuple[str, ...]) -> Cameras:
         """The cameras of `names`, in that order."""

@@ -333,11 +333,8 @@ class Demo:
     def run(self) -> None:
         from macrosplat import demo, pipeline
 
-        # Half the width of the photos is a quarter of the work. Draft, so that all of it, finding the cameras included
-        # (two minutes), is a matter of minutes on two cores.
-        options = Options(quality="draft", width=320, device=self.device)
         begun = self.out.is_dir() and any(self.out.iterdir())
-        print(pipeline.reconstruct(demo.FOLDER, self.out, options, begun))
+        print(pipeline.reconstruct(demo.FOLDER, self.out, demo.options(self.device), begun))
 
 
 Command = (

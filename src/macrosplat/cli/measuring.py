@@ -132,8 +132,10 @@ class Bench:
     """Write a Chrome trace of 20 steps to this file, too."""
     figures: Path | None = None
     """Write the milliseconds to this JSON file, too."""
+    end_to_end: FlagCreatePairsOff[bool] = False
+    """Instead: seconds of every stage of a whole run, from the photos of the demo to its page."""
 
     def run(self) -> None:
         from macrosplat import bench
 
-        bench.main(self.device, self.scaling, self.profile, self.figures)
+        bench.main(self.device, self.scaling, self.profile, self.figures, self.end_to_end)

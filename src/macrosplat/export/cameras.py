@@ -84,23 +84,26 @@ def _with_photos(run: Path, out: Path, besides: Sequence[str]) -> Cameras:
     only_ours(out, {*pictures, *besides}.__contains__)
     names, sizes = [], []
     for name in taken:
-        source = Run(run).sharp(name)
-        if not source.is_file():
-            raise MacrosplatError(
-                f"{run} lacks the sharp photo {source}: the run is not finished; go on with --resume."
-            )
         names.append(str(PurePosixPath(name).with_suffix(".png")))
-        sizes.append(_copy(source, out / "images" / names[-1]))
+        sizes.append(copy_sharp(Run(run), name, out / "images" / names[-1]))
     size = np.array(sizes, np.int64)
     factor = (size / cameras.sizes)[:, [0, 1, 0, 1]]
     return replace(cameras, names=tuple(names), sizes=size, intrinsics=cameras.intrinsics * factor)
 
 
-def _copy(source: Path, target: Path) -> tuple[int, int]:
-    """A sharp photo as 8 bit PNG in sRGB, EXIF and all; its size (width, height).
+def copy_sharp(run: Run, name: str, target: Path) -> tuple[int, int]:
+    """The deblurred photo `name` as 8 bit PNG in sRGB, EXIF and all; its size (width, height).
 
     Programs that train from photos look at no colour profile, and some read no TIFF of 16 bits.
+
+    Raises:
+        MacrosplatError: the run is not finished, or the picture is damaged.
     """
+    source = run.sharp(name)
+    if not source.is_file():
+        raise MacrosplatError(
+            f"{run.folder} lacks the sharp photo {source}: the run is not finished; go on with --resume."
+        )
     try:
         carried = read_metadata(source)
         pixels = decode(source)

@@ -1,4 +1,4 @@
-"""A folder of pictures of one view, focused from its nearest to its farthest part, and one with all of it in focus.
+"""A folder of pictures of one view, focused from its nearest to its farthest part, and the deblurred photo.
 
 The photo that could be taken only once, taken as a focus bracket afterwards: for stacking programs, or to choose from.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from macrosplat.export.cameras import copy_sharp
 from macrosplat.export.refocus import load_refocus
 from macrosplat.output.lens_report import read_lens
 from macrosplat.run import Run
@@ -43,7 +44,7 @@ def write_focus_stack(run: Path, out: Path, photo: str | None = None, steps: int
         report = read_lens(Run(run))
         unit = report.mm_per_unit if report is not None else None
         progress.stage("focusing", steps + 1)
-        write_whole(out / "all_in_focus.png", Image.fromarray(refocus.sharp(camera, v)).save)
+        copy_sharp(Run(run), names[v], out / "all_in_focus.png")
         progress.advance()
         pictures = []
         for n, focus in enumerate(1 / np.linspace(1 / near, 1 / far, steps)):

@@ -55,7 +55,7 @@ def _planes(shape: tuple[int, int, int]) -> list[np.ndarray]:
 
 
 @njit
-def _mirror(i, n):
+def mirror(i, n):
     """The pixel that stands for pixel i outside 0 ... n - 1."""
     i = i % (2 * n)
     return i if i < n else 2 * n - 1 - i
@@ -70,14 +70,14 @@ def _filter_row(plane, y, taps, stride, padded, row):
     inner = padded[reach : reach + width]
     # Seven rows read and one written: LLVM vectorises only where it has few overlaps of arrays to rule out.
     a0 = plane[y]
-    a1, b1 = plane[_mirror(y - stride, height)], plane[_mirror(y + stride, height)]
-    a2, b2 = plane[_mirror(y - 2 * stride, height)], plane[_mirror(y + 2 * stride, height)]
-    a3, b3 = plane[_mirror(y - 3 * stride, height)], plane[_mirror(y + 3 * stride, height)]
+    a1, b1 = plane[mirror(y - stride, height)], plane[mirror(y + stride, height)]
+    a2, b2 = plane[mirror(y - 2 * stride, height)], plane[mirror(y + 2 * stride, height)]
+    a3, b3 = plane[mirror(y - 3 * stride, height)], plane[mirror(y + 3 * stride, height)]
     for x in range(width):
         inner[x] = t0 * a0[x] + t1 * (a1[x] + b1[x]) + t2 * (a2[x] + b2[x]) + t3 * (a3[x] + b3[x])
     for i in range(reach):
-        padded[i] = inner[_mirror(i - reach, width)]
-        padded[reach + width + i] = inner[_mirror(width + i, width)]
+        padded[i] = inner[mirror(i - reach, width)]
+        padded[reach + width + i] = inner[mirror(width + i, width)]
     a1, b1 = padded[reach - stride :], padded[reach + stride :]
     a2, b2 = padded[reach - 2 * stride :], padded[reach + 2 * stride :]
     a3, b3 = padded[reach - 3 * stride :], padded[reach + 3 * stride :]

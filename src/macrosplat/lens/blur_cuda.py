@@ -1,12 +1,12 @@
 """The blur ladder on a GPU.
 
-A frame keeps its channels interleaved, [H, W * C]. A level is one launch, for all frames at once: a program owns a
-strip of columns and walks down every `stride`-th row of it, filters each row along itself, and keeps the last seven of
-these for the filter down the columns. Levels stay in memory until one more launch weighs the up to four that a pixel
-reads and averages the frames; on the way back each level's launch also adds the share of its own. With 16 levels that
-is 17 launches forward and 16 back. Frames are mirrored at their borders as in `blur_cpu.py`, so that every filter is
-its own adjoint. Nothing is read by the host: all levels are launched, and the programs of those that no pixel reads
-(the largest sigma is found first) end at once.
+A level keeps the channels of a pixel together, three of them in the room of four: a thread reads a pixel at once. A
+level is one launch, for many frames at once: a program owns a strip of columns and walks down every `stride`-th row of
+it, filters each row along itself, and keeps the last seven of these for the filter down the columns. Levels stay in
+memory until one more launch weighs the up to four that a pixel reads and averages the frames; on the way back each
+level's launch also adds the share of its own. With 16 levels that is 17 launches forward and 16 back. Frames are
+mirrored at their borders as in `blur_cpu.py`, so that every filter is its own adjoint. Nothing is read by the host: all
+levels are launched, and the programs of those that no pixel reads (the largest sigma is found first) end at once.
 """
 
 # Triton's own types do not know what its compiler accepts.
@@ -26,9 +26,11 @@ from macrosplat.lens.ladder import ENTRIES, LEVELS, PAIRS, SIGMA_HALF, SIGMA_MAX
 
 READ = 4  # levels that a pixel reads: its entry of the table and the next have three each, one apart at most
 TAPS = 1 + 2 * PAIRS
-STRIP = {"COLUMNS": 128, "num_warps": 4}  # numbers of a row that a filter's program owns
-CHUNKS = 4  # times TAPS rows that it walks down, the first TAPS - 1 of them for the filter's run-in alone
-RUN = {"BLOCK": 256, "num_warps": 4}  # numbers of a program that works one by one
+STRIP = {"COLUMNS": 64, "num_warps": 2}  # pixels of a row that a filter's program owns
+CHUNKS = 8  # times TAPS rows that it walks down at most, the first TAPS - 1 of them for the filter's run-in alone
+WARPS = 1024  # of 32 pixels: fewer rows a program where they would be less than that
+RUN = {"BLOCK": 128, "num_warps": 4}  # pixels of a program that works one by one
+TOGETHER = 640 << 20  # bytes of levels: as many frames at once as have no more
 
 _ENTRIES = tl.constexpr(ENTRIES)
 _SIGMA_HALF = tl.constexpr(SIGMA_HALF)
@@ -67,47 +69,54 @@ def _mirror(i, n, far, FAR: tl.constexpr):
 
 
 @triton.jit
-def _share(coordinates, table, gradient, y, width, x, e, part, low, high, here, CHANNELS: tl.constexpr):
-    """A level's own part of the gradient, in one row of a strip; 0 where not `here`."""
-    v = tl.load(coordinates + y * width + x, mask=here, other=-1.0)
+def _share(coordinates, table, gradient, at, c, part, low, high, here, PADDED: tl.constexpr):
+    """A level's own part of the gradient [pixels, channels], of the pixels `at` of a frame; 0 where not `here`."""
+    v = tl.load(coordinates + at, mask=here, other=-1.0)
     used = here & (v >= low) & (v <= high)
-    g = tl.load(gradient + y * (width * CHANNELS) + e, mask=used, other=0.0)
-    return part * _weight(table, v, used) * g
+    g = tl.load(gradient + (at * PADDED)[:, None] + c, mask=used[:, None], other=0.0)
+    return (part * _weight(table, v, used))[:, None] * g
 
 
-@triton.jit(do_not_specialize=["level", "height", "width", "stride", "far_down", "far_along", "chunks", "table"])
+@triton.jit
+def _line(source, x, c, SOURCE: tl.constexpr, PADDED: tl.constexpr):
+    """The pixels x of a row of frames that have SOURCE channels side by side."""
+    place = source + (x * SOURCE)[:, None] + c
+    return tl.load(place) if SOURCE == PADDED else tl.load(place, mask=c < SOURCE, other=0.0)
+
+
+@triton.jit(do_not_specialize=["height", "width", "stride", "far_down", "far_along", "chunks", "table"])
 def _rung(
     below, level, height, width, stride, far_down, far_along, chunks, t0, t1, t2, t3, top, needed_from, stored_from,
     coordinates, table, gradient, part, low, high,
-    CHANNELS: tl.constexpr, SHARE: tl.constexpr, FAR: tl.constexpr, COLUMNS: tl.constexpr,
+    PADDED: tl.constexpr, SOURCE: tl.constexpr, TARGET: tl.constexpr, SHARE: tl.constexpr, FAR: tl.constexpr,
+    COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Filters along the rows and down the columns of frames [H, W * C]; with SHARE adds the gradient times this
-    level's weight (its `table`).
+    """Filters along the rows and down the columns of frames [H, W, SOURCE] to [H, W, TARGET]; with SHARE adds the
+    gradient [H, W, PADDED] times this level's weight (its `table`).
 
     What comes from `below` is nothing where `top` is below `needed_from`; below `stored_from` nothing is stored.
     """
     largest = tl.load(top).to(tl.float32, bitcast=True)
     if largest >= stored_from:
-        length = width * CHANNELS
-        element = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-        there = element < length
-        e = tl.minimum(element, length - 1)
-        x = e // CHANNELS
-        c = e - x * CHANNELS
-        frame = tl.program_id(2).to(tl.int64) * height
-        source, target, places = below + frame * length, level + frame * length, coordinates + frame * width
+        column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+        there = column < width
+        x = tl.minimum(column, width - 1)
+        c = tl.arange(0, PADDED)[None, :]
+        kept = there[:, None] & (c < TARGET)
+        frame = tl.program_id(2).to(tl.int64) * height * width
+        source, target, places = below + frame * SOURCE, level + frame * TARGET, coordinates + frame
         segment = tl.program_id(1) // stride
         # The first row that is stored; the others follow `stride` rows apart.
         start = tl.program_id(1) - segment * stride + segment * (_TAPS * chunks - 2 * _PAIRS) * stride
         stop = tl.minimum(height, start + (_TAPS * chunks - 2 * _PAIRS) * stride)
         if largest >= needed_from:
-            l1 = c + CHANNELS * _mirror(x - stride, width, far_along, FAR)
-            l2 = c + CHANNELS * _mirror(x - 2 * stride, width, far_along, FAR)
-            l3 = c + CHANNELS * _mirror(x - 3 * stride, width, far_along, FAR)
-            r1 = c + CHANNELS * _mirror(x + stride, width, far_along, FAR)
-            r2 = c + CHANNELS * _mirror(x + 2 * stride, width, far_along, FAR)
-            r3 = c + CHANNELS * _mirror(x + 3 * stride, width, far_along, FAR)
-            h0 = tl.zeros([COLUMNS], tl.float32)
+            l1 = _mirror(x - stride, width, far_along, FAR)
+            l2 = _mirror(x - 2 * stride, width, far_along, FAR)
+            l3 = _mirror(x - 3 * stride, width, far_along, FAR)
+            r1 = _mirror(x + stride, width, far_along, FAR)
+            r2 = _mirror(x + 2 * stride, width, far_along, FAR)
+            r3 = _mirror(x + 3 * stride, width, far_along, FAR)
+            h0 = tl.zeros([COLUMNS, PADDED], tl.float32)
             h1, h2, h3, h4, h5 = h0, h0, h0, h0, h0
             first = start - 2 * _PAIRS * stride
             while first < stop:
@@ -115,17 +124,15 @@ def _rung(
                 for i in tl.static_range(_TAPS):
                     y = first + i * stride
                     row = tl.minimum(y + _PAIRS * stride, height - 1 + _PAIRS * stride)
-                    line = source + _mirror(row, height, far_down, FAR) * length
-                    h = t0 * tl.load(line + e)
-                    h += t1 * (tl.load(line + l1) + tl.load(line + r1))
-                    h += t2 * (tl.load(line + l2) + tl.load(line + r2))
-                    h += t3 * (tl.load(line + l3) + tl.load(line + r3))
+                    line = source + _mirror(row, height, far_down, FAR) * (width * SOURCE)
+                    h = t0 * _line(line, x, c, SOURCE, PADDED)
+                    h += t1 * (_line(line, l1, c, SOURCE, PADDED) + _line(line, r1, c, SOURCE, PADDED))
+                    h += t2 * (_line(line, l2, c, SOURCE, PADDED) + _line(line, r2, c, SOURCE, PADDED))
+                    h += t3 * (_line(line, l3, c, SOURCE, PADDED) + _line(line, r3, c, SOURCE, PADDED))
                     total = t0 * h3 + t1 * (h2 + h4) + t2 * (h1 + h5) + t3 * (h0 + h)
                     if SHARE:
                         here = there & (y >= start) & (y < height)
-                        total += _share(
-                            places, table, gradient, y, width, x, e, part, low, high, here, CHANNELS=CHANNELS
-                        )
+                        total += _share(places, table, gradient, y * width + x, c, part, low, high, here, PADDED=PADDED)
                     h0, h1, h2, h3, h4, h5 = h1, h2, h3, h4, h5, h
                     o0, o1, o2, o3, o4, o5, o6 = o1, o2, o3, o4, o5, o6, total
                 # All at once: a store would keep the loads of the rows that follow waiting.
@@ -133,14 +140,16 @@ def _rung(
                     y = first + i * stride
                     early = o0 if i == 0 else (o1 if i == 1 else (o2 if i == 2 else o3))
                     total = early if i < 4 else (o4 if i == 4 else (o5 if i == 5 else o6))
-                    tl.store(target + y * length + element, total, mask=there & (y >= start) & (y < height))
+                    place = target + ((y * width + x) * TARGET)[:, None] + c
+                    tl.store(place, total, mask=kept & (y >= start) & (y < height))
                 first += _TAPS * stride
         else:
             if SHARE:
                 y = start
                 while y < stop:
-                    total = _share(places, table, gradient, y, width, x, e, part, low, high, there, CHANNELS=CHANNELS)
-                    tl.store(target + y * length + element, total, mask=there)
+                    at = y * width + x
+                    total = _share(places, table, gradient, at, c, part, low, high, there, PADDED=PADDED)
+                    tl.store(target + (at * TARGET)[:, None] + c, total, mask=kept)
                     y += stride
 
 
@@ -167,17 +176,19 @@ def _weight(table, v, used):
     return here + (v - i.to(tl.float32)) * (there - here)
 
 
-@triton.jit(do_not_specialize=["pixels", "frames"])
+@triton.jit(do_not_specialize=["pixels", "frames", "before"])
 def _combine(
-    sharp, levels, sigma, lowest, shares, blurred, slopes, coordinates, pixels, frames, part,
-    CHANNELS: tl.constexpr, SLOPES: tl.constexpr, BLOCK: tl.constexpr,
+    sharp, levels, sigma, lowest, shares, blurred, slopes, coordinates, pixels, frames, before, part,
+    CHANNELS: tl.constexpr, PADDED: tl.constexpr, SLOPES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Each pixel's own levels, weighted, and the mean of the frames of `pixels` each; `levels` starts at level 1, level
-    0 is `sharp`."""
-    e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    p = e // CHANNELS
+    """Each pixel's own levels, weighted, and the share of these frames of `pixels` each in the mean, added to that of
+    the ones `before`; `levels` starts at level 1, level 0 is `sharp`."""
+    p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = p < pixels
-    mean = tl.zeros([BLOCK], tl.float32)
+    c = tl.arange(0, PADDED)[None, :]
+    kept = inside[:, None] & (c < CHANNELS)
+    e = (p * CHANNELS)[:, None] + c
+    mean = tl.zeros([BLOCK, PADDED], tl.float32)
     frame = 0
     while frame < frames:
         at = frame * tl.cast(pixels, tl.int64)
@@ -186,9 +197,8 @@ def _combine(
         i = tl.minimum(v.to(tl.int32), _ENTRIES - 1)
         fraction = v - i.to(tl.float32)
         first = tl.load(lowest + i)
-        at *= CHANNELS
-        total = 0.0 * s
-        slope = tl.zeros([BLOCK], tl.float32)
+        total = tl.zeros([BLOCK, PADDED], tl.float32) + (0.0 * s)[:, None]
+        slope = tl.zeros([BLOCK, PADDED], tl.float32)
         for j in tl.static_range(_READ):
             here = tl.load(shares + i * (2 * _READ) + j)
             step = tl.load(shares + i * (2 * _READ) + _READ + j)
@@ -197,87 +207,100 @@ def _combine(
             if SLOPES:
                 used = inside & ((weight != 0.0) | (step != 0.0))
             above = (first + (j - 1)).to(tl.int64)
-            place = above * frames * pixels * CHANNELS + at + e
-            value = tl.load(levels + place, mask=used & (above >= 0), other=0.0)
+            place = (above * frames * pixels + at + p) * PADDED
+            value = tl.load(levels + place[:, None] + c, mask=(used & (above >= 0))[:, None], other=0.0)
             if j == 0:
-                value += tl.load(sharp + at + e, mask=used & (above < 0), other=0.0)
-            total += weight * value
-            slope += step * value
+                value += tl.load(sharp + at * CHANNELS + e, mask=kept & (used & (above < 0))[:, None], other=0.0)
+            total += weight[:, None] * value
+            slope += step[:, None] * value
         mean += total
         if SLOPES:
-            tl.store(slopes + at + e, slope, mask=inside)
+            tl.store(slopes + at * CHANNELS + e, slope, mask=kept)
         frame += 1
-    tl.store(blurred + e, mean * part, mask=inside)
+    mean *= part
+    mean += tl.load(blurred + e, mask=kept & (before > 0), other=0.0)
+    tl.store(blurred + e, mean, mask=kept)
 
 
 @triton.jit(do_not_specialize=["table", "pixels"])
 def _top(
-    gradient, slopes, coordinates, table, top, level, grad_sigma, pixels, part, highest, low,
-    CHANNELS: tl.constexpr, SHARP: tl.constexpr, SIGMA: tl.constexpr, BLOCK: tl.constexpr,
+    gradient, padded, slopes, coordinates, table, top, level, grad_sigma, pixels, part, highest, low,
+    CHANNELS: tl.constexpr, PADDED: tl.constexpr, SHARP: tl.constexpr, SIGMA: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The highest level's share of the gradient (nothing is stored where `top` is below `low`), and the gradient of
-    sigma."""
+    """The highest level's share of the gradient (nothing is stored where `top` is below `low`), the gradient as the
+    other levels read it, and that of sigma."""
     p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = p < pixels
+    c = tl.arange(0, PADDED)[None, :]
+    kept = inside[:, None] & (c < CHANNELS)
+    e = (p * CHANNELS)[:, None] + c
     frame = tl.program_id(1) * tl.cast(pixels, tl.int64)
     v = tl.load(coordinates + frame + p, mask=inside, other=0.0)
-    used = inside & (v >= low)
-    stored = p < tl.where(tl.load(top).to(tl.float32, bitcast=True) >= low, pixels, 0)
-    weight = tl.zeros([BLOCK], tl.float32)
+    g = tl.load(gradient + e, mask=kept, other=0.0)
     if SHARP:
-        weight = part * _weight(table, v, used)
-    total = tl.zeros([BLOCK], tl.float32)
-    for c in tl.static_range(CHANNELS):
-        e = p * CHANNELS + c
-        g = tl.load(gradient + e, mask=inside, other=0.0)
-        if SIGMA:
-            total += g * tl.load(slopes + frame * CHANNELS + e, mask=inside, other=0.0)
-        if SHARP:
-            tl.store(level + frame * CHANNELS + e, weight * g, mask=stored)
+        weight = part * _weight(table, v, inside & (v >= low))
+        stored = p < tl.where(tl.load(top).to(tl.float32, bitcast=True) >= low, pixels, 0)
+        place = level + (frame + p)[:, None] * PADDED + c
+        tl.store(place, weight[:, None] * g, mask=stored[:, None])
+        if (CHANNELS != PADDED) & (tl.program_id(1) == 0):
+            tl.store(padded + (p * PADDED)[:, None] + c, g, mask=inside[:, None])
     if SIGMA:
+        total = tl.sum(g * tl.load(slopes + frame * CHANNELS + e, mask=kept, other=0.0), 1)
         rest = 1.0 - v * (1.0 / _ENTRIES)
         total *= tl.where(v < highest, _ENTRIES / _SIGMA_HALF, 0.0) * rest * rest
         tl.store(grad_sigma + frame + p, part * total, mask=inside)
 
 
-def _filters(k: int, frames: int, height: int, length: int, width: int) -> tuple[tuple, tuple, bool]:
+def _filters(k: int, frames: int, height: int, width: int) -> tuple[tuple, tuple, bool]:
     """What makes level k: the launch's grid, its numbers, and whether it folds at the borders more than once."""
     numbers = ladder()
     stride, taps = int(numbers.strides[k]), [float(np.float32(t)) for t in numbers.taps[k]]
     reach = PAIRS * stride
     far = [2 * size * -(-reach // (2 * size)) for size in (height, width)]
     each = -(-height // stride)  # rows that are `stride` apart
-    chunks = min(CHUNKS, -(-(each + TAPS - 1) // TAPS))
+    rows = frames * height * width / (32 * WARPS)  # a program, if there are just enough of them
+    chunks = min(max(2, round((rows + 2 * PAIRS) / TAPS)), CHUNKS, -(-(each + TAPS - 1) // TAPS))
     segments = -(-each // (TAPS * chunks - 2 * PAIRS))
-    grid = triton.cdiv(length, STRIP["COLUMNS"]), min(stride * segments, height), frames
+    grid = triton.cdiv(width, STRIP["COLUMNS"]), min(stride * segments, height), frames
     return grid, (height, width, stride, *far, chunks, *taps), reach > min(height, width)
+
+
+def _groups(frames: int, pixels: int, padded: int) -> list[slice]:
+    """Which frames are blurred together."""
+    most = max(1, TOGETHER // ((LEVELS - 1) * pixels * padded * 4))
+    most = -(-frames // -(-frames // most))  # of as many groups, about the same in each
+    return [slice(first, min(first + most, frames)) for first in range(0, frames, most)]
 
 
 def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
     """From sharp [M, H, W, C] and sigma [M, H, W]: returns the mean of the blurred [H, W, C], and what `backward`
     needs."""
     frames, height, width, channels = sharp.shape
-    length, pixels = width * channels, height * width
+    pixels, padded = height * width, triton.next_power_of_2(channels)
     highest, support = float(np.float32(coordinate(SIGMA_MAX))), ladder().support
     lowest, shares, _ = _tables(sharp.device)
-    stack = torch.empty((LEVELS - 1, *sharp.shape), device=sharp.device)
+    groups = _groups(frames, pixels, padded)
+    stack = torch.empty((LEVELS - 1, groups[0].stop * pixels * padded), device=sharp.device)
     blurred, coordinates = torch.empty_like(sharp[0]), torch.empty_like(sigma)
     top = torch.zeros(1, dtype=torch.int32, device=sharp.device)
     slopes = torch.empty_like(sharp) if with_slopes else None
     _coordinates[(triton.cdiv(frames * pixels, 1024),)](sigma, coordinates, top, frames * pixels, highest, BLOCK=1024)
-    below = sharp
-    for k in range(1, LEVELS):
-        grid, numbers, far = _filters(k, frames, height, length, width)
-        needed = float(support[k, 0])
-        _rung[grid](
-            below, stack[k - 1], *numbers, top, needed, needed, coordinates, coordinates, sharp, 1.0, 0.0, 0.0,
-            CHANNELS=channels, SHARE=False, FAR=far, **STRIP,
+    for group in groups:
+        count, below, source = group.stop - group.start, sharp[group], channels
+        levels = stack.flatten()[: (LEVELS - 1) * count * pixels * padded].view(LEVELS - 1, -1)
+        for k in range(1, LEVELS):
+            grid, numbers, far = _filters(k, count, height, width)
+            needed = float(support[k, 0])
+            _rung[grid](
+                below, levels[k - 1], *numbers, top, needed, needed, coordinates, coordinates, sharp, 1.0, 0.0, 0.0,
+                PADDED=padded, SOURCE=source, TARGET=padded, SHARE=False, FAR=far, **STRIP,
+            )  # fmt: skip
+            below, source = levels[k - 1], padded
+        _combine[(triton.cdiv(pixels, RUN["BLOCK"]),)](
+            sharp[group], levels, sigma[group], lowest, shares, blurred, blurred if slopes is None else slopes[group],
+            coordinates[group], pixels, count, group.start, 1.0 / frames,
+            CHANNELS=channels, PADDED=padded, SLOPES=with_slopes, **RUN,
         )  # fmt: skip
-        below = stack[k - 1]
-    _combine[(triton.cdiv(pixels * channels, RUN["BLOCK"]),)](
-        sharp, stack, sigma, lowest, shares, blurred, blurred if slopes is None else slopes, coordinates, pixels,
-        frames, 1.0 / frames, CHANNELS=channels, SLOPES=with_slopes, **RUN,
-    )  # fmt: skip
     return blurred, (coordinates, top, highest, slopes)
 
 
@@ -286,22 +309,30 @@ def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bo
     coordinates, top, highest, slopes = saved
     frames, height, width = coordinates.shape
     channels, pixels, part = gradient.shape[2], height * width, 1.0 / frames
+    padded = triton.next_power_of_2(channels)
     whole, support = _tables(gradient.device)[2], ladder().support
-    level, other = gradient.new_empty(2 if sharp_wanted else 0, frames, *gradient.shape) if sharp_wanted else [None] * 2
+    groups = _groups(frames, pixels, padded)
+    grad_sharp = gradient.new_empty(frames, *gradient.shape) if sharp_wanted else None
     grad_sigma = torch.empty_like(coordinates) if sigma_wanted else None
-    _top[(triton.cdiv(pixels, RUN["BLOCK"]), frames)](
-        gradient, slopes if sigma_wanted else gradient, coordinates, whole[LEVELS - 1], top,
-        gradient if level is None else level, coordinates if grad_sigma is None else grad_sigma, pixels, part, highest,
-        float(support[LEVELS - 1, 0]), CHANNELS=channels, SHARP=sharp_wanted, SIGMA=sigma_wanted, **RUN,
-    )  # fmt: skip
-    if level is not None:
+    scratch = gradient.new_empty(2 if sharp_wanted else 0, groups[0].stop * pixels * padded)
+    read = gradient.new_empty(pixels * padded) if sharp_wanted and channels != padded else gradient
+    for group in groups:
+        count, places = group.stop - group.start, coordinates[group]
+        level, other = scratch if sharp_wanted else (gradient, gradient)
+        _top[(triton.cdiv(pixels, RUN["BLOCK"]), count)](
+            gradient, read, slopes[group] if sigma_wanted else gradient, places, whole[LEVELS - 1], top, level,
+            places if grad_sigma is None else grad_sigma[group], pixels, part, highest, float(support[LEVELS - 1, 0]),
+            CHANNELS=channels, PADDED=padded, SHARP=sharp_wanted, SIGMA=sigma_wanted, **RUN,
+        )  # fmt: skip
+        if grad_sharp is None:
+            continue
         for k in range(LEVELS - 2, -1, -1):
-            grid, numbers, far = _filters(k + 1, frames, height, width * channels, width)
+            grid, numbers, far = _filters(k + 1, count, height, width)
             low, high = float(support[k, 0]), float(support[k, 1])
             _rung[grid](
-                level, other, *numbers, top, float(support[k + 1, 0]), min(low, 0.0) if k == 0 else low,
-                coordinates, whole[k], gradient, part, low, high,
-                CHANNELS=channels, SHARE=True, FAR=far, **STRIP,
+                level, grad_sharp[group] if k == 0 else other, *numbers, top, float(support[k + 1, 0]),
+                min(low, 0.0) if k == 0 else low, places, whole[k], read, part, low, high,
+                PADDED=padded, SOURCE=padded, TARGET=channels if k == 0 else padded, SHARE=True, FAR=far, **STRIP,
             )  # fmt: skip
             level, other = other, level
-    return level, grad_sigma
+    return grad_sharp, grad_sigma

@@ -28,13 +28,13 @@ from torch import Tensor
 
 from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.clarity import REFERENCE_WIDTH, clarity_of
+from macrosplat.lens.coc_reference import SOLID
 from macrosplat.lens.model import Draw, Lens, LensPlan, LensStart, PhotoIndex, Sampling, Sharp, dolly
 from macrosplat.options.baselines import Blurnet
 from macrosplat.render import Camera
 from macrosplat.support.colour import to_linear, to_srgb
 from macrosplat.support.dispatch import select_row
 
-SOLID = 0.5  # alpha from which a pixel has a depth
 # px of any frame: what the photo's own pixels blur, added to the variance. A sampled Gaussian below 0.25 px is a single
 # pixel, and its slope is nothing: sigmas that came there would stay there.
 SIGMA_LEAST = 0.3

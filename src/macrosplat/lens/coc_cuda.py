@@ -21,12 +21,20 @@ SOLID = tl.constexpr(coc_reference.SOLID)
 CELLS = {"BLOCK": 64, "num_warps": 2}  # a program
 BLOCK = 256  # pixels a program
 SUMS = {"BLOCK": 1024, "num_warps": 4}  # pixels a program that adds them up
-REACH = {"BLOCK": 64, "ROUND": 8, "num_warps": 2}  # cells a program looks for, and how many it looks at in one go
+REACH = {
+    "BLOCK": 64,
+    "ROUND": 4,
+    "num_warps": 2,
+}  # cells a program looks for, and steps it takes away from them at once
 
 
 @triton.jit(do_not_specialize=["height", "width", "rows", "columns", "count"])
-def _cells(depth, weight, fx, pupil, focus, strength, source, height, width, rows, columns, count, BLOCK: tl.constexpr):
-    """Each cell's most defocused pixel of geometry: s^2, and 1/d."""
+def _cells(
+    depth, weight, fx, pupil, focus, strength, source, strongest, height, width, rows, columns, count,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Each cell's most defocused pixel of geometry: s^2, and 1/d. Also the largest s^2 of all, as bits: those of
+    floats >= 0 are ordered as these are."""
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     half, centre = 0.5 * tl.load(pupil) * tl.load(fx), 1.0 / tl.load(focus)
     best = tl.full([BLOCK], -float("inf"), tl.float32)
@@ -47,10 +55,14 @@ def _cells(depth, weight, fx, pupil, focus, strength, source, height, width, row
             kept = tl.where(better, inverse, kept)
     tl.store(strength + i, best, mask=i < count)
     tl.store(source + i, kept, mask=i < count)
+    tl.atomic_max(strongest, tl.maximum(tl.max(best, 0), 0.0).to(tl.int32, bitcast=True))
 
 
 @triton.jit(do_not_specialize=["steps", "stride", "count"])
-def _reach(strength, source, out_strength, out_source, steps, stride, count, BLOCK: tl.constexpr, ROUND: tl.constexpr):
+def _reach(
+    strength, source, out_strength, out_source, strongest, steps, stride, count,
+    BLOCK: tl.constexpr, ROUND: tl.constexpr,
+):  # fmt: skip
     """Along one axis, of `steps` cells a `stride` apart, the cell that reaches each cell best."""
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = i < count
@@ -58,17 +70,22 @@ def _reach(strength, source, out_strength, out_source, steps, stride, count, BLO
     first = i - along * stride
     best = tl.full([BLOCK], -float("inf"), tl.float32)
     at = along
-    start = 0
-    while start < steps:
+    most = tl.load(strongest).to(tl.float32, bitcast=True)
+    start, short = 0, True
+    while (start < steps) & short:
         for j in tl.static_range(ROUND):
-            k = start + j
-            away = ((along - k) * CELL).to(tl.float32)
-            there = inside & (k < steps)
-            value = tl.load(strength + (first + k * stride), mask=there, other=-float("inf")) - away * away
-            better = value > best
-            best = tl.where(better, value, best)
-            at = tl.where(better, k, at)
+            away = (start + j) * CELL * 1.0
+            for side in tl.static_range(2):
+                cell = along + (start + j) * (2 * side - 1)
+                there = inside & (cell >= 0) & (cell < steps)
+                value = tl.load(strength + (first + cell * stride), mask=there, other=-float("inf")) - away * away
+                better = value > best
+                best = tl.where(better, value, best)
+                at = tl.where(better, cell, at)
         start += ROUND
+        # None that is farther away can be better than what all have.
+        away = start * CELL * 1.0
+        short = tl.min(tl.where(inside, best, float("inf")), 0) < most - away * away
     tl.store(out_strength + i, best, mask=inside)
     tl.store(out_source + i, tl.load(source + (first + at * stride), mask=inside, other=0.0), mask=inside)
 
@@ -120,12 +137,13 @@ def forward(depth: torch.Tensor, weight: torch.Tensor, fx, pupil, focus, sigma0)
     rows, columns = triton.cdiv(height, coc_reference.CELL), triton.cdiv(width, coc_reference.CELL)
     count, lens = frames * rows * columns, (fx.detach(), pupil.detach(), focus.detach())
     strength, source, along, reached = depth.new_empty(4, count).unbind(0)
+    strongest = torch.zeros(1, dtype=torch.int32, device=depth.device)
     _cells[(triton.cdiv(count, CELLS["BLOCK"]),)](
-        depth, weight, *lens, strength, source, height, width, rows, columns, count, **CELLS
+        depth, weight, *lens, strength, source, strongest, height, width, rows, columns, count, **CELLS
     )
     blocks = (triton.cdiv(count, REACH["BLOCK"]),)
-    _reach[blocks](strength, source, along, reached, columns, 1, count, **REACH)
-    _reach[blocks](along, reached, strength, source, rows, columns, count, **REACH)
+    _reach[blocks](strength, source, along, reached, strongest, columns, 1, count, **REACH)
+    _reach[blocks](along, reached, strength, source, strongest, rows, columns, count, **REACH)
     sigma, defocus, square = (torch.empty_like(depth) for _ in range(3))
     _pixels[(triton.cdiv(height * width, BLOCK), frames)](
         depth, weight, source, *lens, sigma0.detach(), sigma, defocus, square, height, width, rows, columns,

@@ -27,7 +27,7 @@ from macrosplat.support.threads import ordered
 JUDGED_AT = 200
 WINDOW = 9  # px: sharpness is the mean gradient over this square
 R_EDGE = 2.0  # px: an unblurred edge of a photo is about as wide as a circle of confusion of this radius
-# A pupil 20 % too small costs 4 dB, one that is too large nothing: training shrinks it.
+# A pupil that starts too small stays so, one that is too large is shrunk by training (experiments: pupil-rate).
 START_HIGH = 1.5
 # Slices of one pose show the same pixels with the focus moved: they tell the pupil to a fifth (too wide).
 BRACKETS_HIGH = 1.1

@@ -25,8 +25,8 @@ from macrosplat.render import Camera
 from macrosplat.support.dispatch import select_row
 
 # Of Adam, per step, all relative: 0.3 % of the pupil at first (see `PUPIL_END`), 0.1 % of the focus distance,
-# 0.2 % of sigma0. At a constant 0.1 % a pupil that starts 125 % too wide (dark things in a light tent, 2000 steps) is
-# still 30 % too wide when it is held, and light halos stay around silhouettes.
+# 0.2 % of sigma0. A pupil that starts far too wide has to come down before it is frozen, or light halos stay around
+# silhouettes (experiments: pupil-rate).
 PUPIL_RATE, FOCUS_RATE, SIGMA0_RATE = 3e-3, 1e-3, 2e-3
 # How much what EXIF expects of the pupil counts against a photo: at a spread of 0.08 as much as one whose loss (at
 # half of 320 px, chess) has a curvature of 0.09 over ln(pupil).
@@ -34,10 +34,8 @@ BELIEF = 6e-4
 SIGMA0_MIN, SIGMA0_MAX = 0.05, 1.5  # px: diffraction, anti-alias filter, demosaicing; more than that is defocus
 
 # By the number of points: the radius of their ring in the pupil's, and the sigma, in r, of the blur that they leave
-# out. The second moments are the disc's: radius^2 / 2 * (ring's share) + residual^2 = 1/4. Against a disc alone 8
-# points are best at 0.69; in a scene with occlusions, where the residual blur is what errs, a wider ring is: on the
-# fly at 320 px, against 96 points, 4 have 47.1 dB, 8 have 49.5 dB at 0.684 and 51.8 dB at 0.71, one has 38.0 dB
-# (`benchmarks/ring.py`).
+# out. The second moments are the disc's: radius^2 / 2 * (ring's share) + residual^2 = 1/4. In a scene with occlusions
+# the residual blur is what errs, and a ring wider than best for a disc alone is better (experiments: aperture-ring).
 LAYOUTS = {4: (0.62, 0.24), 8: (0.71, 0.1716)}
 CENTRED = 8  # from so many points on, one of them is the pupil's centre
 
@@ -46,11 +44,7 @@ CENTRED = 8  # from so many points on, one of them is the pupil's centre
 # pupil's centre alone and the lens is frozen: learned that way, the pupil comes out 20 % too small where much is
 # occluded. The pupil itself is learned in the first span only: at full resolution, parts that no photo has in focus
 # keep their blur in the scene and pull it down by another 5 %.
-# On the fly (640 px) the pupil comes out 18 % too small with one sample there, 8 % with 4, 6 % with 8 (chess: 7 % too
-# wide, 2 % and 1 % too small). In the last span 8 samples are worth 0.2 dB on the fly and 0.4 dB on the chess set over
-# 4 (320 px, mask; from 0.4 on at 640 px: 0.2 and 0.7), and 4 from 0.4 on are worth no more than from 0.7 on; 8 from
-# 0.8 on cost 0.1 to 0.2 dB. A first span until 0.4 takes longer and finds a pupil no better (fly 4.5 % instead of
-# 3.7 % too small, chess 0.9 and 0.6 %; 640 px).
+# How many and when was tried out (experiments: aperture-spans).
 Spans = tuple[tuple[float, float, int], ...]
 SPANS: dict[str, Spans] = {
     "1": (),
@@ -109,7 +103,7 @@ def defocused(
     if sampling.samples == 1:
         return blurred(draw(camera.at(camera.view[None])), camera, pupil, focus, sigma0)
     u, v, residual = aperture_samples(sampling, pupil)
-    seen = draw(camera.at(sheared(camera.view, pupil / 2 * u, pupil / 2 * v, focus)))
+    seen = draw(camera.at(sheared(camera.view, pupil / 2 * u, pupil / 2 * v, focus), coplanar=True))
     # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
     return blurred(seen, camera, 2 * residual * pupil, focus, sigma0)
 

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from macrosplat.lens import Sampling
 from macrosplat.model.model import Model
@@ -38,14 +39,7 @@ class Look:
 
     def view(self) -> NDArray[np.float64]:
         """[4, 4] world to camera."""
-        w, x, y, z = self.turn
-        turn = np.array(
-            [
-                [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-                [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-                [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-            ]
-        )
+        turn = Rotation.from_quat(self.turn, scalar_first=True).as_matrix()
         view = np.eye(4)
         view[:3, :3], view[:3, 3] = turn.T, -turn.T @ np.array(self.position)
         return view

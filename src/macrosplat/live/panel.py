@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from macrosplat.cameras.records import centres_of
 from macrosplat.live.draw import Kind
 from macrosplat.support.progress import duration
 
@@ -41,7 +42,7 @@ class Panel:
         self._cameras = [camera.to(torch.device("cpu")) for camera in trainer.model.cameras()]
         self._views = np.stack([camera.view.double().numpy() for camera in self._cameras])
         self._middle, near, far = _extent(trainer, self._views)
-        self._distance = float(np.linalg.norm(_centre(self._views[0]) - self._middle))
+        self._distance = float(np.linalg.norm(centres_of(self._views[0]) - self._middle))
         self._found(trainer)
         focuses = self._focuses or ((near + far) / 2,)
         self.focus = float(np.median(focuses))
@@ -172,13 +173,9 @@ class Panel:
             self._changed()
 
 
-def _centre(view: np.ndarray) -> np.ndarray:
-    return -view[:3, :3].T @ view[:3, 3]
-
-
 def _pose(view: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where a camera stands, which way it looks, and what is up for it: [3] each, world."""
-    return _centre(view), view[2, :3].copy(), -view[1, :3]
+    return centres_of(view), view[2, :3].copy(), -view[1, :3]
 
 
 def _extent(trainer: Trainer, views: np.ndarray) -> tuple[np.ndarray, float, float]:

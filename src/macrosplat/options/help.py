@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from tyro.conf import Suppress, arg
 
 from macrosplat.options.baselines import Blurnet, Covariance, Deblur, Focus
-from macrosplat.options.options import Device, Lens, Options, Quality, SharpFormat
+from macrosplat.options.options import WIDTH, Device, Lens, Options, Quality, SharpFormat
 from macrosplat.options.thin import Thin
 
 
@@ -43,7 +43,7 @@ class Baselines(Options):
 
     quality: Suppress[Quality] = "standard"
     steps: Suppress[Annotated[int | None, arg(metavar="N")]] = None
-    width: Suppress[Annotated[int | None, arg(metavar="PX")]] = None
+    width: Suppress[Annotated[int | None, WIDTH]] = None
     max_gaussians: Suppress[Annotated[int | None, arg(metavar="N")]] = None
     device: Suppress[Device] = "auto"
     seed: Suppress[int] = 0

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
+from tyro.constructors import PrimitiveConstructorSpec
 
 from macrosplat.options.baselines import Blurnet, Covariance, Deblur, Focus
 from macrosplat.options.thin import Thin
@@ -27,12 +28,29 @@ APERTURE_SAMPLES = {"draft": "4", "standard": "8", "high": "8"}  # by quality
 BY_QUALITY = "(default: by --quality)"
 
 
+def _width(words: list[str]) -> int | None:
+    try:
+        return None if words[0] == "auto" else int(words[0])
+    except ValueError as error:
+        raise ValueError(f"{words[0]} is neither `auto` nor a number of px.") from error
+
+
+# A number of px, or `auto`, which is None.
+WIDTH = PrimitiveConstructorSpec[int | None](
+    nargs=1,
+    metavar="PX",
+    instance_from_str=_width,
+    is_instance=lambda value: value is None or isinstance(value, int),
+    str_from_instance=lambda value: ["auto" if value is None else str(value)],
+)
+
+
 @dataclass(frozen=True)
 class Options:
     quality: Annotated[Quality, arg(metavar="LEVEL")] = "standard"
     """`draft` (try it first), `standard`, `high`: time to spend."""
 
-    width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: by the machine)")] = None
+    width: Annotated[int | None, WIDTH, arg(metavar="PX", help_behavior_hint="(default: auto, by the machine)")] = None
     """Train at this width; sharp photos keep their size."""
 
     masks: Annotated[Literal["auto", "files", "off"], arg(metavar="M")] = "auto"

@@ -1,26 +1,27 @@
 """The end of a run: everything that RUN holds is written from what was learned, and what improved is said.
 
-In: a trainer that has taken its last step. Out: sharp photos, scene.ply, cameras, lens.json, maps, and a `Summary`.
+In: a model that has learned, and what it was compared with. Out: sharp photos, scene.ply, cameras, lens.json, maps, and
+a `Summary`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from macrosplat.capture.records import TrainingInput
-from macrosplat.lens import LensEstimate, Sharp
+from macrosplat.lens import LensEstimate, Sampling, Sharp
 from macrosplat.lens.thin import ThinLens
 from macrosplat.model.model import Model
 from macrosplat.output.calibrated import breathing, distortion_at_corner
 from macrosplat.output.coverage import Coverage, coloured, cover, draw_coverage, plan
 from macrosplat.output.coverage_report import report_coverage, write_coverage
 from macrosplat.output.detail.photos import Deblurred, share_shown
-from macrosplat.output.fit import photographed
+from macrosplat.output.in_focus import agreement
 from macrosplat.output.lens_report import LensReport, write_lens
 from macrosplat.output.maps import OPAQUE, PhotoMaps, write_maps
 from macrosplat.output.millimetres import contradictions, differing, find_scale, magnification
@@ -34,15 +35,21 @@ from macrosplat.scene.formats.ply import write_ply
 from macrosplat.support.files import Writers
 from macrosplat.support.metrics import psnr
 from macrosplat.support.progress import Progress
+from macrosplat.train.fit import photographed
+from macrosplat.train.targets import Targets
 
-if TYPE_CHECKING:
-    from macrosplat.train.trainer import Trainer
 
-
-def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress) -> Summary:
+def finish(
+    run: Run,
+    model: Model,
+    targets: Targets,  # what it was compared with
+    given: TrainingInput,
+    sampling: Sampling,  # of the aperture, as the last step had it
+    steps: int,  # that were taken
+    progress: Progress,
+) -> Summary:
     """Write all results; each file appears atomically, so an interrupted end is simply done again."""
-    options = run.manifest.options
-    targets, model, focal_scale = trainer.targets, trainer.model, trainer.model.rig.focal()
+    options, focal_scale = run.manifest.options, model.rig.focal()
     shown = model.cameras()
     longer = np.array([focal_scale, focal_scale, 1.0, 1.0])
     cameras = replace(
@@ -58,8 +65,6 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
         run.write_held_out(held_out)
 
     progress.stage("writing sharp photos", len(given.photos))
-    # As the last step saw it.
-    sampling = trainer.schedule.at(max(0, trainer.schedule.steps - 1), trainer.start, model.lens).sampling
     deblurred = Deblurred(model, shown, given.photos, given.cameras.distortion, sampling)
     # The models to compare with do not know what focus is; and what was deblurred first is no longer the photo. A
     # pinhole that was found to explain the photos as well as a lens takes nothing back.
@@ -70,15 +75,21 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
         run.update(blur_shown=share)
         if lensed and share < 1:
             progress.note(SHARPER if share > 0 else SHARP)
-    fits, unblurred = [], []
+    fits, unblurred, in_focus = [], [], []
     with Writers() as writers:
         for v, photo in enumerate(given.photos):
             writers.add(write_sharp, run, photo.name, deblurred(v), photo.path, options.sharp_format)
             seen = targets.photos[v] / 255.0
             counts = targets.alpha_masks[v] if targets.alpha_masks else None  # what is masked was not learned
             where = None if counts is None else counts >= 128
-            fits.append(psnr(photographed(model, v, sampling), seen, where))
-            unblurred.append(psnr(deblurred.drawn(v), seen, where))
+            taken, drawn = photographed(model, v, sampling), deblurred.drawn(v)
+            fits.append(psnr(taken, seen, where))
+            unblurred.append(psnr(drawn, seen, where))
+            if model.estimate() is not None:
+                radius, there = _radius(model, shown[v], v)
+                in_focus.append(
+                    agreement(photo.name, seen, drawn, taken, radius, there if where is None else there & where)
+                )
             progress.advance()
 
     stops = dict(zip(given.cameras.names, model.exposure.stops(), strict=True))
@@ -90,7 +101,8 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
         focal_px = [float(camera.intrinsics[0]) for camera in shown]
         middle = lens.pupil_diameter / float(np.median(lens.focus_distances))
         matched = float(np.mean(fits)), float(np.mean(unblurred))
-        trust = judge(middle, lens.sigma0_px, model.lens.exif, *matched, trainer.done)
+        agreeing = [found for found in in_focus if found is not None]
+        trust = judge(middle, lens.sigma0_px, model.lens.exif, *matched, steps, agreeing)
         reported = _lens_report(lens, stops, given, float(np.median(focal_px)), options.scale_mm)
         report = replace(reported, trust=trust)
         write_lens(run, replace(report, notes=report.notes + ((limit,) if limit else ())))
@@ -117,7 +129,7 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
         run=run.folder,
         photos=len(given.photos),
         gaussians=len(model.gaussians),
-        steps=trainer.done,
+        steps=steps,
         seconds=run.manifest.seconds,
         fit_psnr=float(np.mean(fits)),
         blur_px=2 * float(np.median(radii)) if radii else 0.0,
@@ -136,6 +148,13 @@ def finish(run: Run, trainer: Trainer, given: TrainingInput, progress: Progress)
 SHARPER = "The photos are sharper than the lens model says: their own detail counts for more than its blur."
 SHARP = "The photos show none of the blur that the lens model says they have: sharp/ keeps them as they are."
 VIEWER_STEPS = 300  # of the fit for viewers; it ends early once its 40 dB are reached
+
+
+@torch.no_grad()
+def _radius(model: Model, camera: Camera, photo: int) -> tuple[np.ndarray, np.ndarray]:
+    """[H, W] px, the radius of a photo's circles of confusion, and where there is a scene."""
+    sharp = model.draw(camera, photo)
+    return model.blur_radius(photo, sharp).cpu().numpy(), (sharp.alpha >= OPAQUE).cpu().numpy()
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from macrosplat.cameras.records import Cameras
+from macrosplat.render.project_reference import rotations
 from macrosplat.run import Manifest
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.support.files import below
@@ -82,16 +83,8 @@ def masks_of(made: Manifest, names: Sequence[str]) -> tuple[Path | None, ...]:
 
 def _ends(scene: Gaussians) -> NDArray[np.float64]:
     """[2, N, 3] both ends of each Gaussian's longest axis."""
-    w, x, y, z = (scene.quats / scene.quats.norm(dim=1, keepdim=True).clamp_min(1e-12)).double().numpy().T
     # The columns of the rotation matrix are the axes.
-    axes = np.stack(
-        [
-            np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], 1),
-            np.stack([2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)], 1),
-            np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], 1),
-        ],
-        1,
-    )
+    axes = rotations(scene.quats.double()).mT.numpy()
     scales = np.exp(scene.log_scales.double().numpy())
     longest = scales.argmax(1)
     rows = np.arange(len(longest))

@@ -6,11 +6,13 @@ In: what EXIF allows, what was found, how well the photos are matched with and w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from macrosplat.lens.prior import PupilPrior
 from macrosplat.lens.thin import SIGMA0_MAX
+from macrosplat.output.in_focus import Agreement
 
 Level = Literal["high", "fair", "low"]
 
@@ -18,6 +20,9 @@ PRESSED = 1.01  # times a bound of EXIF: the photos would go past it
 AGREES = 2.0  # standard deviations within which photos and EXIF are of one opinion
 SPREAD = 0.9  # of the widest blur in focus that a lens may have: a scene that needs it has gone wrong
 HARDLY = 0.2  # dB that a lens has to explain of the photos: less is chance
+# dB in focus, of what is coarse: what only the lens makes up for, and what is that badly matched (experiments:
+# in-focus).
+MADE_UP, FAR_OFF = 3.0, 28.0
 STEPS = 3000  # from which on a pupil that only photos tell is within some percent
 
 
@@ -36,6 +41,7 @@ def judge(
     through_lens: float,  # dB, the photos as the lens makes them of the scene against the photos as taken
     without: float,  # dB, the sharp pictures against the same
     steps: int,
+    in_focus: Sequence[Agreement] = (),  # of the photos that have something in focus
 ) -> Trust:
     """The worst that can be said of a run."""
     if sigma0_px > SPREAD * SIGMA0_MAX:
@@ -49,6 +55,15 @@ def judge(
             "low",
             f"The lens explains the photos no better ({through_lens:.1f} dB) than none does ({without:.1f} dB): there "
             "was no blur to be found, so its numbers mean little; compare with --lens plain.",
+        )
+    hidden = [found for found in in_focus if found.lost > MADE_UP and found.sharp < FAR_OFF]
+    if hidden:
+        worst = max(hidden, key=lambda found: found.lost)
+        return Trust(
+            "low",
+            f"Where photos are in focus, the sharp scene is not what they show ({len(hidden)} of {len(in_focus)} "
+            f"photos; {worst.name} {worst.sharp:.0f} dB, through the lens {worst.taken:.0f}): something before the "
+            "cameras is made up; take fewer --max-gaussians, or another --seed.",
         )
     if exif is None:
         if steps < STEPS:

@@ -23,7 +23,9 @@ from macrosplat.render.capacity import current_buffer
 
 TILE = 8  # px; a power of two, fewer waste less of a splat's corners (experiments: raster-tile)
 BLOCK = 128  # splats or pairs a program
-PAIR_BLOCK = 32  # splats a program that looks for their tiles: all wait for the one with most
+PAIR_BLOCK = 8  # splats a program that looks for their tiles: all wait for the one with most
+LANES = 8  # tiles that it looks at of each in one go
+BUCKET = 128  # pairs that a program of the way back takes at most; a multiple of its chunk
 SEARCH = tl.constexpr(16)  # tiles a program looks for the beginning of, with as many probes a step
 ALPHA_MIN = tl.constexpr(constants.ALPHA_MIN)
 DEPTH, SPLAT = tl.constexpr(constants.DEPTH), tl.constexpr(constants.SPLAT)
@@ -31,24 +33,43 @@ DEPTH, SPLAT = tl.constexpr(constants.DEPTH), tl.constexpr(constants.SPLAT)
 
 @dataclass(frozen=True)
 class Bins:
-    """M (tile, splat) pairs, or room for them, of N splats over the tiles, frame by frame and row by row."""
+    """M (tile, splat) pairs, or room for them, of N splats over the tiles, frame by frame and row by row.
 
-    order: Tensor  # [N] splats, front to back; those that draw nothing come last
-    offsets: Tensor  # [N + 1] where the pairs of the n-th splat begin, in splat order; may exceed M: those are dropped
+    A splat's rank is its place in `order`; where frames share their depths, `order` is that of the first one's splats,
+    and the ranks of each further frame follow.
+    """
+
+    order: Tensor  # [N], or [N / frames]: splats, front to back; those that draw nothing come last
+    offsets: Tensor  # [N + 1] where the pairs of a rank begin; may exceed M: those are dropped
     ranges: Tensor  # [tiles + 1] where the pairs of a tile begin, in tile order
     items: Tensor  # [M] the splat of a pair, in tile order
-    slots: Tensor  # [M] the place of the same pair in splat order
+    slots: Tensor  # [M] the place of the same pair in the order of ranks
     stops: Tensor  # [tiles] written by the forward pass: behind which pair all light paths of a tile have ended
+    owners: Tensor  # [M / bucket] likewise: which tile has a bucket (not its first), or -1
+    states: Tensor  # [M / bucket, 5 tile^2] likewise: each pixel's light left, colour and depth so far where it begins
     tile: int  # px
+    bucket: int  # pairs
 
 
-@triton.jit(do_not_specialize=["n"])
-def _depth_keys(splats, extents, keys, n, BLOCK: tl.constexpr):
+@triton.jit(do_not_specialize=["n", "ordered"])
+def _depth_keys(splats, extents, keys, n, ordered, BLOCK: tl.constexpr):
+    """What the first `ordered` splats are sorted by, behind all others those that no frame draws."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = i < n
-    drawn = tl.load(extents + i * 2, mask=inside, other=0.0) > 0
+    inside = i < ordered
     depth = tl.load(splats + i * SPLAT + DEPTH, mask=inside, other=0.0)
-    tl.store(keys + i, tl.where(drawn, depth, float("inf")), mask=inside)
+    reach = tl.zeros([BLOCK], tl.float32)
+    at = i
+    while tl.min(at, 0) < n:
+        reach = tl.maximum(reach, tl.load(extents + at * 2, mask=inside, other=0.0))
+        at += ordered
+    tl.store(keys + i, tl.where(reach > 0, depth, float("inf")), mask=inside)
+
+
+@triton.jit
+def splats_of(order, rank, inside, ordered):
+    """Which splats have these ranks, of an order of so many that several frames may share."""
+    lap = rank // ordered
+    return tl.load(order + (rank - lap * ordered), mask=inside, other=0) + lap * ordered
 
 
 @triton.jit
@@ -64,14 +85,14 @@ def _touches(mx, my, a, b, c, reach, left, right, top, bottom):
     return ((dx == 0) & (dy == 0)) | on_side | on_lid
 
 
-@triton.jit(do_not_specialize=["n", "each", "capacity", "tiles_x", "tiles_y", "tiles"])
+@triton.jit(do_not_specialize=["n", "ordered", "each", "capacity", "tiles_x", "tiles_y", "tiles"])
 def _pairs(
-    splats, extents, order, counts, offsets, keys, owners, needed, n, each, capacity, tiles_x, tiles_y, tiles,
-    TILE: tl.constexpr, BLOCK: tl.constexpr, COUNT_ONLY: tl.constexpr,
+    splats, extents, order, counts, offsets, keys, owners, needed, n, ordered, each, capacity, tiles_x, tiles_y, tiles,
+    TILE: tl.constexpr, BLOCK: tl.constexpr, LANES: tl.constexpr, COUNT_ONLY: tl.constexpr,
 ):  # fmt: skip
     rank = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = rank < n
-    i = tl.load(order + rank, mask=inside, other=0)
+    i = splats_of(order, rank, inside, ordered)
     ex = tl.load(extents + i * 2, mask=inside, other=0.0)
     ey = tl.load(extents + i * 2 + 1, mask=inside, other=0.0)
     drawn = inside & (ex > 0)
@@ -85,25 +106,31 @@ def _pairs(
     y_lo = tl.floor(tl.maximum(my - ey, 0.0) / TILE).to(tl.int32)
     x_hi = tl.floor(tl.minimum(tl.maximum((mx + ex) / TILE, -1.0), tiles_x - 1.0)).to(tl.int32)
     y_hi = tl.floor(tl.minimum(tl.maximum((my + ey) / TILE, -1.0), tiles_y - 1.0)).to(tl.int32)
+    wide = tl.maximum(x_hi - x_lo + 1, 1)
     boxes = tl.where(drawn, tl.maximum(x_hi - x_lo + 1, 0) * tl.maximum(y_hi - y_lo + 1, 0), 0)
     if not COUNT_ONLY:
         slot = tl.load(offsets + rank, mask=inside, other=0)
         frame = (i // each).to(tl.int32) * (tiles_x * tiles_y)
     found = tl.zeros([BLOCK], tl.int32)
     most = tl.max(boxes, 0)
-    tx, ty = x_lo, y_lo
     k = 0
     while k < most:
+        at = k + tl.arange(0, LANES)[None, :]
+        line = at // wide[:, None]
+        tx, ty = x_lo[:, None] + at - line * wide[:, None], y_lo[:, None] + line
         left, top = (tx * TILE).to(tl.float32) + 0.5, (ty * TILE).to(tl.float32) + 0.5
-        hit = _touches(mx, my, a, b, c, reach, left, left + (TILE - 1), top, top + (TILE - 1)) & (k < boxes)
+        hit = (at < boxes[:, None]) & _touches(
+            mx[:, None], my[:, None], a[:, None], b[:, None], c[:, None], reach[:, None],
+            left, left + (TILE - 1), top, top + (TILE - 1),
+        )  # fmt: skip
+        hits = hit.to(tl.int32)
         if not COUNT_ONLY:
-            fits = hit & (slot + found < capacity)
-            tl.store(keys + slot + found, (frame + ty * tiles_x + tx).to(keys.dtype.element_ty), mask=fits)
-            tl.store(owners + slot + found, i.to(tl.int32), mask=fits)
-        found += hit.to(tl.int32)
-        ends = tx == x_hi
-        tx, ty = tl.where(ends, x_lo, tx + 1), tl.where(ends, ty + 1, ty)
-        k += 1
+            place = slot[:, None] + (found[:, None] + tl.cumsum(hits, 1) - hits)
+            fits = hit & (place < capacity)
+            tl.store(keys + place, (frame[:, None] + ty * tiles_x + tx).to(keys.dtype.element_ty), mask=fits)
+            tl.store(owners + place, tl.broadcast_to(i.to(tl.int32)[:, None], [BLOCK, LANES]), mask=fits)
+        found += tl.sum(hits, 1)
+        k += LANES
     if COUNT_ONLY:
         # One place further on: after summing up, an offset is where a splat begins.
         tl.store(counts + rank + 1, found, mask=inside)
@@ -114,22 +141,23 @@ def _pairs(
         if tl.program_id(0) == 0:  # other views of the same step may write at the same time
             tl.atomic_max(needed, used)
         # Unused room sorts behind all tiles.
-        start = used + tl.program_id(0) * BLOCK
+        start = used + tl.program_id(0) * (BLOCK * LANES)
         while start < capacity:
-            place = start + tl.arange(0, BLOCK)
-            unused = tl.full([BLOCK], 0, tl.int32) + tiles
+            place = start + tl.arange(0, BLOCK * LANES)
+            unused = tl.full([BLOCK * LANES], 0, tl.int32) + tiles
             tl.store(keys + place, unused.to(keys.dtype.element_ty), mask=place < capacity)
-            start += tl.num_programs(0) * BLOCK
+            start += tl.num_programs(0) * (BLOCK * LANES)
 
 
 @triton.jit(do_not_specialize=["capacity", "tiles"])
-def _lists(keys, slots, owners, items, ranges, capacity, tiles, BLOCK: tl.constexpr):
+def _lists(keys, slots, owners, items, ranges, buckets, capacity, tiles, BLOCK: tl.constexpr, BUCKET: tl.constexpr):
     """The splat of every sorted pair, and by search where every tile's pairs begin."""
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     held = place < capacity
     used = held & (tl.load(keys + place, mask=held, other=0) < tiles)
     slot = tl.load(slots + place, mask=used, other=0)
     tl.store(items + place, tl.load(owners + slot, mask=used, other=0), mask=used)
+    tl.store(buckets + place // BUCKET, tl.full([BLOCK], -1, tl.int32), mask=held & (place % BUCKET == 0))
     if tl.program_id(0) * SEARCH <= tiles:
         tile = tl.program_id(0) * SEARCH + tl.arange(0, SEARCH)
         probe = tl.arange(1, SEARCH + 1)[None, :].to(tl.int64)
@@ -145,20 +173,27 @@ def _lists(keys, slots, owners, items, ranges, capacity, tiles, BLOCK: tl.conste
         tl.store(ranges + tile, low.to(tl.int32), mask=tile <= tiles)
 
 
-def bin_splats(splats: Tensor, extents: Tensor, width: int, height: int, frames: int = 1) -> Bins:
+def bin_splats(
+    splats: Tensor, extents: Tensor, width: int, height: int, frames: int = 1, same_depths: bool = False
+) -> Bins:
     """Bins of splats [N, 10] with extents [N, 2] over a width x height frame, or over several: the first N / frames
-    splats lie in the first, and so on."""
+    splats lie in the first, and so on; with `same_depths` these have the depths of all others, too."""
     n, device = splats.shape[0], splats.device
     tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
     tiles = frames * tiles_x * tiles_y
-    depths = torch.empty(n, device=device)
-    _depth_keys[(max(triton.cdiv(n, BLOCK), 1),)](splats, extents, depths, n, BLOCK)
+    each = max(n // frames, 1)
+    ordered = max(n // frames if same_depths else n, 1)
+    depths = torch.empty(min(n, ordered), device=device)
+    _depth_keys[(max(triton.cdiv(ordered, BLOCK), 1),)](splats, extents, depths, n, min(n, ordered), BLOCK)
     order = torch.sort(depths, stable=True).indices
     counts = torch.empty(n + 1, dtype=torch.int32, device=device)
-    blocks, sizes = (max(triton.cdiv(n, PAIR_BLOCK), 1),), {"TILE": TILE, "BLOCK": PAIR_BLOCK, "num_warps": 1}
-    each, frame = max(n // frames, 1), (tiles_x, tiles_y, tiles)
+    blocks, sizes = (
+        (max(triton.cdiv(n, PAIR_BLOCK), 1),),
+        {"TILE": TILE, "BLOCK": PAIR_BLOCK, "LANES": LANES, "num_warps": 1},
+    )
+    frame = tiles_x, tiles_y, tiles
     nothing = (counts,) * 4
-    _pairs[blocks](splats, extents, order, counts, *nothing, n, each, 0, *frame, COUNT_ONLY=True, **sizes)
+    _pairs[blocks](splats, extents, order, counts, *nothing, n, ordered, each, 0, *frame, COUNT_ONLY=True, **sizes)
     offsets = torch.cumsum(counts, 0, dtype=torch.int64)
 
     buffer = current_buffer()
@@ -168,11 +203,13 @@ def bin_splats(splats: Tensor, extents: Tensor, width: int, height: int, frames:
     keys = torch.empty(capacity, dtype=torch.int16 if tiles < 2**15 else torch.int32, device=device)
     owners = torch.empty(capacity, dtype=torch.int32, device=device)
     lists = (order, counts, offsets, keys, owners, needed)
-    _pairs[blocks](splats, extents, *lists, n, each, capacity, *frame, COUNT_ONLY=False, **sizes)
+    _pairs[blocks](splats, extents, *lists, n, ordered, each, capacity, *frame, COUNT_ONLY=False, **sizes)
     keys, slots = torch.sort(keys, stable=True)
     items = torch.empty(capacity, dtype=torch.int32, device=device)
     ranges = torch.empty(tiles + 1, dtype=torch.int32, device=device)
     programs = max(triton.cdiv(capacity, BLOCK), triton.cdiv(tiles + 1, SEARCH.value))
-    _lists[(programs,)](keys, slots, owners, items, ranges, capacity, tiles, BLOCK)
+    buckets = torch.empty(triton.cdiv(capacity, BUCKET), dtype=torch.int32, device=device)
+    _lists[(programs,)](keys, slots, owners, items, ranges, buckets, capacity, tiles, BLOCK, BUCKET)
     stops = torch.empty(tiles, dtype=torch.int32, device=device)
-    return Bins(order, offsets, ranges, items, slots, stops, TILE)
+    states = splats.new_empty(len(buckets), 5 * TILE**2)
+    return Bins(order, offsets, ranges, items, slots, stops, buckets, states, TILE, BUCKET)

@@ -27,6 +27,7 @@ class Camera:
     view: Tensor  # [4, 4] or [M, 4, 4] world to camera; any affine matrix (a lens shears it)
     intrinsics: Tensor  # [4] fx, fy, cx, cy in px; or [M, 4]
     frame: Frame
+    coplanar: bool = False  # M views from one plane across their common axis: a point has the same depth in all
 
     def __post_init__(self) -> None:
         assert self.view.ndim in (2, 3) and self.view.shape[-2:] == (4, 4), (
@@ -37,9 +38,9 @@ class Camera:
             f"intrinsics has shape {tuple(self.intrinsics.shape)}, expected {' or '.join(map(str, shapes))}"
         )
 
-    def at(self, view: Tensor) -> Camera:
+    def at(self, view: Tensor, coplanar: bool = False) -> Camera:
         """The same camera elsewhere: [4, 4] or [M, 4, 4]."""
-        return replace(self, view=view)
+        return replace(self, view=view, coplanar=coplanar)
 
     def to(self, device: torch.device) -> Camera:
         """The same on a device."""

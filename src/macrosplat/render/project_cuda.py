@@ -18,6 +18,18 @@ import triton.language as tl
 from torch import Tensor
 
 from macrosplat.render import constants
+from macrosplat.render.projection_cuda import (
+    axes_of,
+    determinant,
+    direction,
+    half_axis,
+    load_camera,
+    load_triple,
+    load_unit,
+    store_triple,
+    times_column,
+    times_row,
+)
 from macrosplat.render.sh_cuda import Y0, sh_by_colour, sh_coefficient, sh_colour, sh_load, sh_slope
 from macrosplat.render.tables_cuda import load_columns, piece, store_piece
 
@@ -25,88 +37,8 @@ BLOCK = 32  # Gaussians a program: one warp, which waits for no other
 VARIANCE, ALPHA_MIN = tl.constexpr(constants.PIXEL_VARIANCE), tl.constexpr(constants.ALPHA_MIN)
 COMPENSATION_MIN = tl.constexpr(constants.COMPENSATION_MIN)
 SPLAT = tl.constexpr(constants.SPLAT)
-MARGIN = tl.constexpr(0.5 * constants.FOV_MARGIN)
 # Floats of a block's share of the gradients of view (12) and centre (3), and where intrinsics (4) begin if wanted.
 POSE = tl.constexpr(16)
-
-
-@triton.jit
-def _row(matrix, row: tl.constexpr, u, v, w):
-    """A row of the view's linear part times (u, v, w)."""
-    return tl.load(matrix + 4 * row) * u + tl.load(matrix + 4 * row + 1) * v + tl.load(matrix + 4 * row + 2) * w
-
-
-@triton.jit
-def _column(matrix, column: tl.constexpr, u, v, w):
-    """A column of the view's linear part times (u, v, w)."""
-    return tl.load(matrix + column) * u + tl.load(matrix + 4 + column) * v + tl.load(matrix + 8 + column) * w
-
-
-@triton.jit
-def _triple(base, i, on):
-    return (
-        tl.load(base + i * 3, mask=on, other=0.0),
-        tl.load(base + i * 3 + 1, mask=on, other=0.0),
-        tl.load(base + i * 3 + 2, mask=on, other=0.0),
-    )
-
-
-@triton.jit
-def _store_triple(base, i, on, x, y, z):
-    tl.store(base + i * 3, x, mask=on)
-    tl.store(base + i * 3 + 1, y, mask=on)
-    tl.store(base + i * 3 + 2, z, mask=on)
-
-
-@triton.jit
-def _unit(quats, i, on):
-    """The unit quaternion and 1 / |quat|."""
-    w, x = tl.load(quats + i * 4, mask=on, other=1.0), tl.load(quats + i * 4 + 1, mask=on, other=0.0)
-    y, z = tl.load(quats + i * 4 + 2, mask=on, other=0.0), tl.load(quats + i * 4 + 3, mask=on, other=0.0)
-    inverse = 1 / tl.maximum(tl.sqrt(w * w + x * x + y * y + z * z), 1e-12)
-    return w * inverse, x * inverse, y * inverse, z * inverse, inverse
-
-
-@triton.jit
-def _rotation(w, x, y, z):
-    """By columns: the axes of the Gaussian."""
-    return (
-        (1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)),
-        (2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)),
-        (2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)),
-    )
-
-
-@triton.jit
-def _half_axis(view, axis, s, jx, jy, jxz, jyz):
-    """One axis of standard deviation s: in the camera m [3], and as a column of t = J m; covariance = t t^T."""
-    x, y, z = axis[0] * s, axis[1] * s, axis[2] * s
-    m0, m1, m2 = _row(view, 0, x, y, z), _row(view, 1, x, y, z), _row(view, 2, x, y, z)
-    return m0, m1, m2, jx * m0 + jxz * m2, jy * m1 + jyz * m2
-
-
-@triton.jit
-def _determinant(t00, t01, t02, t10, t11, t12):
-    """|t0 x t1|^2: the determinant of t t^T without the cancellation that kills it for needles."""
-    k0, k1, k2 = t01 * t12 - t02 * t11, t02 * t10 - t00 * t12, t00 * t11 - t01 * t10
-    return k0 * k0 + k1 * k1 + k2 * k2
-
-
-@triton.jit
-def _direction(u, v, w, centre):
-    """From a camera's centre to (u, v, w): the unit vector, and 1 / distance."""
-    x, y, z = u - tl.load(centre), v - tl.load(centre + 1), w - tl.load(centre + 2)
-    inverse = 1 / tl.maximum(tl.sqrt(x * x + y * y + z * z), 1e-12)
-    return x * inverse, y * inverse, z * inverse, inverse
-
-
-@triton.jit
-def _camera(camera, width, height):
-    """fx, fy, cx, cy, and between which x / z and y / z the projection is linearised where it is."""
-    fx, fy, cx, cy = tl.load(camera), tl.load(camera + 1), tl.load(camera + 2), tl.load(camera + 3)
-    lo_x, hi_x = (-cx - MARGIN * width) / fx, (width - cx + MARGIN * width) / fx
-    lo_y, hi_y = (-cy - MARGIN * height) / fy, (height - cy + MARGIN * height) / fy
-    return fx, fy, cx, cy, lo_x, hi_x, lo_y, hi_y
 
 
 @triton.jit(do_not_specialize=["camera_stride", "n", "views", "width", "height"])
@@ -117,39 +49,39 @@ def _forward(
 ):  # fmt: skip
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
-    u, v, w = _triple(means, i, inside)
-    qw, qx, qy, qz, _ = _unit(quats, i, inside)
-    r0, r1, r2 = _rotation(qw, qx, qy, qz)
-    s0, s1, s2 = _triple(log_scales, i, inside)
+    u, v, w = load_triple(means, i, inside)
+    qw, qx, qy, qz, _ = load_unit(quats, i, inside)
+    r0, r1, r2 = axes_of(qw, qx, qy, qz)
+    s0, s1, s2 = load_triple(log_scales, i, inside)
     s0, s1, s2 = tl.exp(s0), tl.exp(s1), tl.exp(s2)
     sigmoid = 1 / (1 + tl.exp(-tl.load(logits + i, mask=inside, other=0.0)))
-    first = _triple(sh0, i, inside)
+    first = load_triple(sh0, i, inside)
     rest_a, rest_b, rest_c = first, first, first
     if USED > 1:
         rest_a, rest_b, rest_c = sh_load(sh_rest, i, inside, REST, USED, BLOCK)
     row = i
     k = 0
     while k < views:
-        fx, fy, cx, cy, lo_x, hi_x, lo_y, hi_y = _camera(camera, width, height)
-        z = _row(view, 2, u, v, w) + tl.load(view + 11)
+        fx, fy, cx, cy, lo_x, hi_x, lo_y, hi_y = load_camera(camera, width, height)
+        z = times_row(view, 2, u, v, w) + tl.load(view + 11)
         seen = inside & (z > near)
         z = tl.where(seen, z, 1.0)
-        x = (_row(view, 0, u, v, w) + tl.load(view + 3)) / z
-        y = (_row(view, 1, u, v, w) + tl.load(view + 7)) / z
+        x = (times_row(view, 0, u, v, w) + tl.load(view + 3)) / z
+        y = (times_row(view, 1, u, v, w) + tl.load(view + 7)) / z
         tx, ty = tl.minimum(tl.maximum(x, lo_x), hi_x), tl.minimum(tl.maximum(y, lo_y), hi_y)
         jx, jy, jxz, jyz = fx / z, fy / z, -fx * tx / z, -fy * ty / z
-        _m00, _m10, _m20, t00, t10 = _half_axis(view, r0, s0, jx, jy, jxz, jyz)
-        _m01, _m11, _m21, t01, t11 = _half_axis(view, r1, s1, jx, jy, jxz, jyz)
-        _m02, _m12, _m22, t02, t12 = _half_axis(view, r2, s2, jx, jy, jxz, jyz)
+        _m00, _m10, _m20, t00, t10 = half_axis(view, r0, s0, jx, jy, jxz, jyz)
+        _m01, _m11, _m21, t01, t11 = half_axis(view, r1, s1, jx, jy, jxz, jyz)
+        _m02, _m12, _m22, t02, t12 = half_axis(view, r2, s2, jx, jy, jxz, jyz)
         a0, c0 = t00 * t00 + t01 * t01 + t02 * t02, t10 * t10 + t11 * t11 + t12 * t12
         b = t00 * t10 + t01 * t11 + t02 * t12
         a, c = a0 + VARIANCE, c0 + VARIANCE
-        det0 = _determinant(t00, t01, t02, t10, t11, t12)
+        det0 = determinant(t00, t01, t02, t10, t11, t12)
         det = det0 + VARIANCE * (a0 + c0 + VARIANCE)
         compensation = tl.sqrt(tl.maximum(det0 / det, COMPENSATION_MIN))
         opacity = compensation * sigmoid
         mx, my = fx * x + cx, fy * y + cy
-        dx, dy, dz, _ = _direction(u, v, w, centre)
+        dx, dy, dz, _ = direction(u, v, w, centre)
         red = tl.maximum(sh_colour(first[0], rest_a, rest_b, rest_c, 0, dx, dy, dz, USED), 0.0)
         green = tl.maximum(sh_colour(first[1], rest_a, rest_b, rest_c, 1, dx, dy, dz, USED), 0.0)
         blue = tl.maximum(sh_colour(first[2], rest_a, rest_b, rest_c, 2, dx, dy, dz, USED), 0.0)
@@ -175,9 +107,9 @@ def _axis_back(view, axis, s, t0, t1, m0, m1, m2, grad_a, grad_b, grad_c, jx, jy
     grad_j = (grad_t0 * m0, grad_t1 * m1, grad_t0 * m2, grad_t1 * m2)
     # q = axis s, m = view q
     grad_q0, grad_q1, grad_q2 = (
-        _column(view, 0, grad_m0, grad_m1, grad_m2),
-        _column(view, 1, grad_m0, grad_m1, grad_m2),
-        _column(view, 2, grad_m0, grad_m1, grad_m2),
+        times_column(view, 0, grad_m0, grad_m1, grad_m2),
+        times_column(view, 1, grad_m0, grad_m1, grad_m2),
+        times_column(view, 2, grad_m0, grad_m1, grad_m2),
     )
     grad_log_scale = (grad_q0 * axis[0] + grad_q1 * axis[1] + grad_q2 * axis[2]) * s
     return (grad_m0, grad_m1, grad_m2), grad_j, (grad_q0 * s, grad_q1 * s, grad_q2 * s), grad_log_scale
@@ -203,13 +135,13 @@ def _backward(
     """SHARE: 0 where no camera's gradients are wanted, POSE where those of view and centre are, POSE + 4 for all."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
-    u, v, w = _triple(means, i, inside)
-    qw, qx, qy, qz, norm = _unit(quats, i, inside)
-    r0, r1, r2 = _rotation(qw, qx, qy, qz)
-    s0, s1, s2 = _triple(log_scales, i, inside)
+    u, v, w = load_triple(means, i, inside)
+    qw, qx, qy, qz, norm = load_unit(quats, i, inside)
+    r0, r1, r2 = axes_of(qw, qx, qy, qz)
+    s0, s1, s2 = load_triple(log_scales, i, inside)
     s0, s1, s2 = tl.exp(s0), tl.exp(s1), tl.exp(s2)
     sigmoid = 1 / (1 + tl.exp(-tl.load(logits + i, mask=inside, other=0.0)))
-    first = _triple(sh0, i, inside)
+    first = load_triple(sh0, i, inside)
     rest_a, rest_b, rest_c = first, first, first
     if USED > 1:
         rest_a, rest_b, rest_c = sh_load(sh_rest, i, inside, REST, USED, BLOCK)
@@ -223,21 +155,21 @@ def _backward(
     share = shares + tl.program_id(0).to(tl.int64) * SHARE
     k = 0
     while k < views:
-        fx, fy, _cx, _cy, lo_x, hi_x, lo_y, hi_y = _camera(camera, width, height)
+        fx, fy, _cx, _cy, lo_x, hi_x, lo_y, hi_y = load_camera(camera, width, height)
         drawn = inside & (tl.load(extents + row * 2, mask=inside, other=0.0) > 0)  # the others get no gradient
         by = load_columns(grad_splats, row, drawn, 0, SPLAT, SPLAT, BLOCK)
-        z = tl.where(drawn, _row(view, 2, u, v, w) + tl.load(view + 11), 1.0)
-        x = (_row(view, 0, u, v, w) + tl.load(view + 3)) / z
-        y = (_row(view, 1, u, v, w) + tl.load(view + 7)) / z
+        z = tl.where(drawn, times_row(view, 2, u, v, w) + tl.load(view + 11), 1.0)
+        x = (times_row(view, 0, u, v, w) + tl.load(view + 3)) / z
+        y = (times_row(view, 1, u, v, w) + tl.load(view + 7)) / z
         tx, ty = tl.minimum(tl.maximum(x, lo_x), hi_x), tl.minimum(tl.maximum(y, lo_y), hi_y)
         jx, jy, jxz, jyz = fx / z, fy / z, -fx * tx / z, -fy * ty / z
-        m00, m10, m20, t00, t10 = _half_axis(view, r0, s0, jx, jy, jxz, jyz)
-        m01, m11, m21, t01, t11 = _half_axis(view, r1, s1, jx, jy, jxz, jyz)
-        m02, m12, m22, t02, t12 = _half_axis(view, r2, s2, jx, jy, jxz, jyz)
+        m00, m10, m20, t00, t10 = half_axis(view, r0, s0, jx, jy, jxz, jyz)
+        m01, m11, m21, t01, t11 = half_axis(view, r1, s1, jx, jy, jxz, jyz)
+        m02, m12, m22, t02, t12 = half_axis(view, r2, s2, jx, jy, jxz, jyz)
         a0, c0 = t00 * t00 + t01 * t01 + t02 * t02, t10 * t10 + t11 * t11 + t12 * t12
         b = t00 * t10 + t01 * t11 + t02 * t12
         a, c = a0 + VARIANCE, c0 + VARIANCE
-        det0 = _determinant(t00, t01, t02, t10, t11, t12)
+        det0 = determinant(t00, t01, t02, t10, t11, t12)
         det = det0 + VARIANCE * (a0 + c0 + VARIANCE)
 
         # Conic X = covariance^-1: d covariance = -X G X, with G symmetric.
@@ -278,7 +210,7 @@ def _backward(
         grad_z = by[9] - grad_jacobian / z - (grad_x * x + grad_y * y) / z
         grad_x, grad_y = grad_x / z, grad_y / z
 
-        dx, dy, dz, inverse = _direction(u, v, w, centre)
+        dx, dy, dz, inverse = direction(u, v, w, centre)
         red = tl.where(sh_colour(first[0], rest_a, rest_b, rest_c, 0, dx, dy, dz, USED) > 0, by[6], 0.0)
         green = tl.where(sh_colour(first[1], rest_a, rest_b, rest_c, 1, dx, dy, dz, USED) > 0, by[7], 0.0)
         blue = tl.where(sh_colour(first[2], rest_a, rest_b, rest_c, 2, dx, dy, dz, USED) > 0, by[8], 0.0)
@@ -302,9 +234,9 @@ def _backward(
                 all_c += sh_by_colour(32, dx, dy, dz, red, green, blue, USED, BLOCK)
         along = e_x * dx + e_y * dy + e_z * dz
         e_x, e_y, e_z = (e_x - along * dx) * inverse, (e_y - along * dy) * inverse, (e_z - along * dz) * inverse
-        all_u += _column(view, 0, grad_x, grad_y, grad_z) + e_x
-        all_v += _column(view, 1, grad_x, grad_y, grad_z) + e_y
-        all_w += _column(view, 2, grad_x, grad_y, grad_z) + e_z
+        all_u += times_column(view, 0, grad_x, grad_y, grad_z) + e_x
+        all_v += times_column(view, 1, grad_x, grad_y, grad_z) + e_y
+        all_w += times_column(view, 2, grad_x, grad_y, grad_z) + e_z
 
         d10, d02, d21 = grad_r0[1] - grad_r1[0], grad_r2[0] - grad_r0[2], grad_r1[2] - grad_r2[1]
         s10, s02, s21 = grad_r0[1] + grad_r1[0], grad_r2[0] + grad_r0[2], grad_r1[2] + grad_r2[1]
@@ -327,10 +259,10 @@ def _backward(
             tl.store(share + POSE + 3, tl.sum(by[1] + tl.where(linear_y, 0.0, grad_jyz / z), 0))
         view, centre, camera, row, k = view + 16, centre + 3, camera + camera_stride, row + n, k + 1
         share += tl.num_programs(0).to(tl.int64) * SHARE
-    _store_triple(grad_means, i, inside, all_u, all_v, all_w)
-    _store_triple(grad_log_scales, i, inside, all_l0, all_l1, all_l2)
+    store_triple(grad_means, i, inside, all_u, all_v, all_w)
+    store_triple(grad_log_scales, i, inside, all_l0, all_l1, all_l2)
     tl.store(grad_logits + i, all_logit * sigmoid * (1 - sigmoid), mask=inside)
-    _store_triple(grad_sh0, i, inside, Y0 * all_red, Y0 * all_green, Y0 * all_blue)
+    store_triple(grad_sh0, i, inside, Y0 * all_red, Y0 * all_green, Y0 * all_blue)
     along = all_qw * qw + all_qx * qx + all_qy * qy + all_qz * qz
     tl.store(grad_quats + i * 4, (all_qw - along * qw) * norm, mask=inside)
     tl.store(grad_quats + i * 4 + 1, (all_qx - along * qx) * norm, mask=inside)

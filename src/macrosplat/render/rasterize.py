@@ -13,11 +13,14 @@ from macrosplat.support.dispatch import kernels_for
 STAGE = "macrosplat.render.rasterize"
 
 
-def rasterize(splats: Tensor, extents: Tensor, width: int, height: int) -> tuple[Tensor, Tensor, Tensor]:
+def rasterize(
+    splats: Tensor, extents: Tensor, width: int, height: int, same_depths: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
     """Composite splats in the order of their depth.
 
     Args:
         splats: [N, 10], extents: [N, 2] as `project` makes them; or those of M views, with M in front.
+        same_depths: whether each Gaussian has one depth in all views, which then need not be sorted one by one.
 
     Returns:
         colour [H, W, 3] premultiplied, alpha [H, W], depth [H, W] (the alpha-weighted sum); M in front for M views.
@@ -33,14 +36,14 @@ def rasterize(splats: Tensor, extents: Tensor, width: int, height: int) -> tuple
         return tuple(map(torch.stack, zip(*each, strict=True)))  # type: ignore[return-value]
     if kernels.__name__.endswith("_reference"):
         return kernels.rasterize(splats, extents, width, height)
-    return _Rasterize.apply(kernels, splats, extents, width, height)  # type: ignore[return-value]
+    return _Rasterize.apply(kernels, splats, extents, width, height, same_depths)  # type: ignore[return-value]
 
 
 class _Rasterize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, kernels: Any, splats: Tensor, extents: Tensor, width: int, height: int):
-        # `bins` says which splats lie over which tile; the backward pass replays the same lists.
-        colour, alpha, depth, bins = kernels.forward(splats, extents, width, height)
+    def forward(ctx: Any, kernels: Any, splats: Tensor, extents: Tensor, width: int, height: int, same_depths: bool):
+        # `bins` say which splats lie over which tile; the backward pass replays the same lists.
+        colour, alpha, depth, bins = kernels.forward(splats, extents, width, height, same_depths)
         ctx.kernels, ctx.bins = kernels, bins
         ctx.save_for_backward(splats, colour, alpha, depth)
         return colour, alpha, depth
@@ -49,4 +52,4 @@ class _Rasterize(torch.autograd.Function):
     def backward(ctx: Any, grad_colour: Tensor, grad_alpha: Tensor, grad_depth: Tensor):  # type: ignore[override]
         splats, *drawn = ctx.saved_tensors
         incoming = (grad_colour.contiguous(), grad_alpha.contiguous(), grad_depth.contiguous())
-        return None, ctx.kernels.backward(splats, ctx.bins, *drawn, *incoming), None, None, None
+        return None, ctx.kernels.backward(splats, ctx.bins, *drawn, *incoming), None, None, None, None

@@ -22,8 +22,8 @@ SPLAT = constants.SPLAT
 ONE, ZERO, HALF = F(1), F(0), F(0.5)
 AREA = TILE * TILE
 # The loops over a row of a tile become vector instructions only with unsigned indices (a signed one might wrap around),
-# offsets into one flat buffer (two arrays might overlap) and ternaries in place of `min`, `max` and `and`: 3 ns instead
-# of 220 ns a row.
+# offsets into one flat buffer (two arrays might overlap) and ternaries in place of `min`, `max` and `and`
+# (experiments: raster-buffers).
 U = np.uint64
 P1, P2, P3, P4, P5 = (U(k * AREA) for k in range(1, 6))
 S1, S2, S3, S4, S5, S6 = (U(k * TILE) for k in range(1, 7))
@@ -208,8 +208,8 @@ def _reduce(order, offsets, rows_in, grad_splats):
                 grad_splats[i, k] += rows_in[row, k]
 
 
-def forward(splats: Tensor, extents: Tensor, width: int, height: int):
-    """-> colour [H, W, 3], alpha [H, W], depth [H, W], and the bins that `backward` replays."""
+def forward(splats: Tensor, extents: Tensor, width: int, height: int, _same_depths: bool = False):
+    """Of one view -> colour [H, W, 3], alpha [H, W], depth [H, W], and the bins that `backward` replays."""
     colour, alpha, depth = torch.empty(height, width, 3), torch.empty(height, width), torch.empty(height, width)
     table, reach = splats.detach().contiguous().numpy(), extents.contiguous().numpy()
     with kernel_lock:

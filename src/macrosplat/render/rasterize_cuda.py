@@ -1,7 +1,8 @@
 """`rasterize` on a GPU: a program per tile of pixels, each walking the tile's list front to back; bins in `bins_cuda`.
 
 The backward pass replays the forward one front to back with two scalars per pixel, the transmittance T and the
-gradient-weighted light still to come: d alpha_i = T_i (c_i . g) - rest_{i+1} / (1 - alpha_i). Each (tile, splat) pair
+gradient-weighted light still to come: d alpha_i = T_i (c_i . g) - rest_{i+1} / (1 - alpha_i). It begins in many places
+of a list at once, where the forward pass left these two. Each (tile, splat) pair
 owns one row of gradients, summed per splat in a fixed order: no atomics, the bits repeat.
 """
 
@@ -19,36 +20,35 @@ import triton.language as tl
 from torch import Tensor
 
 from macrosplat.render import composite_cuda, constants
-from macrosplat.render.bins_cuda import Bins, bin_splats
+from macrosplat.render.bins_cuda import Bins, bin_splats, splats_of
 
 SPLAT = tl.constexpr(constants.SPLAT)
 
 
 WARPS = 1  # a program: a tile has two pixels for each of its threads
 CHUNK = 16  # splats at a time: the rows of a tensor core's matrix
-SUM_BLOCK = 8  # splats a program when their rows are summed
-SUM_ROWS = tl.constexpr(4)  # of each at a time
+SUMS = {"BLOCK": 8, "ROWS": 4, "num_warps": 1}  # splats a program, and rows of each at a time, when these are summed
 
 
-@triton.jit(do_not_specialize=["n", "capacity"])
-def _sum_rows(order, offsets, rows, grad_splats, n, capacity, BLOCK: tl.constexpr):
+@triton.jit(do_not_specialize=["n", "ordered", "capacity"])
+def _sum_rows(order, offsets, rows, grad_splats, n, ordered, capacity, BLOCK: tl.constexpr, ROWS: tl.constexpr):
     """Sum the gradient rows of each splat; those of one splat stand together, in the order of its tiles."""
     rank = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = rank < n
     start = tl.load(offsets + rank, mask=inside, other=0)
     end = tl.minimum(tl.load(offsets + rank + 1, mask=inside, other=0), capacity)  # behind it they were dropped
-    i = tl.load(order + rank, mask=inside, other=0)
+    i = splats_of(order, rank, inside, ordered)
     column = tl.arange(0, 16)
     kept = column < SPLAT
     total = tl.zeros([BLOCK, 16], tl.float32)
     most = tl.max(end - start, 0)
     k = 0
     while k < most:
-        row = start[:, None] + (k + tl.arange(0, SUM_ROWS))[None, :]
+        row = start[:, None] + (k + tl.arange(0, ROWS))[None, :]
         place = rows + row[:, :, None] * SPLAT + column[None, None, :]
         held = (row < end[:, None])[:, :, None] & kept[None, None, :]
         total += tl.sum(tl.load(place, mask=held, other=0.0), 1)
-        k += SUM_ROWS
+        k += ROWS
     tl.store(grad_splats + i[:, None] * SPLAT + column[None, :], total, mask=inside[:, None] & kept[None, :])
 
 
@@ -58,17 +58,17 @@ def _frame(bins: Bins, width: int, height: int) -> tuple[int, int, int, int]:
     return width, height, tiles_x, tiles_x * -(-height // bins.tile)
 
 
-def forward(splats: Tensor, extents: Tensor, width: int, height: int):
+def forward(splats: Tensor, extents: Tensor, width: int, height: int, same_depths: bool = False):
     """-> colour [..., H, W, 3], alpha [..., H, W], depth [..., H, W], and the bins that `backward` replays; the splats
-    [..., N, 10] of several frames are drawn at once."""
+    [..., N, 10] of several frames are drawn at once, and sorted once if they have the `same_depths`."""
     frames = splats.shape[:-2]
     table, reach = splats.detach().reshape(-1, constants.SPLAT), extents.detach().reshape(-1, 2)
-    bins = bin_splats(table, reach, width, height, math.prod(frames))
+    bins = bin_splats(table, reach, width, height, math.prod(frames), same_depths)
     colour = splats.new_empty(*frames, height, width, 3)
     alpha, depth = splats.new_empty(*frames, height, width), splats.new_empty(*frames, height, width)
     composite_cuda.forward_kernel[bins.stops.shape](
-        table, bins.items, bins.ranges, bins.stops, colour, alpha, depth, *_frame(bins, width, height),
-        TILE=bins.tile, CHUNK=CHUNK, num_warps=WARPS,
+        table, bins.items, bins.ranges, bins.stops, colour, alpha, depth, bins.states, bins.owners,
+        *_frame(bins, width, height), TILE=bins.tile, CHUNK=CHUNK, BUCKET=bins.bucket, num_warps=WARPS,
     )  # fmt: skip
     return colour, alpha, depth, bins
 
@@ -79,12 +79,14 @@ def backward(splats: Tensor, bins: Bins, colour, alpha, depth, grad_colour, grad
     table = splats.detach().reshape(-1, constants.SPLAT)
     n, capacity = table.shape[0], bins.items.shape[0]
     rows = splats.new_empty(capacity, constants.SPLAT)  # those that belong to a pair are written
-    composite_cuda.backward_kernel[bins.stops.shape](
+    lists = len(bins.stops)
+    composite_cuda.backward_kernel[(lists + len(bins.owners),)](
         table, bins.items, bins.slots, bins.ranges, bins.stops, colour, alpha, depth,
-        grad_colour, grad_alpha, grad_depth, rows,
-        *_frame(bins, width, height), TILE=bins.tile, CHUNK=CHUNK, num_warps=WARPS,
+        grad_colour, grad_alpha, grad_depth, rows, bins.states, bins.owners, *_frame(bins, width, height), lists,
+        TILE=bins.tile, CHUNK=CHUNK, BUCKET=bins.bucket, num_warps=WARPS,
     )  # fmt: skip
     grad_splats = torch.empty(splats.shape, dtype=splats.dtype, device=splats.device)
-    blocks = (max(triton.cdiv(n, SUM_BLOCK), 1),)
-    _sum_rows[blocks](bins.order, bins.offsets, rows, grad_splats, n, capacity, BLOCK=SUM_BLOCK, num_warps=1)
+    blocks = (max(triton.cdiv(n, SUMS["BLOCK"]), 1),)
+    ordered = max(bins.order.shape[0], 1)
+    _sum_rows[blocks](bins.order, bins.offsets, rows, grad_splats, n, ordered, capacity, **SUMS)
     return grad_splats

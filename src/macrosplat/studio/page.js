@@ -122,7 +122,9 @@ const near = new IntersectionObserver((entries) => {
 
 function load(img) {
   const wish = `picture/${kind}/${img.dataset.number}`;
-  if (!img.src.endsWith(wish)) img.src = wish;
+  if (img.src.endsWith(wish)) return;
+  img.classList.add("waiting"); // until the picture that is wanted has come
+  img.src = wish;
 }
 
 for (const button of $("kinds").children) button.addEventListener("click", () => {
@@ -139,7 +141,7 @@ function drawCapture(capture) {
   if (capture.poses < capture.photos.length) parts.push(`focus brackets of ${capture.poses} poses`);
   parts.push(capture.masks ? `masks for ${capture.masks}` : "no masks");
   parts.push(capture.cameras ? "cameras given" : "cameras will be found from the photos");
-  const stops = [...new Set(capture.photos.map((p) => p.f).filter(Boolean))].sort((a, b) => a - b);
+  const stops = [...new Set(capture.photos.map((p) => p.f && Number(p.f.toFixed(1))).filter(Boolean))].sort((a, b) => a - b);
   if (stops.length) parts.push(stops.length > 1 ? `f/${stops[0]} to f/${stops.at(-1)}` : `f/${stops[0]}`);
   const { size: [w, h] } = capture.photos[0];
   parts.push(`${w} × ${h} px`);
@@ -154,7 +156,7 @@ function drawCapture(capture) {
       img.alt = photo.name;
       img.style.aspectRatio = photo.size.join(" / ");
       img.dataset.number = i;
-      img.addEventListener("load", askSoon);
+      img.addEventListener("load", () => { img.classList.remove("waiting"); askSoon(); });
       const name = document.createElement("span"), share = document.createElement("span");
       name.textContent = photo.name;
       share.className = "share";

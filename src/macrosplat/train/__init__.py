@@ -8,6 +8,8 @@
     density     where the Gaussians are: relocation, growth, noise (`seen`, `extra`, `drop`)
     random      all chance of a run, as a function of (seed, step, purpose)
     adam        the optimiser
+    log, fit    figures of a run while it trains
+    ranks       several processes that train one scene, one GPU each; `shared`: their steps as CUDA graphs
     checkpoint  all of it in one file
 
 Lengths are scene units, rates of the means px of the training width at the object, colours linear light.

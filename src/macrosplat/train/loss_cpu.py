@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from macrosplat.lens.blur_cpu import mirror
 from macrosplat.support.numba import kernel_lock, njit, prange
 from macrosplat.train.loss_reference import C1, C2, CURVE_END, GREY, REACH, window_taps
 
@@ -43,19 +44,12 @@ def _encode(linear):
 
 
 @njit
-def _mirror(i, n):
-    """The pixel that stands for pixel i outside 0 ... n - 1."""
-    i = i % (2 * n)
-    return i if i < n else 2 * n - 1 - i
-
-
-@njit
 def _along(padded, width, row):
     """Window along a row whose `width` values start at padded[REACH]; mirrors its ends first."""
     inner = padded[REACH : REACH + width]
     for i in range(REACH):
-        padded[i] = inner[_mirror(i - REACH, width)]
-        padded[REACH + width + i] = inner[_mirror(width + i, width)]
+        padded[i] = inner[mirror(i - REACH, width)]
+        padded[REACH + width + i] = inner[mirror(width + i, width)]
     a5, a4, a3, a2, a1 = padded, padded[1:], padded[2:], padded[3:], padded[4:]
     b1, b2, b3, b4, b5 = padded[6:], padded[7:], padded[8:], padded[9:], padded[10:]
     for x in range(width):
@@ -73,13 +67,13 @@ def _along(padded, width, row):
 def _down(ring, y, height, row):
     """Window down the columns around row y of a ring of TAPS rows."""
     a0 = ring[y % TAPS]
-    a1, b1 = ring[_mirror(y - 1, height) % TAPS], ring[_mirror(y + 1, height) % TAPS]
-    a2, b2 = ring[_mirror(y - 2, height) % TAPS], ring[_mirror(y + 2, height) % TAPS]
+    a1, b1 = ring[mirror(y - 1, height) % TAPS], ring[mirror(y + 1, height) % TAPS]
+    a2, b2 = ring[mirror(y - 2, height) % TAPS], ring[mirror(y + 2, height) % TAPS]
     for x in range(row.shape[0]):
         row[x] = _TAPS[0] * a0[x] + _TAPS[1] * (a1[x] + b1[x]) + _TAPS[2] * (a2[x] + b2[x])
-    a3, b3 = ring[_mirror(y - 3, height) % TAPS], ring[_mirror(y + 3, height) % TAPS]
-    a4, b4 = ring[_mirror(y - 4, height) % TAPS], ring[_mirror(y + 4, height) % TAPS]
-    a5, b5 = ring[_mirror(y - 5, height) % TAPS], ring[_mirror(y + 5, height) % TAPS]
+    a3, b3 = ring[mirror(y - 3, height) % TAPS], ring[mirror(y + 3, height) % TAPS]
+    a4, b4 = ring[mirror(y - 4, height) % TAPS], ring[mirror(y + 4, height) % TAPS]
+    a5, b5 = ring[mirror(y - 5, height) % TAPS], ring[mirror(y + 5, height) % TAPS]
     for x in range(row.shape[0]):
         row[x] += _TAPS[3] * (a3[x] + b3[x]) + _TAPS[4] * (a4[x] + b4[x]) + _TAPS[5] * (a5[x] + b5[x])
 

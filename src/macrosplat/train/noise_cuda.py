@@ -13,6 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from macrosplat.render.projection_cuda import axes_of, load_unit
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.train import constants
 
@@ -32,23 +33,18 @@ def _add_noise(means, log_scales, quats, logits, noise, key, stopped, smallest, 
     tl.store(log_scales + i * 3 + 2, s2, mask=inside)
     opacity = 1 / (1 + tl.exp(-tl.load(logits + i, mask=inside, other=0.0)))
     far = tl.load(noise).to(tl.float32) / (1 + tl.exp(SHARPNESS * (opacity - DEAD)))
-    w, x = tl.load(quats + i * 4, mask=inside, other=1.0), tl.load(quats + i * 4 + 1, mask=inside, other=0.0)
-    y, z = tl.load(quats + i * 4 + 2, mask=inside, other=0.0), tl.load(quats + i * 4 + 3, mask=inside, other=0.0)
-    inverse = 1 / tl.maximum(tl.sqrt(w * w + x * x + y * y + z * z), 1e-12)
-    w, x, y, z = w * inverse, x * inverse, y * inverse, z * inverse
+    w, x, y, z, _ = load_unit(quats, i, inside)
     a, b, c, _ = tl.randn4x(tl.load(key).to(tl.int64), i.to(tl.int32))
     # Covariance times draw = R S^2 R^T draw, R by columns.
-    u0, u1, u2 = 1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)
-    v0, v1, v2 = 2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)
-    t0, t1, t2 = 2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)
-    p = tl.exp(2 * s0) * (u0 * a + u1 * b + u2 * c) * far
-    q = tl.exp(2 * s1) * (v0 * a + v1 * b + v2 * c) * far
-    r = tl.exp(2 * s2) * (t0 * a + t1 * b + t2 * c) * far
+    u, v, t = axes_of(w, x, y, z)
+    p = tl.exp(2 * s0) * (u[0] * a + u[1] * b + u[2] * c) * far
+    q = tl.exp(2 * s1) * (v[0] * a + v[1] * b + v[2] * c) * far
+    r = tl.exp(2 * s2) * (t[0] * a + t[1] * b + t[2] * c) * far
     moved = inside & (far > 0)
     row = means + i * 3
-    tl.store(row, tl.load(row, mask=moved, other=0.0) + (p * u0 + q * v0 + r * t0), mask=moved)
-    tl.store(row + 1, tl.load(row + 1, mask=moved, other=0.0) + (p * u1 + q * v1 + r * t1), mask=moved)
-    tl.store(row + 2, tl.load(row + 2, mask=moved, other=0.0) + (p * u2 + q * v2 + r * t2), mask=moved)
+    tl.store(row, tl.load(row, mask=moved, other=0.0) + (p * u[0] + q * v[0] + r * t[0]), mask=moved)
+    tl.store(row + 1, tl.load(row + 1, mask=moved, other=0.0) + (p * u[1] + q * v[1] + r * t[1]), mask=moved)
+    tl.store(row + 2, tl.load(row + 2, mask=moved, other=0.0) + (p * u[2] + q * v[2] + r * t[2]), mask=moved)
 
 
 @triton.jit(do_not_specialize=["n"])

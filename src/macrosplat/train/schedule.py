@@ -22,7 +22,7 @@ from macrosplat.train.step import Kind
 # Learning rates of Adam per step, at the start. Those of the scene are 3DGS's; `means` is in px of the training width
 # at the object (scenes in mm and scenes of unknown scale train alike).
 RATES = {
-    "means": 0.3,  # px; 0.16, as 3DGS has it, loses 0.1 dB in 3000 steps
+    "means": 0.3,  # px; 3DGS has 0.16 (experiments: means-rate)
     "log_scales": 5e-3,
     "quats": 1e-3,
     "opacity_logits": 5e-2,
@@ -40,7 +40,7 @@ REST_END = 0.1  # of every other rate, over the last part
 GOLDEN = 2.399963  # radians, the golden angle: turns of the ring of aperture samples that never repeat
 COOLING = 0.15  # the share of the steps in which those fall
 
-# Where a run that is continued goes on: all of the resolution, the lens looked through at several points, and rates
+# Where a run that is continued goes on: all of the resolution, several aperture samples, and rates
 # that can still change something before they fall again.
 REOPENED = 0.7
 
@@ -96,7 +96,7 @@ class Schedule:
     densify_from: float = 0.05
     grown: float = 0.5  # when the last Gaussian has been added
     densify_until: float = 0.85
-    least_views: int = 0  # a Gaussian that fewer poses have in the frame is moved elsewhere (`seen.astray`)
+    least_views: int = 0  # a Gaussian that fewer poses have in the frame is moved elsewhere (`seen.weakly_observed`)
     least_views_near: int = 0  # the same for one that is nearer than the middle of the object
     opacity_weight: float = 0.01
     scale_weight: float = 0.003

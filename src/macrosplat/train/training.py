@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from macrosplat.lens import Sampling
 from macrosplat.model.model import Model
 from macrosplat.train.adam import Adam
 from macrosplat.train.density import NOISE
@@ -53,6 +54,10 @@ class Training:
     def angle(self, plan: Plan, turn: int) -> float:
         """By which the ring of aperture samples is turned, radians."""
         return float(plan.sampling.angle) + GOLDEN * (turn - self.done)
+
+    def last_sampling(self) -> Sampling:
+        """Of the aperture, in the last step of the schedule."""
+        return self.schedule.at(max(0, self.schedule.steps - 1), self.start, self.model.lens).sampling
 
     def key(self, purpose: Purpose, turn: int | None = None) -> int:
         """Of the random numbers of this step, or of a turn in it."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from macrosplat.cameras.records import centres_of
 from macrosplat.cameras.sfm import mapping
 from macrosplat.cameras.sfm.features import Extraction, Features, Matches, Progress, extract, within
 from macrosplat.cameras.sfm.guided import match_guided
@@ -125,7 +126,7 @@ def _moved(
     before: dict[int, NDArray[np.float64]], after: dict[int, NDArray[np.float64]], model: pycolmap.Reconstruction
 ) -> float:
     """Median distance of the centres after the best similarity, as a share of their distance from the points."""
-    a, b = (np.stack([-v[:3, :3].T @ v[:3, 3] for _, v in sorted(views.items())]) for views in (before, after))
+    a, b = (centres_of(np.stack([v for _, v in sorted(views.items())])) for views in (before, after))
     found = pycolmap.estimate_sim3d(a, b)
     if found is None:
         return float("inf")

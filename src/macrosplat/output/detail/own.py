@@ -6,7 +6,7 @@ away; and the radius of the circle of confusion [H, W]. Out: the deblurred photo
 In each octave of detail (spacing 2^k px) the photo counts as far as a blur of radius r leaves that octave:
 
     out_k = (1 - w_k) render_k + w_k (photo_k + taken_k),    w_k = exp(-(r / (KNEE 2^k))^4),
-    w_0 = w_1 / (1 + (r / FINE)^2)
+    w_0 = w_1 / (1 + (r / FINE)^3)
 
 `taken` is the model's sharp render less its blurred one, both with the blur that even focus has: what is to be added to
 the photo where the octave is weakened by the blur. Where r = 0 the result is the photo itself.
@@ -22,9 +22,9 @@ from macrosplat.output.detail.pyramid import collapsed, halved, laplacian, level
 
 # Octaves. Coarser than 32 px a render has the photo's light already.
 LEVELS = 5
-# px of the octave's spacing, and px in the finest, which is the photo's grain, too: it counts by what a disc leaves of
-# it (rms), which 1 / (1 + (r / 1.4)^2) is to 0.02 (experiments: own-detail).
-KNEE, FINE = 3.2, 1.4
+# px of the octave's spacing, and px in the finest, which is the photo's grain, too: it is kept in focus, then falls off
+# about as what a disc leaves of it (rms: 0.9 at 0.5 px, 0.66 at 1, 0.34 at 2; experiments: own-detail).
+KNEE, FINE = 3.2, 1.7
 ROWS = 1024  # of a band that is worked on at a time: 24 megapixels need not be there in ten copies
 
 
@@ -69,7 +69,7 @@ def joined_bands(own: Tensor, render: Tensor, radius: Tensor, levels: int) -> Te
 def weight(radius: Tensor, level: int) -> Tensor:
     """How much a photo blurred by `radius` (px) counts in the octave whose spacing is 2^level px."""
     if level == 0:
-        return weight(radius, 1) / (1 + (radius / FINE) ** 2)
+        return weight(radius, 1) / (1 + (radius / FINE) ** 3)
     return torch.exp(-((radius / (KNEE * 2**level)) ** 4))
 
 

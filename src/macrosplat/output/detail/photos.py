@@ -75,7 +75,8 @@ class Deblurred:
         taken = _shown(self.model.exposure.expose(in_focus, v)) - _shown(blurred)
         longer = self.photos[v].width / frame.width
         signed = self.model.blur_radius(v, sharp)
-        if self.share == 1:  # else the model is wrong by more than a focus distance
+        # A smaller share: the model is wrong by more than a focus distance. At the photo's own size training saw it.
+        if self.share == 1 and longer > 1:
             signed = signed - self._offset(as_taken, signed, sharp.alpha, longer) / longer
         radius = blur_radius(signed, sharp.alpha) * longer
         # Known to half a pixel of the training width; of one that is the photo's, depths are as fine as the photo.

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-SOLID = 0.5  # alpha from which a pixel is geometry
+from macrosplat.lens.coc_reference import SOLID
 
 
 def blur_radius(signed: Tensor, alpha: Tensor) -> Tensor:

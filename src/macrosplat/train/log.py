@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from macrosplat.output.fit import Fit
 from macrosplat.support.files import write_whole, written
+from macrosplat.train.fit import Fit
 
 if TYPE_CHECKING:
     from macrosplat.train.trainer import Trainer
