@@ -29,7 +29,8 @@ from macrosplat.train import checkpoint
 SPECK = 300  # faces: a part as small as this and touching nothing is dust of the reconstruction
 VIEWS_LEAST = 2  # that must agree that a place is empty or full
 BLUR = 1.0  # voxels by which the field of a closed surface is smoothed
-ERROR = 0.5  # voxels that a triangle may be off, if nobody says
+ERROR = 0.5  # voxels that a triangle may be off, if nobody says,
+LEFT_FOR_COLOURS = 0.1  # and so many of the triangles stay: colours stand at their corners, on flat parts, too
 HIDDEN, SPREAD = 0.3, 8  # a place fewer of whose neighbours are seen is open; rounds that neighbours are counted over
 
 
@@ -76,7 +77,8 @@ def make_mesh(run: Run, state: checkpoint.Checkpoint, shape: Shape, unit: float 
     before, error = len(faces), shape.error if shape.error is not None else ERROR * volume.voxel * (unit or 1.0)
     off = 0.0
     if error:
-        vertices, faces, off = tidy.decimated(vertices, faces, error / (unit or 1.0))
+        fewest = round(LEFT_FOR_COLOURS * before) if shape.error is None else 0
+        vertices, faces, off = tidy.decimated(vertices, faces, error / (unit or 1.0), fewest)
         vertices, faces = _used(vertices, faces if shape.whole else tidy.largest(faces, len(vertices)))
     progress.note(
         f"{len(faces):,} triangles in {_pieces(faces, len(vertices))} of {before:,}; 99 % of the surface is within "

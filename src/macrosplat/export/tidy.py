@@ -48,14 +48,18 @@ def smoothed(vertices: NDArray[np.float64], faces: NDArray[np.int64], rounds: in
 
 
 def decimated(
-    vertices: NDArray[np.float64], faces: NDArray[np.int64], error: float
+    vertices: NDArray[np.float64], faces: NDArray[np.int64], error: float, fewest: int = FEWEST
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], float]:
-    """The surface in as few triangles as keep 99 % of it within `error`, and the distance that they are within."""
+    """The surface in as few triangles as keep 99 % of it within `error`, and the distance that they are within.
+
+    Args:
+        fewest: triangles that are left in any case.
+    """
     trimesh, simplification = packages()
     chosen = np.random.default_rng(0).choice(len(vertices), min(ASKED, len(vertices)), replace=False)
     asked = vertices[chosen]
     closed = _closed(trimesh, vertices, faces)
-    low, high = min(FEWEST, len(faces)), len(faces)
+    low, high = min(max(FEWEST, fewest), len(faces)), len(faces)
     best = vertices, faces, 0.0
     for _ in range(ROUNDS):
         target = int(np.sqrt(low * high))

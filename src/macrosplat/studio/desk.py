@@ -13,8 +13,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import lru_cache
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast, get_args
+from typing import Any, cast, get_args
 
 from macrosplat.brackets.recognise import poses_of
 from macrosplat.capture.open import open_capture
@@ -92,7 +93,7 @@ class Desk:
             with written(self._uploads):
                 self._uploads.mkdir(parents=True)
 
-    def take(self, name: str, size: int, content: BinaryIO) -> None:
+    def take(self, name: str, size: int, content: BufferedIOBase) -> None:
         """One file of it, of `size` bytes.
 
         Raises:

@@ -63,7 +63,7 @@ def expected(
     photos: Sequence[Photo], options: Options, cameras_known: bool, device: torch.device | None = None
 ) -> Expected:
     """Before anything but the photos' headers was read. `device`: as chosen; None: as `options` say."""
-    device = device or choose(options.device, lambda _: None)
+    device = choose(options.device, lambda _: None) if device is None else device
     sizes = [(photo.width, photo.height) for photo in photos]
     samples = options.aperture_samples()
     width = options.width or working_width(sizes, device, options.quality, options.max_gaussians, samples)
