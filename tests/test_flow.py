@@ -31,6 +31,7 @@ ROOMS = (
     "model",
     "train",
     "run",
+    "missing",
     "output",
     "stack",
     "export",

@@ -167,23 +167,6 @@ def test_a_batch_is_the_same_step_as_one_by_one(monkeypatch):
         assert (value - got[name]).norm() < 0.02 * value.norm().clamp_min(1e-3), name
 
 
-def test_a_batch_with_a_truncated_picture_is_taken_back(triton_kernels, monkeypatch):
-    ample, tight = make(spans=()), make(spans=())
-    for trainer in (ample, tight):
-        trainer.share(Ranks(), 2)
-    take(ample, 1)
-    monkeypatch.setattr(graphs, "PAIRS", 0.001)
-    monkeypatch.setattr(graphs, "STEP", 64)
-    tight.step()
-    tight.settle()
-    assert tight.done == 0 and not any(tight.adam.counts.values())
-    while tight.done < 2:
-        tight.step()
-        tight.settle()
-    got, wanted = values(tight), values(ample)
-    assert all(torch.equal(got[name], value) for name, value in wanted.items())
-
-
 def test_an_overflow_is_taken_back(triton_kernels, monkeypatch):
     """Too little room at first: the steps that wanted more are taken again, and end where much room ends."""
     ample = make(spans=())

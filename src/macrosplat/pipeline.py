@@ -16,22 +16,26 @@ from pathlib import Path
 
 import torch
 
+from macrosplat.cameras.colmap import read_colmap, write_colmap
+from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.capture.made_masks import with_made_masks
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.pixels import read_photos
 from macrosplat.capture.records import Capture, TrainingInput
 from macrosplat.capture.rig import RIG
+from macrosplat.capture.solve import training_input
 from macrosplat.deblur import check_deblur, deblurred
 from macrosplat.lens import LensStart
 from macrosplat.lens.known import KnownLens
 from macrosplat.lens.sharpest import nothing_in_focus
 from macrosplat.live import LiveView, Nobody, Preview, Watching, check_viser
+from macrosplat.missing import WIDTH, find_missing, missing
 from macrosplat.model.start import Geometry
 from macrosplat.options import Device, Options
 from macrosplat.output.finish import finish
 from macrosplat.output.millimetres import check_scale
 from macrosplat.output.summary import Summary
-from macrosplat.photos.names import listed
+from macrosplat.photos.names import listed, natural_key
 from macrosplat.photos.records import Photo, resized
 from macrosplat.placing import of_rig, place
 from macrosplat.render import Frame
@@ -94,7 +98,7 @@ def reconstruct(
     viewer, meeting = _viewer(live), Meeting()
     began = time.monotonic()
     with Progress(more=shown) as progress, ExitStack() as holding:
-        opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
+        opened = _opened(capture, options)
         check_deblur(options)
         alone, width = is_stack(opened), 0
         if not alone:
@@ -121,6 +125,8 @@ def reconstruct(
             opened, rig_lens = of_rig(Run(cameras_from), run, opened)
         opened = _with_masks(opened, run, progress)
         given = place(opened, run, progress, width)
+        if rig_lens is None and options.place != "off" and _place_missing(opened, run, given, device, progress):
+            given = place(opened, run, progress, width)
         widest = max(photo.width for photo in given.photos)
         if options.width is None and given.width < widest:
             progress.note(
@@ -199,10 +205,21 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
         MacrosplatError: bad input; one sentence says what and where.
     """
     with Progress() as progress, locked(out):
-        opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
+        opened = _opened(capture, options)
         run = Run.begin(out, capture, opened.photos, options, True, opened.found)
         sweep(out)
         place(_with_masks(opened, run, progress), run, progress, options.width)
+
+
+def _opened(capture: Path, options: Options) -> Capture:
+    """The capture; with those photos, too, that a file of cameras does not name, where they are to be placed."""
+    opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
+    if options.place != "all" or not opened.unplaced or any(photo.pose is not None for photo in opened.photos):
+        names = listed(photo.name for photo in opened.unplaced)
+        left = f"Left out, having no camera: {names}; --place all seeks them by the scene of the others."
+        return replace(opened, notes=(*opened.notes, left)) if opened.unplaced else opened
+    photos = sorted((*opened.photos, *opened.unplaced), key=lambda photo: natural_key(photo.name))
+    return replace(opened, photos=tuple(photos), unplaced=())
 
 
 def _with_masks(opened: Capture, run: Run, progress: Progress) -> Capture:
@@ -230,8 +247,7 @@ def follow(out: Path, capture: Path | None = None, device: Device | None = None)
     options, capture = run.manifest.options, capture or Path(run.manifest.capture)
     where = choose(device or options.device, lambda _: None)
     with Progress(io.StringIO()) as progress:
-        opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
-        opened = _with_masks(opened, run, progress)
+        opened = _with_masks(_opened(capture, options), run, progress)
         given = place(opened, run, progress, run.manifest.width)
         trainer, _, _ = _trainer(given, run, where, progress)
         trainer.share(meeting.join(where), meeting.count)
@@ -270,6 +286,43 @@ def _fits(photos: tuple[Photo, ...], options: Options, width: int) -> None:
     )
 
 
+def _place_missing(opened: Capture, run: Run, given: TrainingInput, device: torch.device, progress: Progress) -> bool:
+    """Whether photos without cameras have got some in RUN/sparse, by a scene that is learned quickly of the others."""
+    options = run.manifest.options
+    _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
+    lost = missing(opened.photos, cameras)
+    if not lost or run.manifest.placed is not None or run.checkpoint.is_file() or options.deblur_first != "none":
+        return False
+    progress.note(f"A scene is learned first to place the {len(lost)} photos that have no camera.")
+    steps = min(options.steps or 10**9, EFFORTS["draft"].steps)
+    width = min(given.width, WIDTH)
+    quick = replace(options, quality="draft", steps=steps, width=width, max_gaussians=None, hold_out=0)
+    inner = Run.begin(run.placing, opened.root, opened.photos, quick, resume=True)
+    inner.update(camera_source=run.manifest.camera_source, registered=len(cameras))
+    of_all = training_input(opened, cameras, points, 0, width)
+
+    def learn() -> Trainer:
+        trainer, names, lens_start = _trainer(of_all, inner, device, progress)
+        with Log(inner.log, trainer.done) as log:
+            _train(trainer, inner, names, lens_start, log, progress, Nobody(), False)
+        progress.stage("placing photos by the scene", 1)
+        return trainer
+
+    def points_of(cameras: Cameras) -> SparsePoints:
+        from macrosplat.cameras.sfm.solve import triangulate
+
+        return triangulate(opened.photos, cameras, run.scratch, None, options.seed)
+
+    found = find_missing(opened.photos, of_all, learn, points_of, run.placing, options.seed)
+    for line in found.sentences:
+        progress.note(line)
+    if found.placed:
+        write_colmap(run.sparse, found.cameras, found.points)
+    run.update(placed=found.placed, registered=len(found.cameras))
+    shutil.rmtree(run.placing, ignore_errors=True)
+    return bool(found.placed)
+
+
 def _trainer(
     given: TrainingInput,
     run: Run,
@@ -297,7 +350,7 @@ def _trainer(
         device,
         state,
         all_blurred=limit is not None,
-        refine_poses=run.manifest.camera_source in ("sfm", RIG),
+        refine_poses=run.manifest.camera_source in ("sfm", RIG) or bool(run.manifest.placed),
         reopened=run.manifest.reopened,
         trying=lambda: progress.stage("looking whether a lens explains the photos better than none"),
         known=known,

@@ -71,6 +71,7 @@ def take_cameras(begun: Run, run: Run) -> None:
         return
     if not begun.sparse.is_dir():
         raise MacrosplatError(f"{begun.folder} has no cameras yet; give --cameras-from a run that has.")
-    run.update(camera_source=begun.manifest.camera_source, registered=begun.manifest.registered)
+    found = begun.manifest
+    run.update(camera_source=found.camera_source, registered=found.registered, placed=found.placed)
     with whole_folder(run.sparse) as part:
         shutil.copytree(begun.sparse, part, dirs_exist_ok=True)

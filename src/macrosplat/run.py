@@ -58,6 +58,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...]
     camera_source: str | None = None  # `Cameras.source`
     registered: int | None = None  # photos that have a camera
+    placed: tuple[str, ...] | None = None  # photos that the scene of the others has placed; None: not tried
     width: int | None = None  # px that was trained at
     held_out: tuple[str, ...] = ()  # names of photos that were not trained on
     # By what the circles of confusion of the lens model have to be multiplied to be those that the photos show.
@@ -202,6 +203,11 @@ class Run:
     def scratch(self) -> Path:
         """What finding the cameras keeps on the way."""
         return self.folder / "sfm"
+
+    @property
+    def placing(self) -> Path:
+        """The run of its own that learns a scene by which photos are placed; removed when they are."""
+        return self.folder / "placing"
 
     @property
     def masks(self) -> Path:

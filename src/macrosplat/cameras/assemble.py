@@ -143,7 +143,7 @@ def remarks(placed: Placed, what: str, dropped: Collection[str] = ()) -> list[st
     """
     notes = list(placed.notes)
     if placed.unnamed:
-        notes.append(f"Left out because {what} has no camera for them: {listed(placed.unnamed)}.")
+        notes.append(f"{what[:1].upper()}{what[1:]} has no camera for {listed(placed.unnamed)}.")
     gone = matched([entry.name for entry in placed.unplaced], list(dropped)) if dropped else {}
     absent = len(placed.unplaced) - len(gone)
     if absent > 0:

@@ -49,8 +49,12 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
     _enough(root, photos, "readable photos", notes)
     cameras = points = None
     named_masks: dict[str, Path] = {}
+    unplaced: tuple[Photo, ...] = ()
     if source is not None:
         given = read_given(source, photos, found.folder, [*found.damaged, *useless])
+        if given.cameras is not None:
+            named = {photo.name for photo in given.photos}
+            unplaced = tuple(photo for photo in photos if photo.name not in named)
         photos, cameras, points, named_masks = given.photos, given.cameras, given.points, given.masks
         notes += given.notes
         _enough(root, photos, f"photos that {source.what} names", notes)
@@ -59,6 +63,7 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
     if masks:
         photos, more = with_masks(found, photos, root, named_masks)
         notes += more
+        unplaced = with_masks(found, unplaced, root)[0] if unplaced else ()
     if not brackets and cameras is None and is_one_picture(photos, found.small):
         raise MacrosplatError(
             f"All {len(photos)} photos of {root} show one picture, taken from one place: there is no 3D scene in them "
@@ -82,7 +87,9 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
     notes += more
     if len(poses_of(photos)) > 1:  # of a lone stack neither cameras nor a lens are sought
         notes += _remarks(photos, known_cameras=cameras is not None)
-    return Capture(root, photos, cameras, points, all_of, tuple(notes))
+    stems = {PurePosixPath(photo.name).with_suffix("") for photo in photos}
+    unplaced = tuple(photo for photo in unplaced if PurePosixPath(photo.name).with_suffix("") not in stems)
+    return Capture(root, photos, cameras, points, all_of, tuple(notes), unplaced)
 
 
 def _told_apart(

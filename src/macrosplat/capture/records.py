@@ -19,6 +19,7 @@ class Capture:
     points: SparsePoints | None = None  # given with a COLMAP model
     found: tuple[str, ...] = ()  # names of all the photos of the folder, those included that were left out
     notes: tuple[str, ...] = field(default=())  # sentences for the user: what was left out or assumed
+    unplaced: tuple[Photo, ...] = ()  # of the folder, that the file of cameras does not name
 
 
 @dataclass(frozen=True)

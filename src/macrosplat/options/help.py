@@ -48,6 +48,7 @@ class Baselines(Options):
     device: Suppress[Device] = "auto"
     seed: Suppress[int] = 0
     masks: Suppress[Literal["auto", "files", "off"]] = "auto"
+    place: Suppress[Literal["auto", "all", "off"]] = "auto"
     brackets: Suppress[Literal["auto", "off"]] = "auto"
     hold_out: Suppress[int] = 0
     scale_mm: Suppress[Annotated[str | None, arg(metavar="MM")]] = None

@@ -54,7 +54,10 @@ class Options:
     """Train at this width; sharp photos keep their size."""
 
     masks: Annotated[Literal["auto", "files", "off"], arg(metavar="M")] = "auto"
-    """`auto`: the capture's masks (white = object), or made before a plain backdrop; `files`: no others; `off`."""
+    """`auto`: the capture's, or made (plain backdrop); `files`; `off`."""
+
+    place: Annotated[Literal["auto", "all", "off"], arg(metavar="P")] = "auto"
+    """Placed by the scene: `auto`: photos SfM loses; `all`: any; `off`."""
 
     brackets: Annotated[Literal["auto", "off"], arg(metavar="B")] = "auto"
     """`auto` recognises focus brackets; `off`: each photo by itself."""

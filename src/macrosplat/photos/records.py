@@ -30,6 +30,7 @@ class Photo:
     exif: Exif = Exif()
     mask: Path | None = None  # white = object
     mask_is_alpha: bool = False  # whether it is the alpha channel of that file
+    mask_margin: float = 0.0  # of the width: feature points so near it count, too; 1: all do
     pose: str | None = None  # slices of one focus bracket share it; None: a photo by itself
     orientation: int = 1  # EXIF's: how the pixels are stored; 1: upright
 

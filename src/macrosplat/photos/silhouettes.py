@@ -47,6 +47,8 @@ AREA = (0.005, 0.9)  # of the frame that a silhouette may have
 STILL, STILL_BORDER = 0.8, 0.7
 ROUNDS = 4  # in which the backdrop is found anew
 
+PLAIN, STILL_ROOM = "the backdrop is plain", "the room stands still while the object turns"
+
 Picture = NDArray[np.float32]  # [H, W, 3]
 Region = NDArray[np.bool_]  # [H, W]
 
@@ -56,7 +58,7 @@ class Silhouettes:
     """Of the photos of a capture, in their order, and what they were told from."""
 
     masks: tuple[NDArray[np.uint8], ...]  # [H, W] 255 = object, `WIDTH` px wide or as wide as the photo
-    why: str  # "the backdrop is plain" or "the room stands still"
+    why: str  # `PLAIN` or `STILL_ROOM`
 
 
 def silhouettes(photos: Sequence[Photo], progress: Callable[[], object] = lambda: None) -> Silhouettes | None:
@@ -76,9 +78,9 @@ def silhouettes(photos: Sequence[Photo], progress: Callable[[], object] = lambda
         return None
     found = _before_plain(pictures)
     if found is not None:
-        return Silhouettes(found, "the backdrop is plain")
+        return Silhouettes(found, PLAIN)
     found = _before_still(pictures)
-    return None if found is None else Silhouettes(found, "the room stands still while the object turns")
+    return None if found is None else Silhouettes(found, STILL_ROOM)
 
 
 def _before_plain(pictures: list[Picture]) -> tuple[NDArray[np.uint8], ...] | None:
@@ -173,10 +175,10 @@ def _spread(values: Picture, known: Region, sigma: float) -> tuple[Picture, NDAr
     """Values of known pixels, spread over the others nearly as a Gaussian does, and its weight there."""
     weight = known[..., None].astype(np.float32)
     of = np.concatenate([values * weight, weight], -1).astype(np.float32)
-    box = (max(3, 2 * round(sigma) + 1),) * 2
+    box = max(3, 2 * round(sigma) + 1)
     for _ in range(3):  # three boxes are a Gaussian, for much less
-        of = ndimage.uniform_filter(of, box, axes=(0, 1))
-    return of[..., :3] / (of[..., 3:] + 1e-6), of[..., 3]
+        of = np.asarray(ndimage.uniform_filter(of, box, axes=(0, 1)), np.float32)
+    return (of[..., :3] / (of[..., 3:] + 1e-6)).astype(np.float32), of[..., 3]
 
 
 def _parts(picture: Picture, backdrop: Picture, texture: bool = False) -> _Parts:
@@ -204,7 +206,7 @@ def _parts(picture: Picture, backdrop: Picture, texture: bool = False) -> _Parts
         shadow = (np.ptp(ratio, axis=-1) < SHADOW_TINT) & (level > SHADOW_DEPTH) & (level < 1.03)
         shadow &= edge < SHADOW_EDGE * backdrop.mean(-1) / 200
         like = ndimage.binary_opening((off < DIFFERS) | shadow)
-        number, count = ndimage.label(like)  # pyright: ignore[reportGeneralTypeIssues]
+        number, count = _labelled(like)
         outside = np.zeros(count + 1, bool)
         outside[np.unique(number[border])] = True
         outside[0] = False
@@ -215,12 +217,19 @@ def _parts(picture: Picture, backdrop: Picture, texture: bool = False) -> _Parts
         fine, much = _spread(picture - backdrop, inner, width / 80)
         coarse, some = _spread(picture - backdrop, inner, width / 20)
         a, b = np.clip(much / 0.3, 0, 1)[..., None], np.clip(some / 0.05, 0, 1)[..., None]
-        backdrop = backdrop + a * fine + (1 - a) * b * coarse
+        backdrop = (backdrop + a * fine + (1 - a) * b * coarse).astype(np.float32)
     off = np.abs(soft - backdrop).max(-1)
     strong = off[off > 3 * DIFFERS]
     contrast = float(np.median(strong)) if len(strong) > 50 else 0.0
     thing = _outlined(off, contrast)
     return _Parts(thing, float((~behind & ~thing).mean()), contrast)
+
+
+def _labelled(region: Region, corners: bool = False) -> tuple[NDArray[np.int32], int]:
+    """The number of each pixel's part of a region, from 1; 0 outside. `corners`: parts may hang together by those."""
+    number = np.zeros(region.shape, np.int32)
+    ndimage.label(region, np.ones((3, 3)) if corners else None, output=number)
+    return number, int(number.max())
 
 
 def _outlined(off: NDArray[np.float32], contrast: float) -> Region:
@@ -229,8 +238,7 @@ def _outlined(off: NDArray[np.float32], contrast: float) -> Region:
     reach = max(2, round(REACH * width))
     most = ndimage.gaussian_filter(ndimage.maximum_filter(off, 2 * reach - 1), reach / 2)
     thing = off > np.maximum(DIFFERS, SHARE * most)
-    eight = np.ones((3, 3))
-    number, count = ndimage.label(thing, eight)  # pyright: ignore[reportGeneralTypeIssues]
+    number, count = _labelled(thing, corners=True)
     solid = np.zeros(count + 1, bool)
     solid[np.unique(number[off > max(3 * DIFFERS, CORE * contrast)])] = True
     area = np.bincount(number.ravel())
@@ -239,7 +247,7 @@ def _outlined(off: NDArray[np.float32], contrast: float) -> Region:
     solid &= area >= SMALLEST * max(1, area[solid].max(initial=0))
     thing = solid[number]
     holes = ndimage.binary_fill_holes(thing) & ~thing
-    number, count = ndimage.label(holes)  # pyright: ignore[reportGeneralTypeIssues]
+    number, count = _labelled(holes)
     if count:
         every = np.arange(count + 1)
         fill = (ndimage.sum(holes, number, every) < HOLE * off.size) | (ndimage.mean(off, number, every) > DIFFERS)

@@ -25,7 +25,8 @@ from macrosplat.render.bins_cuda import Bins, bin_splats, splats_of
 SPLAT = tl.constexpr(constants.SPLAT)
 
 
-WARPS = 1  # a program: a tile has two pixels for each of its threads
+FORTH = {"num_warps": 1}  # a tile has two pixels for each of a program's threads
+BACK = {"num_warps": 1, "EXACT": True}
 CHUNK = 16  # splats at a time: the rows of a tensor core's matrix
 SUMS = {"BLOCK": 8, "ROWS": 4, "num_warps": 1}  # splats a program, and rows of each at a time, when these are summed
 
@@ -68,7 +69,7 @@ def forward(splats: Tensor, extents: Tensor, width: int, height: int, same_depth
     alpha, depth = splats.new_empty(*frames, height, width), splats.new_empty(*frames, height, width)
     composite_cuda.forward_kernel[bins.stops.shape](
         table, bins.items, bins.ranges, bins.stops, colour, alpha, depth, bins.states, bins.owners,
-        *_frame(bins, width, height), TILE=bins.tile, CHUNK=CHUNK, BUCKET=bins.bucket, num_warps=WARPS,
+        *_frame(bins, width, height), TILE=bins.tile, CHUNK=CHUNK, BUCKET=bins.bucket, **FORTH,
     )  # fmt: skip
     return colour, alpha, depth, bins
 
@@ -83,7 +84,7 @@ def backward(splats: Tensor, bins: Bins, colour, alpha, depth, grad_colour, grad
     composite_cuda.backward_kernel[(lists + len(bins.owners),)](
         table, bins.items, bins.slots, bins.ranges, bins.stops, colour, alpha, depth,
         grad_colour, grad_alpha, grad_depth, rows, bins.states, bins.owners, *_frame(bins, width, height), lists,
-        TILE=bins.tile, CHUNK=CHUNK, BUCKET=bins.bucket, num_warps=WARPS,
+        TILE=bins.tile, CHUNK=CHUNK, BUCKET=bins.bucket, **BACK,
     )  # fmt: skip
     grad_splats = torch.empty(splats.shape, dtype=splats.dtype, device=splats.device)
     blocks = (max(triton.cdiv(n, SUMS["BLOCK"]), 1),)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import maximum_filter
 
 from macrosplat.cameras.records import Distortion
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
@@ -170,53 +171,79 @@ def extract(
     return found
 
 
+def extract_pictures(pictures: Sequence[NDArray[np.uint8]], extraction: Extraction, folder: Path) -> list[Features]:
+    """The features of pictures [H, W, 3] sRGB, of any size, as they are.
+
+    Args:
+        folder: for scratch files, which are removed.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".features.") as scratch:
+        for n, picture in enumerate(pictures):
+            _put(picture, Path(scratch), n)
+        raw = _extracted(Path(scratch), len(pictures), extraction)
+    return [_features(picture, None, *found) for picture, found in zip(pictures, raw, strict=True)]
+
+
 def _extract_some(
     photos: tuple[Photo, ...], lenses: Sequence[Distortion | None], extraction: Extraction, folder: Path
 ) -> list[Features]:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".features.") as scratch:
-        names = [f"{n}.png" for n in range(len(photos))]
         sizes = [working_size(photo.width, photo.height) for photo in photos]
         room_on_disk(folder, sum(w * h for w, h in sizes) + len(photos) * MOST_FEATURES * FEATURE_BYTES)
 
         def put(n: int) -> NDArray[np.uint8]:
             rgb = read_undistorted(photos[n], lenses[n], sizes[n][0])
-            Image.fromarray(rgb).convert("L").save(Path(scratch) / names[n], compress_level=1)
+            _put(rgb, Path(scratch), n)
             return rgb
 
         threads = workers(READING * max(photo.width * photo.height for photo in photos))
         colours = list(ordered(put, range(len(photos)), threads))
-        path = Path(scratch) / "features.db"
-        interruptible(
-            pycolmap.extract_features,
-            path,
-            scratch,
-            image_names=names,
-            camera_mode=pycolmap.CameraMode.PER_IMAGE,
-            extraction_options=extraction.options(),
-            device=pycolmap.Device.cpu,
-        )
-        database = pycolmap.Database.open(path)
-        try:
-            ids = {image.name: image.image_id for image in database.read_all_images()}
-            raw = [(database.read_keypoints(ids[n]), database.read_descriptors(ids[n]).data) for n in names]
-        finally:
-            database.close()
-    return [
-        _features(photo, lens, rgb, keypoints, descriptors)
-        for photo, lens, rgb, (keypoints, descriptors) in zip(photos, lenses, colours, raw, strict=False)
-    ]
+        raw = _extracted(Path(scratch), len(photos), extraction)
+    found = []
+    for photo, lens, rgb, (keypoints, descriptors) in zip(photos, lenses, colours, raw, strict=False):
+        masked = photo.mask is not None and photo.mask_margin < 1
+        mask = read_undistorted_mask(photo, lens, rgb.shape[1]) if masked else None
+        if mask is not None and photo.mask_margin:
+            mask = np.asarray(maximum_filter(mask, 1 + 2 * round(photo.mask_margin * rgb.shape[1])), np.uint8)
+        found.append(_features(rgb, mask, keypoints, descriptors))
+    return found
+
+
+def _put(rgb: NDArray[np.uint8], folder: Path, n: int) -> None:
+    Image.fromarray(rgb).convert("L").save(folder / f"{n}.png", compress_level=1)
+
+
+def _extracted(folder: Path, count: int, extraction: Extraction) -> list[tuple[NDArray, NDArray]]:
+    """Key points and descriptors of the pictures that were put there, as COLMAP has them."""
+    names = [f"{n}.png" for n in range(count)]
+    path = folder / "features.db"
+    interruptible(
+        pycolmap.extract_features,
+        path,
+        folder,
+        image_names=names,
+        camera_mode=pycolmap.CameraMode.PER_IMAGE,
+        extraction_options=extraction.options(),
+        device=pycolmap.Device.cpu,
+    )
+    database = pycolmap.Database.open(path)
+    try:
+        ids = {image.name: image.image_id for image in database.read_all_images()}
+        return [(database.read_keypoints(ids[n]), database.read_descriptors(ids[n]).data) for n in names]
+    finally:
+        database.close()
 
 
 def _features(
-    photo: Photo, lens: Distortion | None, rgb: NDArray[np.uint8], keypoints: NDArray, descriptors: NDArray
+    rgb: NDArray[np.uint8], mask: NDArray[np.uint8] | None, keypoints: NDArray, descriptors: NDArray
 ) -> Features:
     size = rgb.shape[1], rgb.shape[0]
     keypoints = np.array(keypoints, np.float32).reshape(-1, 6)
     vectors = np.asarray(descriptors, np.float32).reshape(-1, 128)
     column = np.clip(keypoints[:, 0].astype(int), 0, size[0] - 1)
     row = np.clip(keypoints[:, 1].astype(int), 0, size[1] - 1)
-    if photo.mask is not None:
-        inside = read_undistorted_mask(photo, lens, size[0])[row, column] >= 128
+    if mask is not None:
+        inside = mask[row, column] >= 128
         keypoints, vectors, row, column = keypoints[inside], vectors[inside], row[inside], column[inside]
     keypoints[:, :2] += (max(size) - np.array(size)) / 2
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)

@@ -1,0 +1,138 @@
+"""Photos without cameras, placed by a scene that is learned quickly of the others.
+
+In: a capture, the cameras and points of some of its photos. Out: the cameras of more of them and new points, and
+sentences that say it photo by photo. `train.place` finds a photo's view; here stands which ones, and what follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
+from macrosplat.capture.records import TrainingInput
+from macrosplat.photos.names import listed
+from macrosplat.photos.records import Photo
+from macrosplat.train.place import Lost, Placed, place
+from macrosplat.train.trainer import Trainer
+
+WIDTH = 480  # px at which the scene is learned, at most
+FEWEST = 6  # photos with cameras that such a scene needs
+
+
+@dataclass(frozen=True)
+class Found:
+    """What became of the photos without cameras."""
+
+    cameras: Cameras  # of all that have one now, in the order of the photos, as training has corrected them
+    points: SparsePoints
+    placed: tuple[str, ...]  # names of those that had none
+    sentences: tuple[str, ...]
+
+
+def missing(photos: Sequence[Photo], cameras: Cameras) -> list[Photo]:
+    """Photos that have no camera, and could be placed: there are enough others, and one of the same shape."""
+    if len(cameras) < FEWEST or any(photo.pose is not None for photo in photos):
+        return []
+    sizes = {tuple(size) for size in cameras.sizes.tolist()}
+    return [photo for photo in photos if photo.name not in cameras.names and (photo.width, photo.height) in sizes]
+
+
+def find_missing(
+    photos: Sequence[Photo],
+    given: TrainingInput,
+    learn: Callable[[], Trainer],
+    triangulate: Callable[[Cameras], SparsePoints],
+    folder: Path,
+    seed: int,
+) -> Found:
+    """Place what can be placed.
+
+    Args:
+        photos: all of the capture, in order.
+        given: what `learn` learns a scene of: some of them.
+        triangulate: points of cameras.
+        folder: for scratch files.
+
+    Raises:
+        MacrosplatError: a photo cannot be read any more.
+    """
+    trainer = learn()
+    model, targets = trainer.model, trainer.targets
+    sampling = trainer.last_sampling()
+    lost = [_lost(photo, photos, given) for photo in missing(photos, given.cameras)]
+    found = place(model, targets.photos, targets.masks, lost, sampling, folder, seed)
+    names = tuple(one.name for one, where in zip(lost, found, strict=True) if where.accepted)
+    cameras = _all(photos, given, trainer, lost, found)
+    points = triangulate(cameras) if names else given.points
+    return Found(cameras if names else given.cameras, points, names, tuple(_sentences(lost, found)))
+
+
+def _lost(photo: Photo, photos: Sequence[Photo], given: TrainingInput) -> Lost:
+    """A photo without a camera, and its neighbours in order that have one."""
+    names, order = given.cameras.names, [one.name for one in photos]
+    at = order.index(photo.name)
+    with_camera = [(n, names.index(name)) for n, name in enumerate(order) if name in names]
+    before = max((one for one in with_camera if one[0] < at), default=None)
+    after = min((one for one in with_camera if one[0] > at), default=None)
+    share = 0.5 if before is None or after is None else (at - before[0]) / (after[0] - before[0])
+    sizes = given.cameras.sizes.tolist()
+    alike = [one for one in with_camera if sizes[one[1]] == [photo.width, photo.height]]
+    like = min(alike, key=lambda one: abs(one[0] - at))[1]
+    lens = given.cameras.distortion[like]
+    return Lost(
+        photo.name,
+        read_undistorted(photo, lens, given.width),
+        read_undistorted_mask(photo, lens, given.width) if photo.mask is not None else None,
+        like,
+        None if before is None else before[1],
+        None if after is None else after[1],
+        share,
+    )
+
+
+def _all(
+    photos: Sequence[Photo], given: TrainingInput, trainer: Trainer, lost: Sequence[Lost], found: Sequence[Placed]
+) -> Cameras:
+    """The cameras of the photos that have one now, in the order of the photos."""
+    rig, old = trainer.model.rig, given.cameras
+    with torch.no_grad():
+        views = [rig.camera(v).view.cpu().numpy().astype(np.float64) for v in range(len(rig))]
+    longer = np.array([rig.focal(), rig.focal(), 1.0, 1.0])
+    rows = list(range(len(old)))
+    names = list(old.names)
+    for one, where in zip(lost, found, strict=True):
+        if where.accepted:
+            names.append(one.name)
+            views.append(where.view)
+            rows.append(one.like)
+    cameras = replace(
+        old,
+        names=tuple(names),
+        views=np.stack(views),
+        intrinsics=old.intrinsics[rows] * longer,
+        sizes=old.sizes[rows],
+        distortion=tuple(old.distortion[row] for row in rows),
+    )
+    return cameras.select([photo.name for photo in photos if photo.name in names])
+
+
+def _sentences(lost: Sequence[Lost], found: Sequence[Placed]) -> list[str]:
+    def told(accepted: bool) -> str:
+        return listed(
+            f"{one.name} ({where.agrees:.1f} dB)"
+            for one, where in zip(lost, found, strict=True)
+            if where.accepted == accepted
+        )
+
+    said, usual = [], f"the scene explains its own photos to {found[0].usual:.1f} dB" if found else ""
+    if any(where.accepted for where in found):
+        said.append(f"Placed by the scene that the other photos make: {told(True)}; {usual}.")
+    if not all(where.accepted for where in found):
+        said.append(f"Left out, since the scene that the others make does not explain them: {told(False)}; {usual}.")
+    return said
