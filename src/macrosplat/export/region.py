@@ -68,7 +68,7 @@ def _painted(path: Path | None) -> NDArray[np.bool_] | None:
             white = np.asarray(picture.convert("L").resize(size, Image.Resampling.BOX)) >= 128
     except (OSError, ValueError):
         return None
-    return binary_dilation(white, iterations=max(1, round(SLACK * WIDTH)))
+    return np.asarray(binary_dilation(white, iterations=max(1, round(SLACK * WIDTH))), bool)
 
 
 @njit(parallel=True)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from macrosplat.support.errors import MacrosplatError
 
@@ -141,7 +141,7 @@ def _distances(
 ) -> NDArray[np.float64]:
     """[K] from each place to the surface, or a little more."""
     triangles = vertices[faces]
-    _, near = cKDTree(triangles.mean(1)).query(asked, k=min(NEAREST, len(faces)))
+    _, near = KDTree(triangles.mean(1)).query(asked, k=min(NEAREST, len(faces)))
     near = np.asarray(near).reshape(len(asked), -1)
     best = np.full(len(asked), np.inf)
     for column in near.T:

@@ -82,14 +82,14 @@ class Volume:
         """
         filled = np.where(self.weight >= F(0.99) * EMPTY * F(least), self.distance, -ONE)
         filled[~inside] = ONE
-        filled = gaussian_filter(np.pad(filled, 1, constant_values=ONE), blur, mode="nearest")
-        body, count = label(filled < 0)
+        filled = np.asarray(gaussian_filter(np.pad(filled, 1, constant_values=ONE), blur, mode="nearest"), F)
+        body, count = _parts(filled < 0)
         if not count:
             raise MacrosplatError(NO_SURFACE)
         body = body == 1 + np.bincount(body.ravel())[1:].argmax()
         filled[~body & (filled < 0)] = BARELY
         # Cavities that nobody can look into.
-        outside, _ = label(~body)
+        outside, _ = _parts(~body)
         filled[~body & (outside != outside[0, 0, 0])] = -BARELY
         vertices, faces, normals = _marched(filled)
         return Surface((vertices - 1) * self.voxel + self.origin, faces, normals)
@@ -165,3 +165,10 @@ def _fuse(distance, weight, depth, turn, start, intrinsics, truncation, empty):
                 before = weight[i, j, k]
                 distance[i, j, k] = F((distance[i, j, k] * before + share * off) / (before + share))
                 weight[i, j, k] = F(before + share)
+
+
+def _parts(region: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
+    """The number of each voxel's part of a region, from 1; 0 outside. And how many there are."""
+    number = np.zeros(region.shape, np.int32)
+    label(region, output=number)
+    return number, int(number.max())

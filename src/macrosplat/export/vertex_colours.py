@@ -61,7 +61,7 @@ def of_scene(gaussians: Gaussians) -> Callable[[Station], Picture]:
             drawn = render(gaussians, station.camera)
         # The colour is premultiplied: a pixel that is half haze counts half.
         alpha = drawn.alpha.numpy()
-        return drawn.colour.numpy() / np.maximum(alpha, 1e-3)[..., None], alpha
+        return np.asarray(drawn.colour.numpy() / np.maximum(alpha, 1e-3)[..., None], np.float32), alpha
 
     return picture
 

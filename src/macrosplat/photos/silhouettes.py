@@ -105,7 +105,7 @@ def _before_still(pictures: list[Picture]) -> tuple[NDArray[np.uint8], ...] | No
     near = (np.abs(every - usual).max(-1) < DIFFERS).mean(0)
     if near[_border(usual)].mean() < STILL_BORDER or (near >= STILL).mean() < SURE_BORDER * STILL_BORDER:
         return None
-    still = ndimage.binary_erosion(near >= STILL, iterations=2)
+    still = np.asarray(ndimage.binary_erosion(near >= STILL, iterations=2), bool)
     if not still.any():
         return None
     usual = np.where(still[..., None], usual, _spread(usual, still, 0.03 * usual.shape[1])[0])
@@ -205,14 +205,14 @@ def _parts(picture: Picture, backdrop: Picture, texture: bool = False) -> _Parts
         level = ratio.mean(-1)
         shadow = (np.ptp(ratio, axis=-1) < SHADOW_TINT) & (level > SHADOW_DEPTH) & (level < 1.03)
         shadow &= edge < SHADOW_EDGE * backdrop.mean(-1) / 200
-        like = ndimage.binary_opening((off < DIFFERS) | shadow)
+        like = np.asarray(ndimage.binary_opening((off < DIFFERS) | shadow), bool)
         number, count = _labelled(like)
         outside = np.zeros(count + 1, bool)
         outside[np.unique(number[border])] = True
         outside[0] = False
         large = np.bincount(number.ravel()) > 0.001 * height * width
         behind = outside[number] | ((off < DIFFERS) & large[number] & (number > 0))
-        inner = ndimage.binary_erosion(behind, iterations=2)
+        inner = np.asarray(ndimage.binary_erosion(behind, iterations=2), bool)
         # The surface follows what is known of the backdrop, shadows included: finely where there is enough of it.
         fine, much = _spread(picture - backdrop, inner, width / 80)
         coarse, some = _spread(picture - backdrop, inner, width / 20)

@@ -23,6 +23,8 @@ prange = numba.prange
 # uses every core anyway: kernels therefore take turns.
 kernel_lock = threading.RLock()
 
+# Way of compiling, in the name of the cache folder: kernels of two ways in one process crash it. Raise it with the flags.
+WAY = 2
 # NaN and infinity stay meaningful (a diverged run must be noticed), all else of fastmath is wanted.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
@@ -79,7 +81,7 @@ def _cache_folder() -> Iterator[None]:
     before = settings.CACHE_DIR
     if not before:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        settings.CACHE_DIR = str(base / "macrosplat" / "numba")
+        settings.CACHE_DIR = str(base / "macrosplat" / f"numba-{WAY}")
     try:
         yield
     finally:
