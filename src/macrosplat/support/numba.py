@@ -23,7 +23,7 @@ prange = numba.prange
 # uses every core anyway: kernels therefore take turns.
 kernel_lock = threading.RLock()
 
-# Way of compiling, in the name of the cache folder: kernels of two ways in one process crash it. Raise it with the flags.
+# Way of compiling, in the name of the cache folder: kernels of two ways crash a process. Raise it with the flags.
 WAY = 2
 # NaN and infinity stay meaningful (a diverged run must be noticed), all else of fastmath is wanted.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
