@@ -19,7 +19,7 @@ demo: setup
 	@$(BIN)/macrosplat demo
 
 test: setup browser
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: setup
 	@$(BIN)/ruff format --check .

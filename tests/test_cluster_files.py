@@ -5,6 +5,7 @@ import re
 import shlex
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ def test_snakemake_runs_every_part_once(tmp_path: Path) -> None:
     words = ["snakemake", "--snakefile", str(EXAMPLES / "snakemake" / "Snakefile"), "--cores", "2"]
     words += ["--config", "manifest=drawer.csv", "out=out", "parts=3"]
     where = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    subprocess.run(["python", "-m", *words], cwd=tmp_path, env=where, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, env=where, check=True, capture_output=True)
     said = (tmp_path / "words").read_text().splitlines()
     assert sorted(line.split()[5] for line in said if "--shard" in line) == ["1/3", "2/3", "3/3"]
     assert sum("--collect" in line for line in said) == 1

@@ -45,6 +45,8 @@ def test_sixteen_bits_are_kept():
     np.testing.assert_allclose(linear[0], (30000 / 65535) ** (461 / 256), rtol=1e-3)  # grey stays grey
 
 
-@pytest.mark.parametrize("damage", [b"", SRGB[:100], SRGB[:200], b"x" * 400])
+@pytest.mark.parametrize(
+    "damage", [b"", SRGB[:100], SRGB[:200], b"x" * 400], ids=["empty", "cut at 100", "cut at 200", "no profile"]
+)
 def test_damaged_profile_is_none(damage):
     assert read_profile(damage) is None
