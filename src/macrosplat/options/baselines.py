@@ -146,7 +146,7 @@ class Covariance:
     """How far the factor moves for 1 of the network's output [paper]; a wider clamp wants more."""
 
     hidden: Annotated[int, arg(metavar="N")] = 64
-    """Width of the network [paper]."""
+    """Width of the hidden layers of the network [paper]."""
 
     layers: Annotated[int, arg(metavar="N")] = 3
     """Hidden layers of the network [paper]."""

@@ -63,7 +63,7 @@ class Options:
     """`auto` recognises focus brackets; `off`: each photo by itself."""
 
     scale_mm: Annotated[str | None, arg(metavar="MM", help_behavior_hint="(default: from EXIF)")] = None
-    """Millimetres of a scene unit, or between the cameras of two photos: a.jpg:b.jpg=40."""
+    """Millimetres of a unit, or between two cameras: a.jpg:b.jpg=40."""
 
     detail: Annotated[Detail, arg(metavar="D")] = "own"
     """Finest detail: the scene's and the photos' `own`, or `off`."""

@@ -13,7 +13,7 @@ class Thin:
     """`--lens thin`: a thin lens with a pupil of some width."""
 
     aperture_samples: Annotated[Literal["auto", "1", "4", "8"], arg(metavar="M")] = "auto"
-    """Aperture samples (sub-aperture views) of a photo; 1 is fast, and blind to what near things hide."""
+    """Sub-aperture views of a photo; 1 is blind to what near things hide."""
 
     aberrations: Annotated[Literal["off", "auto"], arg(metavar="A")] = "off"
-    """`auto` learns colours that focus apart and dark corners, where the photos show them."""
+    """`auto` learns coloured fringes and dark corners where they are seen."""
