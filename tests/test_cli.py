@@ -64,8 +64,9 @@ def test_without_a_word_the_commands_are_listed(capsys):
     assert all(command in out for command in COMMANDS)
 
 
-def test_every_option_of_a_reconstruction_is_in_a_help_and_has_a_text(capsys):
+def test_every_option_of_a_reconstruction_is_in_a_help_and_has_a_text(capsys, monkeypatch):
     """The photographer's in `--help`, those of the methods to compare with in `--help-baselines`; all can be given."""
+    monkeypatch.setenv("COLUMNS", "100")
     texts = {}
     for name in ("--help", "--help-baselines"):
         assert usage("reconstruct", name) == 0
