@@ -24,7 +24,10 @@ RANK = """
     from macrosplat.train.ranks import Meeting
     from test_ranks import trained
     torch.set_num_threads(1)
-    torch.save(trained(Meeting().join(torch.device("cpu"))), sys.argv[1])
+    ranks = Meeting().join(torch.device("cpu"))
+    found = trained(ranks)
+    ranks.leave()  # gloo's thread must not outlive the interpreter
+    torch.save(found, sys.argv[1])
 """
 
 
