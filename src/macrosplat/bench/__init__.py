@@ -10,9 +10,9 @@ hours). Counted are, forward + backward, for N Gaussians of F floats each, P pix
 
     stage              bytes                                      operations
     project            N (3 F + 24) 4: parameters read twice,     N (900 + 28 C): covariance, its projection, inverse,
-                       gradients, splats and theirs once          and the way back; 28 of each coefficient
+                       gradients, splats and theirs once          and the backward pass; 28 of each coefficient
     rasterize          N 10 * 4 * 3, pairs (tile, splat) of       90 for each pixel inside a splat's ellipse of
-                       80 + 28, and P 15 * 4                      alpha > 1/255: 30 forward, 60 on the way back
+                       80 + 28, and P 15 * 4                      alpha > 1/255: 30 forward, 60 on the backward pass
     blur               P 20 * 4: the levels of the ladder         P (120 L + 40): L levels of two 7-tap filters of 10 in
                        could stay in the cache                    3 channels both ways; 3 levels weighted
     defocus + blur     the same: sigma stays in the cache         P 20 more, for the map of sigma from depth

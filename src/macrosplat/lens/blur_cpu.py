@@ -3,7 +3,7 @@
 Inside, channels lie in planes [C, H, W], and the ladder is climbed with two planes: each level is added to the
 result where its weight is not zero, then only serves to make the next one. The derivative with respect to sigma
 is gathered on the way, so that no level has to be kept. The frame is mirrored at its borders (the edge pixel
-repeated): then every filter is its own adjoint, and the way back is the same ladder walked down.
+repeated): then every filter is its own adjoint, and the backward pass is the same ladder walked down.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A level keeps the channels of a pixel together, three of them in the room of four: a thread reads a pixel at once. A
 level is one launch, for many frames at once: a program owns a strip of columns and walks down every `stride`-th row of
 it, filters each row along itself, and keeps the last seven of these for the filter down the columns. Levels stay in
-memory until one more launch weighs the up to four that a pixel reads and averages the frames; on the way back each
+memory until one more launch weighs the up to four that a pixel reads and averages the frames; on the backward pass each
 level's launch also adds the share of its own. With 16 levels that is 17 launches forward and 16 back. Frames are
 mirrored at their borders as in `blur_cpu.py`, so that every filter is its own adjoint. Nothing is read by the host: all
 levels are launched, and the programs of those that no pixel reads (the largest sigma is found first) end at once.

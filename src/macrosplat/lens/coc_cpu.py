@@ -87,7 +87,7 @@ def _spread(strength, source, new_strength, new_source):
 
 @njit(parallel=True)
 def _pixels(depth, weight, source, lefts, shares, k, focus, sigma0, sigma, defocus, square):
-    """sigma, and for the way back e = 1/d0 - 1/d and e^2 as the backdrop mixes them."""
+    """sigma, and for the backward pass e = 1/d0 - 1/d and e^2 as the backdrop mixes them."""
     height, width = depth.shape
     rows, columns = source.shape
     centre = np.float32(1.0) / focus

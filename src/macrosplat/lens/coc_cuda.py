@@ -104,7 +104,7 @@ def _pixels(
     depth, weight, source, fx, pupil, focus, sigma0, colours, sigma, defocus, square, height, width, rows, columns,
     CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """sigma, of CHANNELS colours each (0: of all alike), and for the way back e = 1/d0 - 1/d and e^2."""
+    """sigma, of CHANNELS colours each (0: of all alike), and for the backward pass e = 1/d0 - 1/d and e^2."""
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = i < height * width
     y = i // width

@@ -1,7 +1,7 @@
 """A shift by any part of a pixel, in plain torch of any precision: the specification.
 
 Cubic interpolation (Keys 1981, a = -1/2: Catmull and Rom's), first down the columns, then along the rows. A tap that
-would lie outside the frame is the pixel's own value instead: a constant stays one, and the way back gathers, as the
+would lie outside the frame is the pixel's own value instead: a constant stays one, and backward it gathers, as the
 way there does.
 """
 

@@ -1,7 +1,7 @@
 """Compositing a tile on a GPU: a chunk of splats times all pixels of the tile at once.
 
 A thread holds two pixels and all splats of the chunk: products and sums along a light path stay in its registers. The
-way back needs sums over pixels of what each splat does there, times things that are the same for all splats (the
+backward pass needs sums over pixels of what each splat does there, times things that are the same for all splats (the
 pixel's place and its square, the gradient of its colour): that is a product of matrices.
 """
 

@@ -37,7 +37,7 @@ def columns(piece, BLOCK: tl.constexpr):
 
 @triton.jit
 def piece(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15, BLOCK: tl.constexpr):
-    """The way back: [BLOCK, 16] of sixteen columns."""
+    """The backward pass: [BLOCK, 16] of sixteen columns."""
     e0 = tl.join(tl.join(c0, c8), tl.join(c4, c12))
     e2 = tl.join(tl.join(c2, c10), tl.join(c6, c14))
     o1 = tl.join(tl.join(c1, c9), tl.join(c5, c13))

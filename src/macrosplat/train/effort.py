@@ -43,7 +43,7 @@ def default_gaussians(quality: str, frames: Sequence[Frame]) -> int:
 # some six (tile, splat) pairs of 64 bytes; each point of the pupil has its splat of 10 floats, as many of its gradient,
 # and 2 of how far it reaches. A pixel of a photo at full scale is its 3 bytes and a target of 35; a pixel of the frame
 # in work is in about 100 float buffers of the blur ladder and the stages, and each point of the pupil keeps some 20 for
-# the way back. Experiments: memory.
+# the backward pass. Experiments: memory.
 PER_GAUSSIAN, PER_POINT_GAUSSIAN = 38 * 4 * 4 + 6 * 64, (2 * 10 + 2) * 4
 PER_PHOTO_PIXEL = 3 + 35
 PER_FRAME_PIXEL, PER_POINT_PIXEL = 100 * 4, 20 * 4

@@ -48,8 +48,8 @@ RATES = {"turn": 2e-3, "shift": 0.3, "focus": 2e-3, "exposure": 5e-3}  # radians
 NEARNESS = np.linspace(-0.08, 0.08, 9)  # relative: where the focus is sought at first
 BLOCKS = 32  # per width: blocks of pixels that are fitted and left out by turns
 # dB: what the blocks left out may be worse than the median of the photos that the scene was learned from, all of them
-# fitted. Photos placed right by matches are 2 to 10 dB below it: the scene knows nothing of them yet. One of another
-# thing, with no matches, is 13 dB below. And from where others were taken it has to look worse.
+# fitted (the scene knows nothing of a lost photo yet), with matches and without (experiments: placed-by-the-scene); and
+# from where others were taken it has to look so much worse.
 BELOW_MEDIAN, BELOW_UNMATCHED, ABOVE_ELSEWHERE = 12.0, 5.0, 1.0
 MATCHED = 30  # matches that vouch for a pose
 
