@@ -1,1 +1,1 @@
-raise ImportError('no pillow_heif')
+raise ImportError("no pillow_heif")

@@ -1,1 +1,1 @@
-raise ImportError('no rawpy')
+raise ImportError("no rawpy")
