@@ -27,7 +27,8 @@ from macrosplat.output.millimetres import check_scale
 from macrosplat.output.summary import Summary
 from macrosplat.photos.names import listed, natural_key
 from macrosplat.photos.records import Photo, resized
-from macrosplat.placing import of_rig, place, place_missing
+from macrosplat.photos.targets import opencv
+from macrosplat.placing import of_rig, place, place_missing, sizes_of
 from macrosplat.render import Frame
 from macrosplat.run import Run
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
@@ -76,6 +77,8 @@ def reconstruct(
     device = choose(options.device, said.append)
     if options.scale_mm is not None:
         check_scale(options.scale_mm)
+    if sizes_of(options) is not None:
+        opencv()
     viewer, meeting = _viewer(live), Meeting()
     began = time.monotonic()
     with Progress(more=shown) as progress, ExitStack() as holding:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from macrosplat.cameras.colmap import read_colmap, write_colmap
 from macrosplat.cameras.plausible import unconfirmed
 from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.cameras.targets import Sizes, read_sizes
+from macrosplat.capture.read_targets import find_targets
 from macrosplat.capture.records import Capture, TrainingInput
 from macrosplat.capture.rig import partners, renamed
 from macrosplat.capture.solve import solve, training_input
@@ -20,6 +23,7 @@ from macrosplat.lens.known import KnownLens
 from macrosplat.live import Nobody
 from macrosplat.loop import make_trainer, train
 from macrosplat.missing import WIDTH, find_missing, missing
+from macrosplat.options import Options
 from macrosplat.output.lens_report import read_lens
 from macrosplat.output.millimetres import find_scale
 from macrosplat.run import Run, same_photos
@@ -35,7 +39,9 @@ def place(opened: Capture, run: Run, progress: Progress, width: int | None) -> T
     """Cameras and points: from RUN/sparse, from the capture, or by structure from motion."""
     options = run.manifest.options
     if not run.sparse.is_dir():
-        cameras, points, source = solve(opened, run.scratch, options.seed, progress)
+        sizes = sizes_of(options)
+        targets = find_targets(opened, sizes, run.targets, progress) if sizes is not None else None
+        cameras, points, source = solve(opened, run.scratch, options.seed, progress, targets)
         # In this order: where there is a model, what it is of is known.
         run.update(camera_source=source, registered=len(cameras))
         write_colmap(run.sparse, cameras, points)
@@ -49,6 +55,17 @@ def place(opened: Capture, run: Run, progress: Progress, width: int | None) -> T
     held_out = given.held_out.names if given.held_out is not None else ()
     run.update(width=given.width, held_out=held_out)
     return given
+
+
+def sizes_of(options: Options) -> Sizes | None:
+    """What is known of coded targets; None: there are none.
+
+    Raises:
+        MacrosplatError: the file of --targets cannot be read.
+    """
+    if options.targets is None and options.tag_mm is None:
+        return None
+    return read_sizes(None if options.targets is None else Path(options.targets), options.tag_mm)
 
 
 def of_rig(rig: Run, run: Run, opened: Capture) -> tuple[Capture, KnownLens | None]:

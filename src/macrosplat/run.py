@@ -226,6 +226,11 @@ class Run:
         return self.folder / "masks"
 
     @property
+    def targets(self) -> Path:
+        """The coded targets that were read in the photos."""
+        return self.folder / "targets.json"
+
+    @property
     def deblurred(self) -> Path:
         """The photos as `--deblur-first` made them."""
         return self.folder / "deblurred"

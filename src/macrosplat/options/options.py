@@ -65,6 +65,12 @@ class Options:
     scale_mm: Annotated[str | None, arg(metavar="MM", help_behavior_hint="(default: from EXIF)")] = None
     """Millimetres of a unit, or between two cameras: a.jpg:b.jpg=40."""
 
+    targets: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """Coded targets around the object: a JSON file of their sizes."""
+
+    tag_mm: Annotated[float | None, arg(metavar="MM", help_behavior_hint="(default: none)")] = None
+    """Side of the coded targets (AprilTag 36h11) around the object."""
+
     detail: Annotated[Detail, arg(metavar="D")] = "own"
     """Finest detail: the scene's and the photos' `own`, or `off`."""
 

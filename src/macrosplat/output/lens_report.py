@@ -172,7 +172,7 @@ def in_words(report: LensReport) -> str:
         words.append(f"{report.vignetting:.1f} stops darker in the corner")
     if report.corner_distortion is not None:
         words.append(f"distortion {100 * report.corner_distortion:+.1f} % at the corner")
-    sure = f", give or take {100 * report.scale.uncertainty:.0f} %" if report.scale.uncertainty else ""
+    sure = f", give or take {100 * report.scale.uncertainty:.2g} %" if report.scale.uncertainty else ""
     return f"{', '.join(words)} (scale: {report.scale.source}{sure})"
 
 

@@ -110,7 +110,7 @@ def trust(lens: LensReport | None, coverage: CoverageReport | None, made: Manife
     """How far each part of the page may be believed."""
     rows = {}
     if lens is not None and lens.mm_per_unit:
-        sure = f", ± {100 * lens.scale.uncertainty:.0f} % (one standard deviation)" if lens.scale.uncertainty else ""
+        sure = f", ± {100 * lens.scale.uncertainty:.2g} % (one standard deviation)" if lens.scale.uncertainty else ""
         rows["Millimetres"] = f"from {lens.scale.source}{sure}"
     if coverage is not None:
         rows["In focus"] = (

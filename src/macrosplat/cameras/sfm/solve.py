@@ -34,7 +34,9 @@ from macrosplat.cameras.sfm.features import (
 from macrosplat.cameras.sfm.guided import match_guided
 from macrosplat.cameras.sfm.pairs import joined, match_all, near, strong
 from macrosplat.cameras.sfm.report import Attempt, SfmReport, failure, reasons, sentences
+from macrosplat.cameras.sfm.ties import with_ties
 from macrosplat.cameras.sfm.verify import verify
+from macrosplat.cameras.targets import Readings
 from macrosplat.photos.records import Photo
 from macrosplat.support.colmap import pycolmap
 from macrosplat.support.errors import MacrosplatError
@@ -92,7 +94,11 @@ class _Try:
 
 
 def solve_cameras(
-    photos: tuple[Photo, ...], workdir: Path, progress: Progress | None = None, seed: int = 0
+    photos: tuple[Photo, ...],
+    workdir: Path,
+    progress: Progress | None = None,
+    seed: int = 0,
+    targets: Readings | None = None,
 ) -> tuple[Cameras, SparsePoints, SfmReport]:
     """Structure from motion.
 
@@ -101,6 +107,7 @@ def solve_cameras(
         workdir: a folder for scratch files; nothing stays in it.
         progress: called with a fraction (0 to 1) and what is being done.
         seed: of every random choice. The same seed gives the same cameras on the same machine and number of cores.
+        targets: coded targets read in the photos, whose corners are points that photos share for sure.
 
     Returns:
         The registered cameras in the order of the photos, points seen by at least three of them, and the report.
@@ -114,7 +121,7 @@ def solve_cameras(
     progress, began = progress or _silent, time.monotonic()
     tries: list[_Try] = []
     for preset in PRESETS:
-        tries += _tries(preset, photos, workdir, within(progress, *preset.span), seed)
+        tries += _tries(preset, photos, targets or {}, workdir, within(progress, *preset.span), seed)
         best = max(tries, key=lambda one: one.rank)
         if best.attempt.agreeing == len(photos):
             break
@@ -177,10 +184,14 @@ def triangulate(
     return _points(model, features, photos, list(range(len(photos))))
 
 
-def _tries(preset: Preset, photos: tuple[Photo, ...], workdir: Path, progress: Progress, seed: int) -> list[_Try]:
+def _tries(
+    preset: Preset, photos: tuple[Photo, ...], targets: Readings, workdir: Path, progress: Progress, seed: int
+) -> list[_Try]:
     """Try one preset: once, or twice if photos are missing or the model is wrong and another focal length may help."""
     features = extract(photos, preset.extraction, workdir, within(progress, 0.0, 0.5))
     matches = match_all(features, within(progress, 0.5, 0.6))
+    features, ties = with_ties(features, photos, targets)
+    matches = joined(matches, ties)
     cameras = _start_cameras(photos, features, FOCAL_START)
     weak = _weakly_connected(matches, len(photos))
     if preset.rescues and len(weak) > WEAK_SHARE * len(photos):
