@@ -59,6 +59,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     camera_source: str | None = None  # `Cameras.source`
     registered: int | None = None  # photos that have a camera
     placed: tuple[str, ...] | None = None  # photos that the scene of the others has placed; None: not tried
+    # Photos whose cameras the scene has shown to be wrong; None: not looked yet.
+    expelled: tuple[str, ...] | None = None
     width: int | None = None  # px that was trained at
     held_out: tuple[str, ...] = ()  # names of photos that were not trained on
     # By what the circles of confusion of the lens model have to be multiplied to be those that the photos show.

@@ -95,7 +95,7 @@ def place(
         folder: for scratch files, which are removed.
     """
     with one_torch_thread():
-        usual = [_own(model, v, photos[v], masks[v], sampling) for v in range(len(photos))]
+        usual = [own_agreement(model, v, photos[v], masks[v], sampling) for v in range(len(photos))]
         median = float(np.median(usual))
         found = []
         features = extract_pictures([one.photo for one in lost], QUICK, folder)
@@ -282,7 +282,9 @@ def _seen(lost: Lost, scale: float, device: torch.device) -> tuple[Tensor, Tenso
     return _curve(small).to(device), (weight * even).to(device), (weight * (1 - even)).to(device)
 
 
-def _own(model: Model, v: int, photo: NDArray[np.uint8], mask: NDArray[np.uint8] | None, sampling: Sampling) -> float:
+def own_agreement(
+    model: Model, v: int, photo: NDArray[np.uint8], mask: NDArray[np.uint8] | None, sampling: Sampling
+) -> float:
     """dB of one of the model's own photos."""
     with torch.no_grad():
         taken = model.photograph(v, sampling)
