@@ -130,16 +130,16 @@ def test_a_board_counts_as_one_piece() -> None:
 def test_sizes_are_read_or_refused(tmp_path: Path) -> None:
     path = tmp_path / "tags.json"
     path.write_text(json.dumps({"7": 5, "8": 4.5}))
-    assert read_sizes(path, None).sides == {7: 5.0, 8: 4.5}
+    assert read_sizes(str(path)).sides == {7: 5.0, 8: 4.5}
     path.write_text(json.dumps({"family": "4X4_50", "side_mm": 3, "board": {"1": [[0, 0], [3, 0], [3, 3], [0, 3]]}}))
-    sizes = read_sizes(path, None)
+    sizes = read_sizes(str(path))
     assert sizes.side == 3 and sizes.board[1].shape == (4, 3) and sizes.corners(5) is not None
     for wrong in ({"tags": {"a": 5}}, {"tags": {"1": -5}}, {"board": {"1": [[0, 0]]}}, {"side": 3}, {}, [1]):
         path.write_text(json.dumps(wrong))
         with pytest.raises(MacrosplatError, match=r"tags\.json"):
-            read_sizes(path, None)
-    with pytest.raises(MacrosplatError, match="tag-mm"):
-        read_sizes(None, 0.0)
+            read_sizes(str(path))
+    with pytest.raises(MacrosplatError, match="--targets"):
+        read_sizes("0.0")
     with pytest.raises(MacrosplatError, match="no family"):
         Family("36h12")
 
@@ -166,7 +166,7 @@ def test_corners_are_points_that_photos_share(tmp_path: Path) -> None:
 def test_a_sheet_is_drawn_to_size(tmp_path: Path, family: Family) -> None:
     sheet = write_sheet(tmp_path / "a.pdf", 40.0, 99, 3, "APRILTAG_36h11", "a4")
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF") and sheet.side_mm == pytest.approx(40, abs=0.1)
-    sides = read_sizes(sheet.sizes, None)
+    sides = read_sizes(str(sheet.sizes))
     assert len(sides.sides) == sheet.count and min(sides.sides) == 3 and sides.family == family.name
     for wrong in ({"side_mm": 0.1}, {"first": 580}, {"out": tmp_path / "a.png"}):
         values = {"out": tmp_path / "b.pdf", "side_mm": 5.0, "count": 20, "first": 0} | wrong

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
@@ -65,9 +64,7 @@ def sizes_of(options: Options) -> Sizes | None:
     Raises:
         MacrosplatError: the file of --targets cannot be read.
     """
-    if options.targets is None and options.tag_mm is None:
-        return None
-    return read_sizes(None if options.targets is None else Path(options.targets), options.tag_mm)
+    return None if options.targets is None else read_sizes(options.targets)
 
 
 def of_rig(rig: Run, run: Run, opened: Capture) -> tuple[Capture, KnownLens | None]:

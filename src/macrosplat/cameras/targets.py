@@ -7,6 +7,7 @@ sought. What the points are off after that says how sure it is.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,14 +65,15 @@ class TargetScale:
     notes: tuple[str, ...]
 
 
-def read_sizes(path: Path | None, side: float | None) -> Sizes:
-    """Of a file of sizes, or one side for all.
+def read_sizes(text: str) -> Sizes:
+    """Of a file of sizes, or one side in mm for all.
 
     Raises:
         MacrosplatError: the file cannot be read, or a size is none.
     """
-    if path is None:
-        return Sizes(side=_size(side, "--tag-mm"))
+    with contextlib.suppress(ValueError):
+        return Sizes(side=_size(float(text), "--targets"))
+    path = Path(text)
     found = load_json(path, finite=True, remedy=REMEDY)
     if isinstance(found, dict) and found and all(str(key).isdecimal() for key in found):
         found = {"tags": found}  # the short form: numbers and sides alone
@@ -85,7 +87,7 @@ def read_sizes(path: Path | None, side: float | None) -> Sizes:
                 f"{path}: the board's target {key} needs four corners of two or three numbers, in mm."
             )
         board[_number(key, path)] = array
-    own = _size(file.side_mm, f"{path}, side_mm") if file.side_mm is not None else side
+    own = _size(file.side_mm, f"{path}, side_mm") if file.side_mm is not None else None
     if not sides and not board and own is None:
         raise MacrosplatError(f"{path} says no size of a target; give side_mm, tags or a board, as in docs/targets.md.")
     return Sizes(file.family, own, {n: one for n, one in sides.items() if one is not None}, board)

@@ -16,4 +16,4 @@ class Thin:
     """Sub-aperture views of a photo; 1 is blind to what near things hide."""
 
     aberrations: Annotated[Literal["off", "auto"], arg(metavar="A")] = "off"
-    """`auto` learns coloured fringes and dark corners where they are seen."""
+    """`auto` learns coloured fringes and dark corners if seen."""

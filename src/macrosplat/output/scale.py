@@ -6,7 +6,6 @@ In: the run, its model and final cameras. Out: a `Scale`, and sentences.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -56,10 +55,9 @@ def scale_of(
 def by_targets(run: Run, cameras: Cameras) -> TargetScale | None:
     """What the coded targets of a run tell; None: it has none."""
     options = run.manifest.options
-    if (options.targets is None and options.tag_mm is None) or not run.targets.is_file():
+    if options.targets is None or not run.targets.is_file():
         return None
-    sizes = read_sizes(None if options.targets is None else Path(options.targets), options.tag_mm)
-    return scale_by(read_kept(run.targets), cameras, sizes)
+    return scale_by(read_kept(run.targets), cameras, read_sizes(options.targets))
 
 
 @torch.no_grad()

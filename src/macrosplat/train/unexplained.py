@@ -19,7 +19,7 @@ LOOKED_AT = 0.3  # of the steps: the scene stands, and little is lost if trainin
 FEWEST = 6  # photos: of fewer nobody can say which one is wrong
 # dB below the median of all, and standard deviations (by the median deviation), that make a photo unexplained
 # (experiments: expelled-photos).
-BELOW, SURELY = 4.0, 4.0
+BELOW, SURELY = 10.0, 4.0
 MAD_TO_SIGMA = 1.4826
 MOST = 0.25  # of the photos: if more are unexplained, it is not they that are wrong
 
