@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from macrosplat.cameras.records import Cameras
 from macrosplat.output.coverage import visible
 from macrosplat.render import Pinhole
+from macrosplat.render.project_reference import rotations
 from macrosplat.scene.gaussians import SH_C0, Gaussians
 from macrosplat.support.files import write_whole
 
@@ -76,13 +77,5 @@ def _seen(scene: Gaussians, cameras: Cameras) -> tuple[NDArray[np.float32], NDAr
 
 def shortest_axes(scene: Gaussians) -> NDArray[np.float64]:
     """[N, 3] unit vectors."""
-    w, x, y, z = torch.nn.functional.normalize(scene.quats, dim=1).double().numpy().T
-    columns = np.stack(
-        [
-            np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], 1),
-            np.stack([2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)], 1),
-            np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], 1),
-        ],
-        1,
-    )
-    return columns[np.arange(len(scene)), scene.log_scales.argmin(1).numpy()]
+    axes = rotations(scene.quats.double()).mT.numpy()
+    return axes[np.arange(len(scene)), scene.log_scales.argmin(1).numpy()]

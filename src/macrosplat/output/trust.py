@@ -77,7 +77,7 @@ def judge(
         way = "wider" if pupil * PRESSED > exif.most else "narrower"
         return Trust(
             "low",
-            f"The photos ask for a {way} pupil than f/{exif.f_number:.3g} allows, and were held to EXIF's limit: look "
+            f"The photos ask for a {way} pupil than f/{exif.f_number:.3g} allows, and were kept to EXIF's limit: look "
             "whether the f-number is right (a lens without contacts, a cropped photo), or the cameras are.",
         )
     if exif.expected is None:

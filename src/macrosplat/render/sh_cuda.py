@@ -115,7 +115,7 @@ def sh_coefficient(a, b, c, k: tl.constexpr, channel: tl.constexpr):
 
 @triton.jit
 def sh_colour(first, a, b, c, channel: tl.constexpr, x, y, z, USED: tl.constexpr):
-    """Before it is held above zero."""
+    """Before it is clamped above zero."""
     colour = 0.5 + Y0 * first
     for k in tl.static_range(1, USED):
         colour += sh_value(x, y, z, k) * sh_coefficient(a, b, c, k, channel)
