@@ -87,6 +87,7 @@ def reconstruct(
             _fits(opened.photos, options, width)
         holding.enter_context(locked(out))
         run = Run.begin(out, capture, opened.photos, options, resume, opened.found)
+        options = run.manifest.options
         sweep(out)
         for note in (*said, *opened.notes):
             progress.note(note)
