@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -261,3 +262,16 @@ def test_what_is_passed_on_opens_elsewhere(run: Path, tmp_path: Path) -> None:
     assert {"done/index.html", "done/scene.ply", "done/lens.json", "done/transforms.json"} <= names
     assert not [name for name in names if "checkpoint" in name or "config" in name]
     assert record.manifest.summary is None
+
+
+def test_scenes_and_cameras_are_written_without_torch(run: Path, tmp_path: Path) -> None:
+    """A small scene is written sooner than torch or Numba are loaded."""
+    code = f"""
+import sys
+sys.modules["torch"] = sys.modules["numba"] = None  # an import of them fails
+from pathlib import Path
+from macrosplat.export import NAMES, export
+for format in ("ply", "spz", "splat", "gltf", "colmap", "nerfstudio", "zip"):
+    export(Path({str(run)!r}), format, Path({str(tmp_path)!r}) / NAMES[format])
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
