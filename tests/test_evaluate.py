@@ -15,7 +15,7 @@ from PIL import Image
 from pycolmap import Rotation3d, Sim3d
 
 from macrosplat.cameras.records import Cameras
-from macrosplat.cameras.similarity import mapped
+from macrosplat.cameras.similarity import mapped, mapped_view
 from macrosplat.cameras.transforms import write_transforms
 from macrosplat.evaluate.evaluate import evaluate_run
 from macrosplat.evaluate.report import as_text
@@ -144,7 +144,7 @@ def test_cameras_found_in_a_frame_of_their_own(tmp_path: Path) -> None:
     make_run(tmp_path / "run", replace(own, views=look_at_origin(slid)), TO_RUN, "sfm")
 
     def render_view(view: np.ndarray, k: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        return plane(TO_RUN.inverse().views(view), k, size)
+        return plane(mapped_view(TO_RUN.inverse(), view), k, size)
 
     rough = evaluate_run(tmp_path / "run", tmp_path / "truth", render_view, refine=False)
     fine = evaluate_run(tmp_path / "run", tmp_path / "truth", render_view)
@@ -164,7 +164,7 @@ def test_a_focal_length_of_the_runs_own_is_said_and_novel_views_are_taken_with_i
     make_run(tmp_path / "run", farther, TO_RUN, "sfm")
 
     def render_view(view: np.ndarray, k: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        return plane(TO_RUN.inverse().views(view), k, size)
+        return plane(mapped_view(TO_RUN.inverse(), view), k, size)
 
     got = evaluate_run(tmp_path / "run", tmp_path / "truth", render_view)
     assert got.focal_error == pytest.approx(0.02, abs=1e-3) and got.similarity is not None

@@ -271,7 +271,7 @@ import sys
 sys.modules["torch"] = sys.modules["numba"] = None  # an import of them fails
 from pathlib import Path
 from macrosplat.export import NAMES, export
-for format in ("ply", "spz", "splat", "gltf", "colmap", "nerfstudio", "zip"):
+for format in ("ply", "spz", "splat", "gltf", "colmap", "nerfstudio"):
     export(Path({str(run)!r}), format, Path({str(tmp_path)!r}) / NAMES[format])
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -30,10 +30,10 @@ LEAST_GAIN = 1e-3  # of the cost: below it a size of square has converged
 
 def mapped(similarity: pycolmap.Sim3d, cameras: Cameras) -> Cameras:
     """The same cameras in the other frame; rigid again, their axes keep the new unit."""
-    return replace(cameras, views=np.stack([_view(similarity, view) for view in cameras.views]))
+    return replace(cameras, views=np.stack([mapped_view(similarity, view) for view in cameras.views]))
 
 
-def _view(similarity: pycolmap.Sim3d, view: Array) -> Array:
+def mapped_view(similarity: pycolmap.Sim3d, view: Array) -> Array:
     """[4, 4] world to camera, of a mapped camera."""
     found = similarity.transform_camera_world(pycolmap.Rigid3d(view[:3]))
     return np.vstack([found.matrix(), [0.0, 0.0, 0.0, 1.0]])
@@ -126,7 +126,7 @@ def refine_similarity(
     def residuals(change: Array, pool: int) -> list[Array]:
         moved = _moved(similarity, change, pivot)
         return [
-            (_pooled(render_at(_view(moved, truth.views[v]), v), pool) - _pooled(wanted[v], pool)).ravel()
+            (_pooled(render_at(mapped_view(moved, truth.views[v]), v), pool) - _pooled(wanted[v], pool)).ravel()
             for v in wanted
         ]
 

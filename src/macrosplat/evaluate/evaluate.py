@@ -296,7 +296,7 @@ def _lens(run: Path, truth: Truth, similarity: pycolmap.Sim3d | None, notes: lis
     if similarity is None:
         notes.append("The lens was not compared: without true cameras the scale of the run is not known.")
         return None
-    mm = 1.0 / similarity.scale
+    mm = 1.0 / float(similarity.scale)
     true = truth.lens.focus_distances
     focus = {
         name: (mm * found, true[key])

@@ -116,7 +116,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
     if errors is not None:
         out["camera_centre_error_percent"] = {**_summary(np.array(list(errors.values()))), "photos": errors}
     if evaluation.similarity is not None:
-        out["truth_to_run_scale"] = evaluation.similarity.scale
+        out["truth_to_run_scale"] = float(evaluation.similarity.scale)
         out["focal_length_relative_error"] = evaluation.focal_error
     out["notes"] = evaluation.notes
     out["photos"] = {
