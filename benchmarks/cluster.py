@@ -2,10 +2,11 @@
 
     python benchmarks/cluster.py CAPTURE [--specimens 12] [--steps 30]
 
-Two nodes are simulated on this machine by Ray's own cluster utility. When a third of the specimens is done, one node is
-stopped; if one of its specimens then stands in the middle of its training, the node is killed with all that works on it,
-else it goes on and is stopped again. CAPTURE has cameras (the time goes into training, not into finding them); every
-specimen is the same capture with another seed, on the CPU. How often a specimen ran to its end, its process writes down.
+Two nodes are simulated on this machine by Ray's own cluster utility. When a third of the specimens is done, one node
+is stopped; if one of its specimens then stands in the middle of its training, the node is killed with all that works
+on it, else it goes on and is stopped again. CAPTURE has cameras (the time goes into training, not into finding them);
+every specimen is the same capture with another seed, on the CPU. How often a specimen ran to its end, its process
+writes down.
 """
 
 from __future__ import annotations

@@ -3,15 +3,14 @@
     python benchmarks/several_gpus.py N TRACE CAPTURE --out RUN [options of reconstruct]
     python benchmarks/several_gpus.py table TRACE...
 
-The first is `macrosplat reconstruct CAPTURE --out RUN --devices N ...` with marks on each GPU's stream, between which its
-time is taken; each rank writes TRACE/RANK.json, and rank 0 compares the scene with the truth in CAPTURE (novel/, sharp/),
-if there is any, before the results are written. Parts of a step:
+The first is `macrosplat reconstruct CAPTURE --out RUN --devices N ...` with marks on each GPU's stream, between which
+its time is taken; each rank writes TRACE/RANK.json, and rank 0 compares the scene with the truth in CAPTURE (novel/,
+sharp/), if there is any, before the results are written. Parts of a step:
 
     between    after the last step: log, progress, checkpoints of rank 0
     data       photos that are brought to the GPU, numbers that are sent ahead
     render     one photo: forward, loss, backward (of a single GPU Adam, too)
-    sum        the all-reduce; of that the wait for the slowest rank is told apart, as the fastest at each step waits for
-               nobody
+    sum        the all-reduce; the wait for the slowest rank is told apart: at each step the fastest waits for nobody
     improve    Adam and noise
     density    relocation and growth, and the state that rank 0 sends
 
