@@ -176,7 +176,8 @@ def table(folders: list[Path]) -> None:
         ranks = [json.loads(path.read_text()) for path in sorted(folder.glob("[0-9].json"))]
         kinds = [tuple(kind) for kind in ranks[0]["kinds"]]
         kind = max(kinds)
-        of_kind = [n for n, one in enumerate(kinds) if one == kind][WARM:]
+        of_kind = [n for n, one in enumerate(kinds) if one == kind]
+        of_kind = of_kind[min(WARM, len(of_kind) // 2) :]
         seconds = np.array([[[rank["seconds"][n][part] for part in PARTS] for n in of_kind] for rank in ranks])
         batch, step = ranks[0]["batch"], seconds[0].sum(1).mean()
         first = first or batch / step
