@@ -1,4 +1,4 @@
-"""One specimen: its folder held, `macrosplat reconstruct` in a process of its own, and its state written.
+"""One specimen: its folder locked, `macrosplat reconstruct` in a process of its own, and its state written.
 
 In: a `Task`, which is plain data and may travel to another machine. Out: a `State`. What ended well is never done
 again, though whoever watched it was killed: the process says so itself, at the end of events.jsonl.
@@ -110,7 +110,7 @@ def _process(words: list[str], task: Task, place: Place, stop: threading.Event, 
     """Run the command to its end. Returns its exit code.
 
     Args:
-        lock: number of the file that holds the folder. The process inherits it: the folder stays held as long as
+        lock: number of the file that locks the folder. The process inherits it: the folder stays locked as long as
             anybody works on it, though this process should be killed.
     """
     with place.events.open("wb") as events, place.log.open("ab") as log:
