@@ -31,8 +31,8 @@ def frames_of(capture: Path) -> tuple[dict, list[dict]]:
 
 
 def many(capture: Path, out: Path, count: int, cameras: bool) -> None:
-    """`count` photos, those of the capture shifted by up to 6 px, with the principal point that belongs to it. Each has a
-    pose of its own, by a hundredth of a px."""
+    """`count` photos, those of the capture shifted by up to 6 px, with the principal point that belongs to it, and each
+    with a pose of its own, by a hundredth of a px."""
     (out / "photos").mkdir(parents=True)
     data, frames = frames_of(capture)
     rng, made = np.random.default_rng(0), []
