@@ -142,7 +142,7 @@ def said(place: Place) -> dict[str, Any]:
             events.seek(max(0, events.tell() - TAIL))
             lines = events.read().splitlines()
         last = json.loads(lines[-1]) if lines else {}
-    except (OSError, ValueError):  # nobody has begun, or was killed in the middle of a line
+    except (OSError, ValueError, RecursionError):  # nobody has begun, or was killed in the middle of a line
         return {}
     return last if isinstance(last, dict) else {}
 
@@ -187,8 +187,9 @@ def figures_of(place: Place) -> Figures:
         found |= {name: getattr(made.summary, name) for name in ("gaussians", "steps", "fit_psnr")}
     try:
         lens = json.loads(run.lens.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         lens = {}
+    lens = lens if isinstance(lens, dict) else {}
     names = ("trust", "trust_because", "mm_per_unit", "mm_per_unit_source", "mm_uncertainty")
     found |= {name: lens.get(name) for name in names if isinstance(lens.get(name), str | float | int)}
     return Figures(**found)

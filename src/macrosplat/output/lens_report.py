@@ -152,6 +152,11 @@ def _f_numbers(report: LensReport, focus: float) -> dict[str, float | None]:
     return dict(zip(keys, (number, number * (1 + magnification), magnification), strict=True))
 
 
+def believed(report: LensReport | None) -> bool:
+    """Whether what rests on the lens may be said as it is; None: there is no lens that anything could rest on."""
+    return report is None or report.trust is None or report.trust.level != "low"
+
+
 def in_words(report: LensReport) -> str:
     """The lens as photographers read it: f-number, magnification, depth of field and focus in mm where they are known,
     else pupil and focus in scene units, and what would give millimetres."""

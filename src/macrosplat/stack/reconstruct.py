@@ -107,7 +107,7 @@ def reconstruct_stack(capture: Capture, run: Run, progress: Progress) -> StackSu
     known = near != 0
     picture = all_in_focus(light, inside, place, reach) if known else fused(light, inside, place)
 
-    name = PurePosixPath(str(photos[0].pose)).name
+    name = PurePosixPath(str(photos[0].pose)).name.lstrip(".") or "stack"  # "." is what a pose may be called, no file
     write_sharp(run, name, to_srgb(np.clip(picture, 0, 1)))
     _write_depth(run, name, np.interp(place, np.arange(len(photos)), reach) / reach[-1])
     _write_lens(run, photos, reach, photos[0].name if known else None)
