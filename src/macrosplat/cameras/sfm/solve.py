@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.cameras.focal import focals_px
+from macrosplat.cameras.focal import focals_px, knows_focal
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.sfm import mapping, refine
 from macrosplat.cameras.sfm.align import Pictures
@@ -144,7 +144,8 @@ def solve_cameras(
         focal_px=tuple(cameras.intrinsics[:, 0].tolist()),
         seconds=time.monotonic() - began,
     )
-    return cameras, points, replace(report, sentences=sentences(report, best.attempt))
+    assumed = not any(knows_focal(photo) for photo in photos)
+    return cameras, points, replace(report, sentences=sentences(report, best.attempt, assumed))
 
 
 def triangulate(

@@ -1,1 +1,0 @@
-raise ImportError("no pillow_heif")
