@@ -40,6 +40,7 @@ SIGMA0_MIN, SIGMA0_MAX = 0.05, 1.5  # px: diffraction, anti-alias filter, demosa
 # out. The second moments are the disc's: radius^2 / 2 * (ring's share) + residual^2 = 1/4. In a scene with occlusions
 # the residual blur is what errs, and a ring wider than best for a disc alone is better (experiments: aperture-ring).
 LAYOUTS = {4: (0.62, 0.24), 8: (0.71, 0.1716)}
+SPIRAL, GOLDEN_TURN = 0.95, 2.399963  # of more points: the last one's radius in the pupil's, and their turns
 CENTRED = 8  # from so many points on, one of them is the pupil's centre
 
 # When by how many samples, by `--thin.aperture-samples`: begin, end, samples. They cost as many renders: early at
@@ -76,6 +77,8 @@ def sheared(view: Tensor, u: Tensor, v: Tensor, focus: Tensor) -> Tensor:
 def aperture_samples(sampling: Sampling, like: Tensor) -> tuple[Tensor, Tensor, float]:
     """Where the samples [M] lie, in the pupil's radius, and the sigma (in r) of the blur that completes the disc's
     second moment."""
+    if sampling.samples > CENTRED:
+        return _spiral(sampling, like)
     centred = sampling.samples >= CENTRED
     radius, residual = LAYOUTS[8 if centred else 4]
     u, v = (radius * x for x in ring(sampling.samples - centred, sampling.angle, like))
@@ -83,6 +86,13 @@ def aperture_samples(sampling: Sampling, like: Tensor) -> tuple[Tensor, Tensor, 
         centre = torch.zeros_like(u[:1])
         u, v = torch.cat([centre, u]), torch.cat([centre, v])
     return u, v, residual
+
+
+def _spiral(sampling: Sampling, like: Tensor) -> tuple[Tensor, Tensor, float]:
+    n = sampling.samples
+    k = torch.arange(n, dtype=like.dtype, device=like.device)
+    radius, turn = SPIRAL * ((k + 0.5) / n).sqrt(), GOLDEN_TURN * k + sampling.angle
+    return radius * turn.cos(), radius * turn.sin(), math.sqrt((1 - SPIRAL**2) / 4)
 
 
 def ring(points: int, angle: float | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
