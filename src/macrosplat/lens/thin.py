@@ -38,8 +38,8 @@ SIGMA0_MIN, SIGMA0_MAX = 0.05, 1.5  # px: diffraction, anti-alias filter, demosa
 
 # By the number of samples: the radius of their ring in the pupil's, and the sigma, in r, of the residual blur that
 # completes them. The second moments are the disc's: radius^2 / 2 * (ring's share) + residual^2 = 1/4. In a scene with
-# occlusions the residual blur is what errs, and a ring wider than best for a disc alone is better (experiments:
-# aperture-ring).
+# occlusions the residual blur is what errs, and a ring wider than best for a disc alone is better
+# (experiments: aperture-ring).
 LAYOUTS = {4: (0.62, 0.24), 8: (0.71, 0.1716)}
 CENTRED = 8  # from so many samples on, one of them is the pupil's centre
 
@@ -57,9 +57,8 @@ SPANS: dict[str, Spans] = {
 }
 PUPIL_END = 0.1  # of the pupil's first rate, reached linearly when it is frozen: it has far to go and then to settle
 
-# When poses that SfM found begin to be refined: within the first span, where the blur is true at edges, too. Chess,
-# photos only (640 px, H100, seed 0): from 0.4 on a camera is up to 0.97 % of its distance off, from 0.2 on 0.45 %.
-# With one sample there is no such span; the same is taken, and was not measured.
+# When poses that SfM found begin to be refined: within the first span, where the blur is true at edges, too
+# (experiments: poses-from). With one sample there is no such span; the same is taken, and was not measured.
 POSES_FROM = 0.2
 
 
