@@ -44,6 +44,15 @@ def _slope(f, tap: tl.constexpr):
 
 
 @triton.jit
+def _numbers(height, width, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
+    """This program's numbers of a frame: their places, whether there are such, channel, row and column."""
+    e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    p = e // CHANNELS
+    y = p // width
+    return e, e < height * width * CHANNELS, e - p * CHANNELS, y, p - y * width
+
+
+@triton.jit
 def _where(offsets, m, c, CHANNELS: tl.constexpr, axis: tl.constexpr):
     """First tap's place relative to the pixel, and how far the sample lies beyond the second."""
     by = -tl.load(offsets + (m * CHANNELS + c) * 2 + axis)
@@ -67,13 +76,8 @@ def _moved(
     CHANNELS: tl.constexpr, ADJOINT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The shift; with ADJOINT its transpose."""
-    e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    e, inside, c, y, x = _numbers(height, width, CHANNELS, BLOCK)
     m = tl.program_id(1)
-    inside = e < height * width * CHANNELS
-    p = e // CHANNELS
-    c = e - p * CHANNELS
-    y = p // width
-    x = p - y * width
     along, fx = _where(offsets, m, c, CHANNELS, 0)
     down, fy = _where(offsets, m, c, CHANNELS, 1)
     here = m.to(tl.int64) * (height * width * CHANNELS)
@@ -101,13 +105,8 @@ def _moved(
 @triton.jit(do_not_specialize=["height", "width"])
 def _slopes(gradient, frames, offsets, sums, height, width, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
     """Per block, `sums` [blocks, M, C, 2] gets the gradient of the offsets."""
-    e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    e, inside, c, y, x = _numbers(height, width, CHANNELS, BLOCK)
     m = tl.program_id(1)
-    inside = e < height * width * CHANNELS
-    p = e // CHANNELS
-    c = e - p * CHANNELS
-    y = p // width
-    x = p - y * width
     along, fx = _where(offsets, m, c, CHANNELS, 0)
     down, fy = _where(offsets, m, c, CHANNELS, 1)
     here = m.to(tl.int64) * (height * width * CHANNELS)

@@ -21,6 +21,7 @@ from macrosplat.support.gpus import gpus
 from macrosplat.support.threads import CORES
 
 LOOK_EVERY = 0.1  # s
+A_CORE = 4  # ranks at the most, without GPUs
 GRACE = 5.0  # s that a rank has to end by itself
 
 
@@ -34,8 +35,8 @@ def is_follower() -> bool:
     return is_rank() and os.environ["RANK"] != "0" and os.environ["WORLD_SIZE"] != "1"
 
 
-def together(words: Sequence[str], count: int, on_gpus: bool) -> int:
-    """Run `python -m macrosplat WORDS` as so many ranks; only rank 0 speaks. Returns its exit code.
+def together(words: Sequence[str], count: int, on_gpus: bool, program: Sequence[str] = ("-m", "macrosplat")) -> int:
+    """Run `python PROGRAM WORDS` as so many ranks; only rank 0 speaks. Returns its exit code.
 
     Ctrl-C and `kill` are for rank 0; when it has ended, all end.
 
@@ -46,10 +47,13 @@ def together(words: Sequence[str], count: int, on_gpus: bool) -> int:
     if on_gpus and len(there) < count:
         gpu = "1 GPU" if len(there) == 1 else f"{len(there)} GPUs"
         raise MacrosplatError(f"--devices {count} was asked for, and this machine has {gpu}; give fewer.")
+    cores = os.cpu_count() or 1
+    if not on_gpus and count > A_CORE * cores:  # each is a process of its own, with all of torch
+        raise MacrosplatError(f"--devices {count} was asked for, and this machine has {cores} cores; give fewer.")
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT,)}
     with contextlib.ExitStack() as files:
         said = [files.enter_context(tempfile.TemporaryFile()) for _ in range(count)]
-        ranks = _begin(words, count, there if on_gpus else [], said)
+        ranks = _begin([*program, *words], count, there if on_gpus else [], said)
         before[signal.SIGTERM] = signal.signal(signal.SIGTERM, lambda *_: _tell(ranks[0], signal.SIGTERM))
         lost = None
         try:
@@ -86,7 +90,7 @@ def _begin(
         quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": said[rank]}
         ranks.append(
             subprocess.Popen(
-                [sys.executable, "-m", "macrosplat", *words],
+                [sys.executable, *words],
                 env=os.environ | shared | own,
                 # Ctrl-C at a terminal reaches rank 0 and nobody else.
                 start_new_session=rank > 0,
