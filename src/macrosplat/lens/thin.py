@@ -42,9 +42,9 @@ SIGMA0_MIN, SIGMA0_MAX = 0.05, 1.5  # px: diffraction, anti-alias filter, demosa
 # (experiments: aperture-ring).
 LAYOUTS = {4: (0.62, 0.24), 8: (0.71, 0.1716)}
 CENTRED = 8  # from so many samples on, one of them is the pupil's centre
-# More samples lie on a spiral of golden angles: the rim of the disc that they fill, in the pupil's radius, and the
-# turn from one to the next, radians.
-SPIRAL, GOLDEN_TURN = 0.95, 2.399963
+# So many, as training takes them, lie on a spiral of golden angles: the rim of the disc that they fill, in the pupil's
+# radius, and the turn from one to the next, radians. Still more (pictures refocused for export) keep the ring.
+SPIRALS, SPIRAL, GOLDEN_TURN = (16, 32), 0.95, 2.399963
 
 # When by how many samples, by `--thin.aperture-samples`: begin, end, samples. They cost as many renders: early at
 # resolution 1/2, where they are cheap and find the lens, and at the end. Between them, detail is drawn through the
@@ -80,7 +80,7 @@ def sheared(view: Tensor, u: Tensor, v: Tensor, focus: Tensor) -> Tensor:
 def aperture_samples(sampling: Sampling, like: Tensor) -> tuple[Tensor, Tensor, float]:
     """Where the samples [M] lie, in the pupil's radius, and the sigma (in r) of the blur that completes the disc's
     second moment."""
-    if sampling.samples > CENTRED:
+    if sampling.samples in SPIRALS:
         return _spiral(sampling, like)
     centred = sampling.samples >= CENTRED
     radius, residual = LAYOUTS[8 if centred else 4]
@@ -96,7 +96,8 @@ def _spiral(sampling: Sampling, like: Tensor) -> tuple[Tensor, Tensor, float]:
     n = sampling.samples
     k = torch.arange(n, dtype=like.dtype, device=like.device)
     radius, turn = SPIRAL * ((k + 0.5) / n).sqrt(), GOLDEN_TURN * k + sampling.angle
-    return radius * turn.cos(), radius * turn.sin(), math.sqrt((1 - SPIRAL**2) / 4)
+    u, v = radius * turn.cos(), radius * turn.sin()
+    return u - u.mean(), v - v.mean(), math.sqrt((1 - SPIRAL**2) / 4)
 
 
 def ring(samples: int, angle: float | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
