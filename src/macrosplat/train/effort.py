@@ -23,11 +23,11 @@ class Effort:
     drop: float = 0.0  # share of the Gaussians that a step does without (`drop.thinned`)
 
 
-# More Gaussians or steps also learn the photos' grain, unless each step drops some (experiments: first-gaussians).
+# More Gaussians or steps also learn the photos' grain, unless each step drops some (experiments: gaussians-and-drop).
 EFFORTS = {
     "draft": Effort(steps=1500, per_pixel=0.25, gaussians=120_000),
     "standard": Effort(steps=4000, per_pixel=0.6, gaussians=600_000, drop=0.1),
-    "high": Effort(steps=8000, per_pixel=1.0, gaussians=1_000_000, drop=0.1),
+    "high": Effort(steps=8000, per_pixel=0.8, gaussians=1_000_000, drop=0.3),
 }
 FEWEST = 2000  # Gaussians: below this even a thumbnail shows holes
 
