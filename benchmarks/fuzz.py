@@ -222,7 +222,7 @@ def make_good(base: Path) -> None:
     scene = read_scene(base / "scenes/a.ply")
     write_spz(base / "scenes/a.spz", scene)
     write_splat(base / "scenes/a.splat", scene)
-    g = {name: t.numpy() for name, t in scene.tensors().items()}
+    g = dict(scene.tensors())
     theirs = gsply.GSData(g["means"], g["log_scales"], g["quats"], g["opacity_logits"], g["sh0"], g["sh_rest"])
     gsply.plywrite(base / "scenes/a.compressed.ply", theirs, compressed=True)
     model = shutil.copytree(capture, base / "text") / "sparse/0"

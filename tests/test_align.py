@@ -128,7 +128,7 @@ def test_refinement_finds_what_noisy_centres_hide() -> None:
     run = mapped(TO_RUN, slid)
 
     def render_at(view: np.ndarray, v: int) -> np.ndarray:
-        return blobs(view, TO_RUN * points, colours, 480.0, 0.8 * TO_RUN.scale)
+        return blobs(view, TO_RUN * points, colours, 480.0, 0.8 * float(TO_RUN.scale))
 
     def misses(found: Sim3d) -> np.ndarray:
         """px between where mapped true cameras and the true cameras see the points."""

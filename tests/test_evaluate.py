@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,14 +90,15 @@ def make_truth(root: Path, size: tuple[int, int] = SIZE) -> Cameras:
     return own
 
 
-def make_run(root: Path, own: Cameras, similarity: Sim3d, source: str, **config: object) -> None:
+def make_run(root: Path, own: Cameras, similarity: Sim3d, source: str, **config: Any) -> None:
     """A run whose deblurred photos are perfect, whose pupil is 5 % wide and whose focus is 0.3 mm far."""
     for name, view, k in zip(own.names, own.views, own.intrinsics, strict=True):
         save(root / "sharp" / name, plane(view, k, SIZE))
     run = begun(root, own.names, camera_source=source, **config)
     run.write_cameras(mapped(similarity, own))
-    focus = {name: (100.3 + i) * similarity.scale for i, name in enumerate(NAMES)}
-    write_lens(run, LensReport(10.5 * similarity.scale, focus, 0.5, 160.0))
+    scale = float(similarity.scale)
+    focus = {name: (100.3 + i) * scale for i, name in enumerate(NAMES)}
+    write_lens(run, LensReport(10.5 * scale, focus, 0.5, 160.0))
 
 
 def test_given_cameras(tmp_path: Path) -> None:

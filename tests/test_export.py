@@ -170,14 +170,14 @@ def test_the_mesh_is_the_sheet_in_millimetres(run: Path, tmp_path: Path, capsys)
     # Half a pixel of the bound is for having fewer triangles.
     off = np.abs(z - (0.7 * x + 0.1 * np.sin(5 * y))) / np.hypot(1, 0.7)
     assert np.median(off) < 1.5 * PIXEL and x.max() - x.min() > 1.8 and y.max() - y.min() > 1.2
-    closed = trimesh.load(export(run, "mesh", tmp_path / "b.ply", shape=Shape(watertight=True)), process=False)
+    closed = trimesh.load_mesh(export(run, "mesh", tmp_path / "b.ply", shape=Shape(watertight=True)), process=False)
     assert closed.is_watertight and closed.body_count == 1
     with pytest.raises(MacrosplatError, match="exclude"):
         Shape(whole=True, watertight=True)
     with pytest.raises(MacrosplatError, match=r"a\.off"):
         export(run, "mesh", tmp_path / "a.off")
     for kind in ("obj", "stl"):
-        same = trimesh.load(export(run, "mesh", tmp_path / f"a.{kind}"), process=True)
+        same = trimesh.load_mesh(export(run, "mesh", tmp_path / f"a.{kind}"), process=True)
         np.testing.assert_allclose(
             same.bounds, [[c.min() * UNIT_MM for c in (x, y, z)], [c.max() * UNIT_MM for c in (x, y, z)]], rtol=1e-3
         )

@@ -20,7 +20,7 @@ from macrosplat.capture.made_masks import with_made_masks
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture
 from macrosplat.deblur import check_deblur
-from macrosplat.live import LiveView, Nobody, Preview, Watching, check_viser
+from macrosplat.live import After, LiveView, Nobody, Preview, Watching, check_viser
 from macrosplat.loop import make_trainer, train
 from macrosplat.options import Device, Options
 from macrosplat.output.finish import finish
@@ -130,20 +130,22 @@ def reconstruct(
                 look = None
                 if rig_lens is None and meeting.count == 1 and options.place != "off" and run.manifest.expelled is None:
                     look = partial(expel, run, opened, trainer, given, progress)
-                with (
-                    Log(run.log, trainer.done) as log,
-                    viewer(trainer, names, progress) as watching,
-                    Preview(trainer, run.preview, watching) if preview else nullcontext(watching) as watching,
-                ):
-                    again = train(trainer, run, names, lens_start, log, progress, watching, results, look)
-                if not again:
-                    break
+                with ExitStack() as shows:
+                    watching = shows.enter_context(viewer(trainer, names, progress, run))
+                    if preview:
+                        watching = shows.enter_context(Preview(trainer, run.preview, watching))
+                    with Log(run.log, trainer.done) as log:
+                        again = train(trainer, run, names, lens_start, log, progress, watching, results, look)
+                    if not again:
+                        holding.push(shows.pop_all())  # the page becomes the result when training has ended
+                        break
                 forget(run)
                 place_missing(opened, run, given, device, progress)
                 given = place(opened, run, progress, width)
         finally:  # an interrupted run's time counts, too
             seconds = run.manifest.seconds + time.monotonic() - began
             run.update(seconds=seconds, machine=machine(device))
+        watching.trained()
         summary = finish(run, trainer.model, trainer.targets, given, trainer.last_sampling(), trainer.done, progress)
         _page(out, progress)
         return summary
@@ -284,9 +286,16 @@ def _fits(photos: tuple[Photo, ...], options: Options, width: int) -> None:
     )
 
 
-def _viewer(port: int | None) -> Callable[[Trainer, tuple[str, ...], Progress], AbstractContextManager[Watching]]:
+def _viewer(port: int | None) -> Callable[[Trainer, tuple[str, ...], Progress, Run], AbstractContextManager[Watching]]:
     """What shows the training; that it cannot is said before the work begins."""
     if port is None:
-        return lambda trainer, names, progress: nullcontext(Nobody())
+        return lambda trainer, names, progress, run: nullcontext(Nobody())
     check_viser()
-    return lambda trainer, names, progress: LiveView(trainer, names, port, progress.note)
+    from macrosplat.web.gallery import linked
+
+    def viewer(
+        trainer: Trainer, names: tuple[str, ...], progress: Progress, run: Run
+    ) -> AbstractContextManager[Watching]:
+        return LiveView(trainer, names, port, progress.note, After(run.page, lambda: linked(run.folder)))
+
+    return viewer

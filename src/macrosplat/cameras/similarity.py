@@ -81,7 +81,7 @@ def align_cameras(truth: Cameras, run: Cameras) -> pycolmap.Sim3d:
         squared = np.square(fit * a - b).sum(axis=1) + np.square(lever * _angles(fit, turns))
         typical = max(float(np.median(squared)), 1e-24 * lever**2)
         before, weights = weights, 1.0 / (1.0 + squared / (4.0 * typical))
-        fit = _fit(a, b, turns, weights, lever, fit.scale)
+        fit = _fit(a, b, turns, weights, lever, float(fit.scale))
         if np.abs(weights - before).max() < 1e-6:
             break
     return fit
@@ -197,7 +197,7 @@ def _fit(a: Array, b: Array, turns: Rotation, weights: Array, lever: float, scal
     # A turn says where the three axes go: sum |R e - R_v e|^2 = 2 angle^2, hence the half.
     axes, turned_axes = np.tile(np.eye(3), (len(w), 1)), np.swapaxes(turns.as_matrix(), 1, 2).reshape(-1, 3)
     of_axes = np.repeat(0.5 * lever**2 * w, 3)
-    rotation, _ = Rotation.align_vectors(np.r_[off_b, turned_axes], np.r_[scale * off_a, axes], np.r_[w, of_axes])
+    rotation = Rotation.align_vectors(np.r_[off_b, turned_axes], np.r_[scale * off_a, axes], np.r_[w, of_axes])[0]
     turned = rotation.apply(off_a)
     fitted = float((w[:, None] * turned * off_b).sum() / (w[:, None] * turned * turned).sum())
     scale = fitted if fitted > 0 else scale

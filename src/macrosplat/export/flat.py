@@ -23,7 +23,8 @@ def flattened(scene: Gaussians, centres: NDArray[np.floating]) -> Gaussians:
     for centre in np.asarray(centres, np.float32):
         direction = g["means"] - centre
         direction /= np.linalg.norm(direction, axis=1, keepdims=True).clip(1e-12)
-        basis = np.stack(harmonics(*direction.T, scene.sh_degree), 1)
+        x, y, z = direction.T
+        basis = np.stack(harmonics(x, y, z, scene.sh_degree), 1)
         total += (0.5 + np.einsum("nk,nkc->nc", basis, coefficients)).clip(0)
     g["sh0"] = (total / len(centres) - 0.5) / SH_C0
     return Gaussians.of_arrays(**g)

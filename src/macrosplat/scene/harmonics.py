@@ -5,18 +5,16 @@ For numpy arrays and torch tensors alike: files are written without torch.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 from macrosplat.scene.gaussians import SH_C0
-
-Array = TypeVar("Array", bound=Any)
 
 C1 = 0.4886025119029199
 C2 = (1.0925484305920792, 0.31539156525252005, 0.5462742152960396)
 C3 = (0.5900435899266435, 2.890611442640554, 0.4570457994644658, 0.3731763325901154, 1.445305721320277)
 
 
-def harmonics(x: Array, y: Array, z: Array, degree: int) -> list[Array]:
+def harmonics(x: Any, y: Any, z: Any, degree: int) -> list[Any]:
     """Y_k(direction) of unit directions x, y, z [N], k = 0 .. (degree + 1)^2 - 1."""
     ys = [SH_C0 + 0 * x]
     if degree > 0:

@@ -216,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         chosen = {"Content-Security-Policy": policy} if policy else {}
-        for name, value in (HEADERS | chosen | (more or {})).items():
+        for name, value in {**HEADERS, **chosen, **(more or {})}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)

@@ -26,8 +26,8 @@ class Effort:
 # More Gaussians or steps also learn the photos' grain, unless each step drops some (experiments: gaussians-and-drop).
 EFFORTS = {
     "draft": Effort(steps=1500, per_pixel=0.25, gaussians=120_000),
-    "standard": Effort(steps=4000, per_pixel=0.3, gaussians=300_000, drop=0.1),
-    "high": Effort(steps=8000, per_pixel=0.4, gaussians=600_000, drop=0.3),
+    "standard": Effort(steps=4000, per_pixel=0.6, gaussians=600_000, drop=0.1),
+    "high": Effort(steps=8000, per_pixel=0.8, gaussians=1_000_000, drop=0.3),
 }
 FEWEST = 2000  # Gaussians: below this even a thumbnail shows holes
 

@@ -35,7 +35,7 @@ FIXED = 15.0  # imports, kernels read from the cache, the page
 BYTES_PX, BYTES_GAUSSIAN, BYTES_PAGE = 2.5, 38 * 4 * 3 + 2 * 30 * 4, 4e6
 # Bytes of memory: of the program; of a px of the largest photo while its sharp photo is made, as measured (experiments:
 # large-captures); and of the feature points of a photo, of which there are so many a px at up to 1200 px.
-MEMORY_FIXED, MEMORY_PX = 0.6e9, 70.0
+MEMORY_FIXED, MEMORY_PX = 0.6e9, 86.0
 MEMORY_FEATURE, FEATURES_PX, MOST_FEATURES, FEATURES_SIDE = 560, 0.01, 8192, 1200
 LONG = 1800.0  # s, from which on it is said what takes less
 

@@ -22,7 +22,6 @@ class Attempt:
     agreeing: int = 0  # of the registered ones; none if the model as a whole is wrong
     agreement: float = 0.0  # 0 to 1, see `verify.Agreement`
     observations: int = 0
-    track_length: float = 0.0  # photos per point
     error_px: float = 0.0  # mean reprojection error at working size
     focal_start: float = 0.0  # in nominal focal lengths, median over photos
     focal: float = 0.0  # that the attempt ended with

@@ -308,7 +308,6 @@ def _score(name: str, refined: refine.Refined, start: float, nominal: NDArray[np
         agreeing=len(refined.agreeing),
         agreement=refined.judged.share,
         observations=model.compute_num_observations(),
-        track_length=model.compute_mean_track_length(),
         error_px=model.compute_mean_reprojection_error(),
         focal_start=start,
         focal=_median_focal(refined.cameras, nominal),
