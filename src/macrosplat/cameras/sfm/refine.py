@@ -6,7 +6,7 @@ far it agrees with pairs of photos.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from macrosplat.cameras.records import centres_of
 from macrosplat.cameras.sfm import mapping
-from macrosplat.cameras.sfm.align import Pictures, aligned
 from macrosplat.cameras.sfm.features import Extraction, Features, Matches, Progress, extract, within
 from macrosplat.cameras.sfm.guided import match_guided
 from macrosplat.cameras.sfm.pairs import joined, match_all, near
@@ -35,9 +34,6 @@ MAX_TURN = 50.0
 # px and degrees: an observation farther from its point's projection, or a point whose rays meet at less, is left out.
 KEEP_ERROR = 3.0
 KEEP_ANGLE = 2.0
-# px once the pixels have placed the points (experiments: aligned-points): of the Cauchy loss, and beyond which an
-# observation is left out, by turns.
-ALIGNED_LOSS, ALIGNED_ERRORS = 0.5, (3.0, 1.5)
 # px of the Cauchy loss: the scatter of good observations is 0.9 px.
 LOSS = 1.0
 # Share of its telling matches that the model must explain; below, a photo is placed anew or given up, and a model is
@@ -62,7 +58,6 @@ class Refined:
     """A model, its cameras (one per photo, registered or not) and how far it agrees with pairs of photos."""
 
     model: pycolmap.Reconstruction
-    features: list[Features]  # with the points of the model where pixels agree best
     cameras: list[pycolmap.Camera]
     judged: Agreement  # with pairs that the model was made from
     of_all: float  # share of all verified matches
@@ -90,9 +85,8 @@ def improve(
     cameras: list[pycolmap.Camera],
     begun: Matches,
     verified: Matches,
-    pictures: Pictures,
-    progress: Progress,
     folder: Path,
+    progress: Progress,
     seed: int,
 ) -> Refined:
     """Adjust; drop contradicting photos, place missing ones, match along epipolar lines, adjust; until it settles.
@@ -100,7 +94,6 @@ def improve(
     Args:
         begun: the verified matches that the model was made from.
         verified: all that pairs agreed on, by which the model is judged.
-        pictures: makes [H, W] sRGB levels of every photo at its working size.
     """
     mapping.adjust(model, LOSS)
     cameras = _cameras_of(model, cameras)
@@ -124,30 +117,9 @@ def improve(
         now = mapping.views_of(model)
         if now.keys() == views.keys() and _moved(views, now, model) < SETTLED:
             break
-    aligned_features = polish(model, features, pictures())
-    cameras = _cameras_of(model, cameras)
     now = mapping.views_of(model)
     judged = agreement(features, near(verified, now, verified, MAX_TURN), now, calibrations(cameras))
-    return Refined(
-        model, aligned_features, cameras, judged, agreement(features, verified, now, calibrations(cameras)).share
-    )
-
-
-def polish(
-    model: pycolmap.Reconstruction, features: list[Features], pictures: Sequence[NDArray[np.uint8]]
-) -> list[Features]:
-    """Adjust the model to points that the pixels about them have placed; those features."""
-    features = aligned(model, features, pictures)
-    for image_id in sorted(model.reg_image_ids()):
-        photo, image = image_id - 1, model.images[image_id]
-        px, seen = features[photo].px, [row for row, point in enumerate(image.points2D) if point.has_point3D()]
-        for row in seen:
-            image.points2D[row].xy = px[row]
-    for error in ALIGNED_ERRORS:
-        mapping.adjust(model, ALIGNED_LOSS)
-        mapping.thin_out(model, error, KEEP_ANGLE)
-    mapping.adjust(model, ALIGNED_LOSS)
-    return features
+    return Refined(model, cameras, judged, agreement(features, verified, now, calibrations(cameras)).share)
 
 
 def _moved(

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 from macrosplat.cameras.focal import focals_px, knows_focal
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.sfm import mapping, refine
-from macrosplat.cameras.sfm.align import Pictures
 from macrosplat.cameras.sfm.features import (
     BLURRED,
     GUIDED,
@@ -30,7 +28,6 @@ from macrosplat.cameras.sfm.features import (
     Matches,
     Progress,
     extract,
-    read_grey,
     within,
     working_size,
 )
@@ -123,9 +120,8 @@ def solve_cameras(
     workdir.mkdir(parents=True, exist_ok=True)
     progress, began = progress or _silent, time.monotonic()
     tries: list[_Try] = []
-    pictures = cache(lambda: [read_grey(photo) for photo in photos])
     for preset in PRESETS:
-        tries += _tries(preset, photos, targets or {}, pictures, workdir, within(progress, *preset.span), seed)
+        tries += _tries(preset, photos, targets or {}, workdir, within(progress, *preset.span), seed)
         best = max(tries, key=lambda one: one.rank)
         if best.attempt.agreeing == len(photos):
             break
@@ -193,7 +189,6 @@ def _tries(
     preset: Preset,
     photos: tuple[Photo, ...],
     targets: Readings,
-    pictures: Pictures,
     workdir: Path,
     progress: Progress,
     seed: int,
@@ -219,9 +214,7 @@ def _tries(
     for span in ((0.6, 0.75), (0.75, 0.9), (0.9, 1.0)):
         tell = within(progress, *span)
         verified = verify(features, cameras, matches, mapping.PAIR_MATCHES, seed, within(tell, 0.0, 0.4))
-        best = _map(
-            preset.name, photos, features, cameras, verified, weak, pictures, workdir, within(tell, 0.4, 1.0), seed
-        )
+        best = _map(preset.name, photos, features, cameras, verified, weak, workdir, within(tell, 0.4, 1.0), seed)
         tries.append(best)
         missing = len(photos) - best.attempt.agreeing
         if missing == 0:
@@ -250,7 +243,6 @@ def _map(
     cameras: list[pycolmap.Camera],
     verified: Matches,
     weak: dict[int, int],
-    pictures: Pictures,
     workdir: Path,
     progress: Progress,
     seed: int,
@@ -276,11 +268,11 @@ def _map(
             if again is not None and again.num_reg_images() >= model.num_reg_images():
                 model, begun = again, closer
         refined = refine.improve(
-            model, features, names, cameras, begun, verified, pictures, within(tell, 0.4, 1.0), workdir, seed
+            model, features, names, cameras, begun, verified, workdir, within(tell, 0.4, 1.0), seed
         )
         found = _Try(
             _score(name, refined, start, nominal),
-            refined.features,
+            features,
             refined.cameras,
             refined.model,
             refined.agreeing,
