@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from PIL import Image
 from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.sfm.features import Features
 from macrosplat.cameras.sfm.ties import with_ties
-from macrosplat.cameras.targets import Sizes, read_sizes, scale_by
+from macrosplat.cameras.squares import focal_by_squares
+from macrosplat.cameras.targets import Sizes, corner_points, read_sizes, scale_by
 from macrosplat.photos.records import Exif, Photo
 from macrosplat.photos.target_sheet import write_sheet
 from macrosplat.photos.targets import Family, Target, disc, homography, read_targets
@@ -115,6 +117,19 @@ def test_targets_tell_how_long_a_unit_is_and_how_surely() -> None:
         moved[name][0] = Target(0, one.corners + np.array([120, 0]), one.sigma, 1.0, 1.0)
     assert 0 not in scale_by(moved, cameras, Sizes(side=1.0)).targets
     assert scale_by(seen, cameras, Sizes()).mm_per_unit is None
+
+
+def test_squares_tell_the_focal_length() -> None:
+    cameras = looking()
+    seen = readings(cameras, {n: 1.0 for n in range(6)}, 0.03)
+    wrong = replace(cameras, intrinsics=cameras.intrinsics * [1.02, 1.02, 1, 1])
+    found = focal_by_squares(seen, wrong, corner_points(seen, wrong)[0])
+    assert found is not None and abs(found.factor * 1.02 - 1) < 3 * found.uncertainty < 0.02
+    doubted = scale_by(seen, wrong, Sizes(side=1.0)).uncertainty
+    assert doubted is not None and doubted == pytest.approx(np.hypot(0.02, found.uncertainty), rel=0.4)
+    few = {name: some[:1] for name, some in list(seen.items())[:3]}
+    assert focal_by_squares(few, cameras, corner_points(few, cameras)[0]) is None
+    assert scale_by(few, cameras, Sizes(side=1.0)).uncertainty == pytest.approx(0.02, rel=0.1)
 
 
 def test_a_board_counts_as_one_piece() -> None:

@@ -2,7 +2,7 @@
 
 In: the targets read in photos (`photos.targets`), cameras, and what the user says of their sizes. Out: a `TargetScale`.
 Corners are triangulated; the square, or the whole board, is laid on them by the best similarity, whose scale is
-sought. What the points are off after that says how sure it is.
+sought. How sure it is: what the points are off after that, and what the focal length may be off (`squares`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.cameras.records import Cameras
+from macrosplat.cameras.squares import focal_by_squares
 from macrosplat.photos.names import listed
 from macrosplat.photos.targets import DEFAULT, Target
 from macrosplat.support.errors import MacrosplatError
@@ -29,6 +30,7 @@ REMEDY = "write sides in millimetres, as in docs/targets.md"
 MOVED_PX = 5.0
 # A target whose scale is off the others' by more than this share, and this many standard deviations, is another size.
 OTHER_SIZE, SURELY = 0.03, 5.0
+FOCAL_FOUND = 0.02  # relative, of focal lengths found from photos alone (experiments: sfm-seeds)
 FEWEST_VIEWS, LEAST_ANGLE = 2, 3.0  # photos that a corner needs, and degrees between their rays
 
 
@@ -111,7 +113,7 @@ def scale_by(readings: Readings, cameras: Cameras, sizes: Sizes) -> TargetScale:
     Args:
         cameras: V, at full size, as they would see undistorted photos.
     """
-    points, moved = _triangulated(readings, cameras)
+    points, moved = corner_points(readings, cameras)
     bodies: dict[str, tuple[list[int], NDArray[np.float64], NDArray[np.float64]]] = {}
     numbers = sorted({number for number, _ in points})
     on_board = [n for n in numbers if n in sizes.board]
@@ -147,7 +149,20 @@ def scale_by(readings: Readings, cameras: Cameras, sizes: Sizes) -> TargetScale:
     spread = float((weights * (values - value) ** 2).sum() / weights.sum()) ** 0.5 / max(1, len(kept) - 1) ** 0.5
     used = tuple(sorted(n for name in kept for n in bodies[name][0]))
     photos = sum(any(one.number in used for one in found) for name, found in readings.items() if name in cameras.names)
-    return TargetScale(value, max(propagated, spread) / value, used, photos, tuple(notes))
+    uncertainty = float(np.hypot(max(propagated, spread) / value, focal_doubt(readings, cameras, points)))
+    return TargetScale(value, uncertainty, used, photos, tuple(notes))
+
+
+def focal_doubt(readings: Readings, cameras: Cameras, points: Mapping[tuple[int, int], NDArray[np.float64]]) -> float:
+    """Share by which distances from the cameras may be off, one standard deviation: a focal length that is a little
+    wrong makes all of them longer, and the targets themselves hardly less true."""
+    squares, found = focal_by_squares(readings, cameras, points), cameras.source == "sfm"
+    if squares is None:
+        return FOCAL_FOUND if found else 0.0
+    off = abs(float(np.log(squares.factor)))
+    if found:
+        return float(np.hypot(off, squares.uncertainty))
+    return off if off > 2 * squares.uncertainty else 0.0
 
 
 def _agreeing(fits: dict[str, tuple[float, float]]) -> tuple[dict[str, tuple[float, float]], list[str]]:
@@ -175,7 +190,7 @@ def _similar(model: NDArray[np.float64], seen: NDArray[np.float64]) -> tuple[flo
     return scale, max(float((off**2).sum() / free / power) ** 0.5, 1e-6 * scale)
 
 
-def _triangulated(readings: Readings, cameras: Cameras) -> tuple[dict[tuple[int, int], NDArray[np.float64]], list[int]]:
+def corner_points(readings: Readings, cameras: Cameras) -> tuple[dict[tuple[int, int], NDArray[np.float64]], list[int]]:
     """(number, corner) to its point in the cameras' world, and the numbers of targets that have no one place."""
     seen: dict[int, list[tuple[int, Target]]] = {}
     for name, found in readings.items():

@@ -36,7 +36,8 @@ from macrosplat.cameras.sfm.pairs import joined, match_all, near, strong
 from macrosplat.cameras.sfm.report import Attempt, SfmReport, failure, reasons, sentences
 from macrosplat.cameras.sfm.ties import with_ties
 from macrosplat.cameras.sfm.verify import verify
-from macrosplat.cameras.targets import Readings
+from macrosplat.cameras.squares import focal_by_squares
+from macrosplat.cameras.targets import Readings, corner_points
 from macrosplat.photos.records import Photo
 from macrosplat.support.colmap import pycolmap
 from macrosplat.support.errors import MacrosplatError
@@ -45,6 +46,8 @@ from macrosplat.support.errors import MacrosplatError
 # free at the end it is found from far off: to 2.2 % on fly (from 0.95 of the true one), 1.0 % on chess (1.15), 0.4 %
 # on skull (2.1).
 FOCAL_START = 2.0
+# Squares of coded targets tell the focal length where they do so to this share (experiments: coded-targets).
+SURE_FOCAL = 0.01
 # For a second try, if the model is wrong: m = 0.2.
 OTHER_START = 1.2
 # If photos are missing and the focal length has moved by more than this factor, the pairs were verified with a wrong
@@ -129,6 +132,10 @@ def solve_cameras(
     if best.model is None or best.attempt.agreeing < 3:
         raise MacrosplatError(failure(best.attempt, len(photos)))
     cameras, points = _result(best, photos)
+    squares = focal_by_squares(targets, cameras, corner_points(targets, cameras)[0]) if targets else None
+    if squares is not None and squares.uncertainty < SURE_FOCAL:
+        best.cameras = refine.with_focal(best.model, best.cameras, squares.factor)
+        cameras, points = _result(best, photos)
     progress(1.0, f"{len(cameras)} of {len(photos)} photos placed")
     names = [photo.name for photo in photos]
     missing = reasons(names, cameras.names, [len(one) for one in best.features], best.placed, best.weak)
