@@ -85,7 +85,9 @@ def sentences(report: CoverageReport, mm: float | None, named: int = NAMED) -> l
         return [f"{_percent(1 - share)} of what most photos have in the frame is in focus in at least one of them."]
     left = share - sum(a.gain for a in report.advice)
     digits = 1 if _percent(share) == _percent(left) else 0  # a photo that brings little brings something
-    what = f"{_percent(share, digits)} of what most photos have in the frame is in focus in none of them and stays blurred"
+    what = (
+        f"{_percent(share, digits)} of what most photos have in the frame is in focus in none of them and stays blurred"
+    )
     if not report.advice:
         return [f"{what}; it lies scattered (maps/coverage_colour, red)."]
     count = len(report.advice)
