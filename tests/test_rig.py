@@ -5,6 +5,7 @@ import math
 import torch
 
 from macrosplat.lens import LensStart, Sharp
+from macrosplat.lens.breathing import zooms
 from macrosplat.lens.thin import ThinLens
 from macrosplat.model.rig import Rig
 from macrosplat.render import Camera, Frame
@@ -73,17 +74,50 @@ def test_one_photo_does_not_move_another():
 
 
 def test_gradients_are_finite_differences():
-    def camera(turn, shift, focal):
+    magnifications = torch.tensor([1.02, 0.98], dtype=torch.float64)
+
+    def camera(turn, shift, focal, breathing):
         made = rig()
-        made.parameters.update({"pose.turn": turn, "pose.shift": shift, "pose.focal": focal})
-        found = made.camera(0, Frame(20, 15))
+        moved = {"pose.turn": turn, "pose.shift": shift, "pose.focal": focal, "pose.breathing": breathing}
+        made.parameters.update(moved)
+        found = made.camera(0, Frame(20, 15), magnifications)
         return found.view, found.intrinsics
 
     for scale in (0.0, 0.3):  # at zero too, where training begins
         g = torch.Generator().manual_seed(1)
         turn, shift = (scale * torch.randn(2, 3, generator=g, dtype=torch.float64) for _ in range(2))
         focal = torch.tensor(0.1 * scale, dtype=torch.float64)
-        assert torch.autograd.gradcheck(camera, tuple(t.requires_grad_() for t in (turn, shift, focal)))
+        breathing = torch.tensor(0.05 * scale, dtype=torch.float64)
+        assert torch.autograd.gradcheck(camera, tuple(t.requires_grad_() for t in (turn, shift, focal, breathing)))
+
+
+def test_a_lens_that_keeps_its_focal_length_breathes_as_the_law_says():
+    """1 / f = 1 / v + 1 / d0, and fx measures v: from magnifications known up to a factor follow the true fx."""
+    f, d0 = 60.0, torch.tensor([139.0, 142.0, 145.0, 149.0], dtype=torch.float64)
+    v = 1 / (1 / f - 1 / d0)
+    m = v / d0
+    deviation = (m / m.mean() - 1).square().mean().sqrt()
+    found = zooms(m.mean() / (1 + m.mean()) * deviation, 3.7 * m)
+    torch.testing.assert_close(found, v / v.mean(), rtol=1e-12, atol=0)
+    # Photos focused alike tell no law, whatever the coefficient: nothing is divided by their spread.
+    assert zooms(torch.tensor(0.01), torch.ones(3)).equal(torch.ones(3))
+
+
+def test_breathing_is_a_dolly_zoom_of_each_photo():
+    """Each camera steps back by its own (f - 1) p: what lies at the pivot's depth stays where it is."""
+    made, magnifications = rig(), torch.tensor([1.02, 0.98], dtype=torch.float64)
+    made.parameters["pose.breathing"] = torch.tensor(0.03, dtype=torch.float64)
+    for photo, f in enumerate(made.focal_factors(magnifications)):
+        assert abs(float(f) - (1.03, 0.97)[photo]) < 1e-9
+        own = rig()
+        own.parameters["pose.focal"] = f.log()
+        found, wanted = made.camera(photo, None, magnifications), own.camera(photo)
+        torch.testing.assert_close(found.view, wanted.view)
+        torch.testing.assert_close(found.intrinsics, wanted.intrinsics)
+    # Slices of one pose were brought to one magnification: they do not breathe.
+    slices = Rig(start(), INTRINSICS, [FRAME] * 2, torch.full((2,), DEPTH, dtype=torch.float64), PIXEL, (0, 0))
+    slices.parameters["pose.breathing"] = torch.tensor(0.03, dtype=torch.float64)
+    assert slices.focal_factors(magnifications).equal(torch.ones(2, dtype=torch.float64))
 
 
 F = 1.03

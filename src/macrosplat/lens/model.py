@@ -139,6 +139,10 @@ class Lens(Protocol):
         """[4] fx, fy, cx, cy of a photo, from the calibrated ones: where the lens itself changes them as it focuses."""
         return calibrated
 
+    def magnifications(self) -> Tensor | None:
+        """[V] of what the photos have in focus, up to a factor, without gradient; None: the model knows no focus."""
+        return None
+
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         """The photo [H, W, C], linear light, that photo `photo` would be; C as `Sharp.colour` has."""
         ...

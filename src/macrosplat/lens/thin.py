@@ -237,6 +237,10 @@ class ThinLens(Lens):
         nearness = select_row(self.reference, photo) * (1 + select_row(self.parameters["lens.focus"], photo))
         return 1 / (nearness * dolly(self.focal, camera, photo))
 
+    def magnifications(self) -> Tensor:
+        nearness = self.reference * (1 + self.parameters["lens.focus"].detach())
+        return nearness * self.focal if len(self.focal) else nearness
+
     def sigma0(self) -> Tensor:
         """Blur in focus, px at the training width."""
         return self.parameters["lens.sigma0"].exp().clamp(SIGMA0_MIN, SIGMA0_MAX)

@@ -54,10 +54,12 @@ def finish(
     options, focal_scale = run.manifest.options, model.rig.focal()
     shown = model.cameras()
     longer = np.array([focal_scale, focal_scale, 1.0, 1.0])
+    factors = model.rig.focal_factors(model.lens.magnifications()).cpu().numpy().astype(np.float64)
+    own = np.column_stack([factors, factors, np.ones_like(factors), np.ones_like(factors)])
     cameras = replace(
         given.cameras,
         views=torch.stack([camera.view for camera in shown]).cpu().numpy().astype(np.float64),
-        intrinsics=given.cameras.intrinsics * longer,
+        intrinsics=given.cameras.intrinsics * own,
     )
     given = replace(given, cameras=cameras)
     if given.held_out is not None:
