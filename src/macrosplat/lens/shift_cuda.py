@@ -147,9 +147,7 @@ def _slopes(
     c = e - p * CHANNELS
     y = p // width
     x = p - y * width
-    along, fx, down, fy, rho, outwards, downwards = _where(
-        offsets, bends, m, c, x, y, width, height, CHANNELS, BENT
-    )
+    along, fx, down, fy, rho, outwards, downwards = _where(offsets, bends, m, c, x, y, width, height, CHANNELS, BENT)
     here = m.to(tl.int64) * (height * width * CHANNELS)
     g = tl.load(gradient + here + e, mask=inside, other=0.0)
     right, below = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32)

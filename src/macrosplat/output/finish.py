@@ -198,9 +198,11 @@ def _uncertainties(
 ) -> dict[str, Any]:
     """Standard deviations of the terms of the lens that were seen, as the report has them."""
     found: dict[str, Any] = {}
+    # px where green is in focus -> 1 / scene units -> scene units of focus distance
+    unit = 2 / (lens.pupil_diameter * focal_px) * float(np.median(lens.focus_distances)) ** 2
+    frame = targets.frames[0]
+    corner_px = float(np.hypot(frame.width, frame.height)) / 2
     if lens.colour_offsets is not None:
-        # px where green is in focus -> 1 / scene units -> scene units of focus distance
-        unit = 2 / (lens.pupil_diameter * focal_px) * float(np.median(lens.focus_distances)) ** 2
         variances = np.diag(covariance(model, targets, "lens.colour", sampling))
         if (variances >= 0).all():  # not a number where no photo tells
             red, blue = unit * np.sqrt(variances)
@@ -209,7 +211,25 @@ def _uncertainties(
         variance = float(covariance(model, targets, "lens.vignetting", sampling).sum())
         if variance >= 0:
             found["vignetting_uncertainty"] = variance**0.5 / LN2
+    if lens.corner_offset is not None:
+        variance = float(covariance(model, targets, "lens.curvature", sampling)[0, 0])
+        if variance >= 0:
+            found["corner_uncertainty"] = unit * variance**0.5
+    if lens.lateral_px is not None:
+        variances = np.diag(covariance(model, targets, "lens.lateral", sampling))
+        if (variances >= 0).all():
+            found["lateral_uncertainty"] = tuple(float(x) for x in np.sqrt(variances) / corner_px)
     return found
+
+
+def _lateral(lens: LensEstimate, given: TrainingInput) -> tuple[float, float] | None:
+    """By what share red and blue are larger."""
+    if lens.lateral_px is None:
+        return None
+    width, height = given.cameras.sizes[0]
+    corner = float(np.hypot(width, height)) / 2 * lens.width_px / float(width)
+    red, blue = lens.lateral_px
+    return red / corner, blue / corner
 
 
 def _lens_report(
@@ -233,6 +253,8 @@ def _lens_report(
         breathing=breathing(focus, given.cameras),
         colour_focus=lens.colour_focus(),
         vignetting=lens.vignetting,
+        corner_focus=lens.corner_focus(),
+        lateral=_lateral(lens, given),
         corner_distortion=distortion_at_corner(given.cameras),
         notes=contradictions(scale, lens.pupil_diameter, given.photos, magnified)
         + differing(scale, given.cameras, given.photos, focus),
