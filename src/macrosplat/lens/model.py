@@ -80,7 +80,7 @@ class LensEstimate:
     # By what 1 / focus distance is more for red and blue than for green, 1 / scene units; None: not seen in the photos.
     colour_offsets: tuple[float, float] | None = None
     vignetting: float | None = None  # stops lost in the corner; None: not seen in the photos
-    # By what 1 / focus distance is more in the corner than in the middle, 1 / scene units; None: not seen in the photos.
+    # By what 1 / focus distance is more in the corner than in the middle, 1 / scene units; None: not seen.
     corner_offset: float | None = None
     # How far red and blue are farther out in the corner than green, px of the training width; None: likewise.
     lateral_px: tuple[float, float] | None = None

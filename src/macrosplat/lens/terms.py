@@ -1,7 +1,7 @@
 """Terms of a lens that photos may or may not tell: when they are learned, and what less than shows is.
 
-Each is off at the start, learned from `LEARN_FROM` on, and decided once, at `DECIDED_AT`: what is then less than `least`
-is dropped, and the run goes on as if there were no such term.
+Each is none at the start, learned from `LEARN_FROM` on, and decided once, at `DECIDED_AT`: what is then less than
+`least` is dropped, and the run goes on as if there were no such term.
 """
 
 from __future__ import annotations
