@@ -60,12 +60,12 @@ def test_decided_once_and_off_where_no_photo_tells():
         made.decide()
         assert not made.undecided(1.0) and made.parameters["lens.colour_seen"] == verdict
         seen = verdict == terms.SEEN
-        assert (made.foci(CAMERA).colours is not None) == seen
+        assert (made.foci(0, CAMERA).colours is not None) == seen
         assert ("lens.colour" in made.plan(0.9).rates) == seen or not made.spans
         assert (made.estimate(torch.full((len(START.focus),), FX / CAMERA.frame.width)).colour_offsets is None) != seen
         again = lens()  # as a checkpoint brings it back
         again.parameters.update(made.parameters)
-        assert not again.undecided(1.0) and (again.foci(CAMERA).colours is not None) == seen
+        assert not again.undecided(1.0) and (again.foci(0, CAMERA).colours is not None) == seen
 
 
 def test_reported_in_millimetres():

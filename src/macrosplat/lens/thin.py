@@ -247,9 +247,9 @@ class ThinLens(Lens):
             self._seen[name] = float(self.parameters[f"{name}_seen"].detach())
         return self._seen[name]
 
-    def foci(self, camera: Camera) -> Foci:
-        """How those of a camera's photo differ."""
-        numbers = self.parameters["lens.pupil"].exp(), camera.intrinsics[0] * (self.width / camera.frame.width)
+    def foci(self, photo: PhotoIndex, camera: Camera) -> Foci:
+        """How those of a photo differ."""
+        numbers = self._widest(photo, camera), camera.intrinsics[0] * (self.width / camera.frame.width)
         colours = corner = None
         if self.seen("lens.colour") != NOT_SEEN:
             colours = colour.inverse_offsets(self.parameters["lens.colour"], *numbers)
@@ -264,9 +264,15 @@ class ThinLens(Lens):
             self._radii[size] = vignetting.squared_radii(*size, like.detach())
         return self._radii[size]
 
-    def pupil(self, photo: PhotoIndex) -> Tensor:
+    def _widest(self, photo: PhotoIndex, camera: Camera) -> Tensor:
+        """The pupil where the relative aperture is 1, scene units."""
+        # A camera whose focal length is corrected steps back, and before it the scene keeps its relief: circles of
+        # confusion stay as they are if the pupil grows with its distance.
+        return self.parameters["lens.pupil"].exp() / dolly(self.focal, camera, photo)
+
+    def pupil(self, photo: PhotoIndex, camera: Camera) -> Tensor:
         """Diameter of the entrance pupil, scene units."""
-        return self.parameters["lens.pupil"].exp() * select_row(self.aperture, photo)
+        return self._widest(photo, camera) * select_row(self.aperture, photo)
 
     def focus(self, photo: PhotoIndex, camera: Camera) -> Tensor:
         """Focus distance (camera z), scene units."""
@@ -283,8 +289,8 @@ class ThinLens(Lens):
 
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         sigma0 = self.sigma0() * (camera.frame.width / self.width)
-        numbers = self.pupil(photo), self.focus(photo, camera), sigma0
-        taken = defocused(draw, camera, *numbers, sampling, self.foci(camera))
+        numbers = self.pupil(photo, camera), self.focus(photo, camera), sigma0
+        taken = defocused(draw, camera, *numbers, sampling, self.foci(photo, camera))
         if self.seen("lens.lateral") != NOT_SEEN:
             height = camera.frame.height * self.width / camera.frame.width
             shares = lateral.magnified(self.parameters["lens.lateral"], self.width, height)
@@ -295,8 +301,8 @@ class ThinLens(Lens):
         return taken
 
     def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
-        depth = self.foci(camera).flat(sharp)
-        return self.pupil(photo) / 2 * camera.intrinsics[0] * (1 / self.focus(photo, camera) - 1 / depth)
+        depth = self.foci(photo, camera).flat(sharp)
+        return self.pupil(photo, camera) / 2 * camera.intrinsics[0] * (1 / self.focus(photo, camera) - 1 / depth)
 
     @torch.no_grad()
     def estimate(self, focal: Tensor) -> LensEstimate:
@@ -305,6 +311,8 @@ class ThinLens(Lens):
             nearness = nearness * self.focal / focal
         fx = focal.mean() * self.width
         pupil = self.parameters["lens.pupil"].exp()
+        if len(self.focal):
+            pupil = pupil * (focal / self.focal).mean()
         red, _, blue = colour.inverse_offsets(self.parameters["lens.colour"], pupil, fx)
         corner = curvature.inverse_offset(self.parameters["lens.curvature"], pupil, fx)
         seen = {term.name: self.seen(term.name) == SEEN for term in TERMS}
