@@ -1,6 +1,7 @@
 # make demo   reconstruct the photos that ship with the package     make test    run the tests
 # (root on Debian or Ubuntu: also installs Chromium, which the page's tests want; without it they are skipped)
 # make check  formatting, lint, types                               make setup   only the environment, in .venv
+# make audit  licences, known vulnerabilities, requirements.lock    make lock    writes requirements.lock anew
 #
 # PYTHON=python3.12 chooses the Python (3.11 or newer). On Linux, PyPI's torch brings CUDA along, several GB; without a GPU
 #     make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 # Warnings about a registry's state help nobody here; errors (-qq keeps them) do.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
-.PHONY: demo test check setup browser clean
+.PHONY: demo test check audit lock setup browser clean
 
 demo: setup
 	@$(BIN)/macrosplat demo
@@ -25,6 +26,17 @@ check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+# Without a network what can be told without one is told; STRICT=--strict (CI) fails then.
+audit: setup
+	@$(PIP) pip-audit || echo "pip-audit could not be installed; known vulnerabilities are not looked for." >&2
+	@$(BIN)/python tools/dependencies.py licences
+	@$(BIN)/python tools/dependencies.py check
+	@[ ! -x $(BIN)/pip-audit ] && [ -z "$(STRICT)" ] || $(BIN)/python tools/dependencies.py audit $(STRICT)
+
+lock: setup
+	@$(PIP) uv
+	@$(BIN)/python tools/dependencies.py lock
 
 setup: $(VENV)/ready
 

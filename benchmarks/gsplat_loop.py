@@ -21,7 +21,7 @@ import torch.nn.functional as functional
 from gsplat import MCMCStrategy, rasterization  # pyright: ignore[reportMissingImports]
 from torch import Tensor
 
-from macrosplat import pipeline, placing
+from macrosplat import loop, placing
 from macrosplat.capture.open import open_capture
 from macrosplat.run import Run
 from macrosplat.support.progress import Progress
@@ -41,7 +41,7 @@ def start(run: Path) -> Trainer:
         begun = Run.begin(aside, Path(made.capture), opened.photos, made.options, resume=True)
         placing.take_cameras(Run(run), begun)
         given = placing.place(opened, begun, progress, made.options.width)
-        return pipeline._trainer(given, begun, torch.device("cuda"), progress)[0]
+        return loop.make_trainer(given, begun, torch.device("cuda"), progress)[0]
 
 
 def ssim(a: Tensor, b: Tensor, window: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ def main() -> None:
                 visitor.kill()
         raise SystemExit
 
-    pipeline._train = turns
+    pipeline.train = turns
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(SystemExit):
         pipeline.reconstruct(capture, Path(folder) / "run", Options(width=width, steps=10**4, device="cpu"))
     alone = np.median(found["alone"], axis=0)

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from macrosplat import pipeline, placing
+from macrosplat import loop, pipeline, placing
 from macrosplat.cameras.undistort import read_undistorted
 from macrosplat.capture.open import open_capture
 from macrosplat.options import Options
@@ -81,7 +81,7 @@ def one(asked: argparse.Namespace, capture: Path, cameras: Path, quality: str, l
         placing.take_cameras(Run(cameras), run)
         device = choose(options.device)
         given = placing.place(opened, run, progress, pipeline._width(opened.photos, None, options, device))
-        trainer, _, _ = pipeline._trainer(given, run, device, progress)
+        trainer, _, _ = loop.make_trainer(given, run, device, progress)
         while trainer.done < trainer.schedule.steps:
             trainer.step()
         trainer.settle()

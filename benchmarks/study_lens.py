@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from macrosplat import pipeline, placing
+from macrosplat import loop, pipeline, placing
 from macrosplat.capture.open import open_capture
 from macrosplat.evaluate.truth import Truth, matching, open_truth, read_srgb, read_where
 from macrosplat.lens import LENSES, Lens, LensStart, start, thin
@@ -98,7 +98,7 @@ def one(asked: argparse.Namespace, values: str, seed: int, run: Path, cameras: P
         device = choose(options.device)
         width = pipeline._width(opened.photos, None, options, device)
         given = placing.place(opened, opened_run, progress, width)
-        trainer, names, _ = pipeline._trainer(given, opened_run, device, progress)
+        trainer, names, _ = loop.make_trainer(given, opened_run, device, progress)
         while trainer.done < trainer.schedule.steps:
             trainer.step()
         trainer.settle()

@@ -206,6 +206,13 @@ def test_names_are_shown_as_text(tmp_path: Path) -> None:
     assert "<script" not in page and "<img src=x" not in page and "<b>no" not in page and "<i>" not in page
 
 
+def test_a_card_shows_taxon_and_number(tmp_path: Path) -> None:
+    text = "specimen,folder,scientificName,catalogNumber\none,a,Carabus <auratus>,17\ntwo,b,,\n"
+    one, two = read_manifest(table(tmp_path / "drawer.csv", text), Options())
+    assert "<p><i>Carabus &lt;auratus&gt;</i> · 17</p>" in as_html(tmp_path, "drawer", [(one, State("one"))])
+    assert " · " not in as_html(tmp_path, "drawer", [(two, State("two"))])
+
+
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A local server that speaks S3."""

@@ -21,13 +21,13 @@ def test_every_stage_is_measured():
     found = bench.measure(TINY, Rates(flops=1e11, bytes=1e10), repeats=1)
     assert [name for name, _, _ in found] == [
         *("project", "rasterize", "blur", "defocus + blur", "loss", "adam"),
-        *("step, centre of the pupil", "step, 4 points of the pupil"),
+        *("step, 1 aperture sample", "step, 4 aperture samples"),
     ]
     assert all(math.isfinite(seconds) and seconds > 0 and least > 0 for _, seconds, least in found)
     floors = {name: least for name, _, least in found}
     once = floors["loss"] + floors["adam"]
-    whole = floors["step, centre of the pupil"]
-    assert math.isclose(floors["step, 4 points of the pupil"] - once, 4 * (whole - once))
+    whole = floors["step, 1 aperture sample"]
+    assert math.isclose(floors["step, 4 aperture samples"] - once, 4 * (whole - once))
 
 
 def test_the_floor_is_the_longer_of_traffic_and_arithmetic():

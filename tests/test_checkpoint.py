@@ -81,6 +81,36 @@ def test_other_version(content, tmp_path):
         checkpoint.load(path)
 
 
+def test_the_last_version_is_gone_on_with(tmp_path):
+    """Without what lenses learn since: the same model, and a trainer that steps on as if it had never been there."""
+    path = tmp_path / "checkpoint"
+    trainer, start = make_trainer(steps=12)
+    for _ in range(4):
+        trainer.step()
+    checkpoint.save(path, trainer, NAMES, start)
+    now, state = checkpoint.load(path), torch.load(path, weights_only=True)
+    younger = [name for name in state["lens_parameters"] if name.startswith(("lens.colour", "lens.vignetting"))]
+    assert younger
+    for part in (state["lens_parameters"], *state["adam"].values()):
+        for name in younger:
+            del part[name]
+    state["lens"]["start"]["settings"].pop("aberrations", None)
+    torch.save(state | {"version": 4}, path)
+    before = checkpoint.load(path)
+    saved, here = before.model.parameters(), now.model.parameters()
+    assert saved.keys() == here.keys() and all(torch.equal(saved[name], here[name]) for name in here)
+    fits = []
+    for found in (now, before):
+        again, _ = make_trainer(steps=12)
+        again.model, again.adam.parameters = found.model, dict(found.model.parameters())
+        checkpoint.resume(again, found)
+        fits.append(again.adam.state_dict())
+    assert fits[0]["first"].keys() == fits[1]["first"].keys() and fits[0]["counts"] == fits[1]["counts"]
+    torch.save(state | {"version": 3}, path)
+    with pytest.raises(MacrosplatError, match="another version"):
+        checkpoint.load(path)
+
+
 def test_full_disk_keeps_the_old_one(content, tmp_path, monkeypatch):
     path = tmp_path / "checkpoint"
     path.write_bytes(content)

@@ -10,8 +10,7 @@ from scipy.signal import fftconvolve
 
 from macrosplat.output.detail import own
 from macrosplat.output.detail.believed import believed
-from macrosplat.output.detail.evidence import confirmed_radius
-from macrosplat.output.detail.focus import focus_offset
+from macrosplat.output.detail.evidence import evident_sharpness
 from macrosplat.output.detail.own import enlarged, keep_detail, weight
 from macrosplat.output.detail.pyramid import collapsed, doubled, halved, laplacian, levels_for
 from macrosplat.output.detail.radius import blur_radius
@@ -151,34 +150,28 @@ def test_without_blur_to_judge_the_lens_is_believed() -> None:
     assert believed([]) == 1.0
 
 
-@pytest.mark.parametrize("off", [-1.5, 0.0, 2.0])
-def test_a_photo_tells_where_it_is_in_focus(off: float) -> None:
-    """Blurred by -8 to 8 px from left to right; claimed is `off` more."""
-    true = np.arange(-16, 17) * 0.5
-    signed = np.repeat(true, 16)[None].repeat(256, 0)
-    sharp = natural(256, signed.shape[1], 9)
-    columns = [through_disc(sharp, abs(s))[:, 16 * n : 16 * n + 16] for n, s in enumerate(true)]
-    grain = np.random.default_rng(10).standard_normal(sharp.shape) * 0.004
-    photo, claimed = planes(np.concatenate(columns, 1) + grain)[0], planes(signed + off)[0]
-    got = focus_offset(photo, claimed, torch.ones_like(claimed), 2.0)
-    assert abs(got - off) <= 0.3 * abs(off) + 0.5  # to a quarter of the unit; and the prior holds it back
-
-
-def test_a_photo_without_blur_or_geometry_tells_nothing() -> None:
-    flat, grey = torch.zeros(64, 96), planes(natural(64, 96, 11))[0]
-    assert focus_offset(grey, flat, torch.ones_like(flat), 1.0) == 0.0
-    assert focus_offset(grey, planes(natural(64, 96, 12))[0] * 20, flat, 1.0) == 0.0
-
-
-def test_where_the_finest_octave_stands_out_of_the_grain_the_least_radius_counts() -> None:
+def test_what_is_evidently_sharp_is_the_photo_whatever_is_claimed() -> None:
     """Left a third in focus, the rest blurred; all is said to be blurred, the last third widely."""
     sharp = natural(192, 288, 13)
-    photo = np.concatenate([sharp[:, :96], through_disc(sharp, 5.0)[:, 96:]], 1)
-    photo = planes(photo + np.random.default_rng(14).standard_normal(photo.shape) * 0.002)[0]
+    taken = np.concatenate([sharp[:, :96], through_disc(sharp, 5.0)[:, 96:]], 1)
+    photo = planes(taken + np.random.default_rng(14).standard_normal(taken.shape) * 0.002)
     claimed = torch.full((48, 72), 2.0)
     claimed[:, 48:] = 8.0
-    got = confirmed_radius(photo, claimed, 1.5)
-    assert got.shape == (48, 72)
-    assert (got[:, 3:20] < 0.9).float().mean() > 0.9  # in focus
-    assert (got[:, 28:44] > 1.8).float().mean() > 0.9 and (got[:, 52:] > 7.5).float().mean() > 0.9  # not
-    assert torch.equal(confirmed_radius(photo, claimed, 0.0)[:, :44], claimed[:, :44])
+    evident = evident_sharpness(photo[0], claimed)
+    assert evident.shape == (48, 72)
+    assert (evident[:, 3:20] > 0.7).float().mean() > 0.9 and (evident[:, 28:] < 0.05).float().mean() > 0.9
+    render, none = torch.full_like(photo, 0.5), torch.zeros(1, 48, 72)
+    inside = (slice(None), slice(16, -16), slice(16, 80))
+    plain, better = (keep_detail(photo, render, none, claimed, sure) - photo for sure in (None, evident))
+    assert better[inside].square().mean() < 0.1 * plain[inside].square().mean()
+    beyond = (slice(None), slice(16, -16), slice(220, None))
+    torch.testing.assert_close(better[beyond], plain[beyond], atol=0.01, rtol=0)
+    # What defocus would have taken of a claimed half pixel is not given back there.
+    given = torch.full((1, 48, 72), 0.1)
+    small = keep_detail(photo, render, given, torch.full((48, 72), 0.1), evident)
+    torch.testing.assert_close(
+        small[inside],
+        (photo + 0.1 * (1 - evident.repeat_interleave(4, 0).repeat_interleave(4, 1)))[inside],
+        atol=0.03,
+        rtol=0,
+    )

@@ -40,6 +40,7 @@ ROOMS = (
     "live",
     "web",
     "studio",
+    "loop",
     "placing",
     "pipeline",
     "compare",

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from macrosplat import pipeline
+from macrosplat import loop, pipeline
 from macrosplat.lens import LENSES, start
 from macrosplat.model.exposure import Exposure
 from macrosplat.model.model import Model
@@ -73,14 +73,14 @@ def test_a_run_takes_what_the_pilots_say(needed, tmp_path, monkeypatch):
     monkeypatch.setattr(pilot, "ROUNDS", 0)
     monkeypatch.setattr(Verdict, "needed", needed)
     monkeypatch.setattr(finish, "VIEWER_STEPS", 2)
-    monkeypatch.setattr(pipeline, "nothing_in_focus", lambda photos: None)
+    monkeypatch.setattr(loop, "nothing_in_focus", lambda photos: None)
     monkeypatch.setattr(start, "pupil_prior", lambda photos, cameras: None)
     capture = write_capture(tmp_path / "capture", made())
     out = tmp_path / "run"
     summary = pipeline.reconstruct(capture, out, Options(steps=4, max_gaussians=300, width=64, device="cpu"))
     assert (summary.lens is not None) is needed
     assert (out / "lens.json").is_file() is needed
-    assert (summary.limit == pipeline.NO_LENS) is not needed
+    assert (summary.limit == loop.NO_LENS) is not needed
     if not needed:  # each sharp photo is the photo
         for photo in (capture / "photos").iterdir():
             sharp = Image.open(out / "sharp" / photo.with_suffix(".png").name).convert("RGB")

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from macrosplat import cli, loaded, pipeline
+from macrosplat import cli, loaded, loop, pipeline
 from macrosplat.cameras.sfm import solve as sfm
 from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.capture.open import open_capture
@@ -213,15 +213,15 @@ def test_killed_after_a_checkpoint_takes_the_later_steps_again(run, capture, tmp
         return taken(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-        patch.setattr(pipeline, "LOG_EVERY", 5)
+        patch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+        patch.setattr(loop, "LOG_EVERY", 5)
         patch.setattr(Trainer, "step", stepping)
         with pytest.raises(Killed):
             pipeline.reconstruct(capture, out, OPTIONS)
     # Lines of steps that the checkpoint has not seen, and half a line, as a kill leaves them.
     with (out / "log.jsonl").open("a") as log:
         log.write('{"step": 30, "loss": 0.1}\n{"step": 3')
-    monkeypatch.setattr(pipeline, "LOG_EVERY", 5)
+    monkeypatch.setattr(loop, "LOG_EVERY", 5)
     pipeline.reconstruct(capture, out, OPTIONS, resume=True)
     assert_same_bits(run[0], out)
     steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from macrosplat import pipeline
+from macrosplat import pipeline, placing
 from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.sfm import solve as sfm
 from macrosplat.cameras.transforms import read_cameras_file
@@ -55,7 +55,7 @@ def test_of_a_photo_without_a_camera(
         assert summary.photos == 6 and config["placed"] == []
         assert "does not explain them: 3.png" in " ".join(told.split())
     # What stays without a camera is not tried again.
-    monkeypatch.setattr(pipeline, "find_missing", pytest.fail)
+    monkeypatch.setattr(placing, "find_missing", pytest.fail)
     assert pipeline.reconstruct(capture, run, options, resume=True).photos == summary.photos
 
 

@@ -215,3 +215,11 @@ def test_names_point_at_what_is_there(tmp_path):
     change(run.transforms, lambda found: found["frames"][0].update(file_path="sharp/77.png"))
     with pytest.raises(MacrosplatError, match=r"names sharp/77\.png, which is no photo"):
         Run(run.folder).cameras()
+
+
+def test_a_run_that_is_a_link_lies_where_it_leads(begin, tmp_path):
+    (tmp_path / "large-disk").mkdir()
+    (tmp_path / "run").symlink_to("large-disk")
+    begin()
+    assert (tmp_path / "run").is_symlink() and (tmp_path / "large-disk" / "config.json").is_file()
+    assert begin(resume=True).manifest == begin(resume=True).manifest

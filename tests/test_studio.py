@@ -208,6 +208,7 @@ def test_from_a_folder_to_its_page_in_a_browser(desk: Desk, address: str, tmp_pa
         result = opened.value
         result.on("console", lambda m: errors.append(m.text) if m.type in ("error", "warning") else None)
         result.wait_for_selector("#view[data-loaded=yes]")
+        assert result.evaluate("self.origin") == "null"
         result.close()
         page.click("#again")
         page.wait_for_selector("#earlier:not([hidden])")
@@ -216,6 +217,36 @@ def test_from_a_folder_to_its_page_in_a_browser(desk: Desk, address: str, tmp_pa
         browser.close()
     assert desk.job is None and (desk.folder / "sheet" / "sheet-draft" / "index.html").is_file()
     assert not (desk.folder / "sheet" / "sheet-draft" / "preview.jpg").exists()
+
+
+@browsable
+def test_the_page_of_a_run_that_came_from_somebody_cannot_speak_to_the_studio(desk: Desk, address: str) -> None:
+    """Its script may run, and show its pictures; it neither reads the studio's state nor gives orders."""
+    run = desk.folder / "sent" / "sent-draft"
+    (run / "page" / "taken").mkdir(parents=True)
+    (run / "config.json").write_text("{}")
+    save(run / "page" / "taken" / "a.jpg", np.zeros((8, 8, 3), np.uint8))
+    attack = """<body><img id=own src="page/taken/a.jpg"><script>
+        window.heard = {};
+        const ask = (name, path, how) => fetch(path, how).then((a) => a.text(), (e) => "refused")
+            .then((text) => { heard[name] = text; });
+        const send = { method: "POST", body: "{}", mode: "no-cors" };
+        const beacon = navigator.sendBeacon("../../../clear", "{}");
+        let stored; try { localStorage.x = 1; stored = "kept"; } catch { stored = "refused"; }
+        window.done = Promise.all([ask("state", "../../../state"), ask("clear", "../../../clear", send),
+            ask("elsewhere", "http://127.0.0.1:9/", { mode: "no-cors" })]).then(() => ({ ...heard, stored }));
+    </script>"""
+    (run / "index.html").write_text(attack)
+    desk.begin_upload("kept")
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        page.goto(f"{address}run/sent/sent-draft/index.html")
+        heard = page.evaluate("done")
+        assert page.eval_on_selector("#own", "img => img.naturalWidth") == 8
+        browser.close()
+    assert heard == dict.fromkeys(("state", "clear", "elsewhere", "stored"), "refused")
+    desk.end_upload()  # nothing was cleared
 
 
 def dropped(page: Page, name: str) -> None:

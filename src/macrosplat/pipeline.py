@@ -6,7 +6,6 @@ In: CAPTURE, RUN, `Options`. Out: the files of RUN and a `Summary`.
 from __future__ import annotations
 
 import io
-import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -16,28 +15,19 @@ from pathlib import Path
 
 import torch
 
-from macrosplat.cameras.colmap import read_colmap, write_colmap
-from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.capture.made_masks import with_made_masks
 from macrosplat.capture.open import open_capture
-from macrosplat.capture.pixels import read_photos
-from macrosplat.capture.records import Capture, TrainingInput
-from macrosplat.capture.rig import RIG
-from macrosplat.capture.solve import training_input
-from macrosplat.deblur import check_deblur, deblurred
-from macrosplat.lens import LensStart
-from macrosplat.lens.known import KnownLens
-from macrosplat.lens.sharpest import nothing_in_focus
+from macrosplat.capture.records import Capture
+from macrosplat.deblur import check_deblur
 from macrosplat.live import LiveView, Nobody, Preview, Watching, check_viser
-from macrosplat.missing import WIDTH, find_missing, missing
-from macrosplat.model.start import Geometry
+from macrosplat.loop import make_trainer, train
 from macrosplat.options import Device, Options
 from macrosplat.output.finish import finish
 from macrosplat.output.millimetres import check_scale
 from macrosplat.output.summary import Summary
 from macrosplat.photos.names import listed, natural_key
 from macrosplat.photos.records import Photo, resized
-from macrosplat.placing import of_rig, place
+from macrosplat.placing import of_rig, place, place_missing
 from macrosplat.render import Frame
 from macrosplat.run import Run
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
@@ -47,22 +37,13 @@ from macrosplat.support.files import sweep
 from macrosplat.support.lock import locked
 from macrosplat.support.machine import machine
 from macrosplat.support.progress import Face, Progress
-from macrosplat.support.stop import Stop
 from macrosplat.train import checkpoint
-from macrosplat.train.begin import begin
-from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians, photo_budget
+from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians
 from macrosplat.train.expected import expected
 from macrosplat.train.log import Log
 from macrosplat.train.ranks import Meeting
 from macrosplat.train.trainer import Trainer
 from macrosplat.train.working_size import working_width
-
-SECONDS_BETWEEN_CHECKPOINTS = 30.0
-LOG_EVERY = 100  # steps
-NO_LENS = (
-    "A lens explains these photos no better than a pinhole does, in what neither was shown: they are sharp already, or "
-    "their blur does not follow depth, and they are kept as sharp as they are."
-)
 
 
 def reconstruct(
@@ -106,6 +87,7 @@ def reconstruct(
             _fits(opened.photos, options, width)
         holding.enter_context(locked(out))
         run = Run.begin(out, capture, opened.photos, options, resume, opened.found)
+        options = run.manifest.options
         sweep(out)
         for note in (*said, *opened.notes):
             progress.note(note)
@@ -125,7 +107,7 @@ def reconstruct(
             opened, rig_lens = of_rig(Run(cameras_from), run, opened)
         opened = _with_masks(opened, run, progress)
         given = place(opened, run, progress, width)
-        if rig_lens is None and options.place != "off" and _place_missing(opened, run, given, device, progress):
+        if rig_lens is None and options.place != "off" and place_missing(opened, run, given, device, progress):
             given = place(opened, run, progress, width)
         widest = max(photo.width for photo in given.photos)
         if options.width is None and given.width < widest:
@@ -134,7 +116,7 @@ def reconstruct(
                 f"{min(widest, 2 * given.width)} the scene is finer and it takes up to four times as long. The sharp "
                 "photos keep their size."
             )
-        trainer, names, lens_start = _trainer(given, run, device, progress, rig_lens)
+        trainer, names, lens_start = make_trainer(given, run, device, progress, rig_lens)
         if meeting.count > 1:
             checkpoint.save(run.checkpoint, trainer, names, lens_start)  # where the others begin
             trainer.share(meeting.join(device), meeting.count)
@@ -142,7 +124,7 @@ def reconstruct(
             with Log(run.log, trainer.done) as log, viewer(trainer, names, progress) as watching:
                 if preview:
                     watching = holding.enter_context(Preview(trainer, run.preview, watching))
-                _train(trainer, run, names, lens_start, log, progress, watching, results)
+                train(trainer, run, names, lens_start, log, progress, watching, results)
         finally:  # an interrupted run's time counts, too
             seconds = run.manifest.seconds + time.monotonic() - began
             run.update(seconds=seconds, machine=machine(device))
@@ -249,7 +231,7 @@ def follow(out: Path, capture: Path | None = None, device: Device | None = None)
     with Progress(io.StringIO()) as progress:
         opened = _with_masks(_opened(capture, options), run, progress)
         given = place(opened, run, progress, run.manifest.width)
-        trainer, _, _ = _trainer(given, run, where, progress)
+        trainer, _, _ = make_trainer(given, run, where, progress)
         trainer.share(meeting.join(where), meeting.count)
         while trainer.done < trainer.schedule.steps:
             trainer.step()
@@ -286,133 +268,9 @@ def _fits(photos: tuple[Photo, ...], options: Options, width: int) -> None:
     )
 
 
-def _place_missing(opened: Capture, run: Run, given: TrainingInput, device: torch.device, progress: Progress) -> bool:
-    """Whether photos without cameras have got some in RUN/sparse, by a scene that is learned quickly of the others."""
-    options = run.manifest.options
-    _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
-    lost = missing(opened.photos, cameras)
-    if not lost or run.manifest.placed is not None or run.checkpoint.is_file() or options.deblur_first != "none":
-        return False
-    progress.note(f"A scene is learned first to place the {len(lost)} photos that have no camera.")
-    steps = min(options.steps or 10**9, EFFORTS["draft"].steps)
-    width = min(given.width, WIDTH)
-    quick = replace(options, quality="draft", steps=steps, width=width, max_gaussians=None, hold_out=0)
-    inner = Run.begin(run.placing, opened.root, opened.photos, quick, resume=True)
-    inner.update(camera_source=run.manifest.camera_source, registered=len(cameras))
-    of_all = training_input(opened, cameras, points, 0, width)
-
-    def learn() -> Trainer:
-        trainer, names, lens_start = _trainer(of_all, inner, device, progress)
-        with Log(inner.log, trainer.done) as log:
-            _train(trainer, inner, names, lens_start, log, progress, Nobody(), False)
-        progress.stage("placing photos by the scene", 1)
-        return trainer
-
-    def points_of(cameras: Cameras) -> SparsePoints:
-        from macrosplat.cameras.sfm.solve import triangulate
-
-        return triangulate(opened.photos, cameras, run.scratch, None, options.seed)
-
-    found = find_missing(opened.photos, of_all, learn, points_of, run.placing, options.seed)
-    for line in found.sentences:
-        progress.note(line)
-    if found.placed:
-        write_colmap(run.sparse, found.cameras, found.points)
-    run.update(placed=found.placed, registered=len(found.cameras))
-    shutil.rmtree(run.placing, ignore_errors=True)
-    return bool(found.placed)
-
-
-def _trainer(
-    given: TrainingInput,
-    run: Run,
-    device: torch.device,
-    progress: Progress,
-    known: KnownLens | None = None,
-) -> tuple[Trainer, tuple[str, ...], LensStart]:
-    """A trainer at step 0, or where the checkpoint stands."""
-    options, geometry = run.manifest.options, Geometry.of(given)
-    progress.stage("reading photos", len(given.photos))
-    photos, masks = read_photos(given, [frame.width for frame in geometry.frames], photo_budget(), progress)
-    if options.deblur_first != "none":
-        progress.stage("deblurring photos")
-        photos = deblurred(run.deblurred, given.photos, photos, options)
-    limit = nothing_in_focus(photos)
-    if limit is not None:
-        progress.note(limit)
-    state = checkpoint.load(run.checkpoint) if run.checkpoint.is_file() else None
-    begun = begin(
-        given,
-        geometry,
-        photos,
-        masks,
-        options,
-        device,
-        state,
-        all_blurred=limit is not None,
-        refine_poses=run.manifest.camera_source in ("sfm", RIG) or bool(run.manifest.placed),
-        reopened=run.manifest.reopened,
-        trying=lambda: progress.stage("looking whether a lens explains the photos better than none"),
-        known=known,
-    )
-    if not begun.lens_needed:
-        limit = NO_LENS
-        if state is None:  # a run that goes on has said so
-            progress.note(NO_LENS)
-    run.update(limit=limit, planned=begun.trainer.schedule.steps)
-    return begun.trainer, begun.names, begun.lens_start
-
-
 def _viewer(port: int | None) -> Callable[[Trainer, tuple[str, ...], Progress], AbstractContextManager[Watching]]:
     """What shows the training; that it cannot is said before the work begins."""
     if port is None:
         return lambda trainer, names, progress: nullcontext(Nobody())
     check_viser()
     return lambda trainer, names, progress: LiveView(trainer, names, port, progress.note)
-
-
-def _train(
-    trainer: Trainer,
-    run: Run,
-    names: tuple[str, ...],
-    start: LensStart,
-    log: Log,
-    progress: Progress,
-    watching: Watching,
-    results: bool,
-) -> None:
-    """Step until done. Ctrl-C, `kill` and the live view are answered between two steps, with the state saved.
-
-    Raises:
-        KeyboardInterrupt: somebody wants to stop, and no results.
-    """
-    steps, saved_at = trainer.schedule.steps, time.monotonic()
-    progress.stage("training", steps, trainer.done, "steps")
-    counted = trainer.done
-    with Stop() as stop:
-        while trainer.done < steps:
-            before = trainer.done
-            loss = trainer.step()
-            figures: dict[str, float] = {}
-            if trainer.done > before and (trainer.done // LOG_EVERY > before // LOG_EVERY or trainer.done == steps):
-                figures = log.line(trainer, float(loss))
-                if not math.isfinite(figures["loss"]):
-                    raise MacrosplatError(
-                        f"Training diverged at step {trainer.done}; try another --seed, or look for a photo whose "
-                        "camera is wrong."
-                    )
-            # On a GPU steps may have been taken back since they were counted.
-            progress.advance(trainer.done - counted, figures=figures)
-            counted = trainer.done
-            wants_stop = watching.between_steps(figures, lambda: stop.asked)
-            if trainer.ranks.count > 1 and not trainer.settled:
-                continue  # all ranks settle together; soon
-            if wants_stop or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS or trainer.done == steps:
-                checkpoint.save(run.checkpoint, trainer, names, start)
-                saved_at = time.monotonic()
-            if wants_stop:
-                if not (results or watching.finishes or stop.wants_results(progress.note)):
-                    raise KeyboardInterrupt
-                progress.note(f"Stopped at step {trainer.done:,} of {steps:,}; the results of that are being written.")
-                return
-    trainer.ranks.leave()

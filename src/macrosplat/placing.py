@@ -8,18 +8,27 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 
+import torch
+
 from macrosplat.cameras.colmap import read_colmap, write_colmap
 from macrosplat.cameras.plausible import unconfirmed
+from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.capture.records import Capture, TrainingInput
 from macrosplat.capture.rig import partners, renamed
 from macrosplat.capture.solve import solve, training_input
 from macrosplat.lens.known import KnownLens
+from macrosplat.live import Nobody
+from macrosplat.loop import make_trainer, train
+from macrosplat.missing import WIDTH, find_missing, missing
 from macrosplat.output.lens_report import read_lens
 from macrosplat.output.millimetres import find_scale
 from macrosplat.run import Run, same_photos
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import whole_folder
 from macrosplat.support.progress import Progress
+from macrosplat.train.effort import EFFORTS
+from macrosplat.train.log import Log
+from macrosplat.train.trainer import Trainer
 
 
 def place(opened: Capture, run: Run, progress: Progress, width: int | None) -> TrainingInput:
@@ -75,3 +84,40 @@ def take_cameras(begun: Run, run: Run) -> None:
     run.update(camera_source=found.camera_source, registered=found.registered, placed=found.placed)
     with whole_folder(run.sparse) as part:
         shutil.copytree(begun.sparse, part, dirs_exist_ok=True)
+
+
+def place_missing(opened: Capture, run: Run, given: TrainingInput, device: torch.device, progress: Progress) -> bool:
+    """Whether photos without cameras have got some in RUN/sparse, by a scene that is learned quickly of the others."""
+    options = run.manifest.options
+    _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
+    lost = missing(opened.photos, cameras)
+    if not lost or run.manifest.placed is not None or run.checkpoint.is_file() or options.deblur_first != "none":
+        return False
+    progress.note(f"A scene is learned first to place the {len(lost)} photos that have no camera.")
+    steps = min(options.steps or 10**9, EFFORTS["draft"].steps)
+    width = min(given.width, WIDTH)
+    quick = replace(options, quality="draft", steps=steps, width=width, max_gaussians=None, hold_out=0)
+    inner = Run.begin(run.placing, opened.root, opened.photos, quick, resume=True)
+    inner.update(camera_source=run.manifest.camera_source, registered=len(cameras))
+    of_all = training_input(opened, cameras, points, 0, width)
+
+    def learn() -> Trainer:
+        trainer, names, lens_start = make_trainer(of_all, inner, device, progress)
+        with Log(inner.log, trainer.done) as log:
+            train(trainer, inner, names, lens_start, log, progress, Nobody(), False)
+        progress.stage("placing photos by the scene", 1)
+        return trainer
+
+    def points_of(cameras: Cameras) -> SparsePoints:
+        from macrosplat.cameras.sfm.solve import triangulate
+
+        return triangulate(opened.photos, cameras, run.scratch, None, options.seed)
+
+    found = find_missing(opened.photos, of_all, learn, points_of, run.placing, options.seed)
+    for line in found.sentences:
+        progress.note(line)
+    if found.placed:
+        write_colmap(run.sparse, found.cameras, found.points)
+    run.update(placed=found.placed, registered=len(found.cameras))
+    shutil.rmtree(run.placing, ignore_errors=True)
+    return bool(found.placed)

@@ -19,6 +19,7 @@ import msgspec
 from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.transforms import read_cameras_file, write_transforms
 from macrosplat.options import Options, SharpFormat
+from macrosplat.options.older import OLDEST, VERSION, added_since, completed
 from macrosplat.photos.names import is_text, listed
 from macrosplat.photos.records import Photo
 from macrosplat.photos.taken import TakenPhoto, difference, same_photos, taken
@@ -26,7 +27,6 @@ from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import below, write_json
 from macrosplat.support.json import checked, load_json
 
-VERSION = 2  # of config.json
 # What a resumed run may change: where it computes and how results are stored do not change what is learned.
 FREE = ("device", "sharp_format", "detail")
 SUFFIXES: dict[SharpFormat, str] = {"png": ".png", "tiff": ".tif"}
@@ -135,6 +135,7 @@ class Run:
                 f"{capture} holds other photos than when {folder} was begun ({listed(others)}); put it back as it was, "
                 "or choose another --out."
             )
+        options = run._as_begun(options)
         run.refuse_other_options(options)
         of = {photo.name: photo.mask for photo in run.manifest.photos}
         run.other_masks = tuple(photo.name for photo in asked if photo.mask != of[photo.name])
@@ -160,6 +161,16 @@ class Run:
         if not self._read_only:
             write_json(self.manifest_file, msgspec.to_builtins(manifest))
         self._manifest = manifest
+
+    def _as_begun(self, asked: Options) -> Options:
+        """`asked`, but options younger than this run, where nobody chose them, stay what it began with."""
+        ours, unasked = _flat(asdict(self.manifest.options)), _flat(asdict(Options()))
+        for name in added_since(self.manifest.version):
+            owner, _, inner = name.rpartition(".")
+            if _flat(asdict(asked))[name] == unasked[name]:
+                change = {inner: ours[name]}
+                asked = replace(asked, **({owner: replace(getattr(asked, owner), **change)} if owner else change))
+        return asked
 
     def refuse_other_options(self, asked: Options) -> None:
         """Check that the run was begun with the options that are asked for now.
@@ -340,15 +351,20 @@ def read_manifest(path: Path) -> Manifest:
     """Read `config.json`.
 
     Raises:
-        MacrosplatError: there is none, or it is not one that this version wrote.
+        MacrosplatError: there is none, or it is not one that this version or one of the last wrote.
     """
     if not path.is_file():
         raise MacrosplatError(f"{path.parent} is not a run of macrosplat: it has no {path.name}.")
     found = load_json(path, remedy=AGAIN)
     if not isinstance(found, dict):
         raise MacrosplatError(f"{path} is not a configuration of macrosplat; {AGAIN}.")
-    if found.get("version") != VERSION:
+    version = found.get("version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < OLDEST:
         raise MacrosplatError(f"{path} was written by another version of macrosplat; {AGAIN}.")
+    if version > VERSION:
+        raise MacrosplatError(f"{path} was written by a newer version of macrosplat; update this one, or {AGAIN}.")
+    if isinstance(found.get("options"), dict):
+        found = found | {"options": completed(found["options"], version)}
     _refuse_infinite(found, path)
     try:
         manifest = checked(found, Manifest, str(path), AGAIN)

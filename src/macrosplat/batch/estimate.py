@@ -89,13 +89,14 @@ def check(specimens: Sequence[Specimen], out: Path, workers: int) -> str:
     needs = needs_of(sizes) if sizes else None
     if needs is None:
         return "What the runs will take cannot be told before their photos are here."
+    runs = "1 run" if len(sizes) == 1 else f"{len(sizes):,} runs"
     there = out
     while not there.exists():
         there = there.parent
     free = shutil.disk_usage(there).free
     if needs.disk > free:
         raise MacrosplatError(
-            f"{len(sizes)} runs will take about {_amount(needs.disk)} in {out}, and {_amount(free)} are free; free "
+            f"{runs} will take about {_amount(needs.disk)} in {out}, and {_amount(free)} are free; free "
             "some, choose another --out, or do a part (--only, --shard)."
         )
     memory, free = workers * needs.memory, available()
@@ -105,7 +106,7 @@ def check(specimens: Sequence[Specimen], out: Path, workers: int) -> str:
             f"--workers {max(1, int(free / needs.memory))}, or a smaller --width."
         )
     return (
-        f"{len(sizes)} runs will take about {duration(needs.seconds / workers)}, {_amount(needs.disk)} of disk and "
+        f"{runs} will take about {duration(needs.seconds / workers)}, {_amount(needs.disk)} of disk and "
         f"{_amount(memory)} of memory."
     )
 

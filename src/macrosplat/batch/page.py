@@ -67,13 +67,21 @@ def _card(folder: Path, specimen: Specimen, state: State) -> str:
     if state.state == "done" and (folder / specimen.key / "run" / "index.html").is_file():
         name = f'<a href="{key}/run/index.html">{name}</a>'
         picture = f'<a href="{key}/run/index.html" tabindex="-1" aria-hidden="true">{picture}</a>'
-    lines = [f'<p><span class="state {state.state}">{state.state}</span>{_after(state)}</p>']
+    lines = _identity(specimen.fields)
+    lines.append(f'<p><span class="state {state.state}">{state.state}</span>{_after(state)}</p>')
     if state.sentence:
         lines.append(f'<p class="sentence">{html.escape(state.sentence)}</p>')
     lines += [f"<p>{line}</p>" for line in _figures(state)]
     if specimen.fields:
         lines.append(f"<details><summary>Record</summary>{_record(specimen.fields)}</details>")
     return f'<article id="{_anchor(specimen)}">{picture}<h2>{name}</h2>{"".join(lines)}</article>'
+
+
+def _identity(fields: Mapping[str, Any]) -> list[str]:
+    """What a curator looks for first: the name of the taxon (Darwin Core's scientificName) and the catalogue number."""
+    taxon, number = (html.escape(str(fields.get(name) or "")) for name in ("scientificName", "catalogNumber"))
+    parts = [part for part in (f"<i>{taxon}</i>" if taxon else "", number) if part]
+    return [f"<p>{' · '.join(parts)}</p>"] if parts else []
 
 
 def _after(state: State) -> str:

@@ -18,7 +18,7 @@ hours). Counted are, forward + backward, for N Gaussians of F floats each, P pix
     defocus + blur     the same: sigma stays in the cache         P 20 more, for the map of sigma from depth
     loss               P 55: the render, its gradient, a target   P 816: 6 windows of 2 * 16 and the rest in 3 channels
     adam               N F 28: 4 read, 3 written                  N F 12
-    step, M points     M (project + rasterize + defocus + blur) + loss + adam
+    step, M samples    M (project + rasterize + defocus + blur) + loss + adam
 
 On a GPU stages are timed by device events as CUDA graphs, steps by the clock as training takes them, and gsplat's eager
 project + rasterize stands beside them where it is installed.
@@ -135,7 +135,7 @@ def _whole_run(device: Device, chosen: torch.device, console: Console, figures: 
 
 
 def trace(path: Path, device: torch.device) -> None:
-    """A Chrome trace of 20 steps through 4 points of the pupil at the last of `SIZES`."""
+    """A Chrome trace of 20 steps with 4 aperture samples at the last of `SIZES`."""
     trainer = make_trainer(make_setting(SIZES[-1]), 4, device=device)
     for _ in range(3):
         trainer.step()

@@ -27,7 +27,7 @@ from macrosplat.train.adam import Adam
 from macrosplat.train.loss import make_target, photo_loss
 from macrosplat.train.schedule import RATES
 
-STEPS = {"step, centre of the pupil": 1, "step, 4 points of the pupil": 4}
+STEPS = {"step, 1 aperture sample": 1, "step, 4 aperture samples": 4}
 
 
 def measure(
@@ -126,4 +126,4 @@ def count(setting: Setting, size: Size, rates: Rates) -> dict[str, float]:
     }
     once = floors["loss"] + floors["adam"]
     each = floors["project"] + floors["rasterize"] + floors["defocus + blur"]
-    return {**floors, "step, centre of the pupil": each + once, "step, 4 points of the pupil": 4 * each + once}
+    return {**floors, "step, 1 aperture sample": each + once, "step, 4 aperture samples": 4 * each + once}

@@ -12,6 +12,7 @@ import importlib.resources
 import json
 import secrets
 import webbrowser
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,20 @@ from macrosplat.support.local import HOST, allowed
 from macrosplat.web.gallery import linked
 from macrosplat.web.serve import HEADERS, PATIENCE, Server
 
-# What the studio's own page may do; the page of a run brings its own policy.
+# What the studio's own page may do.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
+# What the page of a run may do: RUN may come from anybody, so that it gets an origin of its own (`sandbox`), from which
+# the studio is not spoken to, and loads nothing from elsewhere. The page's own policy is narrower still.
+RUN_POLICY = (
+    "sandbox allow-scripts allow-downloads; default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; "
+    "style-src 'unsafe-inline'; img-src 'self' data: blob:; connect-src data: blob:; worker-src blob: data:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+# To an origin of its own, a picture beside the page comes from elsewhere; who knows the secret may have it.
+BESIDE = {"Cross-Origin-Resource-Policy": "cross-origin"}
 FILES = {
     "": ("page.html", "text/html; charset=utf-8"),
     "page.js": ("page.js", "text/javascript; charset=utf-8"),
@@ -183,23 +193,31 @@ class _Handler(BaseHTTPRequestHandler):
             except MacrosplatError:
                 continue
             if rest == "index.html" and run.page.is_file():
-                self._answer(run.page.read_bytes(), "text/html; charset=utf-8")
+                self._answer(run.page.read_bytes(), "text/html; charset=utf-8", RUN_POLICY)
                 return
             beside = linked(run.folder).get(rest)
             if beside is not None and beside.is_file():
-                self._answer(beside.read_bytes(), "image/jpeg")
+                self._answer(beside.read_bytes(), "image/jpeg", more=BESIDE)
                 return
         self._refuse(404)
 
     def _json(self, value: Any, code: int = 200) -> None:
         self._answer(json.dumps(value).encode(), "application/json", code=code)
 
-    def _answer(self, content: bytes, kind: str, policy: str | None = None, code: int = 200) -> None:
+    def _answer(
+        self,
+        content: bytes,
+        kind: str,
+        policy: str | None = None,
+        code: int = 200,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
         self.send_response(code)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
-        for name, value in HEADERS.items():
-            self.send_header(name, policy if policy and name == "Content-Security-Policy" else value)
+        chosen = {"Content-Security-Policy": policy} if policy else {}
+        for name, value in (HEADERS | chosen | (more or {})).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
 

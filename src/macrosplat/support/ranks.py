@@ -34,8 +34,8 @@ def is_follower() -> bool:
     return is_rank() and os.environ["RANK"] != "0" and os.environ["WORLD_SIZE"] != "1"
 
 
-def together(words: Sequence[str], count: int, on_gpus: bool) -> int:
-    """Run `python -m macrosplat WORDS` as so many ranks; only rank 0 speaks. Returns its exit code.
+def together(words: Sequence[str], count: int, on_gpus: bool, program: Sequence[str] = ("-m", "macrosplat")) -> int:
+    """Run `python PROGRAM WORDS` as so many ranks; only rank 0 speaks. Returns its exit code.
 
     Ctrl-C and `kill` are for rank 0; when it has ended, all end.
 
@@ -49,7 +49,7 @@ def together(words: Sequence[str], count: int, on_gpus: bool) -> int:
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT,)}
     with contextlib.ExitStack() as files:
         said = [files.enter_context(tempfile.TemporaryFile()) for _ in range(count)]
-        ranks = _begin(words, count, there if on_gpus else [], said)
+        ranks = _begin([*program, *words], count, there if on_gpus else [], said)
         before[signal.SIGTERM] = signal.signal(signal.SIGTERM, lambda *_: _tell(ranks[0], signal.SIGTERM))
         lost = None
         try:
@@ -86,7 +86,7 @@ def _begin(
         quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": said[rank]}
         ranks.append(
             subprocess.Popen(
-                [sys.executable, "-m", "macrosplat", *words],
+                [sys.executable, *words],
                 env=os.environ | shared | own,
                 # Ctrl-C at a terminal reaches rank 0 and nobody else.
                 start_new_session=rank > 0,

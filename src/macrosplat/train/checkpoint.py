@@ -23,10 +23,9 @@ from macrosplat.render import Frame
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_whole
+from macrosplat.train.older import VERSION, upgraded
 from macrosplat.train.trainer import Trainer
 from macrosplat.train.trusted import check_archive, check_state
-
-VERSION = 5  # of the file; a checkpoint of another version is refused
 
 
 @dataclass
@@ -78,14 +77,14 @@ def load(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        MacrosplatError: the file is missing, damaged, or of another version.
+        MacrosplatError: the file is missing, damaged, or of a version that cannot be read.
     """
     if not path.is_file():
         raise MacrosplatError(f"{path} does not exist: this folder holds no run (or one that has not begun to train).")
     try:
         check_archive(path)
         state = torch.load(path, weights_only=True, map_location="cpu")
-        checkpoint = None
+        state, checkpoint = upgraded(state), None
         if state["version"] == VERSION:
             check_state(state)
             checkpoint = _restored(state)

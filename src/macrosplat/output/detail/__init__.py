@@ -3,8 +3,7 @@
     pyramid     a picture as bands of an octave each
     radius      how blurred a photo is where: the circle of confusion, also over the backdrop and before near things
     believed    whether the photos show the blur that the lens model claims
-    focus       by what a photo's own sharpness corrects these radii
-    evidence    where the photo shows less blur than is claimed
+    evidence    where the photo is evidently sharp, whatever is claimed
     own         band by band, the photo where blur leaves the band, the render elsewhere
     photos      photo by photo, from what was learned
 

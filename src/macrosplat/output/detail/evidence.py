@@ -1,9 +1,8 @@
-"""Where a photo shows that it is sharper than its circle of confusion is said to be.
+"""Where a photo shows that it is sharp, whatever its circles of confusion are said to be.
 
-In: a photo, the radius claimed, and how far off that may be. Out: the radius that counts. A scene trained at a smaller
-width knows depths, and so radii, to a part of a pixel of that width, which is several of the photo; but the photo's
-finest octave is there only where it is in focus. So where that stands out of the grain, the least radius counts that
-may be; the grain is what the octave holds where blur has left nothing of it.
+In: a photo, the radius claimed. Out: how evident it is. A radius comes from the depth of a scene, which is off most at
+outlines, on things that reflect, and where no photo saw a place well; but a photo's finest octave is there only where
+it is in focus. Grain is what that octave holds where blur has left nothing of it.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from macrosplat.output.detail.pyramid import laplacian
 CELL = 4  # px: energy is measured in squares of that size, and over five of them
 BLURRED = 4.0  # px of radius that leave the finest octave a hundredth of its energy
 FEWEST = 500  # squares; from fewer, the quietest tenth of all tells the grain
-TIMES = 3.0  # of the grain
+TIMES = 10.0  # of the grain that are half evident
 
 
-def confirmed_radius(grey: Tensor, radius: Tensor, unsure: float) -> Tensor:
-    """[ceil(H / 4), ceil(W / 4)] px: the radius, less up to `unsure` px where the photo is evidently sharp.
+def evident_sharpness(grey: Tensor, radius: Tensor) -> Tensor:
+    """[ceil(H / 4), ceil(W / 4)] in 0 ... 1: how evident it is that the photo is sharp there.
 
     Args:
-        grey: [H, W] of the photo. radius: [h, w] >= 0, px of the photo, of any size. unsure: px.
+        grey: [H, W] of the photo. radius: [h, w] >= 0, px of the photo, of any size: only where it is large counts.
     """
     assert grey.ndim == 2 and radius.ndim == 2, f"{tuple(grey.shape)}, {tuple(radius.shape)}"
     finest = laplacian(grey[None], 1)[0].square_()
@@ -38,5 +37,4 @@ def confirmed_radius(grey: Tensor, radius: Tensor, unsure: float) -> Tensor:
     # Of all squares one in so many: a quantile of millions is refused.
     values = energy[blurred] if known else energy.flatten()
     grain = values[:: 1 + len(values) // 100_000].quantile(0.5 if known else 0.1)
-    evident = ((energy - grain) / (energy + TIMES * grain).clamp_min(1e-12)).clamp_min(0)
-    return (radius - unsure * evident).clamp_min(0)
+    return ((energy - grain) / (energy + TIMES * grain).clamp_min(1e-12)).clamp_min(0)

@@ -9,7 +9,10 @@ In each octave of detail (spacing 2^k px) the photo counts as far as a blur of r
     w_0 = w_1 / (1 + (r / FINE)^3)
 
 `taken` is the model's sharp render less its blurred one, both with the blur that even focus has: what is to be added to
-the photo where the octave is weakened by the blur. Where r = 0 the result is the photo itself.
+the photo where the octave is weakened by the blur. Where r = 0 the result is the photo itself. And where the photo is
+evidently sharp, e in 0 ... 1, r may be `DOUBT` px less than it is said to be, and of a small r nothing is given back:
+
+    r' = max(0, r - DOUBT e),    taken' = taken (1 - e exp(-(r / CLOSE)^2))
 """
 
 from __future__ import annotations
@@ -25,15 +28,18 @@ LEVELS = 5
 # px of the octave's spacing, and px in the finest, which is the photo's grain, too: it is kept in focus, then falls off
 # about as what a disc leaves of it (rms: 0.9 at 0.5 px, 0.66 at 1, 0.34 at 2; experiments: own-detail).
 KNEE, FINE = 3.2, 1.7
+# px of the photo: by how much a radius may be too large (experiments: radius-by-surface), and one so small that a photo
+# evidently sharp has it from an error of depth.
+DOUBT, CLOSE = 3.0, 0.7
 ROWS = 1024  # of a band that is worked on at a time: 24 megapixels need not be there in ten copies
 
 
-def keep_detail(photo: Tensor, render: Tensor, taken: Tensor, radius: Tensor) -> Tensor:
+def keep_detail(photo: Tensor, render: Tensor, taken: Tensor, radius: Tensor, evident: Tensor | None = None) -> Tensor:
     """The render with the photo's own detail.
 
     Args:
         photo, render: [3, H, W] sRGB. taken: [3, h, w] of any size (it is enlarged). radius: [h', w'] >= 0, px of the
-            photo, of any size likewise.
+            photo, of any size likewise. evident: [h", w"] in 0 ... 1 where the photo is evidently sharp, of any size.
 
     Returns:
         [3, H, W] sRGB in [0, 1].
@@ -50,8 +56,12 @@ def keep_detail(photo: Tensor, render: Tensor, taken: Tensor, radius: Tensor) ->
         bottom = min(height, top + ROWS)
         begin, end = max(0, top - margin), min(height, bottom + margin)
         rows = slice(begin, end)
-        own = photo[:, rows] + enlarged(taken, height, width, rows)
-        joined = joined_bands(own, render[:, rows], enlarged(radius[None], height, width, rows).clamp_min_(0), levels)
+        own, claimed = enlarged(taken, height, width, rows), enlarged(radius[None], height, width, rows).clamp_min_(0)
+        if evident is not None:
+            sure = enlarged(evident[None], height, width, rows)
+            own.mul_(1 - sure * torch.exp(-((claimed / CLOSE) ** 2)))
+            claimed = claimed.sub_(sure, alpha=DOUBT).clamp_min_(0)
+        joined = joined_bands(own.add_(photo[:, rows]), render[:, rows], claimed, levels)
         out[:, top:bottom] = joined[:, top - begin : bottom - begin].clamp_(0, 1)
     return out
 

@@ -6,11 +6,13 @@ In: what was learned, the photos as taken. Out: [H, W, 3] sRGB in [0, 1], each a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import median_filter
 from torch import Tensor
 
 from macrosplat.cameras.records import Distortion
@@ -20,16 +22,14 @@ from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.thin import ThinLens
 from macrosplat.model.model import Model
 from macrosplat.output.detail.believed import believed
-from macrosplat.output.detail.evidence import confirmed_radius
-from macrosplat.output.detail.focus import focus_offset
-from macrosplat.output.detail.own import enlarged, keep_detail
-from macrosplat.output.detail.pyramid import halved
+from macrosplat.output.detail.evidence import evident_sharpness
+from macrosplat.output.detail.own import keep_detail
 from macrosplat.output.detail.radius import blur_radius
 from macrosplat.photos.records import Photo
 from macrosplat.render import Camera
+from macrosplat.render.surface import surface_depth
+from macrosplat.scene.gaussians import Gaussians
 from macrosplat.support.colour import to_srgb
-
-MOST = 2200  # px of the shorter side that a photo's focus is looked for at
 
 
 @dataclass(frozen=True)
@@ -55,42 +55,34 @@ class Deblurred:
             return _pixels(render)
         levels = torch.tensor(read_undistorted(photo, self.distortion[v]), device=render.device)
         as_taken = _planes(levels.to(torch.float32).div_(255))
-        taken, radius = self._blur(v, as_taken)
+        taken, radius = self._blur(v)
         # Of a blur that the photos do not show, nothing is to be taken back either.
-        return _pixels(keep_detail(as_taken, render, self.share * taken, self.share * radius))
+        taken, radius = self.share * taken, self.share * radius
+        return _pixels(keep_detail(as_taken, render, taken, radius, evident_sharpness(as_taken.mean(0), radius)))
 
     @torch.no_grad()
     def drawn(self, v: int) -> NDArray[np.float32]:
         """[h, w, 3] sRGB: the scene alone as photo number v shows it, at training size."""
         return _shown(self.model.sharp(self.cameras[v], v)).cpu().numpy()
 
-    def _blur(self, v: int, as_taken: Tensor) -> tuple[Tensor, Tensor]:
-        """At training size: [3, h, w] sRGB what defocus takes from photo v; [H / 4, W / 4] its radius in px of it."""
-        lens, frame = self.model.lens, self.cameras[v].frame
+    def _blur(self, v: int) -> tuple[Tensor, Tensor]:
+        """At training size: [3, h, w] sRGB what defocus takes from photo v; [h, w] its radius in px of the photo."""
+        lens, camera = self.model.lens, self.cameras[v]
         assert isinstance(lens, ThinLens), "only a thin lens knows its blur in focus"
-        sharp = self.model.draw(self.cameras[v], v)
-        sigma0 = lens.sigma0() * (frame.width / lens.width)
+        sharp = self.model.draw(camera, v)
+        sigma0 = lens.sigma0() * (camera.frame.width / lens.width)
         in_focus = variable_blur(sharp.colour, sigma0.expand(sharp.colour.shape[:2]))
-        blurred = self.model.photograph(v, self.sampling)
-        taken = _shown(self.model.exposure.expose(in_focus, v)) - _shown(blurred)
-        longer = self.photos[v].width / frame.width
-        signed = self.model.blur_radius(v, sharp)
-        # A smaller share: the model is wrong by more than a focus distance. At the photo's own size training saw it.
-        if self.share == 1 and longer > 1:
-            signed = signed - self._offset(as_taken, signed, sharp.alpha, longer) / longer
-        radius = blur_radius(signed, sharp.alpha) * longer
-        # Known to half a pixel of the training width; of one that is the photo's, depths are as fine as the photo.
-        return _planes(taken), confirmed_radius(as_taken.mean(0), radius, max(0.0, (longer - 1) / 2))
+        taken = _shown(self.model.exposure.expose(in_focus, v)) - _shown(self.model.photograph(v, self.sampling))
+        # Where the light comes from, not the mean over a ray: that lies before or behind most surfaces.
+        depth = median_filter(surface_depth(self._on_cpu, camera.to(torch.device("cpu"))), 3)
+        met = torch.from_numpy(depth).to(sharp.depth.device)
+        signed = self.model.blur_radius(v, replace(sharp, depth=met))
+        radius = blur_radius(signed, (met > 0).to(sharp.alpha.dtype))
+        return _planes(taken), radius * (self.photos[v].width / camera.frame.width)
 
-    def _offset(self, as_taken: Tensor, signed: Tensor, alpha: Tensor, longer: float) -> float:
-        """px of the photo: see `focus_offset`."""
-        height = as_taken.shape[1]
-        grey, unit = as_taken.mean(0), max(1.0, longer / 2)
-        while min(grey.shape) > MOST:  # half of its size tells as well, where a photo has so many pixels
-            grey, unit, longer = halved(grey[None])[0], max(1.0, unit / 2), longer / 2
-        planes = torch.stack([signed.nan_to_num(0, 0, 0) * longer, alpha])
-        large = enlarged(planes, grey.shape[0], grey.shape[1], slice(0, grey.shape[0]))
-        return focus_offset(grey, large[0], large[1], unit) * height / grey.shape[0]
+    @cached_property
+    def _on_cpu(self) -> Gaussians:
+        return self.model.gaussians.detach().map(lambda parameter: parameter.cpu())
 
 
 def claimed_radius(model: Model, sharp: Sharp, v: int) -> Tensor:
