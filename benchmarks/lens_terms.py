@@ -51,7 +51,15 @@ def main() -> None:
     photo, ours = chroma(asked.run, asked.truth)
     line.append(f"chroma at edges {ours:.2f} (photos {photo:.2f})")
     print(", ".join(line))
-    kept = ("breathing", "distortion_at_corner", "colour_focus", "vignetting", "field_curvature", "lateral_colour", "trust")
+    kept = (
+        "breathing",
+        "distortion_at_corner",
+        "colour_focus",
+        "vignetting",
+        "field_curvature",
+        "lateral_colour",
+        "trust",
+    )
     print("   ", json.dumps({key: lens[key] for key in kept if key in lens}))
 
 

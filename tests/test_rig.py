@@ -2,10 +2,11 @@
 
 import math
 
+import pytest
 import torch
 
 from macrosplat.lens import LensStart, Sharp
-from macrosplat.lens.breathing import zooms
+from macrosplat.lens.breathing import expected, zooms
 from macrosplat.lens.thin import ThinLens
 from macrosplat.model.rig import Rig
 from macrosplat.render import Camera, Frame
@@ -74,7 +75,7 @@ def test_one_photo_does_not_move_another():
 
 
 def test_gradients_are_finite_differences():
-    magnifications = torch.tensor([1.02, 0.98], dtype=torch.float64)
+    magnifications = torch.tensor([1.0, -1.0], dtype=torch.float64)
 
     def camera(turn, shift, focal, breathing):
         made = rig()
@@ -96,16 +97,19 @@ def test_a_lens_that_keeps_its_focal_length_breathes_as_the_law_says():
     f, d0 = 60.0, torch.tensor([139.0, 142.0, 145.0, 149.0], dtype=torch.float64)
     v = 1 / (1 / f - 1 / d0)
     m = v / d0
-    deviation = (m / m.mean() - 1).square().mean().sqrt()
-    found = zooms(m.mean() / (1 + m.mean()) * deviation, 3.7 * m)
-    torch.testing.assert_close(found, v / v.mean(), rtol=1e-12, atol=0)
-    # Photos focused alike tell no law, whatever the coefficient: nothing is divided by their spread.
-    assert zooms(torch.tensor(0.01), torch.ones(3)).equal(torch.ones(3))
+    start = LensStart(1.0, tuple((5 / 3.7 / m).tolist()), (1.0,) * 4)  # up to a factor
+    lens = ThinLens(start)
+    coefficient = expected(f, float(v.mean()), lens.spread)
+    found = zooms(torch.tensor(coefficient), lens.magnifications())
+    torch.testing.assert_close(found.double(), v / v.mean(), rtol=1e-6, atol=0)
+    # Photos focused alike tell no law; a lens shorter than its nominal focal length keeps it.
+    assert expected(f, 2 * f, 1e-4) == 0 and expected(f, 0.9 * f, 0.02) == 0
+    assert expected(f, 2 * f, 0.02) == pytest.approx(0.01)
 
 
 def test_breathing_is_a_dolly_zoom_of_each_photo():
     """Each camera steps back by its own (f - 1) p: what lies at the pivot's depth stays where it is."""
-    made, magnifications = rig(), torch.tensor([1.02, 0.98], dtype=torch.float64)
+    made, magnifications = rig(), torch.tensor([1.0, -1.0], dtype=torch.float64)
     made.parameters["pose.breathing"] = torch.tensor(0.03, dtype=torch.float64)
     for photo, f in enumerate(made.focal_factors(magnifications)):
         assert abs(float(f) - (1.03, 0.97)[photo]) < 1e-9

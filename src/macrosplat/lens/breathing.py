@@ -5,34 +5,48 @@ what a calibrated fx measures. m is f / (d0 - f) of the photo, known up to a fac
 
     fx_i = F (1 + b (m_i / mean(m) - 1)),    b = mean(m) / (1 + mean(m)) for a lens that keeps its f,
 
-less where it shortens to focus nearer, and more where it stretches. It is exact at every distance. The coefficient
-that is learned is b times the standard deviation of m_i / mean(m): the relative spread of the focal lengths, which a
-training step may change as much as their mean.
+less where it shortens to focus nearer, and more where it stretches. It is exact at every distance. F is f (1 + m), too,
+and f is the nominal focal length: b = 1 - f / F, which is as well the mean slope of any lens that has its nominal focal
+length at infinity.
+
+What is learned is b times the standard deviation that m_i / mean(m) has at the start: the relative spread of the focal
+lengths, which a training step may change as much as their mean.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-LEAST = 2e-3  # relative spread of the magnifications: less does not tell any law
+# Relative spread of the magnifications: less does not tell any law.
+LEAST = 2e-3
+MOST = 0.6  # of b: a lens of one focal length that magnifies 1.5 times; more is an error in EXIF or in the focal length
+# Relative spread of the focal lengths, by which the cameras of photos alone are off (experiments: breathing-learned):
+# what is less is said to be none.
+UNSURE = 4e-3
 
 
-def zooms(coefficient: Tensor, magnifications: Tensor) -> Tensor:
+def zooms(coefficient: Tensor, relative: Tensor) -> Tensor:
     """[V] factors on the focal lengths of photos, of mean 1.
 
     Args:
         coefficient: [] relative spread of the focal lengths; < 0: they fall as the lens focuses nearer.
-        magnifications: [V] of what is in focus, up to a common factor; no gradient: the law follows the focus that the
-            blur tells, it does not change it.
+        relative: [V] magnifications of what is in focus, less their mean, in standard deviations of the start; no
+            gradient: the law follows the focus that the blur tells, it does not change it.
     """
-    return 1 + coefficient * spread(magnifications)[0]
+    return 1 + coefficient * relative
 
 
-@torch.no_grad()
-def spread(magnifications: Tensor) -> tuple[Tensor, Tensor]:
-    """[V] relative magnifications of mean 0 and standard deviation 1 (less where they hardly differ), and that
-    deviation []."""
-    relative = magnifications / magnifications.mean() - 1
-    deviation = relative.square().mean().sqrt()
-    return relative / deviation.clamp_min(LEAST), deviation
+def spread(magnifications: Tensor) -> float:
+    """Relative standard deviation of V magnifications."""
+    return float((magnifications / magnifications.mean() - 1).square().mean().sqrt())
+
+
+def expected(nominal: float, focal: float, deviation: float) -> float:
+    """The coefficient of a lens of this nominal focal length, calibrated as `focal`, both px of the same width.
+
+    Args:
+        deviation: `spread` of the magnifications.
+    """
+    if deviation < LEAST:
+        return 0.0
+    return min(max(1 - nominal / focal, 0.0), MOST) * deviation

@@ -151,8 +151,11 @@ class Lens(Protocol):
         """[4] fx, fy, cx, cy of a photo, from the calibrated ones: where the lens itself changes them as it focuses."""
         return calibrated
 
+    spread: float = 0.0  # relative standard deviation of those magnifications at the start
+
     def magnifications(self) -> Tensor | None:
-        """[V] of what the photos have in focus, up to a factor, without gradient; None: the model knows no focus."""
+        """[V] of what the photos have in focus, less their mean, in standard deviations of the start, without gradient;
+        None: the model knows no focus."""
         return None
 
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:

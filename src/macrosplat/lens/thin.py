@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from macrosplat.lens import colour, curvature, lateral, vignetting
+from macrosplat.lens import breathing, colour, curvature, lateral, vignetting
 from macrosplat.lens.blur import mean_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.model import Draw, Lens, LensEstimate, LensPlan, LensStart, PhotoIndex, Sampling, Sharp, dolly
@@ -173,6 +173,8 @@ class ThinLens(Lens):
         focus = torch.tensor(start.focus)
         self.reference = 1 / focus  # [V] 1 / scene units: what `focus` is relative to
         self.focal = torch.tensor(start.focal)  # [V] fx / width under which `reference` was found; or empty
+        self._began = self.reference * self.focal if len(self.focal) else self.reference  # [V] fx / d0 at the start
+        self.spread = breathing.spread(self._began)
         self.aperture = torch.tensor(start.aperture)  # [V]
         self.width = start.width
         asked = UNDECIDED if start.settings.get("aberrations") == "auto" else NOT_SEEN
@@ -237,6 +239,8 @@ class ThinLens(Lens):
     @torch.no_grad()
     def decide(self) -> None:
         for term in TERMS:
+            if self.seen(term.name) != UNDECIDED:
+                continue
             seen = SEEN if term.size(self.parameters[term.name]) >= term.least else NOT_SEEN
             self._seen[term.name] = seen
             self.parameters[f"{term.name}_seen"].fill_(seen)
@@ -280,8 +284,8 @@ class ThinLens(Lens):
         return 1 / (nearness * dolly(self.focal, camera, photo))
 
     def magnifications(self) -> Tensor:
-        nearness = self.reference * (1 + self.parameters["lens.focus"].detach())
-        return nearness * self.focal if len(self.focal) else nearness
+        magnified = self._began * (1 + self.parameters["lens.focus"].detach())
+        return (magnified / magnified.mean() - 1) / max(self.spread, breathing.LEAST)
 
     def sigma0(self) -> Tensor:
         """Blur in focus, px at the training width."""
@@ -315,7 +319,11 @@ class ThinLens(Lens):
             pupil = pupil * (focal / self.focal).mean()
         red, _, blue = colour.inverse_offsets(self.parameters["lens.colour"], pupil, fx)
         corner = curvature.inverse_offset(self.parameters["lens.curvature"], pupil, fx)
-        seen = {term.name: self.seen(term.name) == SEEN for term in TERMS}
+        # What was seen at first may turn out to be too little to show.
+        seen = {
+            term.name: self.seen(term.name) == SEEN and term.size(self.parameters[term.name]) >= term.least
+            for term in TERMS
+        }
         return LensEstimate(
             pupil_diameter=float(pupil),
             focus_distances=tuple((1 / nearness).tolist()),

@@ -68,7 +68,7 @@ class Rig:
 
         Args:
             frame: at which size; by default the photo's own at the training width, of a photo that the host knows.
-            magnifications: [V] of what the photos have in focus, up to a factor; None: the lens does not breathe.
+            magnifications: [V] as `Lens.magnifications` has them; None: the lens does not breathe.
         """
         if frame is None:
             assert isinstance(photo, int), "a photo that only the device knows has no frame of its own"

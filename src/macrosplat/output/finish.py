@@ -15,6 +15,7 @@ import torch
 
 from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import LensEstimate, Sampling, Sharp
+from macrosplat.lens.breathing import UNSURE
 from macrosplat.lens.thin import ThinLens
 from macrosplat.model.exposure import LN2
 from macrosplat.model.model import Model
@@ -107,7 +108,8 @@ def finish(
         matched = float(np.mean(fits)), float(np.mean(unblurred))
         agreeing = [found for found in in_focus if found is not None]
         trust = judge(middle, lens.sigma0_px, model.lens.exif, *matched, steps, agreeing)
-        reported = _lens_report(lens, stops, given, float(np.median(focal_px)), options.scale_mm)
+        unsure = UNSURE if bool(model.rig.parameters["pose.breathing"].detach() != 0) else 0.0
+        reported = _lens_report(lens, stops, given, float(np.median(focal_px)), options.scale_mm, unsure)
         report = replace(
             reported, trust=trust, **_uncertainties(model, targets, lens, float(np.median(focal_px)), sampling)
         )
@@ -233,7 +235,12 @@ def _lateral(lens: LensEstimate, given: TrainingInput) -> tuple[float, float] | 
 
 
 def _lens_report(
-    lens: LensEstimate, stops: dict[str, list[float]], given: TrainingInput, focal_px: float, scale_mm: str | None
+    lens: LensEstimate,
+    stops: dict[str, list[float]],
+    given: TrainingInput,
+    focal_px: float,
+    scale_mm: str | None,
+    unsure: float,  # of the spread of the focal lengths
 ) -> LensReport:
     names, focus = given.cameras.names, lens.focus_distances
     scale = find_scale(scale_mm, given.cameras, given.photos, focus)
@@ -250,7 +257,7 @@ def _lens_report(
         exposure_stops=stops,
         scale=scale,
         magnification=magnified,
-        breathing=breathing(focus, given.cameras),
+        breathing=breathing(focus, given.cameras, unsure),
         colour_focus=lens.colour_focus(),
         vignetting=lens.vignetting,
         corner_focus=lens.corner_focus(),
