@@ -30,6 +30,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fuzz_services
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 SLOWER, FATTER = 10.0, 1.5  # s beyond a good input's, and times its memory
@@ -172,7 +174,11 @@ class Reader:
     def damage(self, copy_of: Path, rng: random.Random) -> None:
         path = copy_of / rng.choice(self.files)
         data = path.read_bytes()
-        if path.suffix == ".json":
+        if path.suffix == ".csv":
+            path.write_bytes(fuzz_services.damaged_csv(data, rng) if rng.random() < 0.8 else damaged(data, rng))
+        elif path.suffix == ".jsonl":
+            path.write_bytes(fuzz_services.damaged_lines(data, rng, damaged_json))
+        elif path.suffix == ".json":
             path.write_bytes(damaged_json(data, rng))
         elif path.suffix == ".spz" and rng.random() < 0.6:  # below the packing, too
             path.write_bytes(gzip.compress(damaged(gzip.decompress(data), rng, 16), 1))
@@ -216,7 +222,7 @@ def make_good(base: Path) -> None:
     scene = read_scene(base / "scenes/a.ply")
     write_spz(base / "scenes/a.spz", scene)
     write_splat(base / "scenes/a.splat", scene)
-    g = {name: t.numpy() for name, t in scene.tensors().items()}
+    g = dict(scene.tensors())
     theirs = gsply.GSData(g["means"], g["log_scales"], g["quats"], g["opacity_logits"], g["sh0"], g["sh_rest"])
     gsply.plywrite(base / "scenes/a.compressed.ply", theirs, compressed=True)
     model = shutil.copytree(capture, base / "text") / "sparse/0"
@@ -230,6 +236,7 @@ def make_good(base: Path) -> None:
     brackets = shutil.copytree(given, base / "brackets")
     (brackets / "brackets.json").write_text(json.dumps({"a": ["0.png", "1.png"], "b": ["2.png", "3.png"]}))
     (base / "weights").mkdir()
+    fuzz_services.make(base)
     torch.save({"features.0.weight": torch.zeros(64, 3, 11, 11)}, base / "weights/w.pth")
 
 
@@ -283,6 +290,17 @@ def readers(base: Path) -> Iterator[Reader]:
     yield Reader("run, JSON", base / "run", files("run", "*.json", "maps/*.json"), html_of_run, 2.0)
     yield Reader("run, the rest", base / "run", files("run", "*.ply", "sharp/*.png", "maps/*/*.png"), html_of_run)
     yield Reader("run, checkpoint", base / "run", ["checkpoint"], loaded.load_run)
+    more = fuzz_services
+    for name in ("a.csv", "a.jsonl"):
+        yield Reader(f"manifest {name[2:]}", base / "tables", [name], more.manifest_of(name), 1.5)
+    states = [*files("collection", "*/status.json"), *files("collection", "fly/run/*.json")]
+    yield Reader("collection", base / "collection", states, more.collection_of)
+    yield Reader("masks made", base / "made", files("made", "made-masks/*"), more.made_masks_of)
+    rig = files("rig", "run/config.json", "run/transforms.json", "run/lens.json")
+    yield Reader("rig", base / "rig", rig, more.rig_of)
+    yield Reader("run, older", base / "older", ["config.json"], html_of_run, 0.5)
+    yield Reader("studio", base / "studio", ["requests.json"], more.studio_of)
+    yield Reader("words", base / "words", ["words.json"], more.words_of)
     yield Reader("weights", base / "weights", ["w.pth"], lambda f: load_lpips([f / "w.pth"]), 0.5)
 
 
@@ -366,7 +384,7 @@ def main() -> int:
         fallen: collections.Counter = collections.Counter()
         for reader in chosen:
             good = tried(reader, reader.folder)
-            if good["kind"] not in GOOD or (good["kind"] == "refused" and reader.name != "weights"):
+            if good["kind"] not in GOOD or (good["kind"] == "refused" and reader.name not in ("weights", "words")):
                 print(f"{reader.name}: the good file itself: {good}")
             counts = table[reader.name] = collections.Counter()
             for n in range(round(asked.inputs * reader.share / total)):

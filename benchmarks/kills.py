@@ -1,7 +1,7 @@
 """Interrupted at random moments of every stage, and resumed: the same to the bit, and nothing half-written?
 
     python benchmarks/kills.py [--moments 30] [--seed 0] [--capture FOLDER] [--only WORD] [--part 1/1]
-                               [-- OPTIONS of reconstruct]
+                               [--set WORD] [-- OPTIONS of reconstruct]
 
 Without a capture small ones are made. Every stage of a run (as `--json` names them) is struck so many times, somewhere
 between its beginning and its end, by SIGKILL, SIGTERM, Ctrl-C, Ctrl-C twice, a disk that becomes full, or a RUN that
@@ -214,6 +214,7 @@ def main() -> int:
     words.add_argument("--capture", type=Path)
     words.add_argument("--only", default="", help="kinds of strikes that contain this word")
     words.add_argument("--part", default="1/1")
+    words.add_argument("--set", default="", help="sets of small captures whose title contains this word")
     words.add_argument("options", nargs="*")
     asked = words.parse_args()
     part, parts = map(int, asked.part.split("/"))
@@ -225,6 +226,8 @@ def main() -> int:
         folder = Path(scratch)
         sets = {"given": (asked.capture.resolve(), asked.options)} if asked.capture else captures(folder)
         for title, (capture, options) in sets.items():
+            if asked.set not in title:
+                continue
             command = ["reconstruct", str(capture), "--out", "disk/run", "--json", *options]
             (folder / "disk").mkdir(exist_ok=True)
             before: dict[str, str] = {}

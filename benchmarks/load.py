@@ -31,7 +31,8 @@ def frames_of(capture: Path) -> tuple[dict, list[dict]]:
 
 
 def many(capture: Path, out: Path, count: int, cameras: bool) -> None:
-    """`count` photos, those of the capture shifted by up to 6 px, with the principal point that belongs to it."""
+    """`count` photos, those of the capture shifted by up to 6 px, with the principal point that belongs to it, and each
+    with a pose of its own, by a hundredth of a px."""
     (out / "photos").mkdir(parents=True)
     data, frames = frames_of(capture)
     rng, made = np.random.default_rng(0), []
@@ -43,6 +44,9 @@ def many(capture: Path, out: Path, count: int, cameras: bool) -> None:
         frame, (x, y) = frames[n % len(frames)], rng.integers(0, 12, 2).tolist()
         name = f"photos/{n:04d}.jpg"
         photos[n % len(frames)].crop((x, y, x + width, y + size[1] - 12)).save(out / name, quality=90)
+        pose = np.array(frame["transform_matrix"])
+        pose[:3, 3] += rng.normal(0, 1e-5 * float(np.linalg.norm(pose[:3, 3])), 3)  # else they would be brackets
+        frame = {**frame, "transform_matrix": pose.tolist()}
         made.append({**frame, "file_path": name, "cx": data["cx"] * factor - x, "cy": data["cy"] * factor - y})
     top = {**data, "w": width, "h": size[1] - 12, "fl_x": data["fl_x"] * factor, "fl_y": data["fl_y"] * factor}
     if cameras:

@@ -9,7 +9,7 @@ that a run makes before it starts.
 import multiprocessing
 import sys
 
-STEPS, POINTS = 6, 8  # of the pupil, as the standard quality has at the end
+STEPS, SAMPLES = 6, 8  # of the aperture, as the standard quality has at the end
 
 
 def measure(photos: int, width: int, height: int, gaussians: int) -> tuple[float, float]:
@@ -17,12 +17,12 @@ def measure(photos: int, width: int, height: int, gaussians: int) -> tuple[float
     from macrosplat.bench import Size, make_setting, make_trainer, peak_memory
     from macrosplat.train.effort import estimate
 
-    trainer = make_trainer(make_setting(Size(gaussians, width, height, 2)), points=POINTS, photos=photos)
+    trainer = make_trainer(make_setting(Size(gaussians, width, height, 2)), samples=SAMPLES, photos=photos)
     for photo in range(photos):  # every target stays once it has been made
         trainer.targets.at(photo, 1.0)
     for _ in range(STEPS):
         trainer.step()
-    return peak_memory(), estimate(trainer.model.rig.frames, gaussians, POINTS)
+    return peak_memory(), estimate(trainer.model.rig.frames, gaussians, SAMPLES)
 
 
 def main() -> None:

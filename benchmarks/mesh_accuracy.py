@@ -54,8 +54,7 @@ def measure(
     truth, own = read_cameras_file(capture / "transforms.json"), read_cameras_file(run / "transforms.json")
     stems = [PurePosixPath(name).stem for name in truth.names]
     index = [stems.index(PurePosixPath(name).stem) for name in own.names]
-    scale, rotation, shift = similarity(own.centres, truth.centres[index])
-    vertices = scale * vertices @ rotation.T + shift
+    vertices = similarity(own.centres, truth.centres[index]) * vertices
     unit = json.loads((capture / "truth.json").read_text())["depth_scale_mm"]
     errors, missing, all_of = [], 0, 0
     for v, stem in enumerate(stems):

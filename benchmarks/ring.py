@@ -1,15 +1,15 @@
-"""Where a few points of the pupil should stand, and what blur they leave out: `lens.thin`'s constants.
+"""Where a few aperture samples should lie, and what residual blur completes them: `lens.thin`'s constants.
 
-    python benchmarks/ring.py            the best radius of the ring and the best residual blur, for M points
-    python benchmarks/ring.py RUN [PX]   on a finished run's scene: PSNR (dB) against 96 points of the pupil
+    python benchmarks/ring.py            the best radius of the ring and the best residual blur, for M samples
+    python benchmarks/ring.py RUN [PX]   on a finished run's scene: PSNR (dB) against 96 aperture samples
 
-A thin lens draws a point out of focus as a disc of radius r. M points of its pupil, each blurred by the Gaussian of
+A thin lens draws a point out of focus as a disc of radius r. M aperture samples, each blurred by the Gaussian of
 sigma = residual r, draw M spots instead. What differs is weighed in the frequency domain as photos weigh it, whose
 amplitudes fall like 1 / f:
 
     error = mean over directions of the integral of |OTF_M(k) - 2 J1(k r) / (k r)|^2 / k^2  k dk
 
-`scale` is the pupil, relative to the true one, with which M points fit the disc best: 1 where they do not mislead D.
+`scale` is the pupil, relative to the true one, with which M samples fit the disc best: 1 where they do not mislead D.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import torch
 
-PARTS = ("between", "data", "render", "sum", "improve", "density")
+PARTS: tuple[str, ...] = ("between", "data", "render", "sum", "improve", "density")
 WARM = 10  # steps of a kind that are left out: the first compile and record
 
 
@@ -57,7 +57,7 @@ class Marks:
         """Of each step, by part."""
         if self.on_gpu:
             torch.cuda.synchronize()
-        found = [dict.fromkeys(PARTS, 0.0) for _ in self.kinds]
+        found: list[dict[str, float]] = [{part: 0.0 for part in PARTS} for _ in self.kinds]
         for (_, _, before), (step, part, point) in zip(self.points, self.points[1:], strict=False):
             found[step][part] += before.elapsed_time(point) / 1000 if self.on_gpu else point - before
         return found

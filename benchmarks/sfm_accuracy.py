@@ -18,12 +18,15 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pycolmap
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from macrosplat.cameras.colmap import load_model
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.sfm.solve import solve_cameras, triangulate
+from macrosplat.cameras.similarity import mapped
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture
 from macrosplat.photos.find import find_photos
@@ -89,25 +92,22 @@ def true_cameras(root: Path, capture: Capture) -> Cameras:
 def errors(cameras: Cameras, truth: Cameras) -> tuple[float, float, float]:
     """Median and largest distance of the centres in %, median angle between the aligned rotations in degrees."""
     truth = truth.select(cameras.names)
-    scale, rotation, shift = similarity(cameras.centres, truth.centres)
-    off = np.linalg.norm(scale * cameras.centres @ rotation.T + shift - truth.centres, axis=1)
+    fit = similarity(cameras.centres, truth.centres)
+    off = np.linalg.norm(fit * cameras.centres - truth.centres, axis=1)
     axes = truth.views[:, 2, :3]
     across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
     middle = np.linalg.solve(across.sum(0), np.einsum("vij,vj->i", across, truth.centres))
     distance = np.median(np.linalg.norm(truth.centres - middle, axis=1))
-    relative = cameras.views[:, :3, :3] @ rotation.T @ truth.views[:, :3, :3].transpose(0, 2, 1)
-    turn = np.degrees(np.arccos(np.clip((np.trace(relative, axis1=1, axis2=2) - 1) / 2, -1, 1)))
+    own, true = (Rotation.from_matrix(found.views[:, :3, :3]) for found in (mapped(fit, cameras), truth))
+    turn = np.degrees((own.inv() * true).magnitude())
     return float(100 * np.median(off) / distance), float(100 * off.max() / distance), float(np.median(turn))
 
 
-def similarity(source: NDArray, target: NDArray) -> tuple[float, NDArray, NDArray]:
-    """s, R, t with target ~ s R source + t (Umeyama 1991), of [N, 3] points."""
-    a, b = source - source.mean(0), target - target.mean(0)
-    u, d, vt = np.linalg.svd(b.T @ a)
-    flip = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
-    rotation = u @ np.diag(flip) @ vt
-    scale = float((d * flip).sum() / (a**2).sum())
-    return scale, rotation, target.mean(0) - scale * rotation @ source.mean(0)
+def similarity(source: NDArray, target: NDArray) -> pycolmap.Sim3d:
+    """Target = fit * source, of [N, 3] points, with the least squared distances (Umeyama 1991)."""
+    fit = pycolmap.estimate_sim3d(source, target)
+    assert fit is not None, "points on a line, or too few"
+    return fit
 
 
 def describe(points: SparsePoints) -> str:

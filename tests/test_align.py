@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pycolmap import Rotation3d, Sim3d
 
 from macrosplat.cameras.records import Cameras
-from macrosplat.cameras.similarity import Similarity, align_cameras, centre_errors, looked_at, refine_similarity
+from macrosplat.cameras.similarity import align_cameras, centre_errors, looked_at, mapped, refine_similarity
 from macrosplat.support.errors import MacrosplatError
 
 SIZE = (96, 72)
@@ -39,48 +40,48 @@ def ring(count: int = 12) -> Cameras:
     return cameras(centres, np.array([1.0, 2.0, 3.0]))
 
 
-TO_RUN = Similarity(0.13, rotation((1, 2, -1), 70), np.array([3.0, -1.0, 2.0]))
+def similarity(scale: float, turn: np.ndarray, translation: np.ndarray) -> Sim3d:
+    return Sim3d(scale, Rotation3d(turn), translation)
 
 
-def assert_same(got: Similarity, wanted: Similarity, tolerance: float = 1e-8) -> None:
+TO_RUN = similarity(0.13, rotation((1, 2, -1), 70), np.array([3.0, -1.0, 2.0]))
+
+
+def assert_same(got: Sim3d, wanted: Sim3d, tolerance: float = 1e-8) -> None:
     assert got.scale == pytest.approx(wanted.scale, rel=tolerance)
-    np.testing.assert_allclose(got.rotation, wanted.rotation, atol=tolerance)
+    np.testing.assert_allclose(got.rotation.matrix(), wanted.rotation.matrix(), atol=tolerance)
     np.testing.assert_allclose(got.translation, wanted.translation, atol=20 * tolerance)
 
 
 def test_mapped_cameras_see_mapped_points_at_the_same_pixels() -> None:
     truth, points = ring(), np.random.default_rng(1).normal(0, 5, (20, 3))
-    mapped = TO_RUN.cameras(truth)
+    moved = mapped(TO_RUN, truth)
     before = np.einsum("vij,pj->vpi", truth.views[:, :3, :3], points) + truth.views[:, None, :3, 3]
-    after = np.einsum("vij,pj->vpi", mapped.views[:, :3, :3], TO_RUN.points(points)) + mapped.views[:, None, :3, 3]
+    after = np.einsum("vij,pj->vpi", moved.views[:, :3, :3], TO_RUN * points) + moved.views[:, None, :3, 3]
     np.testing.assert_allclose(after, TO_RUN.scale * before, atol=1e-9)
-    np.testing.assert_allclose(mapped.centres, TO_RUN.points(truth.centres), atol=1e-9)
-
-
-def test_inverse_and_chain_are_consistent() -> None:
-    assert_same(TO_RUN.then(TO_RUN.inverse()), Similarity.identity(), 1e-12)
+    np.testing.assert_allclose(moved.centres, TO_RUN * truth.centres, atol=1e-9)
 
 
 @pytest.mark.parametrize("count", [2, 3, 12])
 def test_exact_cameras_give_the_exact_similarity(count: int) -> None:
     truth = ring(count)
-    got = align_cameras(truth, TO_RUN.cameras(truth))
+    got = align_cameras(truth, mapped(TO_RUN, truth))
     assert_same(got, TO_RUN)
-    assert centre_errors(truth, TO_RUN.cameras(truth), got).max() < 1e-9
+    assert centre_errors(truth, mapped(TO_RUN, truth), got).max() < 1e-9
 
 
 def test_centres_on_a_line_leave_no_freedom() -> None:
     """A focus rail or a slider: the turn about the line is known by the orientations only."""
     x = np.linspace(-20, 20, 9)
     truth = cameras(np.stack([x, 0 * x, 0 * x - 100], axis=1), np.array([0.0, 0.0, 0.0]))
-    assert_same(align_cameras(truth, TO_RUN.cameras(truth)), TO_RUN)
+    assert_same(align_cameras(truth, mapped(TO_RUN, truth)), TO_RUN)
     parallel = cameras(np.array([[x, 0.0, -100.0] for x in (-2, 0, 5)]), np.array([0.0, 0.0, 1e9]))
-    assert_same(align_cameras(parallel, TO_RUN.cameras(parallel)), TO_RUN, 1e-7)
+    assert_same(align_cameras(parallel, mapped(TO_RUN, parallel)), TO_RUN, 1e-7)
 
 
 def test_wrong_cameras_do_not_pull() -> None:
     truth = ring(20)
-    run = TO_RUN.cameras(truth)
+    run = mapped(TO_RUN, truth)
     rng = np.random.default_rng(3)
     views = run.views.copy()
     for v in (2, 7, 11, 12, 16):
@@ -98,7 +99,7 @@ def test_errors_are_in_percent_of_the_distance() -> None:
     shifted = cameras(truth.centres + np.array([0.0, 1.5, 0.0]), np.array([1.0, 2.0, 3.0]))
     distance = looked_at(truth)[1]
     assert distance == pytest.approx(np.median(np.linalg.norm(truth.centres - [1, 2, 3], axis=1)))
-    np.testing.assert_allclose(centre_errors(truth, shifted, Similarity.identity()), 150.0 / distance)
+    np.testing.assert_allclose(centre_errors(truth, shifted, Sim3d()), 150.0 / distance)
 
 
 def test_photos_from_one_place_cannot_be_aligned() -> None:
@@ -124,28 +125,28 @@ def test_refinement_finds_what_noisy_centres_hide() -> None:
     points, colours = rng.normal([1.0, 2.0, 3.0], 4, (60, 3)), rng.uniform(0, 0.5, (60, 3))
     truth = ring(8)
     slid = cameras(truth.centres + rng.normal(0, 1.5, (8, 3)), np.array([1.0, 2.0, 3.0]))
-    run = TO_RUN.cameras(slid)
+    run = mapped(TO_RUN, slid)
 
     def render_at(view: np.ndarray, v: int) -> np.ndarray:
-        return blobs(view, TO_RUN.points(points), colours, 480.0, 0.8 * TO_RUN.scale)
+        return blobs(view, TO_RUN * points, colours, 480.0, 0.8 * float(TO_RUN.scale))
 
-    def misses(similarity: Similarity) -> np.ndarray:
+    def misses(found: Sim3d) -> np.ndarray:
         """px between where mapped true cameras and the true cameras see the points."""
         out = []
-        for view, true in zip(similarity.cameras(truth).views, truth.views, strict=True):
-            a = TO_RUN.points(points) @ view[:3, :3].T + view[:3, 3]
+        for view, true in zip(mapped(found, truth).views, truth.views, strict=True):
+            a = (TO_RUN * points) @ view[:3, :3].T + view[:3, 3]
             b = points @ true[:3, :3].T + true[:3, 3]
             out.append(480 * np.linalg.norm(a[:, :2] / a[:, 2:] - b[:, :2] / b[:, 2:], axis=1))
         return np.concatenate(out)
 
     # The start is off by a turn and a shift about the object, some 3 px.
     start = align_cameras(truth, run)
-    off = Similarity(1.01, rotation((0, 1, 1), 2.0), np.array([0.15, -0.1, 0.06]))
-    centre = TO_RUN.points(np.array([[1.0, 2.0, 3.0]]))[0]
-    about = Similarity(1.0, np.eye(3), -centre).then(off).then(Similarity(1.0, np.eye(3), centre))
-    start = start.then(about)
+    off = similarity(1.01, rotation((0, 1, 1), 2.0), np.array([0.15, -0.1, 0.06]))
+    centre = TO_RUN * np.array([1.0, 2.0, 3.0])
+    about = similarity(1.0, np.eye(3), centre) * off * similarity(1.0, np.eye(3), -centre)
+    start = about * start
     refined = refine_similarity(start, truth, run, render_at)
     assert misses(start).mean() > 2.0
     assert misses(refined).mean() < 0.3
-    exact = refine_similarity(start, truth, TO_RUN.cameras(truth), render_at, most_views=4)
+    exact = refine_similarity(start, truth, mapped(TO_RUN, truth), render_at, most_views=4)
     assert misses(exact).max() < 0.02

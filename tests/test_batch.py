@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ from macrosplat.batch.batch import Ways
 from macrosplat.batch.manifest import read_manifest
 from macrosplat.batch.page import as_html
 from macrosplat.batch.state import Figures, Place, State
-from macrosplat.batch.work import Task, carry_out
+from macrosplat.batch.work import Task, carry_out, figures_of
+from macrosplat.batch.work import said as said_of
 from macrosplat.options import Options
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.lock import locked
@@ -87,6 +89,33 @@ def test_json_lines_hold_options_as_an_object_and_fields_of_any_kind(tmp_path: P
     (one,) = read_manifest(path, Options())
     assert one.name == "17" and one.options.width == 96 and one.options.thin.aperture_samples == "4"
     assert one.fields == {"tags": ["x", 1]}
+
+
+def test_no_text_and_nobodys_folder_are_one_sentence(tmp_path: Path) -> None:
+    half = table(tmp_path / "a.jsonl", '{"specimen": "a\\ud800", "folder": "b"}')
+    with pytest.raises(MacrosplatError, match="row 1: it holds half characters"):
+        read_manifest(half, Options())
+    nobody = table(tmp_path / "a.csv", "specimen,folder\na,~nobodyatall/photos\n")
+    with pytest.raises(MacrosplatError, match="no user of that name"):
+        read_manifest(nobody, Options())
+    scale = replace(read_manifest(table(tmp_path / "b.csv", "specimen,folder\na,b\n"), Options())[0], options=BELOW)
+    assert scale.words() == ["--scale-mm=-5"]  # not an option of its own
+
+
+BELOW = Options(scale_mm="-5")
+
+
+@pytest.mark.parametrize("text", [b"", b"\xff", b'{"specimen": "a\xff"}', b"[" * 10**5, b'{"specimen": 1}', b"null"])
+def test_a_damaged_state_is_one_sentence(tmp_path: Path, text: bytes) -> None:
+    place = Place(tmp_path)
+    place.status.write_bytes(text)
+    with pytest.raises(MacrosplatError, match="damaged; remove it"):
+        place.read("a")
+    place.run.mkdir()
+    for name in ("lens.json", "config.json"):
+        (place.run / name).write_bytes(text)
+    place.events.write_bytes(text)
+    assert figures_of(place) == Figures() and said_of(place) in ({}, {"specimen": 1})
 
 
 def test_a_folder_of_folders_is_a_collection(tmp_path: Path) -> None:

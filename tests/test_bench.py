@@ -52,7 +52,7 @@ def test_the_scene_is_what_it_says():
 
 
 def test_a_step_improves_and_the_tables_are_printed(monkeypatch, capsys, tmp_path):
-    trainer = bench.make_trainer(bench.make_setting(TINY), points=1)
+    trainer = bench.make_trainer(bench.make_setting(TINY), samples=1)
     losses = [float(trainer.step()) for _ in range(20)]
     assert losses[-1] < losses[0]
     monkeypatch.setattr(bench, "SIZES", (TINY,))

@@ -177,6 +177,10 @@ def test_a_listing_is_believed_and_checked(tmp_path):
     (tmp_path / "brackets.json").write_text(json.dumps([["a.png", "z.png"]]))
     with pytest.raises(MacrosplatError, match=r"z\.png, but there is no such photo"):
         open_capture(tmp_path)
+    write(tmp_path / "photos", [speckle(2)[:64, :64]], ["c.png"])
+    (tmp_path / "brackets.json").write_text(json.dumps([["a.png", "c.png"]]))
+    with pytest.raises(MacrosplatError, match=r"joins slices of different sizes \(a\.png .*, c\.png 64 x 64\)"):
+        open_capture(tmp_path)
 
 
 def test_a_stranger_beside_a_stack_is_left_out(tmp_path):

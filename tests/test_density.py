@@ -8,7 +8,7 @@ import torch
 from macrosplat.render import Pinhole, render
 from macrosplat.scene import Gaussians
 from macrosplat.train.adam import Adam
-from macrosplat.train.density import DEAD, NOISE, densify, position_noise, remap, z_order
+from macrosplat.train.density import DEAD, NOISE, confine_shapes, densify, position_noise, remap, z_order
 from macrosplat.train.seen import views_in_frame, weakly_observed
 
 PINHOLE = Pinhole(fx=60.0, fy=60.0, cx=32.5, cy=32.5, width=65, height=65)
@@ -193,3 +193,11 @@ def test_z_order_is_a_permutation_that_keeps_neighbours_together():
     corners = torch.tensor([[x, y, z] for z in (0.0, 1.0) for y in (0.0, 1.0) for x in (0.0, 1.0)])
     shuffled = torch.randperm(8, generator=g)
     assert torch.equal(corners[shuffled][z_order(corners[shuffled])], corners)
+
+
+def test_no_gaussian_is_a_needle():
+    sizes = torch.tensor([[1.0, 30.0, 2.0], [9.0, 8.0, 0.01], [0.01, 0.02, 7.0]])
+    log_scales = sizes.log()
+    confine_shapes(log_scales, math.log(0.1), math.log(6.0))
+    wanted = torch.tensor([[1.0, 12.0, 2.0], [9.0, 8.0, 0.1], [0.1, 0.1, 0.6]])
+    torch.testing.assert_close(log_scales.exp(), wanted)

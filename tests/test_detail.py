@@ -11,7 +11,7 @@ from scipy.signal import fftconvolve
 from macrosplat.output.detail import own
 from macrosplat.output.detail.believed import believed
 from macrosplat.output.detail.evidence import evident_sharpness
-from macrosplat.output.detail.own import enlarged, keep_detail, weight
+from macrosplat.output.detail.own import DOUBT, enlarged, keep_detail, weight
 from macrosplat.output.detail.pyramid import collapsed, doubled, halved, laplacian, levels_for
 from macrosplat.output.detail.radius import blur_radius
 
@@ -155,7 +155,7 @@ def test_what_is_evidently_sharp_is_the_photo_whatever_is_claimed() -> None:
     sharp = natural(192, 288, 13)
     taken = np.concatenate([sharp[:, :96], through_disc(sharp, 5.0)[:, 96:]], 1)
     photo = planes(taken + np.random.default_rng(14).standard_normal(taken.shape) * 0.002)
-    claimed = torch.full((48, 72), 2.0)
+    claimed = torch.full((48, 72), DOUBT)
     claimed[:, 48:] = 8.0
     evident = evident_sharpness(photo[0], claimed)
     assert evident.shape == (48, 72)

@@ -57,6 +57,11 @@ def test_more_gpus_than_there_are_is_a_sentence(monkeypatch: pytest.MonkeyPatch)
         together(["reconstruct"], 2, on_gpus=True)
 
 
+def test_a_machine_is_not_flooded_with_processes() -> None:
+    with pytest.raises(MacrosplatError, match=r"--devices 100000 was asked for, and this machine has \d+ cores"):
+        together(["reconstruct"], 100_000, on_gpus=False)
+
+
 def test_a_process_knows_its_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)

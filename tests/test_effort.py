@@ -39,7 +39,7 @@ def test_estimate_grows_with_everything():
     assert least < effort.estimate(frames(10, 640), 100_000)
     assert least < effort.estimate(frames(10, 640), 10_000, samples=8)
     more = [effort.estimate(frames(10, 640), n, p) for p in (1, 8) for n in (10_000, 100_000)]
-    assert more[3] - more[2] > more[1] - more[0]  # each point of the pupil draws them
+    assert more[3] - more[2] > more[1] - more[0]  # each aperture sample draws them
     # 30 photos of 1600 px and 300 000 Gaussians have to fit into 6 GB.
     assert effort.estimate(frames(30, 1600), 300_000, samples=8) < 6e9
 

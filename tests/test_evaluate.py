@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from pycolmap import Rotation3d, Sim3d
 
 from macrosplat.cameras.records import Cameras
-from macrosplat.cameras.similarity import Similarity
+from macrosplat.cameras.similarity import mapped, mapped_view
 from macrosplat.cameras.transforms import write_transforms
 from macrosplat.evaluate.evaluate import evaluate_run
 from macrosplat.evaluate.report import as_text
@@ -27,7 +29,7 @@ from making_runs import begun
 SIZE = (48, 36)
 NAMES = ("a/000.png", "a/001.png", "b/000.png", "b/001.png", "b/002.png")
 TURN = np.array([[0.0, -1.0, 0.0], [0.6, 0.0, -0.8], [0.8, 0.0, 0.6]])
-TO_RUN = Similarity(0.02, TURN, np.array([1.0, -2.0, 0.5]))
+TO_RUN = Sim3d(0.02, Rotation3d(TURN), np.array([1.0, -2.0, 0.5]))
 
 
 def plane(view: np.ndarray, k: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -88,19 +90,20 @@ def make_truth(root: Path, size: tuple[int, int] = SIZE) -> Cameras:
     return own
 
 
-def make_run(root: Path, own: Cameras, similarity: Similarity, source: str, **config: object) -> None:
+def make_run(root: Path, own: Cameras, similarity: Sim3d, source: str, **config: Any) -> None:
     """A run whose deblurred photos are perfect, whose pupil is 5 % wide and whose focus is 0.3 mm far."""
     for name, view, k in zip(own.names, own.views, own.intrinsics, strict=True):
         save(root / "sharp" / name, plane(view, k, SIZE))
     run = begun(root, own.names, camera_source=source, **config)
-    run.write_cameras(similarity.cameras(own))
-    focus = {name: (100.3 + i) * similarity.scale for i, name in enumerate(NAMES)}
-    write_lens(run, LensReport(10.5 * similarity.scale, focus, 0.5, 160.0))
+    run.write_cameras(mapped(similarity, own))
+    scale = float(similarity.scale)
+    focus = {name: (100.3 + i) * scale for i, name in enumerate(NAMES)}
+    write_lens(run, LensReport(10.5 * scale, focus, 0.5, 160.0))
 
 
 def test_given_cameras(tmp_path: Path) -> None:
     own = make_truth(tmp_path / "truth")
-    make_run(tmp_path / "run", own, Similarity.identity(), "transforms")
+    make_run(tmp_path / "run", own, Sim3d(), "transforms")
     got = evaluate_run(tmp_path / "run", tmp_path / "truth", plane)
     assert list(got.sections) == ["input photos", "deblurred photos", "novel views"] and got.width == SIZE[0]
     assert set(got.sections["deblurred photos"].photos) == set(NAMES)
@@ -128,7 +131,7 @@ def test_given_cameras(tmp_path: Path) -> None:
 
 def test_a_photo_that_got_worse_is_named(tmp_path: Path) -> None:
     own = make_truth(tmp_path / "truth")
-    make_run(tmp_path / "run", own, Similarity.identity(), "transforms")
+    make_run(tmp_path / "run", own, Sim3d(), "transforms")
     for name, value in (("a/001.png", 0.0), ("b/002.png", 1.0)):
         save(tmp_path / "run" / "sharp" / name, np.full((SIZE[1], SIZE[0], 3), value))
     text = " ".join(as_text(evaluate_run(tmp_path / "run", tmp_path / "truth", plane)).split())
@@ -143,7 +146,7 @@ def test_cameras_found_in_a_frame_of_their_own(tmp_path: Path) -> None:
     make_run(tmp_path / "run", replace(own, views=look_at_origin(slid)), TO_RUN, "sfm")
 
     def render_view(view: np.ndarray, k: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        return plane(TO_RUN.inverse().views(view), k, size)
+        return plane(mapped_view(TO_RUN.inverse(), view), k, size)
 
     rough = evaluate_run(tmp_path / "run", tmp_path / "truth", render_view, refine=False)
     fine = evaluate_run(tmp_path / "run", tmp_path / "truth", render_view)
@@ -163,7 +166,7 @@ def test_a_focal_length_of_the_runs_own_is_said_and_novel_views_are_taken_with_i
     make_run(tmp_path / "run", farther, TO_RUN, "sfm")
 
     def render_view(view: np.ndarray, k: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        return plane(TO_RUN.inverse().views(view), k, size)
+        return plane(mapped_view(TO_RUN.inverse(), view), k, size)
 
     got = evaluate_run(tmp_path / "run", tmp_path / "truth", render_view)
     assert got.focal_error == pytest.approx(0.02, abs=1e-3) and got.similarity is not None
@@ -185,7 +188,7 @@ def test_without_true_cameras_novel_views_are_left_out_and_said_so(tmp_path: Pat
 
 def test_truth_is_brought_to_the_runs_width_in_linear_light(tmp_path: Path) -> None:
     own = make_truth(tmp_path / "truth", (2 * SIZE[0], 2 * SIZE[1]))
-    make_run(tmp_path / "run", own.resized(SIZE[0]), Similarity.identity(), "transforms")
+    make_run(tmp_path / "run", own.resized(SIZE[0]), Sim3d(), "transforms")
     for name in NAMES:
         large = np.asarray(Image.open(tmp_path / "truth/sharp" / name)) / 255.0
         save(tmp_path / "run/sharp" / name, to_srgb(area_average(to_linear(large), SIZE)))
@@ -211,7 +214,7 @@ def test_slices_of_a_bracket_share_the_twin_of_their_pose(tmp_path: Path) -> Non
 
 def test_held_out_photos_are_compared_with_renders(tmp_path: Path) -> None:
     own = make_truth(tmp_path / "truth")
-    make_run(tmp_path / "run", own, Similarity.identity(), "transforms", held_out=("b/001.png",))
+    make_run(tmp_path / "run", own, Sim3d(), "transforms", held_out=("b/001.png",))
     capture = tmp_path / "capture"
     for name in NAMES:
         save(capture / "photos" / name, np.asarray(Image.open(tmp_path / "truth/sharp" / name)) / 255.0)
@@ -222,7 +225,7 @@ def test_held_out_photos_are_compared_with_renders(tmp_path: Path) -> None:
 
 def test_errors_are_sentences(tmp_path: Path) -> None:
     own = make_truth(tmp_path / "truth")
-    make_run(tmp_path / "run", own, Similarity.identity(), "transforms")
+    make_run(tmp_path / "run", own, Sim3d(), "transforms")
     bare = tmp_path / "bare"
     for name in NAMES:
         save(bare / "photos" / name, np.full((36, 48, 3), 0.5))

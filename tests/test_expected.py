@@ -9,7 +9,8 @@ import torch
 
 from macrosplat.options import Options
 from macrosplat.photos.records import Photo
-from macrosplat.train.expected import Expected, expected
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.train.expected import Expected, check_results, expected
 
 CPU = torch.device("cpu")
 
@@ -38,6 +39,34 @@ def test_it_is_said_in_words_and_so_is_a_full_disk() -> None:
     guess = Expected(600.0, 2.5e9, 640)
     assert guess.sentence(1e12) == "This will take about 10 minutes and 2.5 GB of disk, trained at 640 px."
     assert "Only 100 MB of disk are free" in guess.sentence(1e8)
+    assert "10 minutes, 7.6 GB of memory and 2.5 GB of disk" in Expected(600.0, 2.5e9, 640, 7.6e9).sentence()
+    assert "take less" in Expected(2000.0, 2.5e9, 640).sentence() and "take less" not in guess.sentence()
     assert (
         "about a minute" in Expected(20.0, 1e6, 96).sentence() and "2.0 hours" in Expected(7200.0, 1e6, 96).sentence()
     )
+
+
+def photos_of(count: int, width: int, height: int) -> list[Photo]:
+    return [Photo(f"{n}.jpg", Path(f"{n}.jpg"), width, height) for n in range(count)]
+
+
+def test_memory_is_that_of_the_largest_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def memory(count: int, width: int, height: int) -> float:
+        return expected(photos_of(count, width, height), Options(width=96), True, CPU).memory
+
+    monkeypatch.setattr("macrosplat.train.expected.available", lambda: 1e12)
+    assert memory(3, 12000, 9000) == pytest.approx(0.6e9 + 86 * 108e6)  # a sharp photo
+    many = memory(1000, 640, 480)
+    assert many == pytest.approx(0.6e9 + 1000 * 560 * 3072)  # feature points
+    # However many photos there are, training keeps no more than there is room for.
+    small = expected(photos_of(4, 640, 480), Options(), True, CPU).memory
+    monkeypatch.setattr("macrosplat.train.expected.available", lambda: 2e9)
+    assert small < expected(photos_of(400, 640, 480), Options(), True, CPU).memory < small + 1.4e9
+    assert memory(1000, 640, 480) == many
+
+
+def test_photos_that_could_not_be_written_are_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("macrosplat.train.expected.available", lambda: 4e9)
+    check_results(photos_of(3, 6000, 4000))
+    with pytest.raises(MacrosplatError, match=r"0\.jpg has 12000 x 9000 px: to make it sharp takes about 9\.9 GB"):
+        check_results(photos_of(3, 12000, 9000))

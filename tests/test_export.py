@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -90,10 +91,10 @@ def of_gsply(data) -> Gaussians:
 
 def test_splat_formats_show_one_picture(run: Path, tmp_path: Path) -> None:
     """By an independent reader where there is one; within 1 % of the mean colour, as our own render of scene.ply."""
-    wanted = drawn(read_ply(run / "scene.ply"))
+    wanted = drawn(read_ply(run / "scene.ply").as_tensors())
     ply = gsply.plyread(export(run, "ply", tmp_path / "a.ply"))
     spz = gsply.read_spz(export(run, "spz", tmp_path / "a.spz"))
-    splat = read_scene(export(run, "splat", tmp_path / "a.splat"))
+    splat = read_scene(export(run, "splat", tmp_path / "a.splat")).as_tensors()
     found = {"ply": drawn(of_gsply(ply)), "spz": drawn(of_gsply(spz), half_turn=True), "splat": drawn(splat)}
     for name, picture in found.items():
         assert np.abs(picture.mean((1, 2)) - wanted.mean((1, 2))).max() < 0.01, name
@@ -117,7 +118,7 @@ def test_points_are_the_surface_in_the_photos_colours_with_normals(run: Path, tm
 
 
 def test_scenes_in_millimetres(run: Path, tmp_path: Path) -> None:
-    plain, scaled = (read_ply(export(run, "ply", tmp_path / f"{mm}.ply", mm=mm)) for mm in (False, True))
+    plain, scaled = (read_ply(export(run, "ply", tmp_path / f"{mm}.ply", mm=mm)).as_tensors() for mm in (False, True))
     torch.testing.assert_close(scaled.means, UNIT_MM * plain.means)
     torch.testing.assert_close(scaled.log_scales.exp(), UNIT_MM * plain.log_scales.exp())
 
@@ -169,14 +170,14 @@ def test_the_mesh_is_the_sheet_in_millimetres(run: Path, tmp_path: Path, capsys)
     # Half a pixel of the bound is for having fewer triangles.
     off = np.abs(z - (0.7 * x + 0.1 * np.sin(5 * y))) / np.hypot(1, 0.7)
     assert np.median(off) < 1.5 * PIXEL and x.max() - x.min() > 1.8 and y.max() - y.min() > 1.2
-    closed = trimesh.load(export(run, "mesh", tmp_path / "b.ply", shape=Shape(watertight=True)), process=False)
+    closed = trimesh.load_mesh(export(run, "mesh", tmp_path / "b.ply", shape=Shape(watertight=True)), process=False)
     assert closed.is_watertight and closed.body_count == 1
     with pytest.raises(MacrosplatError, match="exclude"):
         Shape(whole=True, watertight=True)
     with pytest.raises(MacrosplatError, match=r"a\.off"):
         export(run, "mesh", tmp_path / "a.off")
     for kind in ("obj", "stl"):
-        same = trimesh.load(export(run, "mesh", tmp_path / f"a.{kind}"), process=True)
+        same = trimesh.load_mesh(export(run, "mesh", tmp_path / f"a.{kind}"), process=True)
         np.testing.assert_allclose(
             same.bounds, [[c.min() * UNIT_MM for c in (x, y, z)], [c.max() * UNIT_MM for c in (x, y, z)]], rtol=1e-3
         )
@@ -261,3 +262,16 @@ def test_what_is_passed_on_opens_elsewhere(run: Path, tmp_path: Path) -> None:
     assert {"done/index.html", "done/scene.ply", "done/lens.json", "done/transforms.json"} <= names
     assert not [name for name in names if "checkpoint" in name or "config" in name]
     assert record.manifest.summary is None
+
+
+def test_scenes_and_cameras_are_written_without_torch(run: Path, tmp_path: Path) -> None:
+    """A small scene is written sooner than torch or Numba are loaded."""
+    code = f"""
+import sys
+sys.modules["torch"] = sys.modules["numba"] = None  # an import of them fails
+from pathlib import Path
+from macrosplat.export import NAMES, export
+for format in ("ply", "spz", "splat", "gltf", "colmap", "nerfstudio"):
+    export(Path({str(run)!r}), format, Path({str(tmp_path)!r}) / NAMES[format])
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -39,7 +39,7 @@ def same_turn(a: torch.Tensor, b: torch.Tensor) -> float:
 def test_spz_reads_back_within_its_steps(tmp_path: Path, degree: int) -> None:
     wanted = scene(degree=degree)
     write_spz(tmp_path / "a.spz", wanted)
-    found = read_scene(tmp_path / "a.spz")
+    found = read_scene(tmp_path / "a.spz").as_tensors()
     assert (found.means - wanted.means).abs().max() < 1e-5
     assert (found.log_scales - wanted.log_scales).abs().max() < 0.5 / 16 + 1e-5
     assert (found.opacity_logits.sigmoid() - wanted.opacity_logits.sigmoid()).abs().max() < 0.51 / 255
@@ -59,7 +59,7 @@ def test_spz_as_another_reader_has_it(tmp_path: Path) -> None:
 def test_splat_reads_back_without_harmonics(tmp_path: Path) -> None:
     wanted = scene()
     write_splat(tmp_path / "a.splat", wanted)
-    found = read_scene(tmp_path / "a.splat")
+    found = read_scene(tmp_path / "a.splat").as_tensors()
     order = ((found.means[None] - wanted.means[:, None]).norm(dim=2)).argmin(1)
     assert torch.equal(found.means[order], wanted.means)
     assert same_turn(found.quats[order], wanted.quats) < 1e-3

@@ -17,7 +17,7 @@ from macrosplat.render import capacity, centre_cuda, over, over_cuda, project, r
 from macrosplat.render.centre import camera_centre
 from macrosplat.scene import Gaussians
 from macrosplat.train import adam, graphs, loss, loss_cuda, noise_cuda
-from macrosplat.train.density import densify, position_noise
+from macrosplat.train.density import confine_shapes, densify, position_noise
 from macrosplat.train.fit import Fit
 from macrosplat.train.graphs import Graphs
 from macrosplat.train.random import Purpose, key_of
@@ -247,20 +247,21 @@ def test_the_noise_is_the_reference_s():
         for v, d in ((0.7, torch.float64), (number, torch.float64), (0, torch.int64))
     )
     gate = 1 / (1 + math.exp(-100 * 0.005))
-    noise_cuda.add_position_noise(scene, math.log(0.5), noise, seed, go)
+    noise_cuda.add_position_noise(scene, math.log(0.5), math.log(6.0), noise, seed, go)
     draws = scene.means / (0.7 * gate)
     assert abs(float(draws.mean())) < 0.1 and abs(float(draws.std()) - 1) < 0.1
     other = Gaussians(
         means=torch.zeros(n, 3),
-        log_scales=torch.randn(n, 3, generator=random),
+        log_scales=2 * torch.randn(n, 3, generator=random),
         quats=torch.randn(n, 4, generator=random),
         opacity_logits=torch.randn(n, generator=random) - 5,
         sh0=torch.zeros(n, 3),
         sh_rest=torch.zeros(n, 0, 3),
     ).map(lambda t: t.to(DEVICE))
     raw = other.log_scales.clone()
-    noise_cuda.add_position_noise(other, math.log(0.5), noise, seed, go)
-    torch.testing.assert_close(other.log_scales, raw.clamp_min(math.log(0.5)))
+    noise_cuda.add_position_noise(other, math.log(0.5), math.log(6.0), noise, seed, go)
+    confine_shapes(raw, math.log(0.5), math.log(6.0))
+    torch.testing.assert_close(other.log_scales, raw)
     from macrosplat.render.project_reference import rotations
 
     axes = rotations(other.quats) * other.log_scales.exp()[:, None, :]
@@ -268,11 +269,11 @@ def test_the_noise_is_the_reference_s():
     wanted = torch.einsum("nij,nkj,nk->ni", axes, axes, draws) * (0.7 * gates)[:, None]
     torch.testing.assert_close(other.means, wanted, rtol=2e-4, atol=1e-5)
     # The CPU draws the same numbers; its Gaussians are those before they moved.
-    before = other.with_(means=torch.zeros(n, 3), log_scales=raw.clamp_min(math.log(0.5)).cpu())
+    before = other.with_(means=torch.zeros(n, 3), log_scales=raw.cpu())
     before = before.map(lambda t: t.cpu())
     torch.testing.assert_close(other.means.cpu(), position_noise(before, 0.7, number), rtol=1e-3, atol=1e-4)
     still = other.map(lambda t: t.clone())
-    noise_cuda.add_position_noise(still, 0.0, noise, seed, go + 1)
+    noise_cuda.add_position_noise(still, 0.0, math.log(6.0), noise, seed, go + 1)
     assert all(torch.equal(a, b) for a, b in zip(still.tensors().values(), other.tensors().values(), strict=True))
 
 

@@ -59,7 +59,7 @@ def bytes_of(kind: str, folder: Path) -> bytes:
 def check(path: Path) -> None:
     """Read as something that can be drawn, or refused in a sentence."""
     try:
-        found = read_scene(path)
+        found = read_scene(path).as_tensors()
     except MacrosplatError as error:
         assert str(path) in str(error) and "\n" not in str(error) and len(str(error)) < 500
         return
@@ -105,7 +105,7 @@ def test_numbers_that_nothing_can_draw_are_left_out_and_counted(folder, places):
         rows[row, column] = value
     (folder / "numbers.ply").write_bytes(head + mark + rows.tobytes())
     told: list[str] = []
-    found = read_scene(folder / "numbers.ply", told.append)
+    found = read_scene(folder / "numbers.ply", told.append).as_tensors()
     assert all(bool(t.isfinite().all()) for t in found.tensors().values())
     assert len(told) == (len(found) < 30) and (not told or told[0].startswith(f"{30 - len(found)} of the 30 "))
 
@@ -145,7 +145,7 @@ def test_a_property_before_its_element_is_refused(folder):
 def test_a_header_with_carriage_returns_is_read(folder):
     head, mark, body = bytes_of("ply", folder).partition(b"end_header\n")
     (folder / "crlf.ply").write_bytes((head + mark).replace(b"\n", b"\r\n") + body)
-    assert torch.equal(read_scene(folder / "crlf.ply").means, scene().means)
+    assert torch.equal(read_scene(folder / "crlf.ply").as_tensors().means, scene().means)
 
 
 @pytest.mark.parametrize("kind", ["ply", "spz", "splat"])
@@ -158,7 +158,7 @@ def test_no_gaussians_are_nothing_to_show(folder, kind):
 
 def test_an_infinite_opacity_means_opaque(folder):
     write_ply(folder / "opaque.ply", scene().with_(opacity_logits=torch.full((30,), torch.inf)))
-    assert read_scene(folder / "opaque.ply").opacity_logits.sigmoid().min() == 1
+    assert read_scene(folder / "opaque.ply").as_tensors().opacity_logits.sigmoid().min() == 1
 
 
 def bomb(head: bytes, megabytes: int) -> bytes:

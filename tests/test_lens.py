@@ -46,14 +46,14 @@ def test_a_point_of_the_pupil_moves_what_is_out_of_focus(depth, angle):
     torch.testing.assert_close(moved, wanted, atol=1e-9, rtol=0)
 
 
-@pytest.mark.parametrize("points", [4, 8])
+@pytest.mark.parametrize("points", [4, 8, 16])
 def test_points_and_residual_have_the_disc_s_second_moments(points):
     """A disc of radius 1 has a variance of 1/4 along each axis; its points lie inside of it, around its middle."""
     u, v, residual = aperture_samples(Sampling(points, 0.3), torch.zeros(()))
     assert len(u) == len(v) == points and float((u**2 + v**2).max()) < 1
     for axis in (u, v):
         assert float(axis.mean()) == pytest.approx(0, abs=1e-6)
-        assert float((axis**2).mean()) + residual**2 == pytest.approx(0.25, abs=2e-3)
+        assert float((axis**2).mean()) + residual**2 == pytest.approx(0.25, abs=2e-3 if points <= 8 else 0.02)
 
 
 def test_points_are_a_setting_of_the_lens():
@@ -61,7 +61,7 @@ def test_points_are_a_setting_of_the_lens():
         start = dataclasses.replace(START, settings={"aperture_samples": points})
         return [span[2] for span in ThinLens(start).spans]
 
-    assert (spans("1"), spans("4"), spans("8")) == ([], [8, 4], [8, 8])
+    assert [spans(n) for n in ("1", "4", "8", "16")] == [[], [8, 4], [8, 8], [8, 16]]
     assert options.Options(quality="draft").lens_settings() == {"aperture_samples": "4", "aberrations": "auto"}
     assert options.Options().lens_settings() == {"aperture_samples": "8", "aberrations": "auto"}
 

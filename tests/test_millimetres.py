@@ -1,6 +1,7 @@
 """Millimetres: the lens equation backwards, what the user says, and what contradicts."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,30 @@ def test_the_user_says_it():
     assert scale.mm_per_unit == pytest.approx(MM) and "1.jpg" in scale.source
     assert differing(scale, cameras(), photos(), FOCUS) == ()
     assert "2.5 mm" in differing(find_scale("1", cameras(), photos(), FOCUS), cameras(), photos(), FOCUS)[0]
+
+
+def test_two_cameras_tell_the_scale_as_surely_as_they_stand():
+    """Places are found to half a per cent of the distance: by finite differences of where both stand."""
+    scale = find_scale("0.jpg:1.jpg=40", cameras(), photos(), FOCUS)
+    moved = cameras()
+    moved.views[1, 0, 3] -= math.sqrt(2) * 0.005 * FOCUS[0]
+    found = find_scale("0.jpg:1.jpg=40", moved, photos(), FOCUS)
+    assert scale.uncertainty == pytest.approx(MM / found.mm_per_unit - 1)
+    near = cameras()
+    near.views[1, 0, 3] = -3 / MM  # 3 mm apart at a distance of 300 mm
+    vague = find_scale("0.jpg:1.jpg=3", near, photos(), FOCUS)
+    assert vague.mm_per_unit is None and "too near each other to tell: 4.2 mm or more" in vague.source
+    # Of cameras that a file tells more is believed; and that nobody photographs from there is not asked.
+    told = find_scale("0.jpg:1.jpg=3", replace(near, source="colmap"), photos(), FOCUS)
+    assert told.uncertainty == pytest.approx(math.sqrt(2) * 0.001 * FOCUS_MM / 3)
+    assert find_scale("0.jpg:1.jpg=3", near, (), ()).uncertainty is None
+
+
+def test_a_vague_scale_contradicts_nothing():
+    scale = find_scale(None, cameras(), photos(), FOCUS)
+    pupil = 100 / 4 / MM / 2
+    assert contradictions(scale, pupil, photos(), 0.5)
+    assert contradictions(replace(scale, uncertainty=0.5), pupil, photos(), 0.5) == ()
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "0", "nan", "a.jpg=3", "a:b:c=3", "0.jpg:9.jpg=3", "0.jpg:0.jpg=3"])

@@ -73,7 +73,7 @@ def test_a_run_takes_what_the_pilots_say(needed, tmp_path, monkeypatch):
     monkeypatch.setattr(pilot, "ROUNDS", 0)
     monkeypatch.setattr(Verdict, "needed", needed)
     monkeypatch.setattr(finish, "VIEWER_STEPS", 2)
-    monkeypatch.setattr(loop, "nothing_in_focus", lambda photos: None)
+    monkeypatch.setattr(loop, "nothing_in_focus", lambda *_: None)
     monkeypatch.setattr(start, "pupil_prior", lambda photos, cameras: None)
     capture = write_capture(tmp_path / "capture", made())
     out = tmp_path / "run"

@@ -190,7 +190,7 @@ class Killed(BaseException):
     """Nothing can be done any more: as `kill -9`."""
 
 
-@pytest.mark.parametrize("where", ["_trainer", "_train", "finish"])
+@pytest.mark.parametrize("where", ["make_trainer", "train", "finish"])
 def test_killed_between_rooms_and_resumed_is_uninterrupted_to_the_bit(run, capture, tmp_path, where):
     def killed(*_, **__):
         raise Killed

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pycolmap
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -120,11 +121,7 @@ def ignore(fraction: float, text: str) -> None:
 def centre_errors(cameras: Cameras, truth: Cameras) -> NDArray[np.float64]:
     """[V] distance of the centres after the best similarity, in parts of `DISTANCE`."""
     source, target = cameras.centres, truth.select(cameras.names).centres
-    a, b = source - source.mean(0), target - target.mean(0)
-    u, d, vt = np.linalg.svd(b.T @ a)
-    flip = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
-    fitted = (d * flip).sum() / (a**2).sum() * a @ (u @ np.diag(flip) @ vt).T
-    return np.linalg.norm(fitted - b, axis=1) / DISTANCE
+    return np.linalg.norm(pycolmap.estimate_sim3d(source, target) * source - target, axis=1) / DISTANCE
 
 
 def test_solves_the_corner(corner: Corner, tmp_path: Path) -> None:

@@ -47,6 +47,24 @@ def test_what_is_blurred_everywhere_is_said():
     assert said is not None and "No photo has anything in focus: at 192 px" in said
 
 
+def test_few_photos_and_surroundings_say_nothing_of_the_object():
+    plain = [np.full((144, 192, 3), 90, np.uint8)] * 5
+    assert nothing_in_focus([*plain, *(blocks(seed, sigma=3) for seed in range(3))]) is None
+    assert nothing_in_focus([*plain[:1], *(blocks(seed, sigma=3) for seed in range(3))]) is not None
+    # Before a blurred backdrop of strong edges lies something sharp and faint.
+    photos, masks = [], []
+    for seed in range(4):
+        random, mask = np.random.default_rng(seed), np.zeros((144, 192), np.uint8)
+        light = np.kron(random.uniform(0.05, 0.9, (6, 8, 1)), np.ones((24, 24, 3)))
+        light[24:120, 48:144] = 0.3
+        photo, texture = to_bytes(to_srgb(gaussian_filter(light, (3, 3, 0)))), random.integers(0, 2, (12, 12, 1)) * 3
+        mask[48:96, 72:120] = 255
+        photo[48:96, 72:120] += np.kron(texture, np.ones((4, 4, 3))).astype(np.uint8)
+        photos.append(photo)
+        masks.append(mask)
+    assert nothing_in_focus(photos) is not None and nothing_in_focus(photos, masks) is None
+
+
 def test_a_blur_that_all_photos_share_is_not_taken_for_the_lens():
     start = LensStart(1.0, (5.0,), (1.0,))
     assert "lens.sigma0" in ThinLens(start).rates

@@ -48,6 +48,21 @@ def test_before_a_plain_backdrop(tmp_path: Path) -> None:
         assert both.sum() > 0.88 * ((mask > 127) | thing).sum()
 
 
+def test_of_many_photos_some_are_looked_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The masks are those that all photos come to; where some are in doubt, the others are not read."""
+    _paint(tmp_path, "sweep", count=7)
+    photos = find_photos(tmp_path).photos
+    whole = silhouettes(photos)
+    monkeypatch.setattr("macrosplat.photos.silhouettes.SAMPLE", 4)
+    found = silhouettes(photos)
+    assert whole is not None and found is not None and len(found.masks) == 7
+    assert all((one == other).all() for one, other in zip(whole.masks, found.masks, strict=True))
+    (tmp_path / "leaves").mkdir()
+    _paint(tmp_path / "leaves", "leaves", count=7)
+    doubted, read = find_photos(tmp_path / "leaves").photos, []
+    assert silhouettes(doubted, lambda: read.append(1)) is None and len(read) == 4
+
+
 def test_none_where_in_doubt(tmp_path: Path) -> None:
     _paint(tmp_path, "leaves")
     assert silhouettes(find_photos(tmp_path).photos) is None
@@ -65,4 +80,6 @@ def test_kept_to_be_mended(tmp_path: Path) -> None:
     Image.new("L", (WIDTH, HEIGHT), 255).save(masks / "1.png.png")
     mended, _ = with_made_masks(opened, masks, pytest.fail, pytest.fail)
     assert [photo.mask is None for photo in mended.photos] == [False, False, True, False]
+    (masks / "about.txt").write_bytes(b"mine \xff")  # somebody's own words
+    assert "by the masks there" in (with_made_masks(opened, masks, pytest.fail, pytest.fail)[1] or "")
     assert with_made_masks(made, tmp_path / "other", pytest.fail, pytest.fail) == (made, None)

@@ -17,6 +17,7 @@ from macrosplat.stack.blur import find_reach
 from macrosplat.stack.depth import place_of
 from macrosplat.stack.order import by_hiding, by_outlines, nearer_end
 from macrosplat.stack.peel import all_in_focus, fused
+from macrosplat.stack.reconstruct import name_of
 from macrosplat.support.colour import to_bytes, to_linear, to_srgb
 from macrosplat.support.metrics import psnr
 from making_photos import CANON, exif, save
@@ -102,6 +103,11 @@ def test_no_halo_where_the_near_thing_ends(scene, found):
     figures = [decibels(one, sharp, band) for one in (peeled, joined, simple)]
     assert figures[0] > max(figures[1:]) + 3, figures
     assert decibels(peeled, sharp, ~binary_dilation(disc, iterations=12)) > 30
+
+
+@pytest.mark.parametrize("pose, name", [("a/b", "b"), (".", "stack"), ("..", "stack"), ("../x", "x"), ("", "stack")])
+def test_a_pose_of_any_name_gives_a_file(pose, name):
+    assert name_of(pose) == name
 
 
 def test_a_stack_from_the_command_line(tmp_path, scene, capsys):

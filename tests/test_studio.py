@@ -120,6 +120,14 @@ def test_idle_and_oversized_askers_do_not_keep_others_out(desk: Desk, address: s
         assert asked(address, "/SECRET/state")[0] == 200
 
 
+def test_names_of_any_length_are_answered(desk: Desk, address: str) -> None:
+    for path in (f"run/{'x' * 5000}/index.html", f"picture/photo/{'9' * 5000}", f"picture/{'x' * 5000}/0"):
+        assert asked(address, f"/SECRET/{path}")[0] == 404
+    for deed, words in {"continue": {"name": "x" * 5000}, "open": {"path": "/" + "x" * 5000}}.items():
+        answer = asked(address, f"/SECRET/{deed}", "POST", json.dumps(words).encode())
+        assert answer[0] == 400 and said(answer)
+
+
 def test_a_folder_without_photos_is_said(desk: Desk, tmp_path: Path) -> None:
     desk.open(str(tmp_path))
     while desk.state()["looking"]:

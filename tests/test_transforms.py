@@ -195,6 +195,14 @@ def test_cameras_file_needs_a_size(tmp_path):
         read_cameras_file(tmp_path / "none.json")
 
 
+@pytest.mark.parametrize("model", [{"camera_model": "OPENCV_FISHEYE"}, {"camera_model": "ODD"}, {"is_fisheye": True}])
+def test_what_is_no_pinhole_is_not_rendered_as_one(tmp_path, model):
+    path = tmp_path / "novel.json"
+    path.write_text(json.dumps({"fl_x": 10, "w": 20, "h": 20, **model, "frames": [frame("1.jpg")]}))
+    with pytest.raises(MacrosplatError, match="is not rendered, only pinholes are"):
+        read_cameras_file(path)
+
+
 def test_damaged_photo_is_not_missing(tmp_path, capture):
     (tmp_path / "photos/2.jpg").write_bytes(b"x")
     found = find_photos(tmp_path)

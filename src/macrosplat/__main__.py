@@ -17,10 +17,10 @@ def main() -> int:
     from macrosplat.cli import main as run
 
     code = run()
-    if code == INTERRUPTED:
-        # While the interpreter closes down nobody answers: a second Ctrl-C would end it by the signal instead.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+    # The work is over, or was given up. While the interpreter closes down nobody answers: a Ctrl-C would end it by the
+    # signal instead of the exit code that belongs to it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     return code
 
 

@@ -51,7 +51,7 @@ def make_trainer(
     if options.deblur_first != "none":
         progress.stage("deblurring photos")
         photos = deblurred(run.deblurred, given.photos, photos, options)
-    limit = nothing_in_focus(photos)
+    limit = nothing_in_focus(photos, masks)
     if limit is not None:
         progress.note(limit)
     state = checkpoint.load(run.checkpoint) if run.checkpoint.is_file() else None

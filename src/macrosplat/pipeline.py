@@ -39,7 +39,7 @@ from macrosplat.support.machine import machine
 from macrosplat.support.progress import Face, Progress
 from macrosplat.train import checkpoint
 from macrosplat.train.effort import EFFORTS, check_memory, default_gaussians
-from macrosplat.train.expected import expected
+from macrosplat.train.expected import check_results, expected
 from macrosplat.train.log import Log
 from macrosplat.train.ranks import Meeting
 from macrosplat.train.trainer import Trainer
@@ -85,6 +85,7 @@ def reconstruct(
         if not alone:
             width = _width(opened.photos, Run(out) if resume else None, options, device)
             _fits(opened.photos, options, width)
+            check_results(opened.photos)
         holding.enter_context(locked(out))
         run = Run.begin(out, capture, opened.photos, options, resume, opened.found)
         options = run.manifest.options

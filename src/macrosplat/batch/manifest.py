@@ -21,7 +21,9 @@ import msgspec
 import tyro
 
 from macrosplat.options import Options
+from macrosplat.photos.names import is_text
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.files import expanded
 from macrosplat.support.reading import read_bytes
 
 LARGEST = 1 << 28  # bytes of a table: a million specimens
@@ -55,7 +57,8 @@ class Specimen:
             if value == default[name]:
                 continue
             option = name.replace("_", "-")
-            words += [f"--{option}", str(value)]
+            # In one word where it would be taken for an option.
+            words += [f"--{option}={value}"] if str(value).startswith("-") else [f"--{option}", str(value)]
         return words
 
 
@@ -106,6 +109,8 @@ def _of_jsonl(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise MacrosplatError(f"{path}, row {n}: this is not JSON ({error}); each line is one object.") from error
+        if not is_text(json.dumps(row, ensure_ascii=False)):
+            raise MacrosplatError(f"{path}, row {n}: it holds half characters (surrogates), which are no text.")
         if not isinstance(row, dict):
             raise MacrosplatError(f'{path}, row {n}: this is no object; write {{"specimen": ..., "folder": ...}}.')
         yield n, row
@@ -141,7 +146,7 @@ def _specimen(row: dict[str, Any], where: str, base: Path, shared: Options) -> S
     if any(ord(letter) < 32 for letter in name + folder):
         raise MacrosplatError(f"{where}, specimen: names of specimens and folders hold no control characters.")
     if "://" not in folder:
-        folder = str((base / Path(folder).expanduser()).resolve())
+        folder = str((base / expanded(folder)).resolve())
     options = _with_words(_words(row.get("options"), where), shared, f"{where}, options")
     for column, option in AS_OPTION.items():
         value = row.get(column)

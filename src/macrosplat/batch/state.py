@@ -72,7 +72,7 @@ class Place:
             state = msgspec.json.decode(self.status.read_bytes(), type=State)
         except FileNotFoundError:
             return State(specimen)
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # msgspec's errors, and text that is no UTF-8
             raise MacrosplatError(
                 f"{self.status} is damaged; remove it, and the specimen is looked at anew."
             ) from error

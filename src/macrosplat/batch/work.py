@@ -1,4 +1,4 @@
-"""One specimen: its folder held, `macrosplat reconstruct` in a process of its own, and its state written.
+"""One specimen: its folder locked, `macrosplat reconstruct` in a process of its own, and its state written.
 
 In: a `Task`, which is plain data and may travel to another machine. Out: a `State`. What ended well is never done
 again, though whoever watched it was killed: the process says so itself, at the end of events.jsonl.
@@ -110,7 +110,7 @@ def _process(words: list[str], task: Task, place: Place, stop: threading.Event, 
     """Run the command to its end. Returns its exit code.
 
     Args:
-        lock: number of the file that holds the folder. The process inherits it: the folder stays held as long as
+        lock: number of the file that locks the folder. The process inherits it: the folder stays locked as long as
             anybody works on it, though this process should be killed.
     """
     with place.events.open("wb") as events, place.log.open("ab") as log:
@@ -142,7 +142,7 @@ def said(place: Place) -> dict[str, Any]:
             events.seek(max(0, events.tell() - TAIL))
             lines = events.read().splitlines()
         last = json.loads(lines[-1]) if lines else {}
-    except (OSError, ValueError):  # nobody has begun, or was killed in the middle of a line
+    except (OSError, ValueError, RecursionError):  # nobody has begun, or was killed in the middle of a line
         return {}
     return last if isinstance(last, dict) else {}
 
@@ -187,8 +187,9 @@ def figures_of(place: Place) -> Figures:
         found |= {name: getattr(made.summary, name) for name in ("gaussians", "steps", "fit_psnr")}
     try:
         lens = json.loads(run.lens.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         lens = {}
+    lens = lens if isinstance(lens, dict) else {}
     names = ("trust", "trust_because", "mm_per_unit", "mm_per_unit_source", "mm_uncertainty")
     found |= {name: lens.get(name) for name in names if isinstance(lens.get(name), str | float | int)}
     return Figures(**found)

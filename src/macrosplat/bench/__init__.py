@@ -161,6 +161,6 @@ def slower(before: Path, now: Path, by: float = 1.1) -> list[str]:
 
 
 def peak_memory() -> float:
-    """Bytes that this process held at most."""
+    """Bytes of memory of this process at its peak."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

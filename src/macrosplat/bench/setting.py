@@ -78,7 +78,7 @@ def make_setting(size: Size, seed: int = 0) -> Setting:
     return Setting(gaussians, pinhole, pupil)
 
 
-def make_trainer(setting: Setting, points: int, photos: int = 1, device: torch.device | str = "cpu") -> Trainer:
+def make_trainer(setting: Setting, samples: int, photos: int = 1, device: torch.device | str = "cpu") -> Trainer:
     """A trainer that stays at full resolution and density, and takes so many aperture samples."""
     gaussians, pinhole = setting.gaussians, setting.pinhole
     with torch.no_grad():
@@ -90,7 +90,7 @@ def make_trainer(setting: Setting, points: int, photos: int = 1, device: torch.d
     start = LensStart(setting.pupil, (DISTANCE,) * photos, (1.0,) * photos, width=pinhole.width)
     lens = ThinLens(start)
     lens.decide()  # a step as most are: no term beyond the blur
-    lens.learn_from, lens.spans = 0.0, ((0.0, 1.0, points),) if points > 1 else ()
+    lens.learn_from, lens.spans = 0.0, ((0.0, 1.0, samples),) if samples > 1 else ()
     intrinsics, frames = pinhole.at(views[0]).intrinsics.repeat(photos, 1), [pinhole.frame] * photos
     model = Model(
         gaussians=gaussians.map(lambda t: t.clone()),

@@ -80,7 +80,7 @@ def measure(
         "adam": lambda: adam.step(gradients),
     }
     if device.type == "cpu":
-        stages |= {name: make_trainer(setting, points).step for name, points in STEPS.items()}
+        stages |= {name: make_trainer(setting, samples).step for name, samples in STEPS.items()}
         return [(name, best(work, repeats), floors[name]) for name, work in stages.items()]
     return _on_gpu(stages, setting, size, floors, adam, gradients)
 

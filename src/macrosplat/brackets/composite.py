@@ -85,7 +85,7 @@ def composite(
     lenses: Sequence[Distortion | None] | None = None,
     even: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float32]:
-    """[H, W, 3] linear light: every pixel from the slices that are sharpest there. One slice is held at a time.
+    """[H, W, 3] linear light: every pixel from the slices that are sharpest there. One slice is in memory at a time.
 
     Args:
         lenses: how each slice is distorted; None: not at all.

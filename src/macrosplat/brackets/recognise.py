@@ -210,7 +210,11 @@ def _listed_groups(path: Path, photos: Sequence[Photo]) -> dict[str, list[int]]:
                 why = "twice" if twice else "but there is no such photo"
                 raise MacrosplatError(f"{path} names {name[:100]}, {why}; correct or remove it.")
             seen.add(names[there[n]])
-        groups[pose or "0"] = [there[n] for n in range(len(group))]
+        slices = groups[pose or "0"] = [there[n] for n in range(len(group))]
+        sizes = {(photos[i].width, photos[i].height): photos[i].name for i in slices}
+        if len(sizes) > 1:
+            which = listed(f"{name} {width} x {height}" for (width, height), name in sizes.items())
+            raise MacrosplatError(f"{path} joins slices of different sizes ({which}); leave the others out of it.")
     return groups
 
 
@@ -219,7 +223,12 @@ def _same_cameras(cameras: Cameras) -> dict[str, list[int]]:
     groups: list[list[int]] = []
     for i, view in enumerate(cameras.views):
         slack = SAME_POSE * np.array([1.0, 1.0, 1.0, max(1e-12, float(np.linalg.norm(view[:3, 3])))])
-        same = (g for g in groups if (np.abs(cameras.views[g[0]][:3] - view[:3]) <= slack).all())
+        same = (
+            g
+            for g in groups
+            if (np.abs(cameras.views[g[0]][:3] - view[:3]) <= slack).all()
+            and (cameras.sizes[g[0]] == cameras.sizes[i]).all()  # slices are joined pixel by pixel
+        )
         group = next(same, None)
         if group is None:
             groups.append([i])

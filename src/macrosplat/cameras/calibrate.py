@@ -79,33 +79,33 @@ def calibrate(cameras: Cameras, points: SparsePoints, known: Calibration | None 
     """
     count = len(cameras)
     assert not any(cameras.distortion), "cameras that know their distortion are not calibrated"
-    told = np.bincount(points.photo, minlength=count) >= LEAST
+    refined = np.bincount(points.photo, minlength=count) >= LEAST
     unknown = Calibration(cameras, np.ones(count), np.full(count, np.inf), 0.0, np.inf)
-    if told.sum() < 3:
+    if refined.sum() < 3:
         return unknown
     width, half = float(np.median(cameras.sizes[:, 0])), float(np.median(np.hypot(*(cameras.sizes.T / 2))))
     corner = float(np.median((half / cameras.intrinsics[:, 0]) ** 2))  # squared tangent of the angle there
-    free = _solved(cameras, points, told, common=True, radial=True)
+    free = _solved(cameras, points, refined, common=True, radial=True)
     if free is None:
         return unknown
-    offset = float(np.mean(free.focal[told]))
-    common = abs(offset) > SURE * float(np.mean(free.focal_sigma[told])) and abs(offset) * half > SEEN * width
+    offset = float(np.mean(free.focal[refined]))
+    common = abs(offset) > SURE * float(np.mean(free.focal_sigma[refined])) and abs(offset) * half > SEEN * width
     common = known.common if known else bool(common)
-    found = free if common else _solved(cameras, points, told, common=False, radial=True)
+    found = free if common else _solved(cameras, points, refined, common=False, radial=True)
     if found is None:
         return unknown
     radial = abs(found.k1) > SURE * found.k1_sigma
     radial = radial and abs(found.k1) * corner * half > SEEN * width
     radial = known.radial if known else bool(radial)
-    used = found if radial else _solved(cameras, points, told, common=common, radial=False)
+    used = found if radial else _solved(cameras, points, refined, common=common, radial=False)
     if used is None:
         return unknown
-    apart = used.focal - float(np.mean(used.focal[told]))
-    differ = np.median(np.abs(apart[told]) / used.focal_sigma[told]) > DIFFER
-    differ = differ and np.sqrt(np.mean(apart[told] ** 2)) * half > SEEN * width
+    apart = used.focal - float(np.mean(used.focal[refined]))
+    differ = np.median(np.abs(apart[refined]) / used.focal_sigma[refined]) > DIFFER
+    differ = differ and np.sqrt(np.mean(apart[refined] ** 2)) * half > SEEN * width
     differ = known.differ if known else bool(differ)
-    mean = float(np.mean(used.focal[told])) if common else 0.0
-    factor = 1 + np.where(told & differ, used.focal, mean)
+    mean = float(np.mean(used.focal[refined])) if common else 0.0
+    factor = 1 + np.where(refined & differ, used.focal, mean)
     if radial or differ or common:
         cameras = _corrected(cameras, factor, used.k1 if radial else 0.0)
     return Calibration(cameras, factor, used.focal_sigma, found.k1, found.k1_sigma, radial, differ, common)
@@ -159,23 +159,23 @@ class _Solution:
 
 
 def _solved(
-    cameras: Cameras, points: SparsePoints, told: NDArray[np.bool_], common: bool, radial: bool
+    cameras: Cameras, points: SparsePoints, refined: NDArray[np.bool_], common: bool, radial: bool
 ) -> _Solution | None:
     """What the photos agree best with; None where that does not settle.
 
     Args:
-        told: [V] photos whose focal length is refined. common: their mean, too. radial: k1, too.
+        refined: [V] photos whose focal length is refined. common: their mean, too. radial: k1, too.
     """
     count, photo, point = len(cameras), points.photo, points.point
     rotation, shift = cameras.views[photo, :3, :3], cameras.views[photo, :3, 3]
     scale, centre = cameras.intrinsics[photo, :2], cameras.intrinsics[photo, 2:]
     xyz, lens, rows = points.xyz.copy(), np.zeros(count + 1), np.arange(len(photo))
     # Directions in which the lens may change: orthonormal columns.
-    basis = np.zeros((count + 1, int(told.sum()) + 1))
-    basis[np.flatnonzero(told), np.arange(told.sum())] = 1
+    basis = np.zeros((count + 1, int(refined.sum()) + 1))
+    basis[np.flatnonzero(refined), np.arange(refined.sum())] = 1
     basis[-1, -1] = 1
     if not common:
-        mean = np.append(np.ones(int(told.sum())), 0) / np.sqrt(told.sum())
+        mean = np.append(np.ones(int(refined.sum())), 0) / np.sqrt(refined.sum())
         basis = basis @ np.linalg.svd(np.eye(len(mean)) - np.outer(mean, mean))[0][:, :-1]
     if not radial:
         basis = basis[:, np.abs(basis[-1]) < 0.5]
@@ -213,7 +213,7 @@ def _solved(
         if np.abs(step[:-1]).max(initial=0) < SETTLED:
             break
     sigma = np.sqrt(np.maximum(np.einsum("ia,ab,ib->i", basis, inverse, basis) * square, 0))
-    sigma[:-1][~told] = np.inf
+    sigma[:-1][~refined] = np.inf
     return _Solution(lens[:-1], sigma[:-1], float(lens[-1]), float(sigma[-1]) if radial else np.inf)
 
 

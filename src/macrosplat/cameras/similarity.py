@@ -1,18 +1,20 @@
 """The similarity between two sets of the same cameras, from centres and orientations, then from renders.
 
 In: the cameras of the truth and those of a run (whose SfM chose its own origin, axes and unit).
-Out: `Similarity`, truth to run. Plain numpy; rendering is a callable.
+Out: COLMAP's `Sim3d`, truth to run: x -> scale rotation x + translation. Rendering is a callable.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from macrosplat.cameras.records import Cameras
+from macrosplat.support.colmap import pycolmap
 from macrosplat.support.errors import MacrosplatError
 
 Array = NDArray[np.float64]
@@ -26,44 +28,15 @@ HUBER = 0.05  # sRGB: beyond it a difference is no misalignment but something th
 LEAST_GAIN = 1e-3  # of the cost: below it a size of square has converged
 
 
-@dataclass(frozen=True)
-class Similarity:
-    """x -> scale * rotation @ x + translation."""
+def mapped(similarity: pycolmap.Sim3d, cameras: Cameras) -> Cameras:
+    """The same cameras in the other frame; rigid again, their axes keep the new unit."""
+    return replace(cameras, views=np.stack([mapped_view(similarity, view) for view in cameras.views]))
 
-    scale: float
-    rotation: Array  # [3, 3] proper
-    translation: Array  # [3]
 
-    @staticmethod
-    def identity() -> Similarity:
-        return Similarity(1.0, np.eye(3), np.zeros(3))
-
-    def points(self, xyz: Array) -> Array:
-        """[..., 3] mapped points."""
-        return self.scale * xyz @ self.rotation.T + self.translation
-
-    def views(self, views: Array) -> Array:
-        """[..., 4, 4] world-to-camera matrices of the mapped cameras (rigid again: camera axes keep the new unit)."""
-        rotation = views[..., :3, :3] @ self.rotation.T
-        out = np.zeros_like(views)
-        out[..., :3, :3] = rotation
-        out[..., :3, 3] = self.scale * views[..., :3, 3] - rotation @ self.translation
-        out[..., 3, 3] = 1.0
-        return out
-
-    def cameras(self, cameras: Cameras) -> Cameras:
-        """The same cameras in the other frame."""
-        return replace(cameras, views=self.views(cameras.views))
-
-    def inverse(self) -> Similarity:
-        rotation = self.rotation.T
-        return Similarity(1.0 / self.scale, rotation, -rotation @ self.translation / self.scale)
-
-    def then(self, after: Similarity) -> Similarity:
-        """First this, then `after`."""
-        return Similarity(
-            self.scale * after.scale, after.rotation @ self.rotation, after.points(self.translation[None])[0]
-        )
+def mapped_view(similarity: pycolmap.Sim3d, view: Array) -> Array:
+    """[4, 4] world to camera, of a mapped camera."""
+    found = similarity.transform_camera_world(pycolmap.Rigid3d(view[:3]))
+    return np.vstack([found.matrix(), [0.0, 0.0, 0.0, 1.0]])
 
 
 def looked_at(cameras: Cameras) -> tuple[Array, float]:
@@ -84,7 +57,7 @@ def looked_at(cameras: Cameras) -> tuple[Array, float]:
     return middle + distance * axes.mean(axis=0), distance
 
 
-def align_cameras(truth: Cameras, run: Cameras) -> Similarity:
+def align_cameras(truth: Cameras, run: Cameras) -> pycolmap.Sim3d:
     """The similarity that maps `truth` onto `run`, photo by photo (same order), robustly.
 
     Umeyama (PAMI 1991) on the centres, extended by the orientations: an angle of a counts as a centre's error of
@@ -100,33 +73,34 @@ def align_cameras(truth: Cameras, run: Cameras) -> Similarity:
     if len(a) < 2 or _spread(a) < 1e-9 * looked_at(truth)[1] or _spread(b) < 1e-9 * looked_at(run)[1]:
         raise MacrosplatError("Cameras can only be aligned with two or more photos from different places.")
     lever = looked_at(run)[1]
-    turns = np.swapaxes(run.views[:, :3, :3], 1, 2) @ truth.views[:, :3, :3]  # [V, 3, 3] each camera's own estimate
+    of_run, of_truth = (Rotation.from_matrix(cameras.views[:, :3, :3]) for cameras in (run, truth))
+    turns = of_run.inv() * of_truth  # V, each camera's own estimate
     fit = _first_guess(a, b, turns)
     weights = np.ones(len(a))
     for _ in range(ROBUST_ROUNDS):
-        squared = np.square(fit.points(a) - b).sum(axis=1) + np.square(lever * _angles(fit.rotation, turns))
+        squared = np.square(fit * a - b).sum(axis=1) + np.square(lever * _angles(fit, turns))
         typical = max(float(np.median(squared)), 1e-24 * lever**2)
         before, weights = weights, 1.0 / (1.0 + squared / (4.0 * typical))
-        fit = _fit(a, b, turns, weights, lever, fit.scale)
+        fit = _fit(a, b, turns, weights, lever, float(fit.scale))
         if np.abs(weights - before).max() < 1e-6:
             break
     return fit
 
 
-def centre_errors(truth: Cameras, run: Cameras, similarity: Similarity) -> Array:
+def centre_errors(truth: Cameras, run: Cameras, similarity: pycolmap.Sim3d) -> Array:
     """[V] distances between the run's camera centres and the mapped true ones, in % of the distance to the object."""
-    distance = looked_at(similarity.cameras(truth))[1]
-    return 100.0 * np.linalg.norm(similarity.points(truth.centres) - run.centres, axis=1) / distance
+    distance = looked_at(mapped(similarity, truth))[1]
+    return 100.0 * np.linalg.norm(similarity * truth.centres - run.centres, axis=1) / distance
 
 
 def refine_similarity(
-    similarity: Similarity,
+    similarity: pycolmap.Sim3d,
     truth: Cameras,
     run: Cameras,
     render_at: RenderAt,
     targets: Sequence[NDArray[np.floating]] | None = None,
     most_views: int = 12,
-) -> Similarity:
+) -> pycolmap.Sim3d:
     """Refine `similarity` until renders from the mapped true cameras look like the run's own.
 
     A camera's centre and its turning err together and nearly cancel in the photo; a fit to the centres cannot see
@@ -150,8 +124,11 @@ def refine_similarity(
     focal, width = float(np.median(run.intrinsics[:, 0])), float(np.median(run.sizes[:, 0]))
 
     def residuals(change: Array, pool: int) -> list[Array]:
-        views = _moved(similarity, change, pivot).views(truth.views)
-        return [(_pooled(render_at(views[v], v), pool) - _pooled(wanted[v], pool)).ravel() for v in wanted]
+        moved = _moved(similarity, change, pivot)
+        return [
+            (_pooled(render_at(mapped_view(moved, truth.views[v]), v), pool) - _pooled(wanted[v], pool)).ravel()
+            for v in wanted
+        ]
 
     change = np.zeros(7)  # turn [3] rad, shift [3] scene units, log scale; about `pivot`, in the run's frame
     for pool in POOLS:
@@ -194,48 +171,43 @@ def _spread(points: Array) -> float:
     return float(np.sqrt(np.square(points - points.mean(axis=0)).sum(axis=1).mean()))
 
 
-def _angles(rotation: Array, turns: Array) -> Array:
-    """[V] angles between `rotation` and every turn, rad; from the chord, which is exact near zero."""
-    chord = np.sqrt(np.square(turns - rotation).sum(axis=(1, 2)))
-    return 2.0 * np.arcsin(np.clip(chord / np.sqrt(8.0), 0.0, 1.0))
+def _angles(similarity: pycolmap.Sim3d, turns: Rotation) -> Array:
+    """[V] angles between the similarity's rotation and every turn, rad."""
+    return (Rotation.from_quat(similarity.rotation.quat).inv() * turns).magnitude()
 
 
-def _first_guess(a: Array, b: Array, turns: Array) -> Similarity:
+def _similarity(scale: float, rotation: Rotation, translation: Array) -> pycolmap.Sim3d:
+    return pycolmap.Sim3d(scale, pycolmap.Rotation3d(rotation.as_quat()), translation)
+
+
+def _first_guess(a: Array, b: Array, turns: Rotation) -> pycolmap.Sim3d:
     """Medoid of the turns, medians for the rest: right while fewer than half the cameras are wrong."""
-    rotation = turns[int(np.argmin([_angles(turn, turns).sum() for turn in turns]))]
+    rotation = turns[int(np.argmin([(turn.inv() * turns).magnitude().sum() for turn in turns]))]
     apart = [np.linalg.norm(x[:, None] - x[None], axis=2)[np.triu_indices(len(x), 1)] for x in (a, b)]
     known = apart[0] > 1e-9 * apart[0].max()
     scale = float(np.median(apart[1][known] / apart[0][known]))
-    return Similarity(scale, rotation, np.median(b - scale * a @ rotation.T, axis=0))
+    return _similarity(scale, rotation, np.median(b - scale * rotation.apply(a), axis=0))
 
 
-def _fit(a: Array, b: Array, turns: Array, weights: Array, lever: float, scale: float) -> Similarity:
+def _fit(a: Array, b: Array, turns: Rotation, weights: Array, lever: float, scale: float) -> pycolmap.Sim3d:
     """Weighted least squares: one turn of the rotation at the given scale, then scale and translation."""
     w = weights / weights.sum()
     mean_a, mean_b = w @ a, w @ b
     off_a, off_b = a - mean_a, b - mean_b
-    # |R - R_v|_F^2 = 2 angle^2, hence the half.
-    product = scale * (off_b * w[:, None]).T @ off_a + 0.5 * lever**2 * np.einsum("v,vij->ij", w, turns)
-    u, _, vt = np.linalg.svd(product)
-    rotation = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
-    turned = off_a @ rotation.T
+    # A turn says where the three axes go: sum |R e - R_v e|^2 = 2 angle^2, hence the half.
+    axes, turned_axes = np.tile(np.eye(3), (len(w), 1)), np.swapaxes(turns.as_matrix(), 1, 2).reshape(-1, 3)
+    of_axes = np.repeat(0.5 * lever**2 * w, 3)
+    rotation = Rotation.align_vectors(np.r_[off_b, turned_axes], np.r_[scale * off_a, axes], np.r_[w, of_axes])[0]
+    turned = rotation.apply(off_a)
     fitted = float((w[:, None] * turned * off_b).sum() / (w[:, None] * turned * turned).sum())
     scale = fitted if fitted > 0 else scale
-    return Similarity(scale, rotation, mean_b - scale * rotation @ mean_a)
+    return _similarity(scale, rotation, mean_b - scale * rotation.apply(mean_a))
 
 
-def _moved(similarity: Similarity, change: Array, pivot: Array) -> Similarity:
+def _moved(similarity: pycolmap.Sim3d, change: Array, pivot: Array) -> pycolmap.Sim3d:
     """`similarity`, then a turn, shift and scale about `pivot`."""
-    rotation, scale = _rotation(change[:3]), float(np.exp(change[6]))
-    return similarity.then(Similarity(scale, rotation, pivot + change[3:6] - scale * rotation @ pivot))
-
-
-def _rotation(turn: Array) -> Array:
-    """[3, 3] of a rotation vector, by Rodrigues' formula."""
-    angle = float(np.linalg.norm(turn))
-    x, y, z = turn
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * cross @ cross
+    rotation, scale = Rotation.from_rotvec(change[:3]), float(np.exp(change[6]))
+    return _similarity(scale, rotation, pivot + change[3:6] - scale * rotation.apply(pivot)) * similarity
 
 
 def _pooled(photo: NDArray[np.floating], pool: int) -> Array:

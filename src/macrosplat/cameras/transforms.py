@@ -190,10 +190,13 @@ def read_cameras_file(path: Path) -> Cameras:
     Names are the `file_path`s as written; distortion is ignored, since what is rendered is a pinhole's.
 
     Raises:
-        MacrosplatError: as `read_transforms`, or no `w` and `h`.
+        MacrosplatError: as `read_transforms`, no `w` and `h`, or a camera that is no pinhole.
     """
     names, views, intrinsics, sizes = [], [], [], []
     for frame in _frames(path):
+        if frame.lens.is_fisheye or frame.lens.camera_model not in (*BROWN, "FULL_OPENCV"):
+            model = "a fisheye" if frame.lens.is_fisheye else f"camera_model {plain(frame.lens.camera_model, 40)}"
+            raise MacrosplatError(f"{frame.where}: {model} is not rendered, only pinholes are; write PINHOLE.")
         if frame.size is None:
             raise MacrosplatError(f"{frame.where}: there is no w and h, the size to render in px; add them.")
         names.append(str(PurePosixPath(frame.name)))

@@ -54,7 +54,9 @@ def with_made_masks(
                 _soft(mask, photo).save(place)
             (part / ABOUT).write_text(found.why)
     about = folder / ABOUT
-    why = about.read_text() if about.is_file() else "by the masks there"
+    why = about.read_text(errors="replace") if about.is_file() else ""
+    if why not in MARGINS:  # somebody's own words
+        why = "by the masks there"
     photos = tuple(_masked(photo, folder, MARGINS.get(why, 0.0)) for photo in opened.photos)
     return replace(opened, photos=photos), (
         f"The object is told from its surroundings by itself ({why}): look at the masks in {folder} (white = object), "

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from macrosplat.options.baselines import REFERENCE_WIDTH
 from macrosplat.support.colour import to_bytes, to_linear, to_srgb
 
-REFERENCE_WIDTH = 640  # px: the width of the frame that a sigma counts in
 LEAST = 1e-4  # linear light: a photo's black is not nothing, and nothing cannot be divided by
 
 

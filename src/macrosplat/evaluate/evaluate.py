@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from macrosplat.cameras.records import Cameras
-from macrosplat.cameras.similarity import Similarity, align_cameras, centre_errors, refine_similarity
+from macrosplat.cameras.similarity import align_cameras, centre_errors, mapped, refine_similarity
 from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.evaluate.fine import Fine, fine
 from macrosplat.evaluate.lpips import Lpips
@@ -43,6 +43,7 @@ from macrosplat.output.lens_report import read_lens
 from macrosplat.photos.find import find_photos
 from macrosplat.photos.records import Photo, resized
 from macrosplat.run import Run
+from macrosplat.support.colmap import pycolmap
 from macrosplat.support.colour import to_bytes
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json
@@ -102,7 +103,7 @@ def evaluate_run(
     width = int(np.median([photo.width for photo in deblurred.values()]))
     cameras = cameras.resized(width)
     notes: list[str] = []
-    similarity, errors, longer = Similarity.identity(), None, 1.0
+    similarity, errors, longer = pycolmap.Sim3d(), None, 1.0
     if made.camera_source != "transforms":
         found = _align(cameras, known, render_view if refine else None, set(held_out), watcher, notes)
         similarity, errors, longer = found if found else (None, None, 1.0)
@@ -198,7 +199,7 @@ def _enlarged_pairs(
 
 def _novel_pairs(
     truth: Truth,
-    similarity: Similarity | None,
+    similarity: pycolmap.Sim3d | None,
     longer: float,
     width: int,
     render_view: RenderView,
@@ -210,7 +211,7 @@ def _novel_pairs(
     if similarity is None:
         notes.append("Novel views were left out: the true cameras of the photos are not known, so nothing maps them.")
         return []
-    cameras = similarity.cameras(truth.novel_cameras.resized(width))
+    cameras = mapped(similarity, truth.novel_cameras.resized(width))
     own = replace(cameras, intrinsics=cameras.intrinsics * [longer, longer, 1, 1])
     return list(_rendered(own, truth.novel, render_view))
 
@@ -256,7 +257,7 @@ def _align(
     left_out: set[Key],
     watcher: Watcher | None,
     notes: list[str],
-) -> tuple[Similarity, dict[str, float], float] | None:
+) -> tuple[pycolmap.Sim3d, dict[str, float], float] | None:
     """The similarity from the truth's frame to the run's, the errors of the run's camera centres under it, and how many
     times the true focal length the run's is (the median)."""
     if truth.cameras is None:
@@ -288,14 +289,14 @@ def _align(
     return refine_similarity(start, true, own, render_at), errors, longer
 
 
-def _lens(run: Path, truth: Truth, similarity: Similarity | None, notes: list[str]) -> LensErrors | None:
+def _lens(run: Path, truth: Truth, similarity: pycolmap.Sim3d | None, notes: list[str]) -> LensErrors | None:
     report = read_lens(Run(run))
     if report is None or truth.lens is None:
         return None
     if similarity is None:
         notes.append("The lens was not compared: without true cameras the scale of the run is not known.")
         return None
-    mm = 1.0 / similarity.scale
+    mm = 1.0 / float(similarity.scale)
     true = truth.lens.focus_distances
     focus = {
         name: (mm * found, true[key])

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.cameras.similarity import Similarity
 from macrosplat.evaluate.fine import Fine, together
+from macrosplat.support.colmap import pycolmap
 from macrosplat.support.metrics import Comparison, Scores, mean_scores
 
 INPUT, DEBLURRED, NOVEL, HELD_OUT = "input photos", "deblurred photos", "novel views", "held-out photos"
@@ -75,7 +75,7 @@ class Evaluation:
     radius_source: str | None = None  # who knows the circles of confusion: "truth" or "run"
     lens: LensErrors | None = None
     centre_errors: dict[str, float] | None = None  # by photo, % of the camera distance; None: cameras were given
-    similarity: Similarity | None = None  # truth to run, where cameras were not given
+    similarity: pycolmap.Sim3d | None = None  # truth to run, where cameras were not given
     focal_error: float | None = None  # of the run's focal length, relative, where cameras were not given
     notes: list[str] = field(default_factory=list)  # sentences: what could not be compared, and why
 
@@ -116,7 +116,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
     if errors is not None:
         out["camera_centre_error_percent"] = {**_summary(np.array(list(errors.values()))), "photos": errors}
     if evaluation.similarity is not None:
-        out["truth_to_run_scale"] = evaluation.similarity.scale
+        out["truth_to_run_scale"] = float(evaluation.similarity.scale)
         out["focal_length_relative_error"] = evaluation.focal_error
     out["notes"] = evaluation.notes
     out["photos"] = {

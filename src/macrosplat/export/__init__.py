@@ -115,7 +115,7 @@ def _write_scene(run: Path, format: Format, out: Path, mm: bool) -> None:
         case "points":
             from macrosplat.export.points import write_surface_points
 
-            write_surface_points(out, scene, Run(run).cameras(), unit or 1.0)
+            write_surface_points(out, scene.as_tensors(), Run(run).cameras(), unit or 1.0)
         case "ply":
             from macrosplat.scene.formats.ply import write_ply
 

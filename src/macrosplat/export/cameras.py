@@ -15,7 +15,7 @@ import numpy as np
 from macrosplat.cameras.colmap import load_model, write_colmap
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.transforms import write_transforms
-from macrosplat.export.points import write_points
+from macrosplat.export.point_file import write_points
 from macrosplat.output.sharp import write_picture
 from macrosplat.photos.decode import decode
 from macrosplat.photos.metadata import read_metadata

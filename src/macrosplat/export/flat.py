@@ -6,21 +6,25 @@ Degree 0 alone is the mean over all directions, also those that no photo looked 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from macrosplat.render import sh
 from macrosplat.scene.gaussians import SH_C0, Gaussians
+from macrosplat.scene.harmonics import harmonics
 
 
-def flattened(gaussians: Gaussians, centres: NDArray[np.floating]) -> Gaussians:
-    """The scene without harmonics, coloured as it is seen from `centres` [V, 3] on the average."""
-    if gaussians.sh_degree == 0 or not len(centres):
-        return gaussians.with_(sh_rest=gaussians.sh_rest[:, :0])
-    coefficients = torch.cat([gaussians.sh0[:, None], gaussians.sh_rest], 1)
-    total = torch.zeros_like(gaussians.sh0)
-    for centre in torch.from_numpy(np.asarray(centres)).to(total):
-        direction = torch.nn.functional.normalize(gaussians.means - centre, dim=-1)
-        basis = sh.basis(direction, gaussians.sh_degree)
-        total += (0.5 + (basis[..., None] * coefficients).sum(1)).clamp_min(0)
-    return gaussians.with_(sh0=(total / len(centres) - 0.5) / SH_C0, sh_rest=gaussians.sh_rest[:, :0])
+def flattened(scene: Gaussians, centres: NDArray[np.floating]) -> Gaussians:
+    """The scene (numpy arrays) without harmonics, coloured as it is seen from `centres` [V, 3] on the average."""
+    g = scene.arrays()
+    coefficients = np.concatenate([g["sh0"][:, None], g["sh_rest"]], 1)
+    g["sh_rest"] = g["sh_rest"][:, :0]
+    if scene.sh_degree == 0 or not len(centres):
+        return Gaussians.of_arrays(**g)
+    total = np.zeros_like(g["sh0"])
+    for centre in np.asarray(centres, np.float32):
+        direction = g["means"] - centre
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True).clip(1e-12)
+        x, y, z = direction.T
+        basis = np.stack(harmonics(x, y, z, scene.sh_degree), 1)
+        total += (0.5 + np.einsum("nk,nkc->nc", basis, coefficients)).clip(0)
+    g["sh0"] = (total / len(centres) - 0.5) / SH_C0
+    return Gaussians.of_arrays(**g)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from macrosplat.scene.gaussians import SH_C0, Gaussians
@@ -27,7 +26,7 @@ HALF_TURN = [1.0, 0.0, 0.0, 0.0]  # x, y, z, w: 180 degrees about x
 
 def write_gltf(path: Path, gaussians: Gaussians) -> None:
     """Write the scene atomically. Readers that do not know the extension show coloured points."""
-    g = {name: t.detach().to("cpu", torch.float32).numpy() for name, t in gaussians.tensors().items()}
+    g = gaussians.arrays()
     quats = g["quats"] / np.linalg.norm(g["quats"], axis=1, keepdims=True).clip(1e-12)
     alpha = 1 / (1 + np.exp(-g["opacity_logits"][:, None]))
     colour = np.concatenate([np.clip(0.5 + SH_C0 * g["sh0"], 0, 1), alpha], 1)

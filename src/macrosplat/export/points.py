@@ -1,4 +1,4 @@
-"""Point clouds as PLY: x y z (float32) and red green blue (8 bit sRGB), which every program that shows points reads."""
+"""The surface of a scene as a point cloud: of the Gaussians that the photos show, with normals."""
 
 from __future__ import annotations
 
@@ -9,24 +9,15 @@ import torch
 from numpy.typing import NDArray
 
 from macrosplat.cameras.records import Cameras
+from macrosplat.export.point_file import write_points
 from macrosplat.output.coverage import visible
 from macrosplat.render import Pinhole
+from macrosplat.render.project_reference import rotations
 from macrosplat.scene.gaussians import SH_C0, Gaussians
-from macrosplat.support.files import write_whole
 
-ROW = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
 WIDEST = 320  # px at which it is asked what can be seen
 LEAST_PX = 0.25  # of all photos together that a Gaussian makes: less is nothing that anybody sees
 SHOWN = 0.2  # of a Gaussian's own light that some view shows of it: what lies deeper is inside the object
-
-
-def write_points(path: Path, xyz: NDArray[np.floating], rgb: NDArray[np.uint8]) -> None:
-    """Write N points [N, 3] with their colours [N, 3] atomically."""
-    rows = np.zeros(len(xyz), ROW)
-    rows["xyz"], rows["rgb"] = xyz, rgb
-    names = [*(f"property float {axis}" for axis in "xyz"), *(f"property uchar {c}" for c in ("red", "green", "blue"))]
-    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}", *names, "end_header\n"]
-    write_whole(path, lambda part: part.write_bytes("\n".join(lines).encode("ascii") + rows.tobytes()))
 
 
 def write_surface_points(path: Path, scene: Gaussians, cameras: Cameras, unit: float = 1.0) -> int:
@@ -43,13 +34,8 @@ def write_surface_points(path: Path, scene: Gaussians, cameras: Cameras, unit: f
     normals = shortest_axes(scene)
     normals *= np.where((normals * towards).sum(1, keepdims=True) < 0, -1, 1)
     rgb = np.rint(255 * (0.5 + SH_C0 * scene.sh0.numpy())).clip(0, 255).astype(np.uint8)
-    rows = np.zeros(int(kept.sum()), np.dtype([("xyz", "<f4", 3), ("normal", "<f4", 3), ("rgb", "u1", 3)]))
-    rows["xyz"], rows["normal"], rows["rgb"] = unit * scene.means.numpy()[kept], normals[kept], rgb[kept]
-    names = [f"property float {name}" for name in ("x", "y", "z", "nx", "ny", "nz")]
-    names += [f"property uchar {name}" for name in ("red", "green", "blue")]
-    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}", *names, "end_header\n"]
-    write_whole(path, lambda part: part.write_bytes("\n".join(lines).encode("ascii") + rows.tobytes()))
-    return len(rows)
+    write_points(path, unit * scene.means.numpy()[kept], rgb[kept], normals[kept])
+    return int(kept.sum())
 
 
 def _seen(scene: Gaussians, cameras: Cameras) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
@@ -76,13 +62,5 @@ def _seen(scene: Gaussians, cameras: Cameras) -> tuple[NDArray[np.float32], NDAr
 
 def shortest_axes(scene: Gaussians) -> NDArray[np.float64]:
     """[N, 3] unit vectors."""
-    w, x, y, z = torch.nn.functional.normalize(scene.quats, dim=1).double().numpy().T
-    columns = np.stack(
-        [
-            np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], 1),
-            np.stack([2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)], 1),
-            np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], 1),
-        ],
-        1,
-    )
-    return columns[np.arange(len(scene)), scene.log_scales.argmin(1).numpy()]
+    axes = rotations(scene.quats.double()).mT.numpy()
+    return axes[np.arange(len(scene)), scene.log_scales.argmin(1).numpy()]

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.ndimage import binary_dilation
 
 from macrosplat.cameras.records import Cameras
-from macrosplat.output.subject import FRAMED
+from macrosplat.output.subject import FRAMED, small_mask
 from macrosplat.support.numba import kernel_lock, njit, prange
 
 WIDTH = 640  # px that a mask is read at
@@ -60,13 +59,8 @@ def within(
 
 def _painted(path: Path | None) -> NDArray[np.bool_] | None:
     """True = object, widened; None where there is no mask that can be read."""
-    if path is None:
-        return None
-    try:
-        with Image.open(path) as picture:
-            size = (WIDTH, max(1, round(WIDTH * picture.height / picture.width)))
-            white = np.asarray(picture.convert("L").resize(size, Image.Resampling.BOX)) >= 128
-    except (OSError, ValueError):
+    white = small_mask(path, WIDTH)
+    if white is None:
         return None
     return np.asarray(binary_dilation(white, iterations=max(1, round(SLACK * WIDTH))), bool)
 

@@ -61,7 +61,7 @@ def _tables(device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
 
 
 @triton.jit
-def _mirror(i, n, far, FAR: tl.constexpr):
+def mirror(i, n, far, FAR: tl.constexpr):
     """The pixel that stands for pixel i outside 0 ... n - 1. Filters that reach beyond n fold more than once:
     `far` is then a multiple of 2 n that makes i positive."""
     i = (i + far) % (2 * n) if FAR else tl.where(i < 0, -1 - i, i)
@@ -110,12 +110,12 @@ def _rung(
         start = tl.program_id(1) - segment * stride + segment * (_TAPS * chunks - 2 * _PAIRS) * stride
         stop = tl.minimum(height, start + (_TAPS * chunks - 2 * _PAIRS) * stride)
         if largest >= needed_from:
-            l1 = _mirror(x - stride, width, far_along, FAR)
-            l2 = _mirror(x - 2 * stride, width, far_along, FAR)
-            l3 = _mirror(x - 3 * stride, width, far_along, FAR)
-            r1 = _mirror(x + stride, width, far_along, FAR)
-            r2 = _mirror(x + 2 * stride, width, far_along, FAR)
-            r3 = _mirror(x + 3 * stride, width, far_along, FAR)
+            l1 = mirror(x - stride, width, far_along, FAR)
+            l2 = mirror(x - 2 * stride, width, far_along, FAR)
+            l3 = mirror(x - 3 * stride, width, far_along, FAR)
+            r1 = mirror(x + stride, width, far_along, FAR)
+            r2 = mirror(x + 2 * stride, width, far_along, FAR)
+            r3 = mirror(x + 3 * stride, width, far_along, FAR)
             h0 = tl.zeros([COLUMNS, PADDED], tl.float32)
             h1, h2, h3, h4, h5 = h0, h0, h0, h0, h0
             first = start - 2 * _PAIRS * stride
@@ -124,7 +124,7 @@ def _rung(
                 for i in tl.static_range(_TAPS):
                     y = first + i * stride
                     row = tl.minimum(y + _PAIRS * stride, height - 1 + _PAIRS * stride)
-                    line = source + _mirror(row, height, far_down, FAR) * (width * SOURCE)
+                    line = source + mirror(row, height, far_down, FAR) * (width * SOURCE)
                     h = t0 * _line(line, x, c, SOURCE, PADDED)
                     h += t1 * (_line(line, l1, c, SOURCE, PADDED) + _line(line, r1, c, SOURCE, PADDED))
                     h += t2 * (_line(line, l2, c, SOURCE, PADDED) + _line(line, r2, c, SOURCE, PADDED))

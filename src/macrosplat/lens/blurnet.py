@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from macrosplat.lens.blur import variable_blur
-from macrosplat.lens.clarity import REFERENCE_WIDTH, clarity_of
+from macrosplat.lens.clarity import clarity_of
 from macrosplat.lens.coc_reference import SOLID
 from macrosplat.lens.model import Draw, Lens, LensPlan, LensStart, PhotoIndex, Sampling, Sharp, dolly
-from macrosplat.options.baselines import Blurnet
+from macrosplat.options.baselines import REFERENCE_WIDTH, Blurnet
 from macrosplat.render import Camera
 from macrosplat.support.colour import to_linear, to_srgb
 from macrosplat.support.dispatch import select_row

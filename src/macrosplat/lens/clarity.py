@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-REFERENCE_WIDTH = 640  # px: the width of the frame that a radius counts in; others are scaled
+from macrosplat.options.baselines import REFERENCE_WIDTH
+
 BRIGHTEST = 0.99  # quantile of a photo that becomes 1: a few glints must not set the scale
 
 

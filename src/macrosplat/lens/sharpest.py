@@ -22,28 +22,40 @@ SHARPEST = 10.0  # percentile of a photo's edges: at 10 % of them there is somet
 BEST_PHOTOS = 20.0  # percentile of the photos
 LOOKED_AT = 15  # photos at the most, evenly chosen: a second each at 12 megapixels
 FEWEST = 20  # edges, without which a photo says nothing
+ENOUGH = 0.5  # of the photos that are looked at have to say something, before anything is said of all
 # px. In focus the figure is 0 in four captures (at 320 and 640 px); blurred by 2 px all over they read 1.0 to 1.6,
 # blurred by 3 px 1.7 to 2.4.
 LIMIT = 1.2
 
 
-def sharpest_edges(photos: Sequence[NDArray[np.uint8]]) -> float:
-    """Sigma (px) of the blur of the sharpest edges in the better photos; 0 where no edges can be judged.
+def sharpest_edges(
+    photos: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.uint8] | None] | None = None
+) -> float:
+    """Sigma (px) of the blur of the sharpest edges in the better photos; 0 where too few photos have edges to judge by.
 
     Args:
         photos: V of [H, W, 3] sRGB.
+        masks: V of [H, W], white = counts: what is left out may be blurred as it likes.
     """
-    chosen = photos[:: -(-len(photos) // LOOKED_AT)]
+    step = -(-len(photos) // LOOKED_AT)
+    chosen = range(0, len(photos), step)
     threads = workers(80 * photos[0][..., 0].size)
-    found = [
-        np.percentile(sigmas, SHARPEST) for sigmas in ordered(edge_sigmas, chosen, threads) if len(sigmas) >= FEWEST
-    ]
-    return float(np.percentile(found, BEST_PHOTOS)) if found else 0.0
+
+    def sigmas(v: int) -> NDArray[np.float64]:
+        return edges(photos[v], None if masks is None else masks[v])[2]
+
+    found = [np.percentile(some, SHARPEST) for some in ordered(sigmas, chosen, threads) if len(some) >= FEWEST]
+    return float(np.percentile(found, BEST_PHOTOS)) if len(found) >= ENOUGH * len(chosen) else 0.0
 
 
-def nothing_in_focus(photos: Sequence[NDArray[np.uint8]]) -> str | None:
-    """A sentence if no photo has anything in focus: then all of them lack the same detail, and no method can add it."""
-    sigma = sharpest_edges(photos)
+def nothing_in_focus(
+    photos: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.uint8] | None] | None = None
+) -> str | None:
+    """A sentence if no photo has anything in focus: then all of them lack the same detail, and no method can add it.
+
+    Args: as of `sharpest_edges`.
+    """
+    sigma = sharpest_edges(photos, masks)
     if sigma < LIMIT:
         return None
     width = photos[0].shape[1]
@@ -59,15 +71,22 @@ def edge_sigmas(photo: NDArray[np.uint8]) -> NDArray[np.float64]:
     return edges(photo)[2]
 
 
-def edges(photo: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-    """The edges of a photo [H, W, 3] sRGB: rows [E], columns [E], and sigma [E] (px) of their blur."""
+def edges(
+    photo: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """The edges of a photo [H, W, 3] sRGB, where the mask [H, W] is white: rows [E], columns [E], and sigma [E] (px) of
+    their blur."""
     # sRGB values: grain is about as strong in the shadows as in the light, and near a small edge the curve is straight.
     light = photo.astype(np.float64).mean(2)
     fine, coarse = (gaussian_gradient_magnitude(light, s) for s in (FINE, COARSE))
     # White grain of standard deviation n has slopes of n / (sqrt(8 pi) s^2) along each axis after a blur of s.
     grain = _noise(light) * np.sqrt(2 / (8 * np.pi)) / FINE**2
-    least = max(STRONG * float(np.percentile(fine, 99.5)), ABOVE_NOISE * grain, 1.0)
+    counts = slice(None) if mask is None else mask >= 128
+    strongest = float(np.percentile(fine[counts], 99.5)) if fine[counts].size else 0.0
+    least = max(STRONG * strongest, ABOVE_NOISE * grain, 1.0)
     at = (fine == maximum_filter(fine, 5)) & (fine > least)
+    if mask is not None:
+        at &= mask >= 128
     ratio = (fine[at] / np.maximum(coarse[at], 1e-9)) ** 2
     rows, columns = np.nonzero(at)
     return rows, columns, np.sqrt(np.clip((COARSE**2 - ratio * FINE**2) / np.maximum(ratio - 1, 1e-6), 0, 1e4))

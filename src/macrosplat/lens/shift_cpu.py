@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from macrosplat.lens.shift_reference import TAPS
+from macrosplat.lens.shift_reference import TAPS, slopes, weights
 from macrosplat.support.numba import kernel_lock, njit, prange
 
 
@@ -15,19 +15,7 @@ def _taps(offset: float) -> tuple[int, np.ndarray]:
     """First tap's place relative to the pixel, and [2, TAPS] weights and their slopes in where the sample lies."""
     whole = math.floor(-offset)
     f = -offset - whole
-    weight = [
-        f * (-0.5 + f * (1.0 - 0.5 * f)),
-        1.0 + f * f * (-2.5 + 1.5 * f),
-        f * (0.5 + f * (2.0 - 1.5 * f)),
-        f * f * (-0.5 + 0.5 * f),
-    ]
-    slope = [
-        -0.5 + f * (2.0 - 1.5 * f),
-        f * (-5.0 + 4.5 * f),
-        0.5 + f * (4.0 - 4.5 * f),
-        f * (-1.0 + 1.5 * f),
-    ]
-    return whole - 1, np.array([weight, slope], np.float32)
+    return whole - 1, np.array([weights(f), slopes(f)], np.float32)
 
 
 @njit

@@ -44,6 +44,15 @@ def _slope(f, tap: tl.constexpr):
 
 
 @triton.jit
+def _numbers(height, width, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
+    """This program's numbers of a frame: their places, whether there are such, channel, row and column."""
+    e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    p = e // CHANNELS
+    y = p // width
+    return e, e < height * width * CHANNELS, e - p * CHANNELS, y, p - y * width
+
+
+@triton.jit
 def _where(offsets, bends, m, c, x, y, width, height, CHANNELS: tl.constexpr, BENT: tl.constexpr):
     """By axis the first tap's place relative to the pixel, and how far the sample lies beyond the second; with BENT
     rho^2 of the pixel and its px from the middle."""
@@ -77,13 +86,8 @@ def _moved(
     CHANNELS: tl.constexpr, BENT: tl.constexpr, ADJOINT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The shift; with ADJOINT its transpose, of pictures that move as a whole."""
-    e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    e, inside, c, y, x = _numbers(height, width, CHANNELS, BLOCK)
     m = tl.program_id(1)
-    inside = e < height * width * CHANNELS
-    p = e // CHANNELS
-    c = e - p * CHANNELS
-    y = p // width
-    x = p - y * width
     along, fx, down, fy, _, _, _ = _where(offsets, bends, m, c, x, y, width, height, CHANNELS, BENT)
     here = m.to(tl.int64) * (height * width * CHANNELS)
     total = tl.zeros([BLOCK], tl.float32)
@@ -113,13 +117,8 @@ def _given_back(
     CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The transpose of a shift that grows outwards: each pixel gives back what it took, in any order."""
-    e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    e, inside, c, y, x = _numbers(height, width, CHANNELS, BLOCK)
     m = tl.program_id(1)
-    inside = e < height * width * CHANNELS
-    p = e // CHANNELS
-    c = e - p * CHANNELS
-    y = p // width
-    x = p - y * width
     along, fx, down, fy, _, _, _ = _where(offsets, bends, m, c, x, y, width, height, CHANNELS, True)
     here = m.to(tl.int64) * (height * width * CHANNELS)
     g = tl.load(gradient + here + e, mask=inside, other=0.0)
@@ -140,13 +139,8 @@ def _slopes(
     CHANNELS: tl.constexpr, BENT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Per block, `sums` [blocks, M, C, 2], or 6 with BENT, gets the gradient of how the channels move."""
-    e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    e, inside, c, y, x = _numbers(height, width, CHANNELS, BLOCK)
     m = tl.program_id(1)
-    inside = e < height * width * CHANNELS
-    p = e // CHANNELS
-    c = e - p * CHANNELS
-    y = p // width
-    x = p - y * width
     along, fx, down, fy, rho, outwards, downwards = _where(offsets, bends, m, c, x, y, width, height, CHANNELS, BENT)
     here = m.to(tl.int64) * (height * width * CHANNELS)
     g = tl.load(gradient + here + e, mask=inside, other=0.0)

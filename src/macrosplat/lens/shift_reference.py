@@ -12,18 +12,33 @@ a constant stays one.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 
 TAPS = 4  # at -1, 0, 1, 2 px from where the sample lies, rounded down
 
 
-def weights(f: torch.Tensor) -> list[torch.Tensor]:
+Number = TypeVar("Number", float, torch.Tensor)
+
+
+def weights(f: Number) -> list[Number]:
     """Of the four taps, for a sample that lies f px (0 to 1) beyond the second of them."""
     return [
         f * (-0.5 + f * (1.0 - 0.5 * f)),
         1.0 + f * f * (-2.5 + 1.5 * f),
         f * (0.5 + f * (2.0 - 1.5 * f)),
         f * f * (-0.5 + 0.5 * f),
+    ]
+
+
+def slopes(f: Number) -> list[Number]:
+    """Derivatives of the weights in f."""
+    return [
+        -0.5 + f * (2.0 - 1.5 * f),
+        f * (-5.0 + 4.5 * f),
+        0.5 + f * (4.0 - 4.5 * f),
+        f * (-1.0 + 1.5 * f),
     ]
 
 

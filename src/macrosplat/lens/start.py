@@ -52,9 +52,9 @@ def start_lens(
     best = np.zeros(len(points))
     np.maximum.at(best, points.point, sharpness)
     views = np.bincount(points.point, minlength=len(points))
-    told = (views[points.point] >= 3) & (best[points.point] > 0)
-    relative = sharpness[told] / best[points.point[told]]
-    photo, inverse = points.photo[told], 1 / depths[told]
+    usable = (views[points.point] >= 3) & (best[points.point] > 0)
+    relative = sharpness[usable] / best[points.point[usable]]
+    photo, inverse = points.photo[usable], 1 / depths[usable]
     aperture = _relative_apertures(records)
     slope = cameras.intrinsics[photo, 0] / 2 * aperture[photo]  # r = D * slope * |1/d0 - 1/d|
     exif = pupil_prior(records, cameras)

@@ -2,7 +2,7 @@
 
 Signed defocus in px: s = (D / 2) fx (1 / d0 - 1 / d). Exact at every magnification, because a calibrated fx already
 holds the image distance. The photo is made in one of two ways:
-- from one sample, the centre of the pupil: one sharp render, blurred with sigma^2 = sigma0^2 + (s / 2)^2. Fast, but
+- from one aperture sample, the pupil's centre: one sharp render, blurred with sigma^2 = sigma0^2 + (s / 2)^2. Fast, but
   light that a near thing hides from the centre is missing, and what is sharp leaks onto what is blurred behind it;
 - from M aperture samples (sub-aperture views): a lens sees round the edges of near things. M renders from a ring in
   the pupil, each sheared so that the plane of focus stays put, given the residual blur that completes the disc's second
@@ -39,34 +39,38 @@ PUPIL_RATE, FOCUS_RATE, SIGMA0_RATE = 3e-3, 1e-3, 2e-3
 BELIEF = 6e-4
 SIGMA0_MIN, SIGMA0_MAX = 0.05, 1.5  # px: diffraction, anti-alias filter, demosaicing; more than that is defocus
 
-# By the number of points: the radius of their ring in the pupil's, and the sigma, in r, of the blur that they leave
-# out. The second moments are the disc's: radius^2 / 2 * (ring's share) + residual^2 = 1/4. In a scene with occlusions
-# the residual blur is what errs, and a ring wider than best for a disc alone is better (experiments: aperture-ring).
+# By the number of samples: the radius of their ring in the pupil's, and the sigma, in r, of the residual blur that
+# completes them. The second moments are the disc's: radius^2 / 2 * (ring's share) + residual^2 = 1/4. In a scene with
+# occlusions the residual blur is what errs, and a ring wider than best for a disc alone is better
+# (experiments: aperture-ring).
 LAYOUTS = {4: (0.62, 0.24), 8: (0.71, 0.1716)}
-CENTRED = 8  # from so many points on, one of them is the pupil's centre
+CENTRED = 8  # from so many samples on, one of them is the pupil's centre
+# So many, as training takes them, lie on a spiral of golden angles: the rim of the disc that they fill, in the pupil's
+# radius, and the turn from one to the next, radians. Still more (pictures refocused for export) keep the ring.
+SPIRALS, SPIRAL, GOLDEN_TURN = (16, 32), 0.95, 2.399963
 
 # When by how many samples, by `--thin.aperture-samples`: begin, end, samples. They cost as many renders: early at
 # resolution 1/2, where they are cheap and find the lens, and at the end. Between them, detail is drawn through the
 # pupil's centre alone and the lens is frozen: learned that way, the pupil comes out 20 % too small where much is
 # occluded. The pupil itself is learned in the first span only: at full resolution, parts that no photo has in focus
 # keep their blur in the scene and pull it down by another 5 %.
-# How many and when was tried out (experiments: aperture-spans).
+# How many and when was tried out (experiments: aperture-spans, aperture-spiral).
 Spans = tuple[tuple[float, float, int], ...]
 SPANS: dict[str, Spans] = {
     "1": (),
     "4": ((0.12, 0.4, 8), (0.7, 1.0, 4)),
     "8": ((0.12, 0.3, 8), (0.7, 1.0, 8)),
+    "16": ((0.12, 0.4, 8), (0.7, 1.0, 16)),
 }
 PUPIL_END = 0.1  # of the pupil's first rate, reached linearly when it is frozen: it has far to go and then to settle
 
-# When poses that SfM found begin to be refined: within the first span, where the blur is true at edges, too. Chess,
-# photos only (640 px, H100, seed 0): from 0.4 on a camera is up to 0.97 % of its distance off, from 0.2 on 0.45 %.
-# With one point there is no such span; the same is taken, and was not measured.
+# When poses that SfM found begin to be refined: within the first span, where the blur is true at edges, too
+# (experiments: poses-from). With one sample there is no such span; the same is taken, and was not measured.
 POSES_FROM = 0.2
 
 
 def sheared(view: Tensor, u: Tensor, v: Tensor, focus: Tensor) -> Tensor:
-    """Views [..., 4, 4] from points (u, v) [...] of the pupil, sheared so that the plane of focus stays put.
+    """Views [..., 4, 4] from aperture samples (u, v) [...], sheared so that the plane of focus stays put.
 
     Args:
         view: [4, 4] from the pupil's centre. u, v, focus []: scene units.
@@ -79,6 +83,8 @@ def sheared(view: Tensor, u: Tensor, v: Tensor, focus: Tensor) -> Tensor:
 def aperture_samples(sampling: Sampling, like: Tensor) -> tuple[Tensor, Tensor, float]:
     """Where the samples [M] lie, in the pupil's radius, and the sigma (in r) of the blur that completes the disc's
     second moment."""
+    if sampling.samples in SPIRALS:
+        return _spiral(sampling, like)
     centred = sampling.samples >= CENTRED
     radius, residual = LAYOUTS[8 if centred else 4]
     u, v = (radius * x for x in ring(sampling.samples - centred, sampling.angle, like))
@@ -88,11 +94,20 @@ def aperture_samples(sampling: Sampling, like: Tensor) -> tuple[Tensor, Tensor, 
     return u, v, residual
 
 
-def ring(points: int, angle: float | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [points] of directions evenly round the pupil, the first at `angle`."""
-    turns = [2 * math.pi * k / points for k in range(points)]
+def _spiral(sampling: Sampling, like: Tensor) -> tuple[Tensor, Tensor, float]:
+    """`aperture_samples` of many: evenly over a disc, of which they have the second moment, radius^2 / 4."""
+    n = sampling.samples
+    k = torch.arange(n, dtype=like.dtype, device=like.device)
+    radius, turn = SPIRAL * ((k + 0.5) / n).sqrt(), GOLDEN_TURN * k + sampling.angle
+    u, v = radius * turn.cos(), radius * turn.sin()
+    return u - u.mean(), v - v.mean(), math.sqrt((1 - SPIRAL**2) / 4)
+
+
+def ring(samples: int, angle: float | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [M] of directions evenly round the pupil, the first at `angle`."""
+    turns = [2 * math.pi * k / samples for k in range(samples)]
     if isinstance(angle, Tensor):
-        angles = angle + torch.arange(points, dtype=like.dtype, device=like.device) * (2 * math.pi / points)
+        angles = angle + torch.arange(samples, dtype=like.dtype, device=like.device) * (2 * math.pi / samples)
         return angles.cos(), angles.sin()
     return like.new_tensor([math.cos(angle + t) for t in turns]), like.new_tensor([math.sin(angle + t) for t in turns])
 

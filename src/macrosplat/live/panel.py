@@ -14,6 +14,7 @@ import torch
 
 from macrosplat.cameras.records import centres_of
 from macrosplat.live.draw import Kind
+from macrosplat.output.focus_range import focus_range, means_seen
 from macrosplat.support.progress import duration
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ PUPIL = 0.05  # of the distance to the object, for lens models that have none: f
 SIGMA0 = 0.5  # px of the training width, for lens models that have none
 SECONDS_BETWEEN = 1.0  # of the figures
 KINDS: dict[str, Kind] = {"Sharp": "sharp", "Blurred": "blurred", "Left blurred, right sharp": "split"}
-OPACITY_SEEN = 0.1  # Gaussians fainter than this do not count when the middle of the scene is sought
+STRAYS = 2.0  # % of the Gaussians, nearest and farthest, that say nothing of where the scene lies while it is learned
 
 
 class Panel:
@@ -41,19 +42,19 @@ class Panel:
         self._server, self._changed = server, changed
         self._cameras = [camera.to(torch.device("cpu")) for camera in trainer.model.cameras()]
         self._views = np.stack([camera.view.double().numpy() for camera in self._cameras])
-        self._middle, near, far = _extent(trainer, self._views)
+        means = means_seen(trainer.model.gaussians)
+        self._middle = np.median(means, axis=0)
         self._distance = float(np.linalg.norm(centres_of(self._views[0]) - self._middle))
         self._found(trainer)
-        focuses = self._focuses or ((near + far) / 2,)
-        self.focus = float(np.median(focuses))
-        near, far = min(near, *focuses), max(far, *focuses)
+        between = focus_range(means, self._views[0], self._focuses or (), STRAYS)
+        self.focus = between.start
         self._told, self._counted = time.monotonic(), trainer.done
         self._rate: float | None = None
         self._figures: dict[str, float] = {}
         self._steps: list[int] = []  # that the chart shows, with their dB
         self._psnrs: list[float] = []
         self._stand()
-        self._controls(names, near - 0.1 * (far - near), far + 0.1 * (far - near))
+        self._controls(names, between.nearest, between.farthest)
 
     def tell(self, trainer: Trainer, figures: dict[str, float]) -> None:
         """Show where the training stands, every so often."""
@@ -176,13 +177,3 @@ class Panel:
 def _pose(view: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where a camera stands, which way it looks, and what is up for it: [3] each, world."""
     return centres_of(view), view[2, :3].copy(), -view[1, :3]
-
-
-def _extent(trainer: Trainer, views: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """The middle of the scene [3], and the nearest and farthest depth that the first photo sees of it."""
-    gaussians = trainer.model.gaussians.detach()
-    seen = gaussians.opacity_logits > float(np.log(OPACITY_SEEN / (1 - OPACITY_SEEN)))
-    means = gaussians.means[seen if seen.any() else slice(None)].cpu().double().numpy()
-    depths = means @ views[0, 2, :3] + views[0, 2, 3]
-    near, far = (float(depth) for depth in np.percentile(depths, [2, 98]))
-    return np.median(means, axis=0), near, far

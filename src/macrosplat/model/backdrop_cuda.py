@@ -60,7 +60,7 @@ def _backward(gradient, shares, pixels, width, height, BLOCK: tl.constexpr):
 
 @triton.jit(do_not_specialize=["blocks"])
 def _add_shares(shares, grid, grad_grid, blocks, BLOCK: tl.constexpr):
-    """The gradients of the grid; what is held at black has none."""
+    """The gradients of the grid; what is clamped at black has none."""
     column, rows = tl.arange(0, PADDED), tl.arange(0, BLOCK)
     total = tl.zeros([BLOCK, PADDED], tl.float32)
     start = 0

@@ -94,8 +94,8 @@ def start_exposure(
             found[:, channel] = _agreed(value, point, photo, len(points), count)
             alike += _differences(value, point)
             apart += _differences(value - found[photo, channel], point)
-    told = exif_stops(records)
-    equal = told is not None and float(np.ptp(told)) < EQUAL_STOPS
+    stops = exif_stops(records)
+    equal = stops is not None and float(np.ptp(stops)) < EQUAL_STOPS
     learned = apart < (PLAIN_IF_EQUAL if equal else PLAIN) * alike
     if equal and apart > LEFT * usable.sum():  # a flash or flicker would explain the differences; shading is left over
         learned = False

@@ -13,6 +13,7 @@ from tyro.conf import arg
 
 from macrosplat.support.errors import MacrosplatError
 
+REFERENCE_WIDTH = 640  # px: the width of the frame that radii and sigmas count in; photos of others are scaled
 CLARITY_RADIUS, CLARITY_EPS = 6.0, 3e-3  # of both guided filters; 4 to 8 px and 1e-3 to 1e-2 serve [ours]
 
 

@@ -24,7 +24,7 @@ Device = Literal["auto", "cpu", "cuda"]
 SharpFormat = Literal["png", "tiff"]
 Detail = Literal["off", "own"]
 
-APERTURE_SAMPLES = {"draft": "4", "standard": "8", "high": "8"}  # by quality
+APERTURE_SAMPLES = {"draft": "4", "standard": "8", "high": "16"}  # by quality
 BY_QUALITY = "(default: by --quality)"
 
 

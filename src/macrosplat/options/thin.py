@@ -12,7 +12,7 @@ from tyro.conf import arg
 class Thin:
     """`--lens thin`: a thin lens with a pupil of some width."""
 
-    aperture_samples: Annotated[Literal["auto", "1", "4", "8"], arg(metavar="M")] = "auto"
+    aperture_samples: Annotated[Literal["auto", "1", "4", "8", "16"], arg(metavar="M")] = "auto"
     """Sub-aperture views of a photo; 1 is blind to what near things hide."""
 
     aberrations: Annotated[Literal["off", "auto"], arg(metavar="A")] = "auto"

@@ -41,8 +41,12 @@ def report_coverage(coverage: Coverage, further: Sequence[Further], focus: Mappi
     return CoverageReport(coverage.uncovered, tuple(advice))
 
 
-def write_coverage(run: Run, report: CoverageReport, mm: float | None) -> None:
-    """Write `RUN/coverage.json` atomically."""
+def write_coverage(run: Run, report: CoverageReport, mm: float | None, trust: str | None = None) -> None:
+    """Write `RUN/coverage.json` atomically.
+
+    Args:
+        trust: how far the lens may be believed, on which all of it rests.
+    """
 
     def length(value: float) -> dict[str, float | None]:
         return {"scene_units": value, "mm": None if mm is None else value * mm}
@@ -50,13 +54,15 @@ def write_coverage(run: Run, report: CoverageReport, mm: float | None) -> None:
     about = {
         "uncovered": "share of what most photos have in the frame that none of them has in focus",
         "in focus": f"circle of confusion of at most {UNIT_PX:g} px radius, px of the training width",
+        "trust": "how far the lens may be believed, on which all of this rests: high, fair or low (lens.json says why)",
         "further_photos": "that would change this most: where to take them from, and where to focus",
     }
     further = [
         {"from": a.photo, "focus_distance": length(a.focus), "farther": length(a.farther), "share": a.gain}
         for a in report.advice
     ]
-    write_json(run.coverage, {"about": about, "uncovered": report.uncovered, "further_photos": further})
+    found = {"trust": trust, "uncovered": report.uncovered, "further_photos": further}
+    write_json(run.coverage, {"about": about, **found})
 
 
 def read_coverage(run: Run) -> CoverageReport | None:

@@ -23,6 +23,7 @@ from macrosplat.output.calibrated import breathing, distortion_at_corner
 from macrosplat.output.coverage import Coverage, coloured, cover, draw_coverage, plan
 from macrosplat.output.coverage_report import report_coverage, write_coverage
 from macrosplat.output.detail.photos import Deblurred, share_shown
+from macrosplat.output.gain_error import gain_error
 from macrosplat.output.in_focus import agreement
 from macrosplat.output.lens_report import LensReport, write_lens
 from macrosplat.output.maps import OPAQUE, PhotoMaps, write_maps
@@ -80,7 +81,7 @@ def finish(
         run.update(blur_shown=share)
         if lensed and share < 1:
             progress.note(SHARPER if share > 0 else SHARP)
-    fits, unblurred, in_focus = [], [], []
+    fits, unblurred, in_focus, errors = [], [], [], []
     with Writers() as writers:
         for v, photo in enumerate(given.photos):
             writers.add(write_sharp, run, photo.name, deblurred(v), photo.path, options.sharp_format)
@@ -90,6 +91,7 @@ def finish(
             taken, drawn = photographed(model, v, sampling), deblurred.drawn(v)
             fits.append(psnr(taken, seen, where))
             unblurred.append(psnr(drawn, seen, where))
+            errors.append(gain_error(taken, seen, where))
             if model.estimate() is not None:
                 radius, there = _radius(model, shown[v], v)
                 in_focus.append(
@@ -121,7 +123,7 @@ def finish(
             for relative, fx in zip(lens.relative_apertures, focal_px, strict=True)
         ]
         covered = report_coverage(coverage, plan(coverage, slopes), report.focus_distances)
-        write_coverage(run, covered, report.mm_per_unit)
+        write_coverage(run, covered, report.mm_per_unit, trust.level)
     progress.stage("writing maps", len(given.photos))
     radii: list[float] = []
     write_maps(run, _maps(model, shown, given.cameras.names, coverage, radii, progress))
@@ -133,6 +135,7 @@ def finish(
     write_ply(run.scene, fitted)
     if coverage is not None:
         write_ply(run.coverage_scene, coloured(fitted, coverage))
+    gains = np.mean(list(stops.values()), 1)
     summary = Summary(
         run=run.folder,
         photos=len(given.photos),
@@ -143,7 +146,8 @@ def finish(
         blur_px=2 * float(np.median(radii)) if radii else 0.0,
         viewer_psnr=viewer_psnr,
         lens=lens,
-        exposure_stops=float(np.ptp(np.mean(list(stops.values()), 1))),
+        exposure_stops=float(np.ptp(gains)),
+        exposure_error=float(np.hypot(errors[int(np.argmin(gains))], errors[int(np.argmax(gains))])),
         report=report,
         focal_scale=focal_scale,
         coverage=covered,

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
 from macrosplat.output.calibrated import Breathing
 from macrosplat.output.millimetres import Scale, optics
-from macrosplat.output.trust import Level, Trust
 from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json
 from macrosplat.support.json import checked, load_json
+
+Level = Literal["high", "fair", "low"]
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far the lens and the sharp photos may be believed."""
+
+    level: Level
+    because: str | None = None
 
 
 @dataclass(frozen=True)
@@ -166,6 +175,11 @@ def _f_numbers(report: LensReport, focus: float) -> dict[str, float | None]:
         return {**dict.fromkeys(keys), "f_number": number}
     magnification = report.focal_mm / (focus_mm - report.focal_mm)
     return dict(zip(keys, (number, number * (1 + magnification), magnification), strict=True))
+
+
+def believed(report: LensReport | None) -> bool:
+    """Whether what rests on the lens may be said as it is; None: there is no lens that anything could rest on."""
+    return report is None or report.trust is None or report.trust.level != "low"
 
 
 def in_words(report: LensReport) -> str:

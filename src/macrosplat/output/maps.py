@@ -73,7 +73,7 @@ class PhotoMaps:
 
 
 def write_maps(run: Run, maps: Iterable[PhotoMaps]) -> None:
-    """Write the maps of every photo, then the sidecar; a few photos are held at a time."""
+    """Write the maps of every photo, then the sidecar; a few photos are in memory at a time."""
     with Writers() as writers:
         written = {photo.name: writers.add(_write_photo, run, photo) for photo in maps}
     photos = {name: future.result() for name, future in written.items()}

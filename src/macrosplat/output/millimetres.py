@@ -26,6 +26,9 @@ FOCAL_FOUND, FOCAL_NOMINAL = 0.02, 0.03
 # The 35 mm equivalent, where nothing else tells the sensor's size: some makers compare diagonals, some widths (4 %
 # apart on a 4:3 sensor), and all round it to a whole number.
 EQUIVALENT = 0.04
+# Of a camera's place, one standard deviation, relative to its distance: where it was found from the photos
+# (experiments: sfm-seeds), and where a file tells.
+PLACE_FOUND, PLACE_TOLD = 0.005, 0.001
 VAGUE = 0.5  # relative uncertainty from which a scale is none
 SHARP_PX = 1.0  # radius of the circle of confusion that still passes as sharp, px of the training width
 
@@ -76,7 +79,20 @@ def find_scale(text: str | None, cameras: Cameras, photos: Sequence[Photo], focu
     away = float(np.linalg.norm(a - b))
     if away < 1e-9 * max(1e-30, float(np.abs(cameras.centres).max())):
         raise MacrosplatError(f"--scale-mm: {ends[0]} and {ends[1]} were taken from one place; name two others.")
-    return Scale(mm / away, f"the distance from {ends[0]} to {ends[1]}", None)
+    return _between(ends, mm, away, cameras, focus)
+
+
+def _between(ends: tuple[str, ...], mm: float, away: float, cameras: Cameras, focus: Sequence[float]) -> Scale:
+    """From two cameras so far apart: as sure as both their places are."""
+    distances = [focus[cameras.names.index(name)] for name in ends] if len(focus) else []
+    place = (PLACE_FOUND if cameras.source == "sfm" else PLACE_TOLD) * float(np.mean(distances or [0.0]))
+    uncertainty = math.sqrt(2) * place / away
+    if uncertainty > VAGUE:
+        far = math.sqrt(2) * place / VAGUE * mm / away
+        return Scale(
+            None, f"{ends[0]} and {ends[1]} stand too near each other to tell: {far:.2g} mm or more", uncertainty
+        )
+    return Scale(mm / away, f"the distance from {ends[0]} to {ends[1]}", uncertainty or None)
 
 
 def _parsed(text: str) -> tuple[tuple[str, str] | None, float]:
@@ -161,7 +177,7 @@ def magnification(photos: Sequence[Photo], cameras: Cameras, focus: Sequence[flo
 
 
 def contradictions(scale: Scale, pupil: float, photos: Sequence[Photo], magnified: float | None) -> tuple[str, ...]:
-    """Where EXIF and the fit differ by more than `CONTRADICTS`."""
+    """Where EXIF and the fit differ by more than `CONTRADICTS`, and than the scale is sure."""
     mm, said = scale.mm_per_unit, []
     focal = [photo.exif.focal_mm for photo in photos if photo.exif.focal_mm]
     numbers = [photo.exif.f_number for photo in photos if photo.exif.f_number]
@@ -171,7 +187,9 @@ def contradictions(scale: Scale, pupil: float, photos: Sequence[Photo], magnifie
         nominal, found = float(np.median(numbers)), float(np.median(focal)) / (pupil * mm)
         # Some cameras write the number on the ring, some the one that the light meter sees.
         either = (nominal, nominal / (1 + magnified)) if magnified else (nominal,)
-        if all(_off(found, number) > CONTRADICTS for number in either):
+        # A scale that is told within 20 % tells f-numbers within 20 %.
+        worth = max(CONTRADICTS, 1 + 2 * (scale.uncertainty or 0.0))
+        if all(_off(found, number) > worth for number in either):
             said.append(
                 f"EXIF says f/{nominal:.3g}, the blur of the photos f/{found:.3g}: look at --scale-mm, or whether the "
                 "lens reported its aperture."
@@ -184,7 +202,8 @@ def differing(given: Scale, cameras: Cameras, photos: Sequence[Photo], focus: Se
     told = _from_exif(cameras, photos, focus)
     if given.mm_per_unit is None or told.mm_per_unit is None or told.uncertainty is None:
         return ()
-    if _off(given.mm_per_unit, told.mm_per_unit) <= max(CONTRADICTS, 1 + 2 * told.uncertainty):
+    sure = math.hypot(told.uncertainty, given.uncertainty or 0.0)
+    if _off(given.mm_per_unit, told.mm_per_unit) <= max(CONTRADICTS, 1 + 2 * sure):
         return ()
     return (f"By EXIF a scene unit is {told.mm_per_unit:.3g} mm, by {given.source} {given.mm_per_unit:.3g} mm.",)
 

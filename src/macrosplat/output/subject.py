@@ -53,7 +53,7 @@ def of_object(scene: Gaussians, cameras: Cameras, masks: Sequence[Path | None] =
 def where_framed(points: NDArray[np.float64], cameras: Cameras, masks: Sequence[Path | None] = ()) -> NDArray[np.bool_]:
     """[N] whether most photos have a point [N, 3] in the frame, and most of their masks are white there."""
     framed, white, asked = np.zeros(len(points), np.int32), np.zeros(len(points)), np.zeros(len(points))
-    painted = [_mask(path) for path in masks] if any(masks) else [None] * len(cameras)
+    painted = [small_mask(path, MASK_WIDTH) for path in masks] if any(masks) else [None] * len(cameras)
     for v in range(len(cameras)):
         inside, px = _inside(points, cameras, v)
         framed += inside
@@ -102,13 +102,13 @@ def _inside(points: NDArray[np.float64], cameras: Cameras, v: int) -> tuple[NDAr
     return (local[:, 2] > 0) & (px >= 0).all(1) & (px < cameras.sizes[v]).all(1), px
 
 
-def _mask(path: Path | None) -> NDArray[np.bool_] | None:
-    """True = object; None where there is no mask that can be read."""
+def small_mask(path: Path | None, width: int) -> NDArray[np.bool_] | None:
+    """A mask so wide, True = object; None where there is none that can be read."""
     if path is None:
         return None
     try:
         with Image.open(path) as picture:
-            size = (MASK_WIDTH, max(1, round(MASK_WIDTH * picture.height / picture.width)))
+            size = (width, max(1, round(width * picture.height / picture.width)))
             return np.asarray(picture.convert("L").resize(size, Image.Resampling.BOX)) >= 128
     except (OSError, ValueError):
         return None

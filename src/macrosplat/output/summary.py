@@ -12,13 +12,14 @@ from pathlib import Path
 from macrosplat.lens import LensEstimate
 from macrosplat.output.coverage_report import CoverageReport
 from macrosplat.output.coverage_report import sentences as coverage_sentences
-from macrosplat.output.lens_report import LensReport, in_words
+from macrosplat.output.lens_report import LensReport, believed, in_words
 from macrosplat.run import Run
 from macrosplat.support.progress import duration
 from macrosplat.support.terminal import width_of, wrapped
 
 MOST_LINES = 15  # a screen of a laptop holds them beside the command
 TOLD_STOPS = 0.1  # exposures that differ less are not worth a sentence: photos of one exposure are found so far apart
+SURE = 3.0  # standard deviations: between the two ends of many photos chance alone makes two
 TOLD_FOCAL = 1e-3  # a focal length corrected by less is not worth a sentence either
 COLUMN = 8  # characters that a label takes
 
@@ -37,6 +38,7 @@ class Summary:
     viewer_psnr: float  # dB, scene.ply composited the viewers' way against our own renders
     lens: LensEstimate | None
     exposure_stops: float = 0.0  # between the darkest photo and the brightest
+    exposure_error: float = 0.0  # of that, one standard deviation
     report: LensReport | None = None
     coverage: CoverageReport | None = None
     focal_scale: float = 1.0  # by which training corrected the focal length
@@ -55,7 +57,8 @@ class Summary:
         return "\n".join(blocks_of([*things, *notes], width))
 
     def _things(self, named: int) -> list[tuple[str, str]]:
-        run, lens = Run(self.run), self.lens is not None
+        # What rests on a lens that is not to be believed is not said as a fact.
+        run, lens = Run(self.run), self.lens is not None and believed(self.report)
         blur = f"; half of what the photos show was blurred over {self.blur_px:.1f} px or more" if lens else ""
         things = [("Look", f"{run.page} (open it in a browser)")] if run.page.is_file() else []
         things += [
@@ -63,10 +66,11 @@ class Summary:
             ("Scene", f"{run.scene}: {self.gaussians:,} Gaussians"),
         ]
         if self.report is not None:
-            things.append(("Lens", in_words(self.report)))
+            doubt = "" if lens else "uncertain (see the note): "
+            things.append(("Lens", doubt + in_words(self.report)))
         if self.limit is not None:
             things.append(("Advice", self.limit))
-        elif self.coverage is not None:
+        elif self.coverage is not None and believed(self.report):
             things += [("Advice", said) for said in advice(self.coverage, self.report, named)]
         fit = f"the scene through the lens is the photos to {self.fit_psnr:.1f} dB"
         took = f"{self.steps:,} steps, {duration(self.seconds)}"
@@ -78,7 +82,7 @@ class Summary:
         trust = self.report.trust if self.report is not None else None
         if trust is not None and trust.level == "low" and trust.because:
             said.insert(0, trust.because)
-        if self.exposure_stops > TOLD_STOPS:
+        if self.exposure_stops > max(TOLD_STOPS, SURE * self.exposure_error):
             said.append(
                 f"The photos' exposure differs by up to {self.exposure_stops:.2f} stops: each sharp photo has its own, "
                 "the 3D scene the mean."

@@ -7,14 +7,11 @@ In: what EXIF allows, what was found, how well the photos are matched with and w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from macrosplat.lens.prior import PupilPrior
 from macrosplat.lens.thin import SIGMA0_MAX
 from macrosplat.output.in_focus import Agreement
-
-Level = Literal["high", "fair", "low"]
+from macrosplat.output.lens_report import Trust
 
 PRESSED = 1.01  # times a bound of EXIF: the photos would go past it
 AGREES = 2.0  # standard deviations within which photos and EXIF are of one opinion
@@ -24,14 +21,6 @@ HARDLY = 0.2  # dB that a lens has to explain of the photos: less is chance
 # in-focus).
 MADE_UP, FAR_OFF = 3.0, 28.0
 STEPS = 3000  # from which on a pupil that only photos tell is within some percent
-
-
-@dataclass(frozen=True)
-class Trust:
-    """How far the lens and the sharp photos may be believed."""
-
-    level: Level
-    because: str | None = None
 
 
 def judge(
@@ -77,7 +66,7 @@ def judge(
         way = "wider" if pupil * PRESSED > exif.most else "narrower"
         return Trust(
             "low",
-            f"The photos ask for a {way} pupil than f/{exif.f_number:.3g} allows, and were held to EXIF's limit: look "
+            f"The photos ask for a {way} pupil than f/{exif.f_number:.3g} allows, and were kept to EXIF's limit: look "
             "whether the f-number is right (a lens without contacts, a cropped photo), or the cameras are.",
         )
     if exif.expected is None:

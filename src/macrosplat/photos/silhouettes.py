@@ -45,11 +45,14 @@ AREA = (0.005, 0.9)  # of the frame that a silhouette may have
 # A pixel stands still that differs by less than `DIFFERS` from its median in this share of the photos; the room does
 # if this share of the border's pixels do so.
 STILL, STILL_BORDER = 0.8, 0.7
+# Photos, evenly chosen, by which a large capture is judged before the others are read, and that tell what stands still.
+SAMPLE = 60
 ROUNDS = 4  # in which the backdrop is found anew
 
 PLAIN, STILL_ROOM = "the backdrop is plain", "the room stands still while the object turns"
 
 Picture = NDArray[np.float32]  # [H, W, 3]
+Taken = NDArray[np.uint8]  # [H, W, 3]: as many are kept as there are photos
 Region = NDArray[np.bool_]  # [H, W]
 
 
@@ -70,10 +73,18 @@ def silhouettes(photos: Sequence[Photo], progress: Callable[[], object] = lambda
     Raises:
         MacrosplatError: a photo cannot be read any more.
     """
+    some = list(photos[:: -(-len(photos) // SAMPLE)])
     pictures = []
-    for picture in ordered(lambda photo: read_photo(photo, WIDTH).astype(np.float32), photos):
+    for picture in ordered(lambda photo: read_photo(photo, WIDTH), some):
         pictures.append(picture)
         progress()
+    found = _of(pictures)
+    if found is None or len(some) == len(photos):
+        return found
+    return _of([*ordered(lambda photo: read_photo(photo, WIDTH), photos)])
+
+
+def _of(pictures: list[Taken]) -> Silhouettes | None:
     if len(pictures) < 3:
         return None
     found = _before_plain(pictures)
@@ -83,12 +94,13 @@ def silhouettes(photos: Sequence[Photo], progress: Callable[[], object] = lambda
     return None if found is None else Silhouettes(found, STILL_ROOM)
 
 
-def _before_plain(pictures: list[Picture]) -> tuple[NDArray[np.uint8], ...] | None:
+def _before_plain(pictures: list[Taken]) -> tuple[NDArray[np.uint8], ...] | None:
     colour, share = _common_colour(pictures)
     if share < SURE_BORDER:
         return None
 
-    def one(picture: Picture) -> _Parts | None:
+    def one(taken: Taken) -> _Parts | None:
+        picture = taken.astype(np.float32)
         likely = _border(picture) & (np.abs(picture - colour).max(-1) < ALIKE)
         if likely.sum() < 0.1 * _border(picture).sum():
             return None
@@ -97,10 +109,10 @@ def _before_plain(pictures: list[Picture]) -> tuple[NDArray[np.uint8], ...] | No
     return _if_sure(list(ordered(one, pictures)))
 
 
-def _before_still(pictures: list[Picture]) -> tuple[NDArray[np.uint8], ...] | None:
+def _before_still(pictures: list[Taken]) -> tuple[NDArray[np.uint8], ...] | None:
     if len({picture.shape for picture in pictures}) > 1:
         return None
-    every = np.stack(pictures)
+    every = np.stack(pictures[:: -(-len(pictures) // SAMPLE)]).astype(np.float32)
     usual = np.median(every, 0)
     near = (np.abs(every - usual).max(-1) < DIFFERS).mean(0)
     if near[_border(usual)].mean() < STILL_BORDER or (near >= STILL).mean() < SURE_BORDER * STILL_BORDER:
@@ -109,7 +121,8 @@ def _before_still(pictures: list[Picture]) -> tuple[NDArray[np.uint8], ...] | No
     if not still.any():
         return None
     usual = np.where(still[..., None], usual, _spread(usual, still, 0.03 * usual.shape[1])[0])
-    return _if_sure(list(ordered(lambda picture: _parts(picture, usual.astype(np.float32), texture=True), pictures)))
+    backdrop = usual.astype(np.float32)
+    return _if_sure(list(ordered(lambda taken: _parts(taken.astype(np.float32), backdrop, texture=True), pictures)))
 
 
 @dataclass(frozen=True)
@@ -145,9 +158,9 @@ def _border(picture: NDArray) -> Region:
     return border
 
 
-def _common_colour(pictures: list[Picture]) -> tuple[NDArray, float]:
+def _common_colour(pictures: list[Taken]) -> tuple[NDArray, float]:
     """[3] the colour that most pixels at the borders of all photos have, and the share of those within `ALIKE`."""
-    some = np.concatenate([picture[_border(picture)][::3] for picture in pictures])
+    some = np.concatenate([picture[_border(picture)][::3] for picture in pictures]).astype(np.float32)
     bins = (some // 8).astype(np.int64) @ np.array([1024, 32, 1])
     values, counts = np.unique(bins, return_counts=True)
     colour = some[bins == values[counts.argmax()]].mean(0)

@@ -153,11 +153,11 @@ def _pairs(
 def _lists(keys, slots, owners, items, ranges, buckets, capacity, tiles, BLOCK: tl.constexpr, BUCKET: tl.constexpr):
     """The splat of every sorted pair, and by search where every tile's pairs begin."""
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    held = place < capacity
-    used = held & (tl.load(keys + place, mask=held, other=0) < tiles)
+    inside = place < capacity
+    used = inside & (tl.load(keys + place, mask=inside, other=0) < tiles)
     slot = tl.load(slots + place, mask=used, other=0)
     tl.store(items + place, tl.load(owners + slot, mask=used, other=0), mask=used)
-    tl.store(buckets + place // BUCKET, tl.full([BLOCK], -1, tl.int32), mask=held & (place % BUCKET == 0))
+    tl.store(buckets + place // BUCKET, tl.full([BLOCK], -1, tl.int32), mask=inside & (place % BUCKET == 0))
     if tl.program_id(0) * SEARCH <= tiles:
         tile = tl.program_id(0) * SEARCH + tl.arange(0, SEARCH)
         probe = tl.arange(1, SEARCH + 1)[None, :].to(tl.int64)

@@ -70,13 +70,13 @@ def _fetch(splats, i, position, end, CHUNK: tl.constexpr):
 
 @triton.jit
 def _alphas(mx, my, ca, cb, cc, opacity, x, y):
-    """[CHUNK, pixels] opacity of splats, before and after it is held between its bounds."""
+    """[CHUNK, pixels] opacity of splats, before and after it is clamped to its bounds."""
     dx, dy = x[None, :] - mx[:, None], y[None, :] - my[:, None]
     # exp(-power) as a power of two, which is the instruction that there is
     a, b, c = ca * (-0.5 * LOG2E), cb * -LOG2E, cc * (-0.5 * LOG2E)
     raw = opacity[:, None] * tl.exp2((a[:, None] * dx + b[:, None] * dy) * dx + c[:, None] * dy * dy)
-    held = tl.minimum(raw, ALPHA_MAX)
-    return raw, tl.where(held >= ALPHA_MIN, held, 0.0)
+    clamped = tl.minimum(raw, ALPHA_MAX)
+    return raw, tl.where(clamped >= ALPHA_MIN, clamped, 0.0)
 
 
 @triton.jit
@@ -254,7 +254,7 @@ def backward_kernel(
         light *= weight
         to_come = tl.cumsum(tl.where(first, rest[None, :] - light, -light), 0)
         rest = _bottom(to_come, CHUNK)
-        # d L / d alpha times d alpha / d power = alpha, and nothing where alpha is held at its maximum
+        # d L / d alpha times d alpha / d power = alpha, and nothing where alpha is clamped
         slope = tl.where(raw < ALPHA_MAX, light - (a * inverse) * to_come, 0.0)
         # Places are exact in ten bits; of a product with tints the two lower halves are beyond float32.
         if EXACT:

@@ -1,4 +1,4 @@
-"""Numbers that all twins of a render stage share."""
+"""Numbers that all kernels of a render stage share."""
 
 # Variance [px^2] of the pixel's own footprint, added to every projected covariance. 1/12 is a box of one pixel; 0.1 as
 # in Mip-Splatting. Opacity is scaled so that a splat's light stays the same (Mip-Splatting, eq. 9).
@@ -9,10 +9,10 @@ ALPHA_MIN = 1.0 / 255.0
 ALPHA_MAX = 0.999
 # A light path with less than this left is finished.
 TRANSMITTANCE_MIN = 1e-4
-# |x / z| is held within the field of view plus this share of it where the projection is linearised: outside, the
+# |x / z| is clamped to the field of view plus this share of it where the projection is linearised: outside, the
 # linearisation explodes (as in gsplat).
 FOV_MARGIN = 0.3
-# A squared opacity compensation below this belongs to a splat far below a pixel: held, and without gradient.
+# A squared opacity compensation below this belongs to a splat far below a pixel: clamped, and without gradient.
 COMPENSATION_MIN = 1e-6
 # Columns of the [N, 10] table that project hands to rasterize.
 MX, MY, CA, CB, CC, OPACITY, RED, GREEN, BLUE, DEPTH = range(10)

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from macrosplat.render import constants, sh
+from macrosplat.render import constants
 from macrosplat.render.camera import Frame
+from macrosplat.scene import harmonics
 from macrosplat.scene.gaussians import SH_C0
 from macrosplat.support.numba import kernel_lock, njit, prange
 
@@ -15,9 +16,9 @@ F = np.float32
 VARIANCE, ALPHA_MIN, MARGIN = F(constants.PIXEL_VARIANCE), F(constants.ALPHA_MIN), F(constants.FOV_MARGIN)
 COMPENSATION_MIN = F(constants.COMPENSATION_MIN)
 SPLAT = constants.SPLAT
-Y0, C1 = F(SH_C0), F(sh.C1)
-C20, C21, C22 = (F(c) for c in sh.C2)
-C30, C31, C32, C33, C34 = (F(c) for c in sh.C3)
+Y0, C1 = F(SH_C0), F(harmonics.C1)
+C20, C21, C22 = (F(c) for c in harmonics.C2)
+C30, C31, C32, C33, C34 = (F(c) for c in harmonics.C3)
 ONE, TWO, HALF, ZERO = F(1), F(2), F(0.5), F(0)
 # Partial sums of the camera's gradients: their number fixes the order of summation, whatever the number of threads.
 CHUNKS = 64

@@ -156,7 +156,7 @@ def _backward(
                     rest = acc[k + P1] - weight * light
                     acc[k] = t - weight
                     acc[k + P1] = rest
-                    # d L / d alpha times d alpha / d power = alpha, and nothing where alpha is held at its maximum
+                    # d L / d alpha times d alpha / d power = alpha, and nothing where alpha is clamped
                     g = a * (t * light - rest / (ONE - a))
                     g = g if raw < ALPHA_MAX else ZERO
                     sums[column] += g

@@ -47,8 +47,8 @@ def _sum_rows(order, offsets, rows, grad_splats, n, ordered, capacity, BLOCK: tl
     while k < most:
         row = start[:, None] + (k + tl.arange(0, ROWS))[None, :]
         place = rows + row[:, :, None] * SPLAT + column[None, None, :]
-        held = (row < end[:, None])[:, :, None] & kept[None, None, :]
-        total += tl.sum(tl.load(place, mask=held, other=0.0), 1)
+        there = (row < end[:, None])[:, :, None] & kept[None, None, :]
+        total += tl.sum(tl.load(place, mask=there, other=0.0), 1)
         k += ROWS
     tl.store(grad_splats + i[:, None] * SPLAT + column[None, :], total, mask=inside[:, None] & kept[None, :])
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from macrosplat.render import sh
 from macrosplat.render.tables_cuda import load_columns, piece
+from macrosplat.scene import harmonics
 from macrosplat.scene.gaussians import SH_C0
 
-Y0, C1 = tl.constexpr(SH_C0), tl.constexpr(sh.C1)
-C20, C21, C22 = tl.constexpr(sh.C2[0]), tl.constexpr(sh.C2[1]), tl.constexpr(sh.C2[2])
-C30, C31, C32 = tl.constexpr(sh.C3[0]), tl.constexpr(sh.C3[1]), tl.constexpr(sh.C3[2])
-C33, C34 = tl.constexpr(sh.C3[3]), tl.constexpr(sh.C3[4])
+Y0, C1 = tl.constexpr(SH_C0), tl.constexpr(harmonics.C1)
+C20, C21, C22 = tl.constexpr(harmonics.C2[0]), tl.constexpr(harmonics.C2[1]), tl.constexpr(harmonics.C2[2])
+C30, C31, C32 = tl.constexpr(harmonics.C3[0]), tl.constexpr(harmonics.C3[1]), tl.constexpr(harmonics.C3[2])
+C33, C34 = tl.constexpr(harmonics.C3[3]), tl.constexpr(harmonics.C3[4])
 
 
 @triton.jit
@@ -115,7 +115,7 @@ def sh_coefficient(a, b, c, k: tl.constexpr, channel: tl.constexpr):
 
 @triton.jit
 def sh_colour(first, a, b, c, channel: tl.constexpr, x, y, z, USED: tl.constexpr):
-    """Before it is held above zero."""
+    """Before it is clamped above zero."""
     colour = 0.5 + Y0 * first
     for k in tl.static_range(1, USED):
         colour += sh_value(x, y, z, k) * sh_coefficient(a, b, c, k, channel)

@@ -24,7 +24,7 @@ F = np.float32
 ALPHA_MIN, ALPHA_MAX = F(constants.ALPHA_MIN), F(constants.ALPHA_MAX)
 ZERO, HALF, ONE = F(0), F(0.5), F(1)
 EXPONENT_MIN = F(np.log(constants.ALPHA_MIN))
-# A ray that grazes a flat Gaussian may pass densest far outside it: held to this many of its standard deviations in z.
+# A ray that grazes a flat Gaussian may pass densest far outside it: clamped to so many of its standard deviations in z.
 REACH = F(3)
 LEFT = 0.5  # transmittance at which a ray has met the surface: the median of where its light comes from
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Number of spherical-harmonics coefficients above degree 0, by degree: (degree + 1)^2 - 1.
 SH_REST = {0: 0, 1: 3, 2: 8, 3: 15}
@@ -14,7 +18,8 @@ SH_C0 = 0.28209479177387814  # Y_00 = 1 / (2 sqrt(pi)); colour = 0.5 + SH_C0 * s
 
 @dataclass(frozen=True)
 class Gaussians:
-    """A scene of N Gaussians. All tensors float32 (float64 in tests) on one device.
+    """A scene of N Gaussians. All tensors float32 (float64 in tests) on one device; numpy arrays where it comes from a
+    file or goes into one, which needs no torch.
 
     Colour seen from a direction is max(0, 0.5 + sum_k SH_k(direction) c_k) in *linear* light (sRGB primaries).
     """
@@ -54,4 +59,24 @@ class Gaussians:
         return replace(self, **changed)
 
     def detach(self) -> Gaussians:
-        return self.map(torch.Tensor.detach)
+        return self.map(lambda t: t.detach())
+
+    @classmethod
+    def of_arrays(cls, **arrays: NDArray[Any]) -> Gaussians:
+        """A scene of numpy arrays, as files hold it."""
+        found: dict[str, Any] = {name: np.require(a, np.float32, ["C", "W"]) for name, a in arrays.items()}
+        return cls(**found)
+
+    def arrays(self, dtype: type[np.floating] = np.float32) -> dict[str, NDArray[Any]]:
+        """The parameters by name, as numpy arrays on the host."""
+        found = {}
+        for name, values in self.tensors().items():
+            held: Any = values if isinstance(values, np.ndarray) else values.detach().cpu().numpy()
+            found[name] = held.astype(dtype, copy=False)
+        return found
+
+    def as_tensors(self) -> Gaussians:
+        """The same scene of tensors on the CPU, to be drawn."""
+        import torch
+
+        return self.map(lambda values: torch.from_numpy(values) if isinstance(values, np.ndarray) else values)

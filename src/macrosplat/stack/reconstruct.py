@@ -107,13 +107,18 @@ def reconstruct_stack(capture: Capture, run: Run, progress: Progress) -> StackSu
     known = near != 0
     picture = all_in_focus(light, inside, place, reach) if known else fused(light, inside, place)
 
-    name = PurePosixPath(str(photos[0].pose)).name
+    name = name_of(str(photos[0].pose))
     write_sharp(run, name, to_srgb(np.clip(picture, 0, 1)))
     _write_depth(run, name, np.interp(place, np.arange(len(photos)), reach) / reach[-1])
     _write_lens(run, photos, reach, photos[0].name if known else None)
     seconds = time.monotonic() - began
     run.update(width=width, stack=name, seconds=seconds)
     return StackSummary(run.folder, name, len(photos), photos[0].name if known else None, float(reach[-1]), seconds)
+
+
+def name_of(pose: str) -> str:
+    """What the picture of a pose is called: a pose may be called "." or "..", a file may not."""
+    return PurePosixPath(pose).name.lstrip(".") or "stack"
 
 
 def _enlarged(place: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:

@@ -28,6 +28,7 @@ from macrosplat.studio.job import Job
 from macrosplat.studio.looking import masked, sharp_parts, small
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import below, expanded, whole, written
+from macrosplat.support.reading import readable
 from macrosplat.train.expected import expected
 
 # What a capture may hold besides photos: cameras of other programs.
@@ -129,7 +130,9 @@ class Desk:
         if not path.strip():
             raise MacrosplatError("Type the path of a folder of photos.")
         root = expanded(path.strip())
-        if not root.is_dir():
+        with readable(root):
+            there = root.is_dir()
+        if not there:
             raise MacrosplatError(f"{root} is not a folder.")
         with self._lock:
             self._refuse_while_running()
@@ -271,8 +274,9 @@ class Desk:
 
     def _run(self, name: str) -> Run:
         run = Run(below(self.folder, name))
-        if not run.manifest_file.is_file():
-            raise MacrosplatError(f"{run.folder} is no run.")
+        with readable(run.folder):  # a name may be too long for a path
+            if not run.manifest_file.is_file():
+                raise MacrosplatError(f"{run.folder} is no run.")
         return run
 
     def _refuse_while_running(self) -> None:

@@ -175,14 +175,14 @@ function drawCapture(capture) {
 
 const FOR = { draft: "to see whether the photos will do", standard: "for most captures", high: "when every hair counts" };
 function drawQualities(expected) {
-  $("qualities").replaceChildren(...Object.entries(expected).map(([name, { seconds, bytes, width }], i) => {
+  $("qualities").replaceChildren(...Object.entries(expected).map(([name, { seconds, bytes, width, memory }], i) => {
     const label = document.createElement("label"), radio = document.createElement("input");
     Object.assign(radio, { type: "radio", name: "quality", value: name, checked: i === 0 });
     const head = document.createElement("strong"), what = document.createElement("span"), cost = document.createElement("span");
     head.textContent = name;
     what.textContent = FOR[name];
     cost.className = "soft";
-    cost.textContent = `about ${duration(seconds)}, ${size(bytes)} of disk, trained at ${width} px`;
+    cost.textContent = `about ${duration(seconds)}, ${size(memory)} of memory, ${size(bytes)} of disk, trained at ${width} px`;
     label.append(radio, head, what, cost);
     return label;
   }));

@@ -177,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _picture(self, path: str) -> None:
         _, kind, number = [*path.split("/"), "", ""][:3]
         try:
-            content = self.desk.picture(int(number) if number.isdecimal() else -1, kind)
+            content = self.desk.picture(int(number) if number.isdecimal() and len(number) < 10 else -1, kind)
         except MacrosplatError:
             self._refuse(404)
         else:
@@ -216,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         chosen = {"Content-Security-Policy": policy} if policy else {}
-        for name, value in (HEADERS | chosen | (more or {})).items():
+        for name, value in {**HEADERS, **chosen, **(more or {})}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)

@@ -24,8 +24,8 @@ HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 def locked(folder: Path) -> Iterator[int | None]:
     """Hold `folder`, which is made if it is missing, as long as the context lasts.
 
-    Where the system has no such lock (Windows, some network drives) nothing is held. Yields the number of the open file
-    that holds it (None: nothing does); a process that inherits it holds the folder, too.
+    Where the system has no such lock (Windows, some network drives) nothing is locked. Yields the number of the open
+    file that holds it (None: nothing does); a process that inherits it holds the folder, too.
 
     Raises:
         Held: another process holds it.

@@ -6,6 +6,8 @@ Every CPU kernel imports `njit`, `prange` and `kernel_lock` from here and nothin
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -24,7 +26,7 @@ prange = numba.prange
 kernel_lock = threading.RLock()
 
 # Way of compiling, in the name of the cache folder: kernels of two ways crash a process. Raise it with the flags.
-WAY = 2
+WAY = 3
 # NaN and infinity stay meaningful (a diverged run must be noticed), all else of fastmath is wanted.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
@@ -70,6 +72,18 @@ def njit(function: Callable[..., Any] | None = None, *, parallel: bool = False, 
     return decorate if function is None else decorate(function)
 
 
+@functools.cache
+def _sources() -> str:
+    """A digest of all kernels. Numba looks at a kernel's own file only, but a kernel holds what it calls in others, and
+    one of today beside one of yesterday crashes a process."""
+    package, total = Path(__file__).parents[1], hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        content = path.read_bytes()
+        if b"njit" in content:
+            total.update(f"{path.relative_to(package).as_posix()} {len(content)}\n".encode() + content)
+    return total.hexdigest()[:16]
+
+
 @contextlib.contextmanager
 def _cache_folder() -> Iterator[None]:
     """A kernel that is declared meanwhile keeps its cache in the user's cache folder.
@@ -81,7 +95,7 @@ def _cache_folder() -> Iterator[None]:
     before = settings.CACHE_DIR
     if not before:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        settings.CACHE_DIR = str(base / "macrosplat" / f"numba-{WAY}")
+        settings.CACHE_DIR = str(base / "macrosplat" / f"numba-{WAY}-{_sources()}")
     try:
         yield
     finally:

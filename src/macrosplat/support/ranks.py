@@ -21,6 +21,7 @@ from macrosplat.support.gpus import gpus
 from macrosplat.support.threads import CORES
 
 LOOK_EVERY = 0.1  # s
+A_CORE = 4  # ranks at the most, without GPUs
 GRACE = 5.0  # s that a rank has to end by itself
 
 
@@ -46,6 +47,9 @@ def together(words: Sequence[str], count: int, on_gpus: bool, program: Sequence[
     if on_gpus and len(there) < count:
         gpu = "1 GPU" if len(there) == 1 else f"{len(there)} GPUs"
         raise MacrosplatError(f"--devices {count} was asked for, and this machine has {gpu}; give fewer.")
+    cores = os.cpu_count() or 1
+    if not on_gpus and count > A_CORE * cores:  # each is a process of its own, with all of torch
+        raise MacrosplatError(f"--devices {count} was asked for, and this machine has {cores} cores; give fewer.")
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT,)}
     with contextlib.ExitStack() as files:
         said = [files.enter_context(tempfile.TemporaryFile()) for _ in range(count)]

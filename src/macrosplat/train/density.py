@@ -130,6 +130,14 @@ def add_regulariser_gradient(
     grad_log_scales += gaussians.log_scales.exp() * size_weight
 
 
+def confine_shapes(log_scales: Tensor, smallest: float, slender: float) -> None:
+    """Changes log scales [N, 3] in place: none below `smallest`, and of each Gaussian the longest at most `slender`
+    above the middle one. On the CPU; on a GPU see `noise_cuda`."""
+    log_scales.clamp_min_(smallest)
+    longest = log_scales.median(1, keepdim=True).values + slender
+    torch.minimum(log_scales, longest, out=log_scales)
+
+
 def z_order(means: Tensor) -> Tensor:
     """[N] order along a Morton curve of 10 bits an axis: neighbours in space become neighbours in memory."""
     low, high = means.amin(0), means.amax(0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from macrosplat.train.density import position_noise
+from macrosplat.train.density import confine_shapes, position_noise
 from macrosplat.train.random import Purpose
 from macrosplat.train.step import gradients
 
@@ -32,7 +32,7 @@ class Eager:
             training.adam.rates.update(training.rates(plan))
             training.adam.step(found)
             gaussians = model.gaussians
-            gaussians.log_scales.clamp_min_(training.smallest)
+            confine_shapes(gaussians.log_scales, training.smallest, training.slender)
             model.lens.confine()
             if plan.noise > 0:
                 gaussians.means.add_(position_noise(gaussians, training.noise(plan), training.key(Purpose.NOISE)))

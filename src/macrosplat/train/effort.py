@@ -26,8 +26,8 @@ class Effort:
 # More Gaussians or steps also learn the photos' grain, unless each step drops some (experiments: gaussians-and-drop).
 EFFORTS = {
     "draft": Effort(steps=1500, per_pixel=0.25, gaussians=120_000),
-    "standard": Effort(steps=4000, per_pixel=0.3, gaussians=300_000, drop=0.1),
-    "high": Effort(steps=8000, per_pixel=0.4, gaussians=600_000, drop=0.3),
+    "standard": Effort(steps=4000, per_pixel=0.6, gaussians=600_000, drop=0.1),
+    "high": Effort(steps=8000, per_pixel=0.8, gaussians=1_000_000, drop=0.3),
 }
 FEWEST = 2000  # Gaussians: below this even a thumbnail shows holes
 
@@ -39,14 +39,14 @@ def default_gaussians(quality: str, frames: Sequence[Frame]) -> int:
     return max(FEWEST, min(effort.gaussians, round(effort.per_pixel * pixels)))
 
 
-# Bytes. A Gaussian of SH degree 2 has 38 floats, held four times (value, gradient, two moments), and while it is drawn
-# some six (tile, splat) pairs of 64 bytes; each point of the pupil has its splat of 10 floats, as many of its gradient,
+# Bytes. A Gaussian of SH degree 2 has 38 floats, kept four times (value, gradient, two moments), and while it is drawn
+# some six (tile, splat) pairs of 64 bytes; each aperture sample has its splat of 10 floats, as many of its gradient,
 # and 2 of how far it reaches. A pixel of a photo at full scale is its 3 bytes and a target of 35; a pixel of the frame
-# in work is in about 100 float buffers of the blur ladder and the stages, and each point of the pupil keeps some 20 for
+# in work is in about 100 float buffers of the blur ladder and the stages, and each aperture sample keeps some 20 for
 # the backward pass. Experiments: memory.
-PER_GAUSSIAN, PER_POINT_GAUSSIAN = 38 * 4 * 4 + 6 * 64, (2 * 10 + 2) * 4
+PER_GAUSSIAN, PER_SAMPLE_GAUSSIAN = 38 * 4 * 4 + 6 * 64, (2 * 10 + 2) * 4
 PER_PHOTO_PIXEL = 3 + 35
-PER_FRAME_PIXEL, PER_POINT_PIXEL = 100 * 4, 20 * 4
+PER_FRAME_PIXEL, PER_SAMPLE_PIXEL = 100 * 4, 20 * 4
 FIXED = 600e6  # Python, torch, compiled kernels
 MARGIN = 1.1  # peaks differ from run to run (experiments: memory)
 
@@ -59,13 +59,13 @@ FEWEST_PHOTOS = 4  # in memory at a time
 def estimate(frames: Sequence[Frame], gaussians: int, samples: int = 1) -> float:
     """Bytes that training through so many aperture samples will need at its peak with all photos in memory."""
     pixels = [frame.width * frame.height for frame in frames]
-    frame = max(pixels) * (PER_FRAME_PIXEL + samples * PER_POINT_PIXEL)
+    frame = max(pixels) * (PER_FRAME_PIXEL + samples * PER_SAMPLE_PIXEL)
     return FIXED + _scene(gaussians, samples) + sum(pixels) * PER_PHOTO_PIXEL + frame
 
 
 def _scene(gaussians: int, samples: int) -> float:
     """Bytes of the Gaussians while they are drawn through so many aperture samples."""
-    return gaussians * (PER_GAUSSIAN + samples * PER_POINT_GAUSSIAN)
+    return gaussians * (PER_GAUSSIAN + samples * PER_SAMPLE_GAUSSIAN)
 
 
 def check_memory(frames: Sequence[Frame], gaussians: int, samples: int = 1) -> None:
@@ -95,7 +95,7 @@ def target_budget(device: torch.device, frames: Sequence[Frame], gaussians: int,
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
         pixels = max(frame.width * frame.height for frame in frames)
-        frame = pixels * (PER_FRAME_PIXEL + samples * PER_POINT_PIXEL)
+        frame = pixels * (PER_FRAME_PIXEL + samples * PER_SAMPLE_PIXEL)
         return max(0.0, 0.8 * free - _scene(gaussians, samples) - frame)
     there = available()
     return math.inf if there is None else FOR_TARGETS * there

@@ -1,6 +1,7 @@
 """What a run will take, told before it starts: minutes and disk, by what the machine is and what is asked for.
 
-In: sizes of photos, options. Out: a guess within a factor of about two; the bars tell more as soon as there is a rate.
+In: sizes of photos, options. Out: a guess of minutes, memory and disk within a factor of about two; the bars tell more
+as soon as there is a rate. What cannot end for want of memory is refused before it begins.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from macrosplat.options import Options
 from macrosplat.photos.records import Photo, resized
 from macrosplat.render import Frame
 from macrosplat.support.dispatch import choose
+from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.memory import available
 from macrosplat.support.threads import CORES
-from macrosplat.train.effort import EFFORTS, default_gaussians
+from macrosplat.train.effort import EFFORTS, FEWEST_PHOTOS, FOR_PHOTOS, FOR_TARGETS, default_gaussians, estimate
 from macrosplat.train.working_size import MOST_CORES, working_width
 
 # Seconds, as measured (experiments: what-a-run-takes). Of a step on a core: per px, and per px and aperture sample.
@@ -30,6 +33,11 @@ FIXED = 15.0  # imports, kernels read from the cache, the page
 # Bytes: of a photo's px its sharp photo and maps; of a Gaussian the checkpoint (value and two moments of 38 floats),
 # and scene.ply with that of the coverage; of the page.
 BYTES_PX, BYTES_GAUSSIAN, BYTES_PAGE = 2.5, 38 * 4 * 3 + 2 * 30 * 4, 4e6
+# Bytes of memory: of the program; of a px of the largest photo while its sharp photo is made, as measured (experiments:
+# large-captures); and of the feature points of a photo, of which there are so many a px at up to 1200 px.
+MEMORY_FIXED, MEMORY_PX = 0.6e9, 86.0
+MEMORY_FEATURE, FEATURES_PX, MOST_FEATURES, FEATURES_SIDE = 560, 0.01, 8192, 1200
+LONG = 1800.0  # s, from which on it is said what takes less
 
 
 @dataclass(frozen=True)
@@ -39,12 +47,15 @@ class Expected:
     seconds: float
     bytes: float
     width: int  # px that it is trained at
+    memory: float = 0.0  # bytes, at the peak; 0: not reckoned
 
     def sentence(self, free: float | None = None) -> str:
         """What to expect; `free`: bytes of disk."""
-        text = (
-            f"This will take about {_about(self.seconds)} and {_size(self.bytes)} of disk, trained at {self.width} px."
-        )
+        disk = f"{_size(self.bytes)} of disk"
+        costs = f", {_size(self.memory)} of memory and {disk}" if self.memory else f" and {disk}"
+        text = f"This will take about {_about(self.seconds)}{costs}, trained at {self.width} px."
+        if self.seconds > LONG:
+            text += " Fewer photos, smaller ones or --quality draft take less."
         if free is not None and free < self.bytes:
             text += f" Only {_size(free)} of disk are free: make room, or choose another --out."
         return text
@@ -78,6 +89,40 @@ def expected(
         training = steps * px * (STEP_PX + STEP_PX_SAMPLE * samples) * COARSE / cores
     native = sum(w * h for w, h in sizes)
     seconds = FIXED + training + (RESULT_PX * native + (POINTS if cameras_known else CAMERA) * len(photos)) / cores
-    return Expected(
-        seconds, BYTES_PX * native + BYTES_GAUSSIAN * most + BYTES_PAGE, min(width, max(w for w, _ in sizes))
-    )
+    disk = BYTES_PX * native + BYTES_GAUSSIAN * most + BYTES_PAGE
+    return Expected(seconds, disk, min(width, max(w for w, _ in sizes)), _memory(sizes, frames, most, samples))
+
+
+def _memory(sizes: Sequence[tuple[int, int]], frames: Sequence[Frame], gaussians: int, samples: int) -> float:
+    """Bytes at the peak: of finding points, of training, or of the largest sharp photo."""
+    largest = sorted(frames, key=lambda frame: frame.width * frame.height)[-FEWEST_PHOTOS:]
+    # Photos are kept as far as there is room, and read again where there is none.
+    room = (FOR_PHOTOS + FOR_TARGETS) * (available() or float("inf"))
+    training = min(estimate(frames, gaussians, samples), estimate(largest, gaussians, samples) + room)
+    points = MEMORY_FIXED + MEMORY_FEATURE * sum(_features(*size) for size in sizes)
+    return max(points, training, result_memory(sizes))
+
+
+def _features(width: int, height: int) -> float:
+    shrunk = min(1.0, FEATURES_SIDE / max(width, height)) ** 2
+    return min(MOST_FEATURES, FEATURES_PX * width * height * shrunk)
+
+
+def result_memory(sizes: Sequence[tuple[int, int]]) -> float:
+    """Bytes that the largest sharp photo takes at its peak."""
+    return MEMORY_FIXED + MEMORY_PX * max(width * height for width, height in sizes)
+
+
+def check_results(photos: Sequence[Photo]) -> None:
+    """Refuse photos whose sharp photos could not be written in the end.
+
+    Raises:
+        MacrosplatError: the largest takes more memory than is free.
+    """
+    largest = max(photos, key=lambda photo: photo.width * photo.height)
+    needed, there = result_memory([(largest.width, largest.height)]), available()
+    if there is not None and needed > there:
+        raise MacrosplatError(
+            f"{largest.name} has {largest.width} x {largest.height} px: to make it sharp takes about {_size(needed)} "
+            f"of memory, and {_size(there)} are free; make the photos smaller."
+        )

@@ -209,7 +209,8 @@ class Graphs:
         training.adam.step_with_device_rates(found, rates, self._stopped)
         training.model.lens.confine()  # changes nothing in a step that was stopped
         noise, key = sent[NOISE : NOISE + 1], sent[NOISE_KEY : NOISE_KEY + 1]
-        noise_cuda.add_position_noise(training.model.gaussians, training.smallest, noise, key, self._stopped)
+        limits = training.smallest, training.slender
+        noise_cuda.add_position_noise(training.model.gaussians, *limits, noise, key, self._stopped)
         self._loss.copy_(loss)
 
     def _record(self, kind: Kind, bank: TargetBank) -> Any:

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from macrosplat.lens.blur_cpu import mirror
+from macrosplat.support.colour import LINEAR_JOIN, OFFSET, SLOPE
 from macrosplat.support.numba import kernel_lock, njit, prange
-from macrosplat.train.loss_reference import C1, C2, CURVE_END, GREY, REACH, window_taps
+from macrosplat.train.loss_reference import C1, C2, CURVE_END, GREY, POWER, REACH, SCALE, TANGENT, window_taps
 
 TAPS = 2 * REACH + 1
 STRIP = 100  # rows: 20 of them are done twice, and 600 rows x 3 channels make 18 tasks
@@ -22,9 +23,9 @@ _TAPS = tuple(np.float32(v) for v in window_taps())
 _C1 = np.float32(C1)
 _C2 = np.float32(C2)
 _GREY = np.float32(GREY)
-_KNEE = np.float32(0.0031308)
-_END = np.float32(CURVE_END)
-_TANGENT = np.float32(1.055 / 2.4 * CURVE_END ** (1.0 / 2.4 - 1.0))
+_KNEE, _BELOW = np.float32(LINEAR_JOIN), np.float32(SLOPE)
+_END, _TANGENT = np.float32(CURVE_END), np.float32(TANGENT)
+_SCALE, _OFFSET, _POWER = np.float32(SCALE), np.float32(OFFSET), np.float32(POWER)
 
 # s^(-1/3) for s in 0.2365 ... 2 within 0.8 %: least-squares fit, weighted towards equal error everywhere.
 _ROOT = tuple(np.float32(v) for v in (2.144315981, -2.893025453, 2.894054270, -1.401007536, 0.254597001))
@@ -39,8 +40,16 @@ def _encode(linear):
     third = np.float32(1.0 / 3.0)
     z = z * (np.float32(4.0) - s * z * z * z) * third  # Newton: 0.8 % becomes 1.3e-4,
     z = z * (np.float32(4.0) - s * z * z * z) * third  # then 3e-8
-    power = np.float32(1.055) * s * s * z - np.float32(0.055) + _TANGENT * max(linear - _END, np.float32(0.0))
-    return power if linear > _KNEE else np.float32(12.92) * linear
+    power = _SCALE * s * s * z - _OFFSET + _TANGENT * max(linear - _END, np.float32(0.0))
+    return power if linear > _KNEE else _BELOW * linear
+
+
+@njit(inline=True)
+def _slope(encoded, linear):
+    """The curve's derivative in `linear`, whose sRGB value is `encoded`."""
+    within = _POWER * (encoded + _OFFSET) / max(linear, _KNEE)
+    above = within if linear < _END else _TANGENT
+    return above if linear > _KNEE else _BELOW
 
 
 @njit
@@ -172,10 +181,7 @@ def _sweep(blurred, photo, mean, variance, weight, l1_share, ssim_share, gradien
                     g = l1_share * w[x] * sign - ssim_share * (
                         r0[x] + np.float32(2.0) * (e[x] - _GREY) * r1[x] + (value - _GREY) * r2[x]
                     )
-                    linear = r3[x]
-                    power = np.float32(1.055 / 2.4) / np.float32(1.055) * (e[x] + np.float32(0.055))
-                    slope = power / max(linear, _KNEE) if linear < _END else _TANGENT
-                    r3[x] = g * (slope if linear > _KNEE else np.float32(12.92))
+                    r3[x] = g * _slope(e[x], r3[x])
                 target = gradient[y3, c:]
                 for x in range(width):
                     target[3 * x] = r3[x]

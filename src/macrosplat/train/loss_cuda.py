@@ -18,7 +18,9 @@ import torch
 import triton
 import triton.language as tl
 
-from macrosplat.train.loss_reference import C1, C2, CURVE_END, GREY, REACH, window_taps
+from macrosplat.lens.blur_cuda import mirror
+from macrosplat.support.colour import LINEAR_JOIN, OFFSET, SLOPE
+from macrosplat.train.loss_reference import C1, C2, CURVE_END, GREY, POWER, REACH, SCALE, TANGENT, window_taps
 
 STRIP = {"COLUMNS": 128, "num_warps": 2}  # px of a row that a program of the windows owns: two a thread
 # That it walks down, after ten for the windows' run-in (experiments: loss-rows).
@@ -31,18 +33,31 @@ _REACH = tl.constexpr(REACH)
 _EDGE, _MARGIN = tl.constexpr(EDGE), tl.constexpr(MARGIN)
 _T0, _T1, _T2, _T3, _T4, _T5 = (tl.constexpr(t) for t in window_taps())
 _C1, _C2, _GREY = tl.constexpr(C1), tl.constexpr(C2), tl.constexpr(GREY)
-_KNEE, _END = tl.constexpr(0.0031308), tl.constexpr(CURVE_END)
-_TANGENT = tl.constexpr(1.055 / 2.4 * CURVE_END ** (1.0 / 2.4 - 1.0))
-_POWER = tl.constexpr(1.0 / 2.4)
+_KNEE, _BELOW = tl.constexpr(LINEAR_JOIN), tl.constexpr(SLOPE)
+_END, _TANGENT = tl.constexpr(CURVE_END), tl.constexpr(TANGENT)
+_SCALE, _OFFSET, _POWER = tl.constexpr(SCALE), tl.constexpr(OFFSET + GREY), tl.constexpr(POWER)
 _BYTE = tl.constexpr(1.0 / 255.0)
 
 
 @triton.jit
-def _mirror(i, n, FAR: tl.constexpr):
+def _mirrored(i, n, FAR: tl.constexpr):
     """The pixel that stands for pixel i outside 0 ... n - 1; FAR: the frame is narrower than its planes' margins."""
-    # 12 n keep i positive, as it is never below -12.
-    i = (i + _MARGIN * n) % (2 * n) if FAR else tl.where(i < 0, -1 - i, i)
-    return tl.where(i < n, i, 2 * n - 1 - i)
+    return mirror(i, n, _MARGIN * n, FAR)  # 12 n keep i positive, as it is never below -12
+
+
+@triton.jit
+def _encoded(linear):
+    """The sRGB curve, less grey."""
+    between = tl.minimum(tl.maximum(linear, _KNEE), _END)
+    power = _SCALE * tl.exp2(tl.log2(between) * _POWER) - _OFFSET + _TANGENT * tl.maximum(linear - _END, 0.0)
+    return tl.where(linear > _KNEE, power, _BELOW * linear - _GREY)
+
+
+@triton.jit
+def _slope(encoded, linear):
+    """The curve's derivative in `linear`, whose sRGB value less grey is `encoded`."""
+    within = tl.div_rn(_POWER * (encoded + _OFFSET), tl.maximum(linear, _KNEE))
+    return tl.where(linear > _KNEE, tl.where(linear < _END, within, _TANGENT), _BELOW)
 
 
 @triton.jit
@@ -64,14 +79,11 @@ def _encode(
         photo += 3 * tl.load(slot).to(tl.int64) * frame
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = i < pitch
-    pixel = tl.program_id(1) * width + _mirror(tl.minimum(i - _MARGIN, width + _MARGIN), width, FAR)
+    pixel = tl.program_id(1) * width + _mirrored(tl.minimum(i - _MARGIN, width + _MARGIN), width, FAR)
     i += tl.program_id(1) * pitch
     for c in tl.static_range(3):
         linear = tl.load(blurred + pixel * 3 + c)
-        between = tl.minimum(tl.maximum(linear, _KNEE), _END)
-        power = 1.055 * tl.exp2(tl.log2(between) * _POWER) - (0.055 + _GREY)
-        power += _TANGENT * tl.maximum(linear - _END, 0.0)
-        tl.store(shown + c * plane + i, tl.where(linear > _KNEE, power, 12.92 * linear - _GREY), mask=inside)
+        tl.store(shown + c * plane + i, _encoded(linear), mask=inside)
         tl.store(meant + c * plane + i, tl.load(photo + c * frame + pixel).to(tl.float32) * _BYTE - _GREY, mask=inside)
     tl.store(ended, 0)
 
@@ -145,7 +157,7 @@ def _similarity(
     at = (tl.minimum(first, (width + (2 * _EDGE - 1)) // 2 * 2))[:, None] + tl.arange(0, 2)[None, :]
     x = first[:, None] + tl.arange(0, 2)[None, :] - _EDGE
     there = (x >= 0) & (x < width)
-    column = _mirror(at - _EDGE, width, FAR)
+    column = _mirrored(at - _EDGE, width, FAR)
     start = tl.program_id(1) * ROWS
     stop = tl.minimum(height, start + ROWS)
     a0, a1, a2, a3, a4 = _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS), _none(PAIRS)
@@ -158,7 +170,7 @@ def _similarity(
     y = start - 2 * _REACH
     for whole in tl.static_range(2):  # the run-in, then the rows whose windows are whole
         while y < (stop if whole else start):
-            row = _mirror(y + _REACH, height, FAR) * pitch
+            row = _mirrored(y + _REACH, height, FAR) * pitch
             p0, p1, p2, p3, p4, p5, p6 = _pairs(shown + row + at)
             q0, q1, q2, q3, q4, q5, q6 = _pairs(meant + row + at)
             a = _along(p0, p1, p2, p3, p4, p5, p6)
@@ -235,7 +247,7 @@ def _back(
     y = start - 2 * _REACH
     for whole in tl.static_range(2):  # the run-in, then the rows whose windows are whole
         while y < (stop if whole else start):
-            line = derivatives + plane + _mirror(y + _REACH, height, FAR) * pitch + at
+            line = derivatives + plane + _mirrored(y + _REACH, height, FAR) * pitch + at
             p0, p1, p2, p3, p4, p5, p6 = _pairs(line)
             q0, q1, q2, q3, q4, q5, q6 = _pairs(line + size)
             r0, r1, r2, r3, r4, r5, r6 = _pairs(line + 2 * size)
@@ -252,10 +264,7 @@ def _back(
                 pixel = y * width + at
                 g = l1_share * tl.load(weight + pixel, mask=there) * sign - ssim_share * (a + 2.0 * e * b + value * c)
                 linear = tl.load(blurred + pixel * 3 + tl.program_id(2), mask=there)
-                slope = tl.div_rn(_POWER * (e + (0.055 + _GREY)), tl.maximum(linear, _KNEE))
-                slope = tl.where(linear < _END, slope, _TANGENT)
-                slope = tl.where(linear > _KNEE, slope, 12.92)
-                tl.store(gradient + pixel * 3 + tl.program_id(2), g * slope, mask=there)
+                tl.store(gradient + pixel * 3 + tl.program_id(2), g * _slope(e, linear), mask=there)
             y += 1
 
 

@@ -13,6 +13,7 @@ import math
 
 import torch
 
+from macrosplat.support.colour import EXPONENT, LINEAR_JOIN, OFFSET, SLOPE
 from macrosplat.train.target import Target
 
 REACH = 5  # px on each side: 11 taps
@@ -27,7 +28,8 @@ GREY = 0.5
 # Beyond a radiance of 16 (no photo goes above 1) the curve goes on as its tangent: the kernels' root is fitted
 # up to there.
 CURVE_END = 16.0
-_KNEE = 0.0031308
+SCALE, POWER = 1 + OFFSET, 1 / EXPONENT
+TANGENT = SCALE * POWER * CURVE_END ** (POWER - 1)
 
 
 def window_taps() -> list[float]:
@@ -39,11 +41,9 @@ def window_taps() -> list[float]:
 
 def srgb_curve(linear: torch.Tensor) -> torch.Tensor:
     """IEC 61966-2-1, its linear part also below 0, not clamped above 1."""
-    inside = linear.clamp(_KNEE, CURVE_END)
-    power = 1.055 * inside ** (1.0 / 2.4) - 0.055
-    tangent = 1.055 / 2.4 * CURVE_END ** (1.0 / 2.4 - 1.0)
-    above = power + tangent * (linear - CURVE_END).clamp(min=0.0)
-    return torch.where(linear > _KNEE, above, 12.92 * linear)
+    above = SCALE * linear.clamp(LINEAR_JOIN, CURVE_END) ** POWER - OFFSET
+    above = above + TANGENT * (linear - CURVE_END).clamp(min=0.0)
+    return torch.where(linear > LINEAR_JOIN, above, SLOPE * linear)
 
 
 def window_mean(planes: torch.Tensor) -> torch.Tensor:  # [C, H, W] to [C, H, W]

@@ -22,12 +22,15 @@ DEAD, SHARPNESS = tl.constexpr(constants.DEAD), tl.constexpr(constants.NOISE_SHA
 
 
 @triton.jit(do_not_specialize=["n"])
-def _add_noise(means, log_scales, quats, logits, noise, key, stopped, smallest, n, BLOCK: tl.constexpr):
+def _add_noise(means, log_scales, quats, logits, noise, key, stopped, smallest, slender, n, BLOCK: tl.constexpr):
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = (i < n) & (tl.load(stopped) == 0)
     s0 = tl.maximum(tl.load(log_scales + i * 3, mask=inside, other=0.0), smallest)
     s1 = tl.maximum(tl.load(log_scales + i * 3 + 1, mask=inside, other=0.0), smallest)
     s2 = tl.maximum(tl.load(log_scales + i * 3 + 2, mask=inside, other=0.0), smallest)
+    pair = tl.maximum(s0, s1)
+    longest = tl.maximum(tl.minimum(s0, s1), tl.minimum(pair, s2)) + slender
+    s0, s1, s2 = tl.minimum(s0, longest), tl.minimum(s1, longest), tl.minimum(s2, longest)
     tl.store(log_scales + i * 3, s0, mask=inside)
     tl.store(log_scales + i * 3 + 1, s1, mask=inside)
     tl.store(log_scales + i * 3 + 2, s2, mask=inside)
@@ -72,11 +75,14 @@ def add_regulariser_gradient(
     _add_gradient[(max(triton.cdiv(n, BLOCK), 1),)](*tensors, opacity_weight, size_weight, n, BLOCK=BLOCK)
 
 
-def add_position_noise(gaussians: Gaussians, smallest: float, noise: Tensor, key: Tensor, stopped: Tensor) -> None:
+def add_position_noise(
+    gaussians: Gaussians, smallest: float, slender: float, noise: Tensor, key: Tensor, stopped: Tensor
+) -> None:
     """Changes log_scales and means in place.
 
     Args:
-        smallest: ln of the least standard deviation.
+        smallest: ln of the least standard deviation. slender: ln of the most that the longest axis may be, times the
+            middle one.
         noise: [1] float64, times a Gaussian's covariance (scene units^2) and a normal draw it is what a fully
             transparent one moves; 0: none do. key: [1] of `random.key_of`, as float64. stopped: [1] not 0: nothing
             changes.
@@ -84,4 +90,4 @@ def add_position_noise(gaussians: Gaussians, smallest: float, noise: Tensor, key
     n = len(gaussians)
     tensors = (gaussians.means, gaussians.log_scales, gaussians.quats, gaussians.opacity_logits)
     blocks = (max(triton.cdiv(n, BLOCK), 1),)
-    _add_noise[blocks](*(t.detach() for t in tensors), noise, key, stopped, smallest, n, BLOCK=BLOCK)
+    _add_noise[blocks](*(t.detach() for t in tensors), noise, key, stopped, smallest, slender, n, BLOCK=BLOCK)

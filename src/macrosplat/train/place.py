@@ -41,7 +41,7 @@ from macrosplat.support.dispatch import one_torch_thread
 ERROR, INLIERS, PLENTY = 4.0, 12, 60
 PLACES = 8  # from which it is looked, at most
 ROUNDS = 2  # of drawing and matching, each from the pose that the one before has found
-SOLID = 0.8  # alpha from which a depth is a surface's
+OPAQUE = 0.8  # alpha from which a depth is a surface's
 # Fitting the pixels: share of the training width and steps; learning rates at the first step, which fall to a tenth.
 SCALES, STEPS = (0.25, 0.5, 1.0), 60
 RATES = {"turn": 2e-3, "shift": 0.3, "focus": 2e-3, "exposure": 5e-3}  # radians, px at the pivot, relative, ln
@@ -172,7 +172,7 @@ def _pnp(
             continue
         there = drawn.photo_px(width, height)[rows[:, 1]]
         column, row = (np.clip(there[:, k].astype(int), 0, (width, height)[k] - 1) for k in (0, 1))
-        solid = alpha[row, column] > SOLID
+        solid = alpha[row, column] > OPAQUE
         z = depth[row, column][solid]
         x, y = (there[solid, 0] - cx) / fx * z, (there[solid, 1] - cy) / fy * z
         xyz.append(np.stack([x, y, z], 1) @ to_world[:3, :3].T + to_world[:3, 3])

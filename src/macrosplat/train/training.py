@@ -20,6 +20,9 @@ from macrosplat.train.targets import Targets
 # Smallest standard deviation of a Gaussian, in px of the training width at the object: half a pixel across two of them.
 # Finer ones alias between photos and turn to needles when the scene is seen from nearer.
 SMALLEST = 0.25
+# The longest standard deviation of a Gaussian, in its middle one: a surface asks for two long axes, what is guessed
+# where no photo is in focus turns to needles (experiments: needles).
+SLENDER = 6.0
 
 
 class Training:
@@ -35,6 +38,7 @@ class Training:
         self.start = len(model.gaussians)
         self.done = 0
         self.smallest = math.log(SMALLEST * pixel)  # ln of the least standard deviation
+        self.slender = math.log(SLENDER)  # ln of the longest in the middle one, at most
         self.weights = Weights(
             drop=schedule.drop,
             mask=schedule.mask_weight,

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.cameras.records import Cameras
+from macrosplat.output.focus_range import focus_range, means_seen
 from macrosplat.output.lens_report import LensReport, describe
 from macrosplat.output.subject import limits
 from macrosplat.scene.gaussians import Gaussians
 
-OPACITY_SEEN = 0.1  # Gaussians fainter than this do not count when the depth of the scene is sought
+STRAYS = 0.5  # % of the object's Gaussians, nearest and farthest, that say nothing of where it lies
 
 
 def facts_of(
@@ -27,15 +28,9 @@ def facts_of(
 ) -> dict[str, Any]:
     """Lengths in scene units, angles in degrees."""
     bounds = limits(scene, cameras, core)
-    seen = core & (scene.opacity_logits.numpy() > float(np.log(OPACITY_SEEN / (1 - OPACITY_SEEN))))
-    means = scene.means.double().numpy()
-    means = means[seen] if seen.any() else means
     distance = float(np.median(np.linalg.norm(cameras.centres - np.array(bounds.target), axis=1)))
-    depths = (means @ cameras.views[0, 2, :3]) + cameras.views[0, 2, 3]
-    near, far = (float(depth) for depth in np.percentile(depths, [0.5, 99.5]))
     focus = dict(lens.focus_distances) if lens else {}
-    if focus:
-        near, far = min(near, *focus.values()), max(far, *focus.values())
+    between = focus_range(means_seen(scene, core), cameras.views[0], list(focus.values()), STRAYS)
     number = describe(lens)["f_number"] if lens else None
     photos = []
     for name, view, (fx, _, cx, cy), (width, height) in zip(
@@ -65,8 +60,8 @@ def facts_of(
         "zero": bounds.zero,
         "cropped": not bool(core.all()),
         "near": 0.02 * distance,
-        "focus": float(np.median(list(focus.values()))) if focus else (near + far) / 2,
-        "focus_range": [near - 0.1 * (far - near), far + 0.1 * (far - near)],
+        "focus": between.start,
+        "focus_range": [between.nearest, between.farthest],
         # Without a lens of its own, one that shows what an aperture does: f/10 at 1:1, say.
         "pupil": lens.pupil_diameter if lens else 0.05 * distance,
         "f_times_pupil": number * lens.pupil_diameter if lens and number else None,

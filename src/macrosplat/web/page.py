@@ -104,11 +104,11 @@ def of_run(run: Run) -> Shown:
     scales = read_scales(run)
     return Shown(
         title=run.folder.resolve().name,
-        scene=read_own(run.scene),
+        scene=read_own(run.scene).as_tensors(),
         cameras=cameras,
         lens=read_lens(run),
         backdrop=_backdrop(run),
-        coverage=read_own(run.coverage_scene) if run.coverage_scene.is_file() else None,
+        coverage=read_own(run.coverage_scene).as_tensors() if run.coverage_scene.is_file() else None,
         made=run.manifest,
         coverage_report=read_coverage(run),
         masks=masks_of(run.manifest, names),
@@ -122,7 +122,7 @@ def of_run(run: Run) -> Shown:
 
 def of_file(path: Path) -> Shown:
     """A scene of any program, without photos, seen by one camera that holds all of it."""
-    scene = read_scene(path, lambda text: print(text, file=sys.stderr))
+    scene = read_scene(path, lambda text: print(text, file=sys.stderr)).as_tensors()
     means = scene.means.numpy().astype(np.float64)
     low, high = np.percentile(means, [2, 98], axis=0)
     middle, size = (low + high) / 2, float(np.linalg.norm(high - low))

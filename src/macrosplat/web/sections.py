@@ -9,7 +9,7 @@ from typing import Any
 from macrosplat.evaluate.means import Means
 from macrosplat.output.coverage_report import CoverageReport
 from macrosplat.output.coverage_report import sentences as coverage_sentences
-from macrosplat.output.lens_report import LensReport, depth_of_field_mm, describe
+from macrosplat.output.lens_report import LensReport, believed, depth_of_field_mm, describe
 from macrosplat.run import Manifest
 
 
@@ -89,14 +89,15 @@ def lens(report: LensReport | None) -> str:
     rows["Focused at"] = f"{min(focus):.4g} to {max(focus):.4g} {unit} from the entrance pupil"
     rows["Entrance pupil"] = f"{report.pupil_diameter * mm:.3g} {unit} wide"
     rows["Softness in focus"] = f"{report.sigma0_px:.2g} px, standard deviation of what is blurred even there"
-    return f"<h2>The lens</h2>{_table(rows)}"
+    doubt = "" if believed(report) else f'<p class="soft">Uncertain: {html.escape(_because(report))}</p>'
+    return f"<h2>The lens</h2>{doubt}{_table(rows)}"
 
 
 def advice(coverage: CoverageReport | None, lens: LensReport | None, made: Manifest | None) -> str:
     """What to do better, and what the run remarked: its sentences, as the command line says them."""
     limit = made.limit if made else None
     mm = lens.mm_per_unit if lens else None
-    said = [limit] if limit else coverage_sentences(coverage, mm) if coverage else []
+    said = [limit] if limit else coverage_sentences(coverage, mm) if coverage and believed(lens) else []
     said += [note for note in (lens.notes if lens else ()) if note != limit]
     if lens is not None and mm is None:
         said.append("Lengths are in scene units: --scale-mm (how far two photos were taken apart) gives millimetres.")
@@ -109,10 +110,12 @@ def advice(coverage: CoverageReport | None, lens: LensReport | None, made: Manif
 def trust(lens: LensReport | None, coverage: CoverageReport | None, made: Manifest | None) -> str:
     """How far each part of the page may be believed."""
     rows = {}
+    if lens is not None and lens.trust is not None:
+        rows["The lens"] = f"{lens.trust.level}. {_because(lens)}".strip()
     if lens is not None and lens.mm_per_unit:
         sure = f", ± {100 * lens.scale.uncertainty:.0f} % (one standard deviation)" if lens.scale.uncertainty else ""
         rows["Millimetres"] = f"from {lens.scale.source}{sure}"
-    if coverage is not None:
+    if coverage is not None and believed(lens):
         rows["In focus"] = (
             f"{100 * (1 - coverage.uncovered):.0f} % of what most photos have in the frame is in focus somewhere; "
             "the rest (red under Coverage) stays blurred, and nobody can tell what it looks like"
@@ -123,6 +126,10 @@ def trust(lens: LensReport | None, coverage: CoverageReport | None, made: Manife
         rows["Fit"] = f"through the lens as found, the scene is the photos to {made.summary.fit_psnr:.1f} dB"
         rows["In viewers"] = f"this scene looks as macrosplat draws it to {made.summary.viewer_psnr:.1f} dB"
     return f"<h2>How far to trust it</h2>{_table(rows)}" if rows else ""
+
+
+def _because(report: LensReport) -> str:
+    return (report.trust.because if report.trust else None) or ""
 
 
 def share(title: str, beside: bool) -> str:

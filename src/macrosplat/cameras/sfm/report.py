@@ -10,6 +10,7 @@ from macrosplat.photos.names import listed
 
 # Feature points in a photo below which nothing can be expected of it.
 FEW_POINTS = 30
+ALIKE = 1.01  # focal lengths within this factor are told as one
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,6 @@ class Attempt:
     agreeing: int = 0  # of the registered ones; none if the model as a whole is wrong
     agreement: float = 0.0  # 0 to 1, see `verify.Agreement`
     observations: int = 0
-    track_length: float = 0.0  # photos per point
     error_px: float = 0.0  # mean reprojection error at working size
     focal_start: float = 0.0  # in nominal focal lengths, median over photos
     focal: float = 0.0  # that the attempt ended with
@@ -82,12 +82,19 @@ def reasons(
     return why
 
 
-def sentences(report: SfmReport, best: Attempt) -> tuple[str, ...]:
-    """The report in words."""
+def sentences(report: SfmReport, best: Attempt, assumed: bool = False) -> tuple[str, ...]:
+    """The report in words.
+
+    Args:
+        assumed: no photo's EXIF tells a focal length, so that the nominal one is a guess.
+    """
+    least, most = min(report.focal_px), max(report.focal_px)
+    focal = f"length is {least:.0f} px" if most < ALIKE * least else f"lengths are {least:.0f} to {most:.0f} px"
+    nominal = "the one that is assumed, since EXIF tells none" if assumed else "the nominal one"
     said = (
         f"{len(report.registered)} of {report.photos} photos were placed ({best.name} settings); "
         f"{100 * best.agreement:.0f} % of what pairs of photos agree on fits, mean error {best.error_px:.2f} px.",
-        f"The focal length is {report.focal_px[0]:.0f} px, {best.focal:.2f} times the nominal one.",
+        f"The focal {focal}, {best.focal:.2f} times {nominal}.",
     )
     return (*said, *grouped(report.missing))
 

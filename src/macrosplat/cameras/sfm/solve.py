@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.cameras.focal import focals_px
+from macrosplat.cameras.focal import focals_px, knows_focal
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.sfm import mapping, refine
 from macrosplat.cameras.sfm.features import (
@@ -133,7 +133,8 @@ def solve_cameras(
         focal_px=tuple(cameras.intrinsics[:, 0].tolist()),
         seconds=time.monotonic() - began,
     )
-    return cameras, points, replace(report, sentences=sentences(report, best.attempt))
+    assumed = not any(knows_focal(photo) for photo in photos)
+    return cameras, points, replace(report, sentences=sentences(report, best.attempt, assumed))
 
 
 def triangulate(
@@ -283,7 +284,6 @@ def _score(name: str, refined: refine.Refined, start: float, nominal: NDArray[np
         agreeing=len(refined.agreeing),
         agreement=refined.judged.share,
         observations=model.compute_num_observations(),
-        track_length=model.compute_mean_track_length(),
         error_px=model.compute_mean_reprojection_error(),
         focal_start=start,
         focal=_median_focal(refined.cameras, nominal),

@@ -28,9 +28,9 @@ LEVELS = 5
 # px of the octave's spacing, and px in the finest, which is the photo's grain, too: it is kept in focus, then falls off
 # about as what a disc leaves of it (rms: 0.9 at 0.5 px, 0.66 at 1, 0.34 at 2; experiments: own-detail).
 KNEE, FINE = 3.2, 1.7
-# px of the photo: by how much a radius may be too large (experiments: radius-by-surface), and one so small that a photo
-# evidently sharp has it from an error of depth.
-DOUBT, CLOSE = 3.0, 0.7
+# px of the photo: by how much a radius may be too large (experiments: radius-by-surface, doubt), and one so small that
+# a photo evidently sharp has it from an error of depth.
+DOUBT, CLOSE = 1.0, 0.7
 ROWS = 1024  # of a band that is worked on at a time: 24 megapixels need not be there in ten copies
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from macrosplat.scene.gaussians import SH_C0, SH_REST, Gaussians
@@ -26,7 +25,7 @@ def is_compressed(elements: Mapping[str, np.ndarray]) -> bool:
 
 
 def from_compressed(path: Path, elements: Mapping[str, np.ndarray]) -> Gaussians:
-    """The scene of the elements of `path`; float32 on the CPU.
+    """The scene of the elements of `path`, as numpy arrays.
 
     Raises:
         MacrosplatError: not such a file, or cut short.
@@ -63,17 +62,13 @@ def _decoded(elements: Mapping[str, np.ndarray]) -> Gaussians:
         unit = np.where(by_channel == 255, 1.0, np.where(by_channel == 0, 0.0, (by_channel + 0.5) / 256))
         sh_rest = (SH_RANGE * (unit - 0.5)).transpose(0, 2, 1)
     alpha = np.clip((word & 255) / 255.0, 0.5 / 255, 1 - 0.5 / 255)
-
-    def tensor(values: NDArray) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-
-    return Gaussians(
-        means=tensor(means),
-        log_scales=tensor(scales),
-        quats=tensor(rotations),
-        opacity_logits=tensor(np.log(alpha / (1 - alpha))),
-        sh0=tensor((colour - 0.5) / SH_C0),
-        sh_rest=tensor(sh_rest),
+    return Gaussians.of_arrays(
+        means=means,
+        log_scales=scales,
+        quats=rotations,
+        opacity_logits=np.log(alpha / (1 - alpha)),
+        sh0=(colour - 0.5) / SH_C0,
+        sh_rest=sh_rest,
     )
 
 

@@ -13,7 +13,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from macrosplat.scene.gaussians import SH_REST, Gaussians
 from macrosplat.support.errors import MacrosplatError
@@ -46,17 +45,17 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
     Raises:
         MacrosplatError: the disk is full or the folder cannot be written.
     """
-    g = gaussians.map(lambda t: t.detach().to("cpu", torch.float32))
-    count, rest = len(g), g.sh_rest.shape[1]
+    g = gaussians.arrays()
+    count, rest = len(gaussians), g["sh_rest"].shape[1]
     rows = np.concatenate(
         [
-            g.means.numpy(),
+            g["means"],
             np.zeros((count, 3), np.float32),
-            g.sh0.numpy(),
-            g.sh_rest.transpose(1, 2).reshape(count, 3 * rest).numpy(),
-            g.opacity_logits[:, None].numpy(),
-            g.log_scales.numpy(),
-            torch.nn.functional.normalize(g.quats, dim=1).numpy(),
+            g["sh0"],
+            g["sh_rest"].transpose(0, 2, 1).reshape(count, 3 * rest),
+            g["opacity_logits"][:, None],
+            g["log_scales"],
+            g["quats"] / np.linalg.norm(g["quats"], axis=1, keepdims=True).clip(1e-12),
         ],
         axis=1,
         dtype="<f4",
@@ -75,7 +74,7 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
 
 
 def read_ply(path: Path) -> Gaussians:
-    """Read a scene written by this or any other program in the same layout; float32 on the CPU.
+    """Read a scene written by this or any other program in the same layout, as numpy arrays.
 
     Properties are found by name, in any order and type; others are passed over.
 
@@ -94,18 +93,18 @@ def gaussians_of(path: Path, table: np.ndarray) -> Gaussians:
         what = f"it lacks {missing[0]}" if missing else f"it has {3 * rest} f_rest properties"
         raise MacrosplatError(f"{path} does not hold Gaussians in the 3D Gaussian splatting layout: {what}.")
 
-    def columns(*names: str) -> torch.Tensor:
+    def columns(*names: str) -> np.ndarray:
         stacked = np.stack([table[name] for name in names], axis=1) if names else np.zeros((len(table), 0))
-        return torch.from_numpy(stacked.astype(np.float32))
+        return stacked.astype(np.float32)
 
     by_channel = columns(*(f"f_rest_{i}" for i in range(3 * rest)))
-    return Gaussians(
+    return Gaussians.of_arrays(
         means=columns("x", "y", "z"),
         log_scales=columns(*(f"scale_{i}" for i in range(3))),
         quats=columns(*(f"rot_{i}" for i in range(4))),
         opacity_logits=columns("opacity")[:, 0],
         sh0=columns(*(f"f_dc_{i}" for i in range(3))),
-        sh_rest=by_channel.reshape(len(table), 3, rest).transpose(1, 2).contiguous(),
+        sh_rest=by_channel.reshape(len(table), 3, rest).transpose(0, 2, 1),
     )
 
 

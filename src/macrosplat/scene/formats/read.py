@@ -1,6 +1,6 @@
 """Scenes from any program: PLY, compressed PLY, SPZ and .splat, by what the file is called and holds.
 
-Out: `Gaussians` whose colours are sRGB, float32 on the CPU, every number finite and such as can be drawn.
+Out: `Gaussians` of numpy arrays whose colours are sRGB, every number finite and such as can be drawn. No torch.
 """
 
 from __future__ import annotations
@@ -63,18 +63,17 @@ def drawable(path: Path, scene: Gaussians) -> tuple[Gaussians, int]:
     Raises:
         MacrosplatError: there are none.
     """
-    scene = scene.with_(
-        opacity_logits=scene.opacity_logits.clamp(-OPAQUE_LOGIT, OPAQUE_LOGIT),
-        log_scales=scene.log_scales.clamp_min(SMALLEST_LOG),
-    )
-    good = (scene.means.abs() < FARTHEST).all(1) & (scene.log_scales < LARGEST_LOG).all(1)
-    good &= (scene.sh0.abs() < BRIGHTEST).all(1) & (scene.sh_rest.abs() < BRIGHTEST).flatten(1).all(1)
-    good &= scene.opacity_logits.isfinite() & (scene.quats.abs() < FARTHEST).all(1)
+    g = scene.arrays()
+    g["opacity_logits"] = g["opacity_logits"].clip(-OPAQUE_LOGIT, OPAQUE_LOGIT)
+    g["log_scales"] = g["log_scales"].clip(SMALLEST_LOG)
+    good = (np.abs(g["means"]) < FARTHEST).all(1) & (g["log_scales"] < LARGEST_LOG).all(1)
+    good &= (np.abs(g["sh0"]) < BRIGHTEST).all(1) & (np.abs(g["sh_rest"]) < BRIGHTEST).all((1, 2))
+    good &= np.isfinite(g["opacity_logits"]) & (np.abs(g["quats"]) < FARTHEST).all(1)
     if not good.any():
         what = "no Gaussians" if not len(scene) else f"{len(scene)} Gaussians, of which none has finite numbers"
         raise MacrosplatError(f"{path} holds {what}; there is nothing to show.")
     dropped = int((~good).sum())
-    return (scene.map(lambda t: t[good]) if dropped else scene), dropped
+    return Gaussians.of_arrays(**({name: a[good] for name, a in g.items()} if dropped else g)), dropped
 
 
 def read_own(path: Path) -> Gaussians:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from macrosplat.scene.gaussians import SH_C0, Gaussians
 from macrosplat.support.errors import MacrosplatError
@@ -21,7 +20,7 @@ ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("colour", "u1", 4), ("
 
 def write_splat(path: Path, gaussians: Gaussians) -> None:
     """Write the scene atomically; what its colours depend on the direction by is lost."""
-    g = {name: t.detach().to("cpu", torch.float64).numpy() for name, t in gaussians.tensors().items()}
+    g = gaussians.arrays(np.float64)
     alpha = 1 / (1 + np.exp(-g["opacity_logits"]))
     rows = np.zeros(len(alpha), ROW)
     rows["mean"], rows["scale"] = g["means"], np.exp(g["log_scales"])
@@ -35,7 +34,7 @@ def write_splat(path: Path, gaussians: Gaussians) -> None:
 
 
 def read_splat(path: Path) -> Gaussians:
-    """Read a scene; float32 on the CPU.
+    """Read a scene, as numpy arrays.
 
     Raises:
         MacrosplatError: the file cannot be read or is not made of rows of 32 bytes.
@@ -45,15 +44,11 @@ def read_splat(path: Path) -> Gaussians:
         raise MacrosplatError(f"{path} is no .splat file: its size is no multiple of {ROW.itemsize} bytes.")
     rows = np.frombuffer(data, ROW)
     alpha = np.clip(rows["colour"][:, 3] / 255.0, 0.5 / 255, 1 - 0.5 / 255)
-
-    def tensor(values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.array(values, dtype=np.float32))  # a copy: what is read cannot be written
-
-    return Gaussians(
-        means=tensor(rows["mean"]),
-        log_scales=tensor(np.log(rows["scale"].clip(1e-20))),
-        quats=tensor((rows["rotation"].astype(np.float32) - 128) / 128),
-        opacity_logits=tensor(np.log(alpha / (1 - alpha))),
-        sh0=tensor((rows["colour"][:, :3] / 255.0 - 0.5) / SH_C0),
-        sh_rest=torch.zeros(len(rows), 0, 3),
+    return Gaussians.of_arrays(
+        means=rows["mean"],
+        log_scales=np.log(rows["scale"].clip(1e-20)),
+        quats=(rows["rotation"].astype(np.float32) - 128) / 128,
+        opacity_logits=np.log(alpha / (1 - alpha)),
+        sh0=(rows["colour"][:, :3] / 255.0 - 0.5) / SH_C0,
+        sh_rest=np.zeros((len(rows), 0, 3)),
     )

@@ -16,7 +16,6 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from macrosplat.scene.gaussians import SH_REST, Gaussians
@@ -49,7 +48,7 @@ def write_spz(path: Path, gaussians: Gaussians) -> None:
 
 def to_spz(gaussians: Gaussians) -> bytes:
     """The file's content."""
-    g = {name: t.detach().to("cpu", torch.float32).numpy() for name, t in gaussians.tensors().items()}
+    g = gaussians.arrays()
     means = g["means"] * np.array([1, -1, -1], np.float32)
     # As fine as the farthest Gaussian lets it be.
     reach = max(float(np.abs(means).max(initial=0.0)), 1e-6)
@@ -70,7 +69,7 @@ def to_spz(gaussians: Gaussians) -> bytes:
 
 
 def read_spz(path: Path) -> Gaussians:
-    """Read a scene; float32 on the CPU.
+    """Read a scene, as numpy arrays.
 
     Raises:
         MacrosplatError: not SPZ, damaged, or of a version that is not known here.
@@ -118,13 +117,13 @@ def read_spz(path: Path) -> Gaussians:
     # Half a step from the ends: 0 and 255 stand for "almost", and a logit has to be finite.
     alpha = np.clip(alphas[:, 0] / 255.0, 0.5 / 255, 1 - 0.5 / 255)
     sh_rest = (harmonics.astype(np.float32) - SH_STEPS) / SH_STEPS
-    return Gaussians(
-        means=_tensor(means * np.array([1, -1, -1], np.float32)),
-        log_scales=_tensor(scales / SCALE_STEPS - SCALE_OFFSET),
-        quats=_tensor(quats * np.array([1, 1, -1, -1], np.float32)),
-        opacity_logits=_tensor(np.log(alpha / (1 - alpha))),
-        sh0=_tensor((colours / 255.0 - 0.5) / COLOUR_SCALE),
-        sh_rest=_tensor(sh_rest.reshape(count, rest, 3) * FLIP_YZ[:rest, None]),
+    return Gaussians.of_arrays(
+        means=means * np.array([1, -1, -1], np.float32),
+        log_scales=scales / SCALE_STEPS - SCALE_OFFSET,
+        quats=quats * np.array([1, 1, -1, -1], np.float32),
+        opacity_logits=np.log(alpha / (1 - alpha)),
+        sh0=(colours / 255.0 - 0.5) / COLOUR_SCALE,
+        sh_rest=sh_rest.reshape(count, rest, 3) * FLIP_YZ[:rest, None],
     )
 
 
@@ -174,7 +173,3 @@ def _pack_harmonics(sh_rest: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _byte(values: NDArray[np.floating]) -> NDArray[np.uint8]:
     return np.rint(values).clip(0, 255).astype(np.uint8)
-
-
-def _tensor(values: NDArray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
