@@ -164,9 +164,9 @@ def test_focal_length_goes_with_a_dolly():
 
 
 def test_blur_goes_with_the_dolly():
-    """A camera that steps back keeps its magnification, and its pupil grows: what was in focus at the pivot still is,
-    and what lies before and behind it is blurred as much (but for a share of the depth times that of the focal length).
-    """
+    """The camera steps back by (F - 1) p before a scene that stays, and its pupil grows F times, so that a focal length
+    that is corrected changes no blur to first order: of what lies z behind the focus at p,
+    (D F / 2) F fx (1 / (F p) - 1 / (F p + z)) = (D / 2) fx (1 / p - 1 / (p + z)) F (p + z) / (F p + z)."""
     lens = ThinLens(LensStart(0.4, (DEPTH, 5.5), (1.0, 0.8), focal=tuple((INTRINSICS[:, 0] / FRAME.width).tolist())))
     depth = torch.tensor([4.6, 5.0, 5.4], dtype=torch.float64)
 
@@ -174,6 +174,7 @@ def test_blur_goes_with_the_dolly():
         return lens.radius(Sharp(depth, depth, depth), made.camera(0), 0).detach()
 
     before, after = radius(longer(1.0), depth), radius(longer(), depth + (F - 1) * DEPTH)
+    torch.testing.assert_close(after, before * F * depth / (depth + (F - 1) * DEPTH), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(after, before, rtol=1.1 * 0.4 / DEPTH * (F - 1), atol=1e-5)
     assert float(before[0].abs()) > 0.5 and abs(float(before[1])) < 1e-4
     found, was = lens.estimate(longer().focal_lengths()), lens.estimate(longer(1.0).focal_lengths())

@@ -14,6 +14,9 @@ from macrosplat.lens import shift_reference
 
 TAPS = tl.constexpr(shift_reference.TAPS)
 RUN = {"BLOCK": 256, "num_warps": 4}  # numbers of a program
+# px from where a place's own movement leads within which the pixels lie that took from it: two for the taps, and one
+# for how movements differ from pixel to pixel, by up to a tenth of a px.
+REACH = 3
 SUMS = {"BLOCK": 1024, "num_warps": 8}  # likewise, where they are added up
 
 
@@ -111,26 +114,45 @@ def _moved(
     tl.store(target + here + e, total, mask=inside)
 
 
+@triton.jit
+def _taken(i, size, first, f, place):
+    """With what weight pixel i takes from a place along an axis."""
+    taken = f * 0.0
+    for tap in tl.static_range(TAPS):
+        at = i + first + tap
+        at = tl.where((at >= 0) & (at < size), at, i)
+        taken += tl.where(at == place, _weight(f, tap), 0.0)
+    return taken
+
+
 @triton.jit(do_not_specialize=["height", "width"])
 def _given_back(
     gradient, offsets, bends, target, height, width,
-    CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
+    CHANNELS: tl.constexpr, REACH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The transpose of a shift that grows outwards: each pixel gives back what it took, in any order."""
+    """The transpose of a shift that grows outwards: a place looks for the pixels that took from it, which are near
+    where its own movement leads, or itself where a tap lay outside; in a fixed order: a step repeats bit by bit."""
     e, inside, c, y, x = _numbers(height, width, CHANNELS, BLOCK)
     m = tl.program_id(1)
-    along, fx, down, fy, _, _, _ = _where(offsets, bends, m, c, x, y, width, height, CHANNELS, True)
+    by, _, below, _, _, _, _ = _where(offsets, bends, m, c, x, y, width, height, CHANNELS, True)
+    by, fx, below, fy, _, _, _ = _where(offsets, bends, m, c, x - by - 1, y - below - 1, width, height, CHANNELS, True)
+    left, top = x - by - 1 - (fx + 0.5).to(tl.int32), y - below - 1 - (fy + 0.5).to(tl.int32)
     here = m.to(tl.int64) * (height * width * CHANNELS)
-    g = tl.load(gradient + here + e, mask=inside, other=0.0)
-    for j in tl.static_range(TAPS):
-        row = y + down + j
-        row = tl.where((row >= 0) & (row < height), row, y)
-        for i in tl.static_range(TAPS):
-            column = x + along + i
-            column = tl.where((column >= 0) & (column < width), column, x)
-            value = g * _weight(fy, j) * _weight(fx, i)
-            to = target + here + (row * width + column) * CHANNELS + c
-            tl.atomic_add(to, value, mask=inside & (value != 0.0), sem="relaxed")
+    total = tl.zeros([BLOCK], tl.float32)
+    for j in range(2 * REACH + 2):
+        own = j == 2 * REACH + 1
+        row = tl.where(own, y, top + j - REACH)
+        there = inside & (row >= 0) & (row < height) & ((j <= 2 * REACH) | (tl.abs(y - top) > REACH))
+        for i in range(2 * REACH + 2):
+            own = i == 2 * REACH + 1
+            column = tl.where(own, x, left + i - REACH)
+            used = there & (column >= 0) & (column < width) & ((i <= 2 * REACH) | (tl.abs(x - left) > REACH))
+            along, fx, down, fy, _, _, _ = _where(offsets, bends, m, c, column, row, width, height, CHANNELS, True)
+            weight = _taken(row, height, down, fy, y) * _taken(column, width, along, fx, x)
+            used &= weight != 0.0
+            place = here + (row * width + column) * CHANNELS + c
+            total += weight * tl.load(gradient + place, mask=used, other=0.0)
+    tl.store(target + here + e, total, mask=inside)
 
 
 @triton.jit(do_not_specialize=["height", "width"])
@@ -177,11 +199,10 @@ def forward(frames: torch.Tensor, offsets: torch.Tensor, bends: torch.Tensor | N
 def _launched(source: torch.Tensor, offsets: torch.Tensor, bends: torch.Tensor | None, adjoint: bool) -> torch.Tensor:
     m, height, width, channels = source.shape
     grid = triton.cdiv(height * width * channels, RUN["BLOCK"]), m
-    if adjoint and bends is not None:
-        target = torch.zeros_like(source)
-        _given_back[grid](source, offsets, bends, target, height, width, CHANNELS=channels, **RUN)
-        return target
     target = torch.empty_like(source)
+    if adjoint and bends is not None:
+        _given_back[grid](source, offsets, bends, target, height, width, CHANNELS=channels, REACH=REACH, **RUN)
+        return target
     how = {"CHANNELS": channels, "BENT": bends is not None, "ADJOINT": adjoint}
     _moved[grid](source, offsets, offsets if bends is None else bends, target, height, width, **how, **RUN)
     return target

@@ -37,5 +37,8 @@ def upgraded(state: dict[str, Any]) -> dict[str, Any]:
                 blank = torch.zeros_like(parameters[key])
                 for kind, empty in (("first", blank), ("second", blank.clone()), ("counts", 0), ("rates", 0.0)):
                     adam[kind][key] = empty
+    if version == 5 and name == "thin":
+        # It was in scene units; it is what it was at the start, and grows with the correction of the focal length.
+        lens["lens.pupil"] = lens["lens.pupil"] - rig["pose.focal"]
     more = {"lens": {"name": name, "start": start}, "lens_parameters": lens, "rig_parameters": rig, "adam": adam}
     return upgraded(state | more | {"version": version + 1})
