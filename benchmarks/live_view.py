@@ -40,7 +40,7 @@ def visit(address: str) -> None:
 
 def main() -> None:
     from macrosplat import pipeline
-    from macrosplat.live import LiveView
+    from macrosplat.live import After, LiveView
     from macrosplat.options import Options
 
     capture = Path(sys.argv[1])
@@ -70,7 +70,7 @@ def main() -> None:
             trainer.step()  # everything is compiled
         for _ in range(TURNS):
             turn("alone", None)
-            with LiveView(trainer, names, 0, told.append) as view:
+            with LiveView(trainer, names, 0, told.append, After(Path("nowhere") / "index.html", dict)) as view:
                 turn("server", view)
                 visitor = multiprocessing.get_context("spawn").Process(target=visit, args=(view.address,), daemon=True)
                 visitor.start()

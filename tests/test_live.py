@@ -21,8 +21,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from macrosplat import pipeline
-from macrosplat.live import LiveView
+from macrosplat.live import After, LiveView
 from macrosplat.live import view as view_module
+from macrosplat.live.after import ENDED, RESULT
 from macrosplat.live.draw import Look, picture, pinhole_of
 from macrosplat.live.pace import LEAST_STILL, SHARE_MOVING, SHARE_STILL, Pace
 from macrosplat.options import Options
@@ -34,6 +35,7 @@ from making_pages import CHROMIUM, FLAGS, browsable
 from making_training import made, make_trainer
 
 NAMES = tuple(f"{n}.png" for n in range(6))
+NOWHERE = After(Path("nowhere") / "index.html", dict)
 AHEAD = (1.0, 0.0, 0.0, 0.0)
 
 
@@ -58,7 +60,7 @@ def test_training_comes_out_the_same_to_the_bit_with_a_visitor(monkeypatch):
     visitor = Visitor()
     monkeypatch.setattr(Pace, "pixels", lambda *_: 1.0)
     monkeypatch.setattr(view_module, "PIXELS_LEAST", 5000)
-    with LiveView(watched, NAMES, 0, lambda _: None) as view:
+    with LiveView(watched, NAMES, 0, lambda _: None, NOWHERE) as view:
         monkeypatch.setattr(view._server, "get_clients", lambda: {0: visitor})
         for n in range(40):
             watched.step()
@@ -132,7 +134,7 @@ def test_who_stops_moving_gets_a_whole_picture_and_while_paused_no_other():
 
 def test_only_pages_of_this_machine_may_talk_to_it(capsys):
     trainer, _ = make_trainer(10)
-    with LiveView(trainer, NAMES, 0, lambda _: None) as view:
+    with LiveView(trainer, NAMES, 0, lambda _: None, NOWHERE) as view:
         assert view._server.get_host() == "127.0.0.1"
         assert view._server.request_share_url() is None and view._server._share_tunnel is None
         address = view.address.replace("http", "ws")
@@ -179,6 +181,21 @@ def test_without_viser_one_sentence_before_the_work(tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
+def test_what_the_page_becomes(tmp_path: Path) -> None:
+    page, picture = tmp_path / "index.html", tmp_path / "page" / "sharp" / "a b.jpg"
+    after = After(page, lambda: {"page/sharp/a b.jpg": picture})
+    assert after.answer(RESULT) is None and after.answer("/") is None and after.end(False) == ENDED
+    told = after.answer(ENDED)
+    assert told is not None and f"macrosplat continue {tmp_path}".encode() in told.content
+    page.write_bytes(b"all of it")
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(b"jpeg")
+    assert after.end(True) == RESULT
+    found = [after.answer(path) for path in (RESULT, f"{RESULT}page/sharp/a%20b.jpg", f"{RESULT}page/../index.html")]
+    assert [answer and answer.content for answer in found] == [b"all of it", b"jpeg", None]
+    after.wait(2, 0.0)
+
+
 @browsable
 def test_the_page_shows_pauses_and_stops_a_training(tmp_path: Path) -> None:
     capture, out, told = write_capture(tmp_path / "capture", made()), tmp_path / "run", io.StringIO()
@@ -207,7 +224,13 @@ def test_the_page_shows_pauses_and_stops_a_training(tmp_path: Path) -> None:
             page.wait_for_timeout(500)
             shot = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(float)
             page.get_by_role("button", name="Stop and save").click()
-            training.join(120)
+            # The page becomes the result, and asks nobody when the program has gone.
+            page.wait_for_url("**/result/", timeout=120_000)
+            training.join(30)
+            page.wait_for_selector("#view[data-loaded=yes]")
+            before = len(asked)
+            page.wait_for_timeout(500)
+            assert [url for url in asked[before:] if not url.startswith(("data:", "blob:"))] == []
     finally:
         if training.is_alive():
             raise AssertionError("the page did not stop the training")

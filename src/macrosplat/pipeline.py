@@ -19,7 +19,7 @@ from macrosplat.capture.made_masks import with_made_masks
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture
 from macrosplat.deblur import check_deblur
-from macrosplat.live import LiveView, Nobody, Preview, Watching, check_viser
+from macrosplat.live import After, LiveView, Nobody, Preview, Watching, check_viser
 from macrosplat.loop import make_trainer, train
 from macrosplat.options import Device, Options
 from macrosplat.output.finish import finish
@@ -121,14 +121,16 @@ def reconstruct(
         if meeting.count > 1:
             checkpoint.save(run.checkpoint, trainer, names, lens_start)  # where the others begin
             trainer.share(meeting.join(device), meeting.count)
+        watching = holding.enter_context(viewer(trainer, names, progress, run))
+        if preview:
+            watching = holding.enter_context(Preview(trainer, run.preview, watching))
         try:
-            with Log(run.log, trainer.done) as log, viewer(trainer, names, progress) as watching:
-                if preview:
-                    watching = holding.enter_context(Preview(trainer, run.preview, watching))
+            with Log(run.log, trainer.done) as log:
                 train(trainer, run, names, lens_start, log, progress, watching, results)
         finally:  # an interrupted run's time counts, too
             seconds = run.manifest.seconds + time.monotonic() - began
             run.update(seconds=seconds, machine=machine(device))
+        watching.trained()
         summary = finish(run, trainer.model, trainer.targets, given, trainer.last_sampling(), trainer.done, progress)
         _page(out, progress)
         return summary
@@ -269,9 +271,16 @@ def _fits(photos: tuple[Photo, ...], options: Options, width: int) -> None:
     )
 
 
-def _viewer(port: int | None) -> Callable[[Trainer, tuple[str, ...], Progress], AbstractContextManager[Watching]]:
+def _viewer(port: int | None) -> Callable[[Trainer, tuple[str, ...], Progress, Run], AbstractContextManager[Watching]]:
     """What shows the training; that it cannot is said before the work begins."""
     if port is None:
-        return lambda trainer, names, progress: nullcontext(Nobody())
+        return lambda trainer, names, progress, run: nullcontext(Nobody())
     check_viser()
-    return lambda trainer, names, progress: LiveView(trainer, names, port, progress.note)
+    from macrosplat.web.gallery import linked
+
+    def viewer(
+        trainer: Trainer, names: tuple[str, ...], progress: Progress, run: Run
+    ) -> AbstractContextManager[Watching]:
+        return LiveView(trainer, names, port, progress.note, After(run.page, lambda: linked(run.folder)))
+
+    return viewer

@@ -54,6 +54,9 @@ class Preview(Watching):
         self.finishes = self._inner.finishes
         return stops
 
+    def trained(self) -> None:
+        self._inner.trained()
+
     @torch.no_grad()
     def _write(self) -> None:
         trainer = self._trainer

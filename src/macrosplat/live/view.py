@@ -1,20 +1,22 @@
 """The page of the live view: viser's, on 127.0.0.1. Its threads only note what visitors want; training draws.
 
-In: a trainer, its photos' names. Out: a server while the context lasts; `between_steps` answers the visitors.
+In: a trainer, its photos' names. Out: a server while the context lasts; `between_steps` answers the visitors. When it
+ends, their pages become the result (`after.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
-import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from macrosplat.live.after import GO, After
 from macrosplat.live.draw import Look, picture, pinhole_of
-from macrosplat.live.guard import guarded
+from macrosplat.live.guard import Pages, guarded
 from macrosplat.live.pace import Pace
 from macrosplat.live.panel import Panel
 from macrosplat.live.watching import Watching
@@ -31,6 +33,8 @@ ASLEEP = 0.05  # s between two looks at the visitors while training is paused
 JPEG_QUALITY = 85
 PIXELS_LEAST = 120_000  # of a whole picture, otherwise as many as training has: a window is larger than small photos
 PIXELS_PAUSED = 2.0  # times as many: nothing waits for them
+PATIENCE = 5.0  # s that browsers have to fetch the result
+LAST = 1.0  # s for what was fetched to arrive
 
 
 def check_viser() -> None:
@@ -46,31 +50,50 @@ def check_viser() -> None:
 class LiveView(Watching):
     """Use as a context manager."""
 
-    def __init__(self, trainer: Trainer, names: tuple[str, ...], port: int, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, trainer: Trainer, names: tuple[str, ...], port: int, note: Callable[[str], None], after: After
+    ) -> None:
         """Args: port: 0 takes a free one; a busy one, the next. note: is told the address."""
         check_viser()
+        self._after = after
         self._trainer, self._names, self._port, self._note = trainer, names, port, note
         self._wake = threading.Event()  # somebody pressed something
         self._paces: dict[int, Pace] = {}
         self.spent = 0.0  # s that training waited for pictures
 
     def __enter__(self) -> LiveView:
-        # stdout is for results, and viser speaks there: where it listens, whom it turned away, that it stopped.
         self._mute = contextlib.ExitStack()
-        nowhere = self._mute.enter_context(open(os.devnull, "w", encoding="utf-8"))
-        self._mute.enter_context(contextlib.redirect_stdout(nowhere))
-        self._server = _server(self._port)
+        self._mute.enter_context(_mute())
+        self._server = _server(self._port, self._answer)
         self._panel = Panel(self._server, self._trainer, self._names, self._wake.set)
         self.address = f"http://{HOST}:{self._server.get_port()}"
         self._note(f"Live view, on this machine only: {self.address}")
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._panel.end(DONE if kind is None else STOPPED)
+        import viser._messages as messages
+
+        going = self._after.end(kind is None)
+        visitors = len(self._server.get_clients())
+        socket = self._server._websock_server
+        # viser has no public door for this: its page would look for a server that is gone, for ever.
+        socket.queue_message(messages.RunJavascriptMessage(source=GO.format(going)))
         self._server.flush()
-        time.sleep(2 * ASLEEP)  # for the last words to arrive
+        if visitors:
+            self._after.wait(visitors, PATIENCE)
+            time.sleep(LAST)
         self._server.stop()
+        if socket._server_thread is not None:
+            socket._server_thread.join(PATIENCE)  # which speaks as it goes
         self._mute.close()
+
+    def trained(self) -> None:
+        self._panel.end(WRITING)
+        self._server.flush()
+
+    def _answer(self, path: str) -> tuple[bytes, str] | None:
+        answer = self._after.answer(path)
+        return None if answer is None else (answer.content, answer.kind)
 
     def between_steps(self, figures: dict[str, float], interrupted: Callable[[], bool]) -> bool:
         self._panel.tell(self._trainer, figures)
@@ -124,7 +147,18 @@ class LiveView(Watching):
         client.scene.set_background_image(pixels, format="jpeg", jpeg_quality=JPEG_QUALITY)
 
 
-def _server(port: int) -> viser.ViserServer:
+@contextlib.contextmanager
+def _mute() -> Iterator[None]:
+    """stdout is for results, and viser speaks there (through rich): where it listens, whom it turned away, its end."""
+    console = importlib.import_module("rich").get_console()
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
+def _server(port: int, pages: Pages) -> viser.ViserServer:
     """A server that only this machine, and only pages of this machine, can talk to."""
     import viser
 
@@ -133,11 +167,10 @@ def _server(port: int) -> viser.ViserServer:
             """viser's tunnel through a server elsewhere: never."""
             return None
 
-    with guarded():
+    with guarded(pages):
         server = Server(host=HOST, port=port, label="macrosplat", verbose=False)
     server.gui.configure_theme(show_logo=False, show_share_button=False, brand_color=(11, 107, 93))
     return server
 
 
-DONE = "Training has ended: the results are being written. RUN/index.html will show them."
-STOPPED = "Stopped. What was done is kept; macrosplat continue RUN goes on."
+WRITING = "Training has ended: the results are being written, and this page will become them."

@@ -18,6 +18,10 @@ class Watching(Protocol):
         """
         ...
 
+    def trained(self) -> None:
+        """Training is over; the results come."""
+        ...
+
 
 class Nobody(Watching):
     """Only Ctrl-C counts."""
@@ -26,3 +30,6 @@ class Nobody(Watching):
 
     def between_steps(self, figures: dict[str, float], interrupted: Callable[[], bool]) -> bool:
         return interrupted()
+
+    def trained(self) -> None:
+        pass
