@@ -42,16 +42,26 @@ def main() -> None:
         )
     names, focal, k1 = calibrated(asked.run)
     true = {key_of(photo["photo"]): photo.get("fl_x", truth.get("nominal_fl_x")) for photo in truth["photos"]}
-    off = np.array([f / true[key_of(name)] - 1 for name, f in zip(names, focal, strict=True)])
-    apart = np.abs(off - np.median(off))
-    line.append(
-        f"fx off {100 * np.median(off):+.2f} %, from that {100 * np.median(apart):.3f} ({100 * apart.max():.2f})"
-    )
-    line.append(f"k1 {'none' if k1 is None else f'{k1:.3f}'} of {truth['lens']['k1']:.2f}")
+    if all(true.values()):
+        off = np.array([f / true[key_of(name)] - 1 for name, f in zip(names, focal, strict=True)])
+        apart = np.abs(off - np.median(off))
+        line.append(
+            f"fx off {100 * np.median(off):+.2f} %, from that {100 * np.median(apart):.3f} ({100 * apart.max():.2f})"
+        )
+    if "lens" in truth:
+        line.append(f"k1 {'none' if k1 is None else f'{k1:.3f}'} of {truth['lens']['k1']:.2f}")
     photo, ours = chroma(asked.run, asked.truth)
     line.append(f"chroma at edges {ours:.2f} (photos {photo:.2f})")
     print(", ".join(line))
-    kept = ("breathing", "distortion_at_corner", "colour_focus", "vignetting", "lateral_colour", "trust")
+    kept = (
+        "breathing",
+        "distortion_at_corner",
+        "colour_focus",
+        "vignetting",
+        "field_curvature",
+        "lateral_colour",
+        "trust",
+    )
     print("   ", json.dumps({key: lens[key] for key in kept if key in lens}))
 
 

@@ -111,6 +111,25 @@ def test_the_last_version_is_gone_on_with(tmp_path):
         checkpoint.load(path)
 
 
+def test_a_pupil_in_scene_units_becomes_one_that_goes_with_the_focal_length(tmp_path):
+    """Version 5 held the pupil itself, and knew no breathing and no curved field."""
+    path = tmp_path / "checkpoint"
+    trainer, start = make_trainer(steps=12, refine_poses=True)
+    with torch.no_grad():
+        trainer.model.rig.parameters["pose.focal"].fill_(0.03)
+    checkpoint.save(path, trainer, NAMES, start)
+    found = checkpoint.load(path).model.estimate()
+    state = torch.load(path, weights_only=True)
+    for part in (state["lens_parameters"], state["rig_parameters"], *state["adam"].values()):
+        for name in [n for n in part if n.startswith(("lens.curvature", "lens.lateral", "pose.breathing"))]:
+            del part[name]
+    state["lens_parameters"]["lens.pupil"] = torch.tensor(found.pupil_diameter).log()
+    torch.save(state | {"version": 5}, path)
+    older = checkpoint.load(path).model.estimate()
+    assert older.pupil_diameter == pytest.approx(found.pupil_diameter, rel=1e-6)
+    assert older.focus_distances == found.focus_distances
+
+
 def test_full_disk_keeps_the_old_one(content, tmp_path, monkeypatch):
     path = tmp_path / "checkpoint"
     path.write_bytes(content)

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from macrosplat.lens import LensEstimate, Sampling, colour
+from macrosplat.lens import LensEstimate, Sampling, colour, terms
 from macrosplat.lens.thin import ThinLens
 from macrosplat.output.lens_report import describe, in_words
 from test_lens import CAMERA, FOCUS, FX, START, plane
@@ -54,18 +54,18 @@ def test_gradients_against_differences():
 
 
 def test_decided_once_and_off_where_no_photo_tells():
-    for radius, verdict in ((0.5 * colour.LEAST, colour.NOT_SEEN), (2 * colour.LEAST, colour.SEEN)):
+    for radius, verdict in ((0.5 * colour.LEAST, terms.NOT_SEEN), (2 * colour.LEAST, terms.SEEN)):
         made = lens((0.0, -radius))
-        assert not made.undecided(colour.DECIDED_AT - 0.01) and made.undecided(colour.DECIDED_AT)
+        assert not made.undecided(terms.DECIDED_AT - 0.01) and made.undecided(terms.DECIDED_AT)
         made.decide()
         assert not made.undecided(1.0) and made.parameters["lens.colour_seen"] == verdict
-        seen = verdict == colour.SEEN
-        assert (made.colours(CAMERA) is not None) == seen
+        seen = verdict == terms.SEEN
+        assert (made.foci(0, CAMERA).colours is not None) == seen
         assert ("lens.colour" in made.plan(0.9).rates) == seen or not made.spans
         assert (made.estimate(torch.full((len(START.focus),), FX / CAMERA.frame.width)).colour_offsets is None) != seen
         again = lens()  # as a checkpoint brings it back
         again.parameters.update(made.parameters)
-        assert not again.undecided(1.0) and (again.colours(CAMERA) is not None) == seen
+        assert not again.undecided(1.0) and (again.foci(0, CAMERA).colours is not None) == seen
 
 
 def test_reported_in_millimetres():

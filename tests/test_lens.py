@@ -62,8 +62,8 @@ def test_points_are_a_setting_of_the_lens():
         return [span[2] for span in ThinLens(start).spans]
 
     assert [spans(n) for n in ("1", "4", "8", "16")] == [[], [8, 4], [8, 8], [8, 16]]
-    assert options.Options(quality="draft").lens_settings() == {"aperture_samples": "4", "aberrations": "off"}
-    assert options.Options().lens_settings() == {"aperture_samples": "8", "aberrations": "off"}
+    assert options.Options(quality="draft").lens_settings() == {"aperture_samples": "4", "aberrations": "auto"}
+    assert options.Options().lens_settings() == {"aperture_samples": "8", "aberrations": "auto"}
 
 
 def test_shear_comes_after_the_pose():

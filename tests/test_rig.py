@@ -2,9 +2,11 @@
 
 import math
 
+import pytest
 import torch
 
 from macrosplat.lens import LensStart, Sharp
+from macrosplat.lens.breathing import expected, zooms
 from macrosplat.lens.thin import ThinLens
 from macrosplat.model.rig import Rig
 from macrosplat.render import Camera, Frame
@@ -73,17 +75,53 @@ def test_one_photo_does_not_move_another():
 
 
 def test_gradients_are_finite_differences():
-    def camera(turn, shift, focal):
+    magnifications = torch.tensor([1.0, -1.0], dtype=torch.float64)
+
+    def camera(turn, shift, focal, breathing):
         made = rig()
-        made.parameters.update({"pose.turn": turn, "pose.shift": shift, "pose.focal": focal})
-        found = made.camera(0, Frame(20, 15))
+        moved = {"pose.turn": turn, "pose.shift": shift, "pose.focal": focal, "pose.breathing": breathing}
+        made.parameters.update(moved)
+        found = made.camera(0, Frame(20, 15), magnifications)
         return found.view, found.intrinsics
 
     for scale in (0.0, 0.3):  # at zero too, where training begins
         g = torch.Generator().manual_seed(1)
         turn, shift = (scale * torch.randn(2, 3, generator=g, dtype=torch.float64) for _ in range(2))
         focal = torch.tensor(0.1 * scale, dtype=torch.float64)
-        assert torch.autograd.gradcheck(camera, tuple(t.requires_grad_() for t in (turn, shift, focal)))
+        breathing = torch.tensor(0.05 * scale, dtype=torch.float64)
+        assert torch.autograd.gradcheck(camera, tuple(t.requires_grad_() for t in (turn, shift, focal, breathing)))
+
+
+def test_a_lens_that_keeps_its_focal_length_breathes_as_the_law_says():
+    """1 / f = 1 / v + 1 / d0, and fx measures v: from magnifications known up to a factor follow the true fx."""
+    f, d0 = 60.0, torch.tensor([139.0, 142.0, 145.0, 149.0], dtype=torch.float64)
+    v = 1 / (1 / f - 1 / d0)
+    m = v / d0
+    start = LensStart(1.0, tuple((5 / 3.7 / m).tolist()), (1.0,) * 4)  # up to a factor
+    lens = ThinLens(start)
+    coefficient = expected(f, float(v.mean()), lens.spread)
+    found = zooms(torch.tensor(coefficient), lens.magnifications())
+    torch.testing.assert_close(found.double(), v / v.mean(), rtol=1e-6, atol=0)
+    # Photos focused alike tell no law; a lens shorter than its nominal focal length keeps it.
+    assert expected(f, 2 * f, 1e-4) == 0 and expected(f, 0.9 * f, 0.02) == 0
+    assert expected(f, 2 * f, 0.02) == pytest.approx(0.01)
+
+
+def test_breathing_is_a_dolly_zoom_of_each_photo():
+    """Each camera steps back by its own (f - 1) p: what lies at the pivot's depth stays where it is."""
+    made, magnifications = rig(), torch.tensor([1.0, -1.0], dtype=torch.float64)
+    made.parameters["pose.breathing"] = torch.tensor(0.03, dtype=torch.float64)
+    for photo, f in enumerate(made.focal_factors(magnifications)):
+        assert abs(float(f) - (1.03, 0.97)[photo]) < 1e-9
+        own = rig()
+        own.parameters["pose.focal"] = f.log()
+        found, wanted = made.camera(photo, None, magnifications), own.camera(photo)
+        torch.testing.assert_close(found.view, wanted.view)
+        torch.testing.assert_close(found.intrinsics, wanted.intrinsics)
+    # Slices of one pose were brought to one magnification: they do not breathe.
+    slices = Rig(start(), INTRINSICS, [FRAME] * 2, torch.full((2,), DEPTH, dtype=torch.float64), PIXEL, (0, 0))
+    slices.parameters["pose.breathing"] = torch.tensor(0.03, dtype=torch.float64)
+    assert slices.focal_factors(magnifications).equal(torch.ones(2, dtype=torch.float64))
 
 
 F = 1.03
@@ -126,18 +164,21 @@ def test_focal_length_goes_with_a_dolly():
 
 
 def test_blur_goes_with_the_dolly():
-    """The lens keeps its pupil and its magnification: what was in focus at the pivot still is, and blurred as much."""
+    """The camera steps back by (F - 1) p before a scene that stays, and its pupil grows F times, so that a focal length
+    that is corrected changes no blur to first order: of what lies z behind the focus at p,
+    (D F / 2) F fx (1 / (F p) - 1 / (F p + z)) = (D / 2) fx (1 / p - 1 / (p + z)) F (p + z) / (F p + z)."""
     lens = ThinLens(LensStart(0.4, (DEPTH, 5.5), (1.0, 0.8), focal=tuple((INTRINSICS[:, 0] / FRAME.width).tolist())))
     depth = torch.tensor([4.6, 5.0, 5.4], dtype=torch.float64)
 
     def radius(made: Rig, depth: torch.Tensor) -> torch.Tensor:
         return lens.radius(Sharp(depth, depth, depth), made.camera(0), 0).detach()
 
-    before, after = radius(longer(1.0), depth), radius(longer(), F * depth)
-    torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-5)
-    assert before[1] == 0 or abs(float(before[1])) < 1e-4
+    before, after = radius(longer(1.0), depth), radius(longer(), depth + (F - 1) * DEPTH)
+    torch.testing.assert_close(after, before * F * depth / (depth + (F - 1) * DEPTH), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(after, before, rtol=1.1 * 0.4 / DEPTH * (F - 1), atol=1e-5)
+    assert float(before[0].abs()) > 0.5 and abs(float(before[1])) < 1e-4
     found, was = lens.estimate(longer().focal_lengths()), lens.estimate(longer(1.0).focal_lengths())
-    assert found.pupil_diameter == was.pupil_diameter
+    assert abs(found.pupil_diameter / was.pupil_diameter - F) < 1e-6
     torch.testing.assert_close(torch.tensor(found.focus_distances), F * torch.tensor(was.focus_distances))
 
 

@@ -8,6 +8,7 @@ import pytest
 from macrosplat.lens import LensStart, Sampling
 from macrosplat.lens.blurnet import BlurNet
 from macrosplat.lens.covariance import CovarianceLens
+from macrosplat.lens.terms import TERMS
 from macrosplat.lens.thin import PUPIL_END, ThinLens
 from macrosplat.train.schedule import FEW_POSES, RATES, Schedule, by_poses
 
@@ -59,7 +60,7 @@ def test_lens_is_held_until_there_is_a_scene():
 def test_without_spans_there_is_one_sample_and_the_lens_learns_throughout():
     for step in (1000, 5000, 9999):
         found = plan(step, of_lens=lens(spans=()))
-        every = LENS.keys() - {"lens.colour", "lens.vignetting"}  # those are looked for in the first span
+        every = LENS.keys() - {term.name for term in TERMS}  # those are looked for in the first span
         assert found.sampling == Sampling() and every <= found.rates.keys()
 
 

@@ -27,22 +27,43 @@ def test_a_parabola_moves_exactly():
     torch.testing.assert_close(moved[inner], field(x.double() - 0.3, y.double() + 0.6)[inner], atol=1e-9, rtol=0)
 
 
+def test_a_bend_moves_as_its_formula():
+    """A plane of slope (2, -3) shows how far each pixel's content has moved, away from the borders."""
+    height, width = 20, 30
+    y, x = torch.meshgrid(torch.arange(20.0).double(), torch.arange(30.0).double(), indexing="ij")
+    right, below = x - 14.5, y - 9.5
+    rho = (right**2 + below**2) / (15**2 + 10**2)
+    bends = torch.tensor([[[0.4, -0.3, 0.02, -0.05]]], dtype=torch.float64)
+    along = 0.2 + 0.4 * rho + (0.02 - 0.05 * rho) * right
+    down = -0.1 - 0.3 * rho + (0.02 - 0.05 * rho) * below
+    wanted = 2 * (x - along) - 3 * (y - down)
+    offsets = torch.tensor([[[0.2, -0.1]]], dtype=torch.float64)
+    moved = shifted((2 * x - 3 * y)[None, ..., None], offsets, bends)[0, ..., 0]
+    inner = (slice(3, height - 3), slice(3, width - 3))
+    torch.testing.assert_close(moved[inner], wanted[inner], atol=1e-9, rtol=0)
+
+
 def test_gradients_against_differences():
     generator = torch.Generator().manual_seed(1)
     frames = torch.randn(2, 5, 6, 2, generator=generator, dtype=torch.float64, requires_grad=True)
     offsets = (1.5 * torch.randn(2, 2, 2, generator=generator, dtype=torch.float64)).requires_grad_()
+    bends = (0.1 * torch.randn(2, 2, 4, generator=generator, dtype=torch.float64)).requires_grad_()
     assert torch.autograd.gradcheck(shifted, (frames, offsets))
+    assert torch.autograd.gradcheck(shifted, (frames, offsets, bends))
 
 
+@pytest.mark.parametrize("bent", [False, True])
 @pytest.mark.parametrize("size", [(9, 31), (3, 4), (1, 1)])
-def test_kernel_against_reference(size):
+def test_kernel_against_reference(size, bent):
     results = []
     for dtype in (torch.float32, torch.float64):
         torch.manual_seed(0)
         frames = torch.randn(2, *size, 3).to(dtype).requires_grad_()
         offsets = (2 * torch.randn(2, 3, 2)).to(dtype).requires_grad_()
-        moved = shifted(frames, offsets)
+        bends = (0.1 * torch.randn(2, 3, 4)).to(dtype).requires_grad_() if bent else None
+        moved = shifted(frames, offsets, bends)
         upstream = torch.cos(torch.arange(moved.numel(), dtype=dtype)).reshape(moved.shape)
-        results.append((moved, *torch.autograd.grad(moved, (frames, offsets), upstream)))
+        learned = [t for t in (frames, offsets, bends) if t is not None]
+        results.append((moved, *torch.autograd.grad(moved, learned, upstream)))
     for fast, wanted in zip(*results, strict=True):
         torch.testing.assert_close(fast.double(), wanted, atol=1e-5, rtol=1e-4)

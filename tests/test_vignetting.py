@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from macrosplat.lens import Sampling, colour, vignetting
+from macrosplat.lens import Sampling, terms, vignetting
 from macrosplat.lens.thin import ThinLens
 from macrosplat.output.lens_report import describe
 from test_lens import CAMERA, START, plane
@@ -43,7 +43,7 @@ def test_a_lens_dims_its_photo_until_none_was_seen():
         assert float((taken / plain)[0, 0].log2().mean()) == pytest.approx(-lost, abs=0.03)
         lens.decide()
         seen = lost >= vignetting.LEAST
-        assert lens.seen("lens.vignetting") == (colour.SEEN if seen else colour.NOT_SEEN)
+        assert lens.seen("lens.vignetting") == (terms.SEEN if seen else terms.NOT_SEEN)
         after = lens.photograph(plane(4.2), CAMERA, 0, Sampling())
         torch.testing.assert_close(after, taken if seen else plain, atol=1e-5, rtol=0)
         found = lens.estimate(torch.tensor([1.0, 1.0])).vignetting

@@ -11,16 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from macrosplat.lens.shift import shifted
-
 RATE = 4e-3  # px of the training width, of Adam, per step
 BELIEF = 1e-6  # of the loss per px^2: pulls to no colour what no photo tells
-# px of the training width: a lens whose colours differ by less is said to have none. Less is not seen in a photo.
-LEAST = 0.15
-# Of the training: within the first span of aperture samples, and with its end. Whether the photos tell a colour is
-# decided once; a lens without goes on as if there were no such term.
-LEARN_FROM, DECIDED_AT = 0.12, 0.3
-UNDECIDED, NOT_SEEN, SEEN = -1.0, 0.0, 1.0
+# px of the training width: a lens whose colours differ by less is said to have none. Less is not seen in a photo, and
+# ideal lenses are found to have up to 0.2 (experiments: lens-terms).
+LEAST = 0.25
 
 
 def inverse_offsets(radii: Tensor, pupil: Tensor, fx: Tensor) -> Tensor:
@@ -32,15 +27,3 @@ def inverse_offsets(radii: Tensor, pupil: Tensor, fx: Tensor) -> Tensor:
     """
     offsets = radii / (0.5 * pupil.detach() * fx.detach())
     return torch.stack([offsets[0], torch.zeros_like(offsets[0]), offsets[1]])
-
-
-def apart(
-    views: Tensor,  # [M, H, W, C] sub-aperture views in linear light; C = 3, or 4 with an alpha
-    u: Tensor,  # [M] where in the pupil they are from, scene units, right
-    v: Tensor,  # [M] and down
-    focal: Tensor,  # [2] fx, fy px
-    offsets: Tensor,  # [C] as `inverse_offsets` has them; 0 for an alpha
-) -> Tensor:  # [M, H, W, C]
-    """Sub-aperture views with each channel where its own focus has it."""
-    points = torch.stack([u * focal[0], v * focal[1]], -1)  # [M, 2] px per 1 / scene unit
-    return shifted(views, points[:, None] * offsets[:, None])

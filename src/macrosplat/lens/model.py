@@ -80,6 +80,18 @@ class LensEstimate:
     # By what 1 / focus distance is more for red and blue than for green, 1 / scene units; None: not seen in the photos.
     colour_offsets: tuple[float, float] | None = None
     vignetting: float | None = None  # stops lost in the corner; None: not seen in the photos
+    # By what 1 / focus distance is more in the corner than in the middle, 1 / scene units; None: not seen.
+    corner_offset: float | None = None
+    # How far red and blue are farther out in the corner than green, px of the training width; None: likewise.
+    lateral_px: tuple[float, float] | None = None
+
+    def corner_focus(self) -> float | None:
+        """By how much farther than the middle the corner is in focus, scene units, at the middle of the focus
+        distances; None: not seen in the photos."""
+        if self.corner_offset is None:
+            return None
+        middle = float(np.median(self.focus_distances))
+        return 1 / (1 / middle + self.corner_offset) - middle
 
     def colour_focus(self) -> tuple[float, float] | None:
         """By how much farther than green red and blue are in focus, scene units, at the middle of the focus distances;
@@ -138,6 +150,13 @@ class Lens(Protocol):
     def intrinsics(self, calibrated: Tensor, photo: PhotoIndex) -> Tensor:
         """[4] fx, fy, cx, cy of a photo, from the calibrated ones: where the lens itself changes them as it focuses."""
         return calibrated
+
+    spread: float = 0.0  # relative standard deviation of those magnifications at the start
+
+    def magnifications(self) -> Tensor | None:
+        """[V] of what the photos have in focus, less their mean, in standard deviations of the start, without gradient;
+        None: the model knows no focus."""
+        return None
 
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         """The photo [H, W, C], linear light, that photo `photo` would be; C as `Sharp.colour` has."""

@@ -1,7 +1,8 @@
-"""Moves each channel of a picture by a part of a pixel: what a sub-aperture view does where colours focus apart.
+"""Moves each channel of a picture by parts of a pixel: what a sub-aperture view does where colours focus apart or the
+field of focus is curved, and a photo where a lens distorts, or magnifies colours differently.
 
-In: frames [M, H, W, C] in linear light, offsets [M, C, 2] in px, right and down. Out: frames [M, H, W, C]. What is
-interpolated, and what happens at the borders, stands in `shift_reference.py`.
+In: frames [M, H, W, C] in linear light, how their content moves, in px. Out: frames [M, H, W, C]. What is interpolated,
+and what happens at the borders, stands in `shift_reference.py`.
 """
 
 from __future__ import annotations
@@ -16,29 +17,35 @@ STAGE = "macrosplat.lens.shift"
 
 class _Shift(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, frames, offsets):
-        ctx.kernels = kernels_for(STAGE, frames)
-        # The frames themselves only serve the offsets' gradient.
-        ctx.save_for_backward(offsets, frames if ctx.needs_input_grad[1] else offsets)
-        return ctx.kernels.forward(frames, offsets)
+    def forward(ctx, frames, offsets, bends):
+        ctx.kernels, ctx.bent = kernels_for(STAGE, frames), bends is not None
+        learned = any(ctx.needs_input_grad[1:])
+        # The frames themselves only serve the gradients of how they move.
+        ctx.save_for_backward(offsets, offsets if bends is None else bends, frames if learned else offsets)
+        return ctx.kernels.forward(frames, offsets, bends)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):  # type: ignore[override]
-        offsets, frames = ctx.saved_tensors
-        return ctx.kernels.backward(gradient.contiguous(), frames, offsets, *ctx.needs_input_grad)
+        offsets, bends, frames = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:])
+        return ctx.kernels.backward(gradient.contiguous(), frames, offsets, bends if ctx.bent else None, *wanted)
 
 
 def shifted(
     frames: torch.Tensor,  # [M, H, W, C] C = 1 ... 4
     offsets: torch.Tensor,  # [M, C, 2] px to the right and down
+    # [M, C, 4] further ones that grow outwards: px to the right and down in the corner, as rho^2; shares of the
+    # distance from the middle, everywhere and as rho^2.
+    bends: torch.Tensor | None = None,
 ) -> torch.Tensor:  # [M, H, W, C]
-    """Differentiable in both. float32 takes the kernels, float64 plain torch."""
+    """Differentiable in all. float32 takes the kernels, float64 plain torch."""
     assert frames.ndim == 4 and 1 <= frames.shape[3] <= 4, f"frames must be [M, H, W, 1..4], not {tuple(frames.shape)}"
     wanted = (len(frames), frames.shape[3], 2)
     assert offsets.shape == wanted, f"offsets must be {wanted}, not {tuple(offsets.shape)}"
+    assert bends is None or bends.shape == (*wanted[:2], 4), f"bends must be [M, C, 4], not {tuple(bends.shape)}"
     assert frames.dtype == offsets.dtype, f"frames are {frames.dtype}, offsets {offsets.dtype}"
     if frames.dtype == torch.float64:
-        return shift_reference.shifted(frames, offsets)
+        return shift_reference.shifted(frames, offsets, bends)
     assert frames.dtype == torch.float32, f"frames must be float32 or float64, not {frames.dtype}"
-    return _Shift.apply(frames.contiguous(), offsets.contiguous())  # type: ignore[return-value]
+    return _Shift.apply(frames.contiguous(), offsets.contiguous(), None if bends is None else bends.contiguous())  # type: ignore[return-value]

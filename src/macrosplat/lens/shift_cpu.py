@@ -106,9 +106,128 @@ def _slopes(gradient, frame, c, down, wy, dy, along, wx, dx, sums):
         sums[y, 1] = below
 
 
-def forward(frames: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+@njit
+def _sample(x, y, middle, square, offset, bend):
+    """Where a pixel's sample lies, relative to it: right, down; its rho^2 and px from the middle."""
+    right = np.float32(x) - middle[0]
+    below = np.float32(y) - middle[1]
+    rho = (right * right + below * below) * square
+    larger = bend[2] + bend[3] * rho
+    along = -(offset[0] + bend[0] * rho + larger * right)
+    down = -(offset[1] + bend[1] * rho + larger * below)
+    return along, down, rho, right, below
+
+
+@njit
+def _weigh(by, weight, slope):
+    """First tap's place relative to the pixel; the weights of the taps and their slopes in where the sample lies."""
+    whole = np.floor(by)
+    f = np.float32(by - whole)
+    half, one = np.float32(0.5), np.float32(1.0)
+    weight[0] = f * (f * (one - half * f) - half)
+    weight[1] = one + f * f * (np.float32(1.5) * f - np.float32(2.5))
+    weight[2] = f * (half + f * (np.float32(2.0) - np.float32(1.5) * f))
+    weight[3] = f * f * (half * f - half)
+    slope[0] = f * (np.float32(2.0) - np.float32(1.5) * f) - half
+    slope[1] = f * (np.float32(4.5) * f - np.float32(5.0))
+    slope[2] = half + f * (np.float32(4.0) - np.float32(4.5) * f)
+    slope[3] = f * (np.float32(1.5) * f - one)
+    return np.int64(whole) - 1
+
+
+@njit
+def _place(i, first, tap, size):
+    at = i + first + tap
+    return at if at >= 0 and at < size else i
+
+
+@njit(parallel=True)
+def _bend(frames, offsets, bends, middle, square, moved):
+    count, height, width, channels = frames.shape
+    for row in prange(count * height):
+        m, y = np.int64(row) // height, np.int64(row) % height
+        wx, wy, unused = np.empty(TAPS, np.float32), np.empty(TAPS, np.float32), np.empty(TAPS, np.float32)
+        for c in range(channels):
+            for x in range(width):
+                along, down, _, _, _ = _sample(x, y, middle, square, offsets[m, c], bends[m, c])
+                left, top = _weigh(along, wx, unused), _weigh(down, wy, unused)
+                total = np.float32(0.0)
+                for j in range(TAPS):
+                    line = np.float32(0.0)
+                    at = _place(y, top, j, height)
+                    for i in range(TAPS):
+                        line += wx[i] * frames[m, at, _place(x, left, i, width), c]
+                    total += wy[j] * line
+                moved[m, y, x, c] = total
+
+
+@njit(parallel=True)
+def _unbend(gradient, offsets, bends, middle, square, found):
+    """The adjoint of `_bend`: what each pixel took is given back, one plane a thread."""
+    count, height, width, channels = gradient.shape
+    for plane in prange(count * channels):
+        m, c = np.int64(plane) // channels, np.int64(plane) % channels
+        wx, wy, unused = np.empty(TAPS, np.float32), np.empty(TAPS, np.float32), np.empty(TAPS, np.float32)
+        for y in range(height):
+            for x in range(width):
+                along, down, _, _, _ = _sample(x, y, middle, square, offsets[m, c], bends[m, c])
+                left, top = _weigh(along, wx, unused), _weigh(down, wy, unused)
+                g = gradient[m, y, x, c]
+                for j in range(TAPS):
+                    at = _place(y, top, j, height)
+                    for i in range(TAPS):
+                        found[m, at, _place(x, left, i, width), c] += g * wy[j] * wx[i]
+
+
+@njit(parallel=True)
+def _bend_slopes(gradient, frames, offsets, bends, middle, square, sums):
+    """Per row and channel, the gradients of where samples lie: along and down, alone and as they grow outwards."""
+    count, height, width, channels = frames.shape
+    for row in prange(count * height):
+        m, y = np.int64(row) // height, np.int64(row) % height
+        wx, wy = np.empty(TAPS, np.float32), np.empty(TAPS, np.float32)
+        dx, dy = np.empty(TAPS, np.float32), np.empty(TAPS, np.float32)
+        for c in range(channels):
+            total = sums[m, y, c]
+            total[:] = np.float32(0.0)
+            for x in range(width):
+                along, down, rho, right, below = _sample(x, y, middle, square, offsets[m, c], bends[m, c])
+                left, top = _weigh(along, wx, dx), _weigh(down, wy, dy)
+                by_x, by_y = np.float32(0.0), np.float32(0.0)
+                for j in range(TAPS):
+                    at = _place(y, top, j, height)
+                    line, sloped = np.float32(0.0), np.float32(0.0)
+                    for i in range(TAPS):
+                        value = frames[m, at, _place(x, left, i, width), c]
+                        line += wx[i] * value
+                        sloped += dx[i] * value
+                    by_x += wy[j] * sloped
+                    by_y += dy[j] * line
+                g = gradient[m, y, x, c]
+                outwards = g * (by_x * right + by_y * below)
+                total[0] += g * by_x
+                total[1] += g * by_y
+                total[2] += g * by_x * rho
+                total[3] += g * by_y * rho
+                total[4] += outwards
+                total[5] += outwards * rho
+
+
+def _frame(frames: torch.Tensor) -> tuple[np.ndarray, np.float32]:
+    """The middle of a frame [2], in px from its first pixel, and 1 / (px to its corner)^2."""
+    height, width = frames.shape[1:3]
+    middle = np.array([width / 2 - 0.5, height / 2 - 0.5], np.float32)
+    return middle, np.float32(4.0 / (width * width + height * height))
+
+
+def forward(frames: torch.Tensor, offsets: torch.Tensor, bends: torch.Tensor | None = None) -> torch.Tensor:
     """Moved frames [M, H, W, C]."""
     moved = torch.empty_like(frames)
+    if bends is not None:
+        how = offsets.detach().numpy(), bends.detach().numpy(), *_frame(frames)
+        with kernel_lock:
+            _bend(frames.numpy(), *how, moved.numpy())
+        return moved
     for frame, of_frame, out in zip(frames, offsets.tolist(), moved, strict=True):
         for c, (right, below) in enumerate(of_frame):
             if right == 0 and below == 0:
@@ -120,8 +239,17 @@ def forward(frames: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
     return moved
 
 
-def backward(gradient: torch.Tensor, frames: torch.Tensor, offsets: torch.Tensor, frames_wanted: bool, wanted: bool):
-    """Gradients of frames [M, H, W, C] and offsets [M, C, 2] (None where not wanted)."""
+def backward(
+    gradient: torch.Tensor,
+    frames: torch.Tensor,
+    offsets: torch.Tensor,
+    bends: torch.Tensor | None,
+    frames_wanted: bool,
+    wanted: bool,
+):
+    """Gradients of frames [M, H, W, C], offsets [M, C, 2] and bends [M, C, 4] (None where not wanted)."""
+    if bends is not None:
+        return _unbent(gradient, frames, offsets, bends, frames_wanted, wanted)
     found = torch.empty_like(gradient) if frames_wanted else None
     grad_offsets = torch.zeros_like(offsets) if wanted else None
     sums = np.empty((gradient.shape[1], 2), np.float32)
@@ -138,4 +266,18 @@ def backward(gradient: torch.Tensor, frames: torch.Tensor, offsets: torch.Tensor
                 with kernel_lock:
                     _slopes(gradient[m].numpy(), frames[m].numpy(), c, *numbers, sums)
                 grad_offsets[m, c] = -torch.from_numpy(sums.sum(0, dtype=np.float64)).float()
-    return found, grad_offsets
+    return found, grad_offsets, None
+
+
+def _unbent(gradient, frames, offsets, bends, frames_wanted: bool, wanted: bool):
+    how = offsets.detach().numpy(), bends.detach().numpy(), *_frame(gradient)
+    found = torch.zeros_like(gradient) if frames_wanted else None
+    with kernel_lock:
+        if found is not None:
+            _unbend(gradient.numpy(), *how, found.numpy())
+        if not wanted:
+            return found, None, None
+        sums = np.empty((len(gradient), gradient.shape[1], gradient.shape[3], 6), np.float32)
+        _bend_slopes(gradient.numpy(), frames.numpy(), *how, sums)
+    total = -torch.from_numpy(sums.sum(1, dtype=np.float64)).float()
+    return found, total[..., :2].contiguous(), total[..., 2:].contiguous()

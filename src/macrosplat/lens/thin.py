@@ -7,23 +7,26 @@ holds the image distance. The photo is made in one of two ways:
 - from M aperture samples (sub-aperture views): a lens sees round the edges of near things. M renders from a ring in
   the pupil, each sheared so that the plane of focus stays put, given the residual blur that completes the disc's second
   moment, and averaged.
-Where the photos show that colours focus apart, red and blue have a focus of their own (`colour`).
+Where the photos show it, red and blue have a focus of their own (`colour`), the field of focus is curved (`curvature`),
+red and blue are magnified on their own (`lateral`), and corners are darker (`vignetting`).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from macrosplat.lens import colour, vignetting
+from macrosplat.lens import breathing, colour, curvature, lateral, vignetting
 from macrosplat.lens.blur import mean_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.model import Draw, Lens, LensEstimate, LensPlan, LensStart, PhotoIndex, Sampling, Sharp, dolly
+from macrosplat.lens.shift import shifted
+from macrosplat.lens.terms import DECIDED_AT, LEARN_FROM, NOT_SEEN, SEEN, TERMS, UNDECIDED
 from macrosplat.render import Camera
 from macrosplat.support.dispatch import select_row
 
@@ -109,6 +112,44 @@ def ring(samples: int, angle: float | Tensor, like: Tensor) -> tuple[Tensor, Ten
     return like.new_tensor([math.cos(angle + t) for t in turns]), like.new_tensor([math.sin(angle + t) for t in turns])
 
 
+@dataclass(frozen=True)
+class Foci:
+    """How foci differ from that of green in the middle of the frame, in 1 / scene units."""
+
+    colours: Tensor | None = None  # [3] by what 1 / focus is more for red, green and blue
+    # [] by what it is more in the corner, and [H, W] the squared shares of the way there.
+    corner: tuple[Tensor, Tensor] | None = None
+
+    def by_channel(self, channels: int) -> Tensor | None:
+        """[C]: an alpha is in focus where green is."""
+        if self.colours is None or channels == 3:
+            return self.colours
+        return torch.cat([self.colours, torch.zeros_like(self.colours[:1])])
+
+    def flat(self, seen: Sharp) -> Tensor:
+        """Depths that a flat field blurs as this one blurs those that are seen."""
+        return seen.depth if self.corner is None else curvature.flattened(seen.depth, *self.corner)
+
+    def apart(self, views: Tensor, u: Tensor, v: Tensor, focal: Tensor) -> Tensor:
+        """Sub-aperture views [M, H, W, C] from (u, v) [M] (scene units), each channel where its own focus has it.
+
+        Args:
+            focal: [2] fx, fy px.
+        """
+        if self.colours is None and self.corner is None:
+            return views
+        channels = views.shape[-1]
+        points = torch.stack([u * focal[0], v * focal[1]], -1)  # [M, 2] px per 1 / scene unit
+        own = self.by_channel(channels)
+        offsets = points.new_zeros(len(u), channels, 2) if own is None else points[:, None] * own[:, None]
+        if self.corner is None:
+            return shifted(views, offsets)
+        return shifted(views, offsets, curvature.bends(points, self.corner[0])[:, None].expand(-1, channels, -1))
+
+
+ONE_FOCUS = Foci()
+
+
 def defocused(
     draw: Draw,
     camera: Camera,
@@ -116,36 +157,26 @@ def defocused(
     focus: Tensor,  # [] scene units, distance of the focal plane
     sigma0: Tensor,  # [] px of this frame, blur in focus
     sampling: Sampling,
-    colours: Tensor | None = None,  # [3] 1 / scene units: by what 1 / focus is more for red, green and blue
+    foci: Foci = ONE_FOCUS,
 ) -> Tensor:
     """[H, W, C] what a thin lens takes."""
     if sampling.samples == 1:
-        return blurred(draw(camera.at(camera.view[None])), camera, pupil, focus, sigma0, colours)
+        return blurred(draw(camera.at(camera.view[None])), camera, pupil, focus, sigma0, foci)
     u, v, residual = aperture_samples(sampling, pupil)
     u, v = pupil / 2 * u, pupil / 2 * v
     seen = draw(camera.at(sheared(camera.view, u, v, focus), coplanar=True))
-    if colours is not None:
-        offsets = _by_channel(colours, seen)
-        seen = replace(seen, colour=colour.apart(seen.colour, u, v, camera.intrinsics[:2], offsets))
+    seen = replace(seen, colour=foci.apart(seen.colour, u, v, camera.intrinsics[:2]))
     # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
-    return blurred(seen, camera, 2 * residual * pupil, focus, sigma0, colours)
+    return blurred(seen, camera, 2 * residual * pupil, focus, sigma0, foci)
 
 
 def blurred(
-    seen: Sharp, camera: Camera, pupil: Tensor, focus: Tensor, sigma0: Tensor, colours: Tensor | None = None
+    seen: Sharp, camera: Camera, pupil: Tensor, focus: Tensor, sigma0: Tensor, foci: Foci = ONE_FOCUS
 ) -> Tensor:
     """The mean of M sub-aperture views, each blurred by a pupil."""
-    own = None if colours is None else _by_channel(colours, seen)
-    return mean_blur(seen.colour, defocus(seen.depth, seen.alpha, camera.intrinsics[0], pupil, focus, sigma0, own))
-
-
-def _by_channel(colours: Tensor, seen: Sharp) -> Tensor:
-    """[C]: an alpha is in focus where green is."""
-    return colours if seen.colour.shape[-1] == 3 else torch.cat([colours, torch.zeros_like(colours[:1])])
-
-
-# Terms that a lens may lack: learned from `colour.LEARN_FROM` on, and dropped if the photos do not tell them.
-TERMS = ("lens.colour", "lens.vignetting")
+    own = foci.by_channel(seen.colour.shape[-1])
+    sigma = defocus(foci.flat(seen), seen.alpha, camera.intrinsics[0], pupil, focus, sigma0, own)
+    return mean_blur(seen.colour, sigma)
 
 
 class ThinLens(Lens):
@@ -157,20 +188,20 @@ class ThinLens(Lens):
         focus = torch.tensor(start.focus)
         self.reference = 1 / focus  # [V] 1 / scene units: what `focus` is relative to
         self.focal = torch.tensor(start.focal)  # [V] fx / width under which `reference` was found; or empty
+        self._began = self.reference * self.focal if len(self.focal) else self.reference  # [V] fx / d0 at the start
+        self.spread = breathing.spread(self._began)
         self.aperture = torch.tensor(start.aperture)  # [V]
         self.width = start.width
-        asked = colour.UNDECIDED if start.settings.get("aberrations") == "auto" else colour.NOT_SEEN
+        asked = UNDECIDED if start.settings.get("aberrations") == "auto" else NOT_SEEN
         self.parameters = {
             "lens.pupil": torch.tensor(math.log(start.pupil)),  # ln of scene units
             "lens.focus": torch.zeros(len(focus)),  # magnification in focus = that of the start (1 + focus)
             "lens.sigma0": torch.tensor(math.log(start.sigma0)),  # ln of px at the training width
-            "lens.colour": torch.zeros(2),  # px at the training width, of red and blue (`colour`)
-            "lens.colour_seen": torch.tensor(asked),
-            "lens.vignetting": torch.zeros(2),  # ln (`vignetting`)
-            "lens.vignetting_seen": torch.tensor(asked),
         }
         self.rates = {"lens.pupil": PUPIL_RATE, "lens.focus": FOCUS_RATE, "lens.sigma0": SIGMA0_RATE}
-        self.rates |= {"lens.colour": colour.RATE, "lens.vignetting": vignetting.RATE}
+        for term in TERMS:
+            self.parameters |= {term.name: torch.zeros(term.count), f"{term.name}_seen": torch.tensor(asked)}
+            self.rates[term.name] = term.rate
         self._seen: dict[str, float] = {}  # what `lens.colour_seen` and its like say, as far as the host has looked
         self._radii: dict[tuple[int, int], Tensor] = {}  # by size of the frame
         if start.all_blurred:
@@ -187,10 +218,9 @@ class ThinLens(Lens):
                 self._expected = math.log(start.exif.expected * middle)
 
     def believe(self, gradients: dict[str, Any]) -> None:
-        if gradients.get("lens.colour") is not None:
-            gradients["lens.colour"] = (
-                gradients["lens.colour"] + colour.BELIEF * self.parameters["lens.colour"].detach()
-            )
+        for term in TERMS:
+            if gradients.get(term.name) is not None:
+                gradients[term.name] = gradients[term.name] + term.belief * self.parameters[term.name].detach()
         if self.exif is None or self._expected is None or gradients.get("lens.pupil") is None:
             return
         # Nothing pulls a wider pupil down but the photos and the bound: photos err to the narrow side, and a lens that
@@ -206,9 +236,9 @@ class ThinLens(Lens):
         samples = next((samples for begin, end, samples in self.spans if begin <= t < end), 1)
         rates = dict(self.rates)
         settled_at = self.spans[0][1] if self.spans else math.inf
-        for name in TERMS:
-            if t < colour.LEARN_FROM or self.seen(name) == colour.NOT_SEEN:
-                rates.pop(name, None)
+        for term in TERMS:
+            if t < LEARN_FROM or self.seen(term.name) == NOT_SEEN:
+                rates.pop(term.name, None)
         if self.spans and "lens.pupil" in rates:
             gone = min(1.0, max(0.0, (t - self.learn_from) / (settled_at - self.learn_from)))
             rates["lens.pupil"] *= 1 - (1 - PUPIL_END) * gone
@@ -219,16 +249,16 @@ class ThinLens(Lens):
         return LensPlan(Sampling(samples), rates, poses=t >= self.poses_from)
 
     def undecided(self, t: float) -> bool:
-        return t >= colour.DECIDED_AT and any(self.seen(name) == colour.UNDECIDED for name in TERMS)
+        return t >= DECIDED_AT and any(self.seen(term.name) == UNDECIDED for term in TERMS)
 
     @torch.no_grad()
     def decide(self) -> None:
-        apart = float(self.parameters["lens.colour"].abs().max())
-        lost = vignetting.stops_lost(self.parameters["lens.vignetting"])
-        told = {"lens.colour": apart >= colour.LEAST, "lens.vignetting": lost >= vignetting.LEAST}
-        for name in TERMS:
-            self._seen[name] = colour.SEEN if told[name] else colour.NOT_SEEN
-            self.parameters[f"{name}_seen"].fill_(self._seen[name])
+        for term in TERMS:
+            if self.seen(term.name) != UNDECIDED:
+                continue
+            seen = SEEN if term.size(self.parameters[term.name]) >= term.least else NOT_SEEN
+            self._seen[term.name] = seen
+            self.parameters[f"{term.name}_seen"].fill_(seen)
 
     def seen(self, name: str) -> float:
         """What was decided of a term of the lens, as the host knows it."""
@@ -236,21 +266,41 @@ class ThinLens(Lens):
             self._seen[name] = float(self.parameters[f"{name}_seen"].detach())
         return self._seen[name]
 
-    def colours(self, camera: Camera) -> Tensor | None:
-        """[3] by what 1 / focus is more for red, green and blue, 1 / scene units; None: alike."""
-        if self.seen("lens.colour") == colour.NOT_SEEN:
-            return None
-        fx = camera.intrinsics[0] * (self.width / camera.frame.width)
-        return colour.inverse_offsets(self.parameters["lens.colour"], self.parameters["lens.pupil"].exp(), fx)
+    def foci(self, photo: PhotoIndex, camera: Camera) -> Foci:
+        """How those of a photo differ."""
+        numbers = self._widest(photo, camera), camera.intrinsics[0] * (self.width / camera.frame.width)
+        colours = corner = None
+        if self.seen("lens.colour") != NOT_SEEN:
+            colours = colour.inverse_offsets(self.parameters["lens.colour"], *numbers)
+        if self.seen("lens.curvature") != NOT_SEEN:
+            offset = curvature.inverse_offset(self.parameters["lens.curvature"], *numbers)
+            corner = offset, self._squared_radii(camera)
+        return Foci(colours, corner)
 
-    def pupil(self, photo: PhotoIndex) -> Tensor:
+    def _squared_radii(self, camera: Camera) -> Tensor:
+        size, like = (camera.frame.width, camera.frame.height), self.parameters["lens.pupil"]
+        if size not in self._radii or self._radii[size].device != like.device:
+            self._radii[size] = vignetting.squared_radii(*size, like.detach())
+        return self._radii[size]
+
+    def _widest(self, photo: PhotoIndex, camera: Camera) -> Tensor:
+        """The pupil where the relative aperture is 1, scene units."""
+        # A camera whose focal length is corrected steps back, and before it the scene keeps its relief: circles of
+        # confusion stay as they are if the pupil grows with its distance.
+        return self.parameters["lens.pupil"].exp() / dolly(self.focal, camera, photo)
+
+    def pupil(self, photo: PhotoIndex, camera: Camera) -> Tensor:
         """Diameter of the entrance pupil, scene units."""
-        return self.parameters["lens.pupil"].exp() * select_row(self.aperture, photo)
+        return self._widest(photo, camera) * select_row(self.aperture, photo)
 
     def focus(self, photo: PhotoIndex, camera: Camera) -> Tensor:
         """Focus distance (camera z), scene units."""
         nearness = select_row(self.reference, photo) * (1 + select_row(self.parameters["lens.focus"], photo))
         return 1 / (nearness * dolly(self.focal, camera, photo))
+
+    def magnifications(self) -> Tensor:
+        magnified = self._began * (1 + self.parameters["lens.focus"].detach())
+        return (magnified / magnified.mean() - 1) / max(self.spread, breathing.LEAST)
 
     def sigma0(self) -> Tensor:
         """Blur in focus, px at the training width."""
@@ -258,17 +308,20 @@ class ThinLens(Lens):
 
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         sigma0 = self.sigma0() * (camera.frame.width / self.width)
-        numbers = self.pupil(photo), self.focus(photo, camera), sigma0
-        taken = defocused(draw, camera, *numbers, sampling, self.colours(camera))
-        if self.seen("lens.vignetting") == colour.NOT_SEEN:
-            return taken
-        size = camera.frame.width, camera.frame.height
-        if size not in self._radii or self._radii[size].device != taken.device:
-            self._radii[size] = vignetting.squared_radii(*size, taken)
-        return vignetting.dimmed(taken, self.parameters["lens.vignetting"], self._radii[size])
+        numbers = self.pupil(photo, camera), self.focus(photo, camera), sigma0
+        taken = defocused(draw, camera, *numbers, sampling, self.foci(photo, camera))
+        if self.seen("lens.lateral") != NOT_SEEN:
+            height = camera.frame.height * self.width / camera.frame.width
+            shares = lateral.magnified(self.parameters["lens.lateral"], self.width, height)
+            still = taken.new_zeros(1, taken.shape[-1], 2)
+            taken = shifted(taken[None], still, lateral.bends(shares, taken.shape[-1]))[0]
+        if self.seen("lens.vignetting") != NOT_SEEN:
+            taken = vignetting.dimmed(taken, self.parameters["lens.vignetting"], self._squared_radii(camera))
+        return taken
 
     def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
-        return self.pupil(photo) / 2 * camera.intrinsics[0] * (1 / self.focus(photo, camera) - 1 / sharp.depth)
+        depth = self.foci(photo, camera).flat(sharp)
+        return self.pupil(photo, camera) / 2 * camera.intrinsics[0] * (1 / self.focus(photo, camera) - 1 / depth)
 
     @torch.no_grad()
     def estimate(self, focal: Tensor) -> LensEstimate:
@@ -276,15 +329,24 @@ class ThinLens(Lens):
         if len(self.focal):
             nearness = nearness * self.focal / focal
         fx = focal.mean() * self.width
-        red, _, blue = colour.inverse_offsets(self.parameters["lens.colour"], self.parameters["lens.pupil"].exp(), fx)
+        pupil = self.parameters["lens.pupil"].exp()
+        if len(self.focal):
+            pupil = pupil * (focal / self.focal).mean()
+        red, _, blue = colour.inverse_offsets(self.parameters["lens.colour"], pupil, fx)
+        corner = curvature.inverse_offset(self.parameters["lens.curvature"], pupil, fx)
+        # What was seen at first may turn out to be too little to show.
+        seen = {
+            term.name: self.seen(term.name) == SEEN and term.size(self.parameters[term.name]) >= term.least
+            for term in TERMS
+        }
         return LensEstimate(
-            pupil_diameter=self.parameters["lens.pupil"].exp().item(),
+            pupil_diameter=float(pupil),
             focus_distances=tuple((1 / nearness).tolist()),
             relative_apertures=tuple(self.aperture.tolist()),
             sigma0_px=self.sigma0().item(),
             width_px=self.width,
-            colour_offsets=(float(red), float(blue)) if self.seen("lens.colour") == colour.SEEN else None,
-            vignetting=vignetting.stops_lost(self.parameters["lens.vignetting"])
-            if self.seen("lens.vignetting") == colour.SEEN
-            else None,
+            colour_offsets=(float(red), float(blue)) if seen["lens.colour"] else None,
+            vignetting=vignetting.stops_lost(self.parameters["lens.vignetting"]) if seen["lens.vignetting"] else None,
+            corner_offset=float(corner) if seen["lens.curvature"] else None,
+            lateral_px=tuple(self.parameters["lens.lateral"].tolist()) if seen["lens.lateral"] else None,
         )

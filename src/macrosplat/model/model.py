@@ -52,7 +52,11 @@ class Model:
 
     def camera(self, photo: PhotoIndex, frame: Frame | None = None, frozen: bool = False) -> Camera:
         """The camera of a photo, at the training width or as large as `frame`; `frozen`: nothing is learned of it."""
-        camera = self.rig.frozen(photo, frame) if frozen and frame is not None else self.rig.camera(photo, frame)
+        magnifications = self.lens.magnifications()
+        if frozen and frame is not None:
+            camera = self.rig.frozen(photo, frame, magnifications)
+        else:
+            camera = self.rig.camera(photo, frame, magnifications)
         return replace(camera, intrinsics=self.lens.intrinsics(camera.intrinsics, photo))
 
     @torch.no_grad()
@@ -144,7 +148,7 @@ class Model:
 
     def estimate(self) -> LensEstimate | None:
         """What was found out about the lens, if the lens model says."""
-        return self.lens.estimate(self.rig.focal_lengths())
+        return self.lens.estimate(self.rig.focal_lengths(self.lens.magnifications()))
 
     def behind(self, photo: PhotoIndex | None, frame: Frame) -> Tensor:
         """[H, W, 3] the backdrop of a photo (None: the mean of all), in the scene's light."""

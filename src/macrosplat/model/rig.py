@@ -3,7 +3,8 @@ along it, and all of them share a correction f of the focal length.
 
 Turning about a pivot in the scene keeps turn and shift apart: about the camera's own centre, a narrow lens cannot tell
 a small turn from a small shift. Likewise f goes with a camera that steps back (a dolly zoom, t_z += (f - 1) p): what
-lies at the pivot's depth p stays where it is in the photo, and only the strength of perspective changes.
+lies at the pivot's depth p stays where it is in the photo, and only the strength of perspective changes. So does a
+photo's own part of it, where the lens breathes as it focuses (`lens.breathing`): one coefficient for all photos.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from macrosplat.lens.breathing import zooms
 from macrosplat.render import Camera, Frame
 from macrosplat.support.dispatch import select_row
 
@@ -40,7 +42,10 @@ class Rig:
             "pose.turn": views.new_zeros(len(views), 3),  # radians
             "pose.shift": views.new_zeros(len(views), 3),  # px at the pivot
             "pose.focal": views.new_zeros(()),  # ln of f
+            "pose.breathing": views.new_zeros(()),  # relative spread of the photos' focal lengths
         }
+        # Slices of a pose were brought to one magnification already.
+        self._breathes = self.leader == tuple(range(len(views)))
         self._frozen: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}  # by size: views and intrinsics of all photos
 
     def __len__(self) -> int:
@@ -58,27 +63,29 @@ class Rig:
         """The photo that stands for the pose of a photo (an index, or [1] on the device)."""
         return self.leader[photo] if isinstance(photo, int) else self._leaders.index_select(0, photo)
 
-    def camera(self, photo: int | Tensor, frame: Frame | None = None) -> Camera:
+    def camera(self, photo: int | Tensor, frame: Frame | None = None, magnifications: Tensor | None = None) -> Camera:
         """The camera of a photo (an index, or [1] on the device), differentiable in turn, shift and focal length.
 
         Args:
             frame: at which size; by default the photo's own at the training width, of a photo that the host knows.
+            magnifications: [V] as `Lens.magnifications` has them; None: the lens does not breathe.
         """
         if frame is None:
             assert isinstance(photo, int), "a photo that only the device knows has no frame of its own"
             frame = self.frames[photo]
         if torch.is_grad_enabled():
             self._frozen = {}  # about to change
-        return Camera(self._view(photo), self._intrinsics(photo, frame), frame)
+        f = self._focal(photo, magnifications)
+        return Camera(self._view(photo, f), self._intrinsics(photo, frame, f), frame)
 
-    def frozen(self, photo: int | Tensor, frame: Frame) -> Camera:
+    def frozen(self, photo: int | Tensor, frame: Frame, magnifications: Tensor | None = None) -> Camera:
         """The same while nothing is learned of the cameras: computed once, in the first step that asks."""
         size = frame.width, frame.height
         if size not in self._frozen:
             with torch.no_grad():
-                every = range(len(self))
-                views = torch.stack([self._view(v) for v in every])
-                self._frozen[size] = views, torch.stack([self._intrinsics(v, frame) for v in every])
+                every = [(v, self._focal(v, magnifications)) for v in range(len(self))]
+                views = torch.stack([self._view(v, f) for v, f in every])
+                self._frozen[size] = views, torch.stack([self._intrinsics(v, frame, f) for v, f in every])
         views, intrinsics = self._frozen[size]
         return Camera(select_row(views, photo), select_row(intrinsics, photo), frame)
 
@@ -91,9 +98,14 @@ class Rig:
         return float(self.parameters["pose.focal"].detach().exp())
 
     @torch.no_grad()
-    def focal_lengths(self) -> Tensor:
+    def focal_factors(self, magnifications: Tensor | None = None) -> Tensor:
+        """[V] what the focal lengths at the start are multiplied by."""
+        return torch.stack([self._focal(v, magnifications) for v in range(len(self))])
+
+    @torch.no_grad()
+    def focal_lengths(self, magnifications: Tensor | None = None) -> Tensor:
         """[V] fx / width of the photos, as they are now."""
-        return self._f() * self.start[:, 0] / self._sizes[:, 0]
+        return self.focal_factors(magnifications) * self.start[:, 0] / self._sizes[:, 0]
 
     def followed(self, views: Tensor) -> Tensor:
         """[M, 4, 4] of other cameras, found with the photos' own: what they become with the focal length corrected."""
@@ -101,7 +113,7 @@ class Rig:
         back[:, 2, 3] = (self.focal() - 1) * float(self.pivot_depth.median())
         return views + back
 
-    def _view(self, photo: int | Tensor) -> Tensor:
+    def _view(self, photo: int | Tensor, f: Tensor) -> Tensor:
         leader = self.leading(photo)
         turn, shift = (select_row(self.parameters[name], leader) for name in ("pose.turn", "pose.shift"))
         shift = shift * self.pixel
@@ -114,22 +126,26 @@ class Rig:
         sine, cosine = sinc * half.cos(), 0.5 * sinc.square()
         rotation = torch.eye(3, dtype=skew.dtype, device=skew.device) + sine * skew + cosine * (skew @ skew)
         depth = select_row(self.pivot_depth, photo)
-        pivot, moved = torch.stack([zero, zero, depth]), torch.stack([zero, zero, self._f().to(turn) * depth])
+        pivot, moved = torch.stack([zero, zero, depth]), torch.stack([zero, zero, f.to(turn) * depth])
         start = select_row(self.views, photo)
         shifted = rotation @ (start[:3, 3] + shift - pivot) + moved
         return torch.cat([torch.cat([rotation @ start[:3, :3], shifted[:, None]], 1), start[3:]])
 
-    def _intrinsics(self, photo: int | Tensor, frame: Frame) -> Tensor:
+    def _intrinsics(self, photo: int | Tensor, frame: Frame, f: Tensor) -> Tensor:
         """[4] px of the frame."""
-        f, sizes = self._f(), select_row(self._sizes, photo)
+        sizes = select_row(self._sizes, photo)
         one = torch.ones_like(f)
         # Filled on the device: a copy from the host would be forbidden where steps are recorded.
         size = torch.ones_like(sizes) * frame.width
         size[1::2] = frame.height
         return select_row(self.start, photo) * (size / sizes) * torch.stack([f, f, one, one])
 
-    def _f(self) -> Tensor:
-        return self.parameters["pose.focal"].exp()
+    def _focal(self, photo: int | Tensor, magnifications: Tensor | None) -> Tensor:
+        """[] what the focal length of a photo is multiplied by."""
+        f = self.parameters["pose.focal"].exp()
+        if magnifications is None or not self._breathes:
+            return f
+        return f * select_row(zooms(self.parameters["pose.breathing"], magnifications), photo)
 
 
 def leaders(poses: Sequence[Sequence[int]]) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from macrosplat.brackets.recognise import poses_of
 from macrosplat.cameras.records import Cameras
 from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import Lens, LensStart
+from macrosplat.lens.breathing import expected
 from macrosplat.lens.start import start_lens
 from macrosplat.model.backdrop import Backdrop, grid_of
 from macrosplat.model.exposure import Exposure
@@ -102,6 +103,9 @@ class ModelStart:
     grids: Tensor  # [V, rows, columns, 3] of the backdrop
     exposure: Exposure
     device: torch.device
+    # fx / width that the lens has at infinity, where EXIF knows it and the cameras were found from the photos, so that
+    # their poses hide how it breathes; None: the focal lengths stay as they are given.
+    nominal: float | None = None
 
     @staticmethod
     def of(
@@ -114,27 +118,32 @@ class ModelStart:
         seed: int,
         device: torch.device,
         threads: int,
+        nominal: float | None = None,
     ) -> ModelStart:
         first = round(FIRST * max(frame.width * frame.height for frame in geometry.frames))
         count = max(min(most, len(given.points)), min(most // 3, first))
         small, sizes = geometry.cameras, given.cameras.sizes
         scene = start_scene(given.points, small, photos, sizes, geometry.pixel, count, sh_degree, seed)
         grids = list(ordered(lambda v: grid_of(torch.from_numpy(TABLE_8[photos[v]])), range(len(photos)), threads))
-        return ModelStart(geometry, scene, torch.stack(grids), exposure, device)
+        return ModelStart(geometry, scene, torch.stack(grids), exposure, device, nominal)
 
     def __call__(self, lens: Lens) -> Model:
         geometry, small = self.geometry, self.geometry.cameras
+        rig = Rig(
+            torch.tensor(small.views, dtype=torch.float32),
+            torch.tensor(small.intrinsics, dtype=torch.float32),
+            geometry.frames,
+            torch.full((len(small),), geometry.distance),
+            geometry.pixel,
+            leaders(geometry.poses),
+        )
+        if self.nominal is not None:
+            found = float(np.median(small.intrinsics[:, 0] / small.sizes[:, 0]))
+            rig.parameters["pose.breathing"].fill_(expected(self.nominal, found, lens.spread))
         model = Model(
             gaussians=self.scene.map(torch.clone),
             lens=lens,
-            rig=Rig(
-                torch.tensor(small.views, dtype=torch.float32),
-                torch.tensor(small.intrinsics, dtype=torch.float32),
-                geometry.frames,
-                torch.full((len(small),), geometry.distance),
-                geometry.pixel,
-                leaders(geometry.poses),
-            ),
+            rig=rig,
             backdrop=Backdrop(self.grids.clone()),
             exposure=Exposure(self.exposure.log_gains.clone()),
         )

@@ -22,8 +22,12 @@ class Breathing:
     uncertainty: float  # its standard deviation
 
 
-def breathing(focus: Sequence[float], cameras: Cameras) -> Breathing | None:
-    """A line through ln fx over the focus distance [V] (least squares); None: not seen in these photos."""
+def breathing(focus: Sequence[float], cameras: Cameras, unsure: float = 0.0) -> Breathing | None:
+    """A line through ln fx over the focus distance [V] (least squares); None: not seen in these photos.
+
+    Args:
+        unsure: relative spread of focal lengths that says nothing, where they follow a law.
+    """
     focal = np.log(cameras.intrinsics[:, 0] / cameras.sizes[:, 0])
     distance = np.asarray(focus, np.float64)
     apart = distance - distance.mean()
@@ -32,7 +36,9 @@ def breathing(focus: Sequence[float], cameras: Cameras) -> Breathing | None:
     slope = float(apart @ focal / (apart @ apart))
     rest = focal - focal.mean() - slope * apart
     sigma = float(np.sqrt(rest @ rest / (len(focal) - 2) / (apart @ apart)))
-    return Breathing(slope, sigma) if abs(slope) > SURE * sigma else None
+    if abs(slope) <= SURE * sigma or focal.std() <= unsure:
+        return None
+    return Breathing(slope, max(sigma, abs(slope) * unsure / focal.std()))
 
 
 def distortion_at_corner(cameras: Cameras) -> float | None:

@@ -15,6 +15,7 @@ import torch
 
 from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import LensEstimate, Sampling, Sharp
+from macrosplat.lens.breathing import UNSURE
 from macrosplat.lens.thin import ThinLens
 from macrosplat.model.exposure import LN2
 from macrosplat.model.model import Model
@@ -56,10 +57,12 @@ def finish(
     options, focal_scale = run.manifest.options, model.rig.focal()
     shown = model.cameras()
     longer = np.array([focal_scale, focal_scale, 1.0, 1.0])
+    factors = model.rig.focal_factors(model.lens.magnifications()).cpu().numpy().astype(np.float64)
+    own = np.column_stack([factors, factors, np.ones_like(factors), np.ones_like(factors)])
     cameras = replace(
         given.cameras,
         views=torch.stack([camera.view for camera in shown]).cpu().numpy().astype(np.float64),
-        intrinsics=given.cameras.intrinsics * longer,
+        intrinsics=given.cameras.intrinsics * own,
     )
     given = replace(given, cameras=cameras)
     if given.held_out is not None:
@@ -109,7 +112,8 @@ def finish(
         agreeing = [found for found in in_focus if found is not None]
         trust = judge(middle, lens.sigma0_px, model.lens.exif, *matched, steps, agreeing)
         scale, odd = scale_of(run, model, shown, given, lens.focus_distances)
-        reported = _lens_report(lens, stops, given, float(np.median(focal_px)), scale, odd)
+        unsure = UNSURE if bool(model.rig.parameters["pose.breathing"].detach() != 0) else 0.0
+        reported = _lens_report(lens, stops, given, float(np.median(focal_px)), scale, odd, unsure)
         report = replace(
             reported, trust=trust, **_uncertainties(model, targets, lens, float(np.median(focal_px)), sampling)
         )
@@ -202,9 +206,11 @@ def _uncertainties(
 ) -> dict[str, Any]:
     """Standard deviations of the terms of the lens that were seen, as the report has them."""
     found: dict[str, Any] = {}
+    # px where green is in focus -> 1 / scene units -> scene units of focus distance
+    unit = 2 / (lens.pupil_diameter * focal_px) * float(np.median(lens.focus_distances)) ** 2
+    frame = targets.frames[0]
+    corner_px = float(np.hypot(frame.width, frame.height)) / 2
     if lens.colour_offsets is not None:
-        # px where green is in focus -> 1 / scene units -> scene units of focus distance
-        unit = 2 / (lens.pupil_diameter * focal_px) * float(np.median(lens.focus_distances)) ** 2
         variances = np.diag(covariance(model, targets, "lens.colour", sampling))
         if (variances >= 0).all():  # not a number where no photo tells
             red, blue = unit * np.sqrt(variances)
@@ -213,7 +219,25 @@ def _uncertainties(
         variance = float(covariance(model, targets, "lens.vignetting", sampling).sum())
         if variance >= 0:
             found["vignetting_uncertainty"] = variance**0.5 / LN2
+    if lens.corner_offset is not None:
+        variance = float(covariance(model, targets, "lens.curvature", sampling)[0, 0])
+        if variance >= 0:
+            found["corner_uncertainty"] = unit * variance**0.5
+    if lens.lateral_px is not None:
+        variances = np.diag(covariance(model, targets, "lens.lateral", sampling))
+        if (variances >= 0).all():
+            found["lateral_uncertainty"] = tuple(float(x) for x in np.sqrt(variances) / corner_px)
     return found
+
+
+def _lateral(lens: LensEstimate, given: TrainingInput) -> tuple[float, float] | None:
+    """By what share red and blue are larger."""
+    if lens.lateral_px is None:
+        return None
+    width, height = given.cameras.sizes[0]
+    corner = float(np.hypot(width, height)) / 2 * lens.width_px / float(width)
+    red, blue = lens.lateral_px
+    return red / corner, blue / corner
 
 
 def _lens_report(
@@ -223,6 +247,7 @@ def _lens_report(
     focal_px: float,
     scale: Scale,
     odd: tuple[str, ...],
+    unsure: float,  # of the spread of the focal lengths
 ) -> LensReport:
     names, focus = given.cameras.names, lens.focus_distances
     magnified = magnification(given.photos, given.cameras, focus, scale)
@@ -238,9 +263,11 @@ def _lens_report(
         exposure_stops=stops,
         scale=scale,
         magnification=magnified,
-        breathing=breathing(focus, given.cameras),
+        breathing=breathing(focus, given.cameras, unsure),
         colour_focus=lens.colour_focus(),
         vignetting=lens.vignetting,
+        corner_focus=lens.corner_focus(),
+        lateral=_lateral(lens, given),
         corner_distortion=distortion_at_corner(given.cameras),
         notes=odd
         + contradictions(scale, lens.pupil_diameter, given.photos, magnified)

@@ -51,6 +51,12 @@ class LensReport:
     colour_uncertainty: tuple[float, float] | None = None  # their standard deviations
     vignetting: float | None = None  # stops lost in the corner; None: not seen in these photos
     vignetting_uncertainty: float | None = None
+    # By how much farther than the middle the corner is in focus, scene units; None: not seen in these photos.
+    corner_focus: float | None = None
+    corner_uncertainty: float | None = None  # its standard deviation
+    # By how much red and blue are magnified more than green, relative; None: not seen in these photos.
+    lateral: tuple[float, float] | None = None
+    lateral_uncertainty: tuple[float, float] | None = None
     corner_distortion: float | None = None  # displacement of the corner, relative; None: a pinhole's cameras
 
 
@@ -83,6 +89,10 @@ def describe(report: LensReport) -> dict[str, Any]:
             "colour_focus": "how much farther than green red and blue are in focus (< 0: nearer), at the median focus "
             "distance, and its standard deviation by the curvature of the loss; null: not seen in these photos",
             "vignetting": "stops of light lost in the corner of the photos; null: not seen in these photos",
+            "field_curvature": "how much farther than the middle the corners are in focus (< 0: nearer), and its "
+            "standard deviation by the curvature of the loss; null: not seen in these photos",
+            "lateral_colour": "how much larger than green, relative, red and blue are taken, and the standard "
+            "deviations by the curvature of the loss; null: not seen in these photos",
             "distortion_at_corner": "displacement of a photo's corner, relative: < 0 barrel, > 0 pincushion; null: the "
             "cameras have none",
             "f_number": "focal length / pupil diameter, as on the lens; effective: as the light meter sees it, "
@@ -103,6 +113,11 @@ def describe(report: LensReport) -> dict[str, Any]:
         "colour_focus": _colours(report, length),
         "vignetting": report.vignetting,
         "vignetting_uncertainty": report.vignetting_uncertainty,
+        "field_curvature": None
+        if report.corner_focus is None
+        else length(report.corner_focus)
+        | {"uncertainty": None if report.corner_uncertainty is None else length(report.corner_uncertainty)},
+        "lateral_colour": _lateral(report),
         "distortion_at_corner": report.corner_distortion,
         "photos": [
             {
@@ -134,6 +149,16 @@ def _colours(report: LensReport, length: Callable[[float], Any]) -> dict[str, An
     return {
         name: length(value) | {"uncertainty": None if sigma is None else length(sigma)}
         for name, value, sigma in zip(("red", "blue"), report.colour_focus, sure, strict=True)
+    }
+
+
+def _lateral(report: LensReport) -> dict[str, Any] | None:
+    if report.lateral is None:
+        return None
+    sure = report.lateral_uncertainty or (None, None)
+    return {
+        name: {"larger": share, "uncertainty": sigma}
+        for name, share, sigma in zip(("red", "blue"), report.lateral, sure, strict=True)
     }
 
 
@@ -184,6 +209,11 @@ def in_words(report: LensReport) -> str:
         words.append("in focus {} (red) and {} (blue) than green".format(*sides))
     if report.vignetting is not None:
         words.append(f"{report.vignetting:.1f} stops darker in the corner")
+    if report.corner_focus is not None:
+        side = "farther" if report.corner_focus > 0 else "nearer"
+        words.append(f"in focus {abs(report.corner_focus) * mm:.2g} mm {side} in the corner")
+    if report.lateral is not None:
+        words.append("red {:+.2f} % and blue {:+.2f} % larger than green".format(*(100 * x for x in report.lateral)))
     if report.corner_distortion is not None:
         words.append(f"distortion {100 * report.corner_distortion:+.1f} % at the corner")
     sure = f", give or take {100 * report.scale.uncertainty:.2g} %" if report.scale.uncertainty else ""

@@ -18,7 +18,8 @@ from macrosplat.train.targets import Targets
 
 PHOTOS = 12  # that are looked at: evenly among all
 SCALE = 0.5  # of the training width: a quarter of the work
-STEP = {"lens.colour": 0.1, "lens.vignetting": 0.05}  # px, ln: between which the slope of the gradient is taken
+# px, ln, px, px: between which the slope of the gradient is taken.
+STEP = {"lens.colour": 0.1, "lens.vignetting": 0.05, "lens.curvature": 0.1, "lens.lateral": 0.1}
 
 
 def covariance(model: Model, targets: Targets, name: str, sampling: Sampling) -> NDArray[np.float64]:

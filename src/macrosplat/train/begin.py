@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from macrosplat.cameras.focal import focals_px, knows_focal
 from macrosplat.capture.pixels import threads_reading
 from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import LENSES, Lens, LensStart
@@ -85,6 +86,7 @@ def begin(
         options.seed,
         device,
         threads_reading(given),
+        _nominal(given) if refine_poses else None,
     )
     exif = lens_start.exif
     untold = known is None and (exif is None or exif.expected is None)
@@ -93,6 +95,13 @@ def begin(
         lens, lens_start = _best_lens(lens_start, start, targets, schedule, geometry.pixel, options.seed)
     trainer = Trainer(start(lens), targets, schedule, geometry.pixel, options.seed)
     return Begun(trainer, geometry.cameras.names, lens_start, lens.name == options.lens)
+
+
+def _nominal(given: TrainingInput) -> float | None:
+    """fx / width of the lens at infinity; None where EXIF does not tell."""
+    if not all(knows_focal(photo) for photo in given.photos):
+        return None
+    return float(np.median(focals_px(given.photos) / [photo.width for photo in given.photos]))
 
 
 def _best_lens(

@@ -11,9 +11,9 @@ import torch
 
 from macrosplat.lens import LENSES, LensStart
 
-VERSION = 5  # of the file: one more whenever what is in it changes
+VERSION = 6  # of the file: one more whenever what is in it changes
 # What the lens models of a version learned less than those of the next, as settings that learn no more than that.
-SETTINGS = {4: {"thin": {"aberrations": "off"}}}
+SETTINGS: dict[int, dict[str, dict[str, str]]] = {4: {"thin": {"aberrations": "off"}}, 5: {}}
 
 
 def upgraded(state: dict[str, Any]) -> dict[str, Any]:
@@ -27,12 +27,18 @@ def upgraded(state: dict[str, Any]) -> dict[str, Any]:
         return state
     name, start = state["lens"]["name"], dict(state["lens"]["start"])
     start["settings"] = dict(start["settings"]) | SETTINGS[version].get(name, {})
-    parameters, adam = dict(state["lens_parameters"]), {kind: dict(of) for kind, of in state["adam"].items()}
-    for key, fresh in LENSES[name](LensStart(**start)).parameters.items():
-        if key not in parameters:  # it has learned nothing, and does not go on to
-            parameters[key] = fresh.detach().clone()
-            blank = torch.zeros_like(parameters[key])
-            for kind, empty in (("first", blank), ("second", blank.clone()), ("counts", 0), ("rates", 0.0)):
-                adam[kind][key] = empty
-    more = {"version": version + 1, "lens": {"name": name, "start": start}, "lens_parameters": parameters, "adam": adam}
-    return upgraded(state | more)
+    adam = {kind: dict(of) for kind, of in state["adam"].items()}
+    lens, rig = dict(state["lens_parameters"]), dict(state["rig_parameters"])
+    of_rig = {"pose.breathing": torch.zeros(())}
+    for parameters, all_of_them in ((lens, LENSES[name](LensStart(**start)).parameters), (rig, of_rig)):
+        for key, fresh in all_of_them.items():
+            if key not in parameters:  # it has learned nothing, and does not go on to
+                parameters[key] = fresh.detach().clone()
+                blank = torch.zeros_like(parameters[key])
+                for kind, empty in (("first", blank), ("second", blank.clone()), ("counts", 0), ("rates", 0.0)):
+                    adam[kind][key] = empty
+    if version == 5 and name == "thin":
+        # It was in scene units; it is what it was at the start, and grows with the correction of the focal length.
+        lens["lens.pupil"] = lens["lens.pupil"] - rig["pose.focal"]
+    more = {"lens": {"name": name, "start": start}, "lens_parameters": lens, "rig_parameters": rig, "adam": adam}
+    return upgraded(state | more | {"version": version + 1})

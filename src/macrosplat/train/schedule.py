@@ -34,6 +34,7 @@ RATES = {
     "pose.shift": 1e-2,  # px
     # ln of the capture's focal length: as fast as it can be without going past it (experiments: focal-rate).
     "pose.focal": 3e-5,
+    "pose.breathing": 3e-5,  # relative spread of the photos' focal lengths: likewise
 }
 MEANS_END = 0.02  # of the first rate of `means`, reached exponentially
 REST_END = 0.1  # of every other rate, over the last part

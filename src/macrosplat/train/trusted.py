@@ -57,8 +57,9 @@ def check_state(state: Any) -> None:
     _shaped("pivot_depth", cameras["pivot_depth"], (photos,))
     _must(len(cameras["leader"]) == photos and all(0 <= n < photos for n in cameras["leader"]), "leaders")
     poses = state["rig_parameters"]
-    _must(poses.keys() == {"pose.turn", "pose.shift", "pose.focal"}, "parameters of the rig")
-    for name, shape in (("pose.turn", (photos, 3)), ("pose.shift", (photos, 3)), ("pose.focal", ())):
+    _must(poses.keys() == {"pose.turn", "pose.shift", "pose.focal", "pose.breathing"}, "parameters of the rig")
+    of_poses = {"pose.turn": (photos, 3), "pose.shift": (photos, 3), "pose.focal": (), "pose.breathing": ()}
+    for name, shape in of_poses.items():
         _shaped(name, poses[name], shape)
     frames = cameras["frames"]
     _must(len(frames) == photos, "sizes")

@@ -1,0 +1,84 @@
+"""What terms of the lens cost: milliseconds of a whole step at full resolution, without and with them.
+
+    python benchmarks/term_cost.py [--device cpu] [--gaussians 100000 --width 800 --height 600 --samples 1 8]
+
+The scene is that of `macrosplat bench`. Terms are learned, as they are in the spans that have several aperture samples.
+Rounds of all cases take turns, and the best of each counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+
+import torch
+
+from macrosplat.bench.setting import Size, make_setting, make_trainer
+from macrosplat.lens.terms import SEEN
+from macrosplat.train.trainer import Trainer
+
+COLOUR, DARK, FIELD, LATERAL = "lens.colour", "lens.vignetting", "lens.curvature", "lens.lateral"
+CASES = {
+    "none": (),
+    "poses, no breathing": ("poses",),
+    "poses, breathing": ("poses", "breathing"),
+    "colour": (COLOUR,),
+    "colour, breathing": ("poses", "breathing", COLOUR),
+    "vignetting": (DARK,),
+    "lateral": (LATERAL,),
+    "curvature": (FIELD,),
+    "all": ("poses", "breathing", COLOUR, DARK, FIELD, LATERAL),
+}
+ROUNDS = 4
+
+
+def trainer_of(size: Size, samples: int, device: str, terms: tuple[str, ...]) -> Trainer:
+    trainer = make_trainer(make_setting(size), samples, photos=3, device=device)
+    trainer.done = trainer.schedule.steps // 2  # where everything learns
+    trainer.schedule = replace(trainer.schedule, refine_poses="poses" in terms)
+    trainer.model.rig._breathes = "breathing" in terms
+    lens = trainer.model.lens
+    for term in terms:
+        if term.startswith("lens."):
+            lens.parameters[f"{term}_seen"].data.fill_(SEEN)
+            lens.parameters[term].data.fill_(0.4)
+            lens._seen[term] = SEEN  # pyright: ignore[reportAttributeAccessIssue]
+    return trainer
+
+
+def seconds(trainer: Trainer, steps: int) -> float:
+    began = time.perf_counter()
+    for _ in range(steps):
+        trainer.step()
+    trainer.settle()
+    if trainer.targets.device.type == "cuda":
+        torch.cuda.synchronize()
+    return (time.perf_counter() - began) / steps
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--gaussians", type=int, default=100_000)
+    parser.add_argument("--width", type=int, default=800)
+    parser.add_argument("--height", type=int, default=600)
+    parser.add_argument("--samples", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--steps", type=int, default=50, help="of a round")
+    asked = parser.parse_args()
+    size = Size(asked.gaussians, asked.width, asked.height, 2)
+    where = torch.cuda.get_device_name() if asked.device == "cuda" else "CPU"
+    print(f"{size}; {where}")
+    for samples in asked.samples:
+        trainers = {name: trainer_of(size, samples, asked.device, terms) for name, terms in CASES.items()}
+        best = dict.fromkeys(CASES, float("inf"))
+        for turn in range(ROUNDS + 1):
+            for name, trainer in trainers.items():
+                taken = seconds(trainer, asked.steps)
+                best[name] = min(best[name], taken) if turn else best[name]  # the first round compiles and records
+        for name, taken in best.items():
+            print(f"{samples} samples, {name:20s} {1e3 * taken:9.3f} ms  {taken / best['none']:.3f}")
+
+
+if __name__ == "__main__":
+    main()
