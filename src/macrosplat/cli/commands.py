@@ -230,7 +230,7 @@ class Export:
     - ply, spz, splat, gltf: the Gaussians, for viewers
     - colmap, nerfstudio: the cameras with the sharp photos, for other programs to go on with
     - points: a cloud of all points of the surface, with normals (PLY), in mm where the scale is known
-    - mesh: a triangle mesh of the object with colours, in mm where the scale is known (PLY; GLB, OBJ or STL by --out)
+    - mesh: a triangle mesh of the object with colours, in mm where known (PLY; GLB, OBJ, STL, USDZ by --out)
     - video: a sharp film round the object, or the focus going through it (MP4)
     - focus-stack: one photo's view, focused from near to far in 12 pictures, and all in focus
     - zip: the page, the sharp photos, scene, lens and cameras, to pass on
@@ -263,6 +263,9 @@ class Export:
     watertight: FlagCreatePairsOff[bool] = False
     """Close a mesh where no photo looked: for printing, and for volumes."""
 
+    texture: FlagCreatePairsOff[bool] = False
+    """Colours of a mesh as a picture, as fine as the sharp photos (GLB, OBJ; USDZ has one in any case)."""
+
     tolerance: Annotated[float | None, arg(metavar="MM", help_behavior_hint="(default: half a voxel)")] = None
     """By how much the triangles of a mesh may be off: fewer of them, or all with 0."""
 
@@ -273,7 +276,7 @@ class Export:
         from macrosplat.export import Film, Shape, export
 
         film = Film(self.seconds, self.size, self.path)
-        shape = Shape(self.whole, self.watertight, self.tolerance)
+        shape = Shape(self.whole, self.watertight, self.texture, self.tolerance)
         print(export(self.run_folder, self.format, self.out, self.photo, film, shape, self.mm))
 
 

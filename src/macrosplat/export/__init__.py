@@ -24,7 +24,7 @@ NAMES: dict[Format, str] = {
 # What a file of the format is called; formats that are missing here are folders.
 SUFFIXES: dict[Format, tuple[str, ...]] = {
     **{"ply": (".ply",), "spz": (".spz",), "splat": (".splat",), "gltf": (".glb",), "points": (".ply",)},
-    **{"mesh": (".ply", ".glb", ".obj", ".stl"), "video": (".mp4",), "zip": (".zip",)},
+    **{"mesh": (".ply", ".glb", ".obj", ".stl", ".usdz"), "video": (".mp4",), "zip": (".zip",)},
 }
 
 

@@ -12,6 +12,8 @@ from macrosplat.output.coverage_report import sentences as coverage_sentences
 from macrosplat.output.lens_report import LensReport, believed, depth_of_field_mm, describe
 from macrosplat.run import Manifest
 
+EDGE = 2.56  # width of an edge from 10 to 90 % of its height, in standard deviations of a Gaussian blur
+
 
 def tools(facts: dict[str, Any], coverage: bool) -> str:
     """What is shown, sliders, and what can be done with the view."""
@@ -88,7 +90,7 @@ def lens(report: LensReport | None) -> str:
         rows["Depth of field"] = f"{float(f'{deep:.2g}'):g} mm, with a blur of up to 2 px"
     rows["Focused at"] = f"{min(focus):.4g} to {max(focus):.4g} {unit} from the entrance pupil"
     rows["Entrance pupil"] = f"{report.pupil_diameter * mm:.3g} {unit} wide"
-    rows["Softness in focus"] = f"{report.sigma0_px:.2g} px, standard deviation of what is blurred even there"
+    rows["Edges in focus"] = f"about {EDGE * report.sigma0_px:.2g} px wide (from 10 to 90 % of their height)"
     doubt = "" if believed(report) else f'<p class="soft">Uncertain: {html.escape(_because(report))}</p>'
     return f"<h2>The lens</h2>{doubt}{_table(rows)}"
 
