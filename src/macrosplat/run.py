@@ -59,6 +59,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     camera_source: str | None = None  # `Cameras.source`
     registered: int | None = None  # photos that have a camera
     placed: tuple[str, ...] | None = None  # photos that the scene of the others has placed; None: not tried
+    # Photos whose cameras the scene has shown to be wrong; None: not looked yet.
+    expelled: tuple[str, ...] | None = None
     width: int | None = None  # px that was trained at
     held_out: tuple[str, ...] = ()  # names of photos that were not trained on
     # By what the circles of confusion of the lens model have to be multiplied to be those that the photos show.
@@ -224,6 +226,11 @@ class Run:
     def masks(self) -> Path:
         """The masks that were made where the capture has none."""
         return self.folder / "masks"
+
+    @property
+    def targets(self) -> Path:
+        """The coded targets that were read in the photos."""
+        return self.folder / "targets.json"
 
     @property
     def deblurred(self) -> Path:

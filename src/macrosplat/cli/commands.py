@@ -321,6 +321,42 @@ class Studio:
 
 
 @dataclass(frozen=True)
+class Targets:
+    """Draw a sheet of coded targets, to print and lay around an object.
+
+    Photos that show them have a scale (`reconstruct --targets SHEET.json`), and points in common where the object
+    itself has none. Needs: pip install 'macrosplat[targets]'.
+    """
+
+    out: Annotated[Path, arg(metavar="SHEET.pdf")] = Path("targets.pdf")
+    """The page to write; their sizes go to SHEET.json beside it."""
+
+    tag_mm: Annotated[float, arg(metavar="MM")] = 5.0
+    """Side of the black squares: 60 px or more in a photo are read well."""
+
+    count: Annotated[int, arg(metavar="N")] = 48
+    """How many; as many as the page takes at the most."""
+
+    first: Annotated[int, arg(metavar="N")] = 0
+    """The number of the first."""
+
+    family: Annotated[str, arg(metavar="NAME")] = "APRILTAG_36h11"
+    """Or another one of OpenCV's: 4X4_50, 5X5_100, APRILTAG_25h9, ..."""
+
+    paper: Literal["a4", "letter"] = "a4"
+    """Of the page."""
+
+    def run(self) -> None:
+        from macrosplat.photos.target_sheet import write_sheet
+
+        sheet = write_sheet(self.out, self.tag_mm, self.count, self.first, self.family, self.paper)
+        print(
+            f"{sheet.count} targets of {sheet.side_mm:.3f} mm in {self.out}: print it at 100 %, measure its ruler, and "
+            f"give reconstruct --targets {sheet.sizes}."
+        )
+
+
+@dataclass(frozen=True)
 class Demo:
     """Reconstruct the 30 blurred photos of a fruit fly that come with the package.
 
@@ -352,6 +388,7 @@ Command = (
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Batch, subcommand("batch")]
     | Annotated[Bench, subcommand("bench")]
+    | Annotated[Targets, subcommand("targets")]
     | Annotated[Demo, subcommand("demo")]
 )
 
@@ -368,5 +405,6 @@ COMMANDS: dict[str, type] = {
     "compare": Compare,
     "batch": Batch,
     "bench": Bench,
+    "targets": Targets,
     "demo": Demo,
 }

@@ -27,7 +27,8 @@ from macrosplat.output.gain_error import gain_error
 from macrosplat.output.in_focus import agreement
 from macrosplat.output.lens_report import LensReport, write_lens
 from macrosplat.output.maps import OPAQUE, PhotoMaps, write_maps
-from macrosplat.output.millimetres import contradictions, differing, find_scale, magnification
+from macrosplat.output.millimetres import Scale, contradictions, differing, magnification
+from macrosplat.output.scale import scale_of
 from macrosplat.output.sharp import write_sharp
 from macrosplat.output.summary import Summary
 from macrosplat.output.term_uncertainty import covariance
@@ -110,8 +111,9 @@ def finish(
         matched = float(np.mean(fits)), float(np.mean(unblurred))
         agreeing = [found for found in in_focus if found is not None]
         trust = judge(middle, lens.sigma0_px, model.lens.exif, *matched, steps, agreeing)
+        scale, odd = scale_of(run, model, shown, given, lens.focus_distances)
         unsure = UNSURE if bool(model.rig.parameters["pose.breathing"].detach() != 0) else 0.0
-        reported = _lens_report(lens, stops, given, float(np.median(focal_px)), options.scale_mm, unsure)
+        reported = _lens_report(lens, stops, given, float(np.median(focal_px)), scale, odd, unsure)
         report = replace(
             reported, trust=trust, **_uncertainties(model, targets, lens, float(np.median(focal_px)), sampling)
         )
@@ -243,11 +245,11 @@ def _lens_report(
     stops: dict[str, list[float]],
     given: TrainingInput,
     focal_px: float,
-    scale_mm: str | None,
+    scale: Scale,
+    odd: tuple[str, ...],
     unsure: float,  # of the spread of the focal lengths
 ) -> LensReport:
     names, focus = given.cameras.names, lens.focus_distances
-    scale = find_scale(scale_mm, given.cameras, given.photos, focus)
     magnified = magnification(given.photos, given.cameras, focus, scale)
     focal_mm = [photo.exif.focal_mm for photo in given.photos if photo.exif.focal_mm]
     return LensReport(
@@ -267,6 +269,7 @@ def _lens_report(
         corner_focus=lens.corner_focus(),
         lateral=_lateral(lens, given),
         corner_distortion=distortion_at_corner(given.cameras),
-        notes=contradictions(scale, lens.pupil_diameter, given.photos, magnified)
+        notes=odd
+        + contradictions(scale, lens.pupil_diameter, given.photos, magnified)
         + differing(scale, given.cameras, given.photos, focus),
     )

@@ -115,7 +115,7 @@ def trust(lens: LensReport | None, coverage: CoverageReport | None, made: Manife
     if lens is not None and lens.trust is not None:
         rows["The lens"] = f"{lens.trust.level}. {_because(lens)}".strip()
     if lens is not None and lens.mm_per_unit:
-        sure = f", ± {100 * lens.scale.uncertainty:.0f} % (one standard deviation)" if lens.scale.uncertainty else ""
+        sure = f", ± {100 * lens.scale.uncertainty:.2g} % (one standard deviation)" if lens.scale.uncertainty else ""
         rows["Millimetres"] = f"from {lens.scale.source}{sure}"
     if coverage is not None and believed(lens):
         rows["In focus"] = (
