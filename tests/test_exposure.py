@@ -130,7 +130,9 @@ def test_exif_of_several_exposures_is_believed_where_the_photos_show_them():
     seconds = [1 / 30, *[1 / 60] * (len(capture.photos) - 1)]
     for shown in (True, False):
         photos = [
-            to_bytes(to_srgb(to_linear(photo.astype(np.float32) / 255) * np.float32(0.5 * (2 if shown and not n else 1))))
+            to_bytes(
+                to_srgb(to_linear(photo.astype(np.float32) / 255) * np.float32(0.5 * (2 if shown and not n else 1)))
+            )
             for n, photo in enumerate(capture.photos)
         ]
         begun = start_exposure(capture.points, photos, capture.cameras.sizes, taken(capture, seconds))

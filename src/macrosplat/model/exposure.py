@@ -31,8 +31,8 @@ BRIGHTEST = 0.8  # linear: brighter ones may hold pixels that are cut off at whi
 # +-0.3 stops 0.40 to 0.73.
 PLAIN, PLAIN_IF_TOLD = 0.84, 0.75
 # ln, the mean of what may be left where gains contradict EXIF: 0.04 to 0.09 in those captures; where an object turns
-# below fixed lamps (skull, mary_rose) gains that are 3.4 and 1.3 stops apart take a half and a quarter of them, and 0.13
-# are left.
+# below fixed lamps (skull, mary_rose) gains that are 3.4 and 1.3 stops apart take a half and a quarter of them, and
+# 0.13 are left.
 LEFT = 0.1
 EQUAL_STOPS = 0.05  # apart at the most, by EXIF: less is rounding
 ROUNDS = 12  # of reweighting, after which gains move by less than 0.1 %

@@ -23,8 +23,8 @@ from macrosplat.support.threads import CORES, speed_of
 from macrosplat.train.effort import EFFORTS, FEWEST_PHOTOS, FOR_PHOTOS, FOR_TARGETS, default_gaussians, estimate
 from macrosplat.train.working_size import working_width
 
-# Seconds, as measured (experiments: what-a-run-takes). Of a step on a core: of each aperture sample per Gaussian and per
-# px, and what there is once, per px.
+# Seconds, as measured (experiments: what-a-run-takes). Of a step on a core: of each aperture sample per Gaussian and
+# per px, and what there is once, per px.
 SAMPLE_GAUSSIAN, SAMPLE_PX, STEP_PX = 6.7e-7, 3.7e-7, 2.7e-7
 # How many full aperture samples a step has on average: of those that it ends with, and in the steps before; and the px
 # of a picture, of the full size.
