@@ -17,6 +17,7 @@ from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import LensEstimate, Sampling, Sharp
 from macrosplat.lens.breathing import UNSURE
 from macrosplat.lens.thin import ThinLens
+from macrosplat.manifest import Figures
 from macrosplat.model.exposure import LN2
 from macrosplat.model.model import Model
 from macrosplat.output.calibrated import breathing, distortion_at_corner
@@ -35,7 +36,7 @@ from macrosplat.output.term_uncertainty import covariance
 from macrosplat.output.trust import judge
 from macrosplat.output.viewer_fit import fit_for_viewers
 from macrosplat.render import Camera
-from macrosplat.run import Figures, Run
+from macrosplat.run import Run
 from macrosplat.scene.formats.ply import write_ply
 from macrosplat.support.files import Writers
 from macrosplat.support.metrics import psnr
