@@ -187,6 +187,8 @@ class Reader:
 
 
 def finite(scene: Any) -> None:
+    import numpy as np
+
     assert all(bool(np.isfinite(t).all()) for t in scene.tensors().values()), "numbers that are not finite"
 
 
