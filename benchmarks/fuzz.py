@@ -187,7 +187,9 @@ class Reader:
 
 
 def finite(scene: Any) -> None:
-    assert all(bool(t.isfinite().all()) for t in scene.tensors().values()), "numbers that are not finite"
+    import numpy as np
+
+    assert all(bool(np.isfinite(t).all()) for t in scene.tensors().values()), "numbers that are not finite"
 
 
 NAMES = [f"{n}.png" for n in range(6)]  # of the photos of `making_captures`
