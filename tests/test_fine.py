@@ -75,7 +75,7 @@ def test_without_the_true_depth_the_run_says(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     assert find_radii(truth, run) is None
     defocus = np.linspace(-3, 5, 32)[None].repeat(24, 0)
-    write_maps(run, [PhotoMaps("000.png", np.full((24, 32), 9.0), np.ones((24, 32)), defocus)])
+    write_maps(run, [PhotoMaps("000.png", np.full((24, 32), 9.0), defocus)])
     radii = find_radii(truth, run)
     assert radii is not None and radii.source == "run" and radii.of(("001",), (64, 48)) is None
     got = radii.of(("000",), (64, 48))
