@@ -21,6 +21,7 @@ from macrosplat.lens.thin import ThinLens
 from macrosplat.model.model import Model
 from macrosplat.output.detail.believed import believed
 from macrosplat.output.detail.evidence import evident_sharpness
+from macrosplat.output.detail.grain import find_grain
 from macrosplat.output.detail.own import keep_detail
 from macrosplat.output.detail.radius import blur_radius
 from macrosplat.output.surface import Surface, surface_of
@@ -55,7 +56,8 @@ class Deblurred:
         taken, radius = self._blur(v)
         # Of a blur that the photos do not show, nothing is to be taken back either.
         taken, radius = self.share * taken, self.share * radius
-        return _pixels(keep_detail(as_taken, render, taken, radius, evident_sharpness(as_taken.mean(0), radius)))
+        evident = evident_sharpness(as_taken.mean(0), render.mean(0), radius)
+        return _pixels(keep_detail(as_taken, render, taken, radius, evident, find_grain(as_taken, radius)))
 
     @torch.no_grad()
     def drawn(self, v: int) -> NDArray[np.float32]:
