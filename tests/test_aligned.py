@@ -17,7 +17,7 @@ CENTRES = np.array([[0, 0, -40], [9, 2, -39], [-8, 5, -41], [3, -9, -38], [-5, -
 
 def texture(x, y):
     """Of many directions and sizes, from 0 to 1."""
-    random, total = np.random.default_rng(3), 0.0
+    random, total = np.random.default_rng(3), np.zeros_like(x)
     for _ in range(40):
         turn, wave, phase = random.uniform(0, np.pi), random.uniform(0.7, 2.5), random.uniform(0, 6)
         total = total + np.sin(wave * (x * np.cos(turn) + y * np.sin(turn)) + phase)

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, laplace, map_coordinates, spline_filter
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.photos.read import read_photo
@@ -87,7 +87,7 @@ def _sharpest(points: SparsePoints, pictures: Sequence[Array], at: Array) -> NDA
     sharpness = np.empty(len(at))
     for v, picture in enumerate(pictures):
         own = points.photo == v
-        local = gaussian_filter(np.hypot(*np.gradient(picture)), HALF / 2)
+        local = gaussian_filter(np.hypot(np.gradient(picture, axis=0), np.gradient(picture, axis=1)), HALF / 2)
         sharpness[own] = map_coordinates(local, at[own, ::-1].T, order=1, mode="nearest")
     order = np.lexsort((-sharpness, points.point))
     of = points.point[order]
@@ -101,7 +101,7 @@ def _patches(
     points: SparsePoints, cameras: Cameras, scale: Array, reference: NDArray[np.int64]
 ) -> tuple[Array, NDArray[np.bool_]]:
     """[O, 2, 2] what turns px of the reference's patch into px of the observation's, and where that may be believed."""
-    _, near = cKDTree(points.xyz).query(points.xyz, k=min(AROUND, len(points.xyz)))
+    _, near = KDTree(points.xyz).query(points.xyz, k=min(AROUND, len(points.xyz)))
     around = points.xyz[near]
     around = around - np.median(around, 1, keepdims=True)
     far = np.linalg.norm(around, axis=2)
