@@ -32,6 +32,7 @@ STRETCH = 2.0  # a patch that is stretched by more looks too different
 ALIKE = 0.75  # of a patch's variance that its partner has to explain
 FARTHEST = 0.003  # of the width, or 1 px: what moves farther has found something else
 FEWEST = 3  # photos of a point
+MOST = 100_000  # observations: their patches take 0.4 GB; of more, every so many-th point is taken
 
 
 def aligned(points: SparsePoints, cameras: Cameras, photos: Sequence[Photo], least: int = 60) -> SparsePoints:
@@ -41,6 +42,9 @@ def aligned(points: SparsePoints, cameras: Cameras, photos: Sequence[Photo], lea
         points: observations in px of the photos as taken. cameras, photos: V, in the same order.
         least: a photo with fewer such observations keeps those that it had, where they were.
     """
+    share = -(-len(points.photo) // MOST)
+    if share > 1:
+        points = _only(points, points.point % share == 0)
     scale = np.array([min(1.0, WIDTH / photo.width) for photo in photos])
 
     def grey(v: int) -> Array:
