@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from macrosplat.capture.open import open_capture
 from macrosplat.photos.find import find_photos
 from macrosplat.photos.masks import read_mask
-from macrosplat.photos.usable import emptiness
+from macrosplat.photos.usable import all_blurred, detail, emptiness
 from macrosplat.support.errors import MacrosplatError
 from making_captures import make_cameras
 from making_photos import CANON, exif, make_photos, save, texture
@@ -201,3 +202,18 @@ def test_adobe_rgb_told_by_the_camera_is_converted(tmp_path):
         assert (read_metadata(photo.path).profile() is not None) is is_adobe
     with Image.open(tmp_path / "a.jpg") as opened:
         assert opened.getexif().get_ifd(0xA005)[1] == "R03"
+
+
+def test_a_photo_without_anything_in_focus_is_told_from_those_that_have_something():
+    random = np.random.default_rng(0)
+    tiles = np.kron(random.integers(0, 2, (30, 40)) * 200.0, np.ones((16, 16)))
+    sharp = [np.roll(tiles, 7 * n, 1) for n in range(5)]
+    part = np.where(np.arange(640) < 500, gaussian_filter(tiles, 6.0), tiles)  # a fifth is in focus
+    photos = [*sharp, part, gaussian_filter(tiles, 8.0)]
+    pictures = [
+        np.repeat((one + random.normal(0, 2, one.shape)).clip(0, 255).astype(np.uint8)[..., None], 3, 2)
+        for one in photos
+    ]
+    details = np.array([detail(one) for one in pictures])
+    assert all_blurred(details).tolist() == [False] * 6 + [True]
+    assert not all_blurred(np.full(7, details[-1])).any()  # of a capture that is blurred throughout another note tells

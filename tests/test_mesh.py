@@ -17,8 +17,9 @@ from macrosplat.export import tidy
 from macrosplat.export.depths import Station
 from macrosplat.export.gltf import write_mesh_gltf
 from macrosplat.export.mesh import SPECK, _opened, _spread, _without_specks
-from macrosplat.export.mesh_files import Mesh, write_mesh_file
+from macrosplat.export.mesh_files import Mesh, check_suffix, write_mesh_file
 from macrosplat.export.orbit import look_at, orbit
+from macrosplat.export.shape import Shape
 from macrosplat.export.tsdf import Volume
 from macrosplat.export.vertex_colours import Colours
 from macrosplat.photos.decode import TABLE_8
@@ -176,7 +177,7 @@ def test_files(tmp_path: Path, sphere) -> None:
         np.testing.assert_allclose(same.bounds, [vertices.min(0), vertices.max(0)], atol=1e-5)
         assert len(same.faces) == len(faces)
     with pytest.raises(MacrosplatError, match=r"a\.off"):
-        write_mesh_file(tmp_path / "a.off", mesh, mm=True)
+        check_suffix(tmp_path / "a.off", Shape())
 
     write_mesh_gltf(tmp_path / "a.glb", vertices, faces, rgb / np.float32(255), 1e-3)
     data = (tmp_path / "a.glb").read_bytes()

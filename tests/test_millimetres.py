@@ -109,3 +109,20 @@ def test_at_the_ends_of_the_depth_of_field_the_circle_is_one_px():
     for d in (near, far):
         assert 10 / 2 * 2500 * abs(1 / 120 - 1 / d) == pytest.approx(1.0)
     assert depth_of_field(120.0, 1e-6, 2500.0)[1] == math.inf
+
+
+def test_two_points_of_a_photo_tell_the_scale():
+    def surface(name, px):  # a wall across the axis of the first camera, 100 units away
+        assert name == "0.jpg"
+        k = cameras().intrinsics[0]
+        return np.column_stack([(px - k[2:]) / k[:2] * 100, np.full(len(px), 100.0)])
+
+    scale = find_scale("0.jpg:100,200-400,200=12", cameras(), photos(), FOCUS, surface)
+    units = 300 / cameras().intrinsics[0, 0] * 100
+    assert scale.mm_per_unit == pytest.approx(12 / units) and scale.uncertainty == pytest.approx(2**0.5 / 300, rel=0.2)
+    assert find_scale("0.jpg:100,200-400,200=12", cameras(), photos(), FOCUS).mm_per_unit is None  # not yet
+    nothing = find_scale("0.jpg:1,2-4,2=12", cameras(), photos(), FOCUS, lambda _, px: np.full((len(px), 3), np.nan))
+    assert nothing.mm_per_unit is None and "nothing lies" in nothing.source
+    for wrong in ("0.jpg:1,2-900,2=12", "0.jpg:1,2-1,2=12", "9.jpg:1,2-4,2=12"):
+        with pytest.raises(MacrosplatError, match="scale-mm"):
+            find_scale(wrong, cameras(), photos(), FOCUS, surface)

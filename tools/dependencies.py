@@ -49,9 +49,10 @@ FREE = (
     "lgpl",
     "0bsd",
 )
-FREE = (*FREE, "lesser general public", "public domain", "cc0", "nvidia", "historical permission")
+# TOST 1.0 is Apache 2.0 with a narrower clause on trade names.
+FREE = (*FREE, "tost", "lesser general public", "public domain", "cc0", "nvidia", "historical permission")
 
-EXTRAS = ("raw", "heif", "live", "mesh", "video", "evaluate")  # what users install
+EXTRAS = ("raw", "heif", "live", "mesh", "usd", "video", "evaluate")  # what users install
 
 
 def needed(extras: tuple[str, ...]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -28,6 +29,7 @@ from macrosplat.train.begin import begin
 from macrosplat.train.effort import photo_budget
 from macrosplat.train.log import Log
 from macrosplat.train.trainer import Trainer
+from macrosplat.train.unexplained import LOOKED_AT
 
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 LOG_EVERY = 100  # steps
@@ -86,8 +88,15 @@ def train(
     progress: Progress,
     watching: Watching,
     results: bool,
-) -> None:
+    look: Callable[[], bool] | None = None,
+) -> bool:
     """Step until done. Ctrl-C, `kill` and the live view are answered between two steps, with the state saved.
+
+    Args:
+        look: is asked once, when `LOOKED_AT` of the steps are done, whether training has to begin again.
+
+    Returns:
+        Whether it has to: nothing is learned then.
 
     Raises:
         KeyboardInterrupt: somebody wants to stop, and no results.
@@ -120,5 +129,12 @@ def train(
                 if not (results or watching.finishes or stop.wants_results(progress.note)):
                     raise KeyboardInterrupt
                 progress.note(f"Stopped at step {trainer.done:,} of {steps:,}; the results of that are being written.")
-                return
+                return False
+            if look is not None and trainer.done >= LOOKED_AT * steps:
+                trainer.settle()
+                if trainer.done >= LOOKED_AT * steps and trainer.done < steps:
+                    if look():
+                        return True
+                    look = None
     trainer.ranks.leave()
+    return False

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,7 +28,8 @@ from macrosplat.output.millimetres import check_scale
 from macrosplat.output.summary import Summary
 from macrosplat.photos.names import listed, natural_key
 from macrosplat.photos.records import Photo, resized
-from macrosplat.placing import of_rig, place, place_missing
+from macrosplat.photos.targets import opencv
+from macrosplat.placing import expel, forget, of_rig, place, place_missing, sizes_of
 from macrosplat.render import Frame
 from macrosplat.run import Run
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
@@ -76,6 +78,8 @@ def reconstruct(
     device = choose(options.device, said.append)
     if options.scale_mm is not None:
         check_scale(options.scale_mm)
+    if sizes_of(options) is not None:
+        opencv()
     viewer, meeting = _viewer(live), Meeting()
     began = time.monotonic()
     with Progress(more=shown) as progress, ExitStack() as holding:
@@ -117,16 +121,27 @@ def reconstruct(
                 f"{min(widest, 2 * given.width)} the scene is finer and it takes up to four times as long. The sharp "
                 "photos keep their size."
             )
-        trainer, names, lens_start = make_trainer(given, run, device, progress, rig_lens)
-        if meeting.count > 1:
-            checkpoint.save(run.checkpoint, trainer, names, lens_start)  # where the others begin
-            trainer.share(meeting.join(device), meeting.count)
-        watching = holding.enter_context(viewer(trainer, names, progress, run))
-        if preview:
-            watching = holding.enter_context(Preview(trainer, run.preview, watching))
         try:
-            with Log(run.log, trainer.done) as log:
-                train(trainer, run, names, lens_start, log, progress, watching, results)
+            while True:
+                trainer, names, lens_start = make_trainer(given, run, device, progress, rig_lens)
+                if meeting.count > 1:
+                    checkpoint.save(run.checkpoint, trainer, names, lens_start)  # where the others begin
+                    trainer.share(meeting.join(device), meeting.count)
+                look = None
+                if rig_lens is None and meeting.count == 1 and options.place != "off" and run.manifest.expelled is None:
+                    look = partial(expel, run, opened, trainer, given, progress)
+                with ExitStack() as shows:
+                    watching = shows.enter_context(viewer(trainer, names, progress, run))
+                    if preview:
+                        watching = shows.enter_context(Preview(trainer, run.preview, watching))
+                    with Log(run.log, trainer.done) as log:
+                        again = train(trainer, run, names, lens_start, log, progress, watching, results, look)
+                    if not again:
+                        holding.push(shows.pop_all())  # the page becomes the result when training has ended
+                        break
+                forget(run)
+                place_missing(opened, run, given, device, progress)
+                given = place(opened, run, progress, width)
         finally:  # an interrupted run's time counts, too
             seconds = run.manifest.seconds + time.monotonic() - began
             run.update(seconds=seconds, machine=machine(device))

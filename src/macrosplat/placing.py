@@ -13,29 +13,37 @@ import torch
 from macrosplat.cameras.colmap import read_colmap, write_colmap
 from macrosplat.cameras.plausible import unconfirmed
 from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.cameras.targets import Sizes, read_sizes
+from macrosplat.capture.read_targets import find_targets
 from macrosplat.capture.records import Capture, TrainingInput
 from macrosplat.capture.rig import partners, renamed
-from macrosplat.capture.solve import solve, training_input
+from macrosplat.capture.solve import seen_by, solve, training_input
 from macrosplat.lens.known import KnownLens
 from macrosplat.live import Nobody
 from macrosplat.loop import make_trainer, train
 from macrosplat.missing import WIDTH, find_missing, missing
+from macrosplat.options import Options
 from macrosplat.output.lens_report import read_lens
 from macrosplat.output.millimetres import find_scale
-from macrosplat.run import Run, same_photos
+from macrosplat.photos.names import listed
+from macrosplat.photos.taken import same_photos
+from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import whole_folder
 from macrosplat.support.progress import Progress
 from macrosplat.train.effort import EFFORTS
 from macrosplat.train.log import Log
 from macrosplat.train.trainer import Trainer
+from macrosplat.train.unexplained import unexplained
 
 
 def place(opened: Capture, run: Run, progress: Progress, width: int | None) -> TrainingInput:
     """Cameras and points: from RUN/sparse, from the capture, or by structure from motion."""
     options = run.manifest.options
     if not run.sparse.is_dir():
-        cameras, points, source = solve(opened, run.scratch, options.seed, progress)
+        sizes = sizes_of(options)
+        targets = find_targets(opened, sizes, run.targets, progress) if sizes is not None else None
+        cameras, points, source = solve(opened, run.scratch, options.seed, progress, targets)
         # In this order: where there is a model, what it is of is known.
         run.update(camera_source=source, registered=len(cameras))
         write_colmap(run.sparse, cameras, points)
@@ -49,6 +57,15 @@ def place(opened: Capture, run: Run, progress: Progress, width: int | None) -> T
     held_out = given.held_out.names if given.held_out is not None else ()
     run.update(width=given.width, held_out=held_out)
     return given
+
+
+def sizes_of(options: Options) -> Sizes | None:
+    """What is known of coded targets; None: there are none.
+
+    Raises:
+        MacrosplatError: the file of --targets cannot be read.
+    """
+    return None if options.targets is None else read_sizes(options.targets)
 
 
 def of_rig(rig: Run, run: Run, opened: Capture) -> tuple[Capture, KnownLens | None]:
@@ -84,6 +101,37 @@ def take_cameras(begun: Run, run: Run) -> None:
     run.update(camera_source=found.camera_source, registered=found.registered, placed=found.placed)
     with whole_folder(run.sparse) as part:
         shutil.copytree(begun.sparse, part, dirs_exist_ok=True)
+
+
+def expel(run: Run, opened: Capture, trainer: Trainer, given: TrainingInput, progress: Progress) -> bool:
+    """Whether photos have lost their cameras in RUN/sparse, since the scene that the others make contradicts them.
+
+    Cameras that were given are only named: whoever made them may know better.
+    """
+    found = unexplained(trainer)
+    names = [given.cameras.names[v] for v in found.photos]
+    placed = run.manifest.placed or ()
+    ours = [name for name in names if run.manifest.camera_source == "sfm" or name in placed]
+    if names:
+        which = listed(f"{name} ({agrees:.1f} dB)" for name, agrees in zip(names, found.agreement, strict=True))
+        said = f"The scene does not explain {which}; of most photos it explains {found.usual:.1f} dB"
+        progress.note(f"{said}: {'cameras that are wrong are given up' if ours else 'is the camera right?'}.")
+    if not ours:
+        run.update(expelled=())
+        return False
+    run.checkpoint.unlink(missing_ok=True)  # first: it holds more photos than there will be cameras
+    _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
+    rest = [name for name in cameras.names if name not in ours]
+    write_colmap(run.sparse, cameras.select(rest), seen_by(points, cameras, rest))
+    # What the scene has placed it does not place again; others it may find a better place for.
+    run.update(expelled=tuple(ours), registered=len(rest), placed=None if not set(ours) & set(placed) else placed)
+    return True
+
+
+def forget(run: Run) -> None:
+    """What was learned with wrong cameras."""
+    for path in (run.checkpoint, run.log):
+        path.unlink(missing_ok=True)
 
 
 def place_missing(opened: Capture, run: Run, given: TrainingInput, device: torch.device, progress: Progress) -> bool:

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from macrosplat.brackets.recognise import find_brackets, is_one_picture, poses_of
 from macrosplat.cameras.focal import ASSUMPTION, knows_focal
 from macrosplat.cameras.given import find_given, not_read, read_given
@@ -14,12 +16,16 @@ from macrosplat.capture.doubles import doubles, is_one_photo
 from macrosplat.capture.records import Capture
 from macrosplat.photos.find import find_photos, with_masks
 from macrosplat.photos.names import listed
+from macrosplat.photos.read import read_photo
 from macrosplat.photos.records import Photo
+from macrosplat.photos.usable import WIDTH, all_blurred, detail
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import expanded
+from macrosplat.support.threads import ordered, workers
 
 # Two photos give one blurred pair of rays per point, and no way to notice that they are wrong.
 FEWEST_PHOTOS = 3
+READING = 40  # bytes per pixel that a photo takes while it is read
 FEWEST_PX = 16  # a side of fewer holds no feature, and nothing that could be sharp
 
 
@@ -83,6 +89,11 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
             notes.append(f"Left out because they are copies of other photos: {which}.")
             photos = tuple(photo for photo in photos if photo.name not in copies)
             _enough(root, photos, "different photos", notes)
+        blurred = _nothing_in_focus(photos)
+        if blurred:
+            notes.append(f"Left out because nothing in them is in focus: {listed(blurred)}.")
+            photos = tuple(photo for photo in photos if photo.name not in blurred)
+            _enough(root, photos, "photos with something in focus", notes)
     photos, cameras, more = _told_apart(photos, cameras)
     notes += more
     if len(poses_of(photos)) > 1:  # of a lone stack neither cameras nor a lens are sought
@@ -108,6 +119,12 @@ def _told_apart(
         cameras = replace(cameras, names=tuple(names.get(name, name) for name in cameras.names))
     note = f"Named alike but for the suffix, which the results keep: {listed(names)}."
     return tuple(replace(photo, name=names.get(photo.name, photo.name)) for photo in photos), cameras, [note]
+
+
+def _nothing_in_focus(photos: tuple[Photo, ...]) -> list[str]:
+    threads = workers(READING * max(photo.width * photo.height for photo in photos))
+    details = np.array(list(ordered(lambda photo: detail(read_photo(photo, WIDTH)), photos, threads)))
+    return [photo.name for photo, blurred in zip(photos, all_blurred(details), strict=True) if blurred]
 
 
 def _too_small(photo: Photo) -> str | None:

@@ -16,6 +16,7 @@ from macrosplat.cameras.aligned import aligned
 from macrosplat.cameras.calibrate import as_taken, calibrate, undistorted
 from macrosplat.cameras.plausible import refuse_impossible
 from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.cameras.targets import Readings
 from macrosplat.capture.records import Capture, TrainingInput
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.progress import Progress
@@ -24,11 +25,14 @@ FEWEST = 3  # photos to train on
 FEWEST_POINTS = 10  # photos of whatever agree on a few by chance; of a thing with any texture they agree on a hundred
 
 
-def solve(opened: Capture, scratch: Path, seed: int, progress: Progress) -> tuple[Cameras, SparsePoints, str]:
+def solve(
+    opened: Capture, scratch: Path, seed: int, progress: Progress, targets: Readings | None = None
+) -> tuple[Cameras, SparsePoints, str]:
     """Cameras, points, and where the cameras came from: `transforms`, `colmap` or `sfm`.
 
     Args:
         scratch: a folder for what structure from motion keeps on the way.
+        targets: coded targets read in the photos.
 
     Raises:
         MacrosplatError: no cameras can be found, or the given ones do not belong to the photos.
@@ -45,7 +49,7 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress) -> tupl
         return opened.cameras or slices, seen, source
     if opened.cameras is None:
         progress.stage("finding the cameras", 100)
-        cameras, points, report = solve_cameras(opened.photos, scratch, _advance(progress), seed)
+        cameras, points, report = solve_cameras(opened.photos, scratch, _advance(progress), seed, targets)
         for line in report.sentences:
             progress.note(line)
         return cameras, points, "sfm"

@@ -227,10 +227,10 @@ class Render:
 class Export:
     """Write a reconstructed scene for other programs.
 
-    - ply, spz, splat, gltf: the Gaussians, for viewers
+    - ply, spz, sog, splat, gltf: the Gaussians, for viewers
     - colmap, nerfstudio: the cameras with the sharp photos, for other programs to go on with
     - points: a cloud of all points of the surface, with normals (PLY), in mm where the scale is known
-    - mesh: a triangle mesh of the object with colours, in mm where the scale is known (PLY; GLB, OBJ or STL by --out)
+    - mesh: a triangle mesh of the object with colours, in mm where known (PLY; GLB, OBJ, STL, USDZ by --out)
     - video: a sharp film round the object, or the focus going through it (MP4)
     - focus-stack: one photo's view, focused from near to far in 12 pictures, and all in focus
     - zip: the page, the sharp photos, scene, lens and cameras, to pass on
@@ -263,17 +263,20 @@ class Export:
     watertight: FlagCreatePairsOff[bool] = False
     """Close a mesh where no photo looked: for printing, and for volumes."""
 
+    texture: FlagCreatePairsOff[bool] = False
+    """Colours of a mesh as a picture, as fine as the sharp photos (GLB, OBJ; USDZ has one in any case)."""
+
     tolerance: Annotated[float | None, arg(metavar="MM", help_behavior_hint="(default: half a voxel)")] = None
     """By how much the triangles of a mesh may be off: fewer of them, or all with 0."""
 
     mm: FlagCreatePairsOff[bool] = False
-    """Write ply, spz, splat or gltf in millimetres, too, not in scene units."""
+    """Write ply, spz, sog, splat or gltf in millimetres, too, not in scene units."""
 
     def run(self) -> None:
         from macrosplat.export import Film, Shape, export
 
         film = Film(self.seconds, self.size, self.path)
-        shape = Shape(self.whole, self.watertight, self.tolerance)
+        shape = Shape(self.whole, self.watertight, self.texture, self.tolerance)
         print(export(self.run_folder, self.format, self.out, self.photo, film, shape, self.mm))
 
 
@@ -318,6 +321,42 @@ class Studio:
 
 
 @dataclass(frozen=True)
+class Targets:
+    """Draw a sheet of coded targets, to print and lay around an object.
+
+    Photos that show them have a scale (`reconstruct --targets SHEET.json`), and points in common where the object
+    itself has none. Needs: pip install 'macrosplat[targets]'.
+    """
+
+    out: Annotated[Path, arg(metavar="SHEET.pdf")] = Path("targets.pdf")
+    """The page to write; their sizes go to SHEET.json beside it."""
+
+    tag_mm: Annotated[float, arg(metavar="MM")] = 5.0
+    """Side of the black squares: 60 px or more in a photo are read well."""
+
+    count: Annotated[int, arg(metavar="N")] = 48
+    """How many; as many as the page takes at the most."""
+
+    first: Annotated[int, arg(metavar="N")] = 0
+    """The number of the first."""
+
+    family: Annotated[str, arg(metavar="NAME")] = "APRILTAG_36h11"
+    """Or another one of OpenCV's: 4X4_50, 5X5_100, APRILTAG_25h9, ..."""
+
+    paper: Literal["a4", "letter"] = "a4"
+    """Of the page."""
+
+    def run(self) -> None:
+        from macrosplat.photos.target_sheet import write_sheet
+
+        sheet = write_sheet(self.out, self.tag_mm, self.count, self.first, self.family, self.paper)
+        print(
+            f"{sheet.count} targets of {sheet.side_mm:.3f} mm in {self.out}: print it at 100 %, measure its ruler, and "
+            f"give reconstruct --targets {sheet.sizes}."
+        )
+
+
+@dataclass(frozen=True)
 class Demo:
     """Reconstruct the 30 blurred photos of a fruit fly that come with the package.
 
@@ -349,6 +388,7 @@ Command = (
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Batch, subcommand("batch")]
     | Annotated[Bench, subcommand("bench")]
+    | Annotated[Targets, subcommand("targets")]
     | Annotated[Demo, subcommand("demo")]
 )
 
@@ -365,5 +405,6 @@ COMMANDS: dict[str, type] = {
     "compare": Compare,
     "batch": Batch,
     "bench": Bench,
+    "targets": Targets,
     "demo": Demo,
 }

@@ -19,8 +19,9 @@ from macrosplat.support.files import write_whole
 
 EXTENSION = "KHR_gaussian_splatting"
 FLOAT, UNSIGNED = 5126, 5125  # componentType
-KINDS = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
+KINDS = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}
 POINTS, TRIANGLES = 0, 4  # mode of a primitive
+LINEAR, MIPMAPS, CLAMP = 9729, 9987, 33071  # of a sampler
 HALF_TURN = [1.0, 0.0, 0.0, 0.0]  # x, y, z, w: 180 degrees about x
 
 
@@ -63,6 +64,20 @@ def write_mesh_gltf(
     _write(path, {"mode": TRIANGLES, "material": 0}, attributes, faces, [], node)
 
 
+def write_textured_gltf(
+    path: Path,
+    vertices: NDArray[np.floating],
+    faces: NDArray[np.integer],
+    uv: NDArray[np.floating],
+    jpeg: bytes,
+    metres: float,
+) -> None:
+    """Write a mesh [N, 3], [F, 3] with a picture: `uv` [N, 2] from its upper left corner."""
+    attributes = {"POSITION": vertices, "TEXCOORD_0": uv}
+    node = {"rotation": HALF_TURN, "scale": [metres] * 3}
+    _write(path, {"mode": TRIANGLES, "material": 0}, attributes, faces, [], node, jpeg)
+
+
 def _write(
     path: Path,
     primitive: dict[str, Any],
@@ -70,6 +85,7 @@ def _write(
     faces: NDArray | None,
     extensions: list[str],
     node: dict[str, Any],
+    jpeg: bytes | None = None,
 ) -> None:
     views: list[dict[str, Any]] = []
     accessors: list[dict[str, Any]] = []
@@ -91,6 +107,18 @@ def _write(
     primitive = {**primitive, "attributes": found}
     if faces is not None:
         primitive["indices"] = add(faces.reshape(-1), UNSIGNED, "<u4", False)
+    # Matt, as what was photographed mostly is.
+    matt: dict[str, Any] = {"metallicFactor": 0, "roughnessFactor": 1}
+    pictures: dict[str, Any] = {}
+    if jpeg is not None:
+        views.append({"buffer": 0, "byteOffset": sum(map(len, blobs)), "byteLength": len(jpeg)})
+        blobs.append(jpeg + b"\0" * (-len(jpeg) % 4))
+        matt["baseColorTexture"] = {"index": 0}
+        pictures = {
+            "images": [{"bufferView": len(views) - 1, "mimeType": "image/jpeg"}],
+            "samplers": [{"magFilter": LINEAR, "minFilter": MIPMAPS, "wrapS": CLAMP, "wrapT": CLAMP}],
+            "textures": [{"source": 0, "sampler": 0}],
+        }
     document = {
         "asset": {"version": "2.0", "generator": "macrosplat"},
         **({"extensionsUsed": extensions} if extensions else {}),
@@ -98,12 +126,8 @@ def _write(
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0, **node}],
         "meshes": [{"primitives": [primitive]}],
-        # Matt, as what was photographed mostly is.
-        **(
-            {"materials": [{"pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 1}}]}
-            if faces is not None
-            else {}
-        ),
+        **({"materials": [{"pbrMetallicRoughness": matt}]} if faces is not None else {}),
+        **pictures,
         "accessors": accessors,
         "bufferViews": views,
         "buffers": [{"byteLength": sum(map(len, blobs))}],

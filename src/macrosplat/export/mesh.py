@@ -1,24 +1,25 @@
 """A triangle mesh of a run, for those who measure or print: depth from all around, fused, coloured by the sharp photos.
 
-In: a finished RUN. Out: PLY, GLB, OBJ or STL by the file's suffix; millimetres where lens.json knows the scale, else
-scene units; the axes are those of the cameras. It is of the object alone, in one piece: what most photos have in the
-frame, white in their masks, without the ground that it stands on. What no photo shows is left open, or closed.
+In: a finished RUN. Out: PLY, GLB, OBJ, STL or USDZ by the file's suffix; millimetres where lens.json knows the scale,
+else scene units; the axes are those of the cameras. It is of the object alone, in one piece: what most photos have in
+the frame, white in their masks, without the ground that it stands on. What no photo shows is left open, or closed.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.export import tidy
+from macrosplat.export import texture, tidy
 from macrosplat.export.depths import Station, box, fuse, look, pixel_of
 from macrosplat.export.mesh_files import Mesh, check_suffix, write_mesh_file
 from macrosplat.export.region import region, within
 from macrosplat.export.shape import Shape
 from macrosplat.export.tsdf import NO_SURFACE, Surface, Volume
-from macrosplat.export.vertex_colours import Colours, of_photo, of_scene, sharp_pictures
+from macrosplat.export.vertex_colours import WIDEST, Colours, of_photo, of_scene, sharp_pictures
 from macrosplat.output.lens_report import read_lens
 from macrosplat.output.subject import masks_of
 from macrosplat.run import Run
@@ -35,14 +36,15 @@ HIDDEN, SPREAD = 0.3, 8  # a place fewer of whose neighbours are seen is open; r
 
 
 def write_mesh(folder: Path, out: Path, shape: Shape | None = None) -> None:
-    """Make the mesh of RUN and write it as PLY, GLB, OBJ or STL, by the suffix of `out`.
+    """Make the mesh of RUN and write it as PLY, GLB, OBJ, STL or USDZ, by the suffix of `out`.
 
     Raises:
         MacrosplatError: RUN is not finished, a package is missing, another suffix, or there is no surface.
     """
     shape = shape or Shape()
-    check_suffix(out)
-    tidy.packages()
+    if out.suffix.lower() == ".usdz":  # which phones show with a texture only
+        shape = replace(shape, texture=True)
+    check_suffix(out, shape)
     run = Run(folder)
     state = checkpoint.load(run.checkpoint)
     report = read_lens(run)
@@ -77,7 +79,7 @@ def make_mesh(run: Run, state: checkpoint.Checkpoint, shape: Shape, unit: float 
     before, error = len(faces), shape.error if shape.error is not None else ERROR * volume.voxel * (unit or 1.0)
     off = 0.0
     if error:
-        fewest = round(LEFT_FOR_COLOURS * before) if shape.error is None else 0
+        fewest = round(LEFT_FOR_COLOURS * before) if shape.error is None and not shape.texture else 0
         vertices, faces, off = tidy.decimated(vertices, faces, error / (unit or 1.0), fewest)
         vertices, faces = _used(vertices, faces if shape.whole else tidy.largest(faces, len(vertices)))
     progress.note(
@@ -85,7 +87,22 @@ def make_mesh(run: Run, state: checkpoint.Checkpoint, shape: Shape, unit: float 
         f"{off * (unit or 1.0):.2g} {'mm' if unit else 'scene units'} of the finer one."
     )
     light, seen = colours.of(vertices, faces, progress)
-    return Mesh(vertices * (unit or 1.0), faces, _spread(light, seen, faces))
+    mesh = Mesh(vertices * (unit or 1.0), faces, _spread(light, seen, faces))
+    if not shape.texture:
+        return mesh
+    progress.stage("unwrapping the mesh")
+    opened = texture.unwrapped(vertices, faces, state.pixel * _shrunk(run, state))
+    picture = texture.painted(
+        vertices, faces, mesh.colours, opened, lambda places, normals: colours.at(places, normals, progress)
+    )
+    progress.note(f"The texture has {opened.size[0]} x {opened.size[1]} px.")
+    return Mesh(mesh.vertices[opened.source], opened.faces, mesh.colours[opened.source], opened.uv, picture)
+
+
+def _shrunk(run: Run, state: checkpoint.Checkpoint) -> float:
+    """px of the training width that a px of the photos is, as colours are read from them; at most 1."""
+    widest = max((photo.width for photo in run.manifest.photos), default=0)
+    return min(1.0, state.model.rig.frames[0].width / max(1, min(widest, WIDEST)))
 
 
 def _pieces(faces: NDArray[np.int64], count: int) -> str:
@@ -124,9 +141,15 @@ class _Colouring:
         self, vertices: NDArray[np.float64], faces: NDArray[np.int64], progress: Progress
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Linear light [N, 3], and whether any view sees it [N]."""
+        return self.at(vertices, tidy.normals_of(vertices, faces), progress)
+
+    def at(
+        self, places: NDArray[np.float64], normals: NDArray[np.float64], progress: Progress
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """As `of`, for places on the surface [N, 3] with normals [N, 3]."""
         asked = self._stations if self._photos is None else self._stations[: self._count]
         progress.stage("colouring the mesh", len(asked))
-        colours = Colours(vertices, tidy.normals_of(vertices, faces), self._reach)
+        colours = Colours(places, normals, self._reach)
         for n, station in enumerate(asked):
             photo = self._photos[n] if self._photos is not None else None
             colours.add(station, self._drawn(station) if photo is None else of_photo(photo, station.depth))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from macrosplat.support.errors import MacrosplatError
 
+TEXTURED = (".glb", ".obj", ".usdz")
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -13,6 +15,7 @@ class Shape:
 
     whole: bool = False  # all that the photos show, in however many pieces
     watertight: bool = False
+    texture: bool = False  # colours as a picture, not at the corners of triangles
     error: float | None = None  # mm (or scene units) that the triangles may be off; None: half a voxel; 0: all of them
 
     def __post_init__(self) -> None:

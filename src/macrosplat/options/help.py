@@ -52,5 +52,6 @@ class Baselines(Options):
     brackets: Suppress[Literal["auto", "off"]] = "auto"
     hold_out: Suppress[int] = 0
     scale_mm: Suppress[Annotated[str | None, arg(metavar="MM")]] = None
+    targets: Suppress[Annotated[str | None, arg(metavar="T")]] = None
     sharp_format: Suppress[SharpFormat] = "png"
     thin: Suppress[Thin] = field(default_factory=Thin)

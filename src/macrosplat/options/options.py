@@ -63,7 +63,10 @@ class Options:
     """`auto` recognises focus brackets; `off`: each photo by itself."""
 
     scale_mm: Annotated[str | None, arg(metavar="MM", help_behavior_hint="(default: from EXIF)")] = None
-    """Millimetres of a unit, or between two cameras: a.jpg:b.jpg=40."""
+    """Of a unit, or a.jpg:b.jpg=40, or a.jpg:x,y-x,y=5."""
+
+    targets: Annotated[str | None, arg(metavar="T", help_behavior_hint="(default: none)")] = None
+    """Coded targets: their side in mm, or a JSON file of sizes."""
 
     detail: Annotated[Detail, arg(metavar="D")] = "own"
     """Finest detail: the scene's and the photos' `own`, or `off`."""
@@ -71,7 +74,7 @@ class Options:
     sharp_format: Annotated[SharpFormat, arg(metavar="F")] = "png"
     """`png` (8 bit) or `tiff` (16 bit), with EXIF and profile."""
 
-    lens: Annotated[Lens, arg(metavar="MODEL")] = "thin"
+    lens: Annotated[Lens, arg(metavar="M")] = "thin"
     """A thin lens, aperture and focus learned (others: --help-baselines)."""
 
     deblur_first: Annotated[str, arg(metavar="HOW")] = "none"

@@ -16,4 +16,4 @@ class Thin:
     """Sub-aperture views of a photo; 1 is blind to what near things hide."""
 
     aberrations: Annotated[Literal["off", "auto"], arg(metavar="A")] = "auto"
-    """`auto`: coloured fringes, curved focus, dark corners, where they are seen."""
+    """`auto`: coloured fringes, curved focus, dark corners if seen."""

@@ -83,17 +83,20 @@ def sentences(report: CoverageReport, mm: float | None, named: int = NAMED) -> l
     share = report.uncovered
     if share <= ENOUGH:
         return [f"{_percent(1 - share)} of what most photos have in the frame is in focus in at least one of them."]
-    what = f"{_percent(share)} of what most photos have in the frame is in focus in none of them and stays blurred"
+    left = share - sum(a.gain for a in report.advice)
+    digits = 1 if _percent(share) == _percent(left) else 0  # a photo that brings little brings something
+    what = (
+        f"{_percent(share, digits)} of what most photos have in the frame is in focus in none of them and stays blurred"
+    )
     if not report.advice:
         return [f"{what}; it lies scattered (maps/coverage_colour, red)."]
     count = len(report.advice)
-    left = share - sum(a.gain for a in report.advice)
     more = "1 more photo" if count == 1 else f"{count} more photos"
     from_one = by_photo(report.advice)
     where = "; ".join(_place(photo, one, mm) for photo, one in list(from_one.items())[:named])
     rest = sum(len(one) for one in list(from_one.values())[named:])
     others = f"; the other {rest} stand in coverage.json" if rest else ""
-    return [f"{what} (maps/coverage_colour, red): {more} would leave {_percent(left)}: {where}{others}."]
+    return [f"{what} (maps/coverage_colour, red): {more} would leave {_percent(left, digits)}: {where}{others}."]
 
 
 def by_photo(advice: Sequence[Advice]) -> dict[str, list[Advice]]:
@@ -124,5 +127,5 @@ def _series(values: Sequence[float], digits: int = 2) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _percent(share: float) -> str:
-    return f"{max(0.0, 100 * share):.0f} %"
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{max(0.0, 100 * share):.{digits}f} %"

@@ -216,7 +216,7 @@ def in_words(report: LensReport) -> str:
         words.append("red {:+.2f} % and blue {:+.2f} % larger than green".format(*(100 * x for x in report.lateral)))
     if report.corner_distortion is not None:
         words.append(f"distortion {100 * report.corner_distortion:+.1f} % at the corner")
-    sure = f", give or take {100 * report.scale.uncertainty:.0f} %" if report.scale.uncertainty else ""
+    sure = f", give or take {100 * report.scale.uncertainty:.2g} %" if report.scale.uncertainty else ""
     return f"{', '.join(words)} (scale: {report.scale.source}{sure})"
 
 

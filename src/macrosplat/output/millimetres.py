@@ -7,17 +7,25 @@ Out: a `Scale` with its source and uncertainty, and sentences where the EXIF con
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from macrosplat.cameras.focal import focal_px as nominal_px
 from macrosplat.cameras.focal import knows_focal
 from macrosplat.cameras.records import Cameras
+from macrosplat.cameras.targets import TargetScale
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
+
+# A photo's name and px [N, 2] of its full size to points of the scene [N, 3], nan where there is none.
+Surface = Callable[[str, NDArray[np.float64]], NDArray[np.float64]]
+IN_PHOTO = re.compile(r"([\d.]+),([\d.]+)-([\d.]+),([\d.]+)")  # x,y-x,y
+POINTED = 1.0  # px: how well a person points at something
 
 CONTRADICTS = 1.3  # factor between EXIF and fit that is worth a sentence
 # What a scale from EXIF rests on: the image distance found by calibration, and the nominal focal length, which makers
@@ -55,23 +63,36 @@ def check_scale(text: str) -> None:
     _parsed(text)
 
 
-def find_scale(text: str | None, cameras: Cameras, photos: Sequence[Photo], focus: Sequence[float]) -> Scale:
-    """From the user if he says it, else from EXIF where it can tell.
+def find_scale(
+    text: str | None,
+    cameras: Cameras,
+    photos: Sequence[Photo],
+    focus: Sequence[float],
+    surface: Surface | None = None,
+    targets: TargetScale | None = None,
+) -> Scale:
+    """From the user if he says it, else from coded targets, else from EXIF where it can tell.
 
     Args:
         text: `--scale-mm`.
         cameras: V, at full size.
         photos: V.
         focus: V focus distances, scene units.
+        surface: a photo's name and px [N, 2] to points of the scene [N, 3], nan where there is none; None: not yet.
 
     Raises:
         MacrosplatError: a photo of `--scale-mm` has no camera, or the two stand in one place.
     """
     if text is None:
+        if targets is not None and targets.mm_per_unit is not None:
+            what = f"{len(targets.targets)} coded target{'s' if len(targets.targets) > 1 else ''}"
+            return Scale(targets.mm_per_unit, f"{what} in {targets.photos} photos", targets.uncertainty)
         return _from_exif(cameras, photos, focus)
     ends, mm = _parsed(text)
     if ends is None:
         return Scale(mm, "--scale-mm", None)
+    if (drawn := IN_PHOTO.fullmatch(ends[1])) is not None:
+        return _between_pixels(ends[0], np.array(drawn.groups(), np.float64).reshape(2, 2), mm, cameras, surface)
     for name in ends:
         if name not in cameras.names:
             raise MacrosplatError(f"--scale-mm names {name}, which is no photo with a camera; name two that are.")
@@ -95,6 +116,28 @@ def _between(ends: tuple[str, ...], mm: float, away: float, cameras: Cameras, fo
     return Scale(mm / away, f"the distance from {ends[0]} to {ends[1]}", uncertainty or None)
 
 
+def _between_pixels(name: str, px: NDArray[np.float64], mm: float, cameras: Cameras, surface: Surface | None) -> Scale:
+    """Two points of one photo; how sure it is, by the surface within a px or two of them."""
+    if name not in cameras.names:
+        raise MacrosplatError(f"--scale-mm names {name}, which is no photo with a camera; name one that is.")
+    size = cameras.sizes[cameras.names.index(name)]
+    if (px < 0).any() or (px > size).any() or np.linalg.norm(px[0] - px[1]) < 1:
+        raise MacrosplatError(
+            f"--scale-mm: {name} has {size[0]} x {size[1]} px; give two different points that lie in it."
+        )
+    if surface is None:
+        return Scale(None, "two points of a photo")
+    around = px[:, None] + POINTED * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
+    points = surface(name, around.reshape(-1, 2)).reshape(2, 5, 3)
+    if not np.isfinite(points[:, 0]).all():
+        return Scale(None, f"nothing lies at one of the two points of {name}")
+    away = np.linalg.norm(points[0, 0] - points[1, 0])
+    spread = np.linalg.norm(points[0] - points[1], axis=-1)
+    spread = float(np.nanstd(spread[1:])) if np.isfinite(spread[1:]).any() else 0.0
+    uncertainty = math.hypot(spread / away, POINTED * 2**0.5 / float(np.linalg.norm(px[0] - px[1])))
+    return Scale(float(mm / away), f"two points of {name}", uncertainty)
+
+
 def _parsed(text: str) -> tuple[tuple[str, str] | None, float]:
     """The two photos, if any, and the millimetres."""
     head, _, number = text.rpartition("=")
@@ -105,8 +148,9 @@ def _parsed(text: str) -> tuple[tuple[str, str] | None, float]:
         mm = math.nan
     if not LEAST_MM <= mm <= MOST_MM or (head and (len(ends) != 2 or not all(ends))):
         raise MacrosplatError(
-            f"--scale-mm {text} cannot be read; give the millimetres of a scene unit (0.5), or two photos and the "
-            "millimetres between their cameras (first.jpg:second.jpg=40)."
+            f"--scale-mm {text} cannot be read; give the millimetres of a scene unit (0.5), two photos and the "
+            "millimetres between their cameras (first.jpg:second.jpg=40), or two points of a photo, in px, and the "
+            "millimetres between them (first.jpg:120,80-460,80=10)."
         )
     return ((ends[0], ends[1]) if head else None), mm
 

@@ -1,7 +1,7 @@
-"""Whether a frame shows anything: black (the flash did not fire, the cap was on) and burnt-out ones are told by their
-pixels alone.
+"""Whether a frame shows anything: black (the flash did not fire, the cap was on), burnt-out ones and those without
+anything in focus are told by their pixels alone.
 
-In: pixels, in any size: a frame an eighth as large tells the same. Out: None, or a word for a sentence.
+In: pixels, in any size: a frame an eighth as large tells the same of its light. Out: None, or a word for a sentence.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_gradient_magnitude
 
 from macrosplat.support.colour import to_linear
 
@@ -20,6 +21,24 @@ BLACK, BURNT = 20, 250
 # more than one in 500.
 BRIGHTEST, NOT_BURNT = 1e-3, 2e-3
 MOST = 1 << 18  # values that are looked at: shares of a thousandth are known to a few per cent by that many
+
+
+# Detail: the steepest slopes after a blur of FINE px by those after COARSE px, at WIDTH px. Photos with something in
+# focus have 1.7 to 4.2 (seven captures), blurred by sigma 3 all over 1.3 to 1.55, by 8 px 1.07 to 1.2.
+WIDTH, FINE, COARSE, STEEPEST = 640, 1.0, 4.0, 99.5
+BLURRED, SHARP = 1.3, 1.6
+
+
+def detail(pixels: NDArray[np.uint8]) -> float:
+    """How much finer than `COARSE` the finest of a photo [H, W, 3] of `WIDTH` px is; 1: nothing is."""
+    light = pixels.astype(np.float32).mean(2)
+    fine, coarse = (np.percentile(gaussian_gradient_magnitude(light, s), STEEPEST) for s in (FINE, COARSE))
+    return float(fine / max(float(coarse), 1e-6))
+
+
+def all_blurred(details: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """[V] which photos have nothing in focus, where most of the others have."""
+    return (details < BLURRED) & (np.median(details) >= SHARP)
 
 
 def emptiness(pixels: NDArray[Any]) -> str | None:

@@ -36,7 +36,7 @@ DONE_EVERY = 16
 
 
 @njit(inline=True)
-def _exp(x):
+def exponential(x):
     x = x if x > EXPONENT_MIN else EXPONENT_MIN
     p = ONE + x * (E1 + x * (E2 + x * (E3 + x * (E4 + x * E5))))
     p = p * p
@@ -72,7 +72,7 @@ def _forward(splats, extents, ranges, items, work, width, height, colour, alpha,
                 for x in range(TILE):
                     dx = left + F(x)
                     k = base + U(x)
-                    a = opacity * _exp(constant + dx * (linear + ca * dx))
+                    a = opacity * exponential(constant + dx * (linear + ca * dx))
                     a = a if a < ALPHA_MAX else ALPHA_MAX
                     t = acc[k]
                     a = a if a >= ALPHA_MIN else ZERO
@@ -145,7 +145,7 @@ def _backward(
                 for x in range(TILE):
                     dx = left + F(x)
                     k, column = base + U(x), U(x)
-                    raw = opacity * _exp(constant + dx * (linear + ca2 * dx))
+                    raw = opacity * exponential(constant + dx * (linear + ca2 * dx))
                     a = raw if raw < ALPHA_MAX else ALPHA_MAX
                     t = acc[k]
                     a = a if a >= ALPHA_MIN else ZERO

@@ -24,12 +24,13 @@ import torch
 
 from macrosplat.cameras.records import Cameras
 from macrosplat.evaluate.means import Means, read_means
+from macrosplat.manifest import Manifest
 from macrosplat.output.coverage_report import CoverageReport, read_coverage
 from macrosplat.output.lens_report import LensReport, read_lens
 from macrosplat.output.maps import read_scales
 from macrosplat.output.subject import masks_of, of_object
 from macrosplat.render import Frame
-from macrosplat.run import Manifest, Run
+from macrosplat.run import Run
 from macrosplat.scene.formats.read import read_own, read_scene
 from macrosplat.scene.formats.spz import to_spz
 from macrosplat.scene.gaussians import SH_C0, Gaussians
@@ -45,6 +46,7 @@ from macrosplat.web.stack_page import stack_page
 
 LARGEST = 8_000_000  # bytes: a page that can be sent by mail
 PICTURES_LEAST = 300_000  # bytes that the pictures get in any case
+PROGRAM_NAME = "macrosplat"
 NO_PROGRAM = (
     "index.html was not written: the page's program was not bundled, because npm could not fetch it when macrosplat "
     "was built; install macrosplat again with a network at hand."
@@ -217,9 +219,9 @@ def _backdrop(run: Run) -> tuple[float, float, float]:
 
 
 def _command(made: Manifest | None) -> str:
-    """The command as it would be typed: without the folders that the program lies in."""
+    """The command as it would be typed, wherever the program lies."""
     words = made.command if made is not None else ()
-    return shlex.join([Path(words[0]).name, *words[1:]]) if words else ""
+    return shlex.join([PROGRAM_NAME, *words[1:]]) if words else ""
 
 
 def _base64(content: bytes) -> str:

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from macrosplat.evaluate.means import Means
+from macrosplat.manifest import Manifest
 from macrosplat.output.coverage_report import CoverageReport
 from macrosplat.output.coverage_report import sentences as coverage_sentences
 from macrosplat.output.lens_report import LensReport, believed, depth_of_field_mm, describe
-from macrosplat.run import Manifest
+
+EDGE = 2.56  # width of an edge from 10 to 90 % of its height, in standard deviations of a Gaussian blur
 
 
 def tools(facts: dict[str, Any], coverage: bool) -> str:
@@ -88,7 +90,7 @@ def lens(report: LensReport | None) -> str:
         rows["Depth of field"] = f"{float(f'{deep:.2g}'):g} mm, with a blur of up to 2 px"
     rows["Focused at"] = f"{min(focus):.4g} to {max(focus):.4g} {unit} from the entrance pupil"
     rows["Entrance pupil"] = f"{report.pupil_diameter * mm:.3g} {unit} wide"
-    rows["Softness in focus"] = f"{report.sigma0_px:.2g} px, standard deviation of what is blurred even there"
+    rows["Edges in focus"] = f"about {EDGE * report.sigma0_px:.2g} px wide (from 10 to 90 % of their height)"
     doubt = "" if believed(report) else f'<p class="soft">Uncertain: {html.escape(_because(report))}</p>'
     return f"<h2>The lens</h2>{doubt}{_table(rows)}"
 
@@ -113,7 +115,7 @@ def trust(lens: LensReport | None, coverage: CoverageReport | None, made: Manife
     if lens is not None and lens.trust is not None:
         rows["The lens"] = f"{lens.trust.level}. {_because(lens)}".strip()
     if lens is not None and lens.mm_per_unit:
-        sure = f", ± {100 * lens.scale.uncertainty:.0f} % (one standard deviation)" if lens.scale.uncertainty else ""
+        sure = f", ± {100 * lens.scale.uncertainty:.2g} % (one standard deviation)" if lens.scale.uncertainty else ""
         rows["Millimetres"] = f"from {lens.scale.source}{sure}"
     if coverage is not None and believed(lens):
         rows["In focus"] = (

@@ -116,7 +116,7 @@ class Features:
         keypoints, descriptors, rgb = (
             np.concatenate([getattr(self, name), getattr(more, name)]) for name in ("keypoints", "descriptors", "rgb")
         )
-        return Features(keypoints, descriptors, rgb, self.size, len(self))
+        return Features(keypoints, descriptors, rgb, self.size, len(self) if self.own is None else self.own)
 
     def photo_px(self, width: int, height: int) -> NDArray[np.float64]:
         """[N, 2] positions in the photo at `width` x `height`."""

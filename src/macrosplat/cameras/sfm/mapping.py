@@ -141,10 +141,10 @@ def triangulate_tracks(
         )
 
 
-def adjust(model: pycolmap.Reconstruction, loss_px: float) -> None:
+def adjust(model: pycolmap.Reconstruction, loss_px: float, focal: bool = True) -> None:
     """Bundle adjustment of poses, points and focal lengths, under a Cauchy loss of `loss_px` px.
 
-    The focal length of a camera with fewer than `FOCAL_PHOTOS` photos stays as it is.
+    The focal length of a camera with fewer than `FOCAL_PHOTOS` photos stays as it is; without `focal` all do.
     """
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_focal_length = True
@@ -158,7 +158,7 @@ def adjust(model: pycolmap.Reconstruction, loss_px: float) -> None:
     for image_id in model.reg_image_ids():
         config.add_image(image_id)
     for camera_id, count in photos.items():
-        if count < FOCAL_PHOTOS:
+        if count < FOCAL_PHOTOS or not focal:
             config.set_constant_cam_intrinsics(camera_id)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     # Not pycolmap.bundle_adjustment(): that sets the log level back and logs.

@@ -122,6 +122,16 @@ def improve(
     return Refined(model, cameras, judged, agreement(features, verified, now, calibrations(cameras)).share)
 
 
+def with_focal(model: pycolmap.Reconstruction, cameras: list[pycolmap.Camera], factor: float) -> list[pycolmap.Camera]:
+    """Make all focal lengths `factor` times what they are, and adjust the model to that; its cameras."""
+    for camera in model.cameras.values():
+        camera.params = [factor * camera.params[0], *camera.params[1:]]
+    for _ in range(2):
+        mapping.adjust(model, LOSS, focal=False)
+        mapping.thin_out(model, KEEP_ERROR, KEEP_ANGLE)
+    return _cameras_of(model, cameras)
+
+
 def _moved(
     before: dict[int, NDArray[np.float64]], after: dict[int, NDArray[np.float64]], model: pycolmap.Reconstruction
 ) -> float:

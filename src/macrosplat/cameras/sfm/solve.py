@@ -34,7 +34,10 @@ from macrosplat.cameras.sfm.features import (
 from macrosplat.cameras.sfm.guided import match_guided
 from macrosplat.cameras.sfm.pairs import joined, match_all, near, strong
 from macrosplat.cameras.sfm.report import Attempt, SfmReport, failure, reasons, sentences
+from macrosplat.cameras.sfm.ties import with_ties
 from macrosplat.cameras.sfm.verify import verify
+from macrosplat.cameras.squares import focal_by_squares
+from macrosplat.cameras.targets import Readings, corner_points
 from macrosplat.photos.records import Photo
 from macrosplat.support.colmap import pycolmap
 from macrosplat.support.errors import MacrosplatError
@@ -43,6 +46,8 @@ from macrosplat.support.errors import MacrosplatError
 # free at the end it is found from far off: to 2.2 % on fly (from 0.95 of the true one), 1.0 % on chess (1.15), 0.4 %
 # on skull (2.1).
 FOCAL_START = 2.0
+# Squares of coded targets tell the focal length where they do so to this share (experiments: coded-targets).
+SURE_FOCAL = 0.01
 # For a second try, if the model is wrong: m = 0.2.
 OTHER_START = 1.2
 # If photos are missing and the focal length has moved by more than this factor, the pairs were verified with a wrong
@@ -92,7 +97,11 @@ class _Try:
 
 
 def solve_cameras(
-    photos: tuple[Photo, ...], workdir: Path, progress: Progress | None = None, seed: int = 0
+    photos: tuple[Photo, ...],
+    workdir: Path,
+    progress: Progress | None = None,
+    seed: int = 0,
+    targets: Readings | None = None,
 ) -> tuple[Cameras, SparsePoints, SfmReport]:
     """Structure from motion.
 
@@ -101,6 +110,7 @@ def solve_cameras(
         workdir: a folder for scratch files; nothing stays in it.
         progress: called with a fraction (0 to 1) and what is being done.
         seed: of every random choice. The same seed gives the same cameras on the same machine and number of cores.
+        targets: coded targets read in the photos, whose corners are points that photos share for sure.
 
     Returns:
         The registered cameras in the order of the photos, points seen by at least three of them, and the report.
@@ -114,7 +124,7 @@ def solve_cameras(
     progress, began = progress or _silent, time.monotonic()
     tries: list[_Try] = []
     for preset in PRESETS:
-        tries += _tries(preset, photos, workdir, within(progress, *preset.span), seed)
+        tries += _tries(preset, photos, targets or {}, workdir, within(progress, *preset.span), seed)
         best = max(tries, key=lambda one: one.rank)
         if best.attempt.agreeing == len(photos):
             break
@@ -122,6 +132,10 @@ def solve_cameras(
     if best.model is None or best.attempt.agreeing < 3:
         raise MacrosplatError(failure(best.attempt, len(photos)))
     cameras, points = _result(best, photos)
+    squares = focal_by_squares(targets, cameras, corner_points(targets, cameras)[0]) if targets else None
+    if squares is not None and squares.uncertainty < SURE_FOCAL:
+        best.cameras = refine.with_focal(best.model, best.cameras, squares.factor)
+        cameras, points = _result(best, photos)
     progress(1.0, f"{len(cameras)} of {len(photos)} photos placed")
     names = [photo.name for photo in photos]
     missing = reasons(names, cameras.names, [len(one) for one in best.features], best.placed, best.weak)
@@ -178,10 +192,19 @@ def triangulate(
     return _points(model, features, photos, list(range(len(photos))))
 
 
-def _tries(preset: Preset, photos: tuple[Photo, ...], workdir: Path, progress: Progress, seed: int) -> list[_Try]:
+def _tries(
+    preset: Preset,
+    photos: tuple[Photo, ...],
+    targets: Readings,
+    workdir: Path,
+    progress: Progress,
+    seed: int,
+) -> list[_Try]:
     """Try one preset: once, or twice if photos are missing or the model is wrong and another focal length may help."""
     features = extract(photos, preset.extraction, workdir, within(progress, 0.0, 0.5))
     matches = match_all(features, within(progress, 0.5, 0.6))
+    features, ties = with_ties(features, photos, targets)
+    matches = joined(matches, ties)
     cameras = _start_cameras(photos, features, FOCAL_START)
     weak = _weakly_connected(matches, len(photos))
     if preset.rescues and len(weak) > WEAK_SHARE * len(photos):
