@@ -192,7 +192,7 @@ class ThinLens(Lens):
         self.spread = breathing.spread(self._began)
         self.aperture = torch.tensor(start.aperture)  # [V]
         self.width = start.width
-        asked = UNDECIDED if start.settings.get("aberrations") == "auto" else NOT_SEEN
+        asked = NOT_SEEN if start.settings.get("aberrations", "off") == "off" else UNDECIDED
         self.parameters = {
             "lens.pupil": torch.tensor(math.log(start.pupil)),  # ln of scene units
             "lens.focus": torch.zeros(len(focus)),  # magnification in focus = that of the start (1 + focus)
