@@ -21,6 +21,9 @@ def main() -> int:
     # signal instead of the exit code that belongs to it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    # An interrupt inside of `exec` (a library that writes its own code as it is imported) is remembered by the
+    # interpreter as unhandled, even though it was caught, and would be the exit code; the next `exec` forgets it.
+    exec("")
     return code
 
 
