@@ -92,3 +92,16 @@ macrosplat.cli.main = run
 sys.exit(program.main())
 """)
     assert subprocess.run([sys.executable, "-m", "struck"], cwd=tmp_path).returncode == 130
+
+
+def test_ending_runs_what_is_registered_waits_for_threads_and_keeps_the_code(tmp_path):
+    script = """
+import atexit, sys, threading, time
+from macrosplat.__main__ import _end
+atexit.register(lambda: print("registered"))
+threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
+print("last", file=sys.stderr)
+_end(3)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "thread\nregistered\n", "last\n")
