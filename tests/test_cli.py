@@ -89,8 +89,8 @@ def test_the_help_of_the_program_fits_a_screen(width, capsys, monkeypatch):
     assert cli.main(["--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= width and len(lines) <= 55
-    assert sorted(name for names in GROUPS.values() for name in names) == sorted(COMMANDS)
-    assert all(any(line.startswith(f"  {name} ") for line in lines) for name in COMMANDS)
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(cli.COMMANDS)
+    assert all(any(line.startswith(f"  {name} ") for line in lines) for name in cli.COMMANDS)
 
 
 def test_the_help_of_a_reconstruction_fits_two_screens(capsys, monkeypatch):

@@ -76,15 +76,16 @@ def fine(test: Srgb, truth: Srgb, radius: NDArray[np.floating] | None, mask: Mas
     own, true = (finest(picture)[counts] for picture in (test, truth))
     squared: list[float] = []
     pixels: list[int] = []
-    by_bucket: list[list[float]] = [[], []]
+    own_energies: list[float] = []
+    true_energies: list[float] = []
     if radius is not None:
         assert radius.shape == truth.shape[:2], f"radius {radius.shape} of {truth.shape}"
         bucket = np.digitize(radius[counts], EDGES)
         pixels = np.bincount(bucket, minlength=len(BUCKETS)).tolist()
         squared = np.bincount(bucket, squared_error_map(test, truth)[counts], len(BUCKETS)).tolist()
-        by_bucket = [np.bincount(bucket, band * band, len(BUCKETS)).tolist() for band in (own, true)]
+        own_energies, true_energies = (np.bincount(bucket, band * band, len(BUCKETS)).tolist() for band in (own, true))
     energies = (float(np.sum(a * b, dtype=np.float64)) for a, b in ((own, own), (true, true), (own, true)))
-    return Fine(tuple(squared), tuple(pixels), *map(tuple, by_bucket), *energies)
+    return Fine(tuple(squared), tuple(pixels), tuple(own_energies), tuple(true_energies), *energies)
 
 
 def together(parts: Iterable[Fine]) -> Fine:

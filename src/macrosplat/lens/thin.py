@@ -321,8 +321,12 @@ class ThinLens(Lens):
             taken = vignetting.dimmed(taken, self.parameters["lens.vignetting"], self._squared_radii(camera))
         return taken
 
-    def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
-        depth = self.foci(photo, camera).flat(sharp)
+    def radius(self, sharp: Sharp, camera: Camera, photo: int, points: Tensor | None = None) -> Tensor:
+        foci = self.foci(photo, camera)
+        if points is not None and foci.corner is not None:
+            shares = vignetting.squared_radii_at(points, camera.frame.width, camera.frame.height)
+            foci = replace(foci, corner=(foci.corner[0], shares))
+        depth = foci.flat(sharp)
         return self.pupil(photo, camera) / 2 * camera.intrinsics[0] * (1 / self.focus(photo, camera) - 1 / depth)
 
     @torch.no_grad()

@@ -208,12 +208,21 @@ def _reduce(order, offsets, rows_in, grad_splats):
                 grad_splats[i, k] += rows_in[row, k]
 
 
-def forward(splats: Tensor, extents: Tensor, width: int, height: int, _same_depths: bool = False):
-    """Of one view -> colour [H, W, 3], alpha [H, W], depth [H, W], and the bins that `backward` replays."""
+def depth_order(splats: Tensor) -> np.ndarray:
+    """[N] splats [N, 10] front to back."""
+    return np.argsort(splats.detach().numpy()[:, constants.DEPTH], kind="stable").astype(np.int32)
+
+
+def forward(splats: Tensor, extents: Tensor, width: int, height: int, order: np.ndarray | None = None):
+    """Of one view -> colour [H, W, 3], alpha [H, W], depth [H, W], and the bins that `backward` replays.
+
+    Args:
+        order: of its splats from front to back, where it is known.
+    """
     colour, alpha, depth = torch.empty(height, width, 3), torch.empty(height, width), torch.empty(height, width)
     table, reach = splats.detach().contiguous().numpy(), extents.contiguous().numpy()
     with kernel_lock:
-        bins = bin_splats(table, reach, width, height)
+        bins = bin_splats(table, reach, width, height, order)
         outputs = (colour.numpy(), alpha.numpy(), depth.numpy(), bins.stops)
         _forward(table, reach, bins.ranges, bins.items, bins.work, width, height, *outputs)
     return colour, alpha, depth, bins

@@ -44,7 +44,8 @@ def find_grain(photo: Tensor, radius: Tensor) -> Grain:
         photo: [3, H, W] sRGB in 0 ... 1. radius: [h, w] >= 0, px of the photo, of any size.
     """
     assert photo.ndim == 3 and radius.ndim == 2, f"{tuple(photo.shape)}, {tuple(radius.shape)}"
-    cells = sum(_cells(laplacian(channel[None], 1)[0].square_()) for channel in photo) / len(photo)
+    # Channel by channel: a photo of 24 megapixels need not be there in three copies.
+    cells = torch.stack([_cells(laplacian(channel[None], 1)[0].square_()) for channel in photo]).mean(0)
     bright = _cells(photo.mean(0, keepdim=True))
     radius = F.interpolate(radius[None, None], tuple(bright.shape), mode="bilinear", align_corners=False)[0, 0]
     blurred = (radius > BLURRED).cpu().numpy()
