@@ -257,20 +257,24 @@ def _backward(
             for k in range(coefficients, sh_rest.shape[1] + 1):
                 for channel in range(3):
                     grad_sh_rest[i, k - 1, channel] = ZERO
-            grad_colour = (grad_splats[i, 6], grad_splats[i, 7], grad_splats[i, 8])
-            for channel in range(3):
-                colour = HALF + Y0 * sh0[i, channel]
-                for k in range(1, coefficients):
-                    colour += ys[k] * sh_rest[i, k - 1, channel]
-                g = grad_colour[channel] if colour > ZERO else ZERO
-                grad_sh0[i, channel] = Y0 * g
-                for k in range(1, coefficients):
-                    grad_sh_rest[i, k - 1, channel] = ys[k] * g
-                    e0, e1, e2 = _sh_slope(dx, dy, dz, degree, k)
-                    scaled = g * sh_rest[i, k - 1, channel]
-                    e_x += scaled * e0
-                    e_y += scaled * e1
-                    e_z += scaled * e2
+            red, green, blue = HALF + Y0 * sh0[i, 0], HALF + Y0 * sh0[i, 1], HALF + Y0 * sh0[i, 2]
+            for k in range(1, coefficients):
+                red += ys[k] * sh_rest[i, k - 1, 0]
+                green += ys[k] * sh_rest[i, k - 1, 1]
+                blue += ys[k] * sh_rest[i, k - 1, 2]
+            grad_red = grad_splats[i, 6] if red > ZERO else ZERO
+            grad_green = grad_splats[i, 7] if green > ZERO else ZERO
+            grad_blue = grad_splats[i, 8] if blue > ZERO else ZERO
+            grad_sh0[i, 0], grad_sh0[i, 1], grad_sh0[i, 2] = Y0 * grad_red, Y0 * grad_green, Y0 * grad_blue
+            for k in range(1, coefficients):
+                of = sh_rest[i, k - 1]
+                scaled = grad_red * of[0] + grad_green * of[1] + grad_blue * of[2]
+                out = grad_sh_rest[i, k - 1]
+                out[0], out[1], out[2] = ys[k] * grad_red, ys[k] * grad_green, ys[k] * grad_blue
+                e0, e1, e2 = _sh_slope(dx, dy, dz, degree, k)
+                e_x += scaled * e0
+                e_y += scaled * e1
+                e_z += scaled * e2
             along = e_x * dx + e_y * dy + e_z * dz
             e_x, e_y, e_z = (e_x - along * dx) * inverse, (e_y - along * dy) * inverse, (e_z - along * dz) * inverse
             grad_centre[chunk, 0] -= e_x
