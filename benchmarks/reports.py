@@ -14,9 +14,12 @@ import collections
 import contextlib
 import io
 import json
+import os
+import re
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +113,29 @@ def scenes(at: Folders) -> Iterator[Line]:
     yield "crlf as lf", same, True, same
 
 
+def seen_in_browser(at: Folders) -> Iterator[Line]:
+    read = {name: b"" for name in ("lf", "crlf", "nan")}
+    for name in read:
+        words = [sys.executable, "-m", "macrosplat", "view", str(at.input(f"ply_crlf_and_nan/input/{name}.ply"))]
+        view = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | {"BROWSER": "true"}
+        )
+        assert view.stdout is not None
+        said = b""
+        for line in view.stdout:
+            said += line
+            address = re.search(rb"http://127.0.0.1:\d+/", line)
+            if address:
+                with urllib.request.urlopen(address[0].decode()) as page:
+                    read[name] = page.read()
+                break
+        view.terminate()
+        view.wait()
+        right = "2 of the 1228 Gaussians" if name == "nan" else "a page"
+        passed = len(read[name]) > 100_000 and (name != "nan" or right.encode() in said)
+        yield f"view {name}.ply", f"page of {len(read[name])} bytes, {said.decode().splitlines()[:-1]}", right, passed
+
+
 def values(scene) -> list:
     return list(scene.tensors().values())
 
@@ -179,6 +205,7 @@ KINDS: dict[str, tuple[bool, Callable[[Folders], Iterator[Line]]]] = {
     "masks_not_found": (False, masks),
     "photos_called_missing": (False, missing),
     "ply_crlf_and_nan": (False, scenes),
+    "ply_crlf_and_nan, view": (False, seen_in_browser),
     "stack_camera_names, stack_consecutive_numbers": (False, poses),
     "colmap_exif_orientation": (True, orientation),
     "stack_exposure_flicker": (True, flicker),
