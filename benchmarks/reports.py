@@ -56,7 +56,8 @@ def reconstructed(at: Folders, folder: Path, *options: str) -> dict:
     done = subprocess.run([*words, *options], capture_output=True, text=True)
     if done.returncode:
         return {"run": run, "refused": done.stderr.strip().splitlines()[-1:]}
-    return {**json.loads((run / "lens.json").read_text()), "run": run}
+    config = json.loads((run / "config.json").read_text())
+    return {**json.loads((run / "lens.json").read_text()), "run": run, "config": config}
 
 
 def adobe(at: Folders) -> Iterator[Line]:
@@ -170,7 +171,7 @@ def orientation(at: Folders) -> Iterator[Line]:
         lens = reconstructed(
             at, at.input(f"colmap_exif_orientation/input/orientation_{turned}"), "--width", "128", "--steps", "200"
         )
-        fit = lens.get("psnr", 0.0)
+        fit = lens["config"]["summary"]["fit_psnr"] if "config" in lens else 0.0
         yield f"orientation {turned}", lens.get("refused") or f"{fit:.1f} dB", "27.8 dB, as the others", fit > 26.5
 
 
