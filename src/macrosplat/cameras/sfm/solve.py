@@ -32,7 +32,7 @@ from macrosplat.cameras.sfm.features import (
     working_size,
 )
 from macrosplat.cameras.sfm.guided import match_guided
-from macrosplat.cameras.sfm.pairs import joined, match_all, near, strong
+from macrosplat.cameras.sfm.pairs import in_order, joined, match_all, near, strong
 from macrosplat.cameras.sfm.report import Attempt, SfmReport, failure, reasons, sentences
 from macrosplat.cameras.sfm.ties import with_ties
 from macrosplat.cameras.sfm.verify import verify
@@ -221,6 +221,7 @@ def _tries(
     for span in ((0.6, 0.75), (0.75, 0.9), (0.9, 1.0)):
         tell = within(progress, *span)
         verified = verify(features, cameras, matches, mapping.PAIR_MATCHES, seed, within(tell, 0.0, 0.4))
+        verified = in_order(verified, len(photos))
         best = _map(preset.name, photos, features, cameras, verified, weak, workdir, within(tell, 0.4, 1.0), seed)
         tries.append(best)
         missing = len(photos) - best.attempt.agreeing
