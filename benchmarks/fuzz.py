@@ -187,7 +187,9 @@ class Reader:
 
 
 def finite(scene: Any) -> None:
-    assert all(bool(t.isfinite().all()) for t in scene.tensors().values()), "numbers that are not finite"
+    import numpy as np
+
+    assert all(bool(np.isfinite(t).all()) for t in scene.tensors().values()), "numbers that are not finite"
 
 
 NAMES = [f"{n}.png" for n in range(6)]  # of the photos of `making_captures`
@@ -334,6 +336,7 @@ def tried(reader: Reader, folder: Path) -> dict[str, Any]:
 
 def _outcome(reader: Reader, folder: Path) -> dict[str, str]:
     from macrosplat.support.errors import MacrosplatError
+    from macrosplat.support.terminal import shortened
 
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
@@ -341,12 +344,9 @@ def _outcome(reader: Reader, folder: Path) -> dict[str, str]:
             reader.read(folder)
             found = {"kind": "read", "text": ""}
         except MacrosplatError as error:
-            found = {"kind": "refused", "text": str(error)}
-            bad = (
-                "\n" in str(error)
-                or len(str(error)) > 700
-                or re.search(r"\[Errno|0x[0-9a-f]{6}| object at ", str(error))
-            )
+            said = shortened(str(error))  # as the command prints it
+            found = {"kind": "refused", "text": said}
+            bad = "\n" in said or len(said) > 700 or re.search(r"\[Errno|0x[0-9a-f]{6}| object at ", said)
             if bad:
                 found["kind"] = "unclear"
         except BaseException as error:

@@ -8,8 +8,11 @@ from typing import Any
 
 import msgspec
 
+from macrosplat.manifest import Manifest
 from macrosplat.options import Options
-from macrosplat.run import VERSION, Manifest, Run, TakenPhoto
+from macrosplat.options.older import VERSION
+from macrosplat.photos.taken import TakenPhoto
+from macrosplat.run import Run
 from macrosplat.support.files import write_json
 
 

@@ -119,6 +119,7 @@ def test_a_pupil_in_scene_units_becomes_one_that_goes_with_the_focal_length(tmp_
         trainer.model.rig.parameters["pose.focal"].fill_(0.03)
     checkpoint.save(path, trainer, NAMES, start)
     found = checkpoint.load(path).model.estimate()
+    assert found is not None
     state = torch.load(path, weights_only=True)
     for part in (state["lens_parameters"], state["rig_parameters"], *state["adam"].values()):
         for name in [n for n in part if n.startswith(("lens.curvature", "lens.lateral", "pose.breathing"))]:
@@ -126,6 +127,7 @@ def test_a_pupil_in_scene_units_becomes_one_that_goes_with_the_focal_length(tmp_
     state["lens_parameters"]["lens.pupil"] = torch.tensor(found.pupil_diameter).log()
     torch.save(state | {"version": 5}, path)
     older = checkpoint.load(path).model.estimate()
+    assert found is not None and older is not None
     assert older.pupil_diameter == pytest.approx(found.pupil_diameter, rel=1e-6)
     assert older.focus_distances == found.focus_distances
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from macrosplat import cli, demo
+from macrosplat.cli.overview import GROUPS
 from macrosplat.options import Options
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.spelling import misspelt
@@ -59,7 +60,7 @@ def test_every_command_explains_itself(command, capsys):
 
 
 def test_without_a_word_the_commands_are_listed(capsys):
-    assert usage() == 0
+    assert cli.main([]) == 0
     out = capsys.readouterr().out
     assert all(command in out for command in COMMANDS)
 
@@ -80,6 +81,16 @@ def test_every_option_of_a_reconstruction_is_in_a_help_and_has_a_text(capsys, mo
             assert (option in texts["--help"]) is not apart
             after = texts["--help-baselines" if apart else "--help"].split(option, 1)[1]
             assert len(after.split("│ --", 1)[0]) > 60, f"{option} has no text"
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_the_help_of_the_program_fits_a_screen(width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert cli.main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width and len(lines) <= 55
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(cli.COMMANDS)
+    assert all(any(line.startswith(f"  {name} ") for line in lines) for name in cli.COMMANDS)
 
 
 def test_the_help_of_a_reconstruction_fits_two_screens(capsys, monkeypatch):

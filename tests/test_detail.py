@@ -11,6 +11,7 @@ from scipy.signal import fftconvolve
 from macrosplat.output.detail import own
 from macrosplat.output.detail.believed import believed
 from macrosplat.output.detail.evidence import evident_sharpness
+from macrosplat.output.detail.grain import find_grain
 from macrosplat.output.detail.own import DOUBT, enlarged, keep_detail, weight
 from macrosplat.output.detail.pyramid import collapsed, doubled, halved, laplacian, levels_for
 from macrosplat.output.detail.radius import blur_radius
@@ -157,7 +158,7 @@ def test_what_is_evidently_sharp_is_the_photo_whatever_is_claimed() -> None:
     photo = planes(taken + np.random.default_rng(14).standard_normal(taken.shape) * 0.002)
     claimed = torch.full((48, 72), DOUBT)
     claimed[:, 48:] = 8.0
-    evident = evident_sharpness(photo[0], claimed)
+    evident = evident_sharpness(photo[0], planes(sharp)[0], claimed)
     assert evident.shape == (48, 72)
     assert (evident[:, 3:20] > 0.7).float().mean() > 0.9 and (evident[:, 28:] < 0.05).float().mean() > 0.9
     render, none = torch.full_like(photo, 0.5), torch.zeros(1, 48, 72)
@@ -175,3 +176,51 @@ def test_what_is_evidently_sharp_is_the_photo_whatever_is_claimed() -> None:
         atol=0.03,
         rtol=0,
     )
+
+
+def test_strong_lines_that_are_blurred_are_not_evidently_sharp() -> None:
+    """Bristles: dark lines on grey stand out of grain in the finest octave though they are blurred by 2 px."""
+    sharp = np.full((192, 192), 0.8)
+    sharp[:, :144:24] = sharp[:, 1:144:24] = 0.0
+    photo = through_disc(sharp, 2.0) + np.random.default_rng(15).standard_normal(sharp.shape) * 0.002
+    claimed = torch.full((48, 48), 2.0)
+    claimed[:, 36:] = 8.0
+    as_taken, drawn = planes(photo)[0], planes(sharp)[0]
+    lines = (slice(4, -4), slice(6, 30, 6))
+    assert evident_sharpness(as_taken, as_taken, claimed)[lines].min() > 0.5  # if the scene were no sharper
+    assert evident_sharpness(as_taken, drawn, claimed)[lines].max() < 0.05
+    in_focus = planes(sharp + np.random.default_rng(15).standard_normal(sharp.shape) * 0.002)[0]
+    assert evident_sharpness(in_focus, drawn, claimed)[lines].min() > 0.5
+
+
+def test_where_the_render_has_the_detail_the_photo_adds_no_grain() -> None:
+    """All in focus but the right quarter; the render lacks the detail of the middle; grain is stronger in the light."""
+    truth = np.clip(natural(256, 512, 16) + np.linspace(-0.2, 0.2, 256)[:, None], 0, 1)
+    blurred = truth.copy()
+    blurred[:, 384:] = through_disc(truth, 12.0)[:, 384:]
+    sigma = 0.01 + 0.05 * truth
+    noise = np.random.default_rng(17).standard_normal((3, *truth.shape)) * sigma
+    photo = torch.from_numpy(blurred + noise).float()
+    radius = torch.zeros(64, 128)
+    radius[:, 96:] = 12.0
+    grain = find_grain(photo, radius)
+    # Of white grain the finest octave keeps what the pyramid's taps leave.
+    kept = float(laplacian(torch.randn(1, 256, 256, generator=torch.Generator().manual_seed(18)), 1)[0].square().mean())
+    wanted = kept * (0.01 + 0.05 * grain.brightness) ** 2
+    np.testing.assert_allclose(grain.variance, wanted, rtol=0.35)
+    render = truth.copy()
+    lacking = slice(160, 352)
+    render[:, lacking] = through_disc(truth, 4.0)[:, lacking]
+    got, plain = (
+        keep_detail(photo, planes(*[render] * 3), torch.zeros(3, 4, 4), radius, grain=given).numpy()
+        for given in (grain, None)
+    )
+
+    def error(picture: np.ndarray, columns: slice) -> float:
+        return float(np.square(picture - truth)[:, 16:-16, columns].mean())
+
+    drawn = slice(16, 144)
+    assert error(got, drawn) < 0.5 * error(photo.numpy(), drawn)
+    lack = slice(176, 336)
+    assert error(got, lack) < error(plain, lack) < error(np.stack([render] * 3), lack)
+    assert find_grain(photo, torch.zeros(4, 4)).variance.max() == 0

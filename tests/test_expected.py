@@ -10,7 +10,8 @@ import torch
 from macrosplat.options import Options
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.train.expected import Expected, check_results, expected
+from macrosplat.support.threads import speed_of
+from macrosplat.train.expected import GPU_START, Expected, check_results, expected
 
 CPU = torch.device("cpu")
 
@@ -29,10 +30,27 @@ def test_more_takes_longer() -> None:
     small, large = (
         of(30, width=width, steps=1000).seconds - of(30, width=width, steps=1).seconds for width in (160, 320)
     )
-    assert large == pytest.approx(4 * small)
+    assert large == pytest.approx(4 * small)  # Gaussians grow with the pixels
     assert of(30, known=False, width=320).seconds > of(30, width=320).seconds
     assert of(60, width=320).bytes > of(30, width=320).bytes
     assert of(30, width=320).width == 320 and of(30, width=5000).width == 640
+
+
+def test_training_takes_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    # experiments: what-a-run-takes. Processor seconds of 500 steps of 192 x 144 px, 16,589 Gaussians, 8 samples.
+    monkeypatch.setattr("macrosplat.train.expected.CORES", 1)
+    asked = {"width": 192, "max_gaussians": 16_589}
+    seconds = of(24, steps=501, **asked).seconds - of(24, steps=1, **asked).seconds
+    assert seconds == pytest.approx(35.6, rel=0.1)
+    assert speed_of(1) == 1 and speed_of(16) == pytest.approx(3.37, abs=0.01)
+
+
+def test_kernels_are_built_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    gpu = torch.device("cuda")
+    first = of(30, width=320, device=gpu).seconds
+    (tmp_path / "kernel").touch()
+    assert first - of(30, width=320, device=gpu).seconds == pytest.approx(GPU_START)
 
 
 def test_it_is_said_in_words_and_so_is_a_full_disk() -> None:

@@ -25,13 +25,14 @@ from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.capture.open import open_capture
 from macrosplat.export import Shape, export, video
 from macrosplat.export.refocus import load_refocus
+from macrosplat.manifest import Figures
 from macrosplat.model.backdrop import Backdrop
 from macrosplat.output.lens_report import LensReport, write_lens
 from macrosplat.output.sharp import write_sharp
 from macrosplat.output.viewer_fit import start_for_viewers
 from macrosplat.photos.decode import decode
 from macrosplat.render import render
-from macrosplat.run import Figures, Run
+from macrosplat.run import Run
 from macrosplat.scene import Gaussians
 from macrosplat.scene.formats.ply import read_ply, write_ply
 from macrosplat.scene.formats.read import read_scene

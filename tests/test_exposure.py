@@ -124,6 +124,23 @@ def test_exif_of_one_exposure_gives_way_to_plain_differences_only():
         assert bool(np.ptp(begun.exposure.stops()) > 0.5) == learned
 
 
+def test_exif_of_several_exposures_is_believed_where_the_photos_show_them():
+    """One photo was exposed for twice as long; it is as much brighter, or was developed to look like the others."""
+    capture = made()
+    seconds = [1 / 30, *[1 / 60] * (len(capture.photos) - 1)]
+    for shown in (True, False):
+        photos = [
+            to_bytes(
+                to_srgb(to_linear(photo.astype(np.float32) / 255) * np.float32(0.5 * (2 if shown and not n else 1)))
+            )
+            for n, photo in enumerate(capture.photos)
+        ]
+        begun = start_exposure(capture.points, photos, capture.cameras.sizes, taken(capture, seconds))
+        stops = np.array(begun.exposure.stops())
+        assert not begun.learned
+        assert stops[0] - stops[1] == pytest.approx([1.0 if shown else 0.0] * 3, abs=1e-5) and np.ptp(stops[1:]) < 1e-5
+
+
 def test_stops_of_exif():
     times = [1 / 60, 1 / 30, *[1 / 60] * (len(made().photos) - 2)]
     stops = exif_stops(taken(made(), times))

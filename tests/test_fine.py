@@ -51,6 +51,19 @@ def test_energy_counts_above_half_of_the_nyquist_frequency_only() -> None:
     assert both.energy == got.energy + other.energy and both.true_energy == pytest.approx(2 * got.true_energy)
 
 
+def test_sharpness_is_told_apart_by_radius() -> None:
+    """Half of the picture is in focus and has all of the truth's amplitude, the other half a tenth."""
+    truth, radius = waves(0.2, 45 / 128), np.zeros((128, 128))
+    radius[64:] = 5.0
+    test = truth.copy()
+    test[64:] = 0.5 + 0.1 * (truth[64:] - 0.5)
+    got = fine(test, truth, radius, None)
+    assert got.sharpness_by_radius() == pytest.approx({"r < 0.5": 1.0, "4 to 8": 0.01}, abs=0.06)
+    assert got.sharpness_in_focus == pytest.approx(1.0, abs=0.06) and got.sharpness == pytest.approx(0.505, rel=0.02)
+    assert together([got, got]).sharpness_in_focus == pytest.approx(got.sharpness_in_focus)
+    assert fine(test, truth, radius + 2, None).sharpness_in_focus is None
+
+
 def a_truth(root: Path, **known: Any) -> Truth:
     return Truth(root, **{"photos": {}, "sharp": {}, "novel": {}, "novel_cameras": None, "cameras": None} | known)
 
@@ -75,7 +88,7 @@ def test_without_the_true_depth_the_run_says(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     assert find_radii(truth, run) is None
     defocus = np.linspace(-3, 5, 32)[None].repeat(24, 0)
-    write_maps(run, [PhotoMaps("000.png", np.full((24, 32), 9.0), np.ones((24, 32)), defocus)])
+    write_maps(run, [PhotoMaps("000.png", np.full((24, 32), 9.0), defocus)])
     radii = find_radii(truth, run)
     assert radii is not None and radii.source == "run" and radii.of(("001",), (64, 48)) is None
     got = radii.of(("000",), (64, 48))

@@ -30,6 +30,7 @@ ROOMS = (
     "lens",
     "model",
     "train",
+    "manifest",
     "run",
     "missing",
     "output",

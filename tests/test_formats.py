@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
+import zipfile
 from pathlib import Path
 
 import gsply
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from scipy.spatial import KDTree
 
 from macrosplat.export.gltf import write_gltf
 from macrosplat.scene.formats.read import read_scene
+from macrosplat.scene.formats.sog import write_sog
 from macrosplat.scene.formats.splat import write_splat
 from macrosplat.scene.formats.spz import write_spz
 from macrosplat.scene.gaussians import SH_REST, Gaussians
@@ -87,3 +92,57 @@ def test_broken_files_are_named(tmp_path: Path, name: str, content: bytes) -> No
     (tmp_path / name).write_bytes(content)
     with pytest.raises(MacrosplatError, match=name):
         read_scene(tmp_path / name)
+
+
+def test_sog_is_read_back_as_its_specification_says(tmp_path: Path) -> None:
+    """Decoded here step by step as the specification of version 2 has it."""
+    chance = np.random.default_rng(3)
+    n, k = 3000, 3
+    given = Gaussians.of_arrays(
+        means=chance.normal(0, 20, (n, 3)),
+        log_scales=chance.normal(-3, 1, (n, 3)),
+        quats=chance.normal(0, 1, (n, 4)),
+        opacity_logits=chance.normal(0, 2, n),
+        sh0=chance.normal(0, 1, (n, 3)),
+        sh_rest=chance.integers(-1, 2, (n, 1, 1)) * chance.normal(0, 0.1, (1, k, 3)),  # of three kinds
+    )
+    write_sog(tmp_path / "a.sog", given)
+    with zipfile.ZipFile(tmp_path / "a.sog") as archive:
+        meta = json.loads(archive.read("meta.json"))
+
+        def pixels(name: str) -> np.ndarray:
+            return np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGBA"))
+
+        def rows(name: str) -> np.ndarray:
+            return pixels(name).reshape(-1, 4)[: meta["count"]].astype(int)
+
+        assert (meta["version"], meta["count"]) == (2, n)
+        low, high = np.array(meta["means"]["mins"]), np.array(meta["means"]["maxs"])
+        lower, upper = (rows(name)[:, :3] for name in meta["means"]["files"])
+        logs = low + (high - low) * (lower + 256 * upper) / 65535
+        means = np.sign(logs) * (np.exp(np.abs(logs)) - 1)
+        log_scales = np.array(meta["scales"]["codebook"])[rows("scales.webp")[:, :3]]
+        colour = rows("sh0.webp")
+        sh0, alpha = np.array(meta["sh0"]["codebook"])[colour[:, :3]], colour[:, 3] / 255
+        packed = rows("quats.webp")
+        quats = np.zeros((n, 4))
+        for row, (a, b, c, tag) in zip(quats, packed, strict=True):
+            row[[i for i in range(4) if i != tag - 252]] = (np.array([a, b, c]) / 255 * 2 - 1) / 2**0.5
+            row[tag - 252] = np.sqrt(max(0, 1 - (row**2).sum()))
+        labels = rows("shN_labels.webp")
+        index = labels[:, 0] + 256 * labels[:, 1]
+        assert index.max() < meta["shN"]["count"] and meta["shN"]["bands"] == 1
+        table = pixels("shN_centroids.webp")[:, :, :3].astype(int)
+        at = (index % 64)[:, None] * k + np.arange(k)
+        sh_rest = np.array(meta["shN"]["codebook"])[table[(index // 64)[:, None], at]]
+    g = given.arrays(np.float64)
+    near = KDTree(means).query(g["means"])[1]  # they come in another order
+    assert len(np.unique(near)) == n
+    np.testing.assert_allclose(means[near], g["means"], atol=0.01)
+    for found, wanted in ((log_scales, g["log_scales"]), (sh0, g["sh0"])):  # coarser where few are
+        off = np.abs(found[near] - wanted)
+        assert off.max() < 0.2 and off.mean() < 0.01
+    np.testing.assert_allclose(alpha[near], 1 / (1 + np.exp(-g["opacity_logits"])), atol=0.003)
+    unit = g["quats"] / np.linalg.norm(g["quats"], axis=1, keepdims=True)
+    assert np.abs((quats[near] * unit).sum(1)).min() > 0.9999
+    np.testing.assert_allclose(sh_rest[near], g["sh_rest"], atol=0.01)

@@ -16,15 +16,15 @@ from macrosplat.run import Run
 @pytest.fixture
 def photo() -> PhotoMaps:
     depth = np.linspace(120.0, 160.0, 12 * 16).reshape(12, 16)
-    alpha = np.ones((12, 16))
-    alpha[:, :4] = 0.2
-    return PhotoMaps("set/007.jpg", depth, alpha, 1600.0 * 9.0 * (1 / 140 - 1 / depth))
+    defocus = 1600.0 * 9.0 * (1 / 140 - 1 / depth)
+    depth[:, :4] = 0
+    return PhotoMaps("set/007.jpg", depth, defocus)
 
 
 def test_values_come_back(tmp_path: Path, photo: PhotoMaps) -> None:
     write_maps(Run(tmp_path), iter([photo]))
     scales = json.loads((tmp_path / "maps" / "maps.json").read_text())["photos"]["set/007.jpg"]
-    there = photo.alpha > 0.5
+    there = photo.depth > 0
     for kind, wanted in {"depth": photo.depth, "coc": np.abs(photo.defocus)}.items():
         levels = np.asarray(Image.open(tmp_path / "maps" / kind / "set" / "007.png"))
         assert levels.dtype == np.uint16 and levels.max() == 65535 and (levels[~there] == 0).all()
@@ -48,5 +48,5 @@ def test_focus_is_white_blue_before_red_behind(photo: PhotoMaps) -> None:
 
 
 def test_near_is_brighter_than_far(photo: PhotoMaps) -> None:
-    light = colour_depth(photo.depth, np.ones((12, 16), bool)) @ [0.2126, 0.7152, 0.0722]
+    light = colour_depth(photo.depth[:, 4:], np.ones((12, 12), bool)) @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(light.ravel()) <= 1e-9).all() and light.max() - light.min() > 0.5

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from macrosplat.capture.open import open_capture
+from macrosplat.manifest import flat, read_manifest
 from macrosplat.options import Options
 from macrosplat.options.older import ADDED, OLDEST, VERSION, added_since
 from macrosplat.options.thin import Thin
-from macrosplat.run import Run, _flat, read_manifest
+from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from making_photos import make_photos
 
@@ -32,10 +33,10 @@ def test_every_version_is_read(tmp_path, version):
     record = record_of(version)
     path = written(tmp_path / "run", record)
     found = read_manifest(path)
-    had = _flat(record["options"])
-    assert had.items() <= _flat(asdict(found.options)).items()
+    had = flat(record["options"])
+    assert had.items() <= flat(asdict(found.options)).items()
     for name, value in added_since(version).items():
-        assert name not in had and _flat(asdict(found.options))[name] == value
+        assert name not in had and flat(asdict(found.options))[name] == value
     # What is written again stands by itself.
     Run(path.parent).update(width=80)
     assert read_manifest(path) == type(found)(
@@ -45,11 +46,11 @@ def test_every_version_is_read(tmp_path, version):
 
 def test_an_option_more_is_a_version_more():
     """Who adds an option says in `options/older.py` what was done before, and keeps a record of the new version."""
-    assert _flat(asdict(Options())).keys() == _flat(record_of(VERSION)["options"]).keys()
-    names = _flat(record_of(OLDEST)["options"]).keys()
+    assert flat(asdict(Options())).keys() == flat(record_of(VERSION)["options"]).keys()
+    names = flat(record_of(OLDEST)["options"]).keys()
     for version in range(OLDEST + 1, VERSION + 1):
         names |= ADDED[version].keys()
-        assert names == _flat(record_of(version)["options"]).keys()
+        assert names == flat(record_of(version)["options"]).keys()
 
 
 @pytest.mark.parametrize("version", range(OLDEST, VERSION + 1))

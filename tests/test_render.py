@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from macrosplat.render import Camera, Pinhole, constants, rasterize_reference, render
+from macrosplat.render.project import project
+from macrosplat.render.rasterize import rasterize
 from macrosplat.scene import Gaussians
 from macrosplat.scene.gaussians import SH_C0
 
@@ -182,3 +184,30 @@ def test_wrong_shapes_are_named(what):
             render(scene, PINHOLE.at(torch.eye(3, dtype=torch.float64)))
         else:
             scene.with_(means=scene.means[:, :2])
+
+
+def test_views_of_the_same_depths_are_sorted_once_and_have_the_same_bits(monkeypatch):
+    scene, weights = (
+        make_scene(60, 1).map(lambda t: t.float()),
+        [torch.stack([w, -w, 2 * w]).float() for w in incoming()],
+    )
+    views = torch.stack([make_view(), make_view(), make_view()]).float()
+    views[1, 0, 3] += 1.2
+    splats, extents = project(scene, PINHOLE.at(views), 1)
+    splats = splats.detach().requires_grad_()
+    assert torch.equal(splats[0, :, 9], splats[2, :, 9]) and (extents[0] > 0).ne(extents[1] > 0).any()
+    sorts, plain = [], np.argsort
+
+    def counted(values, *words, **more):
+        if len(values) > 6:  # tiles are put in order, too
+            sorts.append(len(values))
+        return plain(values, *words, **more)
+
+    results = []
+    for same_depths in (False, True):
+        drawn = rasterize(splats, extents, PINHOLE.width, PINHOLE.height, same_depths)
+        results.append((*drawn, *torch.autograd.grad(drawn, [splats], weights)))
+        if not same_depths:
+            monkeypatch.setattr(np, "argsort", counted)
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    assert sorts == [60]

@@ -51,6 +51,14 @@ def test_poses_are_held_unless_they_are_refined_and_then_until_late():
     assert {"pose.turn", "pose.shift"} <= plan(at, refine_poses=True).rates.keys()
 
 
+def test_focal_lengths_are_learned_through_the_whole_pupil_only():
+    focal = {"pose.focal", "pose.breathing"}
+    for step in range(2_000, 10_000, 500):
+        made = plan(step, refine_poses=True)
+        assert (focal <= made.rates.keys()) == (made.sampling.samples > 1), step
+        assert focal <= plan(step, of_lens=lens(spans=()), refine_poses=True).rates.keys()
+
+
 def test_lens_is_held_until_there_is_a_scene():
     at = round(lens().learn_from * 10_000)
     assert not LENS.keys() & plan(at - 1).rates.keys()

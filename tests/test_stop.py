@@ -76,3 +76,16 @@ def test_before_the_libraries_are_there(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
         assert process.returncode in (130, -signal.SIGTERM, -signal.SIGINT, 2) and "Traceback" not in said
+
+
+def test_ending_runs_what_is_registered_waits_for_threads_and_keeps_the_code(tmp_path):
+    script = """
+import atexit, sys, threading, time
+from macrosplat.__main__ import _end
+atexit.register(lambda: print("registered"))
+threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
+print("last", file=sys.stderr)
+_end(3)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "thread\nregistered\n", "last\n")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
+import importlib
 
-from macrosplat.render import Pinhole, render
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import median_filter
+
+from macrosplat.output.surface import median_of_nine
+from macrosplat.render import Pinhole, render, surface
 from macrosplat.render.project_reference import rotations
 from macrosplat.render.surface import surface_depth
 from macrosplat.scene import Gaussians
@@ -36,7 +41,7 @@ def test_a_flat_gaussian_is_the_plane_that_it_lies_in() -> None:
     angle = 0.9
     # A disc without thickness turned about y: its normal is (sin, 0, cos).
     scene = gaussians([[0.1, -0.2, 8.0]], [[1.0, 1.0, 1e-3]], [np.cos(angle / 2), 0, np.sin(angle / 2), 0], 0.9)
-    depth = surface_depth(scene, PINHOLE.at(torch.eye(4)))
+    depth = surface_depth(scene, PINHOLE.at(torch.eye(4))).numpy()
     normal = np.array([np.sin(angle), 0.0, np.cos(angle)])
     wanted = normal @ [0.1, -0.2, 8.0] / (rays() @ normal)
     assert (depth > 0).mean() > 0.5
@@ -65,7 +70,7 @@ def test_the_densest_point_of_each_ray_where_the_light_has_gone() -> None:
             away = t[:, None] * rays()[row, column] - means[i]
             wanted[row, column] = t[np.einsum("si,ij,sj->s", away, inverse[i], away).argmin()]
         through = after
-    depth = surface_depth(scene, PINHOLE.at(view))
+    depth = surface_depth(scene, PINHOLE.at(view)).numpy()
     clear = every_third & (np.abs(through - 0.5) > 1e-3)  # a ray that just does, or just does not
     assert ((depth > 0) == (wanted > 0))[clear].all() and (wanted > 0).sum() > 100
     both = (depth > 0) & (wanted > 0)
@@ -79,3 +84,23 @@ def test_less_light_gone_is_nearer() -> None:
     camera = PINHOLE.at(torch.eye(4))
     middle = [float(surface_depth(scene, camera, left)[15, 21]) for left in (0.8, 0.6, 0.4, 0.3, 0.1)]
     np.testing.assert_allclose(middle, [5.0, 5.5, 6.0, 6.5, 0.0], rtol=1e-4)
+
+
+def test_a_gpu_finds_the_same_splats(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(1)
+    means = np.column_stack([random.uniform(-0.6, 0.6, 20), random.uniform(-0.5, 0.5, 20), random.uniform(5, 7, 20)])
+    turns = random.normal(size=(20, 4))
+    scene = gaussians(means, random.uniform(0.1, 0.5, (20, 3)), turns, random.uniform(0.2, 0.9, 20))
+    camera = PINHOLE.at(torch.eye(4))
+    wanted = surface_depth(scene, camera)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kernels = importlib.import_module("macrosplat.render.surface_cuda")
+    monkeypatch.setattr(surface, "kernels_for", lambda *_: kernels)
+    got = surface_depth(scene.map(lambda tensor: tensor.to(device)), camera.to(device)).cpu()
+    # A ray may end one Gaussian earlier or later for the exponential.
+    assert (wanted > 0).any() and (got - wanted).abs().gt(1e-3).float().mean() < 0.005
+
+
+def test_a_photos_surface_is_free_of_single_pixels() -> None:
+    planes = torch.rand(13, 17, generator=torch.Generator().manual_seed(0))
+    np.testing.assert_array_equal(median_of_nine(planes).numpy(), median_filter(planes.numpy(), 3, mode="nearest"))

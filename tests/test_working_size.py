@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from macrosplat.support.threads import speed_of
 from macrosplat.train import working_size
 from macrosplat.train.working_size import LEAST, working_width
 
@@ -37,7 +38,7 @@ def test_more_cores_and_a_gpu_take_more(monkeypatch: pytest.MonkeyPatch) -> None
     two, gpu = width_of([(6000, 4000)]), width_of([(6000, 4000)], CUDA)
     monkeypatch.setattr(working_size, "CORES", 8)
     assert two < width_of([(6000, 4000)]) < gpu
-    assert width_of([(6000, 4000)]) == pytest.approx(two * math.sqrt(4), abs=16)
+    assert width_of([(6000, 4000)]) == pytest.approx(two * math.sqrt(speed_of(8) / speed_of(2)), abs=16)
 
 
 def test_little_memory_takes_less(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
 """The command `macrosplat`, and `python -m macrosplat`. Here, so that Ctrl-C is answered while the libraries load."""
 
+import atexit
 import os
 import signal
 import sys
+import threading
 
 INTERRUPTED = 130  # exit code
 
@@ -17,11 +19,26 @@ def main() -> int:
     from macrosplat.cli import main as run
 
     code = run()
-    # The work is over, or was given up. While the interpreter closes down nobody answers: a Ctrl-C would end it by the
-    # signal instead of the exit code that belongs to it.
+    # The work is over, or was given up. While the process ends nobody answers: a Ctrl-C would end it by the signal
+    # instead of the exit code that belongs to it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    _end(code)
     return code
+
+
+def _end(code: int) -> None:
+    """End the process as the interpreter does, but for taking the libraries apart object by object, which the system
+    does at once (experiments: ending)."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:  # nobody reads it, or there is no room: what mattered was flushed where it could be said
+            code = code or 120  # the interpreter's own code for this
+    os._exit(code)
 
 
 def _leave(number: int, frame: object) -> None:

@@ -26,7 +26,8 @@ from macrosplat.options import Options
 from macrosplat.output.lens_report import read_lens
 from macrosplat.output.millimetres import find_scale
 from macrosplat.photos.names import listed
-from macrosplat.run import Run, same_photos
+from macrosplat.photos.taken import same_photos
+from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import whole_folder
 from macrosplat.support.progress import Progress

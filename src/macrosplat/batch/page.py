@@ -108,7 +108,7 @@ def _figures(state: State) -> list[str]:
         )
     if state.state == "done" and found.mm_per_unit is not None:
         sure = f" ± {100 * found.mm_uncertainty:.1f} %" if found.mm_uncertainty is not None else ""
-        source = f" ({html.escape(found.mm_per_unit_source)})" if found.mm_per_unit_source else ""
+        source = f", by {html.escape(found.mm_per_unit_source)}" if found.mm_per_unit_source else ""
         lines.append(f"a scene unit is {found.mm_per_unit:.4g} mm{sure}{source}")
     elif state.state == "done" and found.fit_psnr is not None:
         lines.append("scale unknown")

@@ -22,6 +22,7 @@ from tyro.conf import arg
 from macrosplat.cli.collection import Batch
 from macrosplat.cli.commands import COMMANDS, Command, Demo, Reconstruct
 from macrosplat.cli.measuring import Compare
+from macrosplat.cli.overview import overview
 from macrosplat.options.help import Baselines, Photographers
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.spelling import misspelt
@@ -63,9 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if wrong is not None:
             _say(wrong)
             raise SystemExit(2)
+        if arguments in ([], ["-h"], ["--help"]):
+            print(overview(width_of(sys.stdout) if sys.stdout is not None else None))
+            return 0
         _help_of_reconstruct(arguments)
         with _wrapped_help(arguments):
-            command = tyro.cli(Command, prog="macrosplat", description=PROGRAM, args=arguments or ["--help"])  # type: ignore[arg-type]
+            command = tyro.cli(Command, prog="macrosplat", args=arguments)  # type: ignore[arg-type]
         command.run()
         if sys.stdout is not None:
             sys.stdout.flush()  # here, where it is said in a sentence that there is no room for the summary
@@ -139,9 +143,6 @@ def _wrapped_help(arguments: Sequence[str]) -> Iterator[None]:
 
 class _Held(io.StringIO):
     encoding = "utf-8"  # else tyro draws its boxes with what ASCII has
-
-
-PROGRAM = "Sharp photos and a sharp 3D scene from blurred macro photographs."
 
 
 def own_process() -> None:

@@ -18,6 +18,7 @@ from macrosplat.support.metrics import LEAST_ERROR, Mask, Srgb, squared_error_ma
 
 EDGES = (0.5, 1.0, 2.0, 4.0, 8.0)  # px, between the buckets
 BUCKETS = ("r < 0.5", "0.5 to 1", "1 to 2", "2 to 4", "4 to 8", "r > 8")
+IN_FOCUS = 2  # buckets
 LEAST = 64  # px: of fewer in a bucket no figure is given
 HALF = 0.25  # cycles / px: half of the Nyquist frequency
 
@@ -28,6 +29,8 @@ class Fine:
 
     squared: tuple[float, ...]  # of squared errors, by bucket
     pixels: tuple[int, ...]  # by bucket; none where the radius is not known
+    energies: tuple[float, ...]  # by bucket, as `energy` and `true_energy`
+    true_energies: tuple[float, ...]
     energy: float  # above half of the Nyquist frequency, of the picture
     true_energy: float  # of the truth
     common: float  # of the product of the two
@@ -39,6 +42,21 @@ class Fine:
             for bucket, squared, count in zip(BUCKETS, self.squared, self.pixels, strict=False)
             if count >= LEAST
         }
+
+    def sharpness_by_radius(self) -> dict[str, float]:
+        """As `sharpness`, by bucket: blurred photos hold most of what a picture could lack."""
+        return {
+            bucket: own / max(true, LEAST_ERROR)
+            for bucket, own, true, count in zip(BUCKETS, self.energies, self.true_energies, self.pixels, strict=False)
+            if count >= LEAST
+        }
+
+    @property
+    def sharpness_in_focus(self) -> float | None:
+        """As `sharpness`, of what has a radius below 1 px; None: too little has."""
+        if sum(self.pixels[:IN_FOCUS]) < LEAST:
+            return None
+        return sum(self.energies[:IN_FOCUS]) / max(sum(self.true_energies[:IN_FOCUS]), LEAST_ERROR)
 
     @property
     def sharpness(self) -> float:
@@ -55,16 +73,19 @@ def fine(test: Srgb, truth: Srgb, radius: NDArray[np.floating] | None, mask: Mas
     """Measure one picture; without a mask all pixels count."""
     counts = np.ones(truth.shape[:2], bool) if mask is None or not mask.any() else mask
     assert test.shape == truth.shape and counts.shape == truth.shape[:2], f"{test.shape}, {truth.shape}, {counts.shape}"
+    own, true = (finest(picture)[counts] for picture in (test, truth))
     squared: list[float] = []
     pixels: list[int] = []
+    own_energies: list[float] = []
+    true_energies: list[float] = []
     if radius is not None:
         assert radius.shape == truth.shape[:2], f"radius {radius.shape} of {truth.shape}"
         bucket = np.digitize(radius[counts], EDGES)
         pixels = np.bincount(bucket, minlength=len(BUCKETS)).tolist()
         squared = np.bincount(bucket, squared_error_map(test, truth)[counts], len(BUCKETS)).tolist()
-    own, true = (finest(picture)[counts] for picture in (test, truth))
+        own_energies, true_energies = (np.bincount(bucket, band * band, len(BUCKETS)).tolist() for band in (own, true))
     energies = (float(np.sum(a * b, dtype=np.float64)) for a, b in ((own, own), (true, true), (own, true)))
-    return Fine(tuple(squared), tuple(pixels), *energies)
+    return Fine(tuple(squared), tuple(pixels), tuple(own_energies), tuple(true_energies), *energies)
 
 
 def together(parts: Iterable[Fine]) -> Fine:
@@ -74,6 +95,8 @@ def together(parts: Iterable[Fine]) -> Fine:
     return Fine(
         tuple(float(sum(column)) for column in zip(*(part.squared for part in known), strict=True)),
         tuple(sum(column) for column in zip(*(part.pixels for part in known), strict=True)),
+        tuple(sum(column) for column in zip(*(part.energies for part in known), strict=True)),
+        tuple(sum(column) for column in zip(*(part.true_energies for part in known), strict=True)),
         sum(part.energy for part in parts),
         sum(part.true_energy for part in parts),
         sum(part.common for part in parts),

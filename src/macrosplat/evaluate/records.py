@@ -92,7 +92,8 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         return out | dict(zip(("outline_psnr", "inside_psnr"), edge, strict=True)) if edge else out
 
     def finer(x: Fine) -> dict[str, Any]:
-        return {"psnr_by_radius": x.psnr(), "pixels": x.pixels, "sharpness": x.sharpness, "likeness": x.likeness}
+        by_radius = {"psnr_by_radius": x.psnr(), "sharpness_by_radius": x.sharpness_by_radius(), "pixels": x.pixels}
+        return by_radius | {"sharpness": x.sharpness, "likeness": x.likeness}
 
     lens, errors = evaluation.lens, evaluation.centre_errors
     out: dict[str, Any] = {

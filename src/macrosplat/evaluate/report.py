@@ -37,12 +37,13 @@ def fine_table(evaluation: Evaluation) -> Table | None:
         title=f"PSNR dB by radius of the circle of confusion, px ({WHOSE[evaluation.radius_source]}); {FINEST}",
         title_justify="left",
     )
-    for column in ("", *BUCKETS, "sharpness", "likeness"):
+    for column in ("", *BUCKETS, "sharp, r < 1", "sharpness", "likeness"):
         out.add_column(column, justify="right" if column else "left")
     for title, section in sections.items():
         fine = together(section.fine.values())
         figures = [f"{fine.psnr()[bucket]:.2f}" if bucket in fine.psnr() else "–" for bucket in BUCKETS]
-        out.add_row(title, *figures, f"{fine.sharpness:.3f}", f"{fine.likeness:.3f}")
+        focused = "–" if fine.sharpness_in_focus is None else f"{fine.sharpness_in_focus:.3f}"
+        out.add_row(title, *figures, focused, f"{fine.sharpness:.3f}", f"{fine.likeness:.3f}")
     return out
 
 

@@ -14,17 +14,19 @@ from macrosplat.export.shape import Shape as Shape
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import written
 
-Format = Literal["ply", "spz", "splat", "gltf", "points", "colmap", "nerfstudio", "mesh", "video", "focus-stack", "zip"]
+Format = Literal[
+    "ply", "spz", "sog", "splat", "gltf", "points", "colmap", "nerfstudio", "mesh", "video", "focus-stack", "zip"
+]
 # What is written if no --out is given, below RUN.
 NAMES: dict[Format, str] = {
     **{"ply": "export.ply", "spz": "scene.spz", "splat": "scene.splat", "gltf": "scene.glb", "points": "points.ply"},
-    **{"colmap": "colmap", "nerfstudio": "nerfstudio"},
+    **{"sog": "scene.sog", "colmap": "colmap", "nerfstudio": "nerfstudio"},
     **{"mesh": "mesh.ply", "video": "orbit.mp4", "focus-stack": "focus_stack", "zip": "share.zip"},
 }
 # What a file of the format is called; formats that are missing here are folders.
 SUFFIXES: dict[Format, tuple[str, ...]] = {
     **{"ply": (".ply",), "spz": (".spz",), "splat": (".splat",), "gltf": (".glb",), "points": (".ply",)},
-    **{"mesh": (".ply", ".glb", ".obj", ".stl", ".usdz"), "video": (".mp4",), "zip": (".zip",)},
+    **{"mesh": (".ply", ".glb", ".obj", ".stl", ".usdz"), "video": (".mp4",), "zip": (".zip",), "sog": (".sog",)},
 }
 
 
@@ -124,6 +126,10 @@ def _write_scene(run: Path, format: Format, out: Path, mm: bool) -> None:
             from macrosplat.scene.formats.spz import write_spz
 
             write_spz(out, scene)
+        case "sog":
+            from macrosplat.scene.formats.sog import write_sog
+
+            write_sog(out, scene)
         case "splat":
             from macrosplat.scene.formats.splat import write_splat
 

@@ -49,7 +49,7 @@ def look(state: Checkpoint, progress: Progress) -> list[Station]:
     progress.stage("measuring depth", len(cameras))
     stations = []
     for camera in cameras:
-        stations.append(Station(camera, surface_depth(gaussians, camera, LEFT).astype(np.float32)))
+        stations.append(Station(camera, surface_depth(gaussians, camera, LEFT).numpy()))
         progress.advance()
     return stations
 

@@ -93,7 +93,7 @@ def _write_textured_obj(path: Path, mesh: Mesh, uv: NDArray[np.float32], jpeg: b
     material, texture = path.with_suffix(".mtl"), path.with_suffix(".jpg")
     name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in path.stem)
     lines = [f"mtllib {material.name}", f"usemtl {name}"]
-    lines += [f"v {x:.6g} {y:.6g} {z:.6g}" for x, y, z in mesh.vertices]
+    lines += [f"v {x:.9g} {y:.9g} {z:.9g}" for x, y, z in mesh.vertices]
     lines += [f"vt {u:.6f} {1 - v:.6f}" for u, v in uv]
     lines += [f"f {a}/{a} {b}/{b} {c}/{c}" for a, b, c in mesh.faces + 1]
     write_whole(texture, lambda part: part.write_bytes(jpeg))

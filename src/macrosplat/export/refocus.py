@@ -51,7 +51,7 @@ class Refocus:
         """Camera z between which nearly all of what is seen lies, scene units."""
         width, height = camera.frame.width, camera.frame.height
         small = camera.scaled(*(max(16, round(side * min(1.0, 320 / width))) for side in (width, height)))
-        depth = surface_depth(self.state.model.gaussians.detach(), small)
+        depth = surface_depth(self.state.model.gaussians.detach(), small).numpy()
         seen = depth[depth > 0]
         if not len(seen):
             middle = float(self.state.model.rig.pivot_depth.median())

@@ -64,6 +64,7 @@ class LensPlan:
     rates: Mapping[str, float] = field(default_factory=dict)  # of those of its parameters that learn, by name
     scene_rate: float = 1.0  # the scene learns at so many times its own rates
     poses: bool = True  # whether poses that were found from the photos may be refined
+    focal: bool = True  # whether their focal lengths may be, too: where blur errs, they follow it
     dssim_weight: float = 0.2  # of D-SSIM in the loss, as in 3D Gaussian Splatting (Kerbl et al. 2023)
     extra: float = 0.0  # Gaussians that should have been added anywhere by now, as a share of the most there may be
 

@@ -94,23 +94,35 @@ def _moved(
     along, fx, down, fy, _, _, _ = _where(offsets, bends, m, c, x, y, width, height, CHANNELS, BENT)
     here = m.to(tl.int64) * (height * width * CHANNELS)
     total = tl.zeros([BLOCK], tl.float32)
-    for j in tl.static_range(TAPS + 1):
-        if j < TAPS:
-            wy = _weight(fy, j)
-            row = (y - down - j) if ADJOINT else (y + down + j)
-        else:
-            wy = _kept(y, height, down, fy)
-            row = y
-        there = inside & (row >= 0) & (row < height) & (wy != 0.0)
-        for i in tl.static_range(TAPS + 1):
-            if i < TAPS:
-                wx = _weight(fx, i)
-                column = (x - along - i) if ADJOINT else (x + along + i)
+    if ADJOINT:
+        for j in tl.static_range(TAPS + 1):
+            if j < TAPS:
+                wy = _weight(fy, j)
+                row = y - down - j
             else:
-                wx = _kept(x, width, along, fx)
-                column = x
-            used = there & (column >= 0) & (column < width) & (wx != 0.0)
-            total += wy * wx * tl.load(source + here + (row * width + column) * CHANNELS + c, mask=used, other=0.0)
+                wy = _kept(y, height, down, fy)
+                row = y
+            there = inside & (row >= 0) & (row < height) & (wy != 0.0)
+            for i in tl.static_range(TAPS + 1):
+                if i < TAPS:
+                    wx = _weight(fx, i)
+                    column = x - along - i
+                else:
+                    wx = _kept(x, width, along, fx)
+                    column = x
+                used = there & (column >= 0) & (column < width) & (wx != 0.0)
+                total += wy * wx * tl.load(source + here + (row * width + column) * CHANNELS + c, mask=used, other=0.0)
+    else:
+        for j in tl.static_range(TAPS):
+            row = y + down + j
+            row = tl.where((row >= 0) & (row < height), row, y)
+            line = tl.zeros([BLOCK], tl.float32)
+            for i in tl.static_range(TAPS):
+                column = x + along + i
+                column = tl.where((column >= 0) & (column < width), column, x)
+                place = here + (row * width + column) * CHANNELS + c
+                line += _weight(fx, i) * tl.load(source + place, mask=inside, other=0.0)
+            total += _weight(fy, j) * line
     tl.store(target + here + e, total, mask=inside)
 
 

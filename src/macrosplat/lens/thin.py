@@ -246,7 +246,9 @@ class ThinLens(Lens):
             rates.pop("lens.pupil", None)
         if t < self.learn_from or (t >= settled_at and samples == 1):
             rates = {}
-        return LensPlan(Sampling(samples), rates, poses=t >= self.poses_from)
+        # Through the pupil's centre alone the focal length runs away (experiments: focal-by-one-sample).
+        focal = samples > 1 or not self.spans
+        return LensPlan(Sampling(samples), rates, poses=t >= self.poses_from, focal=focal)
 
     def undecided(self, t: float) -> bool:
         return t >= DECIDED_AT and any(self.seen(term.name) == UNDECIDED for term in TERMS)

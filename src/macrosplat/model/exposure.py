@@ -29,9 +29,10 @@ BRIGHTEST = 0.8  # linear: brighter ones may hold pixels that are cut off at whi
 # What gains leave of the points' differences. Of photos of one exposure 0.98 to 1.00 (chess, fly; 320 px), 0.86 to 0.89
 # where the object is gilded (cat: gains for its gloss are 0.15 stops off); of photos +-0.1 stops apart 0.77 to 0.89, of
 # +-0.3 stops 0.40 to 0.73.
-PLAIN, PLAIN_IF_EQUAL = 0.84, 0.75
+PLAIN, PLAIN_IF_TOLD = 0.84, 0.75
 # ln, the mean of what may be left where gains contradict EXIF: 0.04 to 0.09 in those captures; where an object turns
-# below fixed lamps (skull) gains that are 3.4 stops apart halve the differences, and 0.13 are left.
+# below fixed lamps (skull, mary_rose) gains that are 3.4 and 1.3 stops apart take a half and a quarter of them, and
+# 0.13 are left.
 LEFT = 0.1
 EQUAL_STOPS = 0.05  # apart at the most, by EXIF: less is rounding
 ROUNDS = 12  # of reweighting, after which gains move by less than 0.1 %
@@ -81,25 +82,28 @@ def start_exposure(
 
     ln of the light around observation o is a point's plus a photo's; the sum of absolute differences is least
     (iteratively reweighted least squares, the points eliminated). Without photo terms what is left of the differences
-    is hardly more where all photos had one exposure, and much more where they had not. EXIF that names one exposure
-    for all is believed unless they are plainer still.
+    is hardly more where all photos had one exposure, and much more where they had not. What EXIF tells of every photo
+    is believed, unless the photos agree better without it (they were developed alike), or gains are plainer still.
     """
     light, usable = _around(points, photos, full_sizes)
-    count = len(photos)
-    found, alike, apart = np.zeros((count, 3)), 0.0, 0.0
+    count, stops = len(photos), exif_stops(records)
+    told = np.zeros(count) if stops is None or float(np.ptp(stops)) < EQUAL_STOPS else LN2 * stops
+    found, alike, as_told, apart = np.zeros((count, 3)), 0.0, 0.0, 0.0
     for channel in range(3):
         kept = usable[:, channel]
         if kept.any():
             value, point, photo = np.log(light[kept, channel]), points.point[kept], points.photo[kept]
             found[:, channel] = _agreed(value, point, photo, len(points), count)
             alike += _differences(value, point)
+            as_told += _differences(value - told[photo], point)
             apart += _differences(value - found[photo, channel], point)
-    stops = exif_stops(records)
-    equal = stops is not None and float(np.ptp(stops)) < EQUAL_STOPS
-    learned = apart < (PLAIN_IF_EQUAL if equal else PLAIN) * alike
-    if equal and apart > LEFT * usable.sum():  # a flash or flicker would explain the differences; shading is left over
+    if as_told >= alike:
+        told, as_told = 0 * told, alike
+    learned = apart < (PLAIN if stops is None else PLAIN_IF_TOLD) * as_told
+    if stops is not None and apart > LEFT * usable.sum():  # a flash or flicker would explain the differences
         learned = False
-    return ExposureStart(Exposure(torch.tensor(found if learned else 0 * found, dtype=torch.float32)), learned)
+    gains = found if learned else np.repeat(told[:, None], 3, 1)
+    return ExposureStart(Exposure(torch.tensor(gains, dtype=torch.float32)), learned)
 
 
 def exif_stops(records: Sequence[Photo]) -> NDArray[np.float64] | None:

@@ -17,6 +17,7 @@ from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import LensEstimate, Sampling, Sharp
 from macrosplat.lens.breathing import UNSURE
 from macrosplat.lens.thin import ThinLens
+from macrosplat.manifest import Figures
 from macrosplat.model.exposure import LN2
 from macrosplat.model.model import Model
 from macrosplat.output.calibrated import breathing, distortion_at_corner
@@ -26,16 +27,17 @@ from macrosplat.output.detail.photos import Deblurred, share_shown
 from macrosplat.output.gain_error import gain_error
 from macrosplat.output.in_focus import agreement
 from macrosplat.output.lens_report import LensReport, write_lens
-from macrosplat.output.maps import OPAQUE, PhotoMaps, write_maps
+from macrosplat.output.maps import PhotoMaps, write_maps
 from macrosplat.output.millimetres import Scale, contradictions, differing, magnification
 from macrosplat.output.scale import scale_of
 from macrosplat.output.sharp import write_sharp
 from macrosplat.output.summary import Summary
+from macrosplat.output.surface import surface_of
 from macrosplat.output.term_uncertainty import covariance
 from macrosplat.output.trust import judge
 from macrosplat.output.viewer_fit import fit_for_viewers
 from macrosplat.render import Camera
-from macrosplat.run import Figures, Run
+from macrosplat.run import Run
 from macrosplat.scene.formats.ply import write_ply
 from macrosplat.support.files import Writers
 from macrosplat.support.metrics import psnr
@@ -94,7 +96,8 @@ def finish(
             unblurred.append(psnr(drawn, seen, where))
             errors.append(gain_error(taken, seen, where))
             if model.estimate() is not None:
-                radius, there = _radius(model, shown[v], v)
+                surface = surface_of(model, shown[v], v)
+                radius, there = surface.radius.cpu().numpy(), surface.there.cpu().numpy()
                 in_focus.append(
                     agreement(photo.name, seen, drawn, taken, radius, there if where is None else there & where)
                 )
@@ -165,13 +168,6 @@ VIEWER_STEPS = 300  # of the fit for viewers; it ends early once its 40 dB are r
 
 
 @torch.no_grad()
-def _radius(model: Model, camera: Camera, photo: int) -> tuple[np.ndarray, np.ndarray]:
-    """[H, W] px, the radius of a photo's circles of confusion, and where there is a scene."""
-    sharp = model.draw(camera, photo)
-    return model.blur_radius(photo, sharp).cpu().numpy(), (sharp.alpha >= OPAQUE).cpu().numpy()
-
-
-@torch.no_grad()
 def _maps(
     model: Model,
     cameras: list[Camera],
@@ -181,14 +177,12 @@ def _maps(
     progress: Progress,
 ) -> Iterator[PhotoMaps]:
     for v, name in enumerate(names):
-        sharp = model.draw(cameras[v], v)
-        radius = model.blur_radius(v, sharp)
-        there = sharp.alpha >= OPAQUE  # elsewhere there is no depth, and so no circle of confusion
-        if there.any():
-            radii.append(float(radius[there].abs().median()))
-        more = {kind: plane.cpu().numpy() for kind, plane in model.lens.maps(sharp, cameras[v], v).items()}
+        seen = surface_of(model, cameras[v], v)
+        if seen.there.any():  # elsewhere there is no circle of confusion
+            radii.append(float(seen.radius[seen.there].abs().median()))
+        more = {kind: plane.cpu().numpy() for kind, plane in model.lens.maps(seen.sharp, cameras[v], v).items()}
         covered = draw_coverage(model.gaussians, coverage, cameras[v]).cpu().numpy() if coverage else None
-        planes = (plane.cpu().numpy() for plane in (sharp.depth, sharp.alpha, radius))
+        planes = (plane.cpu().numpy() for plane in (seen.depth, seen.radius))
         yield PhotoMaps(name, *planes, coverage=covered, more=more)
         progress.advance()
 

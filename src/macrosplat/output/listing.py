@@ -9,7 +9,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from macrosplat.run import Manifest, Run
+from macrosplat.manifest import Manifest
+from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.progress import duration
 

@@ -23,7 +23,6 @@ from macrosplat.run import Run
 from macrosplat.support.files import Writers, write_json
 from macrosplat.support.json import checked, load_json
 
-OPAQUE = 0.5  # alpha: below it there is no surface whose depth could be told
 DARK = np.array([0.08, 0.08, 0.08])  # sRGB of "nothing there"
 # viridis at nine places (matplotlib, CC0): even steps to the eye, also in grey and to the colour-blind.
 _VIRIDIS = np.array(
@@ -65,8 +64,7 @@ class PhotoMaps:
     """The maps of one photo, at training size."""
 
     name: str  # `Photo.name`
-    depth: NDArray[np.floating]  # [H, W] expected camera z, scene units
-    alpha: NDArray[np.floating]  # [H, W]
+    depth: NDArray[np.floating]  # [H, W] camera z of the surface, scene units; 0 where there is none
     defocus: NDArray[np.floating]  # [H, W] signed radius of the circle of confusion, px; > 0 behind the focus
     coverage: NDArray[np.floating] | None = None  # [H, W] 0 to 1
     more: dict[str, NDArray[np.floating]] = field(default_factory=dict)  # [H, W] >= 0, by the name of their folder
@@ -84,8 +82,8 @@ def write_maps(run: Run, maps: Iterable[PhotoMaps]) -> None:
 def _write_photo(run: Run, photo: PhotoMaps) -> dict[str, float]:
     """The maps of one photo. Returns their scales."""
     shape, scales = photo.depth.shape, {}
-    assert photo.alpha.shape == photo.defocus.shape == shape, f"maps of {photo.name}: {shape}, {photo.alpha.shape}"
-    there = photo.alpha >= OPAQUE
+    assert photo.defocus.shape == shape, f"maps of {photo.name}: {shape}, {photo.defocus.shape}"
+    there = photo.depth > 0
     for kind, value in {"depth": photo.depth, "coc": np.abs(photo.defocus)}.items():
         scales[f"{kind}_scale"] = write_16_bit(run.map(kind, photo.name), value, there)
     write_png(run.map("depth_colour", photo.name), colour_depth(photo.depth, there))

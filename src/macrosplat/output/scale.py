@@ -17,8 +17,8 @@ from macrosplat.cameras.undistort import colmap_camera
 from macrosplat.capture.read_targets import read_kept
 from macrosplat.capture.records import TrainingInput
 from macrosplat.model.model import Model
-from macrosplat.output.maps import OPAQUE
 from macrosplat.output.millimetres import Scale, find_scale
+from macrosplat.output.surface import surface_of
 from macrosplat.render import Camera
 from macrosplat.run import Run
 
@@ -67,13 +67,12 @@ def points_at(model: Model, shown: Camera, v: int, cameras: Cameras, px: NDArray
     rays = (px - k[2:]) / k[:2]
     if distortion is not None:
         rays = np.asarray(colmap_camera(distortion).cam_from_img(px))
-    sharp = model.draw(shown, v)
+    depth = surface_of(model, shown, v).depth.cpu().numpy().astype(np.float64)
     width, height = shown.frame.width, shown.frame.height
     fx, fy, cx, cy = shown.intrinsics.tolist()
     x, y = rays[:, 0] * fx + cx, rays[:, 1] * fy + cy
     column, row = np.floor(x).astype(int).clip(0, width - 1), np.floor(y).astype(int).clip(0, height - 1)
-    z = sharp.depth.cpu().numpy().astype(np.float64)[row, column]
-    solid = sharp.alpha.cpu().numpy()[row, column] >= OPAQUE
+    z = depth[row, column]
     to_world = np.linalg.inv(shown.view.cpu().numpy().astype(np.float64))
     points = np.column_stack([rays * z[:, None], z]) @ to_world[:3, :3].T + to_world[:3, 3]
-    return np.where((solid & np.isfinite(z))[:, None], points, np.nan)
+    return np.where((z > 0)[:, None], points, np.nan)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from macrosplat.cameras.records import Cameras
+from macrosplat.manifest import Manifest
 from macrosplat.render.project_reference import rotations
-from macrosplat.run import Manifest
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.support.files import below
 

@@ -49,58 +49,82 @@ def _touches(mx, my, a, b, c, reach, left, right, top, bottom):
     return False
 
 
+@njit(inline=True)
+def _box(splats, extents, i, tiles_x, tiles_y):
+    """The tiles that a splat's box reaches: first and last along x, and along y."""
+    x_lo = max(0, int(np.floor((splats[i, 0] - extents[i, 0]) / F(TILE))))
+    x_hi = min(tiles_x - 1, int(np.floor((splats[i, 0] + extents[i, 0]) / F(TILE))))
+    y_lo = max(0, int(np.floor((splats[i, 1] - extents[i, 1]) / F(TILE))))
+    y_hi = min(tiles_y - 1, int(np.floor((splats[i, 1] + extents[i, 1]) / F(TILE))))
+    return x_lo, x_hi, y_lo, y_hi
+
+
 @njit(parallel=True)
-def _pairs(splats, extents, order, offsets, tiles_x, tiles_y, tiles, count_only):
+def _boxes(splats, extents, order, offsets, tiles_x, tiles_y):
+    """How many tiles each splat's box has, at offsets[1:]: the caller sums them up."""
+    for rank in prange(order.shape[0]):
+        i = order[rank]
+        x_lo, x_hi, y_lo, y_hi = _box(splats, extents, i, tiles_x, tiles_y)
+        offsets[rank + 1] = max(x_hi - x_lo + 1, 0) * max(y_hi - y_lo + 1, 0)
+
+
+@njit(parallel=True)
+def _pairs(splats, extents, order, room, tiles_x, tiles_y, tiles, counts):
+    """The tiles that each splat's ellipse touches, from its `room` on, and how many, at counts[1:]."""
     for rank in prange(order.shape[0]):
         i = order[rank]
         mx, my, a, b, c = splats[i, 0], splats[i, 1], splats[i, 2], splats[i, 3], splats[i, 4]
         reach = TWO * np.log(splats[i, 5] / ALPHA_MIN)
-        x_lo = max(0, int(np.floor((mx - extents[i, 0]) / F(TILE))))
-        x_hi = min(tiles_x - 1, int(np.floor((mx + extents[i, 0]) / F(TILE))))
-        y_lo = max(0, int(np.floor((my - extents[i, 1]) / F(TILE))))
-        y_hi = min(tiles_y - 1, int(np.floor((my + extents[i, 1]) / F(TILE))))
+        x_lo, x_hi, y_lo, y_hi = _box(splats, extents, i, tiles_x, tiles_y)
         n = 0
-        start = offsets[rank]
+        start = room[rank]
         for ty in range(y_lo, y_hi + 1):
             top, bottom = F(ty * TILE) + HALF, F(ty * TILE + TILE) - HALF
             for tx in range(x_lo, x_hi + 1):
                 left, right = F(tx * TILE) + HALF, F(tx * TILE + TILE) - HALF
                 if _touches(mx, my, a, b, c, reach, left, right, top, bottom):
-                    if not count_only:
-                        tiles[start + n] = ty * tiles_x + tx
+                    tiles[start + n] = ty * tiles_x + tx
                     n += 1
-        if count_only:
-            offsets[rank + 1] = n  # a count for now: the caller sums them up
+        counts[rank + 1] = n
 
 
 @njit
-def _sort_by_tile(tiles, order, offsets, ranges, items, slots):
-    for pair in range(tiles.shape[0]):
-        ranges[tiles[pair] + 1] += 1
+def _sort_by_tile(tiles, order, room, offsets, ranges, items, slots):
+    for rank in range(order.shape[0]):
+        for n in range(offsets[rank + 1] - offsets[rank]):
+            ranges[tiles[room[rank] + n] + 1] += 1
     for tile in range(ranges.shape[0] - 1):
         ranges[tile + 1] += ranges[tile]
     cursor = ranges[:-1].copy()
     for rank in range(order.shape[0]):
-        for pair in range(offsets[rank], offsets[rank + 1]):
-            place = cursor[tiles[pair]]
-            cursor[tiles[pair]] = place + 1
+        for n in range(offsets[rank + 1] - offsets[rank]):
+            tile = tiles[room[rank] + n]
+            place = cursor[tile]
+            cursor[tile] = place + 1
             items[place] = order[rank]
-            slots[place] = pair
+            slots[place] = offsets[rank] + n
 
 
-def bin_splats(splats: np.ndarray, extents: np.ndarray, width: int, height: int) -> Bins:
-    """Bins of splats [N, 10] with extents [N, 2] over a width x height frame."""
+def bin_splats(
+    splats: np.ndarray, extents: np.ndarray, width: int, height: int, order: np.ndarray | None = None
+) -> Bins:
+    """Bins of splats [N, 10] with extents [N, 2] over a width x height frame; `order` [N]: front to back, if known."""
     tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
-    drawn = np.flatnonzero(extents[:, 0] > 0).astype(np.int32)
-    order = drawn[np.argsort(splats[drawn, constants.DEPTH], kind="stable")]
-    offsets = np.zeros(len(order) + 1, np.int64)
-    _pairs(splats, extents, order, offsets, tiles_x, tiles_y, np.empty(0, np.int32), True)
+    if order is None:
+        drawn = np.flatnonzero(extents[:, 0] > 0).astype(np.int32)
+        order = drawn[np.argsort(splats[drawn, constants.DEPTH], kind="stable")]
+    else:
+        order = order[extents[order, 0] > 0]
+    room, offsets = np.zeros(len(order) + 1, np.int64), np.zeros(len(order) + 1, np.int64)
+    _boxes(splats, extents, order, room, tiles_x, tiles_y)
+    np.cumsum(room, out=room)
+    tiles = np.empty(int(room[-1]), np.int32)
+    _pairs(splats, extents, order, room, tiles_x, tiles_y, tiles, offsets)
     np.cumsum(offsets, out=offsets)
     pairs = int(offsets[-1])
-    tiles, items, slots = np.empty(pairs, np.int32), np.empty(pairs, np.int32), np.empty(pairs, np.int32)
-    _pairs(splats, extents, order, offsets, tiles_x, tiles_y, tiles, False)
+    items, slots = np.empty(pairs, np.int32), np.empty(pairs, np.int32)
     ranges = np.zeros(tiles_x * tiles_y + 1, np.int64)
-    _sort_by_tile(tiles, order, offsets, ranges, items, slots)
+    _sort_by_tile(tiles, order, room, offsets, ranges, items, slots)
     return Bins(
         order, offsets, ranges, items, slots, _deal(np.diff(ranges)), np.empty(len(ranges) - 1, np.int64), extents
     )

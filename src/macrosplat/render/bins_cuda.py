@@ -24,8 +24,8 @@ from macrosplat.render.capacity import current_buffer
 TILE = 8  # px; a power of two, fewer waste less of a splat's corners (experiments: raster-tile)
 BLOCK = 128  # splats or pairs a program
 PAIR_BLOCK = 8  # splats a program that looks for their tiles: all wait for the one with most
-LANES = 8  # tiles that it looks at of each in one go
-BUCKET = 128  # pairs that a program of the backward pass takes at most; a multiple of its chunk
+LANES = 4  # tiles that it looks at of each in one go
+BUCKET = 256  # pairs that a program of the backward pass takes at most, chunks of it (experiments: raster-buckets)
 SEARCH = tl.constexpr(16)  # tiles a program looks for the beginning of, with as many probes a step
 ALPHA_MIN = tl.constexpr(constants.ALPHA_MIN)
 DEPTH, SPLAT = tl.constexpr(constants.DEPTH), tl.constexpr(constants.SPLAT)

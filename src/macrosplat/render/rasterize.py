@@ -31,19 +31,25 @@ def rasterize(
     )
     assert extents.shape == (*shape, 2), f"extents has shape {tuple(extents.shape)}, expected {(*shape, 2)}"
     kernels = kernels_for(STAGE, splats)
-    if splats.ndim == 3 and not kernels.__name__.endswith("_cuda"):  # the others take one view at a time
-        each = [rasterize(*one, width, height) for one in zip(splats, extents, strict=True)]
-        return tuple(map(torch.stack, zip(*each, strict=True)))  # type: ignore[return-value]
+    if kernels.__name__.endswith("_cuda"):
+        return _Rasterize.apply(kernels, splats, extents, width, height, same_depths)  # type: ignore[return-value]
+    # The others take one view at a time.
+    views = list(zip(splats, extents, strict=True)) if splats.ndim == 3 else [(splats, extents)]
     if kernels.__name__.endswith("_reference"):
-        return kernels.rasterize(splats, extents, width, height)
-    return _Rasterize.apply(kernels, splats, extents, width, height, same_depths)  # type: ignore[return-value]
+        each = [kernels.rasterize(*view, width, height) for view in views]
+    else:
+        order = kernels.depth_order(splats[0]) if splats.ndim == 3 and same_depths else None
+        each = [_Rasterize.apply(kernels, *view, width, height, order) for view in views]
+    if splats.ndim == 2:
+        return each[0]  # type: ignore[return-value]
+    return tuple(map(torch.stack, zip(*each, strict=True)))  # type: ignore[return-value]
 
 
 class _Rasterize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, kernels: Any, splats: Tensor, extents: Tensor, width: int, height: int, same_depths: bool):
+    def forward(ctx: Any, kernels: Any, splats: Tensor, extents: Tensor, width: int, height: int, sorting: Any):
         # `bins` say which splats lie over which tile; the backward pass replays the same lists.
-        colour, alpha, depth, bins = kernels.forward(splats, extents, width, height, same_depths)
+        colour, alpha, depth, bins = kernels.forward(splats, extents, width, height, sorting)
         ctx.kernels, ctx.bins = kernels, bins
         ctx.save_for_backward(splats, colour, alpha, depth)
         return colour, alpha, depth

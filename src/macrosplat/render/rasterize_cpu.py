@@ -36,7 +36,7 @@ DONE_EVERY = 16
 
 
 @njit(inline=True)
-def _exp(x):
+def exponential(x):
     x = x if x > EXPONENT_MIN else EXPONENT_MIN
     p = ONE + x * (E1 + x * (E2 + x * (E3 + x * (E4 + x * E5))))
     p = p * p
@@ -72,7 +72,7 @@ def _forward(splats, extents, ranges, items, work, width, height, colour, alpha,
                 for x in range(TILE):
                     dx = left + F(x)
                     k = base + U(x)
-                    a = opacity * _exp(constant + dx * (linear + ca * dx))
+                    a = opacity * exponential(constant + dx * (linear + ca * dx))
                     a = a if a < ALPHA_MAX else ALPHA_MAX
                     t = acc[k]
                     a = a if a >= ALPHA_MIN else ZERO
@@ -145,7 +145,7 @@ def _backward(
                 for x in range(TILE):
                     dx = left + F(x)
                     k, column = base + U(x), U(x)
-                    raw = opacity * _exp(constant + dx * (linear + ca2 * dx))
+                    raw = opacity * exponential(constant + dx * (linear + ca2 * dx))
                     a = raw if raw < ALPHA_MAX else ALPHA_MAX
                     t = acc[k]
                     a = a if a >= ALPHA_MIN else ZERO
@@ -208,12 +208,21 @@ def _reduce(order, offsets, rows_in, grad_splats):
                 grad_splats[i, k] += rows_in[row, k]
 
 
-def forward(splats: Tensor, extents: Tensor, width: int, height: int, _same_depths: bool = False):
-    """Of one view -> colour [H, W, 3], alpha [H, W], depth [H, W], and the bins that `backward` replays."""
+def depth_order(splats: Tensor) -> np.ndarray:
+    """[N] splats [N, 10] front to back."""
+    return np.argsort(splats.detach().numpy()[:, constants.DEPTH], kind="stable").astype(np.int32)
+
+
+def forward(splats: Tensor, extents: Tensor, width: int, height: int, order: np.ndarray | None = None):
+    """Of one view -> colour [H, W, 3], alpha [H, W], depth [H, W], and the bins that `backward` replays.
+
+    Args:
+        order: of its splats from front to back, where it is known.
+    """
     colour, alpha, depth = torch.empty(height, width, 3), torch.empty(height, width), torch.empty(height, width)
     table, reach = splats.detach().contiguous().numpy(), extents.contiguous().numpy()
     with kernel_lock:
-        bins = bin_splats(table, reach, width, height)
+        bins = bin_splats(table, reach, width, height, order)
         outputs = (colour.numpy(), alpha.numpy(), depth.numpy(), bins.stops)
         _forward(table, reach, bins.ranges, bins.items, bins.work, width, height, *outputs)
     return colour, alpha, depth, bins

@@ -12,7 +12,13 @@ Out = TypeVar("Out")
 
 # That this process may use. What is computed does not depend on it.
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+SERIAL = 0.25  # of a training step, what one core does (experiments: cpu-threads)
 ROOM = 4e9  # bytes that works at the same time may take together
+
+
+def speed_of(cores: int) -> float:
+    """How many times as fast as on one core training is on so many (Amdahl's law)."""
+    return 1 / (SERIAL + (1 - SERIAL) / max(1, cores))
 
 
 def workers(bytes_each: float) -> int:

@@ -109,7 +109,8 @@ def position_noise(gaussians: Gaussians, noise: float, key: int) -> Tensor:
     gate = torch.sigmoid(NOISE_SHARPNESS * (DEAD - opacity[faint]))
     axes = rotations(gaussians.quats[faint]) * gaussians.log_scales[faint].exp()[:, None, :]
     draw = normal(key, faint)
-    moved = torch.einsum("nij,nkj,nk->ni", axes, axes, draw) * (gate * noise)[:, None]
+    along = (axes * draw[:, :, None]).sum(1)  # of the draw, on each axis
+    moved = (axes * along[:, None, :]).sum(2) * (gate * noise)[:, None]
     return torch.zeros_like(gaussians.means).index_copy_(0, faint, moved)
 
 

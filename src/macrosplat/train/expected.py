@@ -6,8 +6,10 @@ as soon as there is a rate. What cannot end for want of memory is refused before
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -17,19 +19,22 @@ from macrosplat.render import Frame
 from macrosplat.support.dispatch import choose
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.memory import available
-from macrosplat.support.threads import CORES
+from macrosplat.support.threads import CORES, speed_of
 from macrosplat.train.effort import EFFORTS, FEWEST_PHOTOS, FOR_PHOTOS, FOR_TARGETS, default_gaussians, estimate
-from macrosplat.train.working_size import MOST_CORES, working_width
+from macrosplat.train.working_size import working_width
 
-# Seconds, as measured (experiments: what-a-run-takes). Of a step on a core: per px, and per px and aperture sample.
-STEP_PX, STEP_PX_SAMPLE = 5.2e-7, 2.6e-7
+# Seconds, as measured (experiments: what-a-run-takes). Of a step on a core: of each aperture sample per Gaussian and
+# per px, and what there is once, per px.
+SAMPLE_GAUSSIAN, SAMPLE_PX, STEP_PX = 6.7e-7, 3.7e-7, 2.7e-7
+# How many full aperture samples a step has on average: of those that it ends with, and in the steps before; and the px
+# of a picture, of the full size.
+OF_SAMPLES, BEFORE, COARSE = 0.3, 0.7, 0.65
 # Of a step on a GPU: to launch it, and per px and aperture sample.
-GPU_STEP, GPU_PX_SAMPLE = 4e-3, 1.2e-9
-COARSE = 0.7  # of the full price: the first steps are of smaller pictures
+GPU_STEP, GPU_PX_SAMPLE = 1.5e-3, 1.2e-9
 CAMERA, POINTS = 7.0, 1.0  # of a photo on a core, whose camera has to be found; whose camera is given
 RESULT_PX = 2.5e-6  # of a photo's px: read, and its results written, on a core
-GPU_START = 40.0  # kernels are built
-FIXED = 15.0  # imports, kernels read from the cache, the page
+GPU_START = 40.0  # kernels are built, once on a machine
+FIXED = 10.0  # imports, kernels read from the cache, the page
 # Bytes: of a photo's px its sharp photo and maps; of a Gaussian the checkpoint (value and two moments of 38 floats),
 # and scene.ply with that of the coverage; of the page.
 BYTES_PX, BYTES_GAUSSIAN, BYTES_PAGE = 2.5, 38 * 4 * 3 + 2 * 30 * 4, 4e6
@@ -37,6 +42,7 @@ BYTES_PX, BYTES_GAUSSIAN, BYTES_PAGE = 2.5, 38 * 4 * 3 + 2 * 30 * 4, 4e6
 # large-captures); and of the feature points of a photo, of which there are so many a px at up to 1200 px.
 MEMORY_FIXED, MEMORY_PX = 0.6e9, 86.0
 MEMORY_FEATURE, FEATURES_PX, MOST_FEATURES, FEATURES_SIDE = 560, 0.01, 8192, 1200
+MOST_CORES = 16  # that reading, finding points and writing make use of
 LONG = 1800.0  # s, from which on it is said what takes less
 
 
@@ -82,15 +88,22 @@ def expected(
     most = options.max_gaussians or default_gaussians(options.quality, frames)
     steps = options.steps or EFFORTS[options.quality].steps
     px = sum(frame.width * frame.height for frame in frames) / len(frames)
-    cores = max(1, min(CORES, MOST_CORES))
     if device.type == "cuda":
-        training = GPU_START + steps * (GPU_STEP + GPU_PX_SAMPLE * px * samples)
+        training = steps * (GPU_STEP + GPU_PX_SAMPLE * px * samples) + (0.0 if _kernels_built() else GPU_START)
     else:
-        training = steps * px * (STEP_PX + STEP_PX_SAMPLE * samples) * COARSE / cores
+        sample = SAMPLE_GAUSSIAN * most + SAMPLE_PX * px
+        training = steps * (sample * (OF_SAMPLES * samples + BEFORE) + COARSE * STEP_PX * px) / speed_of(CORES)
+    cores = max(1, min(CORES, MOST_CORES))
     native = sum(w * h for w, h in sizes)
     seconds = FIXED + training + (RESULT_PX * native + (POINTS if cameras_known else CAMERA) * len(photos)) / cores
     disk = BYTES_PX * native + BYTES_GAUSSIAN * most + BYTES_PAGE
     return Expected(seconds, disk, min(width, max(w for w, _ in sizes)), _memory(sizes, frames, most, samples))
+
+
+def _kernels_built() -> bool:
+    """Whether Triton's cache holds anything: the kernels of an earlier run."""
+    cache = Path(os.environ.get("TRITON_CACHE_DIR", Path.home() / ".triton" / "cache"))
+    return cache.is_dir() and any(cache.iterdir())
 
 
 def _memory(sizes: Sequence[tuple[int, int]], frames: Sequence[Frame], gaussians: int, samples: int) -> float:

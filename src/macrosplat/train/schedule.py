@@ -123,6 +123,8 @@ class Schedule:
         rates["means"] = RATES["means"] * MEANS_END**t * of_lens.scene_rate
         if not (self.refine_poses and of_lens.poses):
             rates = {name: rate for name, rate in rates.items() if not name.startswith("pose.")}
+        elif not of_lens.focal:
+            rates = {name: rate for name, rate in rates.items() if name not in ("pose.focal", "pose.breathing")}
         if not self.learn_exposure:
             del rates["exposure"]
         rates |= {name: rate * cooled for name, rate in of_lens.rates.items()}

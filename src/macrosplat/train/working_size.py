@@ -14,13 +14,12 @@ import torch
 
 from macrosplat.render import Frame
 from macrosplat.support.memory import available
-from macrosplat.support.threads import CORES
+from macrosplat.support.threads import CORES, speed_of
 from macrosplat.train.effort import FEWEST_PHOTOS, MARGIN, default_gaussians, estimate
 
-# Pixels of a photo, for `standard`: 4000 steps of 0.05 to 0.2 s each at 320 x 240 on two cores, and in proportion to
-# the pixels above; a GPU takes hundreds of steps a second at 640 x 480.
+# Pixels of a photo, for `standard`: twenty minutes on two cores (experiments: what-a-run-takes); a GPU takes
+# hundreds of steps a second at 640 x 480.
 OF_TWO_CORES, OF_A_GPU = 480 * 360, 1280 * 960
-MOST_CORES = 16  # that a step of small photos makes use of
 LEAST = 160  # px: narrower, nothing of a photo is left
 
 
@@ -32,7 +31,7 @@ def working_width(
     Args:
         gaussians: the most that the scene may have; None: by quality. samples: of the aperture.
     """
-    pixels = OF_A_GPU if device.type == "cuda" else OF_TWO_CORES * max(1, min(CORES, MOST_CORES) / 2)
+    pixels = OF_A_GPU if device.type == "cuda" else OF_TWO_CORES * speed_of(CORES) / speed_of(2)
     width, height = max(sizes, key=lambda size: size[0] * size[1])
     widest = max(size[0] for size in sizes)
     chosen = min(widest, max(LEAST, 16 * int(math.sqrt(pixels * width / height) / 16)))

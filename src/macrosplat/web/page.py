@@ -24,12 +24,13 @@ import torch
 
 from macrosplat.cameras.records import Cameras
 from macrosplat.evaluate.means import Means, read_means
+from macrosplat.manifest import Manifest
 from macrosplat.output.coverage_report import CoverageReport, read_coverage
 from macrosplat.output.lens_report import LensReport, read_lens
 from macrosplat.output.maps import read_scales
 from macrosplat.output.subject import masks_of, of_object
 from macrosplat.render import Frame
-from macrosplat.run import Manifest, Run
+from macrosplat.run import Run
 from macrosplat.scene.formats.read import read_own, read_scene
 from macrosplat.scene.formats.spz import to_spz
 from macrosplat.scene.gaussians import SH_C0, Gaussians

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from macrosplat.evaluate.means import Means
+from macrosplat.manifest import Manifest
 from macrosplat.output.coverage_report import CoverageReport
 from macrosplat.output.coverage_report import sentences as coverage_sentences
 from macrosplat.output.lens_report import LensReport, believed, depth_of_field_mm, describe
-from macrosplat.run import Manifest
 
 EDGE = 2.56  # width of an edge from 10 to 90 % of its height, in standard deviations of a Gaussian blur
 

@@ -1,8 +1,9 @@
 """Where a photo shows that it is sharp, whatever its circles of confusion are said to be.
 
-In: a photo, the radius claimed. Out: how evident it is. A radius comes from the depth of a scene, which is off most at
-outlines, on things that reflect, and where no photo saw a place well; but a photo's finest octave is there only where
-it is in focus. Grain is what that octave holds where blur has left nothing of it.
+In: a photo, the sharp render of its scene, the radius claimed. Out: how evident it is. A radius comes from the depth
+of a scene, which is off most at outlines, on things that reflect, and where no photo saw a place well; but a photo's
+finest octave is there only where it is in focus. Grain is what that octave holds where blur has left nothing of it.
+What has contrast enough stands out of grain though it is blurred: then the sharp render has more of the fine octaves.
 """
 
 from __future__ import annotations
@@ -17,24 +18,41 @@ CELL = 4  # px: energy is measured in squares of that size, and over five of the
 BLURRED = 4.0  # px of radius that leave the finest octave a hundredth of its energy
 FEWEST = 500  # squares; from fewer, the quietest tenth of all tells the grain
 TIMES = 10.0  # of the grain that are half evident
+# The photo's amplitude over the sharp render's, in each of the two finest octaves: up to LESS the photo is the blurred
+# one of the two, from AS_MUCH on it is not (experiments: own-grain).
+LESS, AS_MUCH = 0.6, 1.0
+FINER = 0.12  # energy of white grain in an octave over that in the next finer one
 
 
-def evident_sharpness(grey: Tensor, radius: Tensor) -> Tensor:
+def evident_sharpness(grey: Tensor, drawn: Tensor, radius: Tensor) -> Tensor:
     """[ceil(H / 4), ceil(W / 4)] in 0 ... 1: how evident it is that the photo is sharp there.
 
     Args:
-        grey: [H, W] of the photo. radius: [h, w] >= 0, px of the photo, of any size: only where it is large counts.
+        grey: [H, W] of the photo. drawn: [H, W] of the sharp render. radius: [h, w] >= 0, px of the photo, of any size:
+            only where it is large counts.
     """
-    assert grey.ndim == 2 and radius.ndim == 2, f"{tuple(grey.shape)}, {tuple(radius.shape)}"
-    finest = laplacian(grey[None], 1)[0].square_()
-    energy = F.avg_pool2d(finest[None], CELL, ceil_mode=True)
-    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=grey.device) / 16
-    padded = F.pad(energy, (2, 2, 2, 2), mode="replicate")
-    energy = F.conv2d(F.conv2d(padded, taps.view(1, 1, 1, 5)), taps.view(1, 1, 5, 1))[0, 0]
+    assert grey.ndim == radius.ndim == 2 and drawn.shape == grey.shape, f"{tuple(grey.shape)}, {tuple(drawn.shape)}"
+    octaves = _energies(grey)
+    energy = octaves[0]
     radius = F.interpolate(radius[None, None], tuple(energy.shape), mode="bilinear", align_corners=False)[0, 0]
     blurred = radius > BLURRED
     known = int(blurred.sum()) >= FEWEST
     # Of all squares one in so many: a quantile of millions is refused.
     values = energy[blurred] if known else energy.flatten()
     grain = values[:: 1 + len(values) // 100_000].quantile(0.5 if known else 0.1)
-    return ((energy - grain) / (energy + TIMES * grain).clamp_min(1e-12)).clamp_min(0)
+    evident = ((energy - grain) / (energy + TIMES * grain).clamp_min(1e-12)).clamp_min(0)
+    for k, (shown, wanted) in enumerate(zip(octaves, _energies(drawn), strict=True)):
+        share = ((shown - grain * FINER**k).clamp_min(0) / wanted.clamp_min(1e-9)).sqrt()
+        evident *= ((share - LESS) / (AS_MUCH - LESS)).clamp(0, 1)
+    return evident
+
+
+def _energies(grey: Tensor) -> list[Tensor]:
+    """Of the two finest octaves [ceil(H / 4), ceil(W / 4)]: mean square of each square, smoothed."""
+    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=grey.device) / 16
+    found = []
+    for k, band in enumerate(laplacian(grey[None], 2)[:2]):
+        energy = F.avg_pool2d(band.square_()[None], CELL >> k, ceil_mode=True)
+        padded = F.pad(energy, (2, 2, 2, 2), mode="replicate")
+        found.append(F.conv2d(F.conv2d(padded, taps.view(1, 1, 1, 5)), taps.view(1, 1, 5, 1))[0, 0])
+    return found

@@ -13,6 +13,9 @@ the photo where the octave is weakened by the blur. Where r = 0 the result is th
 evidently sharp, e in 0 ... 1, r may be `DOUBT` px less than it is said to be, and of a small r nothing is given back:
 
     r' = max(0, r - DOUBT e),    taken' = taken (1 - e exp(-(r / CLOSE)^2))
+
+What the finest octave adds to the render is detail and grain: of it only the share max(0, 1 - grain / energy) is
+added, with the energy about a pixel (Wiener). Where the render has the detail, too, the photo would add only grain.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from macrosplat.output.detail.grain import Grain
 from macrosplat.output.detail.pyramid import collapsed, halved, laplacian, levels_for
 
 # Octaves. Coarser than 32 px a render has the photo's light already.
@@ -31,15 +35,24 @@ KNEE, FINE = 3.2, 1.7
 # px of the photo: by how much a radius may be too large (experiments: radius-by-surface, doubt), and one so small that
 # a photo evidently sharp has it from an error of depth.
 DOUBT, CLOSE = 1.0, 0.7
+AROUND = (1.0, 8.0, 28.0, 56.0, 70.0, 56.0, 28.0, 8.0, 1.0)  # taps: pixels over which an energy is taken
 ROWS = 1024  # of a band that is worked on at a time: 24 megapixels need not be there in ten copies
 
 
-def keep_detail(photo: Tensor, render: Tensor, taken: Tensor, radius: Tensor, evident: Tensor | None = None) -> Tensor:
+def keep_detail(
+    photo: Tensor,
+    render: Tensor,
+    taken: Tensor,
+    radius: Tensor,
+    evident: Tensor | None = None,
+    grain: Grain | None = None,
+) -> Tensor:
     """The render with the photo's own detail.
 
     Args:
         photo, render: [3, H, W] sRGB. taken: [3, h, w] of any size (it is enlarged). radius: [h', w'] >= 0, px of the
             photo, of any size likewise. evident: [h", w"] in 0 ... 1 where the photo is evidently sharp, of any size.
+        grain: of the photo; None: it has none.
 
     Returns:
         [3, H, W] sRGB in [0, 1].
@@ -61,18 +74,22 @@ def keep_detail(photo: Tensor, render: Tensor, taken: Tensor, radius: Tensor, ev
             sure = enlarged(evident[None], height, width, rows)
             own.mul_(1 - sure * torch.exp(-((claimed / CLOSE) ** 2)))
             claimed = claimed.sub_(sure, alpha=DOUBT).clamp_min_(0)
-        joined = joined_bands(own.add_(photo[:, rows]), render[:, rows], claimed, levels)
+        noise = None if grain is None else grain.at(render[:, rows])
+        joined = joined_bands(own.add_(photo[:, rows]), render[:, rows], claimed, levels, noise)
         out[:, top:bottom] = joined[:, top - begin : bottom - begin].clamp_(0, 1)
     return out
 
 
-def joined_bands(own: Tensor, render: Tensor, radius: Tensor, levels: int) -> Tensor:
-    """[3, H, W] octave by octave `own` or `render`, by the radius [1, H, W]."""
+def joined_bands(own: Tensor, render: Tensor, radius: Tensor, levels: int, grain: Tensor | None = None) -> Tensor:
+    """[3, H, W] octave by octave `own` or `render`, by the radius [1, H, W]; of the finest what is more than grain."""
     bands = laplacian(render, levels)
     for k, difference in enumerate(laplacian(own - render, levels)):
         if k > 0:
             radius = halved(radius)
-        bands[k].addcmul_(weight(radius, k), difference)
+        counts = weight(radius, k)
+        if k == 0 and grain is not None:
+            counts = counts * detail_share(difference, grain)
+        bands[k].addcmul_(counts, difference)
     return collapsed(bands)
 
 
@@ -81,6 +98,17 @@ def weight(radius: Tensor, level: int) -> Tensor:
     if level == 0:
         return weight(radius, 1) / (1 + (radius / FINE) ** 3)
     return torch.exp(-((radius / (KNEE * 2**level)) ** 4))
+
+
+def detail_share(band: Tensor, grain: Tensor) -> Tensor:
+    """[1, H, W] how much of a band [3, H, W] is more than grain of this variance [1, H, W]."""
+    energy = band.square().mean(0, keepdim=True)
+    taps = torch.tensor(AROUND, device=band.device) / sum(AROUND)
+    for axis, shape in ((2, (1, 1, 1, -1)), (1, (1, 1, -1, 1))):
+        reach = len(AROUND) // 2
+        pad = (reach, reach, 0, 0) if axis == 2 else (0, 0, reach, reach)
+        energy = F.conv2d(F.pad(energy[None], pad, mode="replicate"), taps.view(shape))[0]
+    return (1 - grain / energy.clamp_min(1e-12)).clamp_min_(0)
 
 
 def enlarged(plane: Tensor, height: int, width: int, rows: slice) -> Tensor:

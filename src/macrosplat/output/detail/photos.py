@@ -6,29 +6,27 @@ In: what was learned, the photos as taken. Out: [H, W, 3] sRGB in [0, 1], each a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 from torch import Tensor
 
 from macrosplat.cameras.records import Distortion
 from macrosplat.cameras.undistort import read_undistorted
-from macrosplat.lens import Sampling, Sharp
+from macrosplat.lens import Sampling
 from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.thin import ThinLens
 from macrosplat.model.model import Model
 from macrosplat.output.detail.believed import believed
 from macrosplat.output.detail.evidence import evident_sharpness
+from macrosplat.output.detail.grain import find_grain
 from macrosplat.output.detail.own import keep_detail
 from macrosplat.output.detail.radius import blur_radius
+from macrosplat.output.surface import Surface, surface_of
 from macrosplat.photos.records import Photo
 from macrosplat.render import Camera
-from macrosplat.render.surface import surface_depth
-from macrosplat.scene.gaussians import Gaussians
 from macrosplat.support.colour import to_srgb
 
 
@@ -58,7 +56,8 @@ class Deblurred:
         taken, radius = self._blur(v)
         # Of a blur that the photos do not show, nothing is to be taken back either.
         taken, radius = self.share * taken, self.share * radius
-        return _pixels(keep_detail(as_taken, render, taken, radius, evident_sharpness(as_taken.mean(0), radius)))
+        evident = evident_sharpness(as_taken.mean(0), render.mean(0), radius)
+        return _pixels(keep_detail(as_taken, render, taken, radius, evident, find_grain(as_taken, radius)))
 
     @torch.no_grad()
     def drawn(self, v: int) -> NDArray[np.float32]:
@@ -69,25 +68,16 @@ class Deblurred:
         """At training size: [3, h, w] sRGB what defocus takes from photo v; [h, w] its radius in px of the photo."""
         lens, camera = self.model.lens, self.cameras[v]
         assert isinstance(lens, ThinLens), "only a thin lens knows its blur in focus"
-        sharp = self.model.draw(camera, v)
+        seen = surface_of(self.model, camera, v)
         sigma0 = lens.sigma0() * (camera.frame.width / lens.width)
-        in_focus = variable_blur(sharp.colour, sigma0.expand(sharp.colour.shape[:2]))
+        in_focus = variable_blur(seen.sharp.colour, sigma0.expand(seen.depth.shape))
         taken = _shown(self.model.exposure.expose(in_focus, v)) - _shown(self.model.photograph(v, self.sampling))
-        # Where the light comes from, not the mean over a ray: that lies before or behind most surfaces.
-        depth = median_filter(surface_depth(self._on_cpu, camera.to(torch.device("cpu"))), 3)
-        met = torch.from_numpy(depth).to(sharp.depth.device)
-        signed = self.model.blur_radius(v, replace(sharp, depth=met))
-        radius = blur_radius(signed, (met > 0).to(sharp.alpha.dtype))
-        return _planes(taken), radius * (self.photos[v].width / camera.frame.width)
-
-    @cached_property
-    def _on_cpu(self) -> Gaussians:
-        return self.model.gaussians.detach().map(lambda parameter: parameter.cpu())
+        return _planes(taken), claimed_radius(seen) * (self.photos[v].width / camera.frame.width)
 
 
-def claimed_radius(model: Model, sharp: Sharp, v: int) -> Tensor:
-    """[h, w] px of the render: how blurred the lens model says photo v is."""
-    return blur_radius(model.blur_radius(v, sharp), sharp.alpha)
+def claimed_radius(seen: Surface) -> Tensor:
+    """[h, w] px of the render: how blurred the lens model says that a photo is."""
+    return blur_radius(seen.radius, seen.there.to(seen.depth.dtype))
 
 
 @torch.no_grad()
@@ -99,7 +89,7 @@ def share_shown(model: Model, photos: Sequence[NDArray[np.uint8]]) -> float:
     """
 
     def each(v: int) -> tuple[Tensor, Tensor]:
-        radius = claimed_radius(model, model.draw(model.camera(v), v), v)
+        radius = claimed_radius(surface_of(model, model.camera(v), v))
         grey = torch.tensor(photos[v], device=radius.device).to(torch.float32).mean(2) / 255
         return grey, radius
 
