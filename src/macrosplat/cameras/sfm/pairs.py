@@ -172,19 +172,23 @@ def in_order(matches: Matches, count: int) -> Matches:
     return {(i, j): rows for (i, j), rows in matches.items() if (i, j) in sure or min(j - i, count - j + i) in believed}
 
 
-def near(matches: Matches, views: dict[int, NDArray[np.float64]], begun: Matches, most: float) -> Matches:
+def near(
+    matches: Matches, views: dict[int, NDArray[np.float64]], begun: Matches, most: float, sure: Matches
+) -> Matches:
     """The pairs that a model lets be true: of views that lie at most so far apart, and what photos without a view have.
 
     Args:
         views: photo index to [4, 4] world to camera.
         begun: what the model was made from; of other pairs nothing is known where a view is missing.
         most: degrees between viewing directions.
+        sure: pairs that are true whatever the model says.
     """
     least = np.cos(np.radians(most))
     return {
         (i, j): rows
         for (i, j), rows in matches.items()
-        if ((i, j) in begun if i not in views or j not in views else views[i][2, :3] @ views[j][2, :3] >= least)
+        if (i, j) in sure
+        or ((i, j) in begun if i not in views or j not in views else views[i][2, :3] @ views[j][2, :3] >= least)
     }
 
 

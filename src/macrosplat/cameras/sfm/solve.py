@@ -72,7 +72,7 @@ PRESETS = (
 # A model that pairs of photos agree with less than this is begun again so many times with other random numbers, and the
 # one with the most observations is taken: of ten models of cat (0.94) two were bent, 9 and 11 % off, and had the fewest
 # (experiments: sfm-seeds). fly, chess and beetle have 0.96 and more.
-SURE, MORE_STARTS = 0.955, 2
+SURE, MORE_STARTS = 0.955, 1
 # Before the quick preset maps anything: a photo is weakly connected that has fewer partners with this many matches.
 # Above this share of them the preset is left, which saves most of its time.
 WEAK_SHARE = 0.25
@@ -280,13 +280,13 @@ def _map(
         model = mapping.register(features, names, cameras, begun, workdir, chance, within(tell, 0.0, 0.2))
         if model is None or model.num_reg_images() < 3:
             continue
-        closer = near(verified, mapping.views_of(model), begun, refine.MAX_TURN)
+        closer = near(verified, mapping.views_of(model), begun, refine.MAX_TURN, first)
         if closer.keys() != begun.keys():  # rings close with the weaker pairs, and false ones are left out
             again = mapping.register(features, names, cameras, closer, workdir, chance, within(tell, 0.2, 0.4))
             if again is not None and again.num_reg_images() >= model.num_reg_images():
                 model, begun = again, closer
         refined = refine.improve(
-            model, features, names, cameras, begun, verified, workdir, within(tell, 0.4, 1.0), chance
+            model, features, names, cameras, begun, verified, first, workdir, within(tell, 0.4, 1.0), chance
         )
         found = _Try(
             _score(name, refined, start, nominal),
