@@ -32,7 +32,7 @@ from macrosplat.cameras.sfm.features import (
     working_size,
 )
 from macrosplat.cameras.sfm.guided import match_guided
-from macrosplat.cameras.sfm.pairs import in_order, joined, match_all, near, strong
+from macrosplat.cameras.sfm.pairs import joined, match_all, near, strong
 from macrosplat.cameras.sfm.report import Attempt, SfmReport, failure, reasons, sentences
 from macrosplat.cameras.sfm.ties import with_ties
 from macrosplat.cameras.sfm.verify import verify
@@ -69,10 +69,6 @@ PRESETS = (
     Preset("quick", QUICK, True, (0.0, 0.4)),
     Preset("thorough", BLURRED, False, (0.4, 1.0)),
 )
-# A model that pairs of photos agree with less than this is begun again so many times with other random numbers, and the
-# one with the most observations is taken: of ten models of cat (0.94) two were bent, 9 and 11 % off, and had the fewest
-# (experiments: sfm-seeds). fly, chess and beetle have 0.96 and more.
-SURE, MORE_STARTS = 0.955, 1
 # Before the quick preset maps anything: a photo is weakly connected that has fewer partners with this many matches.
 # Above this share of them the preset is left, which saves most of its time.
 WEAK_SHARE = 0.25
@@ -225,7 +221,6 @@ def _tries(
     for span in ((0.6, 0.75), (0.75, 0.9), (0.9, 1.0)):
         tell = within(progress, *span)
         verified = verify(features, cameras, matches, mapping.PAIR_MATCHES, seed, within(tell, 0.0, 0.4))
-        verified = in_order(verified, len(photos))
         best = _map(preset.name, photos, features, cameras, verified, weak, workdir, within(tell, 0.4, 1.0), seed)
         tries.append(best)
         missing = len(photos) - best.attempt.agreeing
@@ -259,8 +254,7 @@ def _map(
     progress: Progress,
     seed: int,
 ) -> _Try:
-    """The best of some models: begun with the strong pairs alone, if photos are missing from it with all, and, as long
-    as pairs of photos disagree with it, with the strong ones by other chances."""
+    """The better of two models: begun with the strong pairs alone, and, if photos are missing from it, with all."""
     names, nominal = [photo.name for photo in photos], _nominal(photos)
     start = _median_focal(cameras, nominal)
     best = _Try(
@@ -269,24 +263,19 @@ def _map(
         cameras,
         weak=weak,
     )
-    first = strong(verified, len(photos))
-    for turn, begun in enumerate((first, verified, *[first] * MORE_STARTS)):
-        complete = best.attempt.agreeing == len(photos)
-        if (turn == 1 and complete) or (turn > 1 and (best.model is None or best.attempt.agreement >= SURE)):
-            continue
-        chance = seed + max(0, turn - 1)
-        tell = within(progress, turn / (2 + MORE_STARTS), (turn + 1) / (2 + MORE_STARTS))
+    for begun, span in ((strong(verified, len(photos)), (0.0, 0.5)), (verified, (0.5, 1.0))):
+        tell = within(progress, *span)
         tell(0.0, "placing photos")
-        model = mapping.register(features, names, cameras, begun, workdir, chance, within(tell, 0.0, 0.2))
+        model = mapping.register(features, names, cameras, begun, workdir, seed, within(tell, 0.0, 0.2))
         if model is None or model.num_reg_images() < 3:
             continue
-        closer = near(verified, mapping.views_of(model), begun, refine.MAX_TURN, first)
+        closer = near(verified, mapping.views_of(model), begun, refine.MAX_TURN)
         if closer.keys() != begun.keys():  # rings close with the weaker pairs, and false ones are left out
-            again = mapping.register(features, names, cameras, closer, workdir, chance, within(tell, 0.2, 0.4))
+            again = mapping.register(features, names, cameras, closer, workdir, seed, within(tell, 0.2, 0.4))
             if again is not None and again.num_reg_images() >= model.num_reg_images():
                 model, begun = again, closer
         refined = refine.improve(
-            model, features, names, cameras, begun, verified, first, workdir, within(tell, 0.4, 1.0), chance
+            model, features, names, cameras, begun, verified, workdir, within(tell, 0.4, 1.0), seed
         )
         found = _Try(
             _score(name, refined, start, nominal),
@@ -300,6 +289,8 @@ def _map(
         )
         if best.model is None or found.rank > best.rank:
             best = found
+        if best.attempt.agreeing == len(photos):
+            break
     return best
 
 
