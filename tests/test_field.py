@@ -40,6 +40,20 @@ def test_each_place_is_that_of_a_lens_focused_where_it_is(samples, depth):
     assert changed > 2e-2
 
 
+def test_depths_anywhere_in_the_frame():
+    """Those of points are those of their pixels, and what lies beyond the frame is as its corner."""
+    made = lens(curvature=[2.0])
+    depth = torch.full((HEIGHT, WIDTH), 4.2)
+    whole = made.radius(Sharp(depth, depth, depth), CAMERA, 0)
+    places = torch.tensor([[80, 36], [20, 12], [0, 0]])
+    row = torch.full((1, 4), 4.2)
+    points = torch.cat([places + 0.5, torch.tensor([[-500.0, 40.0]])])
+    found = made.radius(Sharp(row, row, row), CAMERA, 0, points[None])[0]
+    torch.testing.assert_close(found[:3], whole[places[:, 1], places[:, 0]])
+    assert float(found[3]) == pytest.approx(float(whole[0, 0]), abs=0.05)
+    assert float((whole.max() - whole.min()).abs()) > 1
+
+
 def test_gradients_against_differences():
     for name, begun in (("curvature", [0.7]), ("lateral", [0.4, -0.3])):
         target = lens().photograph(plane(4.2), CAMERA, 0, Sampling(4, 0.3)).detach()

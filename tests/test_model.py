@@ -35,7 +35,7 @@ class Breathing(Lens):
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         return draw(camera).colour + self.parameters["lens.veil"]
 
-    def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
+    def radius(self, sharp: Sharp, camera: Camera, photo: int, points: Tensor | None = None) -> Tensor:
         return torch.zeros_like(sharp.depth)
 
 

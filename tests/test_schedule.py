@@ -54,9 +54,10 @@ def test_poses_are_held_unless_they_are_refined_and_then_until_late():
 def test_focal_lengths_are_learned_through_the_whole_pupil_only():
     focal = {"pose.focal", "pose.breathing"}
     for step in range(2_000, 10_000, 500):
-        made = plan(step, refine_poses=True)
+        made = plan(step, refine_poses=True, breathing=True)
         assert (focal <= made.rates.keys()) == (made.sampling.samples > 1), step
-        assert focal <= plan(step, of_lens=lens(spans=()), refine_poses=True).rates.keys()
+        assert focal <= plan(step, of_lens=lens(spans=()), refine_poses=True, breathing=True).rates.keys()
+        assert "pose.breathing" not in plan(step, refine_poses=True).rates
 
 
 def test_lens_is_held_until_there_is_a_scene():

@@ -78,6 +78,22 @@ def test_before_the_libraries_are_there(tmp_path: Path) -> None:
         assert process.returncode in (130, -signal.SIGTERM, -signal.SIGINT, 2) and "Traceback" not in said
 
 
+def test_an_interrupt_inside_of_generated_code_has_its_exit_code(tmp_path: Path) -> None:
+    """Python remembers one that came through `exec` as unhandled, and would end by the signal."""
+    (tmp_path / "struck.py").write_text("""
+import sys
+import macrosplat.__main__ as program, macrosplat.cli
+def run():
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        return 130
+macrosplat.cli.main = run
+sys.exit(program.main())
+""")
+    assert subprocess.run([sys.executable, "-m", "struck"], cwd=tmp_path).returncode == 130
+
+
 def test_ending_runs_what_is_registered_waits_for_threads_and_keeps_the_code(tmp_path):
     script = """
 import atexit, sys, threading, time

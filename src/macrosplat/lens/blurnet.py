@@ -153,7 +153,7 @@ class BlurNet(Lens):
             x = F.interpolate(x, scale_factor=cell, mode="bilinear", align_corners=False)
         return x[0, 0, :height, :width]
 
-    def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
+    def radius(self, sharp: Sharp, camera: Camera, photo: int, points: Tensor | None = None) -> Tensor:
         """Twice sigma, as a Gaussian stands for a disc; before or behind the focus as the relative depth says."""
         mask = self.mask(photo, sharp.depth.shape, sharp.depth)
         depth = self.relative_depth(self._as_begun(sharp, camera, photo), mask)

@@ -75,7 +75,7 @@ class CovarianceLens(Lens):
         factors = (1 + chosen.step * planes).clamp(1, chosen.most)
         return factors[:, :3], factors[:, 3:]
 
-    def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
+    def radius(self, sharp: Sharp, camera: Camera, photo: int, points: Tensor | None = None) -> Tensor:
         return torch.zeros_like(sharp.depth)  # no pixel has one: Gaussians are enlarged, not light
 
 

@@ -176,8 +176,12 @@ class Lens(Protocol):
     def confine(self) -> None:
         """After a step: bring what was learned back to what is possible."""
 
-    def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
-        """[H, W] signed radius (px) of the circle of confusion, positive behind the focus: for maps."""
+    def radius(self, sharp: Sharp, camera: Camera, photo: int, points: Tensor | None = None) -> Tensor:
+        """[H, W] signed radius (px) of the circle of confusion, positive behind the focus: for maps.
+
+        Args:
+            points: [H, W, 2] px, where in the frame the depths are; None: each in a pixel of its own.
+        """
         ...
 
     def estimate(self, focal: Tensor) -> LensEstimate | None:

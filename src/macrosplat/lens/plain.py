@@ -19,5 +19,5 @@ class PlainLens(Lens):
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         return draw(camera).colour
 
-    def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
+    def radius(self, sharp: Sharp, camera: Camera, photo: int, points: Tensor | None = None) -> Tensor:
         return torch.zeros_like(sharp.depth)

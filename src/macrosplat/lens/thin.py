@@ -192,7 +192,7 @@ class ThinLens(Lens):
         self.spread = breathing.spread(self._began)
         self.aperture = torch.tensor(start.aperture)  # [V]
         self.width = start.width
-        asked = UNDECIDED if start.settings.get("aberrations") == "auto" else NOT_SEEN
+        asked = NOT_SEEN if start.settings.get("aberrations", "off") == "off" else UNDECIDED
         self.parameters = {
             "lens.pupil": torch.tensor(math.log(start.pupil)),  # ln of scene units
             "lens.focus": torch.zeros(len(focus)),  # magnification in focus = that of the start (1 + focus)
@@ -321,8 +321,12 @@ class ThinLens(Lens):
             taken = vignetting.dimmed(taken, self.parameters["lens.vignetting"], self._squared_radii(camera))
         return taken
 
-    def radius(self, sharp: Sharp, camera: Camera, photo: int) -> Tensor:
-        depth = self.foci(photo, camera).flat(sharp)
+    def radius(self, sharp: Sharp, camera: Camera, photo: int, points: Tensor | None = None) -> Tensor:
+        foci = self.foci(photo, camera)
+        if points is not None and foci.corner is not None:
+            shares = vignetting.squared_radii_at(points, camera.frame.width, camera.frame.height)
+            foci = replace(foci, corner=(foci.corner[0], shares))
+        depth = foci.flat(sharp)
         return self.pupil(photo, camera) / 2 * camera.intrinsics[0] * (1 / self.focus(photo, camera) - 1 / depth)
 
     @torch.no_grad()

@@ -36,6 +36,12 @@ def squared_radii(width: int, height: int, like: Tensor) -> Tensor:
     return (x.square() + y.square()[:, None]) / (0.25 * (width * width + height * height))
 
 
+def squared_radii_at(points: Tensor, width: int, height: int) -> Tensor:
+    """[...] rho^2 of points [..., 2] px; what lies beyond the corner counts as lying there."""
+    away = points - points.new_tensor([width / 2, height / 2])
+    return (away.square().sum(-1) / (0.25 * (width * width + height * height))).clamp_max(1.0)
+
+
 def stops_lost(coefficients: Tensor) -> float:
     """In the corner; < 0: it is brighter. Waits for the device."""
     return -float(coefficients.detach().sum()) / math.log(2)

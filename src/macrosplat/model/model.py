@@ -137,14 +137,15 @@ class Model:
         wide, far, least = (camera.view.new_tensor(number) for number in (pupil, focus, sigma0))
         return self.exposure.expose(defocused(draw, camera, wide, far, least, sampling), photo)
 
-    def blur_radius(self, photo: int, sharp: Sharp | None = None) -> Tensor:
+    def blur_radius(self, photo: int, sharp: Sharp | None = None, points: Tensor | None = None) -> Tensor:
         """[H, W] px, signed radius of a photo's circles of confusion, positive behind the focus.
 
         Args:
             sharp: what the photo's camera sees, or other depths; by default it is drawn.
+            points: [H, W, 2] px, where in the frame those depths are; by default each in a pixel of its own.
         """
         camera = self.camera(photo)
-        return self.lens.radius(self.draw(camera, photo) if sharp is None else sharp, camera, photo)
+        return self.lens.radius(self.draw(camera, photo) if sharp is None else sharp, camera, photo, points)
 
     def estimate(self) -> LensEstimate | None:
         """What was found out about the lens, if the lens model says."""

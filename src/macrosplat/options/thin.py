@@ -15,5 +15,5 @@ class Thin:
     aperture_samples: Annotated[Literal["auto", "1", "4", "8", "16"], arg(metavar="M")] = "auto"
     """Sub-aperture views of a photo; 1 is blind to what near things hide."""
 
-    aberrations: Annotated[Literal["off", "auto"], arg(metavar="A")] = "auto"
-    """`auto`: coloured fringes, curved focus, dark corners if seen."""
+    aberrations: Annotated[Literal["off", "auto", "all"], arg(metavar="A")] = "auto"
+    """`auto`: fringes, curved focus, dark corners if seen; `all`: breathing too."""

@@ -187,10 +187,19 @@ def _maps(
         progress.advance()
 
 
+def _pixels_of(means: torch.Tensor, camera: Camera) -> torch.Tensor:
+    """[N, 2] px where a camera sees points [N, 3]; the middle of the frame for what lies behind it."""
+    fx, fy, cx, cy = camera.intrinsics
+    x, y, z = (means @ camera.view[:3, :3].T + camera.view[:3, 3]).unbind(-1)
+    points = torch.stack([fx * x / z + cx, fy * y / z + cy], -1)
+    return torch.where((z > 0)[:, None], points, torch.stack([cx, cy]))
+
+
 def _coverage(model: Model, cameras: list[Camera], masks: Any) -> Coverage:
     def radius(depth: torch.Tensor, photo: int) -> torch.Tensor:
-        row = depth[None]  # a frame of one row: how a lens blurs depends on depth alone
-        return model.blur_radius(photo, Sharp(row, torch.ones_like(row), row))[0]
+        # A frame of one row, but of depths that lie anywhere in the photo.
+        row, points = depth[None], _pixels_of(model.gaussians.means.detach(), cameras[photo])
+        return model.blur_radius(photo, Sharp(row, torch.ones_like(row), row), points[None])[0]
 
     return cover(model.gaussians, cameras, radius, masks)
 

@@ -86,7 +86,7 @@ def begin(
         options.seed,
         device,
         threads_reading(given),
-        _nominal(given) if refine_poses else None,
+        _nominal(given) if refine_poses and schedule.breathing else None,
     )
     exif = lens_start.exif
     untold = known is None and (exif is None or exif.expected is None)
@@ -137,6 +137,8 @@ def _schedule(
         most,
         reopened=reopened,
         refine_poses=refine_poses,
+        # Nothing but EXIF tells it, and a lens that shortens breathes less (experiments: breathing-by-photos).
+        breathing=options.thin.aberrations == "all",
         **values,
         **of_photos,
     )

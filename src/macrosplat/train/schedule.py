@@ -89,6 +89,7 @@ class Schedule:
     reopened: int | None = None  # steps
     sh_degree: int = 2
     refine_poses: bool = False  # with the focal length: structure from motion on blurred photos is 0.2-2 % off
+    breathing: bool = False  # likewise with how focal lengths follow the focus
     half_from: float = 0.1  # resolution 1/4 before, at which the photos are nearly in focus
     full_from: float = 0.4
     learn_exposure: bool = True  # else the photos' gains are frozen where they start
@@ -125,6 +126,8 @@ class Schedule:
             rates = {name: rate for name, rate in rates.items() if not name.startswith("pose.")}
         elif not of_lens.focal:
             rates = {name: rate for name, rate in rates.items() if name not in ("pose.focal", "pose.breathing")}
+        if not self.breathing:
+            rates.pop("pose.breathing", None)
         if not self.learn_exposure:
             del rates["exposure"]
         rates |= {name: rate * cooled for name, rate in of_lens.rates.items()}
