@@ -14,9 +14,12 @@ import collections
 import contextlib
 import io
 import json
+import os
+import re
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +56,8 @@ def reconstructed(at: Folders, folder: Path, *options: str) -> dict:
     done = subprocess.run([*words, *options], capture_output=True, text=True)
     if done.returncode:
         return {"run": run, "refused": done.stderr.strip().splitlines()[-1:]}
-    return {**json.loads((run / "lens.json").read_text()), "run": run}
+    config = json.loads((run / "config.json").read_text())
+    return {**json.loads((run / "lens.json").read_text()), "run": run, "config": config}
 
 
 def adobe(at: Folders) -> Iterator[Line]:
@@ -110,6 +114,29 @@ def scenes(at: Folders) -> Iterator[Line]:
     yield "crlf as lf", same, True, same
 
 
+def seen_in_browser(at: Folders) -> Iterator[Line]:
+    read = {name: b"" for name in ("lf", "crlf", "nan")}
+    for name in read:
+        words = [sys.executable, "-m", "macrosplat", "view", str(at.input(f"ply_crlf_and_nan/input/{name}.ply"))]
+        view = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | {"BROWSER": "true"}
+        )
+        assert view.stdout is not None
+        said = b""
+        for line in view.stdout:
+            said += line
+            address = re.search(rb"http://127.0.0.1:\d+/", line)
+            if address:
+                with urllib.request.urlopen(address[0].decode()) as page:
+                    read[name] = page.read()
+                break
+        view.terminate()
+        view.wait()
+        right = "2 of the 1228 Gaussians" if name == "nan" else "a page"
+        passed = len(read[name]) > 100_000 and (name != "nan" or right.encode() in said)
+        yield f"view {name}.ply", f"page of {len(read[name])} bytes, {said.decode().splitlines()[:-1]}", right, passed
+
+
 def values(scene) -> list:
     return list(scene.tensors().values())
 
@@ -144,7 +171,7 @@ def orientation(at: Folders) -> Iterator[Line]:
         lens = reconstructed(
             at, at.input(f"colmap_exif_orientation/input/orientation_{turned}"), "--width", "128", "--steps", "200"
         )
-        fit = lens.get("psnr", 0.0)
+        fit = lens["config"]["summary"]["fit_psnr"] if "config" in lens else 0.0
         yield f"orientation {turned}", lens.get("refused") or f"{fit:.1f} dB", "27.8 dB, as the others", fit > 26.5
 
 
@@ -179,6 +206,7 @@ KINDS: dict[str, tuple[bool, Callable[[Folders], Iterator[Line]]]] = {
     "masks_not_found": (False, masks),
     "photos_called_missing": (False, missing),
     "ply_crlf_and_nan": (False, scenes),
+    "ply_crlf_and_nan, view": (False, seen_in_browser),
     "stack_camera_names, stack_consecutive_numbers": (False, poses),
     "colmap_exif_orientation": (True, orientation),
     "stack_exposure_flicker": (True, flicker),

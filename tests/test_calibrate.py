@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from macrosplat.cameras.calibrate import as_taken, calibrate, undistorted
+from macrosplat.cameras.calibrate import as_taken, calibrate, undistorted, with_distortion
 from macrosplat.cameras.records import Cameras, SparsePoints
 from making_captures import look_at
 
@@ -78,3 +78,16 @@ def test_observations_to_the_photo_as_taken_and_back():
     straight = undistorted(points, cameras)
     assert np.abs(straight.px - points.px).max() > 1
     np.testing.assert_allclose(as_taken(straight, cameras).px, points.px, atol=1e-4)
+
+
+def test_a_distortion_that_others_have_told():
+    """Focal lengths follow a k1 that is held; nothing changes where it was not sure by these points."""
+    given, factor = ring(), 1 + 0.01 * np.cos(np.arange(VIEWS))
+    factor /= factor.mean()
+    points = observed(given, factor, -0.4)
+    known = calibrate(given, points)
+    found = with_distortion(given, points, known, replace(known, k1=-0.4))
+    assert found.k1 == -0.4 and found.radial and found.differ
+    np.testing.assert_allclose(found.focal, factor, atol=1e-3)
+    assert found.cameras.distortion[0] is not None and found.cameras.distortion[0].params[4] == -0.4
+    assert with_distortion(given, points, known, replace(known, radial=False)) is known

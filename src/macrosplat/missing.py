@@ -32,7 +32,8 @@ class Found:
     cameras: Cameras  # of all that have one now, in the order of the photos, as training has corrected them
     points: SparsePoints
     placed: tuple[str, ...]  # names of those that had none
-    sentences: tuple[str, ...]
+    said: str | None  # which were placed
+    left: str | None  # which were not
 
 
 def missing(photos: Sequence[Photo], cameras: Cameras) -> list[Photo]:
@@ -70,7 +71,7 @@ def find_missing(
     names = tuple(one.name for one, where in zip(lost, found, strict=True) if where.accepted)
     cameras = _all(photos, given, trainer, lost, found)
     points = triangulate(cameras) if names else given.points
-    return Found(cameras if names else given.cameras, points, names, tuple(_sentences(lost, found)))
+    return Found(cameras if names else given.cameras, points, names, *_sentences(lost, found))
 
 
 def _lost(photo: Photo, photos: Sequence[Photo], given: TrainingInput) -> Lost:
@@ -122,7 +123,9 @@ def _all(
     return cameras.select([photo.name for photo in photos if photo.name in names])
 
 
-def _sentences(lost: Sequence[Lost], found: Sequence[Placed]) -> list[str]:
+def _sentences(lost: Sequence[Lost], found: Sequence[Placed]) -> tuple[str | None, str | None]:
+    """Of what was placed, and of what was not."""
+
     def told(accepted: bool) -> str:
         return listed(
             f"{one.name} ({where.agrees:.1f} dB)"
@@ -130,9 +133,8 @@ def _sentences(lost: Sequence[Lost], found: Sequence[Placed]) -> list[str]:
             if where.accepted == accepted
         )
 
-    said, usual = [], f"the scene explains its own photos to {found[0].usual:.1f} dB" if found else ""
-    if any(where.accepted for where in found):
-        said.append(f"Placed by the scene that the other photos make: {told(True)}; {usual}.")
-    if not all(where.accepted for where in found):
-        said.append(f"Left out, since the scene that the others make does not explain them: {told(False)}; {usual}.")
-    return said
+    usual = f"the scene explains its own photos to {found[0].usual:.1f} dB" if found else ""
+    some, all_of_them = (judge(where.accepted for where in found) for judge in (any, all))
+    said = f"Placed by the scene that the other photos make: {told(True)}; {usual}." if some else None
+    left = f"Left out, since the scene that the others make does not explain them: {told(False)}; {usual}."
+    return said, None if all_of_them else left

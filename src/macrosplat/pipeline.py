@@ -112,7 +112,7 @@ def reconstruct(
             opened, rig_lens = of_rig(Run(cameras_from), run, opened)
         opened = _with_masks(opened, run, progress)
         given = place(opened, run, progress, width)
-        if rig_lens is None and options.place != "off" and place_missing(opened, run, given, device, progress):
+        if rig_lens is None and options.place != "off" and place_missing(opened, run, device, progress):
             given = place(opened, run, progress, width)
         widest = max(photo.width for photo in given.photos)
         if options.width is None and given.width < widest:
@@ -140,7 +140,7 @@ def reconstruct(
                         holding.push(shows.pop_all())  # the page becomes the result when training has ended
                         break
                 forget(run)
-                place_missing(opened, run, given, device, progress)
+                place_missing(opened, run, device, progress)
                 given = place(opened, run, progress, width)
         finally:  # an interrupted run's time counts, too
             seconds = run.manifest.seconds + time.monotonic() - began

@@ -36,6 +36,8 @@ from macrosplat.train.log import Log
 from macrosplat.train.trainer import Trainer
 from macrosplat.train.unexplained import unexplained
 
+ROUNDS = 2  # of placing what has no camera
+
 
 def place(opened: Capture, run: Run, progress: Progress, width: int | None) -> TrainingInput:
     """Cameras and points: from RUN/sparse, from the capture, or by structure from motion."""
@@ -134,7 +136,7 @@ def forget(run: Run) -> None:
         path.unlink(missing_ok=True)
 
 
-def place_missing(opened: Capture, run: Run, given: TrainingInput, device: torch.device, progress: Progress) -> bool:
+def place_missing(opened: Capture, run: Run, device: torch.device, progress: Progress) -> bool:
     """Whether photos without cameras have got some in RUN/sparse, by a scene that is learned quickly of the others."""
     options = run.manifest.options
     _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
@@ -143,29 +145,37 @@ def place_missing(opened: Capture, run: Run, given: TrainingInput, device: torch
         return False
     progress.note(f"A scene is learned first to place the {len(lost)} photos that have no camera.")
     steps = min(options.steps or 10**9, EFFORTS["draft"].steps)
-    width = min(given.width, WIDTH)
+    width = min(run.manifest.width or WIDTH, WIDTH)
     quick = replace(options, quality="draft", steps=steps, width=width, max_gaussians=None, hold_out=0)
-    inner = Run.begin(run.placing, opened.root, opened.photos, quick, resume=True)
-    inner.update(camera_source=run.manifest.camera_source, registered=len(cameras))
-    of_all = training_input(opened, cameras, points, 0, width)
-
-    def learn() -> Trainer:
-        trainer, names, lens_start = make_trainer(of_all, inner, device, progress)
-        with Log(inner.log, trainer.done) as log:
-            train(trainer, inner, names, lens_start, log, progress, Nobody(), False)
-        progress.stage("placing photos by the scene", 1)
-        return trainer
 
     def points_of(cameras: Cameras) -> SparsePoints:
         from macrosplat.cameras.sfm.solve import triangulate
 
         return triangulate(opened.photos, cameras, run.scratch, None, options.seed)
 
-    found = find_missing(opened.photos, of_all, learn, points_of, run.placing, options.seed)
-    for line in found.sentences:
-        progress.note(line)
-    if found.placed:
-        write_colmap(run.sparse, found.cameras, found.points)
-    run.update(placed=found.placed, registered=len(found.cameras))
-    shutil.rmtree(run.placing, ignore_errors=True)
-    return bool(found.placed)
+    placed: tuple[str, ...] = ()
+    for _ in range(ROUNDS):  # the scene of more photos may explain more of the others
+        inner = Run.begin(run.placing, opened.root, opened.photos, quick, resume=True)
+        inner.update(camera_source=run.manifest.camera_source, registered=len(cameras))
+        of_all = training_input(opened, cameras, points, 0, width)
+
+        def learn(inner: Run = inner, of_all: TrainingInput = of_all) -> Trainer:
+            trainer, names, lens_start = make_trainer(of_all, inner, device, progress)
+            with Log(inner.log, trainer.done) as log:
+                train(trainer, inner, names, lens_start, log, progress, Nobody(), False)
+            progress.stage("placing photos by the scene", 1)
+            return trainer
+
+        found = find_missing(opened.photos, of_all, learn, points_of, run.placing, options.seed)
+        if found.said is not None:
+            progress.note(found.said)
+        cameras, points, placed = found.cameras, found.points, placed + found.placed
+        shutil.rmtree(run.placing, ignore_errors=True)
+        if not found.placed or found.left is None:
+            break
+    if found.left is not None:
+        progress.note(found.left)
+    if placed:
+        write_colmap(run.sparse, cameras, points)
+    run.update(placed=placed, registered=len(cameras))
+    return bool(placed)

@@ -104,11 +104,33 @@ def calibrate(cameras: Cameras, points: SparsePoints, known: Calibration | None 
     differ = np.median(np.abs(apart[refined]) / used.focal_sigma[refined]) > DIFFER
     differ = differ and np.sqrt(np.mean(apart[refined] ** 2)) * half > SEEN * width
     differ = known.differ if known else bool(differ)
-    mean = float(np.mean(used.focal[refined])) if common else 0.0
-    factor = 1 + np.where(refined & differ, used.focal, mean)
+    factor = _factors(used, refined, common, bool(differ))
     if radial or differ or common:
         cameras = _corrected(cameras, factor, used.k1 if radial else 0.0)
     return Calibration(cameras, factor, used.focal_sigma, found.k1, found.k1_sigma, radial, differ, common)
+
+
+def with_distortion(cameras: Cameras, points: SparsePoints, known: Calibration, told: Calibration) -> Calibration:
+    """What is `known` of the same cameras by these points, with the distortion that other observations have `told`, and
+    the focal lengths that go with it."""
+    refined = np.bincount(points.photo, minlength=len(cameras)) >= LEAST
+    used = _solved(cameras, points, refined, common=known.common, radial=False, k1=told.k1)
+    if not (known.radial and told.radial) or used is None:
+        return known
+    factor = _factors(used, refined, known.common, known.differ)
+    return replace(
+        told,
+        cameras=_corrected(cameras, factor, told.k1),
+        focal=factor,
+        focal_sigma=used.focal_sigma,
+        differ=known.differ,
+    )
+
+
+def _factors(used: _Solution, refined: NDArray[np.bool_], common: bool, differ: bool) -> NDArray[np.float64]:
+    """[V] on the given focal lengths."""
+    mean = float(np.mean(used.focal[refined])) if common else 0.0
+    return 1 + np.where(refined & differ, used.focal, mean)
 
 
 def as_taken(points: SparsePoints, cameras: Cameras) -> SparsePoints:
@@ -159,17 +181,23 @@ class _Solution:
 
 
 def _solved(
-    cameras: Cameras, points: SparsePoints, refined: NDArray[np.bool_], common: bool, radial: bool
+    cameras: Cameras,
+    points: SparsePoints,
+    refined: NDArray[np.bool_],
+    common: bool,
+    radial: bool,
+    k1: float = 0.0,
 ) -> _Solution | None:
     """What the photos agree best with; None where that does not settle.
 
     Args:
-        refined: [V] photos whose focal length is refined. common: their mean, too. radial: k1, too.
+        refined: [V] photos whose focal length is refined. common: their mean, too. radial: k1, too. k1: its start.
     """
     count, photo, point = len(cameras), points.photo, points.point
     rotation, shift = cameras.views[photo, :3, :3], cameras.views[photo, :3, 3]
     scale, centre = cameras.intrinsics[photo, :2], cameras.intrinsics[photo, 2:]
     xyz, lens, rows = points.xyz.copy(), np.zeros(count + 1), np.arange(len(photo))
+    lens[-1] = k1
     # Directions in which the lens may change: orthonormal columns.
     basis = np.zeros((count + 1, int(refined.sum()) + 1))
     basis[np.flatnonzero(refined), np.arange(refined.sum())] = 1

@@ -13,7 +13,7 @@ import numpy as np
 from macrosplat.brackets.composite import has_brackets, one_per_pose, spread
 from macrosplat.brackets.recognise import poses_of
 from macrosplat.cameras.aligned import aligned
-from macrosplat.cameras.calibrate import as_taken, calibrate, undistorted
+from macrosplat.cameras.calibrate import as_taken, calibrate, undistorted, with_distortion
 from macrosplat.cameras.plausible import refuse_impossible
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.targets import Readings
@@ -66,11 +66,12 @@ def solve(
         if not found.changed:
             return cameras, points, opened.cameras.source
         cameras = found.cameras
-    # What is sure by key points is told again by where the pictures themselves agree: blur moves key points.
-    by_name = {photo.name: photo for photo in opened.photos}
-    told = calibrate(opened.cameras, aligned(seen, cameras, [by_name[name] for name in cameras.names]), found)
-    found = told if told.changed else found
-    cameras = found.cameras
+    # Blur moves key points, and with them the distortion: it is told again by where the pictures themselves agree.
+    if found.radial:
+        by_name = {photo.name: photo for photo in opened.photos}
+        told = calibrate(opened.cameras, aligned(seen, cameras, [by_name[name] for name in cameras.names]), found)
+        found = with_distortion(opened.cameras, seen, found, told)
+        cameras = found.cameras
     for line in found.sentences():
         progress.note(line)
     return cameras, undistorted(seen, cameras), opened.cameras.source
