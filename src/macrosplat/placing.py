@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -136,6 +137,15 @@ def forget(run: Run) -> None:
         path.unlink(missing_ok=True)
 
 
+def _learned(of_all: TrainingInput, inner: Run, device: torch.device, progress: Progress) -> Trainer:
+    """The scene by which photos are placed: a run of its own, that nobody stops."""
+    trainer, names, lens_start = make_trainer(of_all, inner, device, progress)
+    with Log(inner.log, trainer.done) as log:
+        train(trainer, inner, names, lens_start, log, progress, Nobody(), False)
+    progress.stage("placing photos by the scene", 1)
+    return trainer
+
+
 def place_missing(opened: Capture, run: Run, device: torch.device, progress: Progress) -> bool:
     """Whether photos without cameras have got some in RUN/sparse, by a scene that is learned quickly of the others."""
     options = run.manifest.options
@@ -159,13 +169,7 @@ def place_missing(opened: Capture, run: Run, device: torch.device, progress: Pro
         inner.update(camera_source=run.manifest.camera_source, registered=len(cameras))
         of_all = training_input(opened, cameras, points, 0, width)
 
-        def learn(inner: Run = inner, of_all: TrainingInput = of_all) -> Trainer:
-            trainer, names, lens_start = make_trainer(of_all, inner, device, progress)
-            with Log(inner.log, trainer.done) as log:
-                train(trainer, inner, names, lens_start, log, progress, Nobody(), False)
-            progress.stage("placing photos by the scene", 1)
-            return trainer
-
+        learn = partial(_learned, of_all, inner, device, progress)
         found = find_missing(opened.photos, of_all, learn, points_of, run.placing, options.seed)
         if found.said is not None:
             progress.note(found.said)

@@ -44,7 +44,7 @@ class Target:
     """A target that was read."""
 
     number: int
-    corners: NDArray[np.float64]  # [4, 2] px, the first of the drawing first, clockwise
+    corners: NDArray  # [4, 2] px, the first of the drawing first, clockwise
     sigma: float  # px, standard deviation of a corner's coordinate
     blur: float  # px, radius of the disc that it is blurred by
     fit: float  # correlation of the pixels with the rendered target, 1: alike
@@ -106,7 +106,7 @@ def read_targets(photo: NDArray[np.uint8], family: Family) -> list[Target]:
     light = np.ascontiguousarray(light.mean(2) if light.ndim == 3 else light, np.float64)
     read: dict[int, Target] = {}
     twice: set[int] = set()
-    done: list[NDArray[np.float64]] = []
+    done: list[NDArray] = []
     for quad in _quads(photo, family):
         if any(_inside(quad.mean(0), other) for other in done):
             continue
@@ -120,7 +120,7 @@ def read_targets(photo: NDArray[np.uint8], family: Family) -> list[Target]:
     return [read[number] for number in sorted(read) if number not in twice]
 
 
-def _quads(photo: NDArray[np.uint8], family: Family) -> list[NDArray[np.float64]]:
+def _quads(photo: NDArray[np.uint8], family: Family) -> list[NDArray]:
     """[4, 2] each: quadrilaterals that may be targets, the largest first (a target has others inside)."""
     cv2 = opencv()
     grey = photo if photo.ndim == 2 else cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
@@ -143,7 +143,7 @@ def _quads(photo: NDArray[np.uint8], family: Family) -> list[NDArray[np.float64]
     return sorted(found, key=lambda quad: -_area(quad))
 
 
-def _read(light: NDArray[np.float64], quad: NDArray[np.float64], family: Family) -> Target | None:
+def _read(light: NDArray, quad: NDArray, family: Family) -> Target | None:
     """The target that a quadrilateral is of, with its corners where they fit best."""
     if min(np.linalg.norm(quad - np.roll(quad, 1, 0), axis=1)) < SMALLEST:
         return None
@@ -165,9 +165,7 @@ def _read(light: NDArray[np.float64], quad: NDArray[np.float64], family: Family)
     return None
 
 
-def _numbered(
-    light: NDArray[np.float64], quad: NDArray[np.float64], family: Family
-) -> tuple[int, int, float, float] | None:
+def _numbered(light: NDArray, quad: NDArray, family: Family) -> tuple[int, int, float, float] | None:
     """Number, quarter turns, its correlation with what is seen, and the best of any other number's; None: nothing."""
     seen = _sampled(light, quad, family.cells)
     if seen is None:
@@ -180,7 +178,7 @@ def _numbered(
     return int(number), int(turn), float(alike[best]), float(others.max(initial=-1.0))
 
 
-def _sampled(light: NDArray[np.float64], quad: NDArray[np.float64], cells: int) -> NDArray[np.float32] | None:
+def _sampled(light: NDArray, quad: NDArray, cells: int) -> NDArray[np.float32] | None:
     """[S] the inner cells of a quadrilateral, of zero mean and unit length; None if they are alike, or outside."""
     map_ = homography(_square(cells), quad)
     at = np.arange(1, cells - 1, 1 / SAMPLES) + 0.5 / SAMPLES
@@ -217,7 +215,7 @@ def _patterns(name: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return np.concatenate(rows).astype(np.float32), np.array(which)
 
 
-def _fitted(light: NDArray[np.float64], quad: NDArray[np.float64], family: Family, number: int) -> Target | None:
+def _fitted(light: NDArray, quad: NDArray, family: Family, number: int) -> Target | None:
     """The corners, blur and light with which the rendered target is most like the pixels about it."""
     low = np.floor(quad.min(0) - 0.3 * np.ptp(quad, 0)).astype(int).clip(0)
     high = np.ceil(quad.max(0) + 0.3 * np.ptp(quad, 0)).astype(int).clip(0, np.array(light.shape[::-1]))
@@ -225,14 +223,15 @@ def _fitted(light: NDArray[np.float64], quad: NDArray[np.float64], family: Famil
         return None
     crop = light[low[1] : high[1], low[0] : high[0]]
     reduced = min(1.0, FITTED_SIDE / float(np.sqrt(_area(quad))))
-    size = tuple(max(8, round(n * reduced)) for n in crop.shape[::-1])
+    rows, columns = (max(8, round(n * reduced)) for n in crop.shape)
+    size = columns, rows
     crop = area_average(crop[..., None].astype(np.float32), size)[..., 0].astype(np.float64)
     shares = np.array(size) / (high - low)
     cells = np.pad(family.drawing(number) / 255.0, QUIET, constant_values=1.0)
     found = np.concatenate([((quad - low) * shares).ravel(), [1.0]])
     weight = np.zeros_like(crop)
 
-    def residual(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def residual(values: NDArray) -> NDArray:
         drawn = _rendered(values, cells, crop.shape)
         return ((_lit(drawn, crop, weight)[0] - crop) * weight).ravel()
 
@@ -265,7 +264,7 @@ def _fitted(light: NDArray[np.float64], quad: NDArray[np.float64], family: Famil
     return Target(number, corners, sigma, abs(float(found[8])) / float(shares.mean()), max(0.0, fit) ** 0.5)
 
 
-def _rendered(values: NDArray[np.float64], cells: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _rendered(values: NDArray, cells: NDArray, shape: tuple[int, ...]) -> NDArray:
     """[h, w] the target between 0 and 1, blurred by a disc.
 
     Args: values: [9] four corners, px, and the radius of the disc.
@@ -280,7 +279,7 @@ def _rendered(values: NDArray[np.float64], cells: NDArray[np.float64], shape: tu
     return drawn[inner, inner].reshape(shape[0], OVERSAMPLED, shape[1], OVERSAMPLED).mean((1, 3))
 
 
-def _known(values: NDArray[np.float64], side: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _known(values: NDArray, side: int, shape: tuple[int, ...]) -> NDArray:
     """[h, w] 1 where the target and its white margin alone are seen, through the disc, too."""
     margin = int(np.ceil(abs(values[8]))) + 1
     u, v = _cells_at(values, side, shape, margin, 1)
@@ -288,16 +287,14 @@ def _known(values: NDArray[np.float64], side: int, shape: tuple[int, ...]) -> ND
     return (_blurred(inside, abs(values[8]))[margin:-margin, margin:-margin] > 0.99).astype(np.float64)
 
 
-def _cells_at(
-    values: NDArray[np.float64], side: int, shape: tuple[int, ...], margin: int, fine: int
-) -> tuple[NDArray, NDArray]:
+def _cells_at(values: NDArray, side: int, shape: tuple[int, ...], margin: int, fine: int) -> tuple[NDArray, NDArray]:
     """The cell that every sample lies in, `fine` of them per px, `margin` px about the picture, too."""
     rows, columns = ((np.arange(-margin * fine, (n + margin) * fine) + 0.5) / fine for n in shape)
     back = np.linalg.pinv(homography(_square(side), values[:8].reshape(4, 2)))
     return _mapped(back, *np.meshgrid(columns, rows))
 
 
-def _soft(cells: NDArray[np.float64], u: NDArray, v: NDArray, width: float) -> NDArray[np.float64]:
+def _soft(cells: NDArray, u: NDArray, v: NDArray, width: float) -> NDArray:
     """The cells at (u, v), each edge a ramp of `width` cells."""
     last = len(cells) - 1
 
@@ -315,9 +312,7 @@ def _soft(cells: NDArray[np.float64], u: NDArray, v: NDArray, width: float) -> N
     )
 
 
-def _lit(
-    drawn: NDArray[np.float64], seen: NDArray[np.float64], weight: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], float]:
+def _lit(drawn: NDArray, seen: NDArray, weight: NDArray) -> tuple[NDArray, float]:
     """The drawing in the light that fits best: black and white, and a fall of light across both; and how far white
     is above black."""
     y, x = np.mgrid[-1 : 1 : seen.shape[0] * 1j, -1 : 1 : seen.shape[1] * 1j]
@@ -328,13 +323,13 @@ def _lit(
     return basis @ factors, float(factors[1])
 
 
-def _blurred(picture: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+def _blurred(picture: NDArray, radius: float) -> NDArray:
     if radius <= 0:
         return picture
     return np.asarray(opencv().filter2D(picture, -1, disc(radius), borderType=opencv().BORDER_REPLICATE))
 
 
-def disc(radius: float) -> NDArray[np.float64]:
+def disc(radius: float) -> NDArray:
     """A disc of a radius in px whose sum is 1, its rim over a px."""
     reach = int(np.ceil(radius)) + 1
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
@@ -342,7 +337,7 @@ def disc(radius: float) -> NDArray[np.float64]:
     return weight / weight.sum()
 
 
-def homography(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+def homography(source: NDArray, target: NDArray) -> NDArray:
     """[3, 3] that takes four points [4, 2] to four others."""
     rows = []
     for (x, y), (u, v) in zip(source, target, strict=True):
@@ -350,21 +345,21 @@ def homography(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDAr
     return np.append(np.linalg.solve(np.array(rows), target.ravel()), 1.0).reshape(3, 3)
 
 
-def _mapped(map_: NDArray[np.float64], x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
+def _mapped(map_: NDArray, x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
     w = map_[2, 0] * x + map_[2, 1] * y + map_[2, 2]
     return (map_[0, 0] * x + map_[0, 1] * y + map_[0, 2]) / w, (map_[1, 0] * x + map_[1, 1] * y + map_[1, 2]) / w
 
 
-def _square(side: float) -> NDArray[np.float64]:
+def _square(side: float) -> NDArray:
     return np.array([[0, 0], [side, 0], [side, side], [0, side]], np.float64)
 
 
-def _area(quad: NDArray[np.float64]) -> float:
+def _area(quad: NDArray) -> float:
     x, y = quad.T
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
-def _inside(point: NDArray[np.float64], quad: NDArray[np.float64]) -> bool:
+def _inside(point: NDArray, quad: NDArray) -> bool:
     edges, to_point = np.roll(quad, -1, 0) - quad, point - quad
     cross = edges[:, 0] * to_point[:, 1] - edges[:, 1] * to_point[:, 0]
     return bool((cross > 0).all() or (cross < 0).all())
