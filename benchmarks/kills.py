@@ -236,6 +236,9 @@ def captures(scratch: Path) -> dict[str, tuple[Path, list[str], str]]:
     short = ["--width", "96", "--steps", "60", "--max-gaussians", "400", *device]
     write_capture(scratch / "colmap", made)
     write_capture(scratch / "transforms", made, colmap=False)
+    untold = write_capture(scratch / "untold", made)
+    for name, photo in zip(made.cameras.names, made.photos, strict=True):
+        save(untold / "photos" / name, photo)  # without EXIF
     write_corner(scratch / "corner" / "photos", 5)
     for k, one in enumerate(make_stack()[1]):
         save(scratch / "stack" / "photos" / f"fly_{k}.png", to_bytes(to_srgb(one)))
@@ -258,7 +261,7 @@ def captures(scratch: Path) -> dict[str, tuple[Path, list[str], str]]:
         "photos only": (scratch / "corner", short, "finding the cameras"),
         "slices of poses": (scratch / "slices", short, "joining"),
         "one stack": (scratch / "stack", device, ""),
-        "long enough for pilots": (scratch / "colmap", long, "looking whether"),
+        "long enough for pilots": (scratch / "untold", long, "looking whether"),
     }
 
 
