@@ -76,7 +76,7 @@ def measure(
         all_of += int(there.sum())
         if picture is not None and v % 6 == 0:
             picture.mkdir(parents=True, exist_ok=True)
-            big = tuple(int(s) for s in truth.sizes[v])
+            big = int(truth.sizes[v][0]), int(truth.sizes[v][1])
             shaded, coloured = draw(vertices, faces, colours, truth.views[v], truth.intrinsics[v], big)
             Image.fromarray(np.concatenate([shaded, coloured], 1)).save(picture / f"{stem}.png")
     off = np.concatenate(errors)
