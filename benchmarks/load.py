@@ -5,9 +5,8 @@
 
 CAPTURE has photos and a transforms.json. `many` is so many photos of 0.3 MP (the same views again and again, each
 cropped a little otherwise, with the principal point that belongs to it); `large` is three photos enlarged to so many
-megapixels. Both with cameras, and without; `many` also with the cameras and points of RUN, a run of CAPTURE. Prints what
-the run says of the time and memory that it will take, the exit code, the time, the peak of the process and the last
-words.
+megapixels. Both with cameras, and without; `many` also with the cameras and points of RUN, a run of CAPTURE. Prints
+the exit code, the time, the peak of the process, what it said of the time and memory that it takes, and its last words.
 """
 
 from __future__ import annotations

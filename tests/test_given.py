@@ -295,3 +295,12 @@ def test_photos_in_folders_of_any_name_are_found(tmp_path, folders):
     assert all(photo.width == 48 for photo in capture.photos)
     said = [note for note in capture.notes if "in its folders were taken" in note]
     assert bool(said) is (folders[0].lower() not in ("images", "input"))
+
+
+def test_pixels_that_are_no_squares_are_refused(tmp_path):
+    photos(tmp_path / "images")
+    as_transforms(tmp_path, truth(), False)
+    data = json.loads((tmp_path / "transforms.json").read_text())
+    (tmp_path / "transforms.json").write_text(json.dumps(data | {"fl_y": 140.0}))
+    with pytest.raises(MacrosplatError, match="pixels are squares"):
+        open_capture(tmp_path)

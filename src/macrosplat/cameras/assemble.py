@@ -227,8 +227,8 @@ def _pinhole(entry: Entry, lens: Distortion, photo: Photo) -> tuple[Distortion |
         raise refusal
     if not 1 / OBLONG < widths[0] / widths[1] < OBLONG:
         raise MacrosplatError(
-            f"{entry.where} has a focal length of {intrinsics[0]:.4g} px across and of {intrinsics[1]:.4g} px down, and "
-            "a photo's pixels are squares; export the cameras again, of photos that are not stretched."
+            f"{entry.where} has a focal length of {intrinsics[0]:.4g} px across and {intrinsics[1]:.4g} px down, and a "
+            "photo's pixels are squares; export the cameras again, of photos that are not stretched."
         )
     straight = lens.model in STRAIGHT and not any(lens.params[len(lens.params) - _further(lens) :])
     if lens.model in PINHOLES or straight:
