@@ -156,6 +156,7 @@ def test_a_lens_turns_as_its_picture_does(model):
         ("c.csv", b"#name,x,y,alt,heading,pitch,roll,f\n9.jpg,1,2,3,4,5,6,50", "knows none of the photos"),
         ("poses_bounds.npy", b"\x93NUMPY", "cannot be read as numpy"),
         ("poses_bounds.npy", b"", "cannot be read as numpy"),
+        ("poses_bounds.npy", b"\x93NUMPY\x01\x00\x10\x00{'descr': ('<f8',\n", "cannot be read as numpy"),
     ],
 )
 def test_damaged_files_are_one_sentence(tmp_path, name, content, word):
