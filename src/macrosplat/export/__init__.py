@@ -15,18 +15,32 @@ from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import written
 
 Format = Literal[
-    "ply", "spz", "sog", "splat", "gltf", "points", "colmap", "nerfstudio", "mesh", "video", "focus-stack", "zip"
+    "ply",
+    "compressed-ply",
+    "spz",
+    "sog",
+    "splat",
+    "gltf",
+    "points",
+    "colmap",
+    "nerfstudio",
+    "mesh",
+    "video",
+    "focus-stack",
+    "zip",
 ]
 # What is written if no --out is given, below RUN.
 NAMES: dict[Format, str] = {
     **{"ply": "export.ply", "spz": "scene.spz", "splat": "scene.splat", "gltf": "scene.glb", "points": "points.ply"},
-    **{"sog": "scene.sog", "colmap": "colmap", "nerfstudio": "nerfstudio"},
+    **{"compressed-ply": "scene.compressed.ply", "sog": "scene.sog"},
+    **{"colmap": "colmap", "nerfstudio": "nerfstudio"},
     **{"mesh": "mesh.ply", "video": "orbit.mp4", "focus-stack": "focus_stack", "zip": "share.zip"},
 }
 # What a file of the format is called; formats that are missing here are folders.
 SUFFIXES: dict[Format, tuple[str, ...]] = {
     **{"ply": (".ply",), "spz": (".spz",), "splat": (".splat",), "gltf": (".glb",), "points": (".ply",)},
     **{"mesh": (".ply", ".glb", ".obj", ".stl", ".usdz"), "video": (".mp4",), "zip": (".zip",), "sog": (".sog",)},
+    "compressed-ply": (".ply",),
 }
 
 
@@ -122,6 +136,10 @@ def _write_scene(run: Path, format: Format, out: Path, mm: bool) -> None:
             from macrosplat.scene.formats.ply import write_ply
 
             write_ply(out, scene)
+        case "compressed-ply":
+            from macrosplat.scene.formats.compressed import write_compressed
+
+            write_compressed(out, scene)
         case "spz":
             from macrosplat.scene.formats.spz import write_spz
 
