@@ -23,6 +23,7 @@ NEAREST = 12  # triangles that are tried for each: the distance found is never t
 ROUNDS = 7  # of halving the interval of the number of triangles
 MOST_OF = 0.99  # of those places are within the error
 FEWEST = 500  # triangles
+APART = 0.01  # of the way to the middle of its neighbours: above what float32 rounds to, far below what can be seen
 
 
 def packages() -> tuple[Any, Any]:
@@ -76,7 +77,7 @@ def decimated(
             best, high = (points, corners, off), target
         else:
             low = target
-    return best
+    return apart(best[0], best[1]), best[1], best[2]
 
 
 def unpinched(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -95,6 +96,18 @@ def unpinched(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> tuple[
     _, vertex = connected_components(links, directed=False)
     _, first = np.unique(vertex, return_index=True)
     return vertices[faces.ravel()[first]], vertex.reshape(-1, 3).astype(np.int64)
+
+
+def apart(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The vertices, those that stand in one place each a little towards its neighbours.
+
+    Readers that join vertices of one place, as all of STL do, would join what was told apart.
+    """
+    _, place, count = np.unique(vertices.astype(np.float32), axis=0, return_inverse=True, return_counts=True)
+    double = count[place.ravel()] > 1
+    near = neighbours(faces, len(vertices))
+    middle = near @ vertices / np.maximum(near.sum(1), 1)[:, None]
+    return np.where(double[:, None], vertices + APART * (middle - vertices), vertices)
 
 
 def largest(faces: NDArray[np.int64], count: int) -> NDArray[np.int64]:
