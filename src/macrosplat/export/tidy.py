@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.extras import install
 
 SMOOTHINGS = 10  # rounds of Taubin's smoothing (1995), which keeps the size: what is rougher than some voxels is noise
 STEP, STEP_BACK = 0.5, 0.53  # of the way to the neighbours' mean, and back
@@ -35,7 +36,7 @@ def packages() -> tuple[Any, Any]:
     try:
         return importlib.import_module("trimesh"), importlib.import_module("fast_simplification")
     except ImportError as error:
-        raise MacrosplatError(f"A mesh needs {error.name}; install it with: pip install 'macrosplat[mesh]'.") from error
+        raise MacrosplatError(f"A mesh needs {error.name}; install it with: {install('mesh')}.") from error
 
 
 def smoothed(vertices: NDArray[np.float64], faces: NDArray[np.int64], rounds: int = SMOOTHINGS) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.extras import install
 from macrosplat.support.files import write_whole
 
 
@@ -23,7 +24,7 @@ def pxr() -> Any:
         for name in ("Sdf", "Usd", "UsdGeom", "UsdShade", "UsdUtils", "Vt"):
             importlib.import_module(f"pxr.{name}")
     except ImportError as error:
-        raise MacrosplatError("USDZ needs usd-core; install it with: pip install 'macrosplat[usd]'.") from error
+        raise MacrosplatError(f"USDZ needs usd-core; install it with: {install('usd')}.") from error
     return importlib.import_module("pxr")
 
 
