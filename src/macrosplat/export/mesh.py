@@ -32,6 +32,10 @@ VIEWS_LEAST = 2  # that must agree that a place is empty or full
 BLUR = 1.0  # voxels by which the field of a closed surface is smoothed
 ERROR = 0.5  # voxels that a triangle may be off, if nobody says,
 LEFT_FOR_COLOURS = 0.1  # and so many of the triangles stay: colours stand at their corners, on flat parts, too
+NO_MASKS = (
+    "The run has no masks: the mesh is of all that most photos have in the frame, the ground, too. With masks "
+    "(CAPTURE/masks, white = object) it is of the object alone."
+)
 HIDDEN, SPREAD = 0.3, 8  # a place fewer of whose neighbours are seen is open; rounds that neighbours are counted over
 
 
@@ -122,7 +126,9 @@ def _surface(
         progress.stage("making the mesh")
         return volume, volume.surface(least)
     cameras = run.cameras()
-    masks = masks_of(run.manifest, cameras.names)
+    masks = masks_of(run, cameras.names)
+    if not any(masks):
+        progress.note(NO_MASKS)
     volume = fuse(stations, *within(low, high, cameras, masks), pixel, progress)
     progress.stage("making the mesh")
     inside = region(volume.origin, volume.voxel, volume.shape, cameras, masks)

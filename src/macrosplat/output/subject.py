@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from macrosplat.cameras.records import Cameras
-from macrosplat.manifest import Manifest
 from macrosplat.render.project_reference import rotations
+from macrosplat.run import Run
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.support.files import below
 
@@ -68,17 +68,21 @@ def where_framed(points: NDArray[np.float64], cameras: Cameras, masks: Sequence[
     return core & (white >= MASKED * np.maximum(asked, 1)) if asked.any() else core
 
 
-def masks_of(made: Manifest, names: Sequence[str]) -> tuple[Path | None, ...]:
-    """The masks that a run was told with, if they are still there."""
-    folder = Path(made.capture) / "masks"
-    if made.options.masks == "off" or not folder.is_dir():
+def masks_of(run: Run, names: Sequence[str]) -> tuple[Path | None, ...]:
+    """The masks that a run was told with, or made, if they are still there; nothing where there are none."""
+    if run.manifest.options.masks == "off":
         return ()
-    found = []
-    for name in names:
-        at = below(folder, name)
-        paths = (at.with_suffix(".png"), at.with_name(f"{at.name}.png"), at.with_suffix(".jpg"))
-        found.append(next((path for path in paths if path.is_file()), None))
-    return tuple(found)
+    for folder in (Path(run.manifest.capture) / "masks", run.masks):
+        found = [_mask_in(folder, name) for name in names]
+        if any(found):
+            return tuple(found)
+    return ()
+
+
+def _mask_in(folder: Path, name: str) -> Path | None:
+    at = below(folder, name)
+    paths = (at.with_suffix(".png"), at.with_name(f"{at.name}.png"), at.with_suffix(".jpg"))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _ends(scene: Gaussians) -> NDArray[np.float64]:
