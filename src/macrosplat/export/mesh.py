@@ -49,6 +49,7 @@ def write_mesh(folder: Path, out: Path, shape: Shape | None = None) -> None:
     if out.suffix.lower() == ".usdz":  # which phones show with a texture only
         shape = replace(shape, texture=True)
     check_suffix(out, shape)
+    shape = replace(shape, coloured=out.suffix.lower() != ".stl")
     run = Run(folder)
     state = checkpoint.load(run.checkpoint)
     report = read_lens(run)
@@ -83,7 +84,8 @@ def make_mesh(run: Run, state: checkpoint.Checkpoint, shape: Shape, unit: float 
     before, error = len(faces), shape.error if shape.error is not None else ERROR * volume.voxel * (unit or 1.0)
     off = 0.0
     if error:
-        fewest = round(LEFT_FOR_COLOURS * before) if shape.error is None and not shape.texture else 0
+        by_corner = shape.coloured and not shape.texture
+        fewest = round(LEFT_FOR_COLOURS * before) if shape.error is None and by_corner else 0
         vertices, faces, off = tidy.decimated(vertices, faces, error / (unit or 1.0), fewest)
         vertices, faces = _used(vertices, faces if shape.whole else tidy.largest(faces, len(vertices)))
     progress.note(
