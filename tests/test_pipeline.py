@@ -149,7 +149,7 @@ def test_a_killed_run_gives_results_of_what_there_is_and_goes_on_to_the_same_bit
             pipeline.reconstruct(capture, out, OPTIONS)
     assert not (out / "scene.ply").exists()
     summary = pipeline.go_on(out, "+0")
-    assert summary.steps == 16 and "Stopped at step 16" in capsys.readouterr().err
+    assert 16 <= summary.steps < STEPS and "Stopped at step" in capsys.readouterr().err
     assert names(out) == names(run[0]) and "stopped early" in list_runs(tmp_path)
     pipeline.go_on(out)
     assert_same_bits(run[0], out)

@@ -139,7 +139,9 @@ def reconstruct(
                     if preview:
                         watching = shows.enter_context(Preview(trainer, run.preview, watching))
                     with Log(run.log, trainer.done) as log:
-                        again = train(trainer, run, names, lens_start, log, progress, watching, results, look)
+                        again = not (now and _learned(run, trainer, progress)) and train(
+                            trainer, run, names, lens_start, log, progress, watching, results, look
+                        )
                     if not again:
                         holding.push(shows.pop_all())  # the page becomes the result when training has ended
                         break
