@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from macrosplat.cameras.vertical import vertical
 from macrosplat.export import texture, tidy
 from macrosplat.export.depths import Station, box, fuse, look, pixel_of
 from macrosplat.export.mesh_files import Mesh, check_suffix, write_mesh_file
@@ -60,6 +61,7 @@ def write_mesh(folder: Path, out: Path, shape: Shape | None = None) -> None:
             progress.note("Nothing says how long a scene unit is: the mesh is in scene units (see --scale-mm).")
         else:
             progress.note(f"The mesh is in mm; a scene unit is {unit:.4g} mm.")
+    mesh = replace(mesh, up=vertical(run.cameras().views).tolist())
     write_mesh_file(out, mesh, mm=unit is not None)
 
 

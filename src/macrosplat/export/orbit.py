@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.output.subject import vertical
+from macrosplat.cameras.vertical import vertical
 
 GAP = np.radians(100.0)  # a wider stretch without photos is not entered: what is to be seen there nobody knows
 

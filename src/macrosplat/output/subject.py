@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from macrosplat.cameras.records import Cameras
+from macrosplat.cameras.vertical import unit, vertical
 from macrosplat.render.project_reference import rotations
 from macrosplat.run import Run
 from macrosplat.scene.gaussians import Gaussians
@@ -25,8 +26,6 @@ ENDS = 2.0  # standard deviations: as far as a Gaussian is seen. Needles that le
 SEEN = 0.05  # opacity of the faintest Gaussian that counts for the middle and the radius
 EDGE = 0.005  # of the Gaussians at either end do not count for the radius: strays
 MASK_WIDTH = 256  # px that a mask is read at
-SPREAD = 0.03  # mean squared sine by which the cameras' x axes have to differ: they then go round by some 20 degrees
-AGREED = 0.3  # length of the mean of the cameras' own ups, below which it is no direction
 MARGIN = 8.0  # degrees that a viewer may look beyond what the photos show
 GAP = 60.0  # degrees without a photo, going round, from which the far side is closed to viewers
 NEAREST, FARTHEST = 0.15, 1.4  # zoom, as shares of the distances of the nearest and the farthest photo
@@ -142,7 +141,7 @@ def limits(scene: Gaussians, cameras: Cameras, core: NDArray[np.bool_]) -> Limit
     radius = max(float(np.quantile(np.linalg.norm(means - target, axis=1), 1 - EDGE)), 1e-9)
     distances = np.linalg.norm(cameras.centres - target, axis=1)
     up = vertical(cameras.views)
-    zero = _unit(np.cross(up, [1.0, 0, 0] if abs(up[0]) < 0.9 else [0, 1.0, 0]))
+    zero = unit(np.cross(up, [1.0, 0, 0] if abs(up[0]) < 0.9 else [0, 1.0, 0]))
     nearest = max(NEAREST * float(distances.min()), 1e-6 * radius)
     farthest = max(FARTHEST * float(distances.max()), 2 * nearest)
     polar, azimuth = (0.0, 180.0), None
@@ -156,25 +155,6 @@ def limits(scene: Gaussians, cameras: Cameras, core: NDArray[np.bool_]) -> Limit
     return Limits(_three(target), _three(up), radius, nearest, farthest, polar, azimuth, _three(zero))
 
 
-def vertical(views: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[3] upwards, by views [V, 4, 4]: level cameras all have their x axis across it.
-
-    Where those tell nothing, the mean of what is up for the cameras, which all look down a little; where they differ in
-    that, the axis that they stand around.
-    """
-    total = -views[:, 1, :3].mean(0)
-    mean = _unit(total)
-    values, vectors = np.linalg.eigh(views[:, 0, :3].T @ views[:, 0, :3] / len(views))
-    across = vectors[:, 0] * (1.0 if vectors[:, 0] @ mean >= 0 else -1.0)
-    if values[1] > SPREAD and values[0] < 0.2 * values[1] and across @ mean > 0.5:
-        return across
-    if np.linalg.norm(total) > AGREED:
-        return mean
-    centres = -np.einsum("vji,vj->vi", views[:, :3, :3], views[:, :3, 3])
-    axis = np.linalg.svd(centres - centres.mean(0))[2][2]
-    return axis if axis @ -views[:, 2, :3].mean(0) >= 0 else -axis  # what is looked at lies below
-
-
 def _azimuth(around: NDArray[np.float64]) -> tuple[float, float] | None:
     """The arc that photos were taken from, with a margin; None where they go all the way round."""
     around = np.sort(around)
@@ -184,11 +164,6 @@ def _azimuth(around: NDArray[np.float64]) -> tuple[float, float] | None:
         return None
     first = float(around[(widest + 1) % len(around)])
     return first - MARGIN, first + 360 - float(gaps[widest]) + MARGIN
-
-
-def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    length = float(np.linalg.norm(vector))
-    return vector / length if length > 1e-9 else np.array([0.0, -1.0, 0.0])
 
 
 def _three(vector: NDArray[np.float64]) -> tuple[float, float, float]:
