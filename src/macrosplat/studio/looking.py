@@ -21,8 +21,8 @@ SMALL = 480  # px of a picture on the page
 JUDGED = 1280  # px at which it is judged what is sharp: smaller, much of the blur would be gone
 SHARP = 1.2  # px of JUDGED: sigma of an edge that counts as in focus
 REACH = 0.012  # of the width: how far about a sharp edge the photo counts as sharp
-# A photo's grain, where it is smooth: a low percentile of the blocks of a brightness. JPEG leaves grain that is wider than
-# a pixel, whose slopes are up to WIDER times what pixel beside pixel tells; above that it is texture.
+# A photo's grain, where it is smooth: a low percentile of the blocks of a brightness. JPEG leaves grain that is wider
+# than a pixel, whose slopes are up to WIDER times what pixel beside pixel tells; above that it is texture.
 BLOCK, SMOOTH, WIDER = 16, 20.0, 5.0  # px, %
 LEVELS = 8  # of brightness
 ABOVE_GRAIN = 5.0  # times the median slope of the grain
