@@ -156,6 +156,7 @@ def test_a_lens_turns_as_its_picture_does(model):
         ("c.csv", b"#name,x,y,alt,heading,pitch,roll,f\n9.jpg,1,2,3,4,5,6,50", "knows none of the photos"),
         ("poses_bounds.npy", b"\x93NUMPY", "cannot be read as numpy"),
         ("poses_bounds.npy", b"", "cannot be read as numpy"),
+        ("poses_bounds.npy", b"\x93NUMPY\x01\x00\x10\x00{'descr': ('<f8',\n", "cannot be read as numpy"),
     ],
 )
 def test_damaged_files_are_one_sentence(tmp_path, name, content, word):
@@ -295,3 +296,12 @@ def test_photos_in_folders_of_any_name_are_found(tmp_path, folders):
     assert all(photo.width == 48 for photo in capture.photos)
     said = [note for note in capture.notes if "in its folders were taken" in note]
     assert bool(said) is (folders[0].lower() not in ("images", "input"))
+
+
+def test_pixels_that_are_no_squares_are_refused(tmp_path):
+    photos(tmp_path / "images")
+    as_transforms(tmp_path, truth(), False)
+    data = json.loads((tmp_path / "transforms.json").read_text())
+    (tmp_path / "transforms.json").write_text(json.dumps(data | {"fl_y": 140.0}))
+    with pytest.raises(MacrosplatError, match="pixels are squares"):
+        open_capture(tmp_path)
