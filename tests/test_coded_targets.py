@@ -229,6 +229,12 @@ def test_a_sheet_is_drawn_to_size(tmp_path: Path, family: Family) -> None:
             write_sheet(**values, family="APRILTAG_36h11", paper="a4")
 
 
+def test_a_sheet_does_not_replace_cameras(tmp_path: Path) -> None:
+    (tmp_path / "transforms.json").write_text("{}")
+    with pytest.raises(MacrosplatError, match=r"transforms\.json"):
+        write_sheet(tmp_path / "transforms.pdf", 5.0, 3, 0, "APRILTAG_36h11", "a4")
+
+
 def test_a_drawing_is_what_opencv_reads(family: Family) -> None:
     page = np.pad(family.drawing(42, 9), 20, constant_values=255)
     _, numbers, _ = cv2.aruco.ArucoDetector(family.dictionary).detectMarkers(page)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from macrosplat.export.shape import Shape as Shape
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import written
+from macrosplat.support.files import no_strangers_beside, written
 
 Format = Literal[
     "ply",
@@ -77,6 +77,12 @@ def export(
         raise MacrosplatError(f"--photo belongs to --format focus-stack; leave it out for {format}.")
     out = _named(run, format, out)
     _check_place(out, format)
+    from macrosplat.run import Run
+
+    if out.resolve() in [one.resolve() for one in (Run(run).scene, Run(run).coverage_scene)]:
+        raise MacrosplatError(f"{out} is the run's own, from which others are made; choose another --out.")
+    if format == "mesh" and out.suffix.lower() == ".obj" and shape is not None and shape.texture:
+        no_strangers_beside(out, (".mtl", ".jpg"))
     # Each is imported where it is wanted: a small scene is written sooner than all of them are loaded.
     match format:
         case "colmap":
