@@ -1,6 +1,8 @@
 """Files are written atomically: they appear whole or not at all."""
 
 import errno
+import os
+from pathlib import Path
 import json
 import subprocess
 import sys
@@ -8,7 +10,7 @@ import sys
 import pytest
 
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import (
+from macrosplat.support.files import scratch_in, (
     below,
     no_strangers_beside,
     only_ours,
@@ -115,6 +117,20 @@ def test_a_folder_that_holds_something_else_is_not_written_to(tmp_path):
     (tmp_path / "images/mine.txt").write_text("")
     with pytest.raises(MacrosplatError, match=r"images/mine\.txt"):
         only_ours(tmp_path, {"images/a.png"}.__contains__)
+
+
+def test_a_scratch_folder_that_cannot_be_removed_is_left_to_the_sweep(tmp_path, monkeypatch):
+    def refused(*_, **more):
+        raise PermissionError(errno.EACCES, "not allowed")
+
+    with scratch_in(tmp_path, ".sfm.") as made:
+        Path(made, "a.png").write_text("")
+    assert list(tmp_path.iterdir()) == []
+    with monkeypatch.context() as patch, scratch_in(tmp_path, ".sfm.") as made:
+        patch.setattr(os, "rmdir", refused)
+        Path(made, "a.png").write_text("")
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_beside_is_not_replaced_by_the_way(tmp_path):

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -164,6 +165,17 @@ def only_ours(folder: Path, ours: Callable[[str], bool]) -> None:
                         f"{folder} holds something else ({there}), which stays as it is; give --out a new or an empty "
                         "folder."
                     )
+
+
+@contextlib.contextmanager
+def scratch_in(folder: Path, prefix: str) -> Iterator[str]:
+    """A folder for a while. Where it cannot be removed (nobody may write there any more) it stays for `sweep`: Python's
+    own then calls itself without end (3.11)."""
+    made = tempfile.mkdtemp(dir=folder, prefix=prefix)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def no_strangers_beside(path: Path, suffixes: Sequence[str]) -> None:

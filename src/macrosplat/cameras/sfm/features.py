@@ -7,7 +7,6 @@ one camera share their intrinsics, and the principal point is the middle.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from macrosplat.cameras.records import Distortion
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.photos.records import Photo, resized
 from macrosplat.support.colmap import disk_told, open_database, pycolmap
-from macrosplat.support.files import room_on_disk
+from macrosplat.support.files import room_on_disk, scratch_in
 from macrosplat.support.threads import CORES, ordered, workers
 
 # Of a photo, those of the largest scale: where more are found, as on a textured ground, half of COLMAP's 8192 take a
@@ -180,7 +179,7 @@ def extract_pictures(pictures: Sequence[NDArray[np.uint8]], extraction: Extracti
     Args:
         folder: for scratch files, which are removed.
     """
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".features.") as scratch:
+    with scratch_in(folder, ".features.") as scratch:
         for n, picture in enumerate(pictures):
             _put(picture, Path(scratch), n)
         raw = _extracted(Path(scratch), len(pictures), extraction)
@@ -190,7 +189,7 @@ def extract_pictures(pictures: Sequence[NDArray[np.uint8]], extraction: Extracti
 def _extract_some(
     photos: tuple[Photo, ...], lenses: Sequence[Distortion | None], extraction: Extraction, folder: Path
 ) -> list[Features]:
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".features.") as scratch:
+    with scratch_in(folder, ".features.") as scratch:
         sizes = [working_size(photo.width, photo.height) for photo in photos]
         room_on_disk(folder, sum(w * h for w, h in sizes) + len(photos) * MOST_FEATURES * FEATURE_BYTES)
 

@@ -7,7 +7,6 @@ Long calls run in a thread of their own and are cancelled by Ctrl-C; their files
 from __future__ import annotations
 
 import math
-import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from macrosplat.cameras.sfm.features import Features, Matches, Progress, interruptible
 from macrosplat.support.colmap import open_database, pycolmap
-from macrosplat.support.files import room_on_disk
+from macrosplat.support.files import room_on_disk, scratch_in
 from macrosplat.support.threads import CORES
 
 # Fewer photos than this do not fix the focal length: it stays where it started.
@@ -97,7 +96,7 @@ def register(
     tracks.re_max_angle_error = 2 * angle
     # A new photo mostly sees what one placed photo saw: between views 20 degrees apart few points are seen by three.
     tracks.ignore_two_view_tracks = False
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".sfm.") as scratch:
+    with scratch_in(folder, ".sfm.") as scratch:
         database = Path(scratch) / "matches.db"
         _write_database(database, features, names, cameras, verified)
         told = {"initial_image_pair_callback": lambda: tell(2), "next_image_callback": lambda: tell(placed + 1)}
@@ -137,7 +136,7 @@ def triangulate_tracks(
     options.num_threads = CORES
     options.random_seed = seed
     options.triangulation.random_seed = seed
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".sfm.") as scratch:
+    with scratch_in(folder, ".sfm.") as scratch:
         database = Path(scratch) / "matches.db"
         _write_database(database, features, names, cameras, matches, sorted(views))
         return interruptible(
