@@ -1,20 +1,21 @@
 """Files are written atomically: they appear whole or not at all."""
 
 import errno
-import os
-from pathlib import Path
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import scratch_in, (
+from macrosplat.support.files import (
     below,
     no_strangers_beside,
     only_ours,
     room_on_disk,
+    scratch_in,
     sweep,
     whole,
     whole_folder,
