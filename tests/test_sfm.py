@@ -312,8 +312,8 @@ def test_a_model_begins_with_strong_pairs_and_goes_on_with_near_ones() -> None:
     begun = strong(matches, 4)
     assert begun.keys() == {(0, 1), (1, 2), (2, 3), (0, 2)}
     views = {n: look(10.0 * n, 20) for n in range(3)}
-    assert near(matches, views, begun, 15).keys() == {(0, 1), (1, 2), (2, 3)}
-    assert near(matches, views, matches, 50).keys() == matches.keys()
+    assert near(matches, views, begun, 15, {}).keys() == {(0, 1), (1, 2), (2, 3)}
+    assert near(matches, views, matches, 50, {}).keys() == matches.keys()
 
 
 def test_along_epipolar_lines_only_what_lies_in_the_band_is_a_rival() -> None:

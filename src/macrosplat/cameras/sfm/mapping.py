@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from macrosplat.cameras.sfm.features import Features, Matches, Progress, interruptible
 from macrosplat.support.colmap import pycolmap
 from macrosplat.support.files import room_on_disk
+from macrosplat.support.threads import CORES
 
 # Fewer photos than this do not fix the focal length: it stays where it started.
 FOCAL_PHOTOS = 8
@@ -75,11 +76,13 @@ def register(
     options.min_model_size = 3
     options.multiple_models = False
     options.extract_colors = False
+    options.num_threads = CORES
     options.random_seed = seed
     options.ba_refine_focal_length = False
     options.ba_refine_extra_params = False
     mapper = options.mapper
     mapper.random_seed = seed
+    mapper.num_threads = CORES
     mapper.init_min_num_inliers = START_INLIERS
     mapper.init_min_tri_angle = START_ANGLE
     mapper.abs_pose_min_num_inliers = POSE_INLIERS
@@ -131,6 +134,7 @@ def triangulate_tracks(
     options = pycolmap.IncrementalPipelineOptions()
     options.min_num_matches = 1
     options.extract_colors = False
+    options.num_threads = CORES
     options.random_seed = seed
     options.triangulation.random_seed = seed
     with tempfile.TemporaryDirectory(dir=folder, prefix=".sfm.") as scratch:
@@ -151,6 +155,7 @@ def adjust(model: pycolmap.Reconstruction, loss_px: float, focal: bool = True) -
     options.refine_principal_point = False
     options.refine_extra_params = False
     options.print_summary = False
+    options.ceres.solver_options.num_threads = CORES
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
     options.ceres.loss_function_scale = loss_px
     config = pycolmap.BundleAdjustmentConfig()
