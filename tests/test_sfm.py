@@ -316,6 +316,18 @@ def test_a_model_begins_with_strong_pairs_and_goes_on_with_near_ones() -> None:
     assert near(matches, views, matches, 50, {}).keys() == matches.keys()
 
 
+def test_pairs_that_the_order_of_the_photos_denies_are_left_out() -> None:
+    """Twelve photos all around, of which neighbours share most and every pair a little; and the same in any order."""
+    apart = {(i, j): min(j - i, 12 - j + i) for i in range(12) for j in range(i + 1, 12)}
+    matches = {pair: np.zeros(({1: 100, 2: 40}.get(step, 10), 2), np.int64) for pair, step in apart.items()}
+    assert in_order(matches, 12).keys() == {pair for pair, step in apart.items() if step <= 2}
+    matches[0, 6] = np.zeros((200, 2), np.int64)  # strong: the last two photos are of where the first was taken
+    assert in_order(matches, 12).keys() == {pair for pair, step in apart.items() if step <= 2} | {(0, 6)}
+    order = np.random.default_rng(0).permutation(12)
+    mixed = {(min(order[i], order[j]), max(order[i], order[j])): rows for (i, j), rows in matches.items()}
+    assert in_order(mixed, 12) == mixed
+
+
 def test_along_epipolar_lines_only_what_lies_in_the_band_is_a_rival() -> None:
     """Against the whole table of likenesses and the distances from all lines, in float64."""
     random = np.random.default_rng(3)
