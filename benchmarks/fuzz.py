@@ -285,6 +285,9 @@ def readers(base: Path) -> Iterator[Reader]:
     yield Reader("truth", base / "given", ["truth.json", "novel.json", "transforms.json"], open_truth)
     yield Reader("COLMAP, binary", base / "capture", files("capture", "sparse/0/*"), capture_of, 2.0)
     yield Reader("COLMAP, text", base / "text", files("text", "sparse/0/*"), capture_of)
+    for form in fuzz_services.FORMS_ELSEWHERE:
+        names = files(form, "*.xml", "*.csv", "*.npy")
+        yield Reader(f"cameras, {form}", base / form, names, capture_of)
     for kind in ("capture", *FORMATS):
         yield Reader(f"photos, {kind}", base / kind, files(kind, "photos/*"), capture_of)
     yield Reader("masks", base / "capture", files("capture", "masks/*"), capture_of)
@@ -300,6 +303,7 @@ def readers(base: Path) -> Iterator[Reader]:
     yield Reader("masks made", base / "made", files("made", "made-masks/*"), more.made_masks_of)
     rig = files("rig", "run/config.json", "run/transforms.json", "run/lens.json")
     yield Reader("rig", base / "rig", rig, more.rig_of)
+    yield Reader("targets", base / "targets", ["sizes.json", "targets.json"], more.targets_of)
     yield Reader("run, older", base / "older", ["config.json"], html_of_run, 0.5)
     yield Reader("studio", base / "studio", ["requests.json"], more.studio_of)
     yield Reader("words", base / "words", ["words.json"], more.words_of)

@@ -12,10 +12,15 @@ import io
 import json
 import random
 import shutil
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import making_cameras
+
+FORMS_ELSEWHERE = ("metashape", "reality-capture", "llff")
 NASTY_CELLS = (
     *("", " ", "x", "-1", "../../etc", "~nobodyatall/x", "/dev/zero", "a" * 5000, "\x07", "é" * 300, "=1+1", "'", '"'),
     *("--width", "--width 0", "--seed 1e9", "--help", "--lens nope", "--scale-mm -5", "--steps 10 --steps 20", "*"),
@@ -73,6 +78,18 @@ def make(base: Path) -> None:
     record = json.loads((older / "config.json").read_text())
     record["options"].pop("place"), record["options"]["thin"].pop("aberrations")
     (older / "config.json").write_text(json.dumps(record | {"version": 2}))
+    for form in FORMS_ELSEWHERE:
+        folder = base / form
+        folder.mkdir()
+        making_cameras.photos(folder)
+        making_cameras.FORMS[form](folder, making_cameras.truth(), True)
+    board = {"7": [[0, 0], [5, 0], [5, 5], [0, 5]]}
+    sizes = {"family": "4X4_50", "side_mm": 3.5, "tags": {"2": 4.5}, "board": board}
+    corners = [[10.0, 20.0], [30.0, 20.0], [30.0, 40.0], [10.0, 40.0]]
+    seen = [{"number": n, "corners": corners, "sigma": 0.1, "blur": 1.0, "fit": 0.9} for n in (2, 7)]
+    (base / "targets").mkdir()
+    (base / "targets" / "sizes.json").write_text(json.dumps(sizes))
+    (base / "targets" / "targets.json").write_text(json.dumps({f"{n}.jpg": seen for n in range(1, 6)}))
     rig = base / "rig"
     shutil.copytree(base / "run", rig / "run", ignore=shutil.ignore_patterns("maps", "sharp"))
     shutil.copytree(base / "given" / "photos", rig / "others")
@@ -131,6 +148,17 @@ def damaged_lines(data: bytes, rng: random.Random, damaged_json: Any) -> bytes:
     which = rng.randrange(len(lines))
     lines[which] = damaged_json(lines[which], rng)
     return b"\n".join(lines)
+
+
+def targets_of(folder: Path) -> None:
+    """Sizes, and readings as a run keeps them: the scale that they tell."""
+    import numpy as np
+
+    from macrosplat.cameras.targets import read_sizes, scale_by
+    from macrosplat.capture.read_targets import read_kept
+
+    told = scale_by(read_kept(folder / "targets.json"), making_cameras.truth(), read_sizes(str(folder / "sizes.json")))
+    assert told.mm_per_unit is None or (np.isfinite(told.mm_per_unit) and told.mm_per_unit > 0), f"scale {told}"
 
 
 def manifest_of(name: str) -> Any:

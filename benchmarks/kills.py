@@ -1,24 +1,23 @@
 """Interrupted at random moments of every stage, and resumed: the same to the bit, and nothing half-written?
 
-    python benchmarks/kills.py [--moments 30] [--seed 0] [--capture FOLDER] [--only WORD] [--part 1/1]
-                               [--set WORD] [-- OPTIONS of reconstruct]
+    python benchmarks/kills.py [--moments 30] [--seed 0] [--capture FOLDER] [--only WORD] [--set WORD]
+                               [--stage WORD] [-- OPTIONS of reconstruct]
 
 Without a capture small ones are made. Every stage of a run (as `--json` names them) is struck so many times, somewhere
 between its beginning and its end, by SIGKILL, SIGTERM, Ctrl-C, Ctrl-C twice, a disk that becomes full, or a RUN that
-may no longer be written. What is asked: the exit code and the sentence that belong to it; no file that is half-written;
-no temporary file, but after SIGKILL; and after --resume the same bits as of a run that nothing has struck. Full disks
-want the right to mount (root on Linux); without it they are left out, which is said. `--part 2/8` makes every eighth
-strike, beginning with the second: parts can run side by side.
+may no longer be written. One run is struck once in each of its stages, gone on with by --resume each time; of the
+small captures the later ones only in those stages that those before do not have. What is asked: the exit code and the
+sentence that belong to a strike; no file that is half-written; no temporary file, but after SIGKILL; and in the end the
+same bits as of a run that nothing has struck. Full disks want the right to mount (root on Linux); without it they are
+left out, which is said. Pieces with other seeds add up.
 """
 
 from __future__ import annotations
 
 import argparse
-import collections
 import contextlib
 import ctypes
 import hashlib
-import itertools
 import json
 import random
 import re
@@ -32,13 +31,17 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
+from macrosplat.cameras.records import Cameras
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 STRIKES = ("KILL", "TERM", "INT", "INT twice", "disk full", "no permission")
 PROGRAM = [sys.executable, "-m", "macrosplat"]
 LIMIT = 600  # s of one run
 LEFTOVER = re.compile(r"\.(part|old)(\.|$)|^\.(sfm|features)\.")
-DISK = 256  # MB
+DISK = 64  # MB
 
 
 def run_of(words: list[str], cwd: Path) -> subprocess.Popen:
@@ -159,52 +162,121 @@ def amends(folder: Path) -> None:
                 path.chmod(0o755)
 
 
-def struck(kind: str, stage: str, delay: float, folder: Path, words: list[str], wanted: dict[str, str]) -> list[str]:
-    """Complaints about one strike, `delay` s after the stage began; none: passed."""
-    disk = folder / "disk"
+def struck(kind: str, stage: str, delay: float, folder: Path, words: list[str]) -> tuple[bool, int, list[str]]:
+    """Strike a run once, `delay` s after the stage began.
+
+    Returns: whether it was struck before it ended; its exit code; complaints.
+    """
+    run = folder / "disk" / "run"
+    left = set(temporary(run))
+    process, began, hit = run_of(words, folder), time.monotonic(), False
+    while process.poll() is None and time.monotonic() - began < LIMIT:
+        at = [when for name, when in begun(folder) if name == stage]
+        if not hit and at and time.time() >= at[0] + delay:
+            strike(kind, process, folder)
+            hit = True
+        time.sleep(0.002)
+    if process.poll() is None:
+        process.kill()
+        return hit, process.wait(), [f"still there after {LIMIT} s"]
+    code, said = process.returncode, (folder / "err").read_text(errors="replace")
+    amends(folder)
+    complaints = half_written(run)
+    fine = {"KILL": (-9,), "TERM": (130,), "INT": (130,), "INT twice": (130,)}.get(kind, (2,))
+    if code not in ((*fine, 0) if hit else (0,)):
+        complaints.append(f"exit code {code}: {said.strip().splitlines()[-1:]}")
+    if "Traceback" in said:
+        complaints.append(f"traceback: {said.strip().splitlines()[-1]}")
+    if code == 130 and "Interrupted" not in said:
+        complaints.append("does not say that it was interrupted")
+    if kind not in ("KILL", "INT twice", "no permission"):  # in such a folder nothing can be removed either
+        complaints += [f"left {name}" for name in temporary(run) if name not in left]
+    return hit, code, complaints
+
+
+def chain(
+    blows: list[tuple[str, str, float]], folder: Path, words: list[str], wanted: dict[str, str], mount: bool
+) -> tuple[list[str], list[str]]:
+    """One run, struck by each of (kind, stage, delay in s) in turn, and then left to end.
+
+    Returns: the stages that were struck; complaints.
+    """
+    disk, done, complaints = folder / "disk", [], []
     shutil.rmtree(disk, ignore_errors=True)
     disk.mkdir(parents=True)
-    with small_disk(disk, kind == "disk full"):
-        process, began, hit = run_of(words, folder), time.monotonic(), False
-        while process.poll() is None and time.monotonic() - began < LIMIT:
-            at = [when for name, when in begun(folder) if name == stage]
-            if not hit and at and time.time() >= at[0] + delay:
-                strike(kind, process, folder)
-                hit = True
-            time.sleep(0.002)
-        if process.poll() is None:
-            process.kill()
-            return [f"still there after {LIMIT} s"]
-        code, said = process.returncode, (folder / "err").read_text(errors="replace")
-        amends(folder)
-        complaints = half_written(disk / "run")
-        fine = {"KILL": (-9,), "TERM": (130,), "INT": (130,), "INT twice": (130,)}.get(kind, (2,))
-        if hit and code not in (*fine, 0):
-            complaints.append(f"exit code {code}: {said.strip().splitlines()[-1:]}")
-        if "Traceback" in said:
-            complaints.append(f"traceback: {said.strip().splitlines()[-1]}")
-        if code == 130 and "Interrupted" not in said:
-            complaints.append("does not say that it was interrupted")
-        if kind not in ("KILL", "INT twice"):
-            complaints += [f"left {name}" for name in temporary(disk / "run")]
-        if run_of([*words, "--resume"], folder).wait(LIMIT) != 0:
-            return [*complaints, f"--resume: {(folder / 'err').read_text().strip().splitlines()[-1:]}"]
+    with small_disk(disk, mount):
+        for kind, stage, delay in blows:
+            more = ["--resume"] if (disk / "run" / "config.json").is_file() else []
+            hit, code, found = struck(kind, stage, delay, folder, [*words, *more])
+            done += [stage] if hit else []
+            complaints += [f"{kind} {delay:.2f} s into {stage}: {complaint}" for complaint in found]
+            if code == 0:  # it had ended, or did in spite of the strike
+                break
+        more = ["--resume"] if (disk / "run" / "config.json").is_file() else []
+        if run_of([*words, *more], folder).wait(LIMIT) != 0:
+            return done, [*complaints, f"--resume: {(folder / 'err').read_text().strip().splitlines()[-1:]}"]
         found = hashes(disk / "run")
         other = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-        complaints += [f"other bits after --resume: {other[:3]} of {len(other)}"] if other else []
-        return complaints + [f"left after --resume: {name}" for name in temporary(disk / "run")]
+        how = [f"{kind} {delay:.2f} s into {stage}" for kind, stage, delay in blows]
+        complaints += [f"other bits after {how}: {other[:3]} of {len(other)}"] if other else []
+        complaints += half_written(disk / "run")
+        return done, complaints + [f"left after --resume: {name}" for name in temporary(disk / "run")]
 
 
-def captures(scratch: Path) -> dict[str, tuple[Path, list[str]]]:
-    """Small ones, by name: with cameras and points, with cameras only, and deblurred first with photos held out."""
+def captures(scratch: Path) -> dict[str, tuple[Path, list[str], str]]:
+    """Small ones by name: where, options, and which of the stages (a regular expression) are struck."""
+    from macrosplat.cameras.transforms import write_transforms
+    from macrosplat.support.colour import to_bytes, to_srgb
     from making_captures import make, write_capture
+    from making_corner import write_corner
+    from making_photos import save
+    from making_stack import make_stack
 
-    made, short = make(6), ["--width", "96", "--steps", "60", "--max-gaussians", "400", "--device", "cpu"]
+    made, device = make(6), ["--device", "cpu"]
+    short = ["--width", "96", "--steps", "60", "--max-gaussians", "400", *device]
+    write_capture(scratch / "colmap", made)
+    write_capture(scratch / "transforms", made, colmap=False)
+    untold = write_capture(scratch / "untold", made)
+    for name, photo in zip(made.cameras.names, made.photos, strict=True):
+        save(untold / "photos" / name, photo)  # without EXIF
+    write_corner(scratch / "corner" / "photos", 5)
+    for k, one in enumerate(make_stack()[1]):
+        save(scratch / "stack" / "photos" / f"fly_{k}.png", to_bytes(to_srgb(one)))
+    poses = write_corner(scratch / "slices" / "photos", 4)
+    write_slices(scratch / "slices" / "photos")
+    names = tuple(f"{name[0]}_{k}.png" for name in poses.truth.names for k in range(2))
+    twice = np.repeat(np.arange(4), 2)
+    truth = poses.truth
+    write_transforms(
+        scratch / "slices" / "transforms.json",
+        Cameras(names, truth.views[twice], truth.intrinsics[twice], truth.sizes[twice], "transforms"),
+        folder="photos",
+    )
+    deblurred = [*short, "--deblur-first", "richardson-lucy", "--hold-out", "6"]
+    long = ["--width", "32", "--steps", "1000", "--max-gaussians", "100", *device]
     return {
-        "cameras and points": (write_capture(scratch / "colmap", made), short),
-        "cameras only": (write_capture(scratch / "transforms", made, colmap=False), short),
-        "deblurred first": (scratch / "colmap", [*short, "--deblur-first", "richardson-lucy", "--hold-out", "6"]),
+        "cameras and points": (scratch / "colmap", short, ""),
+        "cameras only": (scratch / "transforms", short, "triangulating"),
+        "deblurred first": (scratch / "colmap", deblurred, "deblurring"),
+        "photos only": (scratch / "corner", short, "finding the cameras"),
+        "slices of poses": (scratch / "slices", short, "joining"),
+        "one stack": (scratch / "stack", device, ""),
+        "long enough for pilots": (scratch / "untold", long, "looking whether"),
     }
+
+
+def write_slices(folder: Path) -> None:
+    """Of each photo N.png two slices: N_0.png blurred on the right, N_1.png on the left."""
+    from PIL import Image, ImageFilter
+
+    for path in sorted(folder.glob("?.png")):
+        with Image.open(path) as sharp:
+            blurred, half = sharp.filter(ImageFilter.GaussianBlur(3)), sharp.width // 2
+            for k, at in enumerate((half, 0)):
+                slice_ = sharp.copy()
+                slice_.paste(blurred.crop((at, 0, at + half, sharp.height)), (at, 0))
+                slice_.save(folder / f"{path.stem}_{k}.png")
+        path.unlink()
 
 
 def main() -> int:
@@ -213,19 +285,18 @@ def main() -> int:
     words.add_argument("--seed", type=int, default=0)
     words.add_argument("--capture", type=Path)
     words.add_argument("--only", default="", help="kinds of strikes that contain this word")
-    words.add_argument("--part", default="1/1")
     words.add_argument("--set", default="", help="sets of small captures whose title contains this word")
+    words.add_argument("--stage", default="", help="stages that contain this word")
     words.add_argument("options", nargs="*")
     asked = words.parse_args()
-    part, parts = map(int, asked.part.split("/"))
-    mount, fallen, strikes = may_mount(), 0, itertools.count()
+    mount, fallen = may_mount(), 0
     kinds = [kind for kind in STRIKES if asked.only in kind and (mount or kind != "disk full")]
     if not mount:
         print("Full disks are left out: this user may not mount one.")
     with tempfile.TemporaryDirectory(prefix="kills-") as scratch:
         folder = Path(scratch)
-        sets = {"given": (asked.capture.resolve(), asked.options)} if asked.capture else captures(folder)
-        for title, (capture, options) in sets.items():
+        sets = {"given": (asked.capture.resolve(), asked.options, "")} if asked.capture else captures(folder)
+        for title, (capture, options, only) in sets.items():
             if asked.set not in title:
                 continue
             command = ["reconstruct", str(capture), "--out", "disk/run", "--json", *options]
@@ -242,19 +313,27 @@ def main() -> int:
                 fallen += 1
                 print(f"{title}: two runs that nothing has struck have other bits.", flush=True)
             ends = [when for _, when in stages[1:]] + [ended]
-            for (stage, when), end in zip(stages, ends, strict=True):
-                counts: collections.Counter = collections.Counter()
-                for n in range(asked.moments):
-                    if next(strikes) % parts != part - 1:
-                        continue
-                    rng = random.Random(f"{asked.seed} {title} {stage} {n}")
-                    kind, delay = rng.choice(kinds), rng.uniform(0, max(end - when, 0.02))
-                    complaints = struck(kind, stage, delay, folder, command, wanted)
-                    counts["passed" if not complaints else "fell"] += 1
-                    for complaint in complaints:
-                        print(f"  {title}, {kind} {delay:.2f} s into {stage}: {complaint}", flush=True)
-                fallen += counts["fell"]
-                print(f"{title}, {stage}: {counts['passed']} of {counts.total()} passed", flush=True)
+            spans = {
+                stage: max(end - when, 0.02)
+                for (stage, when), end in zip(stages, ends, strict=True)
+                if re.search(only, stage) and asked.stage in stage
+            }
+            counts, fell = dict.fromkeys(spans, 0), 0
+            for n in range(3 * asked.moments):
+                rng = random.Random(f"{asked.seed} {title} {n}")
+                lacking = [stage for stage in spans if counts[stage] < asked.moments]
+                if not lacking:
+                    break
+                blows = [(rng.choice(kinds), stage, rng.uniform(0, spans[stage])) for stage in lacking]
+                done, complaints = chain(blows, folder, command, wanted, mount)
+                for stage in done:
+                    counts[stage] += 1
+                fell += bool(complaints)
+                for complaint in complaints:
+                    print(f"  {title}, run {n}: {complaint}", flush=True)
+            fallen += fell
+            struck_of = ", ".join(f"{stage} {count}" for stage, count in counts.items())
+            print(f"{title}: {fell} runs fell; strikes: {struck_of}", flush=True)
     return 1 if fallen else 0
 
 

@@ -1,11 +1,12 @@
 """Large captures: do they finish, or are they refused with a reason, and with how much memory?
 
     python benchmarks/load.py CAPTURE [--photos 1000] [--megapixels 100] [--only WORD] [--limit 1800]
-                              [-- OPTIONS of reconstruct]
+                              [--points RUN] [-- OPTIONS of reconstruct]
 
 CAPTURE has photos and a transforms.json. `many` is so many photos of 0.3 MP (the same views again and again, each
 cropped a little otherwise, with the principal point that belongs to it); `large` is three photos enlarged to so many
-megapixels. Both with cameras, and without. Prints the exit code, the time, the peak of the process and the last words.
+megapixels. Both with cameras, and without; `many` also with the cameras and points of RUN, a run of CAPTURE. Prints
+the exit code, the time, the peak of the process, what it said of the time and memory that it takes, and its last words.
 """
 
 from __future__ import annotations
@@ -53,6 +54,37 @@ def many(capture: Path, out: Path, count: int, cameras: bool) -> None:
         (out / "transforms.json").write_text(json.dumps({**top, "frames": made}))
 
 
+def many_with_points(capture: Path, run: Path, out: Path, count: int) -> None:
+    """As `many`, of photos as large as RUN's, with the points that RUN has."""
+    from macrosplat.cameras.colmap import read_colmap, write_colmap
+    from macrosplat.cameras.records import Cameras, SparsePoints
+    from macrosplat.capture.open import open_capture
+
+    many(capture, out, count, cameras=True)
+    data, frames = frames_of(out)
+    _, cameras, points, _ = read_colmap(run / "sparse" / "0", open_capture(capture).photos, upright=True)
+    factor = (WIDTH + 12) / cameras.sizes[0, 0]
+    intrinsics, views, photo, point, px = [], [], [], [], []
+    rng = np.random.default_rng(1)
+    for n, frame in enumerate(frames):
+        v = n % len(cameras)
+        fx, fy, cx, cy = cameras.intrinsics[v] * factor
+        moved = np.round([cx - frame["cx"], cy - frame["cy"]])  # px that the photo was cropped by
+        intrinsics.append([fx, fy, cx - moved[0], cy - moved[1]])
+        views.append(cameras.views[v].copy())
+        views[-1][:3, 3] += rng.normal(0, 1e-5 * float(np.linalg.norm(views[-1][:3, 3])), 3)
+        of = points.photo == v
+        photo.append(np.full(int(of.sum()), n))
+        point.append(points.point[of])
+        px.append(points.px[of] * factor - moved)
+    names = tuple(Path(frame["file_path"]).name for frame in frames)
+    sizes = np.tile([data["w"], data["h"]], (count, 1))
+    given = Cameras(names, np.array(views), np.array(intrinsics), sizes, "colmap")
+    seen = SparsePoints(points.xyz, points.rgb, np.concatenate(point), np.concatenate(photo), np.concatenate(px))
+    write_colmap(out / "sparse" / "0", given, seen)
+    (out / "transforms.json").unlink()
+
+
 def large(capture: Path, out: Path, megapixels: float, cameras: bool) -> None:
     """The first three photos, enlarged: neighbours that still see the same."""
     (out / "photos").mkdir(parents=True)
@@ -82,7 +114,8 @@ def tried(capture: Path, out: Path, options: list[str], limit: float) -> str:
                 process.terminate()
             time.sleep(0.2)
         err.seek(0)
-        said = [line for line in err.read().splitlines() if line.strip()][-1:]
+        lines = [line for line in err.read().splitlines() if line.strip()]
+    said = [line for line in lines if line.startswith("This will take")][:1] + lines[-1:]
     code = os.waitstatus_to_exitcode(status)
     return f"exit {code} after {time.monotonic() - began:.0f} s, {used.ru_maxrss / 1e6:.1f} GB at the peak: {said}"
 
@@ -94,10 +127,16 @@ def main() -> None:
     words.add_argument("--megapixels", type=float, default=100)
     words.add_argument("--only", default="")
     words.add_argument("--limit", type=float, default=1800, help="s")
+    words.add_argument("--points", type=Path, help="a run of CAPTURE")
     given = sys.argv[1:]
     split = given.index("--") if "--" in given else len(given)
     asked, options = words.parse_args(given[:split]), given[split + 1 :]
     with tempfile.TemporaryDirectory(prefix="load-") as scratch:
+        title = "many, with cameras and points"
+        if asked.points and asked.only in title:
+            folder = Path(scratch) / "points"
+            many_with_points(asked.capture, asked.points, folder, asked.photos)
+            print(f"{title}: {tried(folder, folder / 'run', options, asked.limit)}", flush=True)
         for cameras in (True, False):
             for kind in ("many", "large"):
                 title = f"{kind}, {'with' if cameras else 'without'} cameras"

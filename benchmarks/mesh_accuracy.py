@@ -5,7 +5,9 @@
 CAPTURE holds `transforms.json`, `depth/NNN.png` (camera z, unit in `truth.json`) and `masks/`: the truth, read here
 only to compare. The mesh (made by `macrosplat export RUN --format mesh` unless given) is brought to the truth's world
 by the similarity that fits RUN's cameras to the true ones, and seen by the true cameras: wherever the truth has the
-object, camera z of the mesh is compared with that of the truth. `--picture` writes shaded views of it, to look at.
+object, camera z of the mesh is compared with that of the truth. A grazing ray makes much more of it than the surfaces
+are apart: so the distances from true places to the nearest of the mesh are told, too, and from the places of the mesh
+that a true camera sees, within its mask, to the nearest true ones. `--picture` writes shaded views, to look at.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.spatial import KDTree
 from sfm_accuracy import similarity
 
 from macrosplat.cameras.transforms import read_cameras_file
@@ -26,6 +29,7 @@ from macrosplat.run import Run
 from macrosplat.support.numba import njit
 
 FAR = np.float32(3e38)
+PLACES, ASKED = 3_000_000, 100_000  # on the mesh; and how many distances are measured
 
 
 def main() -> None:
@@ -56,7 +60,7 @@ def measure(
     index = [stems.index(PurePosixPath(name).stem) for name in own.names]
     vertices = similarity(own.centres, truth.centres[index]) * vertices
     unit = json.loads((capture / "truth.json").read_text())["depth_scale_mm"]
-    errors, missing, all_of = [], 0, 0
+    errors, missing, all_of, true_places, own_places = [], 0, 0, [], []
     for v, stem in enumerate(stems):
         true = np.asarray(Image.open(capture / "depth" / f"{stem}.png")).astype(np.float64) * unit
         size = (true.shape[1], true.shape[0])
@@ -66,20 +70,55 @@ def measure(
         there = (true > 0) & (np.asarray(mask) == 255)  # whole pixels of the object, none of its rim
         seen = there & (face >= 0)
         errors.append((depth - true)[seen])
+        true_places.append(_places(true, there, truth.views[v], k))
+        own_places.append(_places(depth, (np.asarray(mask) == 255) & (face >= 0), truth.views[v], k))
         missing += int((there & ~seen).sum())
         all_of += int(there.sum())
         if picture is not None and v % 6 == 0:
             picture.mkdir(parents=True, exist_ok=True)
-            big = tuple(int(s) for s in truth.sizes[v])
+            big = int(truth.sizes[v][0]), int(truth.sizes[v][1])
             shaded, coloured = draw(vertices, faces, colours, truth.views[v], truth.intrinsics[v], big)
             Image.fromarray(np.concatenate([shaded, coloured], 1)).save(picture / f"{stem}.png")
     off = np.concatenate(errors)
     away = np.abs(off)
+    true_at, own_at = np.concatenate(true_places), np.concatenate(own_places)
+    to_mesh, to_truth = _nearest(true_at, _dense(vertices, faces)), _nearest(own_at, true_at)
     return (
         f"{len(vertices)} vertices, {len(faces)} faces; off by {np.median(away):.3f} mm (median), "
         f"{np.percentile(away, 90):.3f} mm (90 %), bias {np.median(off):+.3f} mm; "
-        f"{missing / all_of:.2%} of the object is missing"
+        f"{missing / all_of:.2%} of the object is missing; from true places to the mesh {_summary(to_mesh)}, "
+        f"from places of the mesh to the truth {_summary(to_truth)}"
     )
+
+
+def _places(depth: NDArray, there: NDArray[np.bool_], view: NDArray, k: NDArray) -> NDArray[np.float64]:
+    """[N, 3] world, of the pixels that are `there`, of camera z `depth`."""
+    rows, columns = np.nonzero(there)
+    z = depth[rows, columns].astype(np.float64)
+    local = np.stack([(columns + 0.5 - k[2]) / k[0] * z, (rows + 0.5 - k[3]) / k[1] * z, z], 1)
+    return (local - view[:3, 3]) @ view[:3, :3]
+
+
+def _dense(vertices: NDArray, faces: NDArray) -> NDArray[np.float64]:
+    """[N, 3] places all over a mesh, at random: the nearest of them is hardly farther than the mesh."""
+    corner = vertices[faces]
+    area = np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1)
+    chance = np.random.default_rng(0)
+    face = chance.choice(len(faces), PLACES, p=area / area.sum())
+    u, v = chance.random((2, PLACES, 1))
+    u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
+    return corner[face, 0] * (1 - u - v) + corner[face, 1] * u + corner[face, 2] * v
+
+
+def _nearest(asked: NDArray, places: NDArray) -> NDArray[np.float64]:
+    """[N] mm from each place asked for (ASKED of them) to the nearest other."""
+    if len(asked) > ASKED:
+        asked = asked[np.random.default_rng(1).choice(len(asked), ASKED, replace=False)]
+    return KDTree(places).query(asked)[0]
+
+
+def _summary(away: NDArray) -> str:
+    return f"{np.median(away):.3f} mm (median), {np.percentile(away, 90):.3f} mm (90 %)"
 
 
 def read_mesh(path: Path) -> tuple[NDArray, NDArray, NDArray]:

@@ -15,9 +15,13 @@ from macrosplat.cameras.sfm.features import Features
 from macrosplat.cameras.sfm.ties import with_ties
 from macrosplat.cameras.squares import focal_by_squares
 from macrosplat.cameras.targets import Sizes, corner_points, read_sizes, scale_by
+from macrosplat.capture.read_targets import read_kept
+from macrosplat.options import Options
 from macrosplat.photos.records import Exif, Photo
 from macrosplat.photos.target_sheet import write_sheet
 from macrosplat.photos.targets import Family, Target, disc, homography, read_targets
+from macrosplat.placing import keep_sizes, sizes_of
+from macrosplat.run import Run
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.errors import MacrosplatError
 
@@ -159,6 +163,42 @@ def test_sizes_are_read_or_refused(tmp_path: Path) -> None:
         Family("36h12")
 
 
+def test_sizes_are_kept_where_the_file_is_gone_when_a_run_ends(tmp_path: Path) -> None:
+    board = {"7": [[0, 0], [5, 0], [5, 5], [0, 5]]}
+    file = tmp_path / "sizes.json"
+    file.write_text(json.dumps({"family": "4X4_50", "side_mm": 3, "tags": {"2": 4.5}, "board": board}))
+    options, run = Options(targets=str(file)), Run(tmp_path / "run")
+    sizes = sizes_of(options)
+    assert sizes is not None
+    keep_sizes(run, sizes)
+    file.unlink()
+    kept = sizes_of(options, run)
+    assert kept is not None and (kept.family, kept.side, kept.sides) == ("4X4_50", 3, {2: 4.5})
+    np.testing.assert_array_equal(kept.board[7], sizes.board[7])
+    with pytest.raises(MacrosplatError, match="another --out"):  # targets of that family were read in the photos
+        keep_sizes(run, Sizes("5X5_100", 3))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"9" * 5000: 5}, {"board": {"1": [[0, 0], [1e300, 0], [1, 1], [0, 1]]}}, {"board": {"1": [[], [], [], []]}}],
+)
+def test_sizes_beyond_all_bounds_are_one_sentence(tmp_path: Path, content: dict) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(MacrosplatError, match=r"a\.json"):
+        read_sizes(str(tmp_path / "a.json"))
+
+
+@pytest.mark.parametrize("change", [{"corners": [[1, 2]] * 3}, {"sigma": 0}, {"sigma": -1}])
+def test_damaged_readings_are_one_sentence(tmp_path: Path, change: dict) -> None:
+    one = {"number": 1, "corners": [[1, 2], [5, 2], [5, 6], [1, 6]], "sigma": 0.1, "blur": 1.0, "fit": 0.9}
+    (tmp_path / "targets.json").write_text(json.dumps({"a.jpg": [one]}))
+    assert read_kept(tmp_path / "targets.json")["a.jpg"][0].number == 1
+    (tmp_path / "targets.json").write_text(json.dumps({"a.jpg": [one | change]}))
+    with pytest.raises(MacrosplatError, match="read again"):
+        read_kept(tmp_path / "targets.json")
+
+
 def test_corners_are_points_that_photos_share(tmp_path: Path) -> None:
     cameras = looking(3)
     seen = readings(cameras, {4: 1.0, 6: 1.0}, 0.0)
@@ -187,6 +227,12 @@ def test_a_sheet_is_drawn_to_size(tmp_path: Path, family: Family) -> None:
         values = {"out": tmp_path / "b.pdf", "side_mm": 5.0, "count": 20, "first": 0} | wrong
         with pytest.raises(MacrosplatError):
             write_sheet(**values, family="APRILTAG_36h11", paper="a4")
+
+
+def test_a_sheet_does_not_replace_cameras(tmp_path: Path) -> None:
+    (tmp_path / "transforms.json").write_text("{}")
+    with pytest.raises(MacrosplatError, match=r"transforms\.json"):
+        write_sheet(tmp_path / "transforms.pdf", 5.0, 3, 0, "APRILTAG_36h11", "a4")
 
 
 def test_a_drawing_is_what_opencv_reads(family: Family) -> None:

@@ -128,6 +128,15 @@ def test_a_folder_gets_a_file_of_the_usual_name(run: Path, tmp_path: Path) -> No
     assert export(run, "ply", tmp_path) == tmp_path / "export.ply" and (tmp_path / "export.ply").is_file()
 
 
+def test_a_run_s_own_scene_and_a_user_s_photo_stay(run: Path, tmp_path: Path) -> None:
+    for name in ("scene.ply", "coverage.ply", "../" + run.name + "/scene.ply"):
+        with pytest.raises(MacrosplatError, match="the run's own"):
+            export(run, "points", run / name)
+    (tmp_path / "001.jpg").write_text("a photo")
+    with pytest.raises(MacrosplatError, match=r"001\.jpg"):
+        export(run, "mesh", tmp_path / "001.obj", shape=Shape(texture=True))
+
+
 def test_colmap_loads_in_pycolmap(run: Path, tmp_path: Path) -> None:
     out = export(run, "colmap", tmp_path / "colmap")
     model, cameras = pycolmap.Reconstruction(str(out / "sparse" / "0")), made().cameras

@@ -8,7 +8,17 @@ import sys
 import pytest
 
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import below, only_ours, room_on_disk, sweep, whole, whole_folder, write_json, write_whole
+from macrosplat.support.files import (
+    below,
+    no_strangers_beside,
+    only_ours,
+    room_on_disk,
+    sweep,
+    whole,
+    whole_folder,
+    write_json,
+    write_whole,
+)
 from macrosplat.support.lock import locked
 
 
@@ -105,6 +115,15 @@ def test_a_folder_that_holds_something_else_is_not_written_to(tmp_path):
     (tmp_path / "images/mine.txt").write_text("")
     with pytest.raises(MacrosplatError, match=r"images/mine\.txt"):
         only_ours(tmp_path, {"images/a.png"}.__contains__)
+
+
+def test_a_file_beside_is_not_replaced_by_the_way(tmp_path):
+    no_strangers_beside(tmp_path / "001.obj", (".mtl", ".jpg"))
+    (tmp_path / "001.jpg").write_text("a photo")
+    with pytest.raises(MacrosplatError, match=r"001\.jpg"):
+        no_strangers_beside(tmp_path / "001.obj", (".mtl", ".jpg"))
+    (tmp_path / "001.obj").write_text("")  # both were written before
+    no_strangers_beside(tmp_path / "001.obj", (".mtl", ".jpg"))
 
 
 def test_a_folder_takes_its_place_whole_or_not_at_all(tmp_path):

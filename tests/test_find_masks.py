@@ -53,6 +53,7 @@ def test_masks_are_found(tmp_path, name):
     ("name", "said"),
     [
         ("masks/{0}.npy", "Not read as masks: 1.npy, 2.npy, 3.npy; save masks as PNG."),
+        ("photos_mask/{0}.png", "Left alone, though it may hold masks: photos_mask; "),
         ("segmentation/{0}.png", "Left alone, though it may hold masks: segmentation; "),
         ("Alpha/{0}_mask.png", "Left alone, though it may hold masks: Alpha; "),
     ],

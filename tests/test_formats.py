@@ -16,6 +16,7 @@ from PIL import Image
 from scipy.spatial import KDTree
 
 from macrosplat.export.gltf import write_gltf
+from macrosplat.scene.formats.compressed import write_compressed
 from macrosplat.scene.formats.read import read_scene
 from macrosplat.scene.formats.sog import write_sog
 from macrosplat.scene.formats.splat import write_splat
@@ -59,6 +60,38 @@ def test_spz_as_another_reader_has_it(tmp_path: Path) -> None:
     found = gsply.read_spz(tmp_path / "a.spz")
     # It leaves the file's axes (right, up, back) as they are.
     assert np.abs(np.asarray(found.means) * (1, -1, -1) - wanted.means.numpy()).max() < 1e-5
+
+
+@pytest.mark.parametrize("degree", [0, 2])
+def test_compressed_ply_as_another_reader_has_it(tmp_path: Path, degree: int) -> None:
+    path = tmp_path / "a.compressed.ply"
+    given = scene(300, degree)  # two chunks
+    write_compressed(path, given)
+    for read in (read_scene(path).as_tensors(), theirs(path, degree)):
+        order = torch.as_tensor(KDTree(read.means.numpy()).query(given.means.numpy())[1])  # they come in another order
+        assert len(order.unique()) == 300
+        back = read.map(lambda values, order=order: values[order])
+        # Half a step of 10 bits within the bounds of a chunk, which are at most 100 and 6 wide; colours of 8 bits.
+        torch.testing.assert_close(back.means, given.means, rtol=0, atol=0.051)
+        torch.testing.assert_close(back.log_scales, given.log_scales, rtol=0, atol=0.0031)
+        assert same_turn(back.quats, given.quats) < 1e-5
+        torch.testing.assert_close(back.sh0, given.sh0, rtol=0, atol=0.0041)
+        torch.testing.assert_close(back.sh_rest, given.sh_rest, rtol=0, atol=0.0323)
+        torch.testing.assert_close(back.opacity_logits.sigmoid(), given.opacity_logits.sigmoid(), rtol=0, atol=0.0021)
+
+
+def theirs(path: Path, degree: int) -> Gaussians:
+    """What gsply reads, as ours."""
+    read = gsply.plyread(str(path))
+    rest = np.asarray(read.shN).reshape(len(read.means), -1, 3)[:, : SH_REST[degree]]
+    return Gaussians.of_arrays(
+        means=read.means,
+        log_scales=read.scales,
+        quats=read.quats,
+        opacity_logits=read.opacities,
+        sh0=read.sh0,
+        sh_rest=rest,
+    ).as_tensors()
 
 
 def test_splat_reads_back_without_harmonics(tmp_path: Path) -> None:

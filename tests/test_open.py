@@ -67,6 +67,48 @@ def test_notes(tmp_path):
         assert re.search(word, note), (word, note)
 
 
+@pytest.mark.parametrize(
+    ("chosen", "other", "named"),
+    [
+        ("photos", "images", "images"),
+        ("photos", "photos2", "photos2"),
+        ("images", "Images (2)", "Images (2)"),
+        (".", "second day", "second day"),
+        ("photos", "notes", None),
+        ("images", "images_2", None),  # a reduced copy
+        ("photos", "sharp", None),
+    ],
+)
+def test_pictures_that_are_not_taken_for_photos_are_named(tmp_path, chosen, other, named):
+    make_photos(tmp_path / chosen, 3)
+    make_photos(tmp_path / other, 3)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    make_photos(tmp_path / "run", 3)  # pictures of a run are its own
+    capture = open_capture(tmp_path, brackets=False)
+    assert len(capture.photos) == 3
+    assert [note.endswith(f"there are pictures: {named}.") for note in capture.notes] == ([True] if named else [])
+
+
+def test_packed_cameras_are_named(tmp_path):
+    make_photos(tmp_path / "photos", 3)
+    (tmp_path / "sparse.zip").write_bytes(b"PK")
+    assert open_capture(tmp_path, brackets=False).notes == ("Not read: sparse.zip; unpack.",)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "of"),
+    [
+        ("FocalLength", 4e9, "focal_mm"),
+        ("FocalLengthIn35mmFilm", 65535, "focal_35mm"),
+        ("FNumber", 1e6, "f_number"),
+    ],
+)
+def test_numbers_that_no_camera_has_are_none(tmp_path, tag, value, of):
+    make_photos(tmp_path, 3, tags=exif(**{**CANON, tag: value}))
+    assert [getattr(photo.exif, of) for photo in open_capture(tmp_path, brackets=False).photos] == [None] * 3
+
+
 def test_masks_can_be_left_alone(tmp_path):
     make_photos(tmp_path / "photos", 3)
     for n in range(1, 4):

@@ -173,7 +173,12 @@ def test_modes_lens_and_ruler_say_what_is_true(tmp_path: Path) -> None:
     assert 0.48 <= result["uncertainty"] < 1.0  # 5 % of 9.6 mm, and what a click is off
     # At the middle, 100 away, a mm is 3 px of the photo and as many of the page's as it is larger.
     assert bar["length"] / float(bar["text"].split()[0]) == pytest.approx(3.0 * (500 - 32) / 320, rel=0.1)
-    assert Image.open(tmp_path / "saved.png").size[0] >= 460
+    picture = Image.open(tmp_path / "saved.png").convert("L")
+    assert max(picture.size) == 2400
+    # Where the surface was measured, between the two circles: the line, white.
+    k = picture.width / 468
+    across = np.asarray(picture)[:, round(0.4 * 468 * k)]
+    assert (across[round(0.3 * picture.height) : round(0.7 * picture.height)] > 250).sum() >= k
     assert axe.response["violations"] == [], axe.generate_report()
 
 

@@ -314,6 +314,13 @@ def test_raw_beside_its_jpeg(tmp_path):
     assert "2.cr2" in found.notes[0]
 
 
+def test_a_raw_file_that_is_none_is_no_fault_of_the_disk(tmp_path):
+    pytest.importorskip("rawpy")
+    make_photos(tmp_path, 3)
+    (tmp_path / "9.cr2").write_bytes(b"abc")
+    assert find_photos(tmp_path).notes[0] == "Damaged and left out: 9.cr2 (cut, or no photo of a camera)."
+
+
 def test_raw_is_linear(tmp_path):
     """A synthetic DNG, grey under its own white balance: double the light, double the value, at 16 bits."""
     pytest.importorskip("rawpy")

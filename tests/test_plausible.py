@@ -67,3 +67,13 @@ def test_points_that_one_photo_sees_say_nothing_of_parallax():
     refuse_impossible(cameras, few, "it")
     lone = few.photo == 0
     refuse_impossible(cameras, replace(few, photo=few.photo[lone], point=few.point[lone], px=few.px[lone]), "it")
+
+
+def test_cameras_that_hardly_fit_are_said():
+    cameras, points = captured()
+    rng = np.random.default_rng(0)
+    away = replace(points, px=points.px + rng.normal(0, 0.006 * 96, points.px.shape))
+    (said,) = unconfirmed(cameras, away)
+    assert said.startswith("The cameras hardly fit the photos")
+    near = replace(points, px=points.px + rng.normal(0, 0.001 * 96, points.px.shape))
+    assert unconfirmed(cameras, near) == []

@@ -104,7 +104,7 @@ def test_idle_and_oversized_askers_do_not_keep_others_out(desk: Desk, address: s
     host, _, secret = address.removeprefix("http://").rstrip("/").partition("/")
     where = (host.partition(":")[0], int(host.partition(":")[2]))
     with contextlib.ExitStack() as stack:
-        idle = [stack.enter_context(socket.create_connection(where, timeout=10)) for _ in range(100)]
+        idle = [stack.enter_context(socket.create_connection(where, timeout=10)) for _ in range(200)]
         for one in idle[::2]:
             one.sendall(
                 b"POST /" + secret.encode() + b"/open HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\n{"

@@ -69,6 +69,7 @@ export function measuring(box, facts, camera) {
 
   return {
     drawBar, drawMarks, result,
+    marks: () => ends.map((end) => place(end.at)),
     bar: () => (bar.hidden ? null : { length, text: text.textContent }),
     clear: () => { ends.length = 0; drawMarks(); },
     add: (at, depth, spread) => {
@@ -80,24 +81,39 @@ export function measuring(box, facts, camera) {
   };
 }
 
-// A picture of the canvas with the scale bar in it.
-export function saved(canvas, bar, box) {
+// A picture of the canvas with the scale bar and what was measured in it.
+export function saved(canvas, ruler, box) {
   const out = document.createElement("canvas");
   [out.width, out.height] = [canvas.width, canvas.height];
   const c = out.getContext("2d"), k = canvas.width / box.clientWidth;
   c.drawImage(canvas, 0, 0);
-  if (bar) {
-    const x = 16 * k, y = canvas.height - 13 * k;
-    c.lineWidth = 2 * k;
-    c.strokeStyle = c.fillStyle = "#fff";
-    c.shadowColor = "#000";
-    c.shadowBlur = 3 * k;
+  c.lineWidth = 2 * k;
+  c.strokeStyle = c.fillStyle = "#fff";
+  c.shadowColor = "#000";
+  c.shadowBlur = 3 * k;
+  c.font = `${14 * k}px system-ui, sans-serif`;
+  c.textAlign = "center";
+  const line = (...points) => {
     c.beginPath();
-    c.moveTo(x, y - 6 * k); c.lineTo(x, y); c.lineTo(x + bar.length * k, y); c.lineTo(x + bar.length * k, y - 6 * k);
+    for (const [x, y] of points) c.lineTo(x * k, y * k);
     c.stroke();
-    c.font = `${14 * k}px system-ui, sans-serif`;
-    c.textAlign = "center";
-    c.fillText(bar.text, x + (bar.length * k) / 2, y - 10 * k);
+  };
+  const bar = ruler.bar();
+  if (bar) {
+    const left = 16, right = left + bar.length, y = box.clientHeight - 13;
+    line([left, y - 6], [left, y], [right, y], [right, y - 6]);
+    c.fillText(bar.text, ((left + right) / 2) * k, (y - 10) * k);
+  }
+  const marks = ruler.marks();
+  for (const [x, y] of marks) {
+    c.beginPath();
+    c.arc(x * k, y * k, 6 * k, 0, 2 * Math.PI);
+    c.stroke();
+  }
+  if (marks.length === 2) {
+    const [[ax, ay], [bx, by]] = marks;
+    line([ax, ay], [bx, by]);
+    c.fillText(ruler.result().text, ((ax + bx) / 2) * k, ((ay + by) / 2 - 10) * k);
   }
   return new Promise((done) => out.toBlob(done, "image/png"));
 }

@@ -11,6 +11,7 @@ import { measuring, saved } from "./measure.js";
 import { crop, recolour } from "./splats.js";
 
 const bytesOf = (id) => Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+const SAVED = 2400; // px of the longer side of a saved picture: 20 cm at 300 dpi
 const $ = (id) => document.getElementById(id);
 
 export async function start() {
@@ -216,9 +217,20 @@ export async function start() {
   $("turn").addEventListener("click", () => turning(!controls.autoRotate));
   $("full").addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : box.requestFullscreen()));
   $("full").hidden = !document.fullscreenEnabled;
+  // To be printed: larger than the view, and as fine as it gets, however slow the machine is while something moves.
+  function picture() {
+    const before = pace.ratio, most = renderer.getContext().getParameter(renderer.getContext().MAX_RENDERBUFFER_SIZE);
+    pace.ratio = Math.max(best, Math.min(SAVED, most) / Math.max(box.clientWidth, box.clientHeight));
+    resize();
+    renderer.render(world, camera);
+    const made = saved(renderer.domElement, ruler, box);
+    pace.ratio = before;
+    resize();
+    return made;
+  }
   $("save").addEventListener("click", async () => {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(await saved(renderer.domElement, ruler.bar(), box));
+    link.href = URL.createObjectURL(await picture());
     link.download = `${document.title}.png`;
     link.click();
     URL.revokeObjectURL(link.href);

@@ -29,7 +29,7 @@ from macrosplat.output.summary import Summary
 from macrosplat.photos.names import listed, natural_key
 from macrosplat.photos.records import Photo, resized
 from macrosplat.photos.targets import opencv
-from macrosplat.placing import expel, forget, of_rig, place, place_missing, sizes_of
+from macrosplat.placing import expel, forget, keep_sizes, of_rig, place, place_missing, sizes_of
 from macrosplat.render import Frame
 from macrosplat.run import Run
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
@@ -78,7 +78,8 @@ def reconstruct(
     device = choose(options.device, said.append)
     if options.scale_mm is not None:
         check_scale(options.scale_mm)
-    if sizes_of(options) is not None:
+    sizes = sizes_of(options, Run(out) if resume else None)
+    if sizes is not None:
         opencv()
     viewer, meeting = _viewer(live), Meeting()
     began = time.monotonic()
@@ -94,6 +95,8 @@ def reconstruct(
         run = Run.begin(out, capture, opened.photos, options, resume, opened.found)
         options = run.manifest.options
         sweep(out)
+        if sizes is not None:
+            keep_sizes(run, sizes)
         for note in (*said, *opened.notes):
             progress.note(note)
         if run.other_masks:

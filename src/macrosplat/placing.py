@@ -30,7 +30,7 @@ from macrosplat.photos.names import listed
 from macrosplat.photos.taken import same_photos
 from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import whole_folder
+from macrosplat.support.files import whole_folder, write_json
 from macrosplat.support.progress import Progress
 from macrosplat.train.effort import EFFORTS
 from macrosplat.train.log import Log
@@ -44,7 +44,7 @@ def place(opened: Capture, run: Run, progress: Progress, width: int | None) -> T
     """Cameras and points: from RUN/sparse, from the capture, or by structure from motion."""
     options = run.manifest.options
     if not run.sparse.is_dir():
-        sizes = sizes_of(options)
+        sizes = sizes_of(options, run)
         targets = find_targets(opened, sizes, run.targets, progress) if sizes is not None else None
         cameras, points, source = solve(opened, run.scratch, options.seed, progress, targets)
         # In this order: where there is a model, what it is of is known.
@@ -62,13 +62,39 @@ def place(opened: Capture, run: Run, progress: Progress, width: int | None) -> T
     return given
 
 
-def sizes_of(options: Options) -> Sizes | None:
+def sizes_of(options: Options, run: Run | None = None) -> Sizes | None:
     """What is known of coded targets; None: there are none.
+
+    Args:
+        run: one that may have kept what was known as it was begun, for where the file is gone since.
 
     Raises:
         MacrosplatError: the file of --targets cannot be read.
     """
-    return None if options.targets is None else read_sizes(options.targets)
+    if options.targets is None:
+        return None
+    try:
+        return read_sizes(options.targets)
+    except MacrosplatError:
+        if run is None or not run.target_sizes.is_file():
+            raise
+        return read_sizes(str(run.target_sizes))
+
+
+def keep_sizes(run: Run, sizes: Sizes) -> None:
+    """Into RUN, where they are read at the end: the file of --targets may be elsewhere by then.
+
+    Raises:
+        MacrosplatError: the targets that were read in the photos are of another family.
+    """
+    if run.target_sizes.is_file():
+        family = read_sizes(str(run.target_sizes)).family
+        if family != sizes.family:
+            raise MacrosplatError(
+                f"{run.folder} was begun with coded targets of the family {family}, and --targets says {sizes.family} "
+                "now; put the file back as it was, or choose another --out."
+            )
+    write_json(run.target_sizes, sizes.as_file())
 
 
 def of_rig(rig: Run, run: Run, opened: Capture) -> tuple[Capture, KnownLens | None]:

@@ -188,6 +188,11 @@ class Run:
         return self.folder / "targets.json"
 
     @property
+    def target_sizes(self) -> Path:
+        """What --targets said of their sizes."""
+        return self.folder / "target_sizes.json"
+
+    @property
     def deblurred(self) -> Path:
         """The photos as `--deblur-first` made them."""
         return self.folder / "deblurred"

@@ -29,6 +29,7 @@ MOVED_PX = 1.0  # a photo may differ this much from the file's size before it is
 # the middle: crops from the corner of a large format reach 2.
 FOCAL_WIDTHS = (0.05, 1e4)
 CENTRE_WIDTHS = 20.0
+OBLONG = 1.3  # fx / fy: calibrations have up to 1.02, anamorphic lenses, which are not for macro photos, 1.33
 # A lens whose undistorted photo would need another focal length by this factor distorts nothing that a lens does.
 BENDS = 3.5
 # A camera that is this many times farther from the others than they are from each other is a mistake: even a macro
@@ -224,6 +225,11 @@ def _pinhole(entry: Entry, lens: Distortion, photo: Photo) -> tuple[Distortion |
     low, high = FOCAL_WIDTHS
     if not (low <= widths[:2].min() and widths[:2].max() <= high and np.abs(widths[2:] - 0.5).max() <= CENTRE_WIDTHS):
         raise refusal
+    if not 1 / OBLONG < widths[0] / widths[1] < OBLONG:
+        raise MacrosplatError(
+            f"{entry.where} has a focal length of {intrinsics[0]:.4g} px across and {intrinsics[1]:.4g} px down, and a "
+            "photo's pixels are squares; export the cameras again, of photos that are not stretched."
+        )
     straight = lens.model in STRAIGHT and not any(lens.params[len(lens.params) - _further(lens) :])
     if lens.model in PINHOLES or straight:
         scale = np.array([photo.width / lens.width, photo.height / lens.height])

@@ -7,6 +7,7 @@ place; height, width and focal length in px. The principal point is the middle. 
 from __future__ import annotations
 
 import pickle
+import tokenize
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,12 @@ from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 
 NAME = "poses_bounds.npy"
+# What numpy makes of a damaged file: its header is read as Python's words are.
+DAMAGED = (
+    *(OSError, ValueError, EOFError, AttributeError, OverflowError, MemoryError),
+    *(SyntaxError, TypeError, KeyError, RecursionError, pickle.UnpicklingError, tokenize.TokenError),
+)
+LARGEST = 1e9  # scene units: how far a camera may be
 COLUMNS = (15, 17)  # without and with the depths
 
 
@@ -55,7 +62,7 @@ def _rows(path: Path) -> NDArray[np.float64]:
     try:
         rows = np.load(path, allow_pickle=False, mmap_mode="r")
         good = rows.ndim == 2 and rows.shape[1] in COLUMNS and len(rows) > 0 and rows.dtype.kind in "fiu"
-    except (OSError, ValueError, EOFError, AttributeError, OverflowError, MemoryError, pickle.UnpicklingError) as error:
+    except DAMAGED as error:
         raise MacrosplatError(
             f"{path} cannot be read as numpy's file of an array; export it again, or remove it."
         ) from error
@@ -68,7 +75,7 @@ def _entry(path: Path, n: int, name: str, row: NDArray[np.float64]) -> Entry:
     where = f"{path}, row {n} ({name})"
     matrix = row[:15].reshape(3, 5)
     height, width, focal = matrix[:, 4]
-    if not np.isfinite(matrix).all() or min(height, width, focal) < 1 or max(height, width) > 1e6:
+    if not (np.abs(matrix) < LARGEST).all() or min(height, width, focal) < 1 or max(height, width) > 1e6:
         raise MacrosplatError(f"{where} holds what no camera is; export it again, or remove it.")
     down, right, back = matrix[:, 0], matrix[:, 1], matrix[:, 2]
     axes = np.stack([right, down, -back], 1)  # OpenCV's: right, down, forward

@@ -18,6 +18,8 @@ from macrosplat.support.errors import MacrosplatError
 LEAST_PARALLAX = 0.3
 # Shares of the photo's width that points may lie off in the median: blurred photos reach 0.002.
 MOST_OFF = 0.02
+# The same share beyond which the cameras hardly fit the photos (experiments: exchanged-cameras).
+HARDLY = 0.0035
 
 
 def refuse_impossible(cameras: Cameras, points: SparsePoints, what: str) -> None:
@@ -48,10 +50,19 @@ def refuse_impossible(cameras: Cameras, points: SparsePoints, what: str) -> None
 
 
 def unconfirmed(cameras: Cameras, points: SparsePoints) -> list[str]:
-    """Sentences on photos whose cameras no point speaks for, where there are points: exchanged, perhaps, or without
-    anything in focus."""
+    """Sentences on cameras that the points speak against, and on photos whose cameras no point speaks for, where there
+    are points: exchanged, perhaps, or without anything in focus."""
     silent = sorted(set(range(len(cameras))) - set(points.photo.tolist()))
-    if not silent or len(points) == 0:
+    if len(points) == 0 or len(points.photo) == 0:
+        return []
+    off = float(np.median(_off(cameras, points)))
+    if off > HARDLY:
+        return [
+            f"The cameras hardly fit the photos: their points lie {100 * off:.2g} % of a photo's width from where they "
+            f"are seen, and up to {100 * HARDLY:.2g} % is usual. They may be exchanged, or of other photos: compare "
+            "with cameras found from the photos alone."
+        ]
+    if not silent:
         return []
     which = listed(cameras.names[i] for i in silent)
     return [

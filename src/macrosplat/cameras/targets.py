@@ -25,6 +25,7 @@ from macrosplat.support.json import checked, load_json
 
 Readings = Mapping[str, Sequence[Target]]  # photo name to its targets, px of the undistorted photo at full size
 LEAST_MM, MOST_MM = 0.05, 10000.0  # of a side: beyond these it is a slip
+LONGEST_NUMBER = 9  # digits of a target's number
 REMEDY = "write sides in millimetres, as in docs/targets.md"
 # px that a corner may lie from where its point projects: more, and the target was moved, or read wrongly.
 MOVED_PX = 5.0
@@ -55,6 +56,15 @@ class Sizes:
         side = self.sides.get(number, self.side)
         return None if side is None else side * np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], np.float64)
 
+    def as_file(self) -> dict[str, object]:
+        """What `read_sizes` reads."""
+        return {
+            "family": self.family,
+            "side_mm": self.side,
+            "tags": {str(number): side for number, side in self.sides.items()},
+            "board": {str(number): corners.tolist() for number, corners in self.board.items()},
+        }
+
 
 @dataclass(frozen=True)
 class TargetScale:
@@ -84,9 +94,10 @@ def read_sizes(text: str) -> Sizes:
     board = {}
     for key, corners in file.board.items():
         array = np.array([[*corner, 0.0][:3] for corner in corners if len(corner) in (2, 3)], np.float64)
-        if array.shape != (4, 3) or len(corners) != 4:
+        if array.shape != (4, 3) or len(corners) != 4 or np.abs(array).max() > MOST_MM:
             raise MacrosplatError(
-                f"{path}: the board's target {key} needs four corners of two or three numbers, in mm."
+                f"{path}: the board's target {key[:20]} needs four corners of two or three numbers, in mm, up to "
+                f"{MOST_MM:g}."
             )
         board[_number(key, path)] = array
     own = _size(file.side_mm, f"{path}, side_mm") if file.side_mm is not None else None
@@ -102,8 +113,8 @@ def _size(side: float | None, where: str) -> float | None:
 
 
 def _number(key: str, path: Path) -> int:
-    if not key.isdecimal():
-        raise MacrosplatError(f"{path}: {key} is no target's number; give its whole number.")
+    if not key.isdecimal() or len(key) > LONGEST_NUMBER:
+        raise MacrosplatError(f"{path}: {key[:20]} is no target's number; give its whole number.")
     return int(key)
 
 

@@ -17,12 +17,14 @@ from macrosplat.capture.records import Capture
 from macrosplat.photos.names import listed
 from macrosplat.photos.records import Photo
 from macrosplat.photos.targets import Family, Target, opencv, read_targets
+from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json
 from macrosplat.support.json import checked, load_json
 from macrosplat.support.progress import Progress
 from macrosplat.support.threads import ordered, workers
 
 READ_AT = 2400  # px of width: more tells corners no better, and takes the time that it has pixels
+MOST_PX = 1e6  # how unsure a corner may be
 BYTES = 60  # per px that a photo takes while it is read
 
 
@@ -77,6 +79,8 @@ def read_kept(path: Path) -> Readings:
     """
     remedy = "remove it to have the targets read again"
     found = checked(load_json(path, finite=True, remedy=remedy), dict[str, list[_Kept]], str(path), remedy)
+    if any(len(one.corners) != 4 or not 0 < one.sigma < MOST_PX for some in found.values() for one in some):
+        raise MacrosplatError(f"{path} is damaged: a target has four corners, and how sure they are in px; {remedy}.")
     return {
         name: [Target(one.number, np.array(one.corners), one.sigma, one.blur, one.fit) for one in some]
         for name, some in found.items()

@@ -227,7 +227,7 @@ class Render:
 class Export:
     """Write a reconstructed scene for other programs.
 
-    - ply, spz, sog, splat, gltf: the Gaussians, for viewers
+    - ply, compressed-ply, spz, sog, splat, gltf: the Gaussians, for viewers
     - colmap, nerfstudio: the cameras with the sharp photos, for other programs to go on with
     - points: a cloud of all points of the surface, with normals (PLY), in mm where the scale is known
     - mesh: a triangle mesh of the object with colours, in mm where known (PLY; GLB, OBJ, STL, USDZ by --out)
@@ -270,7 +270,7 @@ class Export:
     """By how much the triangles of a mesh may be off: fewer of them, or all with 0."""
 
     mm: FlagCreatePairsOff[bool] = False
-    """Write ply, spz, sog, splat or gltf in millimetres, too, not in scene units."""
+    """Write the Gaussians in millimetres, too, not in scene units."""
 
     def run(self) -> None:
         from macrosplat.export import Film, Shape, export

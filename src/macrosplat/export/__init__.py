@@ -12,21 +12,35 @@ from typing import Literal
 
 from macrosplat.export.shape import Shape as Shape
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import written
+from macrosplat.support.files import no_strangers_beside, written
 
 Format = Literal[
-    "ply", "spz", "sog", "splat", "gltf", "points", "colmap", "nerfstudio", "mesh", "video", "focus-stack", "zip"
+    "ply",
+    "compressed-ply",
+    "spz",
+    "sog",
+    "splat",
+    "gltf",
+    "points",
+    "colmap",
+    "nerfstudio",
+    "mesh",
+    "video",
+    "focus-stack",
+    "zip",
 ]
 # What is written if no --out is given, below RUN.
 NAMES: dict[Format, str] = {
     **{"ply": "export.ply", "spz": "scene.spz", "splat": "scene.splat", "gltf": "scene.glb", "points": "points.ply"},
-    **{"sog": "scene.sog", "colmap": "colmap", "nerfstudio": "nerfstudio"},
+    **{"compressed-ply": "scene.compressed.ply", "sog": "scene.sog"},
+    **{"colmap": "colmap", "nerfstudio": "nerfstudio"},
     **{"mesh": "mesh.ply", "video": "orbit.mp4", "focus-stack": "focus_stack", "zip": "share.zip"},
 }
 # What a file of the format is called; formats that are missing here are folders.
 SUFFIXES: dict[Format, tuple[str, ...]] = {
     **{"ply": (".ply",), "spz": (".spz",), "splat": (".splat",), "gltf": (".glb",), "points": (".ply",)},
     **{"mesh": (".ply", ".glb", ".obj", ".stl", ".usdz"), "video": (".mp4",), "zip": (".zip",), "sog": (".sog",)},
+    "compressed-ply": (".ply",),
 }
 
 
@@ -63,6 +77,12 @@ def export(
         raise MacrosplatError(f"--photo belongs to --format focus-stack; leave it out for {format}.")
     out = _named(run, format, out)
     _check_place(out, format)
+    from macrosplat.run import Run
+
+    if out.resolve() in [one.resolve() for one in (Run(run).scene, Run(run).coverage_scene)]:
+        raise MacrosplatError(f"{out} is the run's own, from which others are made; choose another --out.")
+    if format == "mesh" and out.suffix.lower() == ".obj" and shape is not None and shape.texture:
+        no_strangers_beside(out, (".mtl", ".jpg"))
     # Each is imported where it is wanted: a small scene is written sooner than all of them are loaded.
     match format:
         case "colmap":
@@ -122,6 +142,10 @@ def _write_scene(run: Path, format: Format, out: Path, mm: bool) -> None:
             from macrosplat.scene.formats.ply import write_ply
 
             write_ply(out, scene)
+        case "compressed-ply":
+            from macrosplat.scene.formats.compressed import write_compressed
+
+            write_compressed(out, scene)
         case "spz":
             from macrosplat.scene.formats.spz import write_spz
 

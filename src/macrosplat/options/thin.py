@@ -16,4 +16,4 @@ class Thin:
     """Sub-aperture views of a photo; 1 is blind to what near things hide."""
 
     aberrations: Annotated[Literal["off", "auto", "all"], arg(metavar="A")] = "auto"
-    """`auto`: fringes, curved focus, dark corners if seen; `all`: breathing too."""
+    """`auto`: fringes, curved focus, dark corners; `all`: breathing too."""

@@ -57,7 +57,8 @@ def by_targets(run: Run, cameras: Cameras) -> TargetScale | None:
     options = run.manifest.options
     if options.targets is None or not run.targets.is_file():
         return None
-    return scale_by(read_kept(run.targets), cameras, read_sizes(options.targets))
+    sizes = str(run.target_sizes) if run.target_sizes.is_file() else options.targets
+    return scale_by(read_kept(run.targets), cameras, read_sizes(sizes))
 
 
 @torch.no_grad()

@@ -364,6 +364,8 @@ def reason(error: Exception) -> str:
     first = error.args[0] if error.args else ""
     text = first.decode(errors="replace") if isinstance(first, bytes) else str(error)  # LibRaw speaks bytes
     text = text.strip().split("\n")[0].rstrip(".")
+    if text == "Input/output error":  # LibRaw's, of a file that ends early or is none of a camera
+        return "cut, or no photo of a camera"
     if "cannot identify" in text:  # Pillow adds the path, which the sentence has already
         return "not a picture"
     return text or type(error).__name__

@@ -26,22 +26,24 @@ UNCALIBRATED, ADOBE = 65535, 2  # values of ColorSpace; the second stands in no 
 UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 # The long side of any sensor that takes photos: the smallest phone 3 mm, medium format 54 mm. Outside, the tags lie.
 SENSOR_MM = (3.0, 60.0)
+# Of lenses and cameras that there are, with room: outside, the tags lie, and count as none.
+FOCAL_MM, F_NUMBERS, SECONDS, ISOS = (0.5, 10000.0), (0.4, 1000.0), (1e-7, 1e6), (0.1, 1e8)
 FULL_FRAME_DIAGONAL_MM = math.hypot(36, 24)
 
 
 def exif_of(tags: Image.Exif, width: int, height: int) -> Exif:
     """The facts that matter of `tags`; `width` x `height` px is the photo's present size, either way up."""
     inner = tags.get_ifd(EXIF_IFD)
-    focal, focal_35mm = _number(inner.get(FOCAL)), _number(inner.get(FOCAL_35MM))
+    focal, focal_35mm = _number(inner.get(FOCAL), FOCAL_MM), _number(inner.get(FOCAL_35MM), FOCAL_MM)
     make, model, lens = _text(tags.get(MAKE)), _text(tags.get(MODEL)), _text(inner.get(LENS))
     words = [make if not model.startswith(make) else "", model, lens]  # Canon writes "Canon" into both
     return Exif(
-        f_number=_number(inner.get(F_NUMBER)),
+        f_number=_number(inner.get(F_NUMBER), F_NUMBERS),
         focal_mm=focal,
         focal_35mm=focal_35mm,
         sensor_width_mm=_sensor_width(inner, width, height, focal, focal_35mm),
-        seconds=_number(inner.get(TIME)) or _shutter(inner.get(SHUTTER)),
-        iso=_number(inner.get(ISO)),
+        seconds=_number(inner.get(TIME), SECONDS) or _shutter(inner.get(SHUTTER)),
+        iso=_number(inner.get(ISO), ISOS),
         camera=" ".join(word for word in words if word) or None,
     )
 
@@ -89,16 +91,17 @@ def _shutter(value: Any) -> float | None:
         seconds = 2.0 ** -float(value)
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         return None
-    return _number(seconds)
+    return _number(seconds, SECONDS)
 
 
-def _number(value: Any) -> float | None:
-    """A positive finite number or None: cameras write 0 or 0/0 for 'unknown' (a lens without contacts)."""
+def _number(value: Any, within: tuple[float, float] = (0.0, math.inf)) -> float | None:
+    """A positive finite number `within` these or None: cameras write 0 or 0/0 for 'unknown' (a lens without
+    contacts)."""
     try:
         number = float(value)
     except (TypeError, ValueError, ZeroDivisionError):
         return None
-    return number if math.isfinite(number) and number > 0 else None
+    return number if math.isfinite(number) and number > 0 and within[0] <= number <= within[1] else None
 
 
 def _text(value: Any) -> str:

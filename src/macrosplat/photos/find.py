@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.photos.decode import RAW, SUFFIXES, Inspected, inspect, reason
-from macrosplat.photos.masks import find_masks, is_mask_folder, without_masks
+from macrosplat.photos.masks import MAYBE_MASKS, find_masks, is_mask_folder, without_masks
 from macrosplat.photos.names import is_text, listed, natural_key
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
@@ -34,6 +34,7 @@ UNREAD = {
     "unpack": "zip 7z rar tar gz tgz",
 }
 REMEDIES = {f".{suffix}": remedy for remedy, suffixes in UNREAD.items() for suffix in suffixes.split()}
+PACKED = frozenset(suffix for suffix, remedy in REMEDIES.items() if remedy == "unpack")
 OTHERS = frozenset({"sharp", "novel", "novel_masks", "depth", "depths", "normals", "maps", "sparse", "stereo", "full"})
 _REDUCED = re.compile(r"^(?:images?|photos)_([0-9]+)$")  # images_2, images_4: copies, halved and quartered
 
@@ -73,7 +74,7 @@ def find_photos(root: Path, masks: bool = True, folder: Path | None = None, name
     if not paths:
         there = " ".join(_unread(folder)) or "it takes JPEG, PNG, TIFF, WebP, AVIF, HEIC and camera RAW files."
         raise MacrosplatError(f"There are no photos in {folder}: {there[:1].lower()}{there[1:]}")
-    notes += _unread(folder)
+    notes += [*_unread(folder), *_left_alone(root, folder)]
     paths, beside = without_masks(paths)
     if beside:
         notes.append(f"Taken for masks, not for photos, by their names: {listed(path.name for path in beside)}.")
@@ -172,6 +173,41 @@ def _unread(folder: Path) -> list[str]:
             found.setdefault(REMEDIES[suffix], []).append("/".join(parts))
     notes = [f"Not read: {listed(names)}; {remedy}." for remedy, names in found.items()]
     return notes + ([f"Taken for reduced copies, not for photos: {listed(reduced)}."] if reduced else [])
+
+
+def _left_alone(root: Path, folder: Path) -> list[str]:
+    """What lies beside the photos and was perhaps meant: packed files, and folders of pictures that are called as those
+    of photos are, or lie below photos that lie in the capture itself."""
+    notes: list[str] = []
+    if folder != root:
+        packed = [path.name for path in sorted(root.iterdir()) if path.suffix.lower() in PACKED and path.is_file()]
+        notes += [f"Not read: {listed(packed)}; unpack."] if packed else []
+    called = re.compile(re.escape(folder.name.casefold()) + r"[^a-z]+.*")
+
+    def meant(path: Path) -> bool:
+        name = path.name.casefold()
+        if not _may_hold_photos((name,)) or _passed_over((name, "")) or name in SYSTEM or MAYBE_MASKS.search(name):
+            return False
+        if folder != root and name not in PHOTO_FOLDERS and (not called.fullmatch(name) or _REDUCED.match(name)):
+            return False
+        return not (path / "config.json").is_file()  # a run
+
+    if folder == root or folder.parent == root:
+        beside = [path for path in sorted(root.iterdir()) if path != folder and path.is_dir() and meant(path)]
+        # A link leads anywhere, and a folder that may not be listed is none of photos.
+        found = [path.name for path in beside if not path.is_symlink() and _has_pictures(path)]
+        where = "the folder itself" if folder == root else folder.name
+        notes += (
+            [f"Photos are those of {where}; left alone, though there are pictures: {listed(found)}."] if found else []
+        )
+    return notes
+
+
+def _has_pictures(folder: Path) -> bool:
+    try:
+        return bool(_pictures(folder, folder.iterdir()))
+    except OSError:
+        return False
 
 
 def _passed_over(parts: tuple[str, ...]) -> bool:

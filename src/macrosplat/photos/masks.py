@@ -21,7 +21,7 @@ from macrosplat.support.errors import MacrosplatError
 
 FOLDERS = ("masks", "mask")  # in lower case
 # Where some keep what may be meant for masks; photos are not looked for there, and what is there is said.
-PERHAPS = ("alpha", "alphas", "matte", "mattes", "segmentation", "segmentations", "seg", "silhouettes", "foreground")
+MAYBE_MASKS = re.compile(r"mask|segment|silhouette|foreground|(^|[\W_])(alphas?|mattes?|seg)([\W_]|$)")
 SUFFIXES = (".png", *sorted(JPEG), *sorted(TIFF), ".bmp", ".webp", ".gif")  # the first one wins
 # What programs add to the photo's name: Metashape 000_mask.png, RealityCapture 000.jpg.mask.png.
 _ADDED = re.compile(r"(?:[_\-. ]+masks?)$|^(?:masks?[_\-. ]+)")
@@ -183,7 +183,7 @@ def _perhaps_masks(around: Sequence[Path], photos: Sequence[Photo]) -> list[str]
         for home in dict.fromkeys(around)
         if home.is_dir()
         for path in sorted(home.iterdir())
-        if path.name.casefold() in PERHAPS and path.is_dir()
+        if MAYBE_MASKS.search(path.name.casefold()) and not is_mask_folder(path.name) and path.is_dir()
         if any(_bare(one) in known for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
     }
     said = f"Left alone, though it may hold masks: {listed(found)}; call the folder masks to have them used."

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from macrosplat.photos.targets import Family
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.files import write_json, write_whole
+from macrosplat.support.files import no_strangers_beside, write_json, write_whole
 
 Paper = Literal["a4", "letter"]
 PAPERS: dict[Paper, tuple[float, float]] = {"a4": (210.0, 297.0), "letter": (215.9, 279.4)}  # mm
@@ -42,6 +42,7 @@ def write_sheet(out: Path, side_mm: float, count: int, first: int, family: str, 
     """
     if out.suffix.lower() != ".pdf":
         raise MacrosplatError(f"{out} is no name for a PDF; let it end in .pdf.")
+    no_strangers_beside(out, (".json",))
     if not LEAST <= side_mm <= MOST:
         raise MacrosplatError(f"--tag-mm is {side_mm:g}; targets of {LEAST:g} to {MOST:g} mm are printed.")
     kind = Family(family)

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -164,6 +164,17 @@ def only_ours(folder: Path, ours: Callable[[str], bool]) -> None:
                         f"{folder} holds something else ({there}), which stays as it is; give --out a new or an empty "
                         "folder."
                     )
+
+
+def no_strangers_beside(path: Path, suffixes: Sequence[str]) -> None:
+    """Check that files that are written beside `path` under its name replace nothing but what was written with it.
+
+    Raises:
+        MacrosplatError: one of them is there, and `path` is not.
+    """
+    there = [path.with_suffix(suffix).name for suffix in suffixes if os.path.lexists(path.with_suffix(suffix))]
+    if there and not os.path.lexists(path):
+        raise MacrosplatError(f"{path} would be written with {there[0]} beside it, which is there already: rename one.")
 
 
 def room_on_disk(folder: Path, size: float) -> None:

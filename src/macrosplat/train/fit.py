@@ -1,4 +1,5 @@
-"""How well training matches the photos just now, in dB: each photo against what the lens makes of the scene.
+"""How well training matches the photos just now, in dB: each photo against what the lens makes of the scene,
+where the photo counts (its mask).
 
 In: a trainer between two steps, which stays as it is. Out: the mean PSNR over the photos last looked at.
 """
@@ -54,13 +55,13 @@ class Fit:
         step = max(0, trainer.done - 1)
         plan = trainer.schedule.at(step, trainer.start, trainer.model.lens)
         photo = trainer.targets.photo_of(step, trainer.seed)
-        seen, frame = trainer.targets.seen(photo, plan.scale)
+        seen, counts, frame = trainer.targets.seen(photo, plan.scale)
         if plan.scale != self._scale:  # coarse photos are matched better: they are not comparable
             self._scale = plan.scale
             self._found.clear()
         with one_torch_thread():
             taken = photographed(trainer.model, photo, plan.sampling, frame, plan.sh_degree)
-        self._found.append(psnr(taken, seen / 255.0))
+        self._found.append(psnr(taken, seen / 255.0, counts))
         self._looks += 1
         now = self._clock()
         # On a GPU the first look compiles, which says nothing of the next ones.

@@ -119,7 +119,7 @@ def _without(mask: NDArray[np.uint8] | None, left_out: NDArray[np.bool_]) -> NDA
 @torch.no_grad()
 def _error(trainer: Trainer, photo: int, left_out: NDArray[np.bool_], mask: NDArray[np.uint8] | None) -> float:
     """Mean absolute difference where the photo was left out, away from what was shown."""
-    seen, frame = trainer.targets.seen(photo, SCALE)
+    seen, _, frame = trainer.targets.seen(photo, SCALE)
     taken = trainer.model.photograph(photo, Sampling(), frame, degree=0)
     off = np.abs(to_srgb(taken.clamp(0, 1)).cpu().numpy() - seen / 255.0).mean(2)
     inner = np.asarray(binary_erosion(_small(left_out, off.shape), iterations=RIM, border_value=1), bool)

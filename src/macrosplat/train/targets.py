@@ -115,10 +115,15 @@ class Targets:
             self._made[photo] = self._make(self._small(photo, scale))
         return self._made[photo], self._frame(photo, scale)
 
-    def seen(self, photo: int, scale: float) -> tuple[NDArray[np.uint8], Frame]:
-        """The photo [H, W, 3] sRGB at `scale`, to look at, and its size; what training keeps stays as it is."""
+    def seen(self, photo: int, scale: float) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None, Frame]:
+        """The photo [H, W, 3] sRGB at `scale`, to look at, where it counts [H, W], and its size.
+
+        What training keeps stays as it is. None: all of it counts, or next to nothing.
+        """
         frame = self._frame(photo, scale)
-        return _smaller(self.photos[photo], None, (frame.width, frame.height))[0], frame
+        pixels, mask = _smaller(self.photos[photo], self.masks[photo], (frame.width, frame.height))
+        counts = None if mask is None else mask > 127
+        return pixels, counts if counts is not None and counts.any() else None, frame
 
     def bank(self, photo: int, scale: float, soon: Iterable[int] = ()) -> tuple[TargetBank, int]:
         """A bank of the photos of one size that holds `photo`, at `scale` of the training width, and its slot.

@@ -113,9 +113,13 @@ def trust(lens: LensReport | None, coverage: CoverageReport | None, made: Manife
     """How far each part of the page may be believed."""
     rows = {}
     if lens is not None and lens.trust is not None:
-        rows["The lens"] = f"{lens.trust.level}. {_because(lens)}".strip()
+        rows["The lens"] = ". ".join(filter(None, (lens.trust.level, _because(lens))))
     if lens is not None and lens.mm_per_unit:
-        sure = f", ± {100 * lens.scale.uncertainty:.2g} % (one standard deviation)" if lens.scale.uncertainty else ""
+        sure = (
+            f", ±\N{NO-BREAK SPACE}{100 * lens.scale.uncertainty:.2g}\N{NO-BREAK SPACE}% (one standard deviation)"
+            if lens.scale.uncertainty
+            else ""
+        )
         rows["Millimetres"] = f"from {lens.scale.source}{sure}"
     if coverage is not None and believed(lens):
         rows["In focus"] = (

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from macrosplat.scene.formats.curve import along_curve
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.support.files import write_whole
 
@@ -26,7 +27,6 @@ ACROSS = 64  # entries of the palette in a row of its picture
 PALETTE_LARGEST, PER_ENTRY = 4096, 16  # entries, and Gaussians for each
 LEARNED_FROM = 16  # Gaussians an entry, that the palette is found by
 CHUNK = 2048  # rows of a table of distances
-CURVE_BITS = 10  # of a coordinate on the curve
 
 
 def write_sog(path: Path, gaussians: Gaussians) -> None:
@@ -38,7 +38,7 @@ def write_sog(path: Path, gaussians: Gaussians) -> None:
 def to_sog(gaussians: Gaussians) -> bytes:
     """The file's content."""
     g = gaussians.arrays(np.float64)
-    order = _along_curve(g["means"])
+    order = along_curve(g["means"])
     g = {name: values[order] for name, values in g.items()}
     count, files = len(order), {}
     width = 4 * int(np.ceil(np.sqrt(count) / 4))
@@ -101,17 +101,6 @@ def to_sog(gaussians: Gaussians) -> bytes:
         for name, content in {"meta.json": json.dumps(meta, allow_nan=False).encode(), **files}.items():
             archive.writestr(zipfile.ZipInfo(name), content)
     return out.getvalue()
-
-
-def _along_curve(means: NDArray[np.float64]) -> NDArray[np.int64]:
-    """[N] in Morton's order: neighbours in space are mostly neighbours in the pictures, which makes them small."""
-    size = np.maximum(np.ptp(means, axis=0), 1e-30)
-    cells = ((means - means.min(0)) / size * ((1 << CURVE_BITS) - 1)).astype(np.int64)
-    code = np.zeros(len(means), np.int64)
-    for bit in range(CURVE_BITS):
-        for axis in range(3):
-            code |= ((cells[:, axis] >> bit) & 1) << (3 * bit + axis)
-    return np.argsort(code, kind="stable")
 
 
 def _codebook(values: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
