@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from macrosplat.cameras.records import Cameras
+from macrosplat.cameras.sfm import mapping
 from macrosplat.cameras.sfm.features import QUICK, Features, extract, interruptible, working_size
 from macrosplat.cameras.sfm.guided import along_lines, fundamental_matrix, pairs_within
 from macrosplat.cameras.sfm.mapping import PAIR_MATCHES, pinhole
@@ -248,6 +249,26 @@ def test_pairs_that_the_order_of_the_photos_denies_are_left_out() -> None:
     order = np.random.default_rng(0).permutation(12)
     mixed = {(min(order[i], order[j]), max(order[i], order[j])): rows for (i, j), rows in matches.items()}
     assert in_order(mixed, 12).keys() == mixed.keys()
+
+
+def test_a_photo_that_a_handful_of_points_hold_is_left_out(tmp_path: Path) -> None:
+    xyz = np.random.default_rng(1).uniform(-1, 1, (40, 3))
+    views = {n: look(15.0 * n, 20) for n in range(4)}
+    camera = mapping.pinhole(800, 1500.0, 1)
+    features = []
+    for view in views.values():
+        local = xyz @ view[:3, :3].T + view[:3, 3]
+        keypoints = np.zeros((40, 6), np.float32)
+        keypoints[:, :2] = 1500 * local[:, :2] / local[:, 2:] + 400
+        features.append(Features(keypoints, np.zeros((40, 128), np.float32), np.zeros((40, 3), np.uint8), (800, 800)))
+    every = np.column_stack([np.arange(40)] * 2)
+    matches = {(i, j): every[: 5 if j == 3 else 40] for i in range(4) for j in range(i + 1, 4)}
+    model = mapping.triangulate_tracks(features, list("abcd"), [camera] * 4, views, matches, tmp_path, 0)
+    assert [model.images[n].num_points3D for n in (1, 2, 3, 4)] == [40, 40, 40, 5]
+    mapping.leave_out_weak(model, 12)
+    assert mapping.views_of(model).keys() == {0, 1, 2} and model.num_points3D() == 40
+    mapping.leave_out_weak(model, 50)  # nothing would be left
+    assert model.num_reg_images() == 3
 
 
 def test_along_epipolar_lines_only_what_lies_in_the_band_is_a_rival() -> None:

@@ -116,6 +116,7 @@ def improve(
             mapping.thin_out(model, error, KEEP_ANGLE)
             mapping.adjust(model, LOSS)
         mapping.thin_out(model, KEEP_ERROR, KEEP_ANGLE)
+        mapping.leave_out_weak(model, mapping.POSE_INLIERS)
         cameras = _cameras_of(model, cameras)
         now = mapping.views_of(model)
         if now.keys() == views.keys() and _moved(views, now, model) < SETTLED:
