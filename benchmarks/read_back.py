@@ -150,7 +150,7 @@ def mesh(path: Path) -> str:
     texture = getattr(material, "image", None) or getattr(material, "baseColorTexture", None)
     whole = trimesh.Trimesh(one.vertices, one.faces)  # a texture's seams double corners
     whole.merge_vertices(merge_tex=True, merge_norm=True)
-    extents = one.extents * (1000 if path.suffix == ".glb" else 1)  # glTF is in metres
+    extents = read.extents * (1000 if path.suffix == ".glb" else 1)  # glTF is in metres
     return (
         f"trimesh: {len(one.faces)} triangles, {whole.body_count} body, "
         f"{'watertight' if whole.is_watertight else 'open'}, {' x '.join(f'{side:.1f}' for side in extents)} mm, "

@@ -1,10 +1,11 @@
-"""Stopping at 40 % in four ways, and going on: is each run complete, and does it end where the uninterrupted one does?
+"""Stopping at 40 % in five ways, and going on: is each run complete, and does it end where the uninterrupted one does?
 
     python benchmarks/stops.py CAPTURE FOLDER [--width PX] [--quality draft] [--device cpu] [--ways live twice term ...]
 
 Each run is begun by the public command, stopped by a real button (Chromium), a real Ctrl-C at a terminal, or a real
-signal, then looked at file by file, compared with the truth of CAPTURE, gone on with by `macrosplat continue`, and
-compared again. `live` and `studio` want Chromium and viser; elsewhere leave them out.
+signal (of one that is killed outright `macrosplat continue RUN --steps +0` writes the results), then looked at file by
+file, compared with the truth of CAPTURE, gone on with by `macrosplat continue`, and compared again.
+`live` and `studio` want Chromium and viser; elsewhere leave them out.
 """
 
 from __future__ import annotations
@@ -126,6 +127,14 @@ def term(args: argparse.Namespace, out: Path, step: int) -> int:
         return run.wait()
 
 
+def kill(args: argparse.Namespace, out: Path, step: int) -> int:
+    """SIGKILL, then the results of what there is; its exit code."""
+    with subprocess.Popen(begun(args, out), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
+        when(lambda: out if (out / "checkpoint").is_file() else None, step)
+        run.kill()
+    return subprocess.run([*PROGRAM, "continue", out, "--steps", "+0"], capture_output=True).returncode
+
+
 def twice(args: argparse.Namespace, out: Path, step: int) -> int:
     """Ctrl-C, and once more, at a terminal of its own."""
     child, terminal = pty.fork()
@@ -215,7 +224,7 @@ def browser(play: Any) -> Any:
 
 
 WAYS: dict[str, Callable[[argparse.Namespace, Path, int], int]] = {
-    **{"term": term, "twice": twice, "live": live, "studio": studio}
+    **{"kill": kill, "term": term, "twice": twice, "live": live, "studio": studio}
 }
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ import pytest
 import torch
 from PIL import Image
 from scipy.spatial import KDTree
+from scipy.spatial.transform import Rotation
 
-from macrosplat.export.gltf import write_gltf
+from macrosplat.export.gltf import upright, write_gltf
 from macrosplat.scene.formats.compressed import write_compressed
 from macrosplat.scene.formats.read import read_scene
 from macrosplat.scene.formats.sog import write_sog
@@ -118,6 +119,12 @@ def test_gltf_holds_linear_scales_and_opacities(tmp_path: Path) -> None:
     scales = np.frombuffer(binary, "<f4", 3 * 40, view["byteOffset"]).reshape(-1, 3)
     np.testing.assert_allclose(scales, wanted.log_scales.exp().numpy(), rtol=1e-6)
     assert "KHR_gaussian_splatting:SH_DEGREE_2_COEF_4" in primitive["attributes"]
+
+
+@pytest.mark.parametrize("up", [(0.0, -1, 0), (0, 1, 0), (0, 0, 1), (0.1, -0.7, -0.6)])
+def test_gltf_stands_upright(up: tuple[float, float, float]) -> None:
+    turn = Rotation.from_quat(upright(up))
+    np.testing.assert_allclose(turn.apply(np.array(up) / np.linalg.norm(up)), [0, 1, 0], atol=1e-12)
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.spz", b"PLY"), ("a.splat", bytes(33)), ("a.obj", b"v 0 0 0")])

@@ -141,6 +141,23 @@ def test_stopped_with_results_is_complete_and_goes_on_to_the_same_bits(run, capt
     assert "done" in list_runs(tmp_path)
 
 
+def test_a_killed_run_gives_results_of_what_there_is_and_goes_on_to_the_same_bits(run, capture, tmp_path, capsys):
+    out = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted_at(16, patch)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.reconstruct(capture, out, OPTIONS)
+    assert not (out / "scene.ply").exists()
+    summary = pipeline.go_on(out, "+0")
+    assert 16 <= summary.steps < STEPS and "Stopped at step" in capsys.readouterr().err
+    assert names(out) == names(run[0]) and "stopped early" in list_runs(tmp_path)
+    pipeline.go_on(out)
+    assert_same_bits(run[0], out)
+    (out / "checkpoint").unlink()
+    with pytest.raises(MacrosplatError, match="before it had learned"):
+        pipeline.go_on(out, "+0")
+
+
 def test_a_finished_run_is_trained_longer_and_may_be_interrupted(run, capture, tmp_path):
     out, other = tmp_path / "run", tmp_path / "other"
     for copy in (out, other):
@@ -154,7 +171,7 @@ def test_a_finished_run_is_trained_longer_and_may_be_interrupted(run, capture, t
     pipeline.go_on(other)
     a, b = bits(out)[0], bits(other)[0]
     assert [name for name in a if not torch.equal(a[name], b[name])] == []
-    for words in ("+0", "20", "many"):
+    for words in ("20", "many"):
         with pytest.raises(MacrosplatError, match="--steps"):
             pipeline.go_on(out, words)
 

@@ -23,6 +23,7 @@ from macrosplat.cameras.sfm.solve import solve_cameras, triangulate
 from macrosplat.cameras.sfm.verify import agreement, fits_model, verify
 from macrosplat.capture.records import Capture
 from macrosplat.photos.records import Photo
+from macrosplat.support.colmap import open_database
 from macrosplat.support.errors import MacrosplatError
 from making_corner import DISTANCE, ENGRAVED, FOCAL, PHOTOS, SIDEWAYS, Corner, look, texture, write_corner
 
@@ -349,3 +350,11 @@ def test_ctrl_c_cancels_what_runs() -> None:
             interruptible(slow)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_database_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.db").mkdir()
+    with pytest.raises(MacrosplatError, match="disk is full"), open_database(tmp_path / "a.db"):
+        pass
+    with pytest.raises(MacrosplatError, match="disk is full"):
+        interruptible(pycolmap.extract_features, tmp_path / "a.db", tmp_path, image_names=[])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import socket
 import threading
@@ -148,6 +149,19 @@ def test_what_is_sharp_stays_bright(tmp_path: Path) -> None:
     shown = np.asarray(Image.open(tmp_path / "shown.jpg")).astype(float)
     left, right = (shown[:, part].mean() / pixels[:, part].mean() for part in (slice(20, 220), slice(260, 460)))
     assert left > 0.85 and right < 0.4 and 0.35 < share < 0.65
+
+
+def test_grain_is_nothing_in_focus(tmp_path: Path) -> None:
+    """Left half blurred texture with grain as a JPEG has it, right half the texture in focus with the same grain."""
+    chance = np.random.default_rng(1)
+    texture = gaussian_filter(chance.uniform(0, 255, (480, 640, 3)), (0.8, 0.8, 0))
+    texture[:, :320] = 128 + 5 * (gaussian_filter(texture, (6, 6, 0))[:, :320] - 128)
+    grain = gaussian_filter(chance.normal(0, 1, (480, 640, 1)), (0.8, 0.8, 0))
+    pixels = (texture + 3 * grain / grain.std()).clip(0, 255).astype(np.uint8)
+    save(tmp_path / "a.jpg", pixels)
+    content, share = sharp_parts(Photo("a.jpg", tmp_path / "a.jpg", 640, 480))
+    shown = np.asarray(Image.open(io.BytesIO(content))).astype(float)
+    assert shown[:, 20:220].mean() < 45 and shown[:, 260:460].mean() > 100 and 0.4 < share < 0.6
 
 
 def test_events_become_a_state(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ import torch
 from PIL import Image
 
 from macrosplat.cameras.records import Cameras
-from macrosplat.output.subject import MARGIN, limits, of_object
+from macrosplat.options import Options
+from macrosplat.output.subject import MARGIN, limits, masks_of, of_object
 from macrosplat.scene.gaussians import Gaussians
 from making_captures import look_at
+from making_runs import begun
 
 
 def cameras_at(*angles: float, height: float = -0.5) -> Cameras:
@@ -106,3 +108,15 @@ def test_one_camera_limits_nothing_but_the_zoom() -> None:
     assert of_object(scene, one).all()
     found = limits(scene, one, truth)
     assert found.polar == (0, 180) and found.azimuth is None
+
+
+def test_masks_are_those_of_the_capture_or_those_that_the_run_made(tmp_path: Path) -> None:
+    run, names = begun(tmp_path / "run", ("a.jpg", "b.jpg"), tmp_path), ("a.jpg", "b.jpg")
+    assert masks_of(run, names) == ()
+    run.masks.mkdir()
+    Image.new("L", (4, 3)).save(run.masks / "b.jpg.png")
+    assert masks_of(run, names) == (None, run.masks / "b.jpg.png")
+    (tmp_path / "masks").mkdir()
+    Image.new("L", (4, 3)).save(tmp_path / "masks" / "a.png")
+    assert masks_of(run, names) == (tmp_path / "masks" / "a.png", None)
+    assert masks_of(begun(tmp_path / "off", names, tmp_path, options=Options(masks="off")), names) == ()

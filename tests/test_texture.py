@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,8 @@ def test_glb_and_obj_are_read_by_trimesh(made: Mesh, tmp_path: Path) -> None:
 
 
 def test_usdz(made: Mesh, tmp_path: Path) -> None:
-    write_mesh_file(tmp_path / "a.usdz", made, mm=True)
+    up = np.array([0.1, -0.7, -0.6])
+    write_mesh_file(tmp_path / "a.usdz", replace(made, up=up.tolist()), mm=True)
     with zipfile.ZipFile(tmp_path / "a.usdz") as archive:
         kinds = {info.compress_type for info in archive.infolist()}
         assert kinds == {zipfile.ZIP_STORED} and archive.namelist()[0].endswith(".usdc")
@@ -100,6 +102,8 @@ def test_usdz(made: Mesh, tmp_path: Path) -> None:
     uv[:, 1] = 1 - uv[:, 1]
     assert np.array_equal(faces, made.faces)
     assert off(np.array(read.GetPointsAttr().Get(), float), faces, uv, picture) < 0.015
+    world = np.array(geometry.XformCache().GetLocalToWorldTransform(read.GetPrim()))  # of rows
+    np.testing.assert_allclose(up / np.linalg.norm(up) @ world[:3, :3], [0, 1, 0], atol=1e-6)
 
 
 def test_what_cannot_be_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,8 @@ from macrosplat.train.ranks import Meeting
 from macrosplat.train.trainer import Trainer
 from macrosplat.train.working_size import working_width
 
+NO_MORE = "+0"  # steps: what there is is enough
+
 
 def reconstruct(
     capture: Path,
@@ -58,6 +60,7 @@ def reconstruct(
     shown: Sequence[Face] = (),
     results: bool = False,
     preview: bool = False,
+    now: bool = False,
 ) -> Summary | StackSummary:
     """Sharp photos and a sharp scene of a folder of blurred photos; see `macrosplat reconstruct --help`.
 
@@ -68,6 +71,7 @@ def reconstruct(
         shown: further ways of showing progress, besides stderr.
         results: whether a run that is stopped while it trains writes the results of what there is.
         preview: whether RUN/preview.jpg shows the scene while it trains.
+        now: of a run that is resumed, only the results of what it has learned so far.
 
     Raises:
         MacrosplatError: bad input; one sentence says what and where.
@@ -138,7 +142,9 @@ def reconstruct(
                     if preview:
                         watching = shows.enter_context(Preview(trainer, run.preview, watching))
                     with Log(run.log, trainer.done) as log:
-                        again = train(trainer, run, names, lens_start, log, progress, watching, results, look)
+                        again = not (now and _learned(run, trainer, progress)) and train(
+                            trainer, run, names, lens_start, log, progress, watching, results, look
+                        )
                     if not again:
                         holding.push(shows.pop_all())  # the page becomes the result when training has ended
                         break
@@ -166,7 +172,8 @@ def go_on(
     """Go on with a run, with the options that it was begun with; see `macrosplat continue --help`.
 
     Args:
-        steps: "+2000": so many more than planned; "5000": so many in all; None: as planned.
+        steps: "+2000": so many more than planned; "5000": so many in all; "+0": none, only the results of what there
+            is; None: as planned.
         device: where to compute now.
 
     Raises:
@@ -180,14 +187,29 @@ def go_on(
             f"The photos of {out} are no longer in {capture}; say where they are: "
             f"macrosplat reconstruct CAPTURE --out {out} --resume, with the options of before."
         )
-    if steps is not None:
+    now = steps == NO_MORE
+    if steps is not None and not now:
         planned = run.manifest.planned or options.steps or EFFORTS[options.quality].steps
         with locked(out):
             options = replace(options, steps=_further(steps, planned))
             run.update(options=options, planned=options.steps, reopened=planned)
     if device is not None:
         options = replace(options, device=device)
-    return reconstruct(capture, out, options, resume=True, live=live, shown=shown, results=results, preview=preview)
+    return reconstruct(
+        capture, out, options, resume=True, live=live, shown=shown, results=results, preview=preview, now=now
+    )
+
+
+def _learned(run: Run, trainer: Trainer, progress: Progress) -> bool:
+    """Say how far a run has come whose results are written as it is; True.
+
+    Raises:
+        MacrosplatError: it has not begun to learn.
+    """
+    if not trainer.done:
+        raise MacrosplatError(f"{run.folder} was stopped before it had learned anything: leave out --steps to go on.")
+    progress.note(f"Stopped at step {trainer.done:,} of {trainer.schedule.steps:,}; the results of that are written.")
+    return True
 
 
 def _further(text: str, planned: int) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from macrosplat.batch.local import Outcome
 from macrosplat.batch.work import Task, carry_out
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.extras import install
 
 RETRIES = 3  # of a task whose node died
 MOST_AHEAD = 1000  # tasks that are handed over at a time
@@ -46,7 +47,7 @@ def run(
         import ray
         import ray.exceptions
     except ImportError as error:
-        raise MacrosplatError("--ray needs Ray: pip install 'macrosplat[cluster]'.") from error
+        raise MacrosplatError(f"--ray needs Ray: {install('cluster')}.") from error
     ours = not ray.is_initialized()
     if ours:
         try:

@@ -15,6 +15,7 @@ from typing import Any
 
 from macrosplat.batch.state import Place
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.extras import install
 from macrosplat.support.files import LEFTOVER, temporary, whole_folder, write_whole
 
 EVERY = 60.0  # s between two copies of a run that works
@@ -110,7 +111,7 @@ def _open(address: str) -> tuple[Any, str]:
     try:
         import fsspec
     except ImportError as error:
-        raise MacrosplatError(f"{address} needs fsspec: pip install 'macrosplat[cluster]'.") from error
+        raise MacrosplatError(f"{address} needs fsspec: {install('cluster')}.") from error
     return fsspec.core.url_to_fs(address)
 
 

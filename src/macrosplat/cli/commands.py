@@ -148,7 +148,7 @@ class Continue:
     """What `macrosplat reconstruct` began."""
 
     steps: Annotated[str | None, arg(metavar="N", help_behavior_hint="(default: as planned)")] = None
-    """+2000: so many steps more; 5000: so many in all."""
+    """+2000: so many steps more; 5000: so many in all; +0: none, the results of what there is."""
 
     device: Annotated[Device | None, arg(help_behavior_hint="(default: as before)")] = None
     """Where to compute now."""
@@ -169,7 +169,7 @@ class Continue:
     """As of `reconstruct`; another number than before will do."""
 
     def run(self) -> None:
-        if _by_ranks(self.devices, self.device, self.json):
+        if self.steps != "+0" and _by_ranks(self.devices, self.device, self.json):
             return
         from macrosplat import pipeline
 

@@ -159,9 +159,10 @@ def _write_scene(run: Path, format: Format, out: Path, mm: bool) -> None:
 
             write_splat(out, scene)
         case "gltf":
+            from macrosplat.cameras.vertical import vertical
             from macrosplat.export.gltf import write_gltf
 
-            write_gltf(out, scene)
+            write_gltf(out, scene, vertical(Run(run).cameras().views).tolist())
 
 
 def _named(run: Path, format: Format, out: Path | None) -> Path:

@@ -1,13 +1,14 @@
 """glTF binaries (.glb): Gaussians as KHR_gaussian_splatting has them, and triangle meshes with vertex colours.
 
-In: Gaussians whose colours are sRGB, or a mesh. Out: one .glb file. glTF's y points up where scene.ply's points down:
-the node turns the scene half round about x, the numbers stay those of scene.ply.
+In: Gaussians whose colours are sRGB, or a mesh, and which way is up. Out: one .glb file. glTF's y points up: the node
+turns the scene so, the numbers stay those of scene.ply.
 """
 
 from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,20 @@ FLOAT, UNSIGNED = 5126, 5125  # componentType
 KINDS = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}
 POINTS, TRIANGLES = 0, 4  # mode of a primitive
 LINEAR, MIPMAPS, CLAMP = 9729, 9987, 33071  # of a sampler
-HALF_TURN = [1.0, 0.0, 0.0, 0.0]  # x, y, z, w: 180 degrees about x
+DOWN = (0.0, -1.0, 0.0)  # up, where y points down as in a camera
 
 
-def write_gltf(path: Path, gaussians: Gaussians) -> None:
+def upright(up: Sequence[float]) -> list[float]:
+    """x, y, z, w of the turn that makes `up` [3] y: so that up is -y, on the shortest way, then half round about x."""
+    x, y, z = np.asarray(up, float) / np.linalg.norm(up)
+    if y > 1 - 1e-9:
+        return [0.0, 0.0, 0.0, 1.0]
+    # The first is up x (-y) = (z, 0, -x) with w = 1 + up . (-y); that, multiplied by (1, 0, 0, 0) from the left:
+    turn = np.array([1 - y, x, 0.0, -z])
+    return [float(value) for value in turn / np.linalg.norm(turn)]
+
+
+def write_gltf(path: Path, gaussians: Gaussians, up: Sequence[float] = DOWN) -> None:
     """Write the scene atomically. Readers that do not know the extension show coloured points."""
     g = gaussians.arrays()
     quats = g["quats"] / np.linalg.norm(g["quats"], axis=1, keepdims=True).clip(1e-12)
@@ -49,18 +60,23 @@ def write_gltf(path: Path, gaussians: Gaussians) -> None:
         "sortingMethod": "cameraDistance",
     }
     primitive = {"mode": POINTS, "extensions": {EXTENSION: extension}}
-    _write(path, primitive, attributes, None, [EXTENSION], {"rotation": HALF_TURN})
+    _write(path, primitive, attributes, None, [EXTENSION], {"rotation": upright(up)})
 
 
 def write_mesh_gltf(
-    path: Path, vertices: NDArray[np.floating], faces: NDArray[np.integer], linear: NDArray[np.floating], metres: float
+    path: Path,
+    vertices: NDArray[np.floating],
+    faces: NDArray[np.integer],
+    linear: NDArray[np.floating],
+    metres: float,
+    up: Sequence[float] = DOWN,
 ) -> None:
     """Write a mesh [N, 3], [F, 3] with the vertices' colours [N, 3], which glTF wants in linear light.
 
     `metres`: how long a unit of `vertices` is; glTF counts metres.
     """
     attributes = {"POSITION": vertices, "COLOR_0": np.clip(linear, 0, 1)}
-    node = {"rotation": HALF_TURN, "scale": [metres] * 3}
+    node = {"rotation": upright(up), "scale": [metres] * 3}
     _write(path, {"mode": TRIANGLES, "material": 0}, attributes, faces, [], node)
 
 
@@ -71,10 +87,11 @@ def write_textured_gltf(
     uv: NDArray[np.floating],
     jpeg: bytes,
     metres: float,
+    up: Sequence[float] = DOWN,
 ) -> None:
     """Write a mesh [N, 3], [F, 3] with a picture: `uv` [N, 2] from its upper left corner."""
     attributes = {"POSITION": vertices, "TEXCOORD_0": uv}
-    node = {"rotation": HALF_TURN, "scale": [metres] * 3}
+    node = {"rotation": upright(up), "scale": [metres] * 3}
     _write(path, {"mode": TRIANGLES, "material": 0}, attributes, faces, [], node, jpeg)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from macrosplat.cameras.vertical import vertical
 from macrosplat.export import texture, tidy
 from macrosplat.export.depths import Station, box, fuse, look, pixel_of
 from macrosplat.export.mesh_files import Mesh, check_suffix, write_mesh_file
@@ -32,6 +33,10 @@ VIEWS_LEAST = 2  # that must agree that a place is empty or full
 BLUR = 1.0  # voxels by which the field of a closed surface is smoothed
 ERROR = 0.5  # voxels that a triangle may be off, if nobody says,
 LEFT_FOR_COLOURS = 0.1  # and so many of the triangles stay: colours stand at their corners, on flat parts, too
+NO_MASKS = (
+    "The run has no masks: the mesh is of all that most photos have in the frame, the ground, too. With masks "
+    "(CAPTURE/masks, white = object) it is of the object alone."
+)
 HIDDEN, SPREAD = 0.3, 8  # a place fewer of whose neighbours are seen is open; rounds that neighbours are counted over
 
 
@@ -45,6 +50,7 @@ def write_mesh(folder: Path, out: Path, shape: Shape | None = None) -> None:
     if out.suffix.lower() == ".usdz":  # which phones show with a texture only
         shape = replace(shape, texture=True)
     check_suffix(out, shape)
+    shape = replace(shape, coloured=out.suffix.lower() != ".stl")
     run = Run(folder)
     state = checkpoint.load(run.checkpoint)
     report = read_lens(run)
@@ -55,6 +61,7 @@ def write_mesh(folder: Path, out: Path, shape: Shape | None = None) -> None:
             progress.note("Nothing says how long a scene unit is: the mesh is in scene units (see --scale-mm).")
         else:
             progress.note(f"The mesh is in mm; a scene unit is {unit:.4g} mm.")
+    mesh = replace(mesh, up=vertical(run.cameras().views).tolist())
     write_mesh_file(out, mesh, mm=unit is not None)
 
 
@@ -79,7 +86,8 @@ def make_mesh(run: Run, state: checkpoint.Checkpoint, shape: Shape, unit: float 
     before, error = len(faces), shape.error if shape.error is not None else ERROR * volume.voxel * (unit or 1.0)
     off = 0.0
     if error:
-        fewest = round(LEFT_FOR_COLOURS * before) if shape.error is None and not shape.texture else 0
+        by_corner = shape.coloured and not shape.texture
+        fewest = round(LEFT_FOR_COLOURS * before) if shape.error is None and by_corner else 0
         vertices, faces, off = tidy.decimated(vertices, faces, error / (unit or 1.0), fewest)
         vertices, faces = _used(vertices, faces if shape.whole else tidy.largest(faces, len(vertices)))
     progress.note(
@@ -122,7 +130,9 @@ def _surface(
         progress.stage("making the mesh")
         return volume, volume.surface(least)
     cameras = run.cameras()
-    masks = masks_of(run.manifest, cameras.names)
+    masks = masks_of(run, cameras.names)
+    if not any(masks):
+        progress.note(NO_MASKS)
     volume = fuse(stations, *within(low, high, cameras, masks), pixel, progress)
     progress.stage("making the mesh")
     inside = region(volume.origin, volume.voxel, volume.shape, cameras, masks)

@@ -7,6 +7,7 @@ its .mtl and .jpg beside it. STL has no colours.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from macrosplat.export.gltf import write_mesh_gltf, write_textured_gltf
+from macrosplat.export.gltf import DOWN, write_mesh_gltf, write_textured_gltf
 from macrosplat.export.shape import TEXTURED, Shape
 from macrosplat.export.texture import xatlas
 from macrosplat.export.tidy import packages
@@ -36,6 +37,7 @@ class Mesh:
     colours: NDArray[np.float32]  # [N, 3] linear light
     uv: NDArray[np.float32] | None = None  # [N, 2] where a vertex lies in the picture, from its upper left corner
     picture: NDArray[np.uint8] | None = None  # [H, W, 3] sRGB
+    up: Sequence[float] = DOWN  # [3] for formats that know what that is
 
 
 def check_suffix(path: Path, shape: Shape) -> None:
@@ -65,7 +67,7 @@ def write_mesh_file(path: Path, mesh: Mesh, mm: bool) -> None:
         _write_textured(path, mesh, mesh.uv, mesh.picture, 1e-3 if mm else 1.0)
         return
     if kind == ".glb":
-        write_mesh_gltf(path, mesh.vertices, mesh.faces, mesh.colours, 1e-3 if mm else 1.0)
+        write_mesh_gltf(path, mesh.vertices, mesh.faces, mesh.colours, 1e-3 if mm else 1.0, mesh.up)
         return
     trimesh, _ = packages()
     rgb = to_bytes(to_srgb(mesh.colours))
@@ -81,9 +83,9 @@ def _write_textured(path: Path, mesh: Mesh, uv: NDArray[np.float32], picture: ND
     Image.fromarray(picture).save(content, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     jpeg, kind = content.getvalue(), path.suffix.lower()
     if kind == ".glb":
-        write_textured_gltf(path, mesh.vertices, mesh.faces, uv, jpeg, metres)
+        write_textured_gltf(path, mesh.vertices, mesh.faces, uv, jpeg, metres, mesh.up)
     elif kind == ".usdz":
-        write_usdz(path, mesh.vertices, mesh.faces, uv, jpeg, metres)
+        write_usdz(path, mesh.vertices, mesh.faces, uv, jpeg, metres, mesh.up)
     else:
         _write_textured_obj(path, mesh, uv, jpeg)
 

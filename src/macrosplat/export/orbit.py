@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from macrosplat.cameras.vertical import vertical
+
 GAP = np.radians(100.0)  # a wider stretch without photos is not entered: what is to be seen there nobody knows
 
 
@@ -19,7 +21,7 @@ def orbit(
     """
     assert views.shape[1:] == (4, 4) and pivot.shape == (3,), f"views {views.shape}, pivot {pivot.shape}"
     centres = -np.einsum("vji,vj->vi", views[:, :3, :3], views[:, :3, 3])
-    up = _up(views, centres - pivot)
+    up = vertical(views)
     right, forward = _across(up, centres[0] - pivot)
     away = centres - pivot
     distance = np.linalg.norm(away, axis=1)
@@ -54,15 +56,6 @@ def look_at(centre: NDArray[np.float64], target: NDArray[np.float64], up: NDArra
     view[:3, :3] = np.stack([right, np.cross(forward, right), forward])
     view[:3, 3] = -view[:3, :3] @ centre
     return view
-
-
-def _up(views: NDArray[np.float64], away: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[3] upwards: the mean of what is up in the photos, if they agree; else the axis that they were taken around."""
-    mean = -views[:, 1, :3].mean(0)
-    if np.linalg.norm(mean) < 0.3:
-        axis = np.linalg.svd(away - away.mean(0))[2][2]
-        mean = axis if axis @ away.mean(0) >= 0 else -axis
-    return mean / np.linalg.norm(mean)
 
 
 def _across(up: NDArray[np.float64], start: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

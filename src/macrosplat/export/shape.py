@@ -17,6 +17,7 @@ class Shape:
     watertight: bool = False
     texture: bool = False  # colours as a picture, not at the corners of triangles
     error: float | None = None  # mm (or scene units) that the triangles may be off; None: half a voxel; 0: all of them
+    coloured: bool = True  # what has no colours needs no triangles for them
 
     def __post_init__(self) -> None:
         if self.whole and self.watertight:

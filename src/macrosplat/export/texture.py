@@ -18,6 +18,7 @@ from scipy.ndimage import distance_transform_edt
 from macrosplat.export.tidy import normals_of
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.extras import install
 from macrosplat.support.numba import njit
 
 SMALLEST, LARGEST = 256, 4096  # texels of a side
@@ -45,7 +46,7 @@ def xatlas() -> Any:
     try:
         return importlib.import_module("xatlas")
     except ImportError as error:
-        raise MacrosplatError("A texture needs xatlas; install it with: pip install 'macrosplat[mesh]'.") from error
+        raise MacrosplatError(f"A texture needs xatlas; install it with: {install('mesh')}.") from error
 
 
 def unwrapped(vertices: NDArray[np.float64], faces: NDArray[np.int64], texel: float) -> Unwrapped:

@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.extras import install
 
 SMOOTHINGS = 10  # rounds of Taubin's smoothing (1995), which keeps the size: what is rougher than some voxels is noise
 STEP, STEP_BACK = 0.5, 0.53  # of the way to the neighbours' mean, and back
@@ -23,6 +24,7 @@ NEAREST = 12  # triangles that are tried for each: the distance found is never t
 ROUNDS = 7  # of halving the interval of the number of triangles
 MOST_OF = 0.99  # of those places are within the error
 FEWEST = 500  # triangles
+APART = 0.01  # of the way to the middle of its neighbours: above what float32 rounds to, far below what can be seen
 
 
 def packages() -> tuple[Any, Any]:
@@ -34,7 +36,7 @@ def packages() -> tuple[Any, Any]:
     try:
         return importlib.import_module("trimesh"), importlib.import_module("fast_simplification")
     except ImportError as error:
-        raise MacrosplatError(f"A mesh needs {error.name}; install it with: pip install 'macrosplat[mesh]'.") from error
+        raise MacrosplatError(f"A mesh needs {error.name}; install it with: {install('mesh')}.") from error
 
 
 def smoothed(vertices: NDArray[np.float64], faces: NDArray[np.int64], rounds: int = SMOOTHINGS) -> NDArray[np.float64]:
@@ -65,8 +67,9 @@ def decimated(
         target = int(np.sqrt(low * high))
         if target >= high or target < 4:
             break
+        # From what was found so far: in one go from millions, what was closed often comes out with holes.
         points, corners = simplification.simplify(
-            vertices.astype(np.float32), faces.astype(np.int32), target_count=target, agg=5.0
+            best[0].astype(np.float32), best[1].astype(np.int32), target_count=target, agg=5.0
         )
         points, corners = unpinched(points.astype(np.float64), corners.astype(np.int64))
         if closed and len(corners):  # bodies that only touched the largest are specks
@@ -76,7 +79,7 @@ def decimated(
             best, high = (points, corners, off), target
         else:
             low = target
-    return best
+    return apart(best[0], best[1]), best[1], best[2]
 
 
 def unpinched(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -95,6 +98,18 @@ def unpinched(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> tuple[
     _, vertex = connected_components(links, directed=False)
     _, first = np.unique(vertex, return_index=True)
     return vertices[faces.ravel()[first]], vertex.reshape(-1, 3).astype(np.int64)
+
+
+def apart(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The vertices, those that stand in one place each a little towards its neighbours.
+
+    Readers that join vertices of one place, as all of STL do, would join what was told apart.
+    """
+    _, place, count = np.unique(vertices.astype(np.float32), axis=0, return_inverse=True, return_counts=True)
+    double = count[place.ravel()] > 1
+    near = neighbours(faces, len(vertices))
+    middle = near @ vertices / np.maximum(near.sum(1), 1)[:, None]
+    return np.where(double[:, None], vertices + APART * (middle - vertices), vertices)
 
 
 def largest(faces: NDArray[np.int64], count: int) -> NDArray[np.int64]:

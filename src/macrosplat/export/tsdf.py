@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, label
 
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.extras import install
 from macrosplat.support.numba import kernel_lock, njit, prange
 
 F = np.float32
@@ -118,7 +119,7 @@ def _marched(
     try:
         from skimage.measure import marching_cubes
     except ImportError as error:
-        raise MacrosplatError("A mesh needs scikit-image; install it with: pip install 'macrosplat[mesh]'.") from error
+        raise MacrosplatError(f"A mesh needs scikit-image; install it with: {install('mesh')}.") from error
     try:
         vertices, faces, normals, _ = marching_cubes(values, 0.0, mask=known)
     except (ValueError, RuntimeError) as error:  # its way of saying that zero is nowhere crossed

@@ -1,29 +1,32 @@
 """USDZ of a textured mesh, for phones and headsets: by Pixar's own library.
 
-In: a mesh with its texture. Out: one .usdz file; y is up, as the scene's y points down.
+In: a mesh with its texture. Out: one .usdz file; y is up.
 """
 
 from __future__ import annotations
 
 import importlib
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from macrosplat.export.gltf import upright
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.extras import install
 from macrosplat.support.files import write_whole
 
 
 def pxr() -> Any:
     """Raises: MacrosplatError: it is not installed."""
     try:
-        for name in ("Sdf", "Usd", "UsdGeom", "UsdShade", "UsdUtils", "Vt"):
+        for name in ("Gf", "Sdf", "Usd", "UsdGeom", "UsdShade", "UsdUtils", "Vt"):
             importlib.import_module(f"pxr.{name}")
     except ImportError as error:
-        raise MacrosplatError("USDZ needs usd-core; install it with: pip install 'macrosplat[usd]'.") from error
+        raise MacrosplatError(f"USDZ needs usd-core; install it with: {install('usd')}.") from error
     return importlib.import_module("pxr")
 
 
@@ -34,12 +37,13 @@ def write_usdz(
     uv: NDArray[np.floating],
     jpeg: bytes,
     metres: float,
+    up: Sequence[float],
 ) -> None:
     """Write it atomically.
 
     Args:
         vertices: [N, 3]. faces: [M, 3]. uv: [N, 2], from the picture's upper left corner.
-        metres: how long a unit of `vertices` is.
+        metres: how long a unit of `vertices` is. up: [3] what becomes y.
     """
     library = pxr()
     with tempfile.TemporaryDirectory() as scratch:
@@ -50,7 +54,8 @@ def write_usdz(
         library.UsdGeom.SetStageMetersPerUnit(stage, metres)
         root = library.UsdGeom.Xform.Define(stage, "/object")
         stage.SetDefaultPrim(root.GetPrim())
-        root.AddRotateXOp().Set(180.0)
+        x, y, z, w = upright(up)
+        root.AddOrientOp().Set(library.Gf.Quatf(w, x, y, z))
         mesh = library.UsdGeom.Mesh.Define(stage, "/object/mesh")
         arrays = library.Vt
         mesh.CreatePointsAttr(arrays.Vec3fArray.FromNumpy(np.ascontiguousarray(vertices, np.float32)))

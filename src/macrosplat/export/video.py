@@ -20,6 +20,7 @@ from macrosplat.export.orbit import orbit, pivot_of
 from macrosplat.export.refocus import Refocus, load_refocus
 from macrosplat.render import Camera
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.extras import install
 from macrosplat.support.files import whole
 from macrosplat.support.progress import Progress
 
@@ -125,6 +126,4 @@ def _ffmpeg() -> ModuleType:
     try:
         return importlib.import_module("imageio_ffmpeg")
     except ImportError as error:
-        raise MacrosplatError(
-            "A video needs imageio-ffmpeg; install it with: pip install 'macrosplat[video]'."
-        ) from error
+        raise MacrosplatError(f"A video needs imageio-ffmpeg; install it with: {install('video')}.") from error

@@ -80,7 +80,7 @@ def edges(
     light = photo.astype(np.float64).mean(2)
     fine, coarse = (gaussian_gradient_magnitude(light, s) for s in (FINE, COARSE))
     # White grain of standard deviation n has slopes of n / (sqrt(8 pi) s^2) along each axis after a blur of s.
-    grain = _noise(light) * np.sqrt(2 / (8 * np.pi)) / FINE**2
+    grain = grain_of(light) * np.sqrt(2 / (8 * np.pi)) / FINE**2
     counts = slice(None) if mask is None else mask >= 128
     strongest = float(np.percentile(fine[counts], 99.5)) if fine[counts].size else 0.0
     least = max(STRONG * strongest, ABOVE_NOISE * grain, 1.0)
@@ -92,7 +92,7 @@ def edges(
     return rows, columns, np.sqrt(np.clip((COARSE**2 - ratio * FINE**2) / np.maximum(ratio - 1, 1e-6), 0, 1e4))
 
 
-def _noise(light: NDArray[np.float64]) -> float:
+def grain_of(light: NDArray[np.float64]) -> float:
     """Standard deviation of the grain (Immerkaer, Fast noise variance estimation, 1996); the median: edges are few."""
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]])  # its response to white noise of 1: 6
     return float(np.median(np.abs(convolve(light, kernel)))) / 0.6745 / 6

@@ -21,6 +21,7 @@ from macrosplat.live.pace import Pace
 from macrosplat.live.panel import Panel
 from macrosplat.live.watching import Watching
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.extras import install
 from macrosplat.support.local import HOST
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def check_viser() -> None:
         MacrosplatError: viser is not installed.
     """
     if importlib.util.find_spec("viser") is None:
-        raise MacrosplatError("--live needs viser, which is not installed; get it by: pip install 'macrosplat[live]'.")
+        raise MacrosplatError(f"--live needs viser, which is not installed; install it with: {install('live')}.")
 
 
 class LiveView(Watching):

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from macrosplat.cameras.records import Cameras
-from macrosplat.manifest import Manifest
+from macrosplat.cameras.vertical import unit, vertical
 from macrosplat.render.project_reference import rotations
+from macrosplat.run import Run
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.support.files import below
 
@@ -25,7 +26,6 @@ ENDS = 2.0  # standard deviations: as far as a Gaussian is seen. Needles that le
 SEEN = 0.05  # opacity of the faintest Gaussian that counts for the middle and the radius
 EDGE = 0.005  # of the Gaussians at either end do not count for the radius: strays
 MASK_WIDTH = 256  # px that a mask is read at
-SPREAD = 0.03  # mean squared sine by which the cameras' x axes have to differ: they then go round by some 20 degrees
 MARGIN = 8.0  # degrees that a viewer may look beyond what the photos show
 GAP = 60.0  # degrees without a photo, going round, from which the far side is closed to viewers
 NEAREST, FARTHEST = 0.15, 1.4  # zoom, as shares of the distances of the nearest and the farthest photo
@@ -68,17 +68,21 @@ def where_framed(points: NDArray[np.float64], cameras: Cameras, masks: Sequence[
     return core & (white >= MASKED * np.maximum(asked, 1)) if asked.any() else core
 
 
-def masks_of(made: Manifest, names: Sequence[str]) -> tuple[Path | None, ...]:
-    """The masks that a run was told with, if they are still there."""
-    folder = Path(made.capture) / "masks"
-    if made.options.masks == "off" or not folder.is_dir():
+def masks_of(run: Run, names: Sequence[str]) -> tuple[Path | None, ...]:
+    """The masks that a run was told with, or made, if they are still there; nothing where there are none."""
+    if run.manifest.options.masks == "off":
         return ()
-    found = []
-    for name in names:
-        at = below(folder, name)
-        paths = (at.with_suffix(".png"), at.with_name(f"{at.name}.png"), at.with_suffix(".jpg"))
-        found.append(next((path for path in paths if path.is_file()), None))
-    return tuple(found)
+    for folder in (Path(run.manifest.capture) / "masks", run.masks):
+        found = [_mask_in(folder, name) for name in names]
+        if any(found):
+            return tuple(found)
+    return ()
+
+
+def _mask_in(folder: Path, name: str) -> Path | None:
+    at = below(folder, name)
+    paths = (at.with_suffix(".png"), at.with_name(f"{at.name}.png"), at.with_suffix(".jpg"))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _ends(scene: Gaussians) -> NDArray[np.float64]:
@@ -136,8 +140,8 @@ def limits(scene: Gaussians, cameras: Cameras, core: NDArray[np.bool_]) -> Limit
     target = np.median(means, axis=0)
     radius = max(float(np.quantile(np.linalg.norm(means - target, axis=1), 1 - EDGE)), 1e-9)
     distances = np.linalg.norm(cameras.centres - target, axis=1)
-    up = _up(cameras)
-    zero = _unit(np.cross(up, [1.0, 0, 0] if abs(up[0]) < 0.9 else [0, 1.0, 0]))
+    up = vertical(cameras.views)
+    zero = unit(np.cross(up, [1.0, 0, 0] if abs(up[0]) < 0.9 else [0, 1.0, 0]))
     nearest = max(NEAREST * float(distances.min()), 1e-6 * radius)
     farthest = max(FARTHEST * float(distances.max()), 2 * nearest)
     polar, azimuth = (0.0, 180.0), None
@@ -151,16 +155,6 @@ def limits(scene: Gaussians, cameras: Cameras, core: NDArray[np.bool_]) -> Limit
     return Limits(_three(target), _three(up), radius, nearest, farthest, polar, azimuth, _three(zero))
 
 
-def _up(cameras: Cameras) -> NDArray[np.float64]:
-    """The vertical: level cameras all have their x axis across it. Where those tell nothing, the mean of what is up for
-    the cameras, which all look down a little."""
-    mean = _unit(-cameras.views[:, 1, :3].sum(0))
-    values, vectors = np.linalg.eigh(cameras.views[:, 0, :3].T @ cameras.views[:, 0, :3] / len(cameras))
-    across = vectors[:, 0] * (1.0 if vectors[:, 0] @ mean >= 0 else -1.0)
-    told = values[1] > SPREAD and values[0] < 0.2 * values[1] and across @ mean > 0.5
-    return across if told else mean
-
-
 def _azimuth(around: NDArray[np.float64]) -> tuple[float, float] | None:
     """The arc that photos were taken from, with a margin; None where they go all the way round."""
     around = np.sort(around)
@@ -170,11 +164,6 @@ def _azimuth(around: NDArray[np.float64]) -> tuple[float, float] | None:
         return None
     first = float(around[(widest + 1) % len(around)])
     return first - MARGIN, first + 360 - float(gaps[widest]) + MARGIN
-
-
-def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    length = float(np.linalg.norm(vector))
-    return vector / length if length > 1e-9 else np.array([0.0, -1.0, 0.0])
 
 
 def _three(vector: NDArray[np.float64]) -> tuple[float, float, float]:

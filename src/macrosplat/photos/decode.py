@@ -26,6 +26,7 @@ from macrosplat.photos.resample import area_average
 from macrosplat.photos.usable import emptiness
 from macrosplat.support.colour import to_linear
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.extras import install
 
 JPEG = frozenset({".jpg", ".jpeg", ".jpe"})
 TIFF = frozenset({".tif", ".tiff"})
@@ -350,9 +351,7 @@ def extra(module: str, extra: str, path: Path) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MacrosplatError(
-            f"{path.name} needs the reader {module}; install it with: pip install 'macrosplat[{extra}]'."
-        ) from error
+        raise MacrosplatError(f"{path.name} needs the reader {module}; install it with: {install(extra)}.") from error
 
 
 def reason(error: Exception) -> str:

@@ -19,6 +19,7 @@ from scipy.ndimage import map_coordinates
 from macrosplat.photos.resample import area_average
 from macrosplat.support.colour import to_linear
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.extras import install
 
 DEFAULT = "APRILTAG_36h11"  # of OpenCV's names
 # Cells of white about a target that belong to it, and samples per cell in which numbers are compared.
@@ -91,9 +92,7 @@ def opencv() -> Any:
     try:
         import cv2
     except ImportError as error:
-        raise MacrosplatError(
-            "Coded targets need OpenCV; install it with: pip install 'macrosplat[targets]'."
-        ) from error
+        raise MacrosplatError(f"Coded targets need OpenCV; install it with: {install('targets')}.") from error
     return cv2
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from macrosplat.support.errors import MacrosplatError
 
 # pycolmap, once imported, answers SIGTERM with a page of addresses and ends: the answer from before is put back. Only
 # the main thread may do so.
@@ -12,3 +17,36 @@ import pycolmap as pycolmap  # noqa: E402
 
 with contextlib.suppress(ValueError):
     signal.signal(signal.SIGTERM, _before or signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def disk_told() -> Iterator[None]:
+    """COLMAP's error of a database that cannot be opened, which does not say why, as a sentence about the disk.
+
+    Raises:
+        MacrosplatError: that is what happened meanwhile.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "database factory" not in str(error):
+            raise
+        raise MacrosplatError(
+            "The folder --out cannot be written while cameras are found: its disk is full, or nobody may write there "
+            "any more; mend that, and run again with --resume."
+        ) from error
+
+
+@contextlib.contextmanager
+def open_database(path: Path) -> Iterator[Any]:
+    """A COLMAP database, closed afterwards.
+
+    Raises:
+        MacrosplatError: it cannot be opened.
+    """
+    with disk_told():
+        database = pycolmap.Database.open(path)
+    try:
+        yield database
+    finally:
+        database.close()

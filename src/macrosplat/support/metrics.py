@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate1d, distance_transform_edt
 
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.extras import install
 
 Srgb = NDArray[np.floating]  # [H, W, 3] in [0, 1]
 Mask = NDArray[np.bool_]  # [H, W]
@@ -135,7 +136,7 @@ def flip_map(test: Srgb, truth: Srgb) -> NDArray[np.float32]:
         import flip_evaluator
     except ImportError as error:
         raise MacrosplatError(
-            "Comparing with the truth needs flip-evaluator; install it with: pip install 'macrosplat[evaluate]'."
+            f"Comparing with the truth needs flip-evaluator; install it with: {install('evaluate')}."
         ) from error
     reference, other = (np.ascontiguousarray(p, dtype=np.float32) for p in (truth, test))
     error, _, _ = flip_evaluator.evaluate(

@@ -113,7 +113,7 @@ def of_run(run: Run) -> Shown:
         coverage=read_own(run.coverage_scene).as_tensors() if run.coverage_scene.is_file() else None,
         made=run.manifest,
         coverage_report=read_coverage(run),
-        masks=masks_of(run.manifest, names),
+        masks=masks_of(run, names),
         evaluation=read_means(run),
         before=tuple(run.taken(name) for name in names),
         after=tuple(existing(run.sharp(name)) for name in names),

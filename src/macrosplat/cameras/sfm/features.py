@@ -22,7 +22,7 @@ from scipy.ndimage import maximum_filter
 from macrosplat.cameras.records import Distortion
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.photos.records import Photo, resized
-from macrosplat.support.colmap import pycolmap
+from macrosplat.support.colmap import disk_told, open_database, pycolmap
 from macrosplat.support.files import room_on_disk
 from macrosplat.support.threads import CORES, ordered, workers
 
@@ -140,7 +140,7 @@ def interruptible(function: Callable[..., Any], *args: Any, **kwargs: Any) -> An
     """Call a pycolmap function so that Ctrl-C reaches it: C++ alone would see the signal only when it is done."""
     token = pycolmap.CancellationToken()
     pycolmap.logging.minloglevel = SILENT  # here, since some of pycolmap's functions set it back
-    with ThreadPoolExecutor(1) as pool:
+    with disk_told(), ThreadPoolExecutor(1) as pool:
         try:  # submitting is inside: an interrupt may come as soon as the thread runs
             future = pool.submit(function, *args, cancellation_token=token, **kwargs)
             while not future.done():
@@ -229,12 +229,9 @@ def _extracted(folder: Path, count: int, extraction: Extraction) -> list[tuple[N
         extraction_options=extraction.options(),
         device=pycolmap.Device.cpu,
     )
-    database = pycolmap.Database.open(path)
-    try:
+    with open_database(path) as database:
         ids = {image.name: image.image_id for image in database.read_all_images()}
         return [(database.read_keypoints(ids[n]), database.read_descriptors(ids[n]).data) for n in names]
-    finally:
-        database.close()
 
 
 def _features(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.cameras.sfm.features import Features, Matches, Progress, interruptible
-from macrosplat.support.colmap import pycolmap
+from macrosplat.support.colmap import open_database, pycolmap
 from macrosplat.support.files import room_on_disk
 from macrosplat.support.threads import CORES
 
@@ -215,25 +215,21 @@ def _write_database(
     rows = sum(len(features[i]) for i in indices)
     size = rows * KEYPOINT_BYTES + sum(one.size for one in matches.values()) * 4
     room_on_disk(path.parent, JOURNAL * size + EMPTY_DATABASE)
-    database = pycolmap.Database.open(path)
-    try:
-        with pycolmap.DatabaseTransaction(database):
-            for camera in {cameras[i].camera_id: cameras[i] for i in indices}.values():
-                database.write_camera(camera, use_camera_id=True)
-                rig = pycolmap.Rig(rig_id=camera.camera_id)
-                rig.add_ref_sensor(camera.sensor_id)
-                database.write_rig(rig, use_rig_id=True)
-            for i in indices:
-                image = pycolmap.Image(name=names[i], camera_id=cameras[i].camera_id, image_id=i + 1)
-                database.write_image(image, use_image_id=True)
-                frame = pycolmap.Frame(frame_id=i + 1, rig_id=cameras[i].camera_id)
-                frame.add_data_id(image.data_id)
-                database.write_frame(frame, use_frame_id=True)
-                database.write_keypoints(i + 1, features[i].keypoints)
-            for (i, j), rows in matches.items():
-                geometry = pycolmap.TwoViewGeometry()
-                geometry.config = int(pycolmap.TwoViewGeometryConfiguration.CALIBRATED)
-                geometry.inlier_matches = rows.astype(np.uint32)
-                database.write_two_view_geometry(i + 1, j + 1, geometry)
-    finally:
-        database.close()
+    with open_database(path) as database, pycolmap.DatabaseTransaction(database):
+        for camera in {cameras[i].camera_id: cameras[i] for i in indices}.values():
+            database.write_camera(camera, use_camera_id=True)
+            rig = pycolmap.Rig(rig_id=camera.camera_id)
+            rig.add_ref_sensor(camera.sensor_id)
+            database.write_rig(rig, use_rig_id=True)
+        for i in indices:
+            image = pycolmap.Image(name=names[i], camera_id=cameras[i].camera_id, image_id=i + 1)
+            database.write_image(image, use_image_id=True)
+            frame = pycolmap.Frame(frame_id=i + 1, rig_id=cameras[i].camera_id)
+            frame.add_data_id(image.data_id)
+            database.write_frame(frame, use_frame_id=True)
+            database.write_keypoints(i + 1, features[i].keypoints)
+        for (i, j), rows in matches.items():
+            geometry = pycolmap.TwoViewGeometry()
+            geometry.config = int(pycolmap.TwoViewGeometryConfiguration.CALIBRATED)
+            geometry.inlier_matches = rows.astype(np.uint32)
+            database.write_two_view_geometry(i + 1, j + 1, geometry)
