@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from macrosplat.cameras.records import Cameras
+from macrosplat.cameras.sfm import mapping
 from macrosplat.cameras.sfm.features import QUICK, Features, extract, interruptible, working_size
 from macrosplat.cameras.sfm.guided import along_lines, fundamental_matrix, pairs_within
 from macrosplat.cameras.sfm.mapping import PAIR_MATCHES, pinhole
-from macrosplat.cameras.sfm.pairs import followers, joined, match, match_all, near, nearest, pairs_of, strong
+from macrosplat.cameras.sfm.pairs import followers, in_order, joined, match, match_all, near, nearest, pairs_of, strong
 from macrosplat.cameras.sfm.refine import AGREES, MODEL_AGREES
 from macrosplat.cameras.sfm.solve import solve_cameras, triangulate
 from macrosplat.cameras.sfm.verify import agreement, fits_model, verify
@@ -235,8 +236,40 @@ def test_a_model_begins_with_strong_pairs_and_goes_on_with_near_ones() -> None:
     begun = strong(matches, 4)
     assert begun.keys() == {(0, 1), (1, 2), (2, 3), (0, 2)}
     views = {n: look(10.0 * n, 20) for n in range(3)}
-    assert near(matches, views, begun, 15).keys() == {(0, 1), (1, 2), (2, 3)}
-    assert near(matches, views, matches, 50).keys() == matches.keys()
+    assert near(matches, views, begun, 15, {}).keys() == {(0, 1), (1, 2), (2, 3)}
+    assert near(matches, views, matches, 50, {}).keys() == matches.keys()
+
+
+def test_pairs_that_the_order_of_the_photos_denies_are_left_out() -> None:
+    """Twelve photos all around, of which neighbours share most and every pair a little; and the same in any order."""
+    apart = {(i, j): min(j - i, 12 - j + i) for i in range(12) for j in range(i + 1, 12)}
+    matches = {pair: np.zeros(({1: 100, 2: 40}.get(step, 2), 2), np.int64) for pair, step in apart.items()}
+    assert in_order(matches, 12).keys() == {pair for pair, step in apart.items() if step <= 2}
+    matches[0, 6] = np.zeros((60, 2), np.int64)  # strong
+    assert in_order(matches, 12).keys() == {pair for pair, step in apart.items() if step <= 2} | {(0, 6)}
+    order = np.random.default_rng(0).permutation(12)
+    mixed = {(min(order[i], order[j]), max(order[i], order[j])): rows for (i, j), rows in matches.items()}
+    assert in_order(mixed, 12).keys() == mixed.keys()
+
+
+def test_a_photo_that_a_handful_of_points_hold_is_left_out(tmp_path: Path) -> None:
+    xyz = np.random.default_rng(1).uniform(-1, 1, (40, 3))
+    views = {n: look(15.0 * n, 20) for n in range(4)}
+    camera = mapping.pinhole(800, 1500.0, 1)
+    features = []
+    for view in views.values():
+        local = xyz @ view[:3, :3].T + view[:3, 3]
+        keypoints = np.zeros((40, 6), np.float32)
+        keypoints[:, :2] = 1500 * local[:, :2] / local[:, 2:] + 400
+        features.append(Features(keypoints, np.zeros((40, 128), np.float32), np.zeros((40, 3), np.uint8), (800, 800)))
+    every = np.column_stack([np.arange(40)] * 2)
+    matches = {(i, j): every[: 5 if j == 3 else 40] for i in range(4) for j in range(i + 1, 4)}
+    model = mapping.triangulate_tracks(features, list("abcd"), [camera] * 4, views, matches, tmp_path, 0)
+    assert [model.images[n].num_points3D for n in (1, 2, 3, 4)] == [40, 40, 40, 5]
+    mapping.leave_out_weak(model, 12)
+    assert mapping.views_of(model).keys() == {0, 1, 2} and model.num_points3D() == 40
+    mapping.leave_out_weak(model, 50)  # nothing would be left
+    assert model.num_reg_images() == 3
 
 
 def test_along_epipolar_lines_only_what_lies_in_the_band_is_a_rival() -> None:

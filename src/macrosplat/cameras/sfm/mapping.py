@@ -176,6 +176,17 @@ def thin_out(model: pycolmap.Reconstruction, max_error: float, min_angle: float)
     manager.filter_observations_with_negative_depth()
 
 
+def leave_out_weak(model: pycolmap.Reconstruction, least: int) -> None:
+    """Take out photos with fewer than `least` observations, unless fewer than three photos would stay.
+
+    With a handful of points a pose fits whatever it is: none of them contradicts it.
+    """
+    weak = [i for i in model.reg_image_ids() if model.images[i].num_points3D < least]
+    if model.num_reg_images() - len(weak) >= 3:
+        for image_id in weak:
+            model.deregister_frame(model.images[image_id].frame_id)
+
+
 def views_of(model: pycolmap.Reconstruction) -> dict[int, NDArray[np.float64]]:
     """Photo index to [4, 4] world to camera."""
     views = {}

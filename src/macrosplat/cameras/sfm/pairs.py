@@ -37,6 +37,11 @@ ALL_PAIRS, PARTNERS, NEIGHBOURS, LARGEST = 40, 12, 2, 300
 # best of both. A collar or a rim looks alike from all sides: of cat's 166 pairs that an essential matrix explains 90
 # are false, of the 48 strong ones two.
 STRONG_SHARE, STRONG_BEST = 0.5, 2
+# Photos are mostly taken in order, all around: how many matches a pair has, on average over all pairs so many photos
+# apart, says which can be true. The order tells something if neighbours have these many times as many as the median
+# distance; then pairs whose distance has less than this share of the neighbours' are dropped, unless strong: of
+# cat's 166 verified pairs 84 are true, of the 104 that are left 81 (fly: 159 of 169, 126 of 128).
+TOLD_BY_ORDER, IN_ORDER_SHARE = 3.0, 0.15
 
 
 def match(first: Features, second: Features) -> NDArray[np.int64]:
@@ -148,19 +153,42 @@ def strong(matches: Matches, count: int) -> Matches:
     }
 
 
-def near(matches: Matches, views: dict[int, NDArray[np.float64]], begun: Matches, most: float) -> Matches:
+def in_order(matches: Matches, count: int) -> Matches:
+    """The pairs that the order of the photos, if it says anything, lets be true, and the strong ones.
+
+    Args:
+        matches: verified ones.
+        count: number of photos, which go around the object: the last is next to the first.
+    """
+    shared = np.zeros((count, count), np.int64)
+    for (i, j), rows in matches.items():
+        shared[i, j] = shared[j, i] = len(rows)
+    apart = np.arange(count)
+    usual = np.array([shared[apart, (apart + step) % count].mean() for step in range(1, count // 2 + 1)])
+    if not len(usual) or usual[0] < TOLD_BY_ORDER * np.median(usual):
+        return matches
+    believed = {step + 1 for step in np.flatnonzero(usual >= IN_ORDER_SHARE * usual[0]).tolist()}
+    sure = strong(matches, count)
+    return {(i, j): rows for (i, j), rows in matches.items() if (i, j) in sure or min(j - i, count - j + i) in believed}
+
+
+def near(
+    matches: Matches, views: dict[int, NDArray[np.float64]], begun: Matches, most: float, sure: Matches
+) -> Matches:
     """The pairs that a model lets be true: of views that lie at most so far apart, and what photos without a view have.
 
     Args:
         views: photo index to [4, 4] world to camera.
         begun: what the model was made from; of other pairs nothing is known where a view is missing.
         most: degrees between viewing directions.
+        sure: pairs that are true whatever the model says.
     """
     least = np.cos(np.radians(most))
     return {
         (i, j): rows
         for (i, j), rows in matches.items()
-        if ((i, j) in begun if i not in views or j not in views else views[i][2, :3] @ views[j][2, :3] >= least)
+        if (i, j) in sure
+        or ((i, j) in begun if i not in views or j not in views else views[i][2, :3] @ views[j][2, :3] >= least)
     }
 
 

@@ -85,6 +85,7 @@ def improve(
     cameras: list[pycolmap.Camera],
     begun: Matches,
     verified: Matches,
+    sure: Matches,
     folder: Path,
     progress: Progress,
     seed: int,
@@ -94,13 +95,15 @@ def improve(
     Args:
         begun: the verified matches that the model was made from.
         verified: all that pairs agreed on, by which the model is judged.
+        sure: those of strong pairs, which count however far apart the model has their photos: a bent ring hides what it
+            contradicts that way.
     """
     mapping.adjust(model, LOSS)
     cameras = _cameras_of(model, cameras)
     for turn in range(ROUNDS):
         views = mapping.views_of(model)
         # Of photos that are missing all pairs count: which are true is told by the points that they lead to.
-        trusting = near(verified, views, verified, MAX_TURN) if turn else begun
+        trusting = near(verified, views, verified, MAX_TURN, sure) if turn else begun
         judged = agreement(features, trusting, views, calibrations(cameras))
         trusted = {i: view for i, view in views.items() if agrees(judged, i)}
         if len(trusted) < 3:
@@ -113,12 +116,13 @@ def improve(
             mapping.thin_out(model, error, KEEP_ANGLE)
             mapping.adjust(model, LOSS)
         mapping.thin_out(model, KEEP_ERROR, KEEP_ANGLE)
+        mapping.leave_out_weak(model, mapping.POSE_INLIERS)
         cameras = _cameras_of(model, cameras)
         now = mapping.views_of(model)
         if now.keys() == views.keys() and _moved(views, now, model) < SETTLED:
             break
     now = mapping.views_of(model)
-    judged = agreement(features, near(verified, now, verified, MAX_TURN), now, calibrations(cameras))
+    judged = agreement(features, near(verified, now, verified, MAX_TURN, sure), now, calibrations(cameras))
     return Refined(model, cameras, judged, agreement(features, verified, now, calibrations(cameras)).share)
 
 

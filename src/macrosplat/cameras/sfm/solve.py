@@ -32,7 +32,7 @@ from macrosplat.cameras.sfm.features import (
     working_size,
 )
 from macrosplat.cameras.sfm.guided import match_guided
-from macrosplat.cameras.sfm.pairs import joined, match_all, near, strong
+from macrosplat.cameras.sfm.pairs import in_order, joined, match_all, near, strong
 from macrosplat.cameras.sfm.report import Attempt, SfmReport, failure, reasons, sentences
 from macrosplat.cameras.sfm.ties import with_ties
 from macrosplat.cameras.sfm.verify import verify
@@ -62,13 +62,18 @@ class Preset:
     name: str
     extraction: Extraction
     rescues: bool  # left early if hopeless; else what it misses is looked at closer by the thorough settings
+    led: bool  # by strong pairs and the order of the photos, which need many matches to tell anything
     span: tuple[float, float]  # of the progress bar
 
 
 PRESETS = (
-    Preset("quick", QUICK, True, (0.0, 0.4)),
-    Preset("thorough", BLURRED, False, (0.4, 1.0)),
+    Preset("quick", QUICK, True, True, (0.0, 0.4)),
+    Preset("thorough", BLURRED, False, False, (0.4, 1.0)),
 )
+# A model that pairs of photos agree with less than this is begun again so many times with other random numbers, and the
+# one with the most observations is taken: of ten models of cat (0.94) two were bent, 9 and 11 % off, and had the fewest
+# (experiments: sfm-seeds). fly, chess and beetle have 0.96 and more.
+SURE, MORE_STARTS = 0.955, 1
 # Before the quick preset maps anything: a photo is weakly connected that has fewer partners with this many matches.
 # Above this share of them the preset is left, which saves most of its time.
 WEAK_SHARE = 0.25
@@ -76,6 +81,9 @@ PARTNERS, PARTNER_MATCHES = 2, 30
 # Up to this share of photos that the quick preset cannot place are looked at closer, by themselves, with the thorough
 # settings.
 RESCUE_SHARE = 0.2
+# If no more are missing then, the thorough preset is not tried: it takes as long again, and of skull (every third) it
+# placed fewer (experiments: sfm-led). A scene may place the rest.
+FEW_MISSING = 0.1
 
 
 @dataclass
@@ -126,7 +134,7 @@ def solve_cameras(
     for preset in PRESETS:
         tries += _tries(preset, photos, targets or {}, workdir, within(progress, *preset.span), seed)
         best = max(tries, key=lambda one: one.rank)
-        if best.attempt.agreeing == len(photos):
+        if len(photos) - best.attempt.agreeing <= FEW_MISSING * len(photos):
             break
     best = max(tries, key=lambda one: one.rank)
     if best.model is None or best.attempt.agreeing < 3:
@@ -221,7 +229,9 @@ def _tries(
     for span in ((0.6, 0.75), (0.75, 0.9), (0.9, 1.0)):
         tell = within(progress, *span)
         verified = verify(features, cameras, matches, mapping.PAIR_MATCHES, seed, within(tell, 0.0, 0.4))
-        best = _map(preset.name, photos, features, cameras, verified, weak, workdir, within(tell, 0.4, 1.0), seed)
+        if preset.led:
+            verified = in_order(verified, len(photos))
+        best = _map(preset, photos, features, cameras, verified, weak, workdir, within(tell, 0.4, 1.0), seed)
         tries.append(best)
         missing = len(photos) - best.attempt.agreeing
         if missing == 0:
@@ -244,7 +254,7 @@ def _tries(
 
 
 def _map(
-    name: str,
+    preset: Preset,
     photos: tuple[Photo, ...],
     features: list[Features],
     cameras: list[pycolmap.Camera],
@@ -254,31 +264,38 @@ def _map(
     progress: Progress,
     seed: int,
 ) -> _Try:
-    """The better of two models: begun with the strong pairs alone, and, if photos are missing from it, with all."""
+    """The best of some models: begun with the strong pairs alone, if photos are missing from it with all, and, as long
+    as pairs of photos disagree with it, with the strong ones by other chances."""
     names, nominal = [photo.name for photo in photos], _nominal(photos)
     start = _median_focal(cameras, nominal)
     best = _Try(
-        Attempt(name, focal_start=start, note="no pair of photos to start from"),
+        Attempt(preset.name, focal_start=start, note="no pair of photos to start from"),
         features,
         cameras,
         weak=weak,
     )
-    for begun, span in ((strong(verified, len(photos)), (0.0, 0.5)), (verified, (0.5, 1.0))):
-        tell = within(progress, *span)
+    first = strong(verified, len(photos))
+    sure, more = (first, MORE_STARTS) if preset.led else ({}, 0)
+    for turn, begun in enumerate((first, verified, *[first] * more)):
+        complete = best.attempt.agreeing == len(photos)
+        if (turn == 1 and complete) or (turn > 1 and (best.model is None or best.attempt.agreement >= SURE)):
+            continue
+        chance = seed + max(0, turn - 1)
+        tell = within(progress, turn / (2 + more), (turn + 1) / (2 + more))
         tell(0.0, "placing photos")
-        model = mapping.register(features, names, cameras, begun, workdir, seed, within(tell, 0.0, 0.2))
+        model = mapping.register(features, names, cameras, begun, workdir, chance, within(tell, 0.0, 0.2))
         if model is None or model.num_reg_images() < 3:
             continue
-        closer = near(verified, mapping.views_of(model), begun, refine.MAX_TURN)
+        closer = near(verified, mapping.views_of(model), begun, refine.MAX_TURN, sure)
         if closer.keys() != begun.keys():  # rings close with the weaker pairs, and false ones are left out
-            again = mapping.register(features, names, cameras, closer, workdir, seed, within(tell, 0.2, 0.4))
+            again = mapping.register(features, names, cameras, closer, workdir, chance, within(tell, 0.2, 0.4))
             if again is not None and again.num_reg_images() >= model.num_reg_images():
                 model, begun = again, closer
         refined = refine.improve(
-            model, features, names, cameras, begun, verified, workdir, within(tell, 0.4, 1.0), seed
+            model, features, names, cameras, begun, verified, sure, workdir, within(tell, 0.4, 1.0), chance
         )
         found = _Try(
-            _score(name, refined, start, nominal),
+            _score(preset.name, refined, start, nominal),
             features,
             refined.cameras,
             refined.model,
@@ -289,8 +306,6 @@ def _map(
         )
         if best.model is None or found.rank > best.rank:
             best = found
-        if best.attempt.agreeing == len(photos):
-            break
     return best
 
 
