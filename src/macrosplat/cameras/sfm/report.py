@@ -82,10 +82,11 @@ def reasons(
     return why
 
 
-def sentences(report: SfmReport, best: Attempt, assumed: bool = False) -> tuple[str, ...]:
+def sentences(report: SfmReport, best: Attempt, assumed: bool = False, loose: Sequence[str] = ()) -> tuple[str, ...]:
     """The report in words.
 
     Args:
+        loose: names of photos whose cameras few others hold.
         assumed: no photo's EXIF tells a focal length, so that the nominal one is a guess.
     """
     least, most = min(report.focal_px), max(report.focal_px)
@@ -96,7 +97,10 @@ def sentences(report: SfmReport, best: Attempt, assumed: bool = False) -> tuple[
         f"{100 * best.agreement:.0f} % of what pairs of photos agree on fits, mean error {best.error_px:.2f} px.",
         f"The focal {focal}, {best.focal:.2f} times {nominal}.",
     )
-    return (*said, *grouped(report.missing))
+    few = (
+        f"Few photos share enough with {listed(loose)}: cameras there may be far off; add photos between and beside.",
+    )
+    return (*said, *grouped(report.missing), *(few if loose else ()))
 
 
 def grouped(missing: Mapping[str, str]) -> list[str]:

@@ -156,7 +156,8 @@ def solve_cameras(
         seconds=time.monotonic() - began,
     )
     assumed = not any(knows_focal(photo) for photo in photos)
-    return cameras, points, replace(report, sentences=sentences(report, best.attempt, assumed))
+    loose = [names[i] for i in mapping.loose(best.model) if names[i] in cameras.names]
+    return cameras, points, replace(report, sentences=sentences(report, best.attempt, assumed, loose))
 
 
 def triangulate(
