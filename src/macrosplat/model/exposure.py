@@ -26,13 +26,10 @@ LN2 = 0.6931471805599453  # a stop
 PATCH = 0.02  # of the width: side of the squares whose light is compared between photos; wider than most blur
 FAINTEST = 0.004  # linear: darker patches are noise, flare and the steps of 8 bits
 BRIGHTEST = 0.8  # linear: brighter ones may hold pixels that are cut off at white
-# What gains leave of the points' differences. Of photos of one exposure 0.98 to 1.00 (chess, fly; 320 px), 0.86 to 0.89
-# where the object is gilded (cat: gains for its gloss are 0.15 stops off); of photos +-0.1 stops apart 0.77 to 0.89, of
-# +-0.3 stops 0.40 to 0.73.
+# What gains may leave of the points' differences to be learned, without and with EXIF that tells the exposures: gloss
+# leaves more than photos whose exposures differ (experiments: exposure-gains).
 PLAIN, PLAIN_IF_TOLD = 0.84, 0.75
-# ln, the mean of what may be left where gains contradict EXIF: 0.04 to 0.09 in those captures; where an object turns
-# below fixed lamps (skull, mary_rose) gains that are 3.4 and 1.3 stops apart take a half and a quarter of them, and
-# 0.13 are left.
+# ln, the mean of what may be left where gains contradict EXIF: where an object turns below fixed lamps more is.
 LEFT = 0.1
 EQUAL_STOPS = 0.05  # apart at the most, by EXIF: less is rounding
 ROUNDS = 12  # of reweighting, after which gains move by less than 0.1 %

@@ -53,8 +53,7 @@ BLOCKS = 32  # per width: blocks of pixels that are fitted and left out by turns
 BELOW_MEDIAN, BELOW_UNMATCHED, ABOVE_ELSEWHERE = 12.0, 5.0, 1.0
 MATCHED = 30  # matches that vouch for a pose
 # So many matches or more vouch for it by themselves, if from elsewhere it looks so many dB worse: a scene
-# that fits its own photos closely has them far above any that it was not shown. 188 with 5.0 have led to places 2.8 %
-# off, 318 with 6.0 to 0.6 %, of another thing none with 2.8 (experiments: placing-at-size).
+# that fits its own photos closely has them far above any that it was not shown (experiments: placing-at-size).
 VOUCHED = ((150, 5.25), (250, 4.5))
 
 

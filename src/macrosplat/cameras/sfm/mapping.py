@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from macrosplat.cameras.sfm.features import Features, Matches, Progress, interruptible
 from macrosplat.support.colmap import open_database, pycolmap
 from macrosplat.support.files import room_on_disk, scratch_in
-from macrosplat.support.threads import CORES
 
 # Fewer photos than this do not fix the focal length: it stays where it started.
 FOCAL_PHOTOS = 8
@@ -29,6 +28,9 @@ NO_FOLDER = "."  # where pycolmap asks for the photos' folder, to fetch colours:
 # epipolar geometry by chance.
 PAIR_MATCHES = 15
 START_INLIERS, START_ANGLE = 30, 8.0  # of the first pair; degrees, median
+# Of bundle adjustment: several add up in the order in which they end, and the same seed gives other cameras now and
+# then (experiments: sfm-led).
+THREADS = 1
 # A camera is held by photos that share so many points with it, and well by so many of them (experiments: sfm-led).
 SHARED, HOLDING = 10, 4
 POSE_INLIERS, POSE_SHARE = 12, 0.1  # points seen by a new photo, of those that it seemed to see
@@ -77,13 +79,13 @@ def register(
     options.min_model_size = 3
     options.multiple_models = False
     options.extract_colors = False
-    options.num_threads = CORES
+    options.num_threads = THREADS
     options.random_seed = seed
     options.ba_refine_focal_length = False
     options.ba_refine_extra_params = False
     mapper = options.mapper
     mapper.random_seed = seed
-    mapper.num_threads = CORES
+    mapper.num_threads = THREADS
     mapper.init_min_num_inliers = START_INLIERS
     mapper.init_min_tri_angle = START_ANGLE
     mapper.abs_pose_min_num_inliers = POSE_INLIERS
@@ -135,7 +137,7 @@ def triangulate_tracks(
     options = pycolmap.IncrementalPipelineOptions()
     options.min_num_matches = 1
     options.extract_colors = False
-    options.num_threads = CORES
+    options.num_threads = THREADS
     options.random_seed = seed
     options.triangulation.random_seed = seed
     with scratch_in(folder, ".sfm.") as scratch:
@@ -156,7 +158,7 @@ def adjust(model: pycolmap.Reconstruction, loss_px: float, focal: bool = True) -
     options.refine_principal_point = False
     options.refine_extra_params = False
     options.print_summary = False
-    options.ceres.solver_options.num_threads = CORES
+    options.ceres.solver_options.num_threads = THREADS
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
     options.ceres.loss_function_scale = loss_px
     config = pycolmap.BundleAdjustmentConfig()

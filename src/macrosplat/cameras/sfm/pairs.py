@@ -39,8 +39,8 @@ ALL_PAIRS, PARTNERS, NEIGHBOURS, LARGEST = 40, 12, 2, 300
 STRONG_SHARE, STRONG_BEST = 0.5, 2
 # Photos are mostly taken in order, all around: how many matches a pair has, on average over all pairs so many photos
 # apart, says which can be true. The order tells something if neighbours have these many times as many as the median
-# distance; then pairs whose distance has less than this share of the neighbours' are dropped, unless strong: of
-# cat's 166 verified pairs 84 are true, of the 104 that are left 81 (fly: 159 of 169, 126 of 128).
+# distance; then pairs whose distance has less than this share of the neighbours' are dropped, unless strong
+# (experiments: sfm-led).
 TOLD_BY_ORDER, IN_ORDER_SHARE = 3.0, 0.15
 
 

@@ -97,10 +97,8 @@ def sentences(report: SfmReport, best: Attempt, assumed: bool = False, loose: Se
         f"{100 * best.agreement:.0f} % of what pairs of photos agree on fits, mean error {best.error_px:.2f} px.",
         f"The focal {focal}, {best.focal:.2f} times {nominal}.",
     )
-    few = (
-        f"Few photos share enough with {listed(loose)}: cameras there may be far off; add photos between and beside.",
-    )
-    return (*said, *grouped(report.missing), *(few if loose else ()))
+    few = "Few photos share enough with {}: cameras there may be far off; add photos between and beside."
+    return (*said, *grouped(report.missing), *([few.format(listed(loose))] if loose else []))
 
 
 def grouped(missing: Mapping[str, str]) -> list[str]:

@@ -70,9 +70,8 @@ PRESETS = (
     Preset("quick", QUICK, True, True, (0.0, 0.4)),
     Preset("thorough", BLURRED, False, False, (0.4, 1.0)),
 )
-# A model that pairs of photos agree with less than this is begun again so many times with other random numbers, and the
-# one with the most observations is taken: of ten models of cat (0.94) two were bent, 9 and 11 % off, and had the fewest
-# (experiments: sfm-seeds). fly, chess and beetle have 0.96 and more.
+# A model that pairs of photos agree with less than this is begun again so many times with other random numbers; of
+# models with as many photos the one with the most observations is taken (experiments: sfm-led).
 SURE, MORE_STARTS = 0.955, 1
 # Before the quick preset maps anything: a photo is weakly connected that has fewer partners with this many matches.
 # Above this share of them the preset is left, which saves most of its time.
@@ -81,8 +80,8 @@ PARTNERS, PARTNER_MATCHES = 2, 30
 # Up to this share of photos that the quick preset cannot place are looked at closer, by themselves, with the thorough
 # settings.
 RESCUE_SHARE = 0.2
-# If no more are missing then, the thorough preset is not tried: it takes as long again, and of skull (every third) it
-# placed fewer (experiments: sfm-led). A scene may place the rest.
+# If no larger share is missing, the thorough preset is not tried: it takes as long again and places hardly more
+# (experiments: sfm-led). A scene may place the rest.
 FEW_MISSING = 0.1
 
 
