@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -17,7 +18,7 @@ from macrosplat.capture.records import Capture
 from macrosplat.photos.find import find_photos, with_masks
 from macrosplat.photos.names import listed
 from macrosplat.photos.read import read_photo
-from macrosplat.photos.records import Photo
+from macrosplat.photos.records import Looking, Photo
 from macrosplat.photos.usable import WIDTH, all_blurred, detail
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import expanded
@@ -29,7 +30,9 @@ READING = 40  # bytes per pixel that a photo takes while it is read
 FEWEST_PX = 16  # a side of fewer holds no feature, and nothing that could be sharp
 
 
-def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) -> Capture:
+def open_capture(
+    folder: Path | str, masks: bool = True, brackets: bool = True, looking: Callable[[bool], Looking] | None = None
+) -> Capture:
     """Find and check the photos, masks and cameras of a capture.
 
     Cameras come from a file of another program (`cameras.given`); with none they are None, and SfM has to find them.
@@ -38,13 +41,15 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
         folder: photos, or a folder that holds `photos/` or `images/` (and perhaps `masks/` and cameras).
         masks: False leaves masks alone.
         brackets: False takes every photo for a view of its own.
+        looking: by whether there are cameras, who is told of the photos before they are read, and of each that was.
 
     Raises:
         MacrosplatError: one sentence: what is wrong with which file, and what to do.
     """
     root = expanded(folder)
     source = find_given(root) if root.is_dir() else None
-    found = find_photos(root, masks=False, named=source.named_files() if source else ())
+    told = None if looking is None else looking(source is not None)
+    found = find_photos(root, masks=False, named=source.named_files() if source else (), looking=told)
     photos, notes = found.photos, list(found.notes)
     all_of = tuple(sorted([*(photo.name for photo in photos), *found.damaged]))
     useless = {photo.name: why for photo in photos if (why := found.empty.get(photo.name) or _too_small(photo))}

@@ -156,6 +156,21 @@ def inspect(path: Path) -> Inspected:
     return Inspected(width, height, exif, orientation, alpha, emptiness(pixels), small, remark)
 
 
+def header_size(path: Path) -> tuple[int, int]:
+    """(width, height) in px as stored, by what the file says of itself.
+
+    Raises: as `decode`.
+    """
+    suffix = path.suffix.lower()
+    if suffix in RAW:
+        with extra("rawpy", "raw", path).imread(str(path)) as raw:
+            return raw.sizes.width, raw.sizes.height
+    if suffix in HEIF:
+        extra("pillow_heif", "heif", path).register_heif_opener()
+    with open_picture(path) as opened:
+        return opened.size
+
+
 def thumbnail_of(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
     """[H, W] brightness of a photo of `size`, `THUMBNAIL` px wide: square root of linear light, so that shadows count.
 

@@ -57,14 +57,21 @@ class Expected:
 
     def sentence(self, free: float | None = None) -> str:
         """What to expect; `free`: bytes of disk."""
-        disk = f"{_size(self.bytes)} of disk"
-        costs = f", {_size(self.memory)} of memory and {disk}" if self.memory else f" and {disk}"
-        text = f"This will take about {_about(self.seconds)}{costs}, trained at {self.width} px."
+        text = f"This will take about {self._costs()}, trained at {self.width} px."
         if self.seconds > LONG:
             text += " Fewer photos, smaller ones or --quality draft take less."
         if free is not None and free < self.bytes:
             text += f" Only {_size(free)} of disk are free: make room, or choose another --out."
         return text
+
+    def bound(self, photos: int) -> str:
+        """What to expect before the photos have been looked through, of which some may be left out."""
+        return f"{photos:,} photos are looked through first; with all of them this will take about {self._costs()}."
+
+    def _costs(self) -> str:
+        disk = f"{_size(self.bytes)} of disk"
+        memory = f", {_size(self.memory)} of memory and {disk}" if self.memory else f" and {disk}"
+        return _about(self.seconds) + memory
 
 
 def _about(seconds: float) -> str:
@@ -77,11 +84,10 @@ def _size(number: float) -> str:
 
 
 def expected(
-    photos: Sequence[Photo], options: Options, cameras_known: bool, device: torch.device | None = None
+    sizes: Sequence[tuple[int, int]], options: Options, cameras_known: bool, device: torch.device | None = None
 ) -> Expected:
-    """Before anything but the photos' headers was read. `device`: as chosen; None: as `options` say."""
+    """By no more than the sizes of photos (px). `device`: as chosen; None: as `options` say."""
     device = choose(options.device, lambda _: None) if device is None else device
-    sizes = [(photo.width, photo.height) for photo in photos]
     samples = options.aperture_samples()
     width = options.width or working_width(sizes, device, options.quality, options.max_gaussians, samples)
     frames = [Frame(*resized(*size, width)) for size in sizes]
@@ -95,7 +101,7 @@ def expected(
         training = steps * (sample * (OF_SAMPLES * samples + BEFORE) + COARSE * STEP_PX * px) / speed_of(CORES)
     cores = max(1, min(CORES, MOST_CORES))
     native = sum(w * h for w, h in sizes)
-    seconds = FIXED + training + (RESULT_PX * native + (POINTS if cameras_known else CAMERA) * len(photos)) / cores
+    seconds = FIXED + training + (RESULT_PX * native + (POINTS if cameras_known else CAMERA) * len(sizes)) / cores
     disk = BYTES_PX * native + BYTES_GAUSSIAN * most + BYTES_PAGE
     return Expected(seconds, disk, min(width, max(w for w, _ in sizes)), _memory(sizes, frames, most, samples))
 
