@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.photos.decode import RAW, SUFFIXES, Inspected, header_size, inspect, reason
+from macrosplat.photos.decode import RAW, SUFFIXES, reason
+from macrosplat.photos.inspected import Inspected, header_size, inspect
 from macrosplat.photos.masks import MAYBE_MASKS, find_masks, is_mask_folder, without_masks
 from macrosplat.photos.names import is_text, listed, natural_key
 from macrosplat.photos.records import Looking, Photo
@@ -34,7 +35,8 @@ UNREAD = {
     "unpack": "zip 7z rar tar gz tgz",
 }
 REMEDIES = {f".{suffix}": remedy for remedy, suffixes in UNREAD.items() for suffix in suffixes.split()}
-PACKED = frozenset(suffix for suffix, remedy in REMEDIES.items() if remedy == "unpack")
+# Of these, what may hold photos though it lies beside the folder of photos.
+BESIDE = frozenset(suffix for suffix, remedy in REMEDIES.items() if remedy.startswith(("unpack", "take")))
 OTHERS = frozenset({"sharp", "novel", "novel_masks", "depth", "depths", "normals", "maps", "sparse", "stereo", "full"})
 GLANCES = 64  # photos whose headers tell how large all of them are, before each is read
 INSPECTING = 16  # bytes a px that a photo takes while it is read, of those that are not read at an eighth of their size
@@ -178,16 +180,28 @@ def _photo_paths(root: Path, folder: Path | None, named: Sequence[Path]) -> tupl
 
 def _unread(folder: Path) -> list[str]:
     """What lies among the photos and is not read, and what to do about it."""
-    found: dict[str, list[str]] = {}
     reduced: dict[str, None] = {}
-    for path in sorted(folder.rglob("*")):
-        parts, suffix = path.relative_to(folder).parts, path.suffix.lower()
-        if suffix in SUFFIXES:
+    lost: list[str] = []
+    paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES | REMEDIES.keys()]
+    for path in paths:
+        parts = path.relative_to(folder).parts
+        if path.suffix.lower() in SUFFIXES:
             reduced |= dict.fromkeys(part for part in parts[:-1] if part.casefold() in REDUCED)
-        elif suffix in REMEDIES and not _passed_over(parts) and path.is_file():
-            found.setdefault(REMEDIES[suffix], []).append("/".join(parts))
-    notes = [f"Not read: {listed(names)}; {remedy}." for remedy, names in found.items()]
+            if not (path.is_file() or path.is_dir() or _passed_over(parts)):
+                lost.append("/".join(parts))
+    notes = _not_read((path for path in paths if path.suffix.lower() in REMEDIES), folder)
+    notes += [f"Not read, since they are no files, or links to none: {listed(lost)}."] if lost else []
     return notes + ([f"Taken for reduced copies, not for photos: {listed(reduced)}."] if reduced else [])
+
+
+def _not_read(paths: Iterable[Path], folder: Path) -> list[str]:
+    """Of files that are not read: what to do about them."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        parts = path.relative_to(folder).parts
+        if not _passed_over(parts) and path.is_file():
+            found.setdefault(REMEDIES[path.suffix.lower()], []).append("/".join(parts))
+    return [f"Not read: {listed(names)}; {remedy}." for remedy, names in found.items()]
 
 
 def _left_alone(root: Path, folder: Path) -> list[str]:
@@ -195,8 +209,7 @@ def _left_alone(root: Path, folder: Path) -> list[str]:
     of photos are, or lie below photos that lie in the capture itself."""
     notes: list[str] = []
     if folder != root:
-        packed = [path.name for path in sorted(root.iterdir()) if path.suffix.lower() in PACKED and path.is_file()]
-        notes += [f"Not read: {listed(packed)}; unpack."] if packed else []
+        notes += _not_read((path for path in sorted(root.iterdir()) if path.suffix.lower() in BESIDE), root)
     called = re.compile(re.escape(folder.name.casefold()) + r"[^a-z]+.*")
 
     def meant(path: Path) -> bool:
