@@ -22,12 +22,13 @@ from macrosplat.cameras.records import Distortion
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.photos.records import Photo, resized
 from macrosplat.support.colmap import disk_told, open_database, pycolmap
-from macrosplat.support.files import room_on_disk, scratch_in
+from macrosplat.support.scratch import library_scratch
 from macrosplat.support.threads import CORES, ordered, workers
 
 # Of a photo, those of the largest scale: where more are found, as on a textured ground, half of COLMAP's 8192 take a
 # quarter of the time to match, and the smallest are those that the next photo has blurred away. And bytes of each.
 MOST_FEATURES, FEATURE_BYTES = 4096, 160
+JOURNAL, EMPTY_DATABASE = 2, 1 << 20  # SQLite writes a journal first; bytes of tables with nothing in them
 Matches = dict[tuple[int, int], NDArray[np.int64]]  # (i, j), i < j: [M, 2] feature rows
 Progress = Callable[[float, str], None]
 
@@ -179,7 +180,8 @@ def extract_pictures(pictures: Sequence[NDArray[np.uint8]], extraction: Extracti
     Args:
         folder: for scratch files, which are removed.
     """
-    with scratch_in(folder, ".features.") as scratch:
+    sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
+    with library_scratch(folder, ".features.", _bytes_of(sizes)) as scratch:
         for n, picture in enumerate(pictures):
             _put(picture, Path(scratch), n)
         raw = _extracted(Path(scratch), len(pictures), extraction)
@@ -189,9 +191,8 @@ def extract_pictures(pictures: Sequence[NDArray[np.uint8]], extraction: Extracti
 def _extract_some(
     photos: tuple[Photo, ...], lenses: Sequence[Distortion | None], extraction: Extraction, folder: Path
 ) -> list[Features]:
-    with scratch_in(folder, ".features.") as scratch:
-        sizes = [working_size(photo.width, photo.height) for photo in photos]
-        room_on_disk(folder, sum(w * h for w, h in sizes) + len(photos) * MOST_FEATURES * FEATURE_BYTES)
+    sizes = [working_size(photo.width, photo.height) for photo in photos]
+    with library_scratch(folder, ".features.", _bytes_of(sizes)) as scratch:
 
         def put(n: int) -> NDArray[np.uint8]:
             rgb = read_undistorted(photos[n], lenses[n], sizes[n][0])
@@ -209,6 +210,12 @@ def _extract_some(
             mask = np.asarray(maximum_filter(mask, 1 + 2 * round(photo.mask_margin * rgb.shape[1])), np.uint8)
         found.append(_features(rgb, mask, keypoints, descriptors))
     return found
+
+
+def _bytes_of(sizes: Sequence[tuple[int, int]]) -> float:
+    """Of a database of the features of so many pictures, its journal, and the pictures."""
+    features = len(sizes) * MOST_FEATURES * FEATURE_BYTES
+    return sum(width * height for width, height in sizes) + JOURNAL * features + EMPTY_DATABASE
 
 
 def _put(rgb: NDArray[np.uint8], folder: Path, n: int) -> None:
