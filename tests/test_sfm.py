@@ -110,8 +110,8 @@ def test_key_points_of_a_distorted_photo_lie_where_the_pinhole_sees_them() -> No
     def taken(px):
         return np.asarray(colmap_camera(lens).img_from_cam(np.column_stack([(px - (cx, cy)) / (fx, fy), np.ones(200)])))
 
-    shape = np.stack([taken(at + [[0.5, 0]]) - taken(at), taken(at + [[0, 0.5]]) - taken(at)], -1) / 0.5
-    rows = np.column_stack([taken(at) + [[0, 80]], shape.reshape(200, 4)]).astype(np.float32)
+    shape = np.stack([taken(np.add(at, (0.5, 0))) - taken(at), taken(np.add(at, (0, 0.5))) - taken(at)], -1) / 0.5
+    rows = np.column_stack([np.add(taken(at), (0, 80)), shape.reshape(200, 4)]).astype(np.float32)
     numbers = np.arange(200, dtype=np.float32)[:, None].repeat(128, 1)
     found = Features(rows, numbers, np.zeros((200, 3), np.uint8), (640, 480)).undistorted(lens)
     inside = ((at >= 0) & (at <= (640, 480))).all(1)
