@@ -19,7 +19,9 @@ from PIL import Image
 from scipy.ndimage import maximum_filter
 
 from macrosplat.cameras.records import Distortion
-from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
+from macrosplat.cameras.undistort import colmap_camera, pinhole_of, rescaled
+from macrosplat.photos.masks import read_mask
+from macrosplat.photos.read import read_photo
 from macrosplat.photos.records import Photo, resized
 from macrosplat.support.colmap import disk_told, open_database, pycolmap
 from macrosplat.support.scratch import library_scratch
@@ -125,6 +127,26 @@ class Features:
         """[N, 2] positions in the photo at `width` x `height`."""
         return (self.px - self.margin) * (np.array([width, height]) / self.size)
 
+    def undistorted(self, distortion: Distortion | None) -> Features:
+        """Those of the photo as its pinhole camera sees it (`undistort`); what that one does not show is left out.
+
+        Where key points lie and their affine shapes are moved; descriptors stay, being those of the shapes.
+        """
+        if distortion is None:
+            return self
+        lens, ends = rescaled(distortion, *self.size), np.concatenate([np.zeros((2, 1)), np.eye(2)], axis=1)
+        fx, fy, cx, cy = pinhole_of(lens)
+        there = [
+            np.asarray(colmap_camera(lens).cam_from_img(self.px - self.margin + by))[:, :2] * (fx, fy) + (cx, cy)
+            for by in ends.T
+        ]
+        with np.errstate(invalid="ignore"):
+            shown = ((there[0] >= 0) & (there[0] <= self.size)).all(1) & np.isfinite(there).all((0, 2))
+        turn = np.stack([there[1] - there[0], there[2] - there[0]], axis=-1)[shown]  # [N, 2, 2] the derivative
+        shape = turn @ self.keypoints[shown, 2:].reshape(-1, 2, 2)
+        keypoints = np.column_stack([there[0][shown] + self.margin, shape.reshape(-1, 4)]).astype(np.float32)
+        return Features(keypoints, self.descriptors[shown], self.rgb[shown], self.size)
+
     @property
     def margin(self) -> NDArray[np.float64]:
         """[2] where the photo's corner lies on the canvas, px."""
@@ -156,12 +178,10 @@ def extract(
     extraction: Extraction,
     folder: Path,
     progress: Progress,
-    lenses: Sequence[Distortion | None] = (),
 ) -> list[Features]:
-    """The features of every photo, in the order of `photos`. Points outside a photo's mask are left out.
+    """The features of every photo as taken, in the order of `photos`. Points outside a photo's mask are left out.
 
     Args:
-        lenses: how each photo is distorted, if known: features are those of the undistorted photo.
         folder: for scratch files, which are removed. pycolmap finds features on several cores only in files: its
             extractor for arrays holds the interpreter (28 s against 15 s on 30 photos, two cores).
     """
@@ -169,7 +189,7 @@ def extract(
     step = 2 * CORES  # photos per call, between which progress is told
     for start in range(0, len(photos), step):
         some = slice(start, start + step)
-        found += _extract_some(photos[some], lenses[some] or (None,) * step, extraction, folder)
+        found += _extract_some(photos[some], extraction, folder)
         progress(len(found) / len(photos), f"feature points of photo {len(found)} of {len(photos)}")
     return found
 
@@ -188,14 +208,12 @@ def extract_pictures(pictures: Sequence[NDArray[np.uint8]], extraction: Extracti
     return [_features(picture, None, *found) for picture, found in zip(pictures, raw, strict=True)]
 
 
-def _extract_some(
-    photos: tuple[Photo, ...], lenses: Sequence[Distortion | None], extraction: Extraction, folder: Path
-) -> list[Features]:
+def _extract_some(photos: tuple[Photo, ...], extraction: Extraction, folder: Path) -> list[Features]:
     sizes = [working_size(photo.width, photo.height) for photo in photos]
     with library_scratch(folder, ".features.", _bytes_of(sizes)) as scratch:
 
         def put(n: int) -> NDArray[np.uint8]:
-            rgb = read_undistorted(photos[n], lenses[n], sizes[n][0])
+            rgb = read_photo(photos[n], sizes[n][0])
             _put(rgb, Path(scratch), n)
             return rgb
 
@@ -203,9 +221,9 @@ def _extract_some(
         colours = list(ordered(put, range(len(photos)), threads))
         raw = _extracted(Path(scratch), len(photos), extraction)
     found = []
-    for photo, lens, rgb, (keypoints, descriptors) in zip(photos, lenses, colours, raw, strict=False):
+    for photo, rgb, (keypoints, descriptors) in zip(photos, colours, raw, strict=True):
         masked = photo.mask is not None and photo.mask_margin < 1
-        mask = read_undistorted_mask(photo, lens, rgb.shape[1]) if masked else None
+        mask = read_mask(photo, rgb.shape[1]) if masked else None
         if mask is not None and photo.mask_margin:
             mask = np.asarray(maximum_filter(mask, 1 + 2 * round(photo.mask_margin * rgb.shape[1])), np.uint8)
         found.append(_features(rgb, mask, keypoints, descriptors))
