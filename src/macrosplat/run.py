@@ -100,7 +100,7 @@ class Run:
         return run
 
     def check_photos(self, capture: Path, photos: Sequence[Photo]) -> None:
-        """Check that photos are still those that the run was begun with: what is made of them in the end would be wrong.
+        """Check that photos are those that the run was begun with, before anything is made of them in the end.
 
         Raises:
             MacrosplatError: somebody has replaced or removed some meanwhile.
