@@ -282,7 +282,7 @@ class Export:
 
 @dataclass(frozen=True)
 class View:
-    """Show a run, or a scene of any program (.ply, .spz, .splat), in the browser of this machine."""
+    """Show a run, or a scene of any program (.ply, .spz, .sog, .splat), in the browser of this machine."""
 
     path: Annotated[Positional[Path], arg(metavar="RUN")]
     """What `macrosplat reconstruct` wrote, or a scene file."""
@@ -294,7 +294,7 @@ class View:
         from macrosplat.web.serve import view
 
         if not self.path.exists():
-            raise MacrosplatError(f"{self.path} does not exist; give a run, or a scene file (.ply, .spz, .splat).")
+            raise MacrosplatError(f"{self.path} does not exist; give a run, or a scene file (.ply, .spz, .sog, .splat).")
         view(self.path, self.port)
 
 
