@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from macrosplat.export.focus_pull import FocusPull
 from macrosplat.export.orbit import orbit, pivot_of
-from macrosplat.export.refocus import Refocus, load_refocus
+from macrosplat.export.refocus import Refocus, as_bytes, load_refocus
 from macrosplat.render import Camera
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.extras import install
@@ -27,6 +28,7 @@ from macrosplat.support.progress import Progress
 Way = Literal["orbit", "turntable", "focus-pull"]
 SECONDS, FPS = 8.0, 24
 SIZE = (1920, 1080)
+KEPT = 1 << 30  # bytes of pictures that are shown twice
 # Without the matrix players take small films for BT.601 and large ones for BT.709, and colours shift between the two.
 COLOURS = (
     "scale=out_color_matrix=bt709:out_range=tv,"
@@ -85,14 +87,28 @@ def film(refocus: Refocus, camera: Camera, frames: int, way: Way = "orbit") -> I
     views = np.stack([taken.view.numpy() for taken in model.cameras()]).astype(np.float64)
     if way == "focus-pull":
         camera = camera.at(torch.tensor(views[0], dtype=torch.float32))
-        near, far = refocus.depths(camera)
-        share = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(frames) / frames)
-        for focus in 1 / (1 / near + share * (1 / far - 1 / near)):
-            yield refocus.taken(camera, None, float(focus))
+        yield from _focus_pull(refocus, camera, frames)
         return
     pivot = pivot_of(views, model.rig.pivot_depth.numpy())
     for view in orbit(views, pivot, frames, all_round=way == "turntable"):
         yield refocus.sharp(camera.at(torch.tensor(view, dtype=torch.float32)), None)
+
+
+def _focus_pull(refocus: Refocus, camera: Camera, frames: int) -> Iterator[NDArray[np.uint8]]:
+    near, far = refocus.depths(camera)
+    pull = FocusPull(refocus, camera, near, far)
+    kept: dict[int, NDArray[np.uint8]] = {}  # the way back shows the same pictures
+    most = KEPT // (3 * camera.frame.width * camera.frame.height)
+    for n in range(frames):
+        same = min(n, frames - n)
+        if same in kept:
+            yield kept.pop(same)
+            continue
+        share = 0.5 - 0.5 * np.cos(2 * np.pi * same / frames)
+        picture = as_bytes(pull.picture(float(1 / (1 / near + share * (1 / far - 1 / near)))))
+        if 0 < n < frames / 2 and len(kept) < most:
+            kept[same] = picture
+        yield picture
 
 
 def film_size(camera: Camera, size: tuple[int, int] = SIZE) -> Camera:
