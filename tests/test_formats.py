@@ -128,7 +128,9 @@ def test_gltf_stands_upright(up: tuple[float, float, float]) -> None:
     np.testing.assert_allclose(turn.apply(np.array(up) / np.linalg.norm(up)), [0, 1, 0], atol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.spz", b"PLY"), ("a.splat", bytes(33)), ("a.sog", b"PK"), ("a.obj", b"v 0 0 0")])
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.spz", b"PLY"), ("a.splat", bytes(33)), ("a.sog", b"PK"), ("a.obj", b"v 0 0 0")]
+)
 def test_broken_files_are_named(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(MacrosplatError, match=name):

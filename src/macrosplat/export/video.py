@@ -6,7 +6,7 @@ In: a finished RUN. Out: MP4 (H.264), written by ffmpeg, which the package image
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +23,7 @@ from macrosplat.render import Camera
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.extras import install
 from macrosplat.support.files import whole
-from macrosplat.support.progress import Progress
+from macrosplat.support.progress import Face, Progress
 
 Way = Literal["orbit", "turntable", "focus-pull"]
 SECONDS, FPS = 8.0, 24
@@ -37,7 +37,12 @@ COLOURS = (
 
 
 def write_video(
-    run: Path, out: Path, seconds: float = SECONDS, size: tuple[int, int] = SIZE, way: Way = "orbit"
+    run: Path,
+    out: Path,
+    seconds: float = SECONDS,
+    size: tuple[int, int] = SIZE,
+    way: Way = "orbit",
+    shown: Sequence[Face] = (),
 ) -> None:
     """Write the film atomically.
 
@@ -53,7 +58,7 @@ def write_video(
     if out.suffix.lower() != ".mp4":
         raise MacrosplatError(f"A video is written as .mp4, not as {out}; give --out that suffix.")
     ffmpeg = _ffmpeg()
-    with Progress() as progress:
+    with Progress(more=shown) as progress:
         refocus = load_refocus(run, progress)
         camera = film_size(refocus.state.model.cameras()[0], size)
         frames = max(2, round(seconds * FPS))
