@@ -83,6 +83,7 @@ def export(
     _check_place(out, format)
     from macrosplat.run import Run
 
+    _ = Run(run).manifest  # a folder that is no run is told so before what the format needs is asked for
     if out.resolve() in [one.resolve() for one in (Run(run).scene, Run(run).coverage_scene)]:
         raise MacrosplatError(f"{out} is the run's own, from which others are made; choose another --out.")
     if format == "mesh" and out.suffix.lower() == ".obj" and shape is not None and shape.texture:

@@ -61,7 +61,15 @@ class Taking:
         if not self.run.scene.is_file():
             raise MacrosplatError(f"{self.name} has no scene to export.")
         if thing.words:
-            words = ["export", str(self.run.folder), *thing.words, "--out", str(self.run.folder / thing.file), "--json"]
+            words = [
+                "export",
+                str(self.run.folder),
+                "--format",
+                *thing.words,
+                "--out",
+                str(self.run.folder / thing.file),
+                "--json",
+            ]
             self._job, self._what = Job(words, self.run.folder), what
 
     def stop(self) -> None:
