@@ -226,8 +226,8 @@ class Desk:
     def _open(self, root: Path) -> None:
         try:
             capture = open_capture(root)
-            known = capture.cameras is not None
-            found = {quality: asdict(expected(capture.photos, Options(quality=cast(Quality, quality)), known))
+            known, sizes = capture.cameras is not None, [(photo.width, photo.height) for photo in capture.photos]
+            found = {quality: asdict(expected(sizes, Options(quality=cast(Quality, quality)), known))
                      for quality in get_args(Quality)}  # fmt: skip
         except (MacrosplatError, MemoryError, OSError) as error:
             with self._lock:
