@@ -5,13 +5,11 @@
 CAPTURE has cameras, sharp/ and perhaps novel/ and masks/; masks are taken for a part of the truth unless a set of
 values has masks=auto. Each quoted set of values is one variant, "" is the default; without any, CANDIDATES are tried. A
 NAME is a field of `Schedule` (half_from=0.2), of the lens model (learn_from=0.1), a constant of the lens or the
-trainer (PUPIL_RATE=1e-3, NOISE=200), a
-learning rate (rates.means=0.2), or an option (quality=high, thin.aperture_samples=8, blurnet.rate=4e-3). OUT/cameras is
-made
-once, or taken as `macrosplat compare` left it. Prints a line per run: PSNR in dB of the deblurred photos on their masks
-and of the novel views, what is lacking near the masks' outlines, errors of pupil and focus, seconds of the training and of
-each tenth of its steps. The scenes are compared as
-they stand in memory; nothing else of a run is written.
+trainer (PUPIL_RATE=1e-3, NOISE=200), a learning rate (rates.means=0.2), or an option (quality=high,
+thin.aperture_samples=8, blurnet.rate=4e-3). OUT/cameras is made once, or taken as `macrosplat compare` left it. Prints
+a line per run: PSNR in dB of the deblurred photos on their masks and of the novel views, what is lacking near the
+masks' outlines, errors of pupil and focus, seconds of the training and of each tenth of its steps. The scenes are
+compared as they stand in memory; nothing else of a run is written.
 """
 
 from __future__ import annotations

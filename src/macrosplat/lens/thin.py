@@ -50,11 +50,11 @@ CENTRED = 8  # from so many samples on, one of them is the pupil's centre
 # radius, and the turn from one to the next, radians. Still more (pictures refocused for export) keep the ring.
 SPIRALS, SPIRAL, GOLDEN_TURN = (16, 32), 0.95, 2.399963
 
-# When by how many samples, by `--thin.aperture-samples`: begin, end, samples, those that gradients go through (0: all). They cost as many renders: early at
-# resolution 1/2, where they are cheap and find the lens, and at the end. Between them, detail is drawn through the
-# pupil's centre alone and the lens is frozen: learned that way, the pupil comes out 20 % too small where much is
-# occluded. The pupil itself is learned in the first span only: at full resolution, parts that no photo has in focus
-# keep their blur in the scene and pull it down by another 5 %.
+# When by how many samples, by `--thin.aperture-samples`: begin, end, samples, and through how many of them gradients go
+# (0: all). They cost as many renders: early at resolution 1/2, where they are cheap and find the lens, and at the end.
+# Between them, detail is drawn through the pupil's centre alone and the lens is frozen: learned that way, the pupil
+# comes out 20 % too small where much is occluded. The pupil itself is learned in the first span only: at full
+# resolution, parts that no photo has in focus keep their blur in the scene and pull it down by another 5 %.
 # How many and when was tried out (experiments: aperture-spans, aperture-spiral).
 Spans = tuple[tuple[float, float, int, int], ...]
 SPANS: dict[str, Spans] = {
@@ -177,11 +177,13 @@ def defocused(
         return through(u, v)
     first, rest, shares = _learned(sampling.samples, learned)
     # Nothing here comes from the host: a step is recorded on a GPU.
-    taken = through(*(torch.stack([x[k] for k in first]) for x in (u, v)), torch.cat([u.new_full((1,), s) for s in shares]))
+    taken = through(
+        *(torch.stack([x[k] for k in first]) for x in (u, v)), torch.cat([u.new_full((1,), s) for s in shares])
+    )
     with torch.no_grad():
         share = learned / sampling.samples
         exact = share * taken + (1 - share) * through(*(torch.stack([x[k] for k in rest]) for x in (u, v)))
-    # The picture of all samples, with the gradient of some: that of the loss is right in the mean over the ring's turns.
+    # The picture of all samples with the gradient of some, which is that of all in the mean over the ring's turns.
     return taken + (exact - taken).detach()
 
 

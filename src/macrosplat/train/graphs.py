@@ -137,7 +137,9 @@ class Graphs:
             fitting = self._fitting(buffer)
             if fitting is not buffer:
                 self._buffers[key] = fitting
-                self._graphs = {kind: g for kind, g in self._graphs.items() if (kind.frame, kind.sampling.at_once) != key}
+                self._graphs = {
+                    kind: g for kind, g in self._graphs.items() if (kind.frame, kind.sampling.at_once) != key
+                }
 
     def _move_back(self, scene: Gaussians) -> None:
         """Bring the scene, and its part of Adam's state, to the tensors that the graphs were made for."""
