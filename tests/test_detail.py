@@ -140,6 +140,9 @@ def test_radius_over_the_backdrop_and_behind_near_things() -> None:
     beyond = blur_radius(signed, alpha)
     assert (beyond[25:, 30:] == 0.5).all()
     assert (blur_radius(torch.full((4, 4), torch.inf), torch.zeros(4, 4)) == 0).all()
+    signed = torch.randn(37, 53, generator=torch.Generator().manual_seed(9)) * 6
+    plain = blur_radius(signed.double(), torch.ones(37, 53).double()).float()
+    torch.testing.assert_close(blur_radius(signed, torch.ones(37, 53)), plain, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("true, wanted", [(0.0, 0.0), (0.15, 0.0), (0.8, 1.0), (1.0, 1.0)])
