@@ -176,15 +176,17 @@ def defocused(
     if not 0 < learned < sampling.samples or not torch.is_grad_enabled():
         return through(u, v)
     first, rest, shares = _learned(sampling.samples, learned)
-    # Nothing here comes from the host: a step is recorded on a GPU.
-    taken = through(
-        *(torch.stack([x[k] for k in first]) for x in (u, v)), torch.cat([u.new_full((1,), s) for s in shares])
-    )
+    taken = through(_those(u, first), _those(v, first), torch.cat([u.new_full((1,), share) for share in shares]))
     with torch.no_grad():
         share = learned / sampling.samples
-        exact = share * taken + (1 - share) * through(*(torch.stack([x[k] for k in rest]) for x in (u, v)))
+        exact = share * taken + (1 - share) * through(_those(u, rest), _those(v, rest))
     # The picture of all samples with the gradient of some, which is that of all in the mean over the ring's turns.
     return taken + (exact - taken).detach()
+
+
+def _those(values: Tensor, rows: list[int]) -> Tensor:
+    """Some rows; an index would come from the host, and a step is recorded on a GPU."""
+    return torch.stack([values[row] for row in rows])
 
 
 @cache
