@@ -12,7 +12,7 @@ from functools import partial
 import torch
 
 from macrosplat.cameras.colmap import read_colmap, write_colmap
-from macrosplat.cameras.plausible import unconfirmed
+from macrosplat.cameras.plausible import loosely_held, unconfirmed
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.targets import Sizes, read_sizes
 from macrosplat.capture.read_targets import find_targets
@@ -52,6 +52,10 @@ def place(opened: Capture, run: Run, progress: Progress, width: int | None) -> T
         write_colmap(run.sparse, cameras, points)
         for line in unconfirmed(cameras, points):
             progress.note(line)
+        loose = loosely_held(cameras, points) if source == "sfm" else []
+        if loose:
+            few = f"Few photos share enough with {listed(loose)}: cameras there may be far off; add photos between and"
+            progress.note(f"{few} beside.")
     # Always as they read from there: cameras that were rounded on the way would not resume to the same bits.
     _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
     given = training_input(opened, cameras, points, options.hold_out, width)
@@ -176,10 +180,18 @@ def place_missing(opened: Capture, run: Run, device: torch.device, progress: Pro
     """Whether photos without cameras have got some in RUN/sparse, by a scene that is learned quickly of the others."""
     options = run.manifest.options
     _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
-    lost = missing(opened.photos, cameras)
+    loose = []
+    if run.manifest.camera_source == "sfm" and run.manifest.expelled is None:
+        loose = loosely_held(cameras, points)
+    firm = [name for name in cameras.names if name not in loose]
+    seen = dict(zip(cameras.names, cameras.views, strict=True))
+    lost = missing(opened.photos, cameras.select(firm))
     if not lost or run.manifest.placed is not None or run.checkpoint.is_file() or options.deblur_first != "none":
         return False
-    progress.note(f"A scene is learned first to place the {len(lost)} photos that have no camera.")
+    none, unsure = [photo.name for photo in lost if photo.name not in loose], [p.name for p in lost if p.name in loose]
+    whose = " and ".join([f"the {len(none)} photos that have no camera"] * bool(none) + [listed(unsure)] * bool(unsure))
+    progress.note(f"A scene is learned first to place {whose}.")
+    cameras, points = cameras.select(firm), seen_by(points, cameras, firm)
     steps = min(options.steps or 10**9, EFFORTS["draft"].steps)
     width = min(run.manifest.width or WIDTH, WIDTH)
     quick = replace(options, quality="draft", steps=steps, width=width, max_gaussians=None, hold_out=0)
@@ -196,7 +208,7 @@ def place_missing(opened: Capture, run: Run, device: torch.device, progress: Pro
         of_all = training_input(opened, cameras, points, 0, width)
 
         learn = partial(_learned, of_all, inner, device, progress)
-        found = find_missing(opened.photos, of_all, learn, points_of, run.placing, options.seed)
+        found = find_missing(opened.photos, of_all, learn, points_of, run.placing, options.seed, seen)
         if found.said is not None:
             progress.note(found.said)
         cameras, points, placed = found.cameras, found.points, placed + found.placed
@@ -205,7 +217,7 @@ def place_missing(opened: Capture, run: Run, device: torch.device, progress: Pro
             break
     if found.left is not None:
         progress.note(found.left)
-    if placed:
+    if placed or loose:
         write_colmap(run.sparse, cameras, points)
     run.update(placed=placed, registered=len(cameras))
-    return bool(placed)
+    return bool(placed or loose)

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation, Slerp
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from macrosplat.cameras.sfm.features import QUICK, Features, extract_pictures
@@ -40,6 +40,7 @@ from macrosplat.support.dispatch import one_torch_thread
 # other place is looked at.
 ERROR, INLIERS, PLENTY = 4.0, 12, 60
 PLACES = 8  # from which it is looked, at most
+TRIED = 20  # places from which the photo is fitted coarsely where few matches vouch for one
 ROUNDS = 2  # of drawing and matching, each from the pose that the one before has found
 OPAQUE = 0.8  # alpha from which a depth is a surface's
 # Fitting the pixels: share of the training width and steps; learning rates at the first step, which fall to a tenth.
@@ -68,6 +69,8 @@ class Lost:
     before: int | None  # photos of the model between which it was taken, by the order of names
     after: int | None
     share: float = 0.5  # of the way from `before` to `after`
+    around: tuple[tuple[int, int, float], ...] = ()  # further two photos of the model each, and shares of the way
+    seen: NDArray[np.float64] | None = None  # [4, 4] a view that it may have
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,13 @@ def place(
         found = []
         features = extract_pictures([one.photo for one in lost], QUICK, folder)
         for one, own in zip(lost, features, strict=True):
-            view, inliers = _by_matches(model, one, own, sampling, folder, seed)
+            tried = candidates(model, one)
+            view, inliers = _by_matches(model, one, own, tried[:PLACES], sampling, folder, seed)
+            if inliers < MATCHED:
+                fits = [_fitted(model, one, start, sampling, SCALES[:1]) for start in [view, *tried[:TRIED]]]
+                closest = max(fits, key=lambda fit: fit[1])[0]
+                again, count = _by_matches(model, one, own, [closest], sampling, folder, seed)
+                view, inliers = (again, count) if count >= inliers else (closest, 0)
             view, agrees = _fitted(model, one, view, sampling)
             elsewhere = _elsewhere(model, one, sampling)
             below = BELOW_MEDIAN if inliers >= MATCHED else BELOW_UNMATCHED
@@ -118,17 +127,21 @@ def candidates(model: Model, lost: Lost) -> list[NDArray[np.float64]]:
     with torch.no_grad():
         known = [model.rig.camera(v).view.cpu().numpy().astype(np.float64) for v in range(len(model.rig))]
     near = [known[v] for v in (lost.before, lost.after) if v is not None]
-    found = near
+    pairs = list(lost.around)
     if lost.before is not None and lost.after is not None:
-        pivot = float(model.rig.pivot_depth.median())
-        found = [between(near[0], near[1], lost.share, pivot), *near]
+        pairs.insert(0, (lost.before, lost.after, lost.share))
+    pivot = float(model.rig.pivot_depth.median())
+    found = [between(known[a], known[b], share, pivot) for a, b, share in pairs]
+    if lost.seen is not None:
+        found.insert(0, lost.seen)
     rest = sorted(range(len(known)), key=lambda v: abs(v - lost.like))
-    return [*found, *(known[v] for v in rest if v not in (lost.before, lost.after))][:PLACES]
+    return [*found, *near, *(known[v] for v in rest if v not in (lost.before, lost.after))]
 
 
 def between(first: NDArray[np.float64], second: NDArray[np.float64], share: float, depth: float) -> NDArray[np.float64]:
     """[4, 4] the view a share of the way from one to another, turning about what lies at `depth` before them."""
-    turn = Slerp([0, 1], Rotation.from_matrix([first[:3, :3], second[:3, :3]]))([share]).as_matrix()[0]
+    way = Rotation.from_matrix(second[:3, :3] @ first[:3, :3].T).as_rotvec()
+    turn = Rotation.from_rotvec(share * way).as_matrix() @ first[:3, :3]
     pivots = [view[:3, :3].T @ (np.array([0, 0, depth]) - view[:3, 3]) for view in (first, second)]
     view = np.eye(4)
     view[:3, :3] = turn
@@ -137,10 +150,15 @@ def between(first: NDArray[np.float64], second: NDArray[np.float64], share: floa
 
 
 def _by_matches(
-    model: Model, lost: Lost, own: Features, sampling: Sampling, folder: Path, seed: int
+    model: Model,
+    lost: Lost,
+    own: Features,
+    tried: Sequence[NDArray[np.float64]],
+    sampling: Sampling,
+    folder: Path,
+    seed: int,
 ) -> tuple[NDArray[np.float64], int]:
-    """A view, and the matches that speak for it: 0 if none was found, and the view is the likeliest one."""
-    tried = candidates(model, lost)
+    """A view, and the matches that speak for it: 0 if none was found, and the view is the first that was tried."""
     best, most = tried[0], 0
     for start in tried:
         view, count = start, 0
@@ -219,9 +237,13 @@ def _trial(model: Model, lost: Lost, view: NDArray[np.float64]) -> Model:
 
 
 def _fitted(
-    model: Model, lost: Lost, view: NDArray[np.float64], sampling: Sampling
+    model: Model,
+    lost: Lost,
+    view: NDArray[np.float64],
+    sampling: Sampling,
+    scales: Sequence[float] = SCALES,
 ) -> tuple[NDArray[np.float64], float]:
-    """The view after fitting the photo, and the dB on the pixels that were left out of it."""
+    """The view after fitting the photo at some scales, and the dB, at the last, on the pixels left out of it."""
     trial = _trial(model, lost, view)
     learned = {"turn": trial.rig.parameters["pose.turn"], "shift": trial.rig.parameters["pose.shift"]}
     learned["exposure"] = trial.exposure.log_gains
@@ -230,7 +252,7 @@ def _fitted(
         _look_for_focus(trial, lost, sampling)
     for leaf in learned.values():
         leaf.requires_grad_()
-    for scale in SCALES:
+    for scale in scales:
         seen, fitted, _ = _seen(lost, scale, trial.rig.views.device)
         frame = Frame(seen.shape[1], seen.shape[0], trial.rig.frames[lost.like].near)
         adam = torch.optim.Adam([{"params": [leaf], "lr": RATES[name]} for name, leaf in learned.items()])
@@ -241,9 +263,10 @@ def _fitted(
             ((off.abs().mean(-1) * fitted).sum() / fitted.sum()).backward()
             adam.step()
             falls.step()
-    seen, _, left_out = _seen(lost, 1.0, trial.rig.views.device)
+    seen, _, left_out = _seen(lost, scales[-1], trial.rig.views.device)
+    frame = Frame(seen.shape[1], seen.shape[0], trial.rig.frames[lost.like].near)
     with torch.no_grad():
-        taken = trial.photograph(lost.like, sampling)
+        taken = trial.photograph(lost.like, sampling, frame)
         return trial.rig.camera(lost.like).view.cpu().numpy().astype(np.float64), _psnr(taken, seen, left_out)
 
 

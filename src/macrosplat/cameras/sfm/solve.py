@@ -155,8 +155,7 @@ def solve_cameras(
         seconds=time.monotonic() - began,
     )
     assumed = not any(knows_focal(photo) for photo in photos)
-    loose = [names[i] for i in mapping.loose(best.model) if names[i] in cameras.names]
-    return cameras, points, replace(report, sentences=sentences(report, best.attempt, assumed, loose))
+    return cameras, points, replace(report, sentences=sentences(report, best.attempt, assumed))
 
 
 def triangulate(
