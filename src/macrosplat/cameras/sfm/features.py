@@ -211,6 +211,12 @@ def _extract_some(
     return found
 
 
+def read_grey(photo: Photo) -> NDArray[np.uint8]:
+    """[H, W] sRGB levels of a photo at its working size, as features are sought in it."""
+    rgb = read_undistorted(photo, None, working_size(photo.width, photo.height)[0])
+    return np.asarray(Image.fromarray(rgb).convert("L"))
+
+
 def _put(rgb: NDArray[np.uint8], folder: Path, n: int) -> None:
     Image.fromarray(rgb).convert("L").save(folder / f"{n}.png", compress_level=1)
 

@@ -33,6 +33,7 @@ from macrosplat.cameras.sfm.features import (
 )
 from macrosplat.cameras.sfm.guided import match_guided
 from macrosplat.cameras.sfm.pairs import in_order, joined, match_all, near, strong
+from macrosplat.cameras.sfm.polish import polished
 from macrosplat.cameras.sfm.report import Attempt, SfmReport, failure, reasons, sentences
 from macrosplat.cameras.sfm.ties import with_ties
 from macrosplat.cameras.sfm.verify import verify
@@ -67,8 +68,8 @@ class Preset:
 
 
 PRESETS = (
-    Preset("quick", QUICK, True, True, (0.0, 0.4)),
-    Preset("thorough", BLURRED, False, False, (0.4, 1.0)),
+    Preset("quick", QUICK, True, True, (0.0, 0.35)),
+    Preset("thorough", BLURRED, False, False, (0.35, 0.9)),
 )
 # A model that pairs of photos agree with less than this is begun again so many times with other random numbers; of
 # models with as many photos the one with the most observations is taken (experiments: sfm-led).
@@ -138,6 +139,10 @@ def solve_cameras(
     best = max(tries, key=lambda one: one.rank)
     if best.model is None or best.attempt.agreeing < 3:
         raise MacrosplatError(failure(best.attempt, len(photos)))
+    polishing = within(progress, PRESETS[-1].span[1], 1.0)
+    best.model, best.cameras, best.features = polished(
+        _only(best.model, best.keep), best.features, photos, best.cameras, workdir, polishing, seed
+    )
     cameras, points = _result(best, photos)
     squares = focal_by_squares(targets, cameras, corner_points(targets, cameras)[0]) if targets else None
     if squares is not None and squares.uncertainty < SURE_FOCAL:
@@ -367,9 +372,6 @@ def _result(best: _Try, photos: tuple[Photo, ...]) -> tuple[Cameras, SparsePoint
     """The agreeing photos' cameras at full size and the points, in units of the median distance to the points seen."""
     assert best.model is not None
     model, keep = best.model, best.keep
-    for image_id in list(model.reg_image_ids()):
-        if image_id - 1 not in keep:
-            model.deregister_frame(model.images[image_id].frame_id)
     views = mapping.views_of(model)
     points = _points(model, best.features, photos, keep)
     depth = [
@@ -386,6 +388,14 @@ def _result(best: _Try, photos: tuple[Photo, ...]) -> tuple[Cameras, SparsePoint
         intrinsics.append([*(best.cameras[i].focal_length_x * scale), width / 2, height / 2])
     cameras = Cameras(tuple(photos[i].name for i in keep), matrices, np.array(intrinsics), sizes, "sfm")
     return cameras, replace(points, xyz=(points.xyz - middle) / unit)
+
+
+def _only(model: pycolmap.Reconstruction, keep: list[int]) -> pycolmap.Reconstruction:
+    """The model without the photos that are not in `keep`."""
+    for image_id in list(model.reg_image_ids()):
+        if image_id - 1 not in keep:
+            model.deregister_frame(model.images[image_id].frame_id)
+    return model
 
 
 def _points(
