@@ -12,7 +12,7 @@ from functools import partial
 import torch
 
 from macrosplat.cameras.colmap import read_colmap, write_colmap
-from macrosplat.cameras.plausible import loosely_held, unconfirmed
+from macrosplat.cameras.plausible import unconfirmed
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.targets import Sizes, read_sizes
 from macrosplat.capture.read_targets import find_targets
@@ -46,16 +46,16 @@ def place(opened: Capture, run: Run, progress: Progress, width: int | None) -> T
     if not run.sparse.is_dir():
         sizes = sizes_of(options, run)
         targets = find_targets(opened, sizes, run.targets, progress) if sizes is not None else None
-        cameras, points, source = solve(opened, run.scratch, options.seed, progress, targets)
+        solved = solve(opened, run.scratch, options.seed, progress, targets)
+        cameras, points = solved.cameras, solved.points
         # In this order: where there is a model, what it is of is known.
-        run.update(camera_source=source, registered=len(cameras))
+        run.update(camera_source=solved.source, registered=len(cameras), unsure=solved.unsure)
         write_colmap(run.sparse, cameras, points)
         for line in unconfirmed(cameras, points):
             progress.note(line)
-        loose = loosely_held(cameras, points) if source == "sfm" else []
-        if loose:
-            few = f"Few photos share enough with {listed(loose)}: cameras there may be far off; add photos between and"
-            progress.note(f"{few} beside.")
+        if solved.unsure:
+            few = f"Few photos share enough with {listed(solved.unsure)}: cameras there may be far off;"
+            progress.note(f"{few} add photos between and beside.")
     # Always as they read from there: cameras that were rounded on the way would not resume to the same bits.
     _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
     given = training_input(opened, cameras, points, options.hold_out, width)
@@ -180,16 +180,16 @@ def place_missing(opened: Capture, run: Run, device: torch.device, progress: Pro
     """Whether photos without cameras have got some in RUN/sparse, by a scene that is learned quickly of the others."""
     options = run.manifest.options
     _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
-    loose = []
-    if run.manifest.camera_source == "sfm" and run.manifest.expelled is None:
-        loose = loosely_held(cameras, points)
+    loose = run.manifest.unsure if run.manifest.expelled is None else ()
     firm = [name for name in cameras.names if name not in loose]
     seen = dict(zip(cameras.names, cameras.views, strict=True))
     lost = missing(opened.photos, cameras.select(firm))
     if not lost or run.manifest.placed is not None or run.checkpoint.is_file() or options.deblur_first != "none":
         return False
-    none, unsure = [photo.name for photo in lost if photo.name not in loose], [p.name for p in lost if p.name in loose]
-    whose = " and ".join([f"the {len(none)} photos that have no camera"] * bool(none) + [listed(unsure)] * bool(unsure))
+    without = sum(photo.name not in loose for photo in lost)
+    some = [f"the {without} photos that have no camera"] if without else []
+    again = [photo.name for photo in lost if photo.name in loose]
+    whose = " and ".join([*some, listed(again)] if again else some)
     progress.note(f"A scene is learned first to place {whose}.")
     cameras, points = cameras.select(firm), seen_by(points, cameras, firm)
     steps = min(options.steps or 10**9, EFFORTS["draft"].steps)

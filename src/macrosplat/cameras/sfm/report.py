@@ -38,6 +38,7 @@ class SfmReport:
     attempts: tuple[Attempt, ...]
     focal_px: tuple[float, ...]  # per registered photo, px of its full size
     seconds: float
+    unsure: tuple[str, ...] = ()  # names of registered photos whose cameras few others hold
     sentences: tuple[str, ...] = field(default=())
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.cameras.focal import focals_px, knows_focal
+from macrosplat.cameras.plausible import loosely_held
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.sfm import mapping, refine
 from macrosplat.cameras.sfm.features import (
@@ -139,9 +140,12 @@ def solve_cameras(
     best = max(tries, key=lambda one: one.rank)
     if best.model is None or best.attempt.agreeing < 3:
         raise MacrosplatError(failure(best.attempt, len(photos)))
+    _leave_out(best.model, best.keep)
+    # By the points that photos were placed with: of those that are left in the end there are fewer.
+    unsure = loosely_held(*_result(best, photos))
     polishing = within(progress, PRESETS[-1].span[1], 1.0)
     best.model, best.cameras, best.features = polished(
-        _only(best.model, best.keep), best.features, photos, best.cameras, workdir, polishing, seed
+        best.model, best.features, photos, best.cameras, workdir, polishing, seed
     )
     cameras, points = _result(best, photos)
     squares = focal_by_squares(targets, cameras, corner_points(targets, cameras)[0]) if targets else None
@@ -158,6 +162,7 @@ def solve_cameras(
         attempts=tuple(one.attempt for one in tries),
         focal_px=tuple(cameras.intrinsics[:, 0].tolist()),
         seconds=time.monotonic() - began,
+        unsure=tuple(unsure),
     )
     assumed = not any(knows_focal(photo) for photo in photos)
     return cameras, points, replace(report, sentences=sentences(report, best.attempt, assumed))
@@ -390,12 +395,11 @@ def _result(best: _Try, photos: tuple[Photo, ...]) -> tuple[Cameras, SparsePoint
     return cameras, replace(points, xyz=(points.xyz - middle) / unit)
 
 
-def _only(model: pycolmap.Reconstruction, keep: list[int]) -> pycolmap.Reconstruction:
-    """The model without the photos that are not in `keep`."""
+def _leave_out(model: pycolmap.Reconstruction, keep: list[int]) -> None:
+    """Photos that are not in `keep`."""
     for image_id in list(model.reg_image_ids()):
         if image_id - 1 not in keep:
             model.deregister_frame(model.images[image_id].frame_id)
-    return model
 
 
 def _points(
