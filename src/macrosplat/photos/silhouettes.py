@@ -122,7 +122,7 @@ def _before_still(pictures: list[Taken]) -> tuple[NDArray[np.uint8], ...] | None
     if near[_border(usual)].mean() < STILL_BORDER or (near >= STILL).mean() < SURE_BORDER * STILL_BORDER:
         return None
     usual, still = _seen_again(every[:: -(-len(every) // RECURS_OF)])
-    still = np.asarray(ndimage.binary_erosion(still, iterations=2), bool)
+    still = np.asarray(ndimage.binary_erosion(still, iterations=2, border_value=1), bool)
     if not still.any():
         return None
     usual = np.where(still[..., None], usual, _spread(usual, still, 0.03 * usual.shape[1])[0])
