@@ -37,7 +37,7 @@ from macrosplat.train.log import Log
 from macrosplat.train.trainer import Trainer
 from macrosplat.train.unexplained import unexplained
 
-ROUNDS = 2  # of placing what has no camera
+ROUNDS = 3  # of placing what has no camera
 
 
 def place(opened: Capture, run: Run, progress: Progress, width: int | None) -> TrainingInput:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from macrosplat.cameras.records import centres_of
 from macrosplat.cameras.sfm.features import QUICK, Features, extract_pictures
 from macrosplat.cameras.sfm.pairs import match
 from macrosplat.lens import Sampling
@@ -40,7 +41,7 @@ from macrosplat.support.dispatch import one_torch_thread
 # other place is looked at.
 ERROR, INLIERS, PLENTY = 4.0, 12, 60
 PLACES = 8  # from which it is looked, at most
-TRIED = 20  # places from which the photo is fitted coarsely where few matches vouch for one
+TRIED = 8  # places from which the photo is fitted coarsely where few matches vouch for one
 ROUNDS = 2  # of drawing and matching, each from the pose that the one before has found
 OPAQUE = 0.8  # alpha from which a depth is a surface's
 # Fitting the pixels: share of the training width and steps; learning rates at the first step, which fall to a tenth.
@@ -53,6 +54,10 @@ BLOCKS = 32  # per width: blocks of pixels that are fitted and left out by turns
 # from where others were taken it has to look so much worse.
 BELOW_MEDIAN, BELOW_UNMATCHED, ABOVE_ELSEWHERE = 12.0, 5.0, 1.0
 MATCHED = 30  # matches that vouch for a pose
+# Of the distance: where fitting moves a camera farther than this from where matches have it, the scene does not know
+# what the photo shows, and the matches count; a view that was found before is confirmed by one no farther from it
+# (experiments: placing-unsure).
+MOVED, CONFIRMED = 0.01, 0.05
 # So many matches or more vouch for it by themselves, if from elsewhere it looks so many dB worse: a scene
 # that fits its own photos closely has them far above any that it was not shown (experiments: placing-at-size).
 VOUCHED = ((150, 5.25), (250, 4.5))
@@ -112,11 +117,16 @@ def place(
                 fits = [_fitted(model, one, start, sampling, SCALES[:1]) for start in [view, *tried[:TRIED]]]
                 closest = max(fits, key=lambda fit: fit[1])[0]
                 again, count = _by_matches(model, one, own, [closest], sampling, folder, seed)
-                view, inliers = (again, count) if count >= inliers else (closest, 0)
-            view, agrees = _fitted(model, one, view, sampling)
+                if count >= inliers:
+                    view, inliers = again, count
+            first = view
+            view, agrees = _fitted(model, one, first, sampling)
+            if inliers and _apart(model, first, view) > MOVED:
+                view, agrees = _fitted(model, one, first, sampling, SCALES[-1:], pose=False)
             elsewhere = _elsewhere(model, one, sampling)
             below = BELOW_MEDIAN if inliers >= MATCHED else BELOW_UNMATCHED
             vouched = any(inliers >= many and agrees >= elsewhere + above for many, above in VOUCHED)
+            vouched |= one.seen is not None and inliers >= MATCHED and _apart(model, one.seen, view) < CONFIRMED
             accepted = vouched or agrees >= max(median - below, elsewhere + ABOVE_ELSEWHERE)
             found.append(Placed(view, inliers, agrees, median, elsewhere, accepted))
         return found
@@ -147,6 +157,12 @@ def between(first: NDArray[np.float64], second: NDArray[np.float64], share: floa
     view[:3, :3] = turn
     view[:3, 3] = np.array([0, 0, depth]) - turn @ ((1 - share) * pivots[0] + share * pivots[1])
     return view
+
+
+def _apart(model: Model, first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Between the centres of two views, in parts of the distance to what is photographed."""
+    one, other = centres_of(np.stack([first, second]))
+    return float(np.linalg.norm(one - other) / float(model.rig.pivot_depth.median()))
 
 
 def _by_matches(
@@ -242,11 +258,17 @@ def _fitted(
     view: NDArray[np.float64],
     sampling: Sampling,
     scales: Sequence[float] = SCALES,
+    pose: bool = True,
 ) -> tuple[NDArray[np.float64], float]:
-    """The view after fitting the photo at some scales, and the dB, at the last, on the pixels left out of it."""
+    """The view after fitting the photo at some scales, and the dB, at the last, on the pixels left out of it.
+
+    Args:
+        pose: whether that is fitted, or the focus and the exposure alone.
+    """
     trial = _trial(model, lost, view)
-    learned = {"turn": trial.rig.parameters["pose.turn"], "shift": trial.rig.parameters["pose.shift"]}
-    learned["exposure"] = trial.exposure.log_gains
+    learned = {"exposure": trial.exposure.log_gains}
+    if pose:
+        learned |= {name: trial.rig.parameters[f"pose.{name}"] for name in ("turn", "shift")}
     if "lens.focus" in trial.lens.parameters:
         learned["focus"] = trial.lens.parameters["lens.focus"]
         _look_for_focus(trial, lost, sampling)
