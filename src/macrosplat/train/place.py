@@ -54,10 +54,10 @@ BLOCKS = 32  # per width: blocks of pixels that are fitted and left out by turns
 # from where others were taken it has to look so much worse.
 BELOW_MEDIAN, BELOW_UNMATCHED, ABOVE_ELSEWHERE = 12.0, 5.0, 1.0
 MATCHED = 30  # matches that vouch for a pose
-# Of the distance: where fitting moves a camera farther than this from where matches have it, the scene does not know
-# what the photo shows, and the matches count; a view that was found before is confirmed by one no farther from it
-# (experiments: placing-unsure).
-MOVED, CONFIRMED = 0.01, 0.05
+# Share of the matches that a fitted view has to keep: else the scene does not know what the photo shows, and the view
+# is that of the matches. And of the distance: a view that was found before is confirmed by one that matches lead to no
+# farther from it (experiments: placing-unsure).
+KEPT, CONFIRMED = 0.7, 0.05
 # So many matches or more vouch for it by themselves, if from elsewhere it looks so many dB worse: a scene
 # that fits its own photos closely has them far above any that it was not shown (experiments: placing-at-size).
 VOUCHED = ((150, 5.25), (250, 4.5))
@@ -76,6 +76,20 @@ class Lost:
     share: float = 0.5  # of the way from `before` to `after`
     around: tuple[tuple[int, int, float], ...] = ()  # further two photos of the model each, and shares of the way
     seen: NDArray[np.float64] | None = None  # [4, 4] a view that it may have
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A view, and what leads to it."""
+
+    view: NDArray[np.float64]  # [4, 4] world to camera
+    px: NDArray[np.float64]  # [N, 2] where the photo shows points of the scene
+    xyz: NDArray[np.float64]  # [N, 3] world
+    intrinsics: tuple[float, ...]  # fx, fy, cx, cy
+
+    @property
+    def count(self) -> int:
+        return len(self.px)
 
 
 @dataclass(frozen=True)
@@ -112,17 +126,18 @@ def place(
         features = extract_pictures([one.photo for one in lost], QUICK, folder)
         for one, own in zip(lost, features, strict=True):
             tried = candidates(model, one)
-            view, inliers = _by_matches(model, one, own, tried[:PLACES], sampling, folder, seed)
-            if inliers < MATCHED:
-                fits = [_fitted(model, one, start, sampling, SCALES[:1]) for start in [view, *tried[:TRIED]]]
+            matched = _by_matches(model, one, own, tried[:PLACES], sampling, folder, seed)
+            start = tried[0] if matched is None else matched.view
+            if matched is None or matched.count < MATCHED:
+                fits = [_fitted(model, one, view, sampling, SCALES[:1]) for view in [start, *tried[:TRIED]]]
                 closest = max(fits, key=lambda fit: fit[1])[0]
-                again, count = _by_matches(model, one, own, [closest], sampling, folder, seed)
-                if count >= inliers:
-                    view, inliers = again, count
-            first = view
-            view, agrees = _fitted(model, one, first, sampling)
-            if inliers and _apart(model, first, view) > MOVED:
-                view, agrees = _fitted(model, one, first, sampling, SCALES[-1:], pose=False)
+                again = _by_matches(model, one, own, [closest], sampling, folder, seed)
+                if matched is None or (again is not None and again.count > matched.count):
+                    matched, start = again, closest if again is None else again.view
+            view, agrees = _fitted(model, one, start, sampling)
+            inliers = 0 if matched is None else matched.count
+            if matched is not None and _still_met(matched, view) < KEPT:
+                view, agrees = _fitted(model, one, start, sampling, SCALES[-1:], pose=False)
             elsewhere = _elsewhere(model, one, sampling)
             below = BELOW_MEDIAN if inliers >= MATCHED else BELOW_UNMATCHED
             vouched = any(inliers >= many and agrees >= elsewhere + above for many, above in VOUCHED)
@@ -165,6 +180,14 @@ def _apart(model: Model, first: NDArray[np.float64], second: NDArray[np.float64]
     return float(np.linalg.norm(one - other) / float(model.rig.pivot_depth.median()))
 
 
+def _still_met(matched: Matched, view: NDArray[np.float64]) -> float:
+    """The share of the matches that another view meets, too."""
+    fx, fy, cx, cy = matched.intrinsics
+    local = matched.xyz @ view[:3, :3].T + view[:3, 3]
+    there = local[:, :2] / local[:, 2:] * (fx, fy) + (cx, cy)
+    return float((np.linalg.norm(there - matched.px, axis=1) < ERROR).mean())
+
+
 def _by_matches(
     model: Model,
     lost: Lost,
@@ -173,26 +196,26 @@ def _by_matches(
     sampling: Sampling,
     folder: Path,
     seed: int,
-) -> tuple[NDArray[np.float64], int]:
-    """A view, and the matches that speak for it: 0 if none was found, and the view is the first that was tried."""
-    best, most = tried[0], 0
+) -> Matched | None:
+    """The view for which most matches speak; None: there is none."""
+    best = None
     for start in tried:
-        view, count = start, 0
+        view, found = start, None
         for _ in range(ROUNDS):
-            found = _pnp(model, lost, own, view, sampling, folder, seed)
-            if found is None or found[1] < count:
+            again = _pnp(model, lost, own, view, sampling, folder, seed)
+            if again is None or (found is not None and again.count < found.count):
                 break
-            view, count = found
-        if count > most:
-            best, most = view, count
-        if most >= PLENTY:
+            view, found = again.view, again
+        if found is not None and (best is None or found.count > best.count):
+            best = found
+        if best is not None and best.count >= PLENTY:
             break
-    return best, most
+    return best
 
 
 def _pnp(
     model: Model, lost: Lost, own: Features, view: NDArray[np.float64], sampling: Sampling, folder: Path, seed: int
-) -> tuple[NDArray[np.float64], int] | None:
+) -> Matched | None:
     trial = _trial(model, lost, view)
     with torch.no_grad():
         camera = trial.camera(lost.like)
@@ -224,7 +247,9 @@ def _pnp(
     found = pycolmap.estimate_and_refine_absolute_pose(np.concatenate(px), np.concatenate(xyz), pinhole, options)
     if found is None or found["num_inliers"] < INLIERS:
         return None
-    return np.vstack([found["cam_from_world"].matrix(), [0, 0, 0, 1]]), int(found["num_inliers"])
+    met = np.asarray(found["inlier_mask"], bool)
+    placed = np.vstack([found["cam_from_world"].matrix(), [0, 0, 0, 1]])
+    return Matched(placed, np.concatenate(px)[met], np.concatenate(xyz)[met], (fx, fy, cx, cy))
 
 
 def _trial(model: Model, lost: Lost, view: NDArray[np.float64]) -> Model:
