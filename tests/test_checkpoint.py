@@ -8,6 +8,7 @@ import torch
 
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.train import checkpoint
+from macrosplat.train.log import Log
 from making_training import make_trainer
 
 NAMES = tuple("abcdef")
@@ -144,3 +145,13 @@ def test_full_disk_keeps_the_old_one(content, tmp_path, monkeypatch):
     with pytest.raises(MacrosplatError, match="disk is full"):
         checkpoint.save(path, trainer, NAMES, start)
     assert path.read_bytes() == content and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_log_keeps_the_lines_that_are_whole_and_of_steps_taken(tmp_path):
+    path = tmp_path / "log.jsonl"
+    good = [b'{"step": 1, "loss": 0.5}', b'{"step": 2, "loss": 0.4}']
+    odd = [b"\xbe\xff", b"[1]", b'{"step": "2"}', b'{"step": null}', b"[" * 100_000, b'{"loss": 1}', b'{"step": 1']
+    path.write_bytes(b"\n".join([*good, *odd, b'{"step": 3, "loss": 0.3}']))
+    with Log(path, 2):
+        pass
+    assert path.read_bytes() == b"\n".join(good) + b"\n"

@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 def of(count: int, known: bool = True, device: torch.device = CPU, **options) -> Expected:
     photos = [Photo(f"{n}.jpg", Path(f"{n}.jpg"), 640, 480) for n in range(count)]
-    return expected(photos, Options(**options), known, device)
+    return expected([(p.width, p.height) for p in photos], Options(**options), known, device)
 
 
 def test_more_takes_longer() -> None:
@@ -70,16 +70,16 @@ def photos_of(count: int, width: int, height: int) -> list[Photo]:
 
 def test_memory_is_that_of_the_largest_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     def memory(count: int, width: int, height: int) -> float:
-        return expected(photos_of(count, width, height), Options(width=96), True, CPU).memory
+        return expected([(width, height)] * count, Options(width=96), True, CPU).memory
 
     monkeypatch.setattr("macrosplat.train.expected.available", lambda: 1e12)
     assert memory(3, 12000, 9000) == pytest.approx(0.6e9 + 86 * 108e6)  # a sharp photo
     many = memory(1000, 640, 480)
     assert many == pytest.approx(0.6e9 + 1000 * 560 * 3072)  # feature points
     # However many photos there are, training keeps no more than there is room for.
-    small = expected(photos_of(4, 640, 480), Options(), True, CPU).memory
+    small = expected([(640, 480)] * 4, Options(), True, CPU).memory
     monkeypatch.setattr("macrosplat.train.expected.available", lambda: 2e9)
-    assert small < expected(photos_of(400, 640, 480), Options(), True, CPU).memory < small + 1.4e9
+    assert small < expected([(640, 480)] * 400, Options(), True, CPU).memory < small + 1.4e9
     assert memory(1000, 640, 480) == many
 
 

@@ -24,7 +24,9 @@ from macrosplat.cameras.colmap import write_colmap
 from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.capture.open import open_capture
 from macrosplat.export import Shape, export, video
+from macrosplat.export.focus_pull import FocusPull
 from macrosplat.export.refocus import load_refocus
+from macrosplat.lens import Sampling
 from macrosplat.manifest import Figures
 from macrosplat.model.backdrop import Backdrop
 from macrosplat.output.lens_report import LensReport, write_lens
@@ -191,6 +193,18 @@ def test_the_mesh_is_the_sheet_in_millimetres(run: Path, tmp_path: Path, capsys)
         same = trimesh.load_mesh(export(run, "mesh", tmp_path / f"a.{kind}"), process=True)
         np.testing.assert_allclose(same.bounds, bounds, rtol=0, atol=off)
         assert same.body_count == 1
+
+
+def test_views_that_are_kept_and_moved_are_what_the_lens_takes(run: Path) -> None:
+    with Progress() as progress:
+        refocus = load_refocus(run, progress)
+    camera = video.film_size(refocus.state.model.cameras()[0], (256, 144))
+    near, far = refocus.depths(camera)
+    pull = FocusPull(refocus, camera, near, far)
+    for focus in (near, 0.3 * near + 0.7 * far, far):
+        wanted = refocus.state.model.refocused(camera, refocus.pupil, focus, Sampling(16)).detach()
+        off = (pull.picture(focus) - wanted).square().mean()
+        assert -10 * torch.log10(off) > 45, "of what is blurred, and of what is in focus"
 
 
 @pytest.mark.parametrize("way", ["orbit", "focus-pull", "turntable"])

@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import gsply
@@ -127,7 +128,9 @@ def test_gltf_stands_upright(up: tuple[float, float, float]) -> None:
     np.testing.assert_allclose(turn.apply(np.array(up) / np.linalg.norm(up)), [0, 1, 0], atol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.spz", b"PLY"), ("a.splat", bytes(33)), ("a.obj", b"v 0 0 0")])
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.spz", b"PLY"), ("a.splat", bytes(33)), ("a.sog", b"PK"), ("a.obj", b"v 0 0 0")]
+)
 def test_broken_files_are_named(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(MacrosplatError, match=name):
@@ -186,3 +189,41 @@ def test_sog_is_read_back_as_its_specification_says(tmp_path: Path) -> None:
     unit = g["quats"] / np.linalg.norm(g["quats"], axis=1, keepdims=True)
     assert np.abs((quats[near] * unit).sum(1)).min() > 0.9999
     np.testing.assert_allclose(sh_rest[near], g["sh_rest"], atol=0.01)
+    # What was decoded here is what the reader finds: of the file, and of what is in it lying beside its meta.json.
+    with zipfile.ZipFile(tmp_path / "a.sog") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    for path in (tmp_path / "a.sog", tmp_path / "unpacked" / "meta.json"):
+        read = read_scene(path).arrays(np.float64)
+        for name, wanted in (("means", means), ("log_scales", log_scales), ("sh0", sh0), ("sh_rest", sh_rest)):
+            np.testing.assert_allclose(read[name], wanted, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(read["quats"], quats, atol=1e-6)
+        np.testing.assert_allclose(1 / (1 + np.exp(-read["opacity_logits"])), alpha, atol=0.002)
+
+
+def _sog(tmp_path: Path, change: Callable[[dict], object]) -> Path:
+    write_sog(tmp_path / "good.sog", scene(40, 1))
+    with zipfile.ZipFile(tmp_path / "good.sog") as good, zipfile.ZipFile(tmp_path / "bad.sog", "w") as bad:
+        for name in good.namelist():
+            content = good.read(name)
+            if name == "meta.json":
+                meta = json.loads(content)
+                change(meta)
+                content = json.dumps(meta).encode()
+            bad.writestr(name, content)
+    return tmp_path / "bad.sog"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda meta: meta.update(version=1), "version 1; version 2 can be read"),
+        (lambda meta: meta.update(count=10**6), "1000000 Gaussians were promised"),
+        (lambda meta: meta["means"].update(files=["../x", "y"]), "damaged"),
+        (lambda meta: meta["scales"].update(codebook=[0.0]), "a codebook of 1 numbers"),
+        (lambda meta: meta["shN"].update(count=0), "of a palette of 0"),
+        (lambda meta: meta.pop("quats"), "damaged"),
+    ],
+)
+def test_sog_that_is_damaged_is_named(tmp_path: Path, change: Callable[[dict], object], said: str) -> None:
+    with pytest.raises(MacrosplatError, match=f"bad.sog.*{said}"):
+        read_scene(_sog(tmp_path, change))

@@ -1,5 +1,6 @@
 """`open_capture`: which cameras it takes, and what it tells."""
 
+import io
 import json
 import os
 import re
@@ -7,10 +8,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from macrosplat.cameras.transforms import write_transforms
 from macrosplat.capture.open import open_capture
+from macrosplat.options import Options
+from macrosplat.photos import find
+from macrosplat.photos.records import Looking
+from macrosplat.pipeline import _looking
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.progress import Progress
 from making_captures import make_cameras
 from making_photos import CANON, exif, make_photos, save, texture
 from test_colmap import make_model
@@ -179,3 +187,36 @@ def test_one_photo_over_and_over_is_no_capture(tmp_path):
         save(tmp_path / f"{n}.jpg", texture(48, 32), exif(**CANON))
     with pytest.raises(MacrosplatError, match="are the same one"):
         open_capture(tmp_path)
+
+
+def test_how_many_photos_there_are_is_told_before_they_are_read(tmp_path, monkeypatch):
+    """By the headers: of a damaged photo, too, and with cameras given or not."""
+    make_photos(tmp_path / "photos", 4)
+    (tmp_path / "photos" / "2.jpg").write_bytes(b"no photo")
+    make_model(tmp_path / "sparse" / "0")
+    told, read = [], []
+    inspect = find.inspect
+    monkeypatch.setattr(find, "inspect", lambda path: (read.append(path.name), inspect(path))[1])
+
+    def looking(known):
+        return Looking(lambda sizes: told.append((known, sizes, len(read))), lambda: told.append(len(read)))
+
+    size = Image.open(tmp_path / "photos" / "1.jpg").size
+    assert len(open_capture(tmp_path, looking=looking).photos) == 3
+    assert told[0] == (True, [size] * 4, 0) and len(told) == 5
+    told.clear()
+    open_capture(tmp_path / "photos", looking=looking)
+    assert told[0][0] is False
+
+
+def test_what_many_photos_take_is_said_before_they_are_looked_through():
+    text = io.StringIO()
+    with Progress(text) as progress:
+        device = torch.device("cpu")
+        _looking(progress, Options(), device, True).begin([(640, 480)] * 24)
+        _looking(progress, None, device, True).begin([(640, 480)] * 1000)
+        assert "looked through first" not in text.getvalue()
+        _looking(progress, Options(), device, True).begin([(640, 480)] * 1000)
+        assert "1,000 photos are looked through first; with all of them this will take about" in text.getvalue()
+        _looking(progress, Options(), device, False).begin([(12000, 9000)] * 12)
+        assert "12 photos are looked through first" in text.getvalue()

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from macrosplat.cameras.records import Cameras
+from macrosplat.cameras.records import Cameras, Distortion
 from macrosplat.cameras.sfm import mapping
 from macrosplat.cameras.sfm.features import QUICK, Features, extract, interruptible, working_size
 from macrosplat.cameras.sfm.guided import along_lines, fundamental_matrix, pairs_within
@@ -21,6 +21,7 @@ from macrosplat.cameras.sfm.pairs import followers, in_order, joined, match, mat
 from macrosplat.cameras.sfm.refine import AGREES, MODEL_AGREES
 from macrosplat.cameras.sfm.solve import solve_cameras, triangulate
 from macrosplat.cameras.sfm.verify import agreement, fits_model, verify
+from macrosplat.cameras.undistort import colmap_camera, pinhole_of
 from macrosplat.capture.records import Capture
 from macrosplat.photos.records import Photo
 from macrosplat.support.colmap import open_database
@@ -99,6 +100,24 @@ def test_triangulated_points_lie_on_the_planes(corner: Corner, tmp_path: Path) -
     # Colour is the photos' own grey.
     assert np.ptp(points.rgb.astype(int), axis=1).max() == 0 and points.rgb.std() > 10
     assert not list(tmp_path.iterdir())
+
+
+def test_key_points_of_a_distorted_photo_lie_where_the_pinhole_sees_them() -> None:
+    lens = Distortion("SIMPLE_RADIAL", (700.0, 322.0, 236.0, -0.08), 640, 480)
+    fx, fy, cx, cy = pinhole_of(lens)
+    at = np.random.default_rng(0).uniform((-9, -9), (649, 489), (200, 2))  # of the undistorted photo, and beyond
+
+    def taken(px):
+        return np.asarray(colmap_camera(lens).img_from_cam(np.column_stack([(px - (cx, cy)) / (fx, fy), np.ones(200)])))
+
+    shape = np.stack([taken(np.add(at, (0.5, 0))) - taken(at), taken(np.add(at, (0, 0.5))) - taken(at)], -1) / 0.5
+    rows = np.column_stack([np.add(taken(at), (0, 80)), shape.reshape(200, 4)]).astype(np.float32)
+    numbers = np.arange(200, dtype=np.float32)[:, None].repeat(128, 1)
+    found = Features(rows, numbers, np.zeros((200, 3), np.uint8), (640, 480)).undistorted(lens)
+    inside = ((at >= 0) & (at <= (640, 480))).all(1)
+    assert found.descriptors[:, 0].astype(int).tolist() == np.flatnonzero(inside).tolist()
+    assert np.abs(found.px - found.margin - at[inside]).max() < 1e-3
+    assert np.abs(found.keypoints[:, 2:].reshape(-1, 2, 2) - np.eye(2)).max() < 2e-3
 
 
 def test_a_wrong_camera_and_a_wrong_model_are_noticed(corner: Corner, features: list[Features]) -> None:

@@ -11,8 +11,9 @@ import tifffile
 from PIL import Image, ImageCms
 
 from macrosplat.output.sharp import write_sharp
-from macrosplat.photos.decode import decode, inspect
+from macrosplat.photos.decode import decode
 from macrosplat.photos.exif import exif_of
+from macrosplat.photos.inspected import inspect
 from macrosplat.run import Run
 from macrosplat.support.colour import to_srgb
 from making_photos import ADOBE_RGB, CANON, exif, icc_profile, save, texture

@@ -6,6 +6,8 @@ import contextlib
 import http.client
 import io
 import json
+import os
+import shutil
 import socket
 import threading
 import time
@@ -20,6 +22,7 @@ from playwright.sync_api import Page, sync_playwright
 from scipy.ndimage import gaussian_filter
 
 from macrosplat.photos.records import Photo
+from macrosplat.scene.formats.read import read_scene
 from macrosplat.studio.desk import Desk
 from macrosplat.studio.job import Job
 from macrosplat.studio.looking import sharp_parts
@@ -195,6 +198,26 @@ def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
     assert state["ended"] == "error" and "exit code 2" in state["said"] and "did you mean --quality" in state["said"]
 
 
+def test_only_files_that_were_made_of_a_finished_run_are_taken_away(desk: Desk, address: str, tmp_path: Path) -> None:
+    run = desk.folder / "a" / "a-draft"
+    run.mkdir(parents=True)
+    (run / "config.json").write_text("{}")
+    assert said(asked(address, "/SECRET/take-away", "POST", b'{"name": "../a"}'))
+    assert asked(address, "/SECRET/take-away", "POST", b'{"name": "a/a-draft"}')[0] == 200
+    assert "no scene" in said(asked(address, "/SECRET/make", "POST", b'{"what": "spz"}'))
+    assert "no export" in said(asked(address, "/SECRET/make", "POST", b'{"what": "../x"}'))
+    (run / "scene.ply").write_bytes(b"ply")
+    (run / "mesh.ply").symlink_to(tmp_path)
+    (run / "scene.spz").symlink_to(run / "config.json")
+    (run / "points.ply").write_bytes(b"of an older scene")
+    os.utime(run / "points.ply", (0, 0))
+    for what in ("mesh", "spz", "points", "sog", "config.json", "..%2fconfig.json"):
+        assert asked(address, f"/SECRET/taken/{what}/x")[0] == 404, what
+    assert asked(address, "/SECRET/taken/scene/scene.ply") == (200, b"ply")
+    things = {thing["what"]: thing["bytes"] for thing in desk.state()["taking"]["things"]}
+    assert things["scene"] == 3 and things["mesh"] is None and things["spz"] is None
+
+
 @browsable
 @bundled
 def test_from_a_folder_to_its_page_in_a_browser(desk: Desk, address: str, tmp_path: Path, monkeypatch) -> None:
@@ -232,6 +255,13 @@ def test_from_a_folder_to_its_page_in_a_browser(desk: Desk, address: str, tmp_pa
         result.wait_for_selector("#view[data-loaded=yes]")
         assert result.evaluate("self.origin") == "null"
         result.close()
+        page.click("#take")
+        page.click("[aria-label='Make Splats, small'] >> nth=-1")
+        with page.expect_download() as saved:
+            page.click("[aria-label$='scene.spz']:visible", timeout=60_000)
+        assert saved.value.suggested_filename == "sheet-draft-scene.spz"
+        assert len(read_scene(shutil.copy(saved.value.path(), tmp_path / "a.spz"))) > 100
+        assert Axe().run(page).violations_count == 0
         page.click("#again")
         page.wait_for_selector("#earlier:not([hidden])")
         assert "stopped early" in page.inner_text("#runs")

@@ -13,6 +13,7 @@ import { crop, recolour } from "./splats.js";
 const bytesOf = (id) => Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
 const SAVED = 2400; // px of the longer side of a saved picture: 20 cm at 300 dpi
 const $ = (id) => document.getElementById(id);
+const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
 
 export async function start() {
   const facts = JSON.parse($("facts").textContent);
@@ -41,7 +42,7 @@ export async function start() {
   const mesh = meshOf("scene");
   world.add(mesh);
   let shown = mesh;
-  let coloured = null; // the scene coloured by coverage, loaded when first wanted
+  let coloured = null; // the scene coloured by coverage, made when first wanted
   const bits = bytesOf("core");
   const core = (i) => ((bits[i >> 3] >> (i & 7)) & 1) === 1;
   const crops = []; // one for each of the two
@@ -127,18 +128,26 @@ export async function start() {
     draw();
   }
 
+  async function inCoverage() {
+    const made = meshOf("scene");
+    await made.initialized;
+    recolour(made.packedSplats, bytesOf("coverage-colours"));
+    crops.push(crop(core, made));
+    everything = null;
+    return made;
+  }
+
   async function colours() {
     const on = lens.mode === "coverage";
-    if (on && !coloured) {
-      coloured = meshOf("scene");
-      await coloured.initialized;
-      recolour(coloured.packedSplats, bytesOf("coverage-colours"));
-      crops.push(crop(core, coloured));
-      everything = null;
+    if (on && shown === mesh) {
+      busy("Colouring the scene by its coverage …");
+      await painted(); // before the work, which keeps the browser from painting anything
     }
+    if (on) coloured ??= inCoverage();
+    const wish = on ? await coloured : mesh;
+    if (on !== (lens.mode === "coverage")) return; // chosen otherwise meanwhile
     surroundings();
-    const wish = lens.mode === "coverage" ? coloured : mesh;
-    if (wish && shown !== wish) {
+    if (shown !== wish) {
       world.remove(shown);
       shown = wish;
       world.add(shown);
@@ -289,6 +298,12 @@ export async function start() {
     return camera.position.clone().addScaledVector(ray, depth / ray.dot(ahead));
   }
 
+  // What keeps one waiting, said in the picture until it is drawn: seconds on a machine without a graphics card.
+  function busy(text) {
+    $("busy").textContent = text;
+    $("busy").hidden = !text;
+  }
+
   const surface = []; // centre, opacity and size of every Gaussian that can be seen
   const depthAt = (at) => hitAt(at)?.[0] ?? null;
   function hitAt(at) {
@@ -374,7 +389,7 @@ export async function start() {
     return performance.now() - began;
   }
   let last = 0, took = 0;
-  let turned = 0;
+  let turned = 0, quiet = 0;
   renderer.setAnimationLoop((now) => {
     if (controls.autoRotate) {
       const before = controls.getAzimuthalAngle();
@@ -392,7 +407,10 @@ export async function start() {
       if (finest > 1.1 * pace.ratio) took = render(finest);
       last = Infinity; // nothing more to gain until something changes
     }
-    box.dataset.ready = wanted || sorting || (pace.ratio < best && last !== Infinity) ? "no" : "yes";
+    const coming = (lens.mode === "coverage") === (shown === mesh); // what was chosen is not there yet
+    box.dataset.ready = coming || wanted || sorting || (pace.ratio < best && last !== Infinity) ? "no" : "yes";
+    quiet = coming || wanted || sorting ? 0 : quiet + 1; // sorting begins some frames after what it is for
+    if (quiet === 6) busy("");
   });
   // For tests and for scripts in the console.
   window.macrosplat = { facts, photo, set, lens, camera, controls, draw, depthAt, pace, ruler, point, optic };

@@ -27,7 +27,7 @@ from macrosplat.output.finish import finish
 from macrosplat.output.millimetres import check_scale
 from macrosplat.output.summary import Summary
 from macrosplat.photos.names import listed, natural_key
-from macrosplat.photos.records import Photo, resized
+from macrosplat.photos.records import Looking, Photo, resized
 from macrosplat.photos.targets import opencv
 from macrosplat.placing import expel, forget, keep_sizes, of_rig, place, place_missing, sizes_of
 from macrosplat.render import Frame
@@ -48,6 +48,7 @@ from macrosplat.train.trainer import Trainer
 from macrosplat.train.working_size import working_width
 
 NO_MORE = "+0"  # steps: what there is is enough
+MANY, MUCH = 100, 1e9  # photos, and px of all of them, that take more than some seconds to look through
 
 
 def reconstruct(
@@ -88,7 +89,7 @@ def reconstruct(
     viewer, meeting = _viewer(live), Meeting()
     began = time.monotonic()
     with Progress(more=shown) as progress, ExitStack() as holding:
-        opened = _opened(capture, options)
+        opened = _opened(capture, options, partial(_looking, progress, None if resume else options, device))
         check_deblur(options)
         alone, width = is_stack(opened), 0
         if not alone:
@@ -112,7 +113,8 @@ def reconstruct(
             return stacked
         if not resume:
             known = opened.cameras is not None or cameras_from is not None
-            guess = expected(opened.photos, replace(options, width=width), known, device)
+            seen = [(photo.width, photo.height) for photo in opened.photos]
+            guess = expected(seen, replace(options, width=width), known, device)
             progress.note(guess.sentence(shutil.disk_usage(out).free))
         rig_lens = None
         if cameras_from is not None:
@@ -155,6 +157,7 @@ def reconstruct(
             seconds = run.manifest.seconds + time.monotonic() - began
             run.update(seconds=seconds, machine=machine(device))
         watching.trained()
+        run.check_photos(capture, opened.photos)
         summary = finish(run, trainer.model, trainer.targets, given, trainer.last_sampling(), trainer.done, progress)
         _page(out, progress)
         return summary
@@ -236,9 +239,20 @@ def find_cameras(capture: Path, out: Path, options: Options) -> None:
         place(_with_masks(opened, run, progress), run, progress, options.width)
 
 
-def _opened(capture: Path, options: Options) -> Capture:
+def _looking(progress: Progress, options: Options | None, device: torch.device, known: bool) -> Looking:
+    """Shows how far the photos are looked through, after what all may take where that is long; no options: not that."""
+
+    def begin(sizes: list[tuple[int, int]]) -> None:
+        progress.stage("looking through the photos", len(sizes))
+        if options is not None and (len(sizes) > MANY or sum(width * height for width, height in sizes) > MUCH):
+            progress.note(expected(sizes, options, known, device).bound(len(sizes)))
+
+    return Looking(begin, progress.advance)
+
+
+def _opened(capture: Path, options: Options, looking: Callable[[bool], Looking] | None = None) -> Capture:
     """The capture; with those photos, too, that a file of cameras does not name, where they are to be placed."""
-    opened = open_capture(capture, options.masks != "off", options.brackets == "auto")
+    opened = open_capture(capture, options.masks != "off", options.brackets == "auto", looking)
     if options.place != "all" or not opened.unplaced or any(photo.pose is not None for photo in opened.photos):
         names = listed(photo.name for photo in opened.unplaced)
         left = f"Left out, having no camera: {names}; --place all seeks them by the scene of the others."

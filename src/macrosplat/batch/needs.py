@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from macrosplat.batch.estimate import Needs
 from macrosplat.options import Options
-from macrosplat.photos.records import Photo, resized
+from macrosplat.photos.records import resized
 from macrosplat.render import Frame
 from macrosplat.support.dispatch import choose
 from macrosplat.train.effort import FEWEST_PHOTOS, MARGIN, default_gaussians, estimate
@@ -28,8 +27,7 @@ def needs(kinds: list[Any]) -> Needs:
     for raw, photos, width, height, count in kinds:
         options = msgspec.convert(raw, Options)
         device = choose(options.device, lambda _: None)
-        photo = Photo("", Path(), width, height)
-        guess = expected([photo] * photos, options, False, device)
+        guess = expected([(width, height)] * photos, options, False, device)
         frames = [Frame(*resized(width, height, guess.width))] * FEWEST_PHOTOS
         gaussians = options.max_gaussians or default_gaussians(options.quality, frames)
         memory = MARGIN * estimate(frames, gaussians, options.aperture_samples())

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter
 
-from macrosplat.photos.decode import THUMBNAIL
+from macrosplat.photos.inspected import THUMBNAIL
 from macrosplat.photos.read import read_linear
 from macrosplat.photos.records import Photo
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import tokenize
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,7 +61,9 @@ def read_llff(
 
 def _rows(path: Path) -> NDArray[np.float64]:
     try:
-        rows = np.load(path, allow_pickle=False, mmap_mode="r")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's own remarks on the words of a damaged header
+            rows = np.load(path, allow_pickle=False, mmap_mode="r")
         good = rows.ndim == 2 and rows.shape[1] in COLUMNS and len(rows) > 0 and rows.dtype.kind in "fiu"
     except DAMAGED as error:
         raise MacrosplatError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -17,7 +19,7 @@ from macrosplat.capture.records import Capture
 from macrosplat.photos.find import find_photos, with_masks
 from macrosplat.photos.names import listed
 from macrosplat.photos.read import read_photo
-from macrosplat.photos.records import Photo
+from macrosplat.photos.records import Looking, Photo
 from macrosplat.photos.usable import WIDTH, all_blurred, detail
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import expanded
@@ -26,10 +28,13 @@ from macrosplat.support.threads import ordered, workers
 # Two photos give one blurred pair of rays per point, and no way to notice that they are wrong.
 FEWEST_PHOTOS = 3
 READING = 40  # bytes per pixel that a photo takes while it is read
+ZOOMED = 1.02  # lenses that round their focal length differ by less
 FEWEST_PX = 16  # a side of fewer holds no feature, and nothing that could be sharp
 
 
-def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) -> Capture:
+def open_capture(
+    folder: Path | str, masks: bool = True, brackets: bool = True, looking: Callable[[bool], Looking] | None = None
+) -> Capture:
     """Find and check the photos, masks and cameras of a capture.
 
     Cameras come from a file of another program (`cameras.given`); with none they are None, and SfM has to find them.
@@ -38,13 +43,15 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
         folder: photos, or a folder that holds `photos/` or `images/` (and perhaps `masks/` and cameras).
         masks: False leaves masks alone.
         brackets: False takes every photo for a view of its own.
+        looking: by whether there are cameras, who is told of the photos before they are read, and of each that was.
 
     Raises:
         MacrosplatError: one sentence: what is wrong with which file, and what to do.
     """
     root = expanded(folder)
     source = find_given(root) if root.is_dir() else None
-    found = find_photos(root, masks=False, named=source.named_files() if source else ())
+    told = None if looking is None else looking(source is not None)
+    found = find_photos(root, masks=False, named=source.named_files() if source else (), looking=told)
     photos, notes = found.photos, list(found.notes)
     all_of = tuple(sorted([*(photo.name for photo in photos), *found.damaged]))
     useless = {photo.name: why for photo in photos if (why := found.empty.get(photo.name) or _too_small(photo))}
@@ -95,7 +102,7 @@ def open_capture(folder: Path | str, masks: bool = True, brackets: bool = True) 
             photos = tuple(photo for photo in photos if photo.name not in blurred)
             _enough(root, photos, "photos with something in focus", notes)
     photos, cameras, more = _told_apart(photos, cameras)
-    notes += more
+    notes += [*more, *_one_elsewhere(photos)]
     if len(poses_of(photos)) > 1:  # of a lone stack neither cameras nor a lens are sought
         notes += _remarks(photos, known_cameras=cameras is not None)
     stems = {PurePosixPath(photo.name).with_suffix("") for photo in photos}
@@ -119,6 +126,17 @@ def _told_apart(
         cameras = replace(cameras, names=tuple(names.get(name, name) for name in cameras.names))
     note = f"Named alike but for the suffix, which the results keep: {listed(names)}."
     return tuple(replace(photo, name=names.get(photo.name, photo.name)) for photo in photos), cameras, [note]
+
+
+def _one_elsewhere(photos: tuple[Photo, ...]) -> list[str]:
+    """Photos whose names differ by case or by how accents are written only: one file on Windows and macOS."""
+    alike: dict[str, list[str]] = {}
+    for photo in photos:
+        alike.setdefault(unicodedata.normalize("NFC", photo.name).casefold(), []).append(photo.name)
+    twice = [name for names in alike.values() if len(names) > 1 for name in names]
+    if not twice:
+        return []
+    return [f"Names that are one on Windows and macOS, where one result would replace the other: {listed(twice)}."]
 
 
 def _nothing_in_focus(photos: tuple[Photo, ...]) -> list[str]:
@@ -150,6 +168,10 @@ def _remarks(photos: tuple[Photo, ...], known_cameras: bool) -> list[str]:
     names = sorted({p.exif.camera for p in photos if p.exif.camera})
     if len(names) > 1:
         notes.append(f"The photos come from {len(names)} cameras or lenses ({listed(names)}).")
+    lengths = sorted({p.exif.focal_mm for p in photos if p.exif.focal_mm})
+    if len(lengths) > 1 and lengths[-1] > ZOOMED * lengths[0] and not known_cameras:
+        which = listed(f"{length:g} mm" for length in lengths)
+        notes.append(f"The EXIF names {len(lengths)} focal lengths ({which}): each gets intrinsics of its own.")
     blind = [p.name for p in photos if not knows_focal(p)]
     if blind and not known_cameras:
         guess = ASSUMPTION if len(blind) == len(photos) else "the focal length of the other photos is assumed"

@@ -46,7 +46,8 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress, targets
     Raises:
         MacrosplatError: no cameras can be found, or the given ones do not belong to the photos.
     """
-    from macrosplat.cameras.sfm.solve import solve_cameras, triangulate
+    from macrosplat.cameras.sfm.features import within
+    from macrosplat.cameras.sfm.solve import key_points, solve_cameras, triangulate
 
     if opened.points is None and has_brackets(opened.photos):
         progress.stage("joining the slices of each pose", 1)
@@ -65,9 +66,14 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress, targets
     if opened.points is not None and len(opened.points):  # a model may hold cameras only
         return Solved(opened.cameras, opened.points, opened.cameras.source)
     cameras, found = opened.cameras, None
-    for stage in ("triangulating points", "triangulating points of corrected cameras"):
-        progress.stage(stage, 100)
-        points = triangulate(opened.photos, cameras, scratch, _advance(progress), seed)
+    progress.stage("triangulating points", 100)
+    tell = _advance(progress)
+    taken = key_points(opened.photos, cameras.names, scratch, within(tell, 0.0, 0.6))
+    for again in ("", "triangulating points of corrected cameras"):
+        if again:
+            progress.stage(again, 100)
+            tell = _advance(progress)
+        points = triangulate(opened.photos, cameras, scratch, tell, seed, taken)
         if any(opened.cameras.distortion):  # whoever knew it knew the focal lengths
             return Solved(cameras, points, opened.cameras.source)
         seen = as_taken(points, cameras)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
@@ -22,6 +22,9 @@ from macrosplat.options import Device, Options
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.gpus import gpus
 from macrosplat.support.ranks import is_follower, is_rank
+
+if TYPE_CHECKING:
+    from macrosplat.support.progress import Face
 
 
 def _port(words: list[str]) -> int:
@@ -272,17 +275,30 @@ class Export:
     mm: FlagCreatePairsOff[bool] = False
     """Write the Gaussians in millimetres, too, not in scene units."""
 
+    json: FlagCreatePairsOff[bool] = False
+    """For a script: what happens, one JSON object per line, on stdout."""
+
     def run(self) -> None:
         from macrosplat.export import Film, Shape, export
 
         film = Film(self.seconds, self.size, self.path)
         shape = Shape(self.whole, self.watertight, self.texture, self.tolerance)
-        print(export(self.run_folder, self.format, self.out, self.photo, film, shape, self.mm))
+
+        def work(shown: Sequence[Face] = ()) -> Path:
+            return export(self.run_folder, self.format, self.out, self.photo, film, shape, self.mm, shown)
+
+        if not self.json:
+            print(work())
+            return
+        from macrosplat.support.events import Events, alone_on_stdout
+
+        with alone_on_stdout() as stdout, Events(stdout) as events:
+            events.say("done", path=str(work((events,))))
 
 
 @dataclass(frozen=True)
 class View:
-    """Show a run, or a scene of any program (.ply, .spz, .splat), in the browser of this machine."""
+    """Show a run, or a scene of any program (.ply, .spz, .sog, .splat), in the browser of this machine."""
 
     path: Annotated[Positional[Path], arg(metavar="RUN")]
     """What `macrosplat reconstruct` wrote, or a scene file."""
@@ -294,7 +310,9 @@ class View:
         from macrosplat.web.serve import view
 
         if not self.path.exists():
-            raise MacrosplatError(f"{self.path} does not exist; give a run, or a scene file (.ply, .spz, .splat).")
+            raise MacrosplatError(
+                f"{self.path} does not exist; give a run, or a scene file (.ply, .spz, .sog, .splat)."
+            )
         view(self.path, self.port)
 
 

@@ -6,6 +6,7 @@ In: RUN, a format's name. Out: a file or a folder. Splat formats hold scene.ply'
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from typing import Literal
 from macrosplat.export.shape import Shape as Shape
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import no_strangers_beside, written
+from macrosplat.support.progress import Face
 
 Format = Literal[
     "ply",
@@ -61,6 +63,7 @@ def export(
     film: Film | None = None,
     shape: Shape | None = None,
     mm: bool = False,
+    shown: Sequence[Face] = (),
 ) -> Path:
     """Write RUN in another format; where it was written.
 
@@ -69,6 +72,7 @@ def export(
         film: how a video is made.
         shape: what a mesh is to be.
         mm: whether a scene is written in millimetres (points and mesh are, where they are known).
+        shown: where progress is shown, too.
 
     Raises:
         MacrosplatError: RUN is not finished, what the format needs is not installed, or `out` cannot be written.
@@ -79,6 +83,7 @@ def export(
     _check_place(out, format)
     from macrosplat.run import Run
 
+    _ = Run(run).manifest  # a folder that is no run is told so before what the format needs is asked for
     if out.resolve() in [one.resolve() for one in (Run(run).scene, Run(run).coverage_scene)]:
         raise MacrosplatError(f"{out} is the run's own, from which others are made; choose another --out.")
     if format == "mesh" and out.suffix.lower() == ".obj" and shape is not None and shape.texture:
@@ -96,18 +101,18 @@ def export(
         case "mesh":
             from macrosplat.export.mesh import write_mesh
 
-            write_mesh(run, out, shape or Shape())
+            write_mesh(run, out, shape or Shape(), shown)
         case "video":
             from macrosplat.export.video import size_of, write_video
 
             film = film or Film()
             if not 0.1 <= film.seconds <= 3600:
                 raise MacrosplatError(f"--seconds is {film.seconds:g}; it has to be 0.1 to 3600.")
-            write_video(run, out, film.seconds, size_of(film.size), film.way)
+            write_video(run, out, film.seconds, size_of(film.size), film.way, shown)
         case "focus-stack":
             from macrosplat.export.focus_stack import write_focus_stack
 
-            write_focus_stack(run, out, photo)
+            write_focus_stack(run, out, photo, shown=shown)
         case "zip":
             from macrosplat.export.share import write_zip
 

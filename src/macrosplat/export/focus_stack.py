@@ -5,6 +5,7 @@ The photo that could be taken only once, taken as a focus bracket afterwards: fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,14 @@ from macrosplat.output.lens_report import read_lens
 from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import only_ours, write_json, write_whole
-from macrosplat.support.progress import Progress
+from macrosplat.support.progress import Face, Progress
 
 STEPS = 12
 
 
-def write_focus_stack(run: Path, out: Path, photo: str | None = None, steps: int = STEPS) -> None:
+def write_focus_stack(
+    run: Path, out: Path, photo: str | None = None, steps: int = STEPS, shown: Sequence[Face] = ()
+) -> None:
     """`out/focus_00.png` (near) to `focus_11.png` (far), `all_in_focus.png`, and `focus.json` with the distances.
 
     At the size of the photo. Steps are even in 1 / distance: each moves the blur by the same amount.
@@ -34,7 +37,7 @@ def write_focus_stack(run: Path, out: Path, photo: str | None = None, steps: int
     """
     pictures_of = {f"focus_{n:02d}.png" for n in range(steps)}
     only_ours(out, {*pictures_of, "all_in_focus.png", "focus.json"}.__contains__)
-    with Progress() as progress:
+    with Progress(more=shown) as progress:
         refocus = load_refocus(run, progress)
         names, cameras = refocus.state.names, Run(run).cameras()
         v = _number(run, names, photo)

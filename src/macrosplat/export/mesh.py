@@ -7,6 +7,7 @@ the frame, white in their masks, without the ground that it stands on. What no p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from macrosplat.output.lens_report import read_lens
 from macrosplat.output.subject import masks_of
 from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
-from macrosplat.support.progress import Progress
+from macrosplat.support.progress import Face, Progress
 from macrosplat.train import checkpoint
 
 SPECK = 300  # faces: a part as small as this and touching nothing is dust of the reconstruction
@@ -40,7 +41,7 @@ NO_MASKS = (
 HIDDEN, SPREAD = 0.3, 8  # a place fewer of whose neighbours are seen is open; rounds that neighbours are counted over
 
 
-def write_mesh(folder: Path, out: Path, shape: Shape | None = None) -> None:
+def write_mesh(folder: Path, out: Path, shape: Shape | None = None, shown: Sequence[Face] = ()) -> None:
     """Make the mesh of RUN and write it as PLY, GLB, OBJ, STL or USDZ, by the suffix of `out`.
 
     Raises:
@@ -55,7 +56,7 @@ def write_mesh(folder: Path, out: Path, shape: Shape | None = None) -> None:
     state = checkpoint.load(run.checkpoint)
     report = read_lens(run)
     unit = report.mm_per_unit if report is not None else None
-    with Progress() as progress:
+    with Progress(more=shown) as progress:
         mesh = make_mesh(run, state, shape, unit, progress)
         if unit is None:
             progress.note("Nothing says how long a scene unit is: the mesh is in scene units (see --scale-mm).")

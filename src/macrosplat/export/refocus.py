@@ -40,12 +40,12 @@ class Refocus:
 
         `photo`: whose backdrop is behind, and whose exposure it has; None: their mean.
         """
-        return _bytes(self.state.model.refocused(camera, self.pupil, focus, Sampling(SAMPLES), photo))
+        return as_bytes(self.state.model.refocused(camera, self.pupil, focus, Sampling(SAMPLES), photo))
 
     @torch.no_grad()
     def sharp(self, camera: Camera, photo: int | None) -> NDArray[np.uint8]:
         """[H, W, 3] all in focus."""
-        return _bytes(self.state.model.sharp(camera, photo))
+        return as_bytes(self.state.model.sharp(camera, photo))
 
     def depths(self, camera: Camera) -> tuple[float, float]:
         """Camera z between which nearly all of what is seen lies, scene units."""
@@ -77,5 +77,6 @@ def load_refocus(run: Path, progress: Progress) -> Refocus:
     return Refocus(state, PUPIL_ELSE * float(state.model.rig.pivot_depth.median()))
 
 
-def _bytes(linear: torch.Tensor) -> NDArray[np.uint8]:
+def as_bytes(linear: torch.Tensor) -> NDArray[np.uint8]:
+    """8 bit sRGB of linear light [H, W, 3]."""
     return to_bytes(to_srgb(linear.clamp(0, 1)).numpy())

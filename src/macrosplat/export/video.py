@@ -6,7 +6,7 @@ In: a finished RUN. Out: MP4 (H.264), written by ffmpeg, which the package image
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -16,17 +16,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from macrosplat.export.focus_pull import FocusPull
 from macrosplat.export.orbit import orbit, pivot_of
-from macrosplat.export.refocus import Refocus, load_refocus
+from macrosplat.export.refocus import Refocus, as_bytes, load_refocus
 from macrosplat.render import Camera
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.extras import install
 from macrosplat.support.files import whole
-from macrosplat.support.progress import Progress
+from macrosplat.support.progress import Face, Progress
 
 Way = Literal["orbit", "turntable", "focus-pull"]
 SECONDS, FPS = 8.0, 24
 SIZE = (1920, 1080)
+KEPT = 1 << 30  # bytes of pictures that are shown twice
 # Without the matrix players take small films for BT.601 and large ones for BT.709, and colours shift between the two.
 COLOURS = (
     "scale=out_color_matrix=bt709:out_range=tv,"
@@ -35,7 +37,12 @@ COLOURS = (
 
 
 def write_video(
-    run: Path, out: Path, seconds: float = SECONDS, size: tuple[int, int] = SIZE, way: Way = "orbit"
+    run: Path,
+    out: Path,
+    seconds: float = SECONDS,
+    size: tuple[int, int] = SIZE,
+    way: Way = "orbit",
+    shown: Sequence[Face] = (),
 ) -> None:
     """Write the film atomically.
 
@@ -51,7 +58,7 @@ def write_video(
     if out.suffix.lower() != ".mp4":
         raise MacrosplatError(f"A video is written as .mp4, not as {out}; give --out that suffix.")
     ffmpeg = _ffmpeg()
-    with Progress() as progress:
+    with Progress(more=shown) as progress:
         refocus = load_refocus(run, progress)
         camera = film_size(refocus.state.model.cameras()[0], size)
         frames = max(2, round(seconds * FPS))
@@ -85,14 +92,28 @@ def film(refocus: Refocus, camera: Camera, frames: int, way: Way = "orbit") -> I
     views = np.stack([taken.view.numpy() for taken in model.cameras()]).astype(np.float64)
     if way == "focus-pull":
         camera = camera.at(torch.tensor(views[0], dtype=torch.float32))
-        near, far = refocus.depths(camera)
-        share = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(frames) / frames)
-        for focus in 1 / (1 / near + share * (1 / far - 1 / near)):
-            yield refocus.taken(camera, None, float(focus))
+        yield from _focus_pull(refocus, camera, frames)
         return
     pivot = pivot_of(views, model.rig.pivot_depth.numpy())
     for view in orbit(views, pivot, frames, all_round=way == "turntable"):
         yield refocus.sharp(camera.at(torch.tensor(view, dtype=torch.float32)), None)
+
+
+def _focus_pull(refocus: Refocus, camera: Camera, frames: int) -> Iterator[NDArray[np.uint8]]:
+    near, far = refocus.depths(camera)
+    pull = FocusPull(refocus, camera, near, far)
+    kept: dict[int, NDArray[np.uint8]] = {}  # the way back shows the same pictures
+    most = KEPT // (3 * camera.frame.width * camera.frame.height)
+    for n in range(frames):
+        same = min(n, frames - n)
+        if same in kept:
+            yield kept.pop(same)
+            continue
+        share = 0.5 - 0.5 * np.cos(2 * np.pi * same / frames)
+        picture = as_bytes(pull.picture(float(1 / (1 / near + share * (1 / far - 1 / near)))))
+        if 0 < n < frames / 2 and len(kept) < most:
+            kept[same] = picture
+        yield picture
 
 
 def film_size(camera: Camera, size: tuple[int, int] = SIZE) -> Camera:

@@ -12,18 +12,15 @@ import importlib
 import itertools
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from macrosplat.photos.exif import EXIF_IFD, GPS_IFD, ORIENTATION, exif_of, is_adobe_rgb
+from macrosplat.photos.exif import EXIF_IFD, GPS_IFD, ORIENTATION, is_adobe_rgb
 from macrosplat.photos.icc import ADOBE_RGB, LEVELS, apply_profile, convert_with_cms, read_profile
-from macrosplat.photos.records import Exif, resized
-from macrosplat.photos.resample import area_average
-from macrosplat.photos.usable import emptiness
 from macrosplat.support.colour import to_linear
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.extras import install
@@ -31,6 +28,7 @@ from macrosplat.support.extras import install
 JPEG = frozenset({".jpg", ".jpeg", ".jpe"})
 TIFF = frozenset({".tif", ".tiff"})
 HEIF = frozenset({".heic", ".heif", ".hif"})
+HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"})
 RAW = frozenset(
     f".{kind}"
     for kind in "3fr arw cr2 cr3 crw dng erf iiq mrw nef nrw orf pef raf rw2 rwl sr2 srw".split()  # noqa: SIM905
@@ -55,12 +53,9 @@ ORIENTATIONS = {
     8: (True, True, False),
 }
 
-THUMBNAIL = 96  # px: small enough that a slice looks as sharp as the next
 BAND = 1 << 24  # px
 MOST_PIXELS = 500_000_000  # cameras that shift their sensor reach 400 million
-LEAST_BITS = 64  # px of a JPEG that a bit tells of at the most: each block of 8 x 8 takes one and more
 MOST_PAGES = 16  # of a TIFF that are looked at
-RAW_FLIPS = {3: 3, 5: 8, 6: 6}  # LibRaw's to EXIF's
 
 _profile = functools.lru_cache(maxsize=8)(read_profile)
 
@@ -92,78 +87,12 @@ def decode(path: Path) -> NDArray[Any]:
             with tifffile.TiffFile(path) as tiff:
                 opened.seek(photo_page(tiff))
         icc = embedded_profile(path, opened)
-        return _from_pillow(_upright(opened), icc)
+        return from_pillow(_upright(opened), icc)
 
 
 def embedded_profile(path: Path, opened: Image.Image) -> bytes | None:
     """The photo's ICC profile; Adobe RGB's, where there is none and the camera told of it in DCF's way."""
     return opened.info.get("icc_profile") or (ADOBE_RGB if is_adobe_rgb(opened.getexif(), path.name) else None)
-
-
-class Inspected(NamedTuple):
-    """What is known of a photo without keeping its pixels."""
-
-    width: int  # px, upright
-    height: int
-    exif: Exif
-    orientation: int = 1  # EXIF's, of the pixels as stored
-    alpha: bool = False  # whether an alpha channel cuts something out
-    empty: str | None = None  # "black", "burnt out": see `usable`
-    small: NDArray[np.float32] | None = None  # as `thumbnail_of` makes it, upright
-    remark: str | None = None  # for the user, what is odd about the file
-
-
-def inspect(path: Path) -> Inspected:
-    """A photo's size, EXIF and more; all of the file is read, so that a damaged one is noticed now.
-
-    Raises: as `decode`.
-    """
-    suffix = path.suffix.lower()
-    if suffix in RAW:
-        return _inspect_raw(path)
-    if suffix in HEIF:
-        extra("pillow_heif", "heif", path).register_heif_opener()
-    remark, alpha = None, False
-    if suffix in TIFF:
-        with tifffile.TiffFile(path) as tiff:
-            page: Any = tiff.pages[photo_page(tiff)]
-            remark = _other_pages(tiff, page)
-            deep = page.bitspersample > 8
-            (width, height), orientation = (page.imagewidth, page.imagelength), _orientation(page)
-            extra_samples = bool(page.extrasamples)
-        pixels = decode(path)  # no cheaper way to know that every strip is there
-        alpha = extra_samples and _cuts_out(alpha_of(path))
-        if deep and pixels.dtype == np.uint8 and remark is None:
-            remark = "compressed in a way that is read at 8 bits only; for all 16, pip install imagecodecs"
-        tags = tiff_tags(path)
-    else:
-        with open_picture(path) as opened:
-            width, height = opened.size
-            if opened.format in ("JPEG", "MPO") and 8 * path.stat().st_size < width * height / LEAST_BITS:
-                raise ValueError(f"too few bytes for {width} x {height} px")
-            tags = opened.getexif()
-            orientation = tags.get(ORIENTATION, 1)
-            # An eighth of the size: the whole file is still parsed, at a fraction of the time.
-            least = 2 * THUMBNAIL
-            opened.draft("RGB", (max(least, -(-width // 8)), max(least, -(-height // 8))))
-            opened.load()
-            alpha = opened.has_transparency_data and _cuts_out(_alpha(opened))
-            pixels = oriented(_from_pillow(opened, None), orientation)
-    if ORIENTATIONS.get(orientation, (False,))[0]:
-        width, height = height, width
-    exif = exif_of(tags, width, height)
-    small = thumbnail_of(pixels, (width, height))
-    return Inspected(width, height, exif, orientation, alpha, emptiness(pixels), small, remark)
-
-
-def thumbnail_of(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
-    """[H, W] brightness of a photo of `size`, `THUMBNAIL` px wide: square root of linear light, so that shadows count.
-
-    Args:
-        pixels: [H, W, 3] as `decode` has them, perhaps smaller than the photo.
-    """
-    table = TABLE_8 if pixels.dtype == np.uint8 else None
-    return np.sqrt(np.maximum(area_average(pixels, resized(*size, THUMBNAIL), table).mean(2), 0))
 
 
 def alpha_of(path: Path) -> NDArray[Any]:
@@ -175,21 +104,15 @@ def alpha_of(path: Path) -> NDArray[Any]:
             samples, separate = page.samplesperpixel, page.planarconfig == 2
             if page.bitspersample > 8 and page.extrasamples:
                 pixels = page.asarray()
-                return oriented(pixels[samples - 1] if separate else pixels[..., samples - 1], _orientation(page))
+                return oriented(pixels[samples - 1] if separate else pixels[..., samples - 1], orientation_of(page))
     with open_picture(path) as opened:
         if path.suffix.lower() in TIFF:
             opened.seek(number)
-        return np.asarray(_alpha(_upright(opened)))
+        return np.asarray(alpha_channel(_upright(opened)))
 
 
-def _alpha(photo: Image.Image) -> NDArray[np.uint8]:
+def alpha_channel(photo: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(photo.convert("RGBA").getchannel("A"))
-
-
-def _cuts_out(alpha: NDArray[Any]) -> bool:
-    """Whether some of a photo is there and some is not: a channel that is even says nothing."""
-    half = (1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max) / 2
-    return bool(alpha.min() < half <= alpha.max())
 
 
 def oriented(pixels: NDArray, orientation: int) -> NDArray:
@@ -200,7 +123,7 @@ def oriented(pixels: NDArray, orientation: int) -> NDArray:
     return pixels[:: -1 if rows else 1, :: -1 if columns else 1]
 
 
-def _from_pillow(photo: Image.Image, icc: bytes | None) -> NDArray[Any]:
+def from_pillow(photo: Image.Image, icc: bytes | None) -> NDArray[Any]:
     if photo.mode.startswith("I"):  # 16 bit grey: "I;16" or widened to 32 bit
         grey = np.clip(np.asarray(photo), 0, LEVELS - 1).astype(np.uint16)
         return np.repeat(TABLE_16[grey][..., None], 3, axis=2)
@@ -221,9 +144,22 @@ def open_picture(path: Path) -> Image.Image:
 
     Raises:
         OSError: it is none of them.
+        MacrosplatError: the reader of HEIC is not installed.
     """
     Image.init()
-    return Image.open(path, formats=[kind for kind in KINDS if kind in Image.OPEN])
+    try:
+        return Image.open(path, formats=[kind for kind in KINDS if kind in Image.OPEN])
+    except UnidentifiedImageError:
+        if "HEIF" in Image.OPEN or not _is_heif(path):
+            raise
+    extra("pillow_heif", "heif", path).register_heif_opener()  # a phone's photo that is called .jpg
+    return Image.open(path, formats=["HEIF"])
+
+
+def _is_heif(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head[4:8] == b"ftyp" and head[8:] in HEIF_BRANDS
 
 
 def _array(photo: Image.Image) -> NDArray[np.uint8]:
@@ -263,7 +199,7 @@ def _deep_tiff(path: Path) -> NDArray[np.float32] | None:
             raise ValueError("it holds no numbers of light")
         profile_tag = page.tags.get(ICC_TAG)
         icc = None if profile_tag is None else bytes(profile_tag.value)
-        orientation, photometric = _orientation(page), page.photometric
+        orientation, photometric = orientation_of(page), page.photometric
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     pixels = oriented(pixels if photometric == RGB else pixels[..., :1].repeat(3, axis=-1), orientation)[..., :3]
@@ -285,46 +221,13 @@ def _deep_tiff(path: Path) -> NDArray[np.float32] | None:
 
 def photo_page(tiff: tifffile.TiffFile) -> int:
     """The page that is the photo: some programs put a reduced copy before it."""
-    sizes = [page.imagewidth * page.imagelength for page in _pages(tiff)]
+    sizes = [page.imagewidth * page.imagelength for page in pages_of(tiff)]
     return sizes.index(max(sizes))
 
 
-def _pages(tiff: tifffile.TiffFile) -> list[Any]:
+def pages_of(tiff: tifffile.TiffFile) -> list[Any]:
     some: list[Any] = list(itertools.islice(tiff.pages, MOST_PAGES))
     return [page.aspage() if isinstance(page, tifffile.TiffFrame) else page for page in some]
-
-
-def _other_pages(tiff: tifffile.TiffFile, page: Any) -> str | None:
-    """What to say of a file that holds further pictures of the photo's size: a stack, layers."""
-    size = (page.imagewidth, page.imagelength)
-    alike = sum((other.imagewidth, other.imagelength) == size for other in _pages(tiff))
-    return (
-        "several pictures in one file, of which the first is taken; save the others as files of their own"
-        if alike > 1
-        else None
-    )
-
-
-def _inspect_raw(path: Path) -> Inspected:
-    with extra("rawpy", "raw", path).imread(str(path)) as raw:
-        sizes, other, lens = raw.sizes, raw.other, f"{raw.lens.make} {raw.lens.model}".strip()
-        black, white = float(np.mean(raw.black_level_per_channel)), float(raw.white_level)
-        mosaic = np.asarray(raw.raw_image_visible).astype(np.float32)  # all is unpacked for it
-        mosaic = np.clip((mosaic - black) / max(white - black, 1), 0, 1)
-        width, height, flip = sizes.iwidth, sizes.iheight, RAW_FLIPS.get(sizes.flip, 1)
-        if sizes.flip in (5, 6):
-            width, height = height, width
-    try:
-        exif = exif_of(tiff_tags(path), width, height)
-    except (OSError, SyntaxError, ValueError, KeyError):  # not a TIFF underneath (CR3, RAF)
-        exif = Exif()
-    if exif == Exif():
-        exif = Exif(f_number=other.aperture or None, focal_mm=other.focal_length or None, camera=lens or None)
-    if mosaic.ndim != 2:
-        return Inspected(width, height, exif)
-    even = mosaic[: mosaic.shape[0] // 2 * 2, : mosaic.shape[1] // 2 * 2]
-    grey = oriented(even.reshape(len(even) // 2, 2, -1, 2).mean((1, 3)), flip)[..., None].repeat(3, 2)
-    return Inspected(width, height, exif, empty=emptiness(mosaic[::4, ::4]), small=thumbnail_of(grey, (width, height)))
 
 
 def tiff_tags(path: Path) -> Image.Exif:
@@ -337,7 +240,7 @@ def tiff_tags(path: Path) -> Image.Exif:
     return tags
 
 
-def _orientation(page: Any) -> int:
+def orientation_of(page: Any) -> int:
     tag = page.tags.get(ORIENTATION)
     return int(tag.value) if tag is not None else 1
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.photos.decode import RAW, SUFFIXES, Inspected, inspect, reason
+from macrosplat.photos.decode import RAW, SUFFIXES, reason
+from macrosplat.photos.inspected import Inspected, header_size, inspect
 from macrosplat.photos.masks import MAYBE_MASKS, find_masks, is_mask_folder, without_masks
 from macrosplat.photos.names import is_text, listed, natural_key
-from macrosplat.photos.records import Photo
+from macrosplat.photos.records import Looking, Photo
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.threads import ordered, workers
 
 # Where programs keep the photos that they work on; the first one that has any counts. In lower case.
 PHOTO_FOLDERS = ("photos", "images", "image", "input", "rgb", "imgs")
@@ -34,8 +35,13 @@ UNREAD = {
     "unpack": "zip 7z rar tar gz tgz",
 }
 REMEDIES = {f".{suffix}": remedy for remedy, suffixes in UNREAD.items() for suffix in suffixes.split()}
-PACKED = frozenset(suffix for suffix, remedy in REMEDIES.items() if remedy == "unpack")
+# Of these, what may hold photos though it lies beside the folder of photos.
+BESIDE = frozenset(suffix for suffix, remedy in REMEDIES.items() if remedy.startswith(("unpack", "take")))
+OF_RUNS = ("sharp", "sparse", "sfm", "log.jsonl", "checkpoint")  # one of which lies beside a run's config.json
 OTHERS = frozenset({"sharp", "novel", "novel_masks", "depth", "depths", "normals", "maps", "sparse", "stereo", "full"})
+GLANCES = 64  # photos whose headers tell how large all of them are, before each is read
+INSPECTING = 16  # bytes a px that a photo takes while it is read, of those that are not read at an eighth of their size
+MOST_AT_A_TIME = 8
 _REDUCED = re.compile(r"^(?:images?|photos)_([0-9]+)$")  # images_2, images_4: copies, halved and quartered
 
 
@@ -53,7 +59,13 @@ class Found:
     small: dict[str, NDArray[np.float32]] = field(default_factory=dict)  # photo name to its thumbnail, [H, W]
 
 
-def find_photos(root: Path, masks: bool = True, folder: Path | None = None, named: Sequence[Path] = ()) -> Found:
+def find_photos(
+    root: Path,
+    masks: bool = True,
+    folder: Path | None = None,
+    named: Sequence[Path] = (),
+    looking: Looking | None = None,
+) -> Found:
     """The photos of a capture folder, those included that show nothing (`Found.empty`).
 
     Photos of different sizes and cameras are fine: intrinsics belong to the photo.
@@ -64,6 +76,7 @@ def find_photos(root: Path, masks: bool = True, folder: Path | None = None, name
         masks: whether to look for masks.
         folder: where the photos lie, if known; if there are none, as above.
         named: files that cameras are given for: where they lie counts before the usual folders.
+        looking: told before the photos are read, and after each.
 
     Raises:
         MacrosplatError: no such folder, no photos, a missing reader (RAW, HEIC), a mask of another shape.
@@ -74,7 +87,7 @@ def find_photos(root: Path, masks: bool = True, folder: Path | None = None, name
     if not paths:
         there = " ".join(_unread(folder)) or "it takes JPEG, PNG, TIFF, WebP, AVIF, HEIC and camera RAW files."
         raise MacrosplatError(f"There are no photos in {folder}: {there[:1].lower()}{there[1:]}")
-    notes += [*_unread(folder), *_left_alone(root, folder)]
+    notes += [*_unread(folder), *_left_alone(root, folder, paths)]
     paths, beside = without_masks(paths)
     if beside:
         notes.append(f"Taken for masks, not for photos, by their names: {listed(path.name for path in beside)}.")
@@ -89,21 +102,26 @@ def find_photos(root: Path, masks: bool = True, folder: Path | None = None, name
     alpha: set[str] = set()
     small: dict[str, NDArray[np.float32]] = {}
     remarks: dict[str, list[str]] = {}
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for path, result in zip(paths, pool.map(_check, paths), strict=True):
-            name = path.relative_to(folder).as_posix()
-            if isinstance(result, str):
-                damaged[name] = result
-                continue
-            if result.remark:
-                remarks.setdefault(result.remark, []).append(name)
-            if result.empty:
-                empty[name] = result.empty
-            if result.small is not None:
-                small[name] = result.small
-            if result.alpha:
-                alpha.add(name)
-            photos.append(Photo(name, path, result.width, result.height, result.exif, orientation=result.orientation))
+    sizes = _glance(paths)
+    if looking is not None:
+        looking.begin(sizes)
+    threads = min(MOST_AT_A_TIME, workers(INSPECTING * max(width * height for width, height in sizes)))
+    for path, result in zip(paths, ordered(_check, paths, threads), strict=True):
+        if looking is not None:
+            looking.advance()
+        name = path.relative_to(folder).as_posix()
+        if isinstance(result, str):
+            damaged[name] = result
+            continue
+        if result.remark:
+            remarks.setdefault(result.remark, []).append(name)
+        if result.empty:
+            empty[name] = result.empty
+        if result.small is not None:
+            small[name] = result.small
+        if result.alpha:
+            alpha.add(name)
+        photos.append(Photo(name, path, result.width, result.height, result.exif, orientation=result.orientation))
     if damaged:
         which = ", ".join(f"{name} ({why})" for name, why in damaged.items())
         notes.insert(0, f"Damaged and left out: {which}.")
@@ -163,25 +181,41 @@ def _photo_paths(root: Path, folder: Path | None, named: Sequence[Path]) -> tupl
 
 def _unread(folder: Path) -> list[str]:
     """What lies among the photos and is not read, and what to do about it."""
-    found: dict[str, list[str]] = {}
     reduced: dict[str, None] = {}
-    for path in sorted(folder.rglob("*")):
-        parts, suffix = path.relative_to(folder).parts, path.suffix.lower()
-        if suffix in SUFFIXES:
+    lost: list[str] = []
+    paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES | REMEDIES.keys()]
+    for path in paths:
+        parts = path.relative_to(folder).parts
+        if path.suffix.lower() in SUFFIXES:
             reduced |= dict.fromkeys(part for part in parts[:-1] if part.casefold() in REDUCED)
-        elif suffix in REMEDIES and not _passed_over(parts) and path.is_file():
-            found.setdefault(REMEDIES[suffix], []).append("/".join(parts))
-    notes = [f"Not read: {listed(names)}; {remedy}." for remedy, names in found.items()]
+            if not (path.is_file() or path.is_dir() or _passed_over(parts)):
+                lost.append("/".join(parts))
+    notes = _not_read((path for path in paths if path.suffix.lower() in REMEDIES), folder)
+    notes += [f"Not read, since they are no files, or links to none: {listed(lost)}."] if lost else []
+    runs = [
+        path for path in dict.fromkeys(path.parent for path in sorted(folder.rglob("config.json"))) if _is_run(path)
+    ]
+    names = listed(path.relative_to(folder).as_posix() for path in runs if path != folder)
+    notes += [f"Results of macrosplat, and no photos, are what lies in {names}."] if names else []
     return notes + ([f"Taken for reduced copies, not for photos: {listed(reduced)}."] if reduced else [])
 
 
-def _left_alone(root: Path, folder: Path) -> list[str]:
+def _not_read(paths: Iterable[Path], folder: Path) -> list[str]:
+    """Of files that are not read: what to do about them."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        parts = path.relative_to(folder).parts
+        if not _passed_over(parts) and path.is_file():
+            found.setdefault(REMEDIES[path.suffix.lower()], []).append("/".join(parts))
+    return [f"Not read: {listed(names)}; {remedy}." for remedy, names in found.items()]
+
+
+def _left_alone(root: Path, folder: Path, photos: Sequence[Path]) -> list[str]:
     """What lies beside the photos and was perhaps meant: packed files, and folders of pictures that are called as those
     of photos are, or lie below photos that lie in the capture itself."""
     notes: list[str] = []
     if folder != root:
-        packed = [path.name for path in sorted(root.iterdir()) if path.suffix.lower() in PACKED and path.is_file()]
-        notes += [f"Not read: {listed(packed)}; unpack."] if packed else []
+        notes += _not_read((path for path in sorted(root.iterdir()) if path.suffix.lower() in BESIDE), root)
     called = re.compile(re.escape(folder.name.casefold()) + r"[^a-z]+.*")
 
     def meant(path: Path) -> bool:
@@ -190,7 +224,8 @@ def _left_alone(root: Path, folder: Path) -> list[str]:
             return False
         if folder != root and name not in PHOTO_FOLDERS and (not called.fullmatch(name) or _REDUCED.match(name)):
             return False
-        return not (path / "config.json").is_file()  # a run
+        run = (path / "config.json").is_file()
+        return not run and not any(photo.is_relative_to(path) for photo in photos)
 
     if folder == root or folder.parent == root:
         beside = [path for path in sorted(root.iterdir()) if path != folder and path.is_dir() and meant(path)]
@@ -208,6 +243,11 @@ def _has_pictures(folder: Path) -> bool:
         return bool(_pictures(folder, folder.iterdir()))
     except OSError:
         return False
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether it holds what a reconstruction made, whose pictures are no photos."""
+    return (folder / "config.json").is_file() and any((folder / name).exists() for name in OF_RUNS)
 
 
 def _passed_over(parts: tuple[str, ...]) -> bool:
@@ -242,9 +282,16 @@ def _largest_copies(root: Path, paths: list[Path]) -> list[Path]:
 
 
 def _pictures(folder: Path, paths: Iterable[Path]) -> list[Path]:
+    of_run: dict[Path, bool] = {folder: False}  # the folder itself was asked for
+
+    def in_run(inner: Path) -> bool:
+        if inner not in of_run:
+            of_run[inner] = _is_run(inner) or in_run(inner.parent)
+        return of_run[inner]
+
     def wanted(path: Path) -> bool:
         kind = path.suffix.lower() in SUFFIXES and not _passed_over(path.relative_to(folder).parts)
-        return kind and path.is_file()
+        return kind and path.is_file() and not in_run(path.parent)
 
     return list(filter(wanted, paths))
 
@@ -261,6 +308,21 @@ def _without_doubles(folder: Path, paths: list[Path]) -> tuple[list[Path], list[
         return paths, []
     names = listed(path.relative_to(folder).as_posix() for path in doubles)
     return [p for p in paths if p not in doubles], [f"Left out because a developed photo lies beside it: {names}."]
+
+
+def _glance(paths: Sequence[Path]) -> list[tuple[int, int]]:
+    """(width, height) in px of each photo by some of the headers: the others are taken to be like the one before."""
+    every, size, sizes = -(-len(paths) // GLANCES), (1, 1), []
+    for n, path in enumerate(paths):
+        if n % every == 0:
+            try:
+                size = header_size(path)
+            except MacrosplatError:
+                raise
+            except Exception:  # decoders raise anything on a damaged file
+                pass
+        sizes.append(size)
+    return sizes
 
 
 def _check(path: Path) -> Inspected | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,14 @@ class Photo:
     mask_margin: float = 0.0  # of the width: feature points so near it count, too; 1: all do
     pose: str | None = None  # slices of one focus bracket share it; None: a photo by itself
     orientation: int = 1  # EXIF's: how the pixels are stored; 1: upright
+
+
+@dataclass(frozen=True)
+class Looking:
+    """Who is told while photos are looked through, which takes long where there are many."""
+
+    begin: Callable[[list[tuple[int, int]]], None]  # how large they are (px), as far as their headers tell
+    advance: Callable[[], object]  # a photo is done
 
 
 def resized(photo_width: int, photo_height: int, width: int) -> tuple[int, int]:

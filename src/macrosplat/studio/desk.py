@@ -26,6 +26,7 @@ from macrosplat.photos.decode import SUFFIXES
 from macrosplat.run import Run
 from macrosplat.studio.job import Job
 from macrosplat.studio.looking import masked, sharp_parts, small
+from macrosplat.studio.taking import Taking
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import below, expanded, whole, written
 from macrosplat.support.reading import readable
@@ -45,6 +46,7 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.job: Job | None = None
+        self.taking: Taking | None = None
         self._lock = threading.RLock()
         self._capture: Capture | None = None
         self._uploads: Path | None = None
@@ -65,6 +67,7 @@ class Desk:
                 "said": self._said,
                 "capture": None if self._capture is None else self._as_json(self._capture),
                 "run": None if self.job is None else self.job.state() | self._result(self.job.folder),
+                "taking": None if self.taking is None else self.taking.state(),
                 "runs": [] if self.job is not None and self.job.running else self._runs(),
                 "folder": _text(self.folder.resolve()),
             }
@@ -155,19 +158,49 @@ class Desk:
             self.job = Job(
                 ["reconstruct", str(self._capture.root), "--out", str(out), "--quality", quality, *words, *ALWAYS], out
             )
+            self.taking = None
 
     def go_on(self, name: str) -> None:
         """Go on with a run that was stopped or interrupted."""
         with self._lock:
             self._refuse_while_running()
             run = self._run(name)
-            self.job = Job(["continue", str(run.folder), *ALWAYS], run.folder)
+            self.job, self.taking = Job(["continue", str(run.folder), *ALWAYS], run.folder), None
 
     def stop(self) -> None:
         with self._lock:
             if self.job is None or not self.job.running:
                 raise MacrosplatError("Nothing is running.")
             self.job.stop()
+
+    def take_away(self, name: str) -> None:
+        """Show what there is to be taken away of a finished run; an empty name puts it aside."""
+        with self._lock:
+            self._refuse_while_running()
+            self.taking = Taking(self._run(name), name) if name else None
+
+    def make(self, what: str) -> None:
+        """Make one of these things."""
+        with self._lock:
+            self._refuse_while_running()
+            if self.taking is None:
+                raise MacrosplatError("Choose a run first.")
+            self.taking.make(what)
+
+    def stop_making(self) -> None:
+        with self._lock:
+            if self.taking is not None:
+                self.taking.stop()
+
+    def made(self, what: str) -> Path:
+        """The file of one of them.
+
+        Raises:
+            MacrosplatError: it is not there.
+        """
+        if self.taking is None:
+            raise MacrosplatError("Choose a run first.")
+        return self.taking.file(what)
 
     def clear(self) -> None:
         """Back to an empty desk."""
@@ -193,8 +226,8 @@ class Desk:
     def _open(self, root: Path) -> None:
         try:
             capture = open_capture(root)
-            known = capture.cameras is not None
-            found = {quality: asdict(expected(capture.photos, Options(quality=cast(Quality, quality)), known))
+            known, sizes = capture.cameras is not None, [(photo.width, photo.height) for photo in capture.photos]
+            found = {quality: asdict(expected(sizes, Options(quality=cast(Quality, quality)), known))
                      for quality in get_args(Quality)}  # fmt: skip
         except (MacrosplatError, MemoryError, OSError) as error:
             with self._lock:
@@ -245,7 +278,12 @@ class Desk:
     def _result(self, folder: Path) -> dict[str, Any]:
         run = Run(folder)
         name = _text(folder.relative_to(self.folder).as_posix())
-        return {"name": name, "page": run.page.is_file(), "preview": run.preview.is_file()}
+        return {
+            "name": name,
+            "page": run.page.is_file(),
+            "scene": run.scene.is_file(),
+            "preview": run.preview.is_file(),
+        }
 
     def _runs(self) -> list[dict[str, Any]]:
         """The latest first."""
@@ -265,6 +303,7 @@ class Desk:
                     "photos": len(made.photos),
                     "quality": made.options.quality,
                     "finished": made.summary is not None or made.stack is not None,
+                    "scene": run.scene.is_file(),
                     "early": made.summary is not None and made.summary.steps < (made.planned or 0),
                     "page": run.page.is_file(),
                     "when": run.manifest_file.stat().st_mtime,
@@ -282,12 +321,18 @@ class Desk:
     def _refuse_while_running(self) -> None:
         if self.job is not None and self.job.running:
             raise MacrosplatError("A run is going on; stop it first, or wait until it is done.")
+        if self.taking is not None and self.taking.running:
+            raise MacrosplatError("Something is being exported; stop it first, or wait until it is done.")
 
     def _forget(self) -> None:
-        self._capture, self._uploads, self._said, self._expected, self.job = None, None, "", {}, None
+        self._capture, self._uploads, self._said, self._expected = None, None, "", {}
+        self.job = self.taking = None
 
     def close(self, say: Callable[[str], None]) -> None:
-        """Let a run that goes on write the results of what there is."""
+        """Let a run that goes on write the results of what there is; what is being exported is left."""
+        if self.taking is not None and self.taking.running:
+            self.taking.stop()
+            self.taking.wait()
         if self.job is not None and self.job.running:
             self.job.stop()
             say("The run writes the results of what there is; Ctrl-C once more leaves it to that.")

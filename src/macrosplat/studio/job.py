@@ -131,6 +131,6 @@ class Job:
 
     def _last_words(self, code: int) -> str:
         self._errors.seek(0)
-        lines = [line for line in self._errors.read().splitlines() if line.strip()][-LAST_LINES:]
+        lines = [line for line in self._errors.read().splitlines() if any(map(str.isalpha, line))][-LAST_LINES:]
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         return f"macrosplat ended {how}. " + " / ".join(lines[-1:])

@@ -25,7 +25,7 @@ async function ask() {
   try {
     state = await (await fetch("state")).json();
     suffixes = new Set(state.suffixes);
-    busy = state.looking || (state.run && !state.run.ended);
+    busy = state.looking || (state.run && !state.run.ended) || state.taking?.running;
     draw();
   } catch { say("The studio no longer answers: it was ended in its terminal."); return; }
   asking = setTimeout(ask, busy ? 1000 : 4000);
@@ -234,6 +234,7 @@ function drawRun(run) {
     $("outcome").className = run.ended === "error" ? "error" : "";
     show("open", run.page && run.ended === "done");
     $("open").href = `run/${address(run.name)}/index.html`;
+    show("take", run.scene && run.ended === "done" && state.taking?.name !== run.name);
     show("longer", run.ended === "interrupted" || (run.ended === "done" && run.stopping));
     $("where").textContent = run.folder;
   }
@@ -262,6 +263,59 @@ $("stop").addEventListener("click", () => deed("stop"));
 $("again").addEventListener("click", () => deed("clear"));
 $("longer").addEventListener("click", () => deed("continue", { name: state.run.name }));
 
+// What is taken away. Rows are made once: a button that is being pressed must not be replaced under the finger.
+const rows = new Map();
+
+function row(thing) {
+  const li = document.createElement("li"), name = document.createElement("span"), what = document.createElement("span");
+  const bar = document.createElement("progress"), make = document.createElement("button"), save = document.createElement("a");
+  name.className = "name";
+  name.append(Object.assign(document.createElement("strong"), { textContent: thing.label }), " ", Object.assign(document.createElement("span"), { className: "soft", textContent: thing.about }));
+  what.className = "soft";
+  what.setAttribute("role", "status");
+  bar.max = 1;
+  bar.setAttribute("aria-label", `Making ${thing.label}`);
+  make.addEventListener("click", () => deed(rows.get(thing.what).running ? "stop-making" : "make", { what: thing.what }));
+  Object.assign(save, { className: "button main", textContent: "Save" });
+  save.setAttribute("aria-label", `Save ${thing.label}: ${thing.file}`);
+  li.append(name, what, bar, make, save);
+  return { li, what, bar, make, save, running: false };
+}
+
+function drawAway(taking) {
+  show("away", Boolean(taking));
+  if (!taking) return;
+  const key = taking.name;
+  if ($("things").dataset.key !== key) {
+    $("things").dataset.key = key;
+    rows.clear();
+    for (const thing of taking.things) rows.set(thing.what, row(thing));
+    $("things").replaceChildren(...[...rows.values()].map(({ li }) => li));
+    $("away-head").textContent = `Take away: ${taking.name}`;
+  }
+  for (const thing of taking.things) {
+    const { what, bar, make, save } = rows.get(thing.what), made = thing.bytes !== null, making = thing.making;
+    const running = Boolean(making && !making.ended);
+    rows.get(thing.what).running = running;
+    bar.hidden = !running;
+    if (running && making.total) bar.value = making.done / making.total; else bar.removeAttribute("value");
+    const failed = making?.ended === "error" ? making.said : "";
+    const notes = making?.notes ?? [];
+    what.className = failed ? "error" : "soft";
+    what.textContent = running ? `${making.stopping ? "Stopping" : making.stage}${making.left > 1 ? `, ${duration(making.left)} left of this stage` : ""}`
+      : failed || (made ? `${size(thing.bytes)}${notes.length ? `. ${notes.join(" ")}` : ""}` : "");
+    make.hidden = made;
+    make.disabled = taking.running && !running;
+    make.textContent = running ? "Stop" : "Make";
+    make.setAttribute("aria-label", `${make.textContent} ${thing.label}`);
+    save.hidden = !made;
+    save.href = `taken/${thing.what}/${thing.file}`;
+    save.download = `${taking.name.split("/").at(-1)}-${thing.file}`;
+  }
+}
+$("take").addEventListener("click", async () => { if (await deed("take-away", { name: state.run.name })) $("away").scrollIntoView({ block: "nearest" }); });
+$("away-close").addEventListener("click", () => deed("take-away", { name: "" }));
+
 function drawRuns(runs) {
   show("earlier", runs.length > 0);
   $("runs").replaceChildren(...runs.map((run) => {
@@ -277,6 +331,13 @@ function drawRuns(runs) {
       Object.assign(open, { className: "button", textContent: "Open", target: "_blank", rel: "noopener", href: `run/${address(run.name)}/index.html` });
       open.setAttribute("aria-label", `Open ${run.name}`);
       li.append(open);
+    }
+    if (run.scene && run.finished) {
+      const take = document.createElement("button");
+      take.textContent = "Take away";
+      take.setAttribute("aria-label", `Take away of ${run.name}`);
+      take.addEventListener("click", () => deed("take-away", { name: run.name }));
+      li.append(take);
     }
     if (!run.finished || run.early) {
       const on = document.createElement("button");
@@ -302,6 +363,7 @@ function draw() {
   show("run", Boolean(run));
   if (capture && !run) drawCapture(capture);
   if (run) drawRun(run);
+  drawAway(state.taking);
   drawRuns(run || capture ? [] : state.runs);
   document.title = run && !run.ended && run.total ? `${Math.floor((100 * run.done) / run.total)} % ${run.stage}` : "macrosplat studio";
 }

@@ -10,7 +10,9 @@ import errno
 import hmac
 import importlib.resources
 import json
+import os
 import secrets
+import shutil
 import webbrowser
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -103,6 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(content, "image/jpeg") if content else self._refuse(404)
         elif path.startswith("picture/"):
             self._picture(path)
+        elif path.startswith("taken/"):
+            self._taken(path.removeprefix("taken/").partition("/")[0])
         elif path.startswith("run/"):
             self._result(path.removeprefix("run/"))
         else:
@@ -130,6 +134,9 @@ class _Handler(BaseHTTPRequestHandler):
             "continue": lambda words: self.desk.go_on(words["name"]),
             "stop": lambda words: self.desk.stop(),
             "clear": lambda words: self.desk.clear(),
+            "take-away": lambda words: self.desk.take_away(words["name"]),
+            "make": lambda words: self.desk.make(words["what"]),
+            "stop-making": lambda words: self.desk.stop_making(),
         }
         if path not in deeds:
             self._refuse(404)
@@ -200,6 +207,23 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(beside.read_bytes(), "image/jpeg", more=BESIDE)
                 return
         self._refuse(404)
+
+    def _taken(self, what: str) -> None:
+        """A file to be saved: sent in pieces, as films and meshes are large, and never shown."""
+        try:
+            path = self.desk.made(what)
+            file = path.open("rb")
+        except (MacrosplatError, OSError):
+            self._refuse(404)
+            return
+        with file:
+            self.send_response(200)
+            disposition = {"Content-Disposition": "attachment", "Content-Security-Policy": "sandbox"}
+            size = {"Content-Type": "application/octet-stream", "Content-Length": str(os.fstat(file.fileno()).st_size)}
+            for name, value in {**HEADERS, **disposition, **size}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            shutil.copyfileobj(file, self.wfile)
 
     def _json(self, value: Any, code: int = 200) -> None:
         self._answer(json.dumps(value).encode(), "application/json", code=code)

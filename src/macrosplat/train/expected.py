@@ -41,6 +41,7 @@ BYTES_PX, BYTES_GAUSSIAN, BYTES_PAGE = 2.5, 38 * 4 * 3 + 2 * 30 * 4, 4e6
 # Bytes of memory: of the program; of a px of the largest photo while its sharp photo is made, as measured (experiments:
 # large-captures); and of the feature points of a photo, of which there are so many a px at up to 1200 px.
 MEMORY_FIXED, MEMORY_PX = 0.6e9, 86.0
+MEMORY_LEAST = 1.0e9  # while kernels are compiled, once on a machine
 MEMORY_FEATURE, FEATURES_PX, MOST_FEATURES, FEATURES_SIDE = 560, 0.01, 8192, 1200
 MOST_CORES = 16  # that reading, finding points and writing make use of
 LONG = 1800.0  # s, from which on it is said what takes less
@@ -57,14 +58,21 @@ class Expected:
 
     def sentence(self, free: float | None = None) -> str:
         """What to expect; `free`: bytes of disk."""
-        disk = f"{_size(self.bytes)} of disk"
-        costs = f", {_size(self.memory)} of memory and {disk}" if self.memory else f" and {disk}"
-        text = f"This will take about {_about(self.seconds)}{costs}, trained at {self.width} px."
+        text = f"This will take about {self._costs()}, trained at {self.width} px."
         if self.seconds > LONG:
             text += " Fewer photos, smaller ones or --quality draft take less."
         if free is not None and free < self.bytes:
             text += f" Only {_size(free)} of disk are free: make room, or choose another --out."
         return text
+
+    def bound(self, photos: int) -> str:
+        """What to expect before the photos have been looked through, of which some may be left out."""
+        return f"{photos:,} photos are looked through first; with all of them this will take about {self._costs()}."
+
+    def _costs(self) -> str:
+        disk = f"{_size(self.bytes)} of disk"
+        memory = f", {_size(self.memory)} of memory and {disk}" if self.memory else f" and {disk}"
+        return _about(self.seconds) + memory
 
 
 def _about(seconds: float) -> str:
@@ -77,11 +85,10 @@ def _size(number: float) -> str:
 
 
 def expected(
-    photos: Sequence[Photo], options: Options, cameras_known: bool, device: torch.device | None = None
+    sizes: Sequence[tuple[int, int]], options: Options, cameras_known: bool, device: torch.device | None = None
 ) -> Expected:
-    """Before anything but the photos' headers was read. `device`: as chosen; None: as `options` say."""
+    """By no more than the sizes of photos (px). `device`: as chosen; None: as `options` say."""
     device = choose(options.device, lambda _: None) if device is None else device
-    sizes = [(photo.width, photo.height) for photo in photos]
     samples = options.aperture_samples()
     width = options.width or working_width(sizes, device, options.quality, options.max_gaussians, samples)
     frames = [Frame(*resized(*size, width)) for size in sizes]
@@ -95,7 +102,7 @@ def expected(
         training = steps * (sample * (OF_SAMPLES * samples + BEFORE) + COARSE * STEP_PX * px) / speed_of(CORES)
     cores = max(1, min(CORES, MOST_CORES))
     native = sum(w * h for w, h in sizes)
-    seconds = FIXED + training + (RESULT_PX * native + (POINTS if cameras_known else CAMERA) * len(photos)) / cores
+    seconds = FIXED + training + (RESULT_PX * native + (POINTS if cameras_known else CAMERA) * len(sizes)) / cores
     disk = BYTES_PX * native + BYTES_GAUSSIAN * most + BYTES_PAGE
     return Expected(seconds, disk, min(width, max(w for w, _ in sizes)), _memory(sizes, frames, most, samples))
 
@@ -113,7 +120,7 @@ def _memory(sizes: Sequence[tuple[int, int]], frames: Sequence[Frame], gaussians
     room = (FOR_PHOTOS + FOR_TARGETS) * (available() or float("inf"))
     training = min(estimate(frames, gaussians, samples), estimate(largest, gaussians, samples) + room)
     points = MEMORY_FIXED + MEMORY_FEATURE * sum(_features(*size) for size in sizes)
-    return max(points, training, result_memory(sizes))
+    return max(MEMORY_LEAST, points, training, result_memory(sizes))
 
 
 def _features(width: int, height: int) -> float:

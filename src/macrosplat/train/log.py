@@ -23,11 +23,11 @@ class Log:
         self._path = path
         lines = []
         if path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     if json.loads(line)["step"] <= done:
                         lines.append(line + "\n")
-                except (ValueError, KeyError):  # cut off in the middle by a kill
+                except (ValueError, KeyError, TypeError, RecursionError):  # cut off in the middle by a kill, or damaged
                     continue
         self._before = "".join(lines)
         self._file: TextIO | None = None

@@ -21,6 +21,7 @@ from macrosplat.support.errors import MacrosplatError
 
 THREADS = 8  # that open and encode
 # Width in px and WebP quality, tried in this order: half a phone's screen still tells a blurred photo from a sharp one.
+SAMPLE, SURELY = 48, 1.5  # pictures that tell what all take; times the budget, by them, that surely does not fit
 SIZES = ((640, 80), (480, 78), (400, 72), (320, 66), (240, 60), (160, 50))
 
 
@@ -53,10 +54,17 @@ def fitting(
     """Data addresses of all pictures, at the best of `SIZES` (and `widest`) at which they take `budget` bytes or less;
     and the width, in px, that none of them is wider than.
 
-    A few are opened at a time: a hundred photos of 40 megapixels do not fit into memory together.
+    A few are opened at a time: a hundred photos of 40 megapixels do not fit into memory together; and what is kept of
+    each is no larger than a size that may fit, which some of them tell.
     """
     sizes = ((widest, SIZES[0][1]), *SIZES) if widest else SIZES
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+        if len(pictures) > SAMPLE:
+            some = pictures[:: -(-len(pictures) // SAMPLE)]
+            few = list(pool.map(lambda open_: _opened(open_, sizes[0][0]), some))
+            much = SURELY * budget * len(some) / len(pictures)
+            while len(sizes) > 1 and _within(pool, few, sizes[0], int(much)) is None:
+                sizes = sizes[1:]
         kept = list(pool.map(lambda open_: _opened(open_, sizes[0][0]), pictures))
         for size in sizes[:-1]:
             found = _within(pool, kept, size, budget)

@@ -175,7 +175,7 @@ def photos(facts: dict[str, Any], pictures: list[list[str | None]], blur: Sequen
     if not figures:
         return ""
     choice = (
-        '<p class="row"><span id="right-of">Right of the line:</span><span class="choice" role="group" '
+        '<p class="row choose"><span id="right-of">Right of the line:</span><span class="choice" role="group" '
         'aria-labelledby="right-of"><button id="sharps" aria-pressed="true">Sharp</button>'
         '<button id="circles" aria-pressed="false">Circle of confusion</button></span></p>'
         f"{CIRCLES_LEGEND}"

@@ -19,15 +19,18 @@ from PIL import Image
 from scipy.ndimage import maximum_filter
 
 from macrosplat.cameras.records import Distortion
-from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
+from macrosplat.cameras.undistort import colmap_camera, pinhole_of, rescaled
+from macrosplat.photos.masks import read_mask
+from macrosplat.photos.read import read_photo
 from macrosplat.photos.records import Photo, resized
 from macrosplat.support.colmap import disk_told, open_database, pycolmap
-from macrosplat.support.files import room_on_disk, scratch_in
+from macrosplat.support.scratch import library_scratch
 from macrosplat.support.threads import CORES, ordered, workers
 
 # Of a photo, those of the largest scale: where more are found, as on a textured ground, half of COLMAP's 8192 take a
 # quarter of the time to match, and the smallest are those that the next photo has blurred away. And bytes of each.
 MOST_FEATURES, FEATURE_BYTES = 4096, 160
+JOURNAL, EMPTY_DATABASE = 2, 1 << 20  # SQLite writes a journal first; bytes of tables with nothing in them
 Matches = dict[tuple[int, int], NDArray[np.int64]]  # (i, j), i < j: [M, 2] feature rows
 Progress = Callable[[float, str], None]
 
@@ -124,6 +127,26 @@ class Features:
         """[N, 2] positions in the photo at `width` x `height`."""
         return (self.px - self.margin) * (np.array([width, height]) / self.size)
 
+    def undistorted(self, distortion: Distortion | None) -> Features:
+        """Those of the photo as its pinhole camera sees it (`undistort`); what that one does not show is left out.
+
+        Where key points lie and their affine shapes are moved; descriptors stay, being those of the shapes.
+        """
+        if distortion is None:
+            return self
+        lens, ends = rescaled(distortion, *self.size), np.concatenate([np.zeros((2, 1)), np.eye(2)], axis=1)
+        fx, fy, cx, cy = pinhole_of(lens)
+        there = [
+            np.asarray(colmap_camera(lens).cam_from_img(self.px - self.margin + by))[:, :2] * (fx, fy) + (cx, cy)
+            for by in ends.T
+        ]
+        with np.errstate(invalid="ignore"):
+            shown = ((there[0] >= 0) & (there[0] <= self.size)).all(1) & np.isfinite(there).all((0, 2))
+        turn = np.stack([there[1] - there[0], there[2] - there[0]], axis=-1)[shown]  # [N, 2, 2] the derivative
+        shape = turn @ self.keypoints[shown, 2:].reshape(-1, 2, 2)
+        keypoints = np.column_stack([there[0][shown] + self.margin, shape.reshape(-1, 4)]).astype(np.float32)
+        return Features(keypoints, self.descriptors[shown], self.rgb[shown], self.size)
+
     @property
     def margin(self) -> NDArray[np.float64]:
         """[2] where the photo's corner lies on the canvas, px."""
@@ -155,12 +178,10 @@ def extract(
     extraction: Extraction,
     folder: Path,
     progress: Progress,
-    lenses: Sequence[Distortion | None] = (),
 ) -> list[Features]:
-    """The features of every photo, in the order of `photos`. Points outside a photo's mask are left out.
+    """The features of every photo as taken, in the order of `photos`. Points outside a photo's mask are left out.
 
     Args:
-        lenses: how each photo is distorted, if known: features are those of the undistorted photo.
         folder: for scratch files, which are removed. pycolmap finds features on several cores only in files: its
             extractor for arrays holds the interpreter (28 s against 15 s on 30 photos, two cores).
     """
@@ -168,7 +189,7 @@ def extract(
     step = 2 * CORES  # photos per call, between which progress is told
     for start in range(0, len(photos), step):
         some = slice(start, start + step)
-        found += _extract_some(photos[some], lenses[some] or (None,) * step, extraction, folder)
+        found += _extract_some(photos[some], extraction, folder)
         progress(len(found) / len(photos), f"feature points of photo {len(found)} of {len(photos)}")
     return found
 
@@ -179,22 +200,20 @@ def extract_pictures(pictures: Sequence[NDArray[np.uint8]], extraction: Extracti
     Args:
         folder: for scratch files, which are removed.
     """
-    with scratch_in(folder, ".features.") as scratch:
+    sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
+    with library_scratch(folder, ".features.", _bytes_of(sizes)) as scratch:
         for n, picture in enumerate(pictures):
             _put(picture, Path(scratch), n)
         raw = _extracted(Path(scratch), len(pictures), extraction)
     return [_features(picture, None, *found) for picture, found in zip(pictures, raw, strict=True)]
 
 
-def _extract_some(
-    photos: tuple[Photo, ...], lenses: Sequence[Distortion | None], extraction: Extraction, folder: Path
-) -> list[Features]:
-    with scratch_in(folder, ".features.") as scratch:
-        sizes = [working_size(photo.width, photo.height) for photo in photos]
-        room_on_disk(folder, sum(w * h for w, h in sizes) + len(photos) * MOST_FEATURES * FEATURE_BYTES)
+def _extract_some(photos: tuple[Photo, ...], extraction: Extraction, folder: Path) -> list[Features]:
+    sizes = [working_size(photo.width, photo.height) for photo in photos]
+    with library_scratch(folder, ".features.", _bytes_of(sizes)) as scratch:
 
         def put(n: int) -> NDArray[np.uint8]:
-            rgb = read_undistorted(photos[n], lenses[n], sizes[n][0])
+            rgb = read_photo(photos[n], sizes[n][0])
             _put(rgb, Path(scratch), n)
             return rgb
 
@@ -202,9 +221,9 @@ def _extract_some(
         colours = list(ordered(put, range(len(photos)), threads))
         raw = _extracted(Path(scratch), len(photos), extraction)
     found = []
-    for photo, lens, rgb, (keypoints, descriptors) in zip(photos, lenses, colours, raw, strict=False):
+    for photo, rgb, (keypoints, descriptors) in zip(photos, colours, raw, strict=True):
         masked = photo.mask is not None and photo.mask_margin < 1
-        mask = read_undistorted_mask(photo, lens, rgb.shape[1]) if masked else None
+        mask = read_mask(photo, rgb.shape[1]) if masked else None
         if mask is not None and photo.mask_margin:
             mask = np.asarray(maximum_filter(mask, 1 + 2 * round(photo.mask_margin * rgb.shape[1])), np.uint8)
         found.append(_features(rgb, mask, keypoints, descriptors))
@@ -215,6 +234,12 @@ def read_grey(photo: Photo) -> NDArray[np.uint8]:
     """[H, W] sRGB levels of a photo at its working size, as features are sought in it."""
     rgb = read_undistorted(photo, None, working_size(photo.width, photo.height)[0])
     return np.asarray(Image.fromarray(rgb).convert("L"))
+
+
+def _bytes_of(sizes: Sequence[tuple[int, int]]) -> float:
+    """Of a database of the features of so many pictures, its journal, and the pictures."""
+    features = len(sizes) * MOST_FEATURES * FEATURE_BYTES
+    return sum(width * height for width, height in sizes) + JOURNAL * features + EMPTY_DATABASE
 
 
 def _put(rgb: NDArray[np.uint8], folder: Path, n: int) -> None:

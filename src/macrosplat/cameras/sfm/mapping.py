@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.cameras.sfm.features import Features, Matches, Progress, interruptible
+from macrosplat.cameras.sfm.features import EMPTY_DATABASE, JOURNAL, Features, Matches, Progress, interruptible
 from macrosplat.support.colmap import open_database, pycolmap
-from macrosplat.support.files import room_on_disk, scratch_in
+from macrosplat.support.scratch import library_scratch
 
 # Fewer photos than this do not fix the focal length: it stays where it started.
 FOCAL_PHOTOS = 8
@@ -98,7 +98,7 @@ def register(
     tracks.re_max_angle_error = 2 * angle
     # A new photo mostly sees what one placed photo saw: between views 20 degrees apart few points are seen by three.
     tracks.ignore_two_view_tracks = False
-    with scratch_in(folder, ".sfm.") as scratch:
+    with library_scratch(folder, ".sfm.", _bytes_of(features, verified)) as scratch:
         database = Path(scratch) / "matches.db"
         _write_database(database, features, names, cameras, verified)
         told = {"initial_image_pair_callback": lambda: tell(2), "next_image_callback": lambda: tell(placed + 1)}
@@ -138,7 +138,7 @@ def triangulate_tracks(
     options.num_threads = THREADS
     options.random_seed = seed
     options.triangulation.random_seed = seed
-    with scratch_in(folder, ".sfm.") as scratch:
+    with library_scratch(folder, ".sfm.", _bytes_of(features, matches)) as scratch:
         database = Path(scratch) / "matches.db"
         _write_database(database, features, names, cameras, matches, sorted(views))
         return interruptible(
@@ -200,7 +200,12 @@ def views_of(model: pycolmap.Reconstruction) -> dict[int, NDArray[np.float64]]:
 
 
 KEYPOINT_BYTES = 24  # six float32
-JOURNAL, EMPTY_DATABASE = 2, 1 << 20  # SQLite writes a journal first; bytes of tables with nothing in them
+
+
+def _bytes_of(features: list[Features], matches: Matches) -> float:
+    """Of the database and its journal."""
+    size = sum(map(len, features)) * KEYPOINT_BYTES + sum(one.size for one in matches.values()) * 4
+    return JOURNAL * size + EMPTY_DATABASE
 
 
 def _write_database(
@@ -213,9 +218,6 @@ def _write_database(
 ) -> None:
     """A COLMAP database of key points and verified matches, ids = index + 1. Descriptors are not needed any more."""
     indices = list(range(len(features))) if indices is None else indices
-    rows = sum(len(features[i]) for i in indices)
-    size = rows * KEYPOINT_BYTES + sum(one.size for one in matches.values()) * 4
-    room_on_disk(path.parent, JOURNAL * size + EMPTY_DATABASE)
     with open_database(path) as database, pycolmap.DatabaseTransaction(database):
         for camera in {cameras[i].camera_id: cameras[i] for i in indices}.values():
             database.write_camera(camera, use_camera_id=True)

@@ -168,8 +168,37 @@ def solve_cameras(
     return cameras, points, replace(report, sentences=sentences(report, best.attempt, assumed))
 
 
+def key_points(
+    photos: Sequence[Photo], names: Sequence[str], workdir: Path, progress: Progress | None = None
+) -> list[Features]:
+    """What `triangulate` goes by: the features of the photos of these names as taken, in the order of the names.
+
+    Args:
+        photos: with their masks.
+        workdir: a folder for scratch files; nothing stays in it.
+
+    Raises:
+        MacrosplatError: a photo cannot be read, or a name is none of them.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    return extract(_named(photos, names), GUIDED, workdir, progress or _silent)
+
+
+def _named(photos: Sequence[Photo], names: Sequence[str]) -> tuple[Photo, ...]:
+    known = {photo.name: photo for photo in photos}
+    for name in names:
+        if name not in known:
+            raise MacrosplatError(f"The cameras name {name}, which is not among the photos of the capture.")
+    return tuple(known[name] for name in names)
+
+
 def triangulate(
-    photos: Sequence[Photo], cameras: Cameras, workdir: Path, progress: Progress | None = None, seed: int = 0
+    photos: Sequence[Photo],
+    cameras: Cameras,
+    workdir: Path,
+    progress: Progress | None = None,
+    seed: int = 0,
+    taken: Sequence[Features] | None = None,
 ) -> SparsePoints:
     """Points seen by given cameras, which stay as they are.
 
@@ -177,6 +206,7 @@ def triangulate(
         photos: with their masks; those that `cameras` names are used.
         cameras: V cameras in any unit.
         workdir: a folder for scratch files; nothing stays in it.
+        taken: the `key_points` of the cameras' photos; None: they are found.
 
     Returns:
         Points in the cameras' world, each seen by at least three of them; few or none if the cameras are wrong.
@@ -186,12 +216,9 @@ def triangulate(
     """
     workdir.mkdir(parents=True, exist_ok=True)
     progress = progress or _silent
-    known = {photo.name: photo for photo in photos}
-    for name in cameras.names:
-        if name not in known:
-            raise MacrosplatError(f"The cameras name {name}, which is not among the photos of the capture.")
-    photos = tuple(known[name] for name in cameras.names)
-    features = extract(photos, GUIDED, workdir, within(progress, 0.0, 0.6), cameras.distortion)
+    photos = _named(photos, cameras.names)
+    taken = taken or key_points(photos, cameras.names, workdir, within(progress, 0.0, 0.6))
+    features = [one.undistorted(lens) for one, lens in zip(taken, cameras.distortion, strict=True)]
     canvas = [_canvas_camera(cameras, n, features[n]) for n in range(len(cameras))]
     views = dict(enumerate(cameras.views))
     matches = match_guided(

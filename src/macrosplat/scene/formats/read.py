@@ -1,4 +1,4 @@
-"""Scenes from any program: PLY, compressed PLY, SPZ and .splat, by what the file is called and holds.
+"""Scenes from any program: PLY, compressed PLY, SPZ, SOG and .splat, by what the file is called and holds.
 
 Out: `Gaussians` of numpy arrays whose colours are sRGB, every number finite and such as can be drawn. No torch.
 """
@@ -12,12 +12,13 @@ import numpy as np
 
 from macrosplat.scene.formats.compressed import from_compressed, is_compressed
 from macrosplat.scene.formats.ply import gaussians_of, read_elements
+from macrosplat.scene.formats.sog_read import read_sog
 from macrosplat.scene.formats.splat import read_splat
 from macrosplat.scene.formats.spz import read_spz
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.support.errors import MacrosplatError
 
-SUFFIXES = (".ply", ".spz", ".splat")
+SUFFIXES = (".ply", ".spz", ".sog", ".splat")
 # Beyond these float32 has no room to draw: squares of positions, exponentials of scales, sums of colours.
 FARTHEST, LARGEST_LOG, BRIGHTEST = 1e12, 60.0, 1e6
 SMALLEST_LOG, OPAQUE_LOGIT = -60.0, 30.0
@@ -50,6 +51,8 @@ def _read(path: Path) -> Gaussians:
         return from_compressed(path, elements) if is_compressed(elements) else gaussians_of(path, elements["vertex"])
     if suffix == ".spz":
         return read_spz(path)
+    if suffix == ".sog" or path.name == "meta.json":  # the latter is what is left of an unpacked one
+        return read_sog(path)
     if suffix == ".splat":
         return read_splat(path)
     raise MacrosplatError(f"{path} is not a scene that can be read here: it has to be one of {', '.join(SUFFIXES)}.")
