@@ -232,7 +232,7 @@ def _extract_some(photos: tuple[Photo, ...], extraction: Extraction, folder: Pat
 
 def read_grey(photo: Photo) -> NDArray[np.uint8]:
     """[H, W] sRGB levels of a photo at its working size, as features are sought in it."""
-    rgb = read_undistorted(photo, None, working_size(photo.width, photo.height)[0])
+    rgb = read_photo(photo, working_size(photo.width, photo.height)[0])
     return np.asarray(Image.fromarray(rgb).convert("L"))
 
 
