@@ -6,7 +6,8 @@
 CAPTURE has photos and a transforms.json. `many` is so many photos of 0.3 MP (the same views again and again, each
 cropped a little otherwise, with the principal point that belongs to it); `large` is three photos enlarged to so many
 megapixels. Both with cameras, and without; `many` also with the cameras and points of RUN, a run of CAPTURE. Prints
-the exit code, the time, the peak of the process, what it said of the time and memory that it takes, and its last words.
+the exit code, the time, the peak of the process, what it said of the time and memory that it takes and when, and its
+last words.
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ def large(capture: Path, out: Path, megapixels: float, cameras: bool) -> None:
 def tried(capture: Path, out: Path, options: list[str], limit: float) -> str:
     command = [sys.executable, "-m", "macrosplat", "reconstruct", str(capture), "--out", str(out), *options]
     began = time.monotonic()
+    told: float | None = None
     with open(out.with_suffix(".err"), "w+") as err:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=err)
         while True:
@@ -112,12 +114,16 @@ def tried(capture: Path, out: Path, options: list[str], limit: float) -> str:
                 break
             if time.monotonic() - began > limit:
                 process.terminate()
+            if told is None and "will take about" in out.with_suffix(".err").read_text():
+                told = time.monotonic() - began
             time.sleep(0.2)
         err.seek(0)
         lines = [line for line in err.read().splitlines() if line.strip()]
-    said = [line for line in lines if line.startswith("This will take")][:1] + lines[-1:]
+    said = [line for line in lines if "will take about" in line] + lines[-1:]
     code = os.waitstatus_to_exitcode(status)
-    return f"exit {code} after {time.monotonic() - began:.0f} s, {used.ru_maxrss / 1e6:.1f} GB at the peak: {said}"
+    estimated = "" if told is None else f", the first estimate after {told:.1f} s"
+    took, peak = time.monotonic() - began, used.ru_maxrss / 1e6
+    return f"exit {code} after {took:.0f} s, {peak:.1f} GB at the peak{estimated}: {said}"
 
 
 def main() -> None:

@@ -5,12 +5,11 @@
 CAPTURE has cameras, sharp/ and perhaps novel/ and masks/; masks are taken for a part of the truth unless a set of
 values has masks=auto. Each quoted set of values is one variant, "" is the default; without any, CANDIDATES are tried. A
 NAME is a field of `Schedule` (half_from=0.2), of the lens model (learn_from=0.1), a constant of the lens or the
-trainer (PUPIL_RATE=1e-3, NOISE=200), a
-learning rate (rates.means=0.2), or an option (quality=high, thin.aperture_samples=8, blurnet.rate=4e-3). OUT/cameras is
-made
-once, or taken as `macrosplat compare` left it. Prints a line per run: PSNR in dB of the deblurred photos on their masks
-and of the novel views, what is lacking near the masks' outlines, errors of pupil and focus. The scenes are compared as
-they stand in memory; nothing else of a run is written.
+trainer (PUPIL_RATE=1e-3, NOISE=200), a learning rate (rates.means=0.2), or an option (quality=high,
+thin.aperture_samples=8, blurnet.rate=4e-3). OUT/cameras is made once, or taken as `macrosplat compare` left it. Prints
+a line per run: PSNR in dB of the deblurred photos on their masks and of the novel views, what is lacking near the
+masks' outlines, errors of pupil and focus, seconds of the training and of each tenth of its steps. The scenes are
+compared as they stand in memory; nothing else of a run is written.
 """
 
 from __future__ import annotations
@@ -54,11 +53,11 @@ CANDIDATES = (
     "thin.aperture_samples=1",  # what looking past edges is worth
     "thin.aperture_samples=8",
     "PUPIL_RATE=1e-3 PUPIL_END=1.0",  # how the pupil was learned before
-    "spans=((0.12,0.4,4),(0.55,1.0,4))",  # earlier past the edges at full resolution
+    "spans=((0.12,0.4,4,0),(0.55,1.0,4,0))",  # earlier past the edges at full resolution
     "max_gaussians=120000",  # twice the standard: is the scene too coarse for its lens?
     "opacity_weight=0.001 scale_weight=0.001",
-    "spans=((0.05,0.4,4),(0.7,1.0,4))",  # from the first, at a quarter of the resolution
-    "full_from=0.3 spans=((0.12,0.3,4),(0.6,1.0,4))",
+    "spans=((0.05,0.4,4,0),(0.7,1.0,4,0))",  # from the first, at a quarter of the resolution
+    "full_from=0.3 spans=((0.12,0.3,4,0),(0.6,1.0,4,0))",
     "LAYOUTS={4:(0.65,0.197),8:(0.72,0.152)}",
     "FOCUS_RATE=5e-4",
     "rates.means=0.2",
@@ -88,7 +87,6 @@ def main() -> None:
 
 def one(asked: argparse.Namespace, values: str, seed: int, run: Path, cameras: Path) -> str:
     """A run and its figures."""
-    began = time.monotonic()
     with variant(asked.lens, values) as changed, contextlib.redirect_stderr(io.StringIO()), Progress() as progress:
         fixed = {"width": asked.width, "device": asked.device, "seed": seed, "lens": asked.lens, "masks": "off"}
         options = dataclasses.replace(Options(), **{**fixed, **changed})
@@ -99,14 +97,18 @@ def one(asked: argparse.Namespace, values: str, seed: int, run: Path, cameras: P
         width = pipeline._width(opened.photos, None, options, device)
         given = placing.place(opened, opened_run, progress, width)
         trainer, names, _ = loop.make_trainer(given, opened_run, device, progress)
+        began, tenths = time.monotonic(), []
         while trainer.done < trainer.schedule.steps:
             trainer.step()
-        trainer.settle()
-    seconds = time.monotonic() - began
+            if trainer.done * 10 // trainer.schedule.steps > len(tenths):
+                trainer.settle()
+                tenths.append(time.monotonic() - began)
+    seconds = tenths[-1]
     photos, novel, outline, pupil, focus = compared(trainer, names, open_truth(asked.capture))
     name = asked.capture.resolve().name
     figures = f"{photos:6.2f}  {novel:6.2f}  {outline:+7.2f}  {100 * pupil:+5.1f} %  {focus:8.2f}  {seconds:7.0f}"
-    return f"{figures}  {name}  {seed:4d}  {asked.lens} {values}"
+    parts = " ".join(f"{end - begin:.1f}" for begin, end in zip([0.0, *tenths], tenths, strict=False))
+    return f"{figures} ({parts})  {name}  {seed:4d}  {asked.lens} {values}"
 
 
 @torch.no_grad()

@@ -281,8 +281,13 @@ def test_a_defect_is_not_dressed_up_as_bad_input(pipeline, monkeypatch):
     ("words", "way_on"),
     [("reconstruct photos --out run", "--resume"), ("demo --out run", "the same command again")],
 )
-def test_an_interruption_says_how_to_go_on(words, way_on, pipeline, monkeypatch, capsys):
+def test_an_interruption_says_how_to_go_on(words, way_on, pipeline, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pipeline, "reconstruct", fail_with(KeyboardInterrupt()))
+    if words.startswith("reconstruct"):
+        assert run(words) == 130 and "Nothing was done yet: there is no run in run." in capsys.readouterr().err
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
     assert run(words) == 130
     said = capsys.readouterr().err
     assert "run:" in said
@@ -294,7 +299,8 @@ def test_a_killed_run_says_so_too(tmp_path):
     code = f"""
 import sys, time, types
 stand_in = types.ModuleType("macrosplat.pipeline")
-def wait(*arguments, **more):
+def wait(capture, out, *arguments, **more):
+    (out / "config.json").write_text("{{}}")
     print("waiting", flush=True)
     time.sleep(60)
 stand_in.reconstruct = wait

@@ -57,6 +57,15 @@ def test_samples_of_a_halved_ramp_stay_where_they_are() -> None:
     torch.testing.assert_close(doubled(halved(ramp), 8, 32)[0, 0, 4:-4], torch.arange(4.0, 28.0))
 
 
+@pytest.mark.parametrize("size", [(64, 96), (37, 53), (1, 5)])
+def test_kernels_of_the_pyramid_are_plain_torch(size: tuple[int, int]) -> None:
+    picture = torch.rand(3, *size, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(halved(picture), halved(picture.double()).float(), atol=1e-6, rtol=0)
+    for got, wanted in zip(laplacian(picture, 3), laplacian(picture.double(), 3), strict=True):
+        torch.testing.assert_close(got, wanted.float(), atol=2e-6, rtol=0)
+    torch.testing.assert_close(collapsed(laplacian(picture, 3)), picture, atol=2e-6, rtol=0)
+
+
 def test_in_focus_the_photo_itself_and_out_of_focus_the_render() -> None:
     photo, render = torch.rand(2, 3, 70, 90, generator=torch.Generator().manual_seed(0))
     nothing = torch.zeros(3, 7, 9)
@@ -131,6 +140,9 @@ def test_radius_over_the_backdrop_and_behind_near_things() -> None:
     beyond = blur_radius(signed, alpha)
     assert (beyond[25:, 30:] == 0.5).all()
     assert (blur_radius(torch.full((4, 4), torch.inf), torch.zeros(4, 4)) == 0).all()
+    signed = torch.randn(37, 53, generator=torch.Generator().manual_seed(9)) * 6
+    plain = blur_radius(signed.double(), torch.ones(37, 53).double()).float()
+    torch.testing.assert_close(blur_radius(signed, torch.ones(37, 53)), plain, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("true, wanted", [(0.0, 0.0), (0.15, 0.0), (0.8, 1.0), (1.0, 1.0)])

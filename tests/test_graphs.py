@@ -128,7 +128,7 @@ def test_a_graph_is_recorded_for_all_cameras_of_a_size(monkeypatch):
 
 @pytest.mark.parametrize(("points", "masked"), [(1, False), (2, True)])
 def test_the_same_steps_as_one_by_one(monkeypatch, points, masked):
-    options = {"spans": ((0.0, 1.0, points),) if points > 1 else (), "densify_until": 0.0}
+    options = {"spans": ((0.0, 1.0, points, points - 1),) if points > 1 else (), "densify_until": 0.0}
     options |= {"refine_poses": True, "poses_from": 0.0, "learn_from": 0.0, "half_from": 0.9, "full_from": 0.95}
     if masked:
         photos = make_trainer(STEPS)[0].targets.photos

@@ -13,6 +13,7 @@ from macrosplat.capture.open import open_capture
 from macrosplat.photos.find import find_photos
 from macrosplat.photos.inspected import SEVERAL, inspect
 from macrosplat.photos.read import read_photo
+from macrosplat.support.errors import MacrosplatError
 from making_photos import CANON, exif, make_photos, save, texture
 
 PHOTO = texture(60, 40)
@@ -91,3 +92,33 @@ def test_photos_of_several_focal_lengths_are_said(tmp_path):
     make_photos(tmp_path, 3)
     save(tmp_path / "4.jpg", texture(48, 32, 9), exif(**{**CANON, "FocalLength": 70.0}))
     assert any("2 focal lengths (55 mm, 70 mm)" in note for note in open_capture(tmp_path).notes)
+
+
+def test_a_mask_that_is_a_link_to_nothing_is_not_passed_over(tmp_path):
+    make_photos(tmp_path / "photos", 3)
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "2.png").symlink_to("/nowhere/2.png")
+    with pytest.raises(MacrosplatError, match=r"masks/2\.png cannot be read \(the file is missing\)"):
+        find_photos(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "where, run", [("photos", "photos/run"), ("day1", "run"), ("day1", "day1/runs/a"), (".", "run")]
+)
+def test_what_a_run_made_is_no_photo(tmp_path, where, run):
+    """Wherever the run lies: else `--resume` finds other photos than it began with, and a new run takes them all."""
+    make_photos(tmp_path / where, 3)
+    before = find_photos(tmp_path)
+    (tmp_path / run).mkdir(parents=True)
+    (tmp_path / run / "config.json").write_text("{}")
+    for n, folder in enumerate(("sharp", "maps/coc_colour", "sfm/composites", "page/sharp")):
+        make_photos(tmp_path / run / folder, 3, seed=10 * n)
+    found = find_photos(tmp_path)
+    assert found.photos == before.photos
+    assert not any("left alone" in note for note in found.notes)
+
+
+def test_photos_beside_a_config_of_something_else_are_photos(tmp_path):
+    make_photos(tmp_path / "photos" / "left", 3)
+    (tmp_path / "photos" / "left" / "config.json").write_text("{}")
+    assert len(find_photos(tmp_path).photos) == 3

@@ -82,7 +82,7 @@ def test_the_pupil_s_rate_falls_until_it_is_held():
 
 
 def test_several_samples_in_the_spans_alone_and_their_ring_turns():
-    several = lens(spans=((0.2, 0.3, 4), (0.6, 0.8, 4), (0.8, 1.0, 8)))
+    several = lens(spans=((0.2, 0.3, 4, 0), (0.6, 0.8, 4, 0), (0.8, 1.0, 8, 4)))
     steps = (1999, 2000, 2999, 3000, 5999, 6000, 7999, 8000, 9999)
     assert [plan(step, of_lens=several).sampling.samples for step in steps] == [1, 4, 4, 1, 1, 4, 4, 8, 8]
     assert plan(2000, of_lens=several).sampling.angle != plan(2001, of_lens=several).sampling.angle

@@ -23,8 +23,10 @@ def memory(tmp_path, monkeypatch):
 
 def test_it_lies_in_memory_and_is_removed(tmp_path, memory):
     with library_scratch(tmp_path / "run", ".sfm.", 1e6) as made:
-        assert os.path.dirname(made) == str(memory) and list((tmp_path / "run").iterdir()) == []
-    assert list(memory.iterdir()) == []
+        assert os.path.dirname(made) == str(memory)
+        (shown,) = (tmp_path / "run").glob(".sfm.*/in-memory")
+        assert shown.readlink() == memory / made
+    assert list(memory.iterdir()) == [] and list((tmp_path / "run").iterdir()) == []
     with pytest.raises(KeyError), library_scratch(tmp_path / "run", ".sfm.", 1e6):
         raise KeyError
     assert list(memory.iterdir()) == []

@@ -61,7 +61,7 @@ def pupil_from(start, **schedule):
 
 @pytest.mark.parametrize("start", [1.4 * PUPIL, 0.75 * PUPIL])
 def test_pupil_moves_to_the_truth(start):
-    before, after = pupil_from(start, densify_every=10**6, spans=((0.0, 1.0, 4),))
+    before, after = pupil_from(start, densify_every=10**6, spans=((0.0, 1.0, 4, 0),))
     assert before == pytest.approx(start)
     assert abs(np.log(after / PUPIL)) < 0.5 * abs(np.log(before / PUPIL)), after
 

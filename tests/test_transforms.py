@@ -154,6 +154,7 @@ def test_bad_frame(capture, kind):
         ("[" * 100000 + "]" * 100000, "nested"),
         (json.dumps({"w": int("9" * 400), "fl_x": 1, "frames": [frame("1.jpg")]}), "w is inf"),
         (json.dumps({"frames": [frame("1.jpg")]}), "no intrinsics"),
+        (json.dumps({"camera_angle_x": 40, "frames": [frame("1.jpg")]}), "camera_angle of 40 is none; .* radians"),
     ],
 )
 def test_bad_file(capture, text, word):

@@ -99,6 +99,20 @@ class Run:
         run.update(options=options)
         return run
 
+    def check_photos(self, capture: Path, photos: Sequence[Photo]) -> None:
+        """Check that photos are those that the run was begun with, before anything is made of them in the end.
+
+        Raises:
+            MacrosplatError: somebody has replaced or removed some meanwhile.
+        """
+        gone = [photo.name for photo in photos if not photo.path.is_file()]
+        changed = "gone: " + listed(gone) if gone else difference(self.manifest.photos, taken(capture, tuple(photos)))
+        if changed:
+            raise MacrosplatError(
+                f"Photos of {capture} are not what they were when {self.folder} was begun ({changed}); put them back, "
+                f"and go on with: macrosplat continue {self.folder}"
+            )
+
     @property
     def manifest(self) -> Manifest:
         """What stands in `config.json`.

@@ -90,7 +90,7 @@ def make_trainer(setting: Setting, samples: int, photos: int = 1, device: torch.
     start = LensStart(setting.pupil, (DISTANCE,) * photos, (1.0,) * photos, width=pinhole.width)
     lens = ThinLens(start)
     lens.decide()  # a step as most are: no term beyond the blur
-    lens.learn_from, lens.spans = 0.0, ((0.0, 1.0, samples),) if samples > 1 else ()
+    lens.learn_from, lens.spans = 0.0, ((0.0, 1.0, samples, 0),) if samples > 1 else ()
     intrinsics, frames = pinhole.at(views[0]).intrinsics.repeat(photos, 1), [pinhole.frame] * photos
     model = Model(
         gaussians=gaussians.map(lambda t: t.clone()),

@@ -325,6 +325,8 @@ def _pinhole(frame: _Read, size: tuple[int, int]) -> NDArray[np.float64]:
     if fx is None:
         fx = from_x if from_x is not None else from_y
         fy = fy if fy is not None else from_y
+    if fx is None and (wrong := [angle for angle in angles if angle is not None]):
+        raise MacrosplatError(f"{where}: a camera_angle of {wrong[0]:g} is none; angles are in radians, 0 to pi.")
     if fx is None:
         raise MacrosplatError(f"{where}: there are no intrinsics; add fl_x, the focal length in px, or camera_angle_x.")
     k = np.array(

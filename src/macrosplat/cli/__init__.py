@@ -184,12 +184,10 @@ def _out_of_memory(error: Exception) -> bool:
 def _how_to_resume(command: object) -> str:
     """What to say after Ctrl-C, with the space before it."""
     match command:
+        case Reconstruct(out=out) if not (out / "config.json").is_file():
+            return f" Nothing was done yet: there is no run in {out}."
         case Reconstruct(out=out):
             return f" What was done is kept in {out}: `macrosplat continue {out}` (or --resume) goes on."
-        case Compare(out=out):
-            return f" What was done is kept in {out}: give the same command again to go on."
-        case Batch(out=out):
-            return f" What was done is kept in {out}: give the same command again to go on."
-        case Demo(out=out):
+        case Compare(out=out) | Batch(out=out) | Demo(out=out):
             return f" What was done is kept in {out}: give the same command again to go on."
     return ""

@@ -54,6 +54,14 @@ class Sampling:
     # Radians by which their ring is turned: another angle each step, so that no direction is favoured. A tensor []
     # inside a recorded step.
     angle: float | Tensor = 0.0
+    # Through how many of them gradients go, each standing for some of the others as well: their mean is what all have,
+    # for less work. 0: through all.
+    learned: int = 0
+
+    @property
+    def at_once(self) -> int:
+        """Views that are drawn together where gradients are asked for."""
+        return self.learned or self.samples
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -49,18 +50,18 @@ CENTRED = 8  # from so many samples on, one of them is the pupil's centre
 # radius, and the turn from one to the next, radians. Still more (pictures refocused for export) keep the ring.
 SPIRALS, SPIRAL, GOLDEN_TURN = (16, 32), 0.95, 2.399963
 
-# When by how many samples, by `--thin.aperture-samples`: begin, end, samples. They cost as many renders: early at
-# resolution 1/2, where they are cheap and find the lens, and at the end. Between them, detail is drawn through the
-# pupil's centre alone and the lens is frozen: learned that way, the pupil comes out 20 % too small where much is
-# occluded. The pupil itself is learned in the first span only: at full resolution, parts that no photo has in focus
-# keep their blur in the scene and pull it down by another 5 %.
+# When by how many samples, by `--thin.aperture-samples`: begin, end, samples, and through how many of them gradients go
+# (0: all). They cost as many renders: early at resolution 1/2, where they are cheap and find the lens, and at the end.
+# Between them, detail is drawn through the pupil's centre alone and the lens is frozen: learned that way, the pupil
+# comes out 20 % too small where much is occluded. The pupil itself is learned in the first span only: at full
+# resolution, parts that no photo has in focus keep their blur in the scene and pull it down by another 5 %.
 # How many and when was tried out (experiments: aperture-spans, aperture-spiral).
-Spans = tuple[tuple[float, float, int], ...]
+Spans = tuple[tuple[float, float, int, int], ...]
 SPANS: dict[str, Spans] = {
     "1": (),
-    "4": ((0.12, 0.4, 8), (0.7, 1.0, 4)),
-    "8": ((0.12, 0.3, 8), (0.7, 1.0, 8)),
-    "16": ((0.12, 0.4, 8), (0.7, 1.0, 16)),
+    "4": ((0.12, 0.4, 8, 0), (0.7, 1.0, 4, 0)),
+    "8": ((0.12, 0.3, 8, 0), (0.7, 1.0, 8, 0)),
+    "16": ((0.12, 0.4, 8, 0), (0.7, 1.0, 16, 0)),
 }
 PUPIL_END = 0.1  # of the pupil's first rate, reached linearly when it is frozen: it has far to go and then to settle
 
@@ -164,19 +165,71 @@ def defocused(
         return blurred(draw(camera.at(camera.view[None])), camera, pupil, focus, sigma0, foci)
     u, v, residual = aperture_samples(sampling, pupil)
     u, v = pupil / 2 * u, pupil / 2 * v
-    seen = draw(camera.at(sheared(camera.view, u, v, focus), coplanar=True))
-    seen = replace(seen, colour=foci.apart(seen.colour, u, v, camera.intrinsics[:2]))
-    # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
-    return blurred(seen, camera, 2 * residual * pupil, focus, sigma0, foci)
+
+    def through(u: Tensor, v: Tensor, shares: Tensor | None = None) -> Tensor:
+        seen = draw(camera.at(sheared(camera.view, u, v, focus), coplanar=True))
+        seen = replace(seen, colour=foci.apart(seen.colour, u, v, camera.intrinsics[:2]))
+        # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
+        return blurred(seen, camera, 2 * residual * pupil, focus, sigma0, foci, shares)
+
+    learned = sampling.learned
+    if not 0 < learned < sampling.samples or not torch.is_grad_enabled():
+        return through(u, v)
+    first, rest, shares = _learned(sampling.samples, learned)
+    taken = through(_those(u, first), _those(v, first), torch.cat([u.new_full((1,), share) for share in shares]))
+    with torch.no_grad():
+        share = learned / sampling.samples
+        exact = share * taken + (1 - share) * through(_those(u, rest), _those(v, rest))
+    # The picture of all samples with the gradient of some, which is that of all in the mean over the ring's turns.
+    return taken + (exact - taken).detach()
+
+
+def _those(values: Tensor, rows: list[int]) -> Tensor:
+    """Some rows; an index would come from the host, and a step is recorded on a GPU."""
+    return torch.stack([values[row] for row in rows])
+
+
+@cache
+def _learned(samples: int, learned: int) -> tuple[list[int], list[int], list[float]]:
+    """Of the samples those that gradients go through, the others, and what each of the first stands for, as a multiple
+    of its own share of their mean. The pupil's centre stands for itself alone: nothing turns it."""
+    centred = int(samples >= CENTRED and samples not in SPIRALS)
+    of_ring = learned - centred
+    first = [0][:centred] + [centred + k * (samples - centred) // of_ring for k in range(of_ring)]
+    rest = [k for k in range(samples) if k not in first]
+    shares = [learned / samples][:centred] + [learned / samples * (samples - centred) / of_ring] * of_ring
+    return first, rest, shares
+
+
+class _Sharing(torch.autograd.Function):
+    """Frames [M, ...] as they are, whose gradients are multiplied by shares [M]."""
+
+    @staticmethod
+    def forward(ctx: Any, frames: Tensor, shares: Tensor) -> Tensor:
+        ctx.save_for_backward(shares)
+        return frames.view_as(frames)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]
+        (shares,) = ctx.saved_tensors
+        return gradient * shares.view(-1, *(1,) * (gradient.ndim - 1)), None
 
 
 def blurred(
-    seen: Sharp, camera: Camera, pupil: Tensor, focus: Tensor, sigma0: Tensor, foci: Foci = ONE_FOCUS
+    seen: Sharp,
+    camera: Camera,
+    pupil: Tensor,
+    focus: Tensor,
+    sigma0: Tensor,
+    foci: Foci = ONE_FOCUS,
+    shares: Tensor | None = None,  # [M] what the gradients of each count for; None: all alike
 ) -> Tensor:
     """The mean of M sub-aperture views, each blurred by a pupil."""
     own = foci.by_channel(seen.colour.shape[-1])
     sigma = defocus(foci.flat(seen), seen.alpha, camera.intrinsics[0], pupil, focus, sigma0, own)
-    return mean_blur(seen.colour, sigma)
+    if shares is None:
+        return mean_blur(seen.colour, sigma)
+    return mean_blur(_Sharing.apply(seen.colour, shares), _Sharing.apply(sigma, shares))  # type: ignore[arg-type]
 
 
 class ThinLens(Lens):
@@ -233,7 +286,7 @@ class ThinLens(Lens):
             self.parameters["lens.pupil"].detach().clamp_(*self._bounds)
 
     def plan(self, t: float) -> LensPlan:
-        samples = next((samples for begin, end, samples in self.spans if begin <= t < end), 1)
+        samples, learned = next((span[2:] for span in self.spans if span[0] <= t < span[1]), (1, 0))
         rates = dict(self.rates)
         settled_at = self.spans[0][1] if self.spans else math.inf
         for term in TERMS:
@@ -248,7 +301,7 @@ class ThinLens(Lens):
             rates = {}
         # Through the pupil's centre alone the focal length runs away (experiments: focal-by-one-sample).
         focal = samples > 1 or not self.spans
-        return LensPlan(Sampling(samples), rates, poses=t >= self.poses_from, focal=focal)
+        return LensPlan(Sampling(samples, learned=learned), rates, poses=t >= self.poses_from, focal=focal)
 
     def undecided(self, t: float) -> bool:
         return t >= DECIDED_AT and any(self.seen(term.name) == UNDECIDED for term in TERMS)

@@ -6,7 +6,7 @@ a `Summary`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
@@ -27,12 +27,12 @@ from macrosplat.output.detail.photos import Deblurred, share_shown
 from macrosplat.output.gain_error import gain_error
 from macrosplat.output.in_focus import agreement
 from macrosplat.output.lens_report import LensReport, write_lens
-from macrosplat.output.maps import PhotoMaps, write_maps
+from macrosplat.output.maps import PhotoMaps, add_maps, write_index
 from macrosplat.output.millimetres import Scale, contradictions, differing, magnification
 from macrosplat.output.scale import scale_of
 from macrosplat.output.sharp import write_sharp
 from macrosplat.output.summary import Summary
-from macrosplat.output.surface import surface_of
+from macrosplat.output.surface import Surface
 from macrosplat.output.term_uncertainty import covariance
 from macrosplat.output.trust import judge
 from macrosplat.output.viewer_fit import fit_for_viewers
@@ -42,7 +42,6 @@ from macrosplat.scene.formats.ply import write_ply
 from macrosplat.support.files import Writers
 from macrosplat.support.metrics import psnr
 from macrosplat.support.progress import Progress
-from macrosplat.train.fit import photographed
 from macrosplat.train.targets import Targets
 
 
@@ -73,7 +72,11 @@ def finish(
         given = replace(given, held_out=held_out)
         run.write_held_out(held_out)
 
-    progress.stage("writing sharp photos", len(given.photos))
+    lens, coverage = model.estimate(), None
+    if lens is not None:
+        progress.stage("looking for what no photo has in focus")
+        coverage = _coverage(model, shown, targets.masks)
+    progress.stage("writing sharp photos and maps", len(given.photos))
     deblurred = Deblurred(model, shown, given.photos, given.cameras.distortion, sampling)
     # The models to compare with do not know what focus is; and what was deblurred first is no longer the photo. A
     # pinhole that was found to explain the photos as well as a lens takes nothing back.
@@ -85,29 +88,35 @@ def finish(
         if lensed and share < 1:
             progress.note(SHARPER if share > 0 else SHARP)
     fits, unblurred, in_focus, errors = [], [], [], []
+    radii: list[float] = []
+    maps: dict[str, Future] = {}
     with Writers() as writers:
         for v, photo in enumerate(given.photos):
-            writers.add(write_sharp, run, photo.name, deblurred(v), photo.path, options.sharp_format)
+            look = deblurred.look(v)
+            writers.add(write_sharp, run, photo.name, deblurred(v, look), photo.path, options.sharp_format)
             seen = targets.photos[v] / 255.0
             counts = targets.alpha_masks[v] if targets.alpha_masks else None  # what is masked was not learned
             where = None if counts is None else counts >= 128
-            taken, drawn = photographed(model, v, sampling), deblurred.drawn(v)
+            taken, drawn = look.taken.cpu().numpy(), look.drawn.cpu().numpy()
             fits.append(psnr(taken, seen, where))
             unblurred.append(psnr(drawn, seen, where))
             errors.append(gain_error(taken, seen, where))
-            if model.estimate() is not None:
-                surface = surface_of(model, shown[v], v)
-                radius, there = surface.radius.cpu().numpy(), surface.there.cpu().numpy()
+            if lens is not None:
+                radius, there = look.seen.radius.cpu().numpy(), look.seen.there.cpu().numpy()
                 in_focus.append(
                     agreement(photo.name, seen, drawn, taken, radius, there if where is None else there & where)
                 )
+            if look.seen.there.any():  # elsewhere there is no circle of confusion
+                radii.append(float(look.seen.radius[look.seen.there].abs().median()))
+            maps[photo.name] = add_maps(writers, run, _maps(model, shown[v], v, photo.name, look.seen, coverage))
             progress.advance()
+    write_index(run, maps)
 
     stops = dict(zip(given.cameras.names, model.exposure.stops(), strict=True))
     run.update(exposure_stops={name: tuple(values) for name, values in stops.items()})
     run.write_cameras(cameras)
     limit = run.manifest.limit
-    lens, report, coverage, covered = model.estimate(), None, None, None
+    report, covered = None, None
     if lens is not None:
         focal_px = [float(camera.intrinsics[0]) for camera in shown]
         middle = lens.pupil_diameter / float(np.median(lens.focus_distances))
@@ -121,17 +130,13 @@ def finish(
             reported, trust=trust, **_uncertainties(model, targets, lens, float(np.median(focal_px)), sampling)
         )
         write_lens(run, replace(report, notes=report.notes + ((limit,) if limit else ())))
-        progress.stage("looking for what no photo has in focus")
-        coverage = _coverage(model, shown, targets.masks)
+        assert coverage is not None, "there is one of every lens that is known"
         slopes = [
             lens.pupil_diameter * relative / 2 * fx
             for relative, fx in zip(lens.relative_apertures, focal_px, strict=True)
         ]
         covered = report_coverage(coverage, plan(coverage, slopes), report.focus_distances)
         write_coverage(run, covered, report.mm_per_unit, trust.level)
-    progress.stage("writing maps", len(given.photos))
-    radii: list[float] = []
-    write_maps(run, _maps(model, shown, given.cameras.names, coverage, radii, progress))
     progress.stage("fitting the scene for viewers")
     backdrops = [model.behind(v, camera.frame).detach() for v, camera in enumerate(shown)]
     fitted, viewer_psnr = fit_for_viewers(
@@ -168,23 +173,10 @@ VIEWER_STEPS = 300  # of the fit for viewers; it ends early once its 40 dB are r
 
 
 @torch.no_grad()
-def _maps(
-    model: Model,
-    cameras: list[Camera],
-    names: tuple[str, ...],
-    coverage: Coverage | None,
-    radii: list[float],
-    progress: Progress,
-) -> Iterator[PhotoMaps]:
-    for v, name in enumerate(names):
-        seen = surface_of(model, cameras[v], v)
-        if seen.there.any():  # elsewhere there is no circle of confusion
-            radii.append(float(seen.radius[seen.there].abs().median()))
-        more = {kind: plane.cpu().numpy() for kind, plane in model.lens.maps(seen.sharp, cameras[v], v).items()}
-        covered = draw_coverage(model.gaussians, coverage, cameras[v]).cpu().numpy() if coverage else None
-        planes = (plane.cpu().numpy() for plane in (seen.depth, seen.radius))
-        yield PhotoMaps(name, *planes, coverage=covered, more=more)
-        progress.advance()
+def _maps(model: Model, camera: Camera, v: int, name: str, seen: Surface, coverage: Coverage | None) -> PhotoMaps:
+    more = {kind: plane.cpu().numpy() for kind, plane in model.lens.maps(seen.sharp, camera, v).items()}
+    covered = draw_coverage(model.gaussians, coverage, camera).cpu().numpy() if coverage else None
+    return PhotoMaps(name, seen.depth.cpu().numpy(), seen.radius.cpu().numpy(), coverage=covered, more=more)
 
 
 def _pixels_of(means: torch.Tensor, camera: Camera) -> torch.Tensor:

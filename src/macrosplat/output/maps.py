@@ -10,7 +10,8 @@ Colours: `depth_colour/` from near (yellow) to far (violet); `coc_colour/` white
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,7 +74,17 @@ class PhotoMaps:
 def write_maps(run: Run, maps: Iterable[PhotoMaps]) -> None:
     """Write the maps of every photo, then the sidecar; a few photos are in memory at a time."""
     with Writers() as writers:
-        written = {photo.name: writers.add(_write_photo, run, photo) for photo in maps}
+        written = {photo.name: add_maps(writers, run, photo) for photo in maps}
+    write_index(run, written)
+
+
+def add_maps(writers: Writers, run: Run, photo: PhotoMaps) -> Future:
+    """Have the maps of one photo written; what comes of it is for `write_index`."""
+    return writers.add(_write_photo, run, photo)
+
+
+def write_index(run: Run, written: Mapping[str, Future]) -> None:
+    """The sidecar of all maps, by photo; waits until they are written."""
     photos = {name: future.result() for name, future in written.items()}
     about = "depth (camera z, scene units) or radius (px of the map) = 16 bit value * scale; 0: nothing there"
     write_json(run.maps_index, {"about": about, "photos": photos})

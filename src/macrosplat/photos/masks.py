@@ -197,7 +197,8 @@ def _is_unread(path: Path) -> bool:
 
 def _is_picture(path: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()
+    there = path.is_file() or (path.is_symlink() and not path.exists())  # a link to nothing is a mask that is missing
+    return path.suffix.lower() in SUFFIXES and not hidden and there
 
 
 def _bare(mask: Path) -> str:

@@ -37,12 +37,12 @@ def same_photos(a: tuple[TakenPhoto, ...], b: tuple[TakenPhoto, ...]) -> bool:
 
 
 def difference(begun: tuple[TakenPhoto, ...], asked: tuple[TakenPhoto, ...]) -> str | None:
-    """Which of the photos have changed; None: they are others altogether."""
+    """Which of the photos have changed; None: none has, or they are others altogether."""
     before, now = ({photo.name: photo for photo in photos} for photos in (begun, asked))
     if before.keys() != now.keys():
         return None
     changed = listed(name for name in before if not same_photos((before[name],), (now[name],)))
-    return f"changed since: {changed}"
+    return f"changed since: {changed}" if changed else None
 
 
 def taken(capture: Path, photos: tuple[Photo, ...]) -> tuple[TakenPhoto, ...]:

@@ -33,7 +33,11 @@ def surface_depth(gaussians: Gaussians, camera: Camera, left: float = LEFT) -> T
     assert gaussians.means.dtype == torch.float32 and camera.view.ndim == 2, "float32 and one camera"
     splats, extents = project(gaussians, camera, 0)
     width, height = camera.frame.width, camera.frame.height
-    takers = kernels_for(STAGE, splats).takers(splats, extents, width, height, left)
+    kernels = kernels_for(STAGE, splats)
+    takers = kernels.takers(splats, extents, width, height, left)
+    if kernels.__name__.endswith("_cpu"):
+        shapes = gaussians.quats.detach(), gaussians.log_scales.detach(), splats[:, :CA]
+        return kernels.densest(splats[:, DEPTH], *shapes, takers, camera, REACH)
     y, x = torch.nonzero(takers >= 0, as_tuple=True)
     taker = takers[y, x].long()
     depth = splats.new_zeros(height, width)

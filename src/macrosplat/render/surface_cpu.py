@@ -8,6 +8,7 @@ from torch import Tensor
 
 from macrosplat.render import constants
 from macrosplat.render.bins_cpu import TILE, bin_splats
+from macrosplat.render.camera import Camera
 from macrosplat.render.rasterize_cpu import exponential
 from macrosplat.support.numba import kernel_lock, njit, prange
 
@@ -71,3 +72,61 @@ def _takers(splats, extents, ranges, items, work, left, out):
         for row in range(rows):
             for x in range(columns):
                 out[y0 + row, x0 + x] = taker[row * TILE + x]
+
+
+def densest(
+    means_z: Tensor, quats: Tensor, log_scales: Tensor, centres: Tensor, takers: Tensor, camera: Camera, most: float
+) -> Tensor:
+    """[H, W] camera z of the densest point of each ray's taker (see `surface`); 0 where there is none.
+
+    Args:
+        means_z: [N] camera z, quats: [N, 4], log_scales: [N, 3], centres: [N, 2] px. most: standard deviations in z.
+    """
+    out = np.zeros(takers.shape, F)
+    turn, intrinsics = camera.view[:3, :3].contiguous().numpy(), camera.intrinsics.numpy()
+    gaussians = (t.contiguous().numpy() for t in (means_z, quats, log_scales, centres))
+    with kernel_lock:
+        _densest(*gaussians, takers.numpy(), turn, intrinsics, F(most), out)
+    return torch.from_numpy(out)
+
+
+@njit(parallel=True)
+def _densest(means_z, quats, log_scales, centres, takers, view, intrinsics, most, out):
+    height, width = out.shape
+    for row in prange(height):
+        for column in range(width):
+            i = takers[row, column]
+            if i >= 0:
+                out[row, column] = _densest_of(
+                    i, F(column) + HALF, F(row) + HALF, means_z, quats, log_scales, centres, view, intrinsics, most
+                )
+
+
+@njit
+def _densest_of(i, px, py, means_z, quats, log_scales, centres, view, intrinsics, most):
+    fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
+    w, x, y, z = quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]
+    inverse = ONE / np.sqrt(w * w + x * x + y * y + z * z)
+    w, x, y, z = w * inverse, x * inverse, y * inverse, z * inverse
+    two, depth = F(2), means_z[i]
+    ray_x, ray_y = (px - cx) / fx, (py - cy) / fy
+    off_x, off_y = (px - centres[i, 0]) / fx * depth, (py - centres[i, 1]) / fy * depth
+    along, square, wide = ZERO, ZERO, ZERO
+    for k in range(3):
+        # The Gaussian's k-th axis in the world, then in the camera.
+        if k == 0:
+            u, v, t = ONE - two * (y * y + z * z), two * (x * y + w * z), two * (x * z - w * y)
+        elif k == 1:
+            u, v, t = two * (x * y - w * z), ONE - two * (x * x + z * z), two * (y * z + w * x)
+        else:
+            u, v, t = two * (x * z + w * y), two * (y * z - w * x), ONE - two * (x * x + y * y)
+        a = view[0, 0] * u + view[0, 1] * v + view[0, 2] * t
+        b = view[1, 0] * u + view[1, 1] * v + view[1, 2] * t
+        c = view[2, 0] * u + view[2, 1] * v + view[2, 2] * t
+        scale = np.exp(log_scales[i, k])
+        ray = (a * ray_x + b * ray_y + c) / scale
+        along += ray * ((a * off_x + b * off_y) / scale)
+        square += ray * ray
+        wide += (c * scale) * (c * scale)
+    reach = most * np.sqrt(wide)
+    return depth + min(max(-along / square, -reach), reach)

@@ -51,7 +51,7 @@ def written(path: Path) -> Iterator[None]:
         if error.errno == errno.EMFILE:
             raise MacrosplatError(f"{path} could not be written: too many files are open (see `ulimit -n`).") from error
         why = error.strerror or str(error)
-        raise MacrosplatError(f"{path} cannot be written ({why}); choose another --out.") from error
+        raise MacrosplatError(f"{path} cannot be written ({why}); mend that, or choose another --out.") from error
 
 
 @contextlib.contextmanager

@@ -40,6 +40,9 @@ def library_scratch(folder: Path, prefix: str, size: float) -> Iterator[str]:
             with contextlib.suppress(OSError, MacrosplatError):
                 made = held.enter_context(scratch_in(IN_MEMORY, NAME))
                 held.enter_context(locked(Path(made)))
+            if made is not None:
+                with contextlib.suppress(OSError):  # where one would look for it
+                    Path(held.enter_context(scratch_in(folder, prefix)), "in-memory").symlink_to(made)
         if made is None:
             room_on_disk(folder, size)
             made = held.enter_context(scratch_in(folder, prefix))

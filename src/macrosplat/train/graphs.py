@@ -137,7 +137,9 @@ class Graphs:
             fitting = self._fitting(buffer)
             if fitting is not buffer:
                 self._buffers[key] = fitting
-                self._graphs = {kind: g for kind, g in self._graphs.items() if (kind.frame, kind.samples) != key}
+                self._graphs = {
+                    kind: g for kind, g in self._graphs.items() if (kind.frame, kind.sampling.at_once) != key
+                }
 
     def _move_back(self, scene: Gaussians) -> None:
         """Bring the scene, and its part of Adam's state, to the tensors that the graphs were made for."""
@@ -187,9 +189,9 @@ class Graphs:
     def _gradients(self, kind: Kind, bank: TargetBank) -> tuple[Tensor, Mapping[str, Tensor | None], Tensor]:
         """Loss and gradients of the photo that was sent, and [1] whether they are of a truncated picture."""
         training, sent = self._training, self._inputs
-        key = kind.frame, kind.samples
+        key = kind.frame, kind.sampling.at_once
         if key not in self._buffers:
-            pairs = math.ceil(PAIRS * max(kind.samples, 1) * len(training.model.gaussians) / STEP) * STEP
+            pairs = math.ceil(PAIRS * max(kind.sampling.at_once, 1) * len(training.model.gaussians) / STEP) * STEP
             self._buffers[key] = PairBuffer(pairs, sent.device)
         buffer = self._buffers[key]
         photo, slot = sent[PHOTO : PHOTO + 1].long(), sent[SLOT : SLOT + 1].long()

@@ -76,7 +76,8 @@ class Plan:
 
     def kind(self, frame: Frame) -> Kind:
         """What its launches depend on, for a photo of this size."""
-        return Kind(frame, self.sampling.samples, self.sh_degree, tuple(sorted(self.rates)), self.dssim_weight)
+        of_lens, learns = self.sampling, tuple(sorted(self.rates))
+        return Kind(frame, of_lens.samples, self.sh_degree, learns, self.dssim_weight, of_lens.learned)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ It changes nothing. `eager` takes one after the other, `graphs` records each kin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,6 +30,12 @@ class Kind:
     sh_degree: int
     learns: tuple[str, ...]  # names of the parameters
     dssim_weight: float
+    learned: int = 0  # samples that gradients go through; 0: all
+
+    @property
+    def sampling(self) -> Sampling:
+        """Of the aperture, but for how its ring is turned."""
+        return Sampling(self.samples, learned=self.learned)
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ def gradients(
     leaves = {name: leaf for name, leaf in model.parameters().items() if name in kind.learns}
     taken = model.photograph(
         photo,
-        Sampling(kind.samples, angle),
+        replace(kind.sampling, angle=angle),
         kind.frame,
         degree=kind.sh_degree,
         reshape=(lambda scene: thinned(scene, weights.drop, key)) if weights.drop > 0 else None,

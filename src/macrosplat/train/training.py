@@ -6,6 +6,7 @@ It changes nothing: `eager` and `graphs` take steps of it, `trainer` what lies b
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from macrosplat.lens import Sampling
 from macrosplat.model.model import Model
@@ -61,7 +62,8 @@ class Training:
 
     def last_sampling(self) -> Sampling:
         """Of the aperture, in the last step of the schedule."""
-        return self.schedule.at(max(0, self.schedule.steps - 1), self.start, self.model.lens).sampling
+        last = self.schedule.at(max(0, self.schedule.steps - 1), self.start, self.model.lens)
+        return replace(last.sampling, learned=0)
 
     def key(self, purpose: Purpose, turn: int | None = None) -> int:
         """Of the random numbers of this step, or of a turn in it."""

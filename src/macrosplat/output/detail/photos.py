@@ -31,6 +31,15 @@ from macrosplat.support.colour import to_srgb
 
 
 @dataclass(frozen=True)
+class Look:
+    """A photo drawn at training size, for all who want to see it."""
+
+    seen: Surface
+    drawn: Tensor  # [h, w, 3] sRGB, the scene alone, all in focus
+    taken: Tensor  # [h, w, 3] sRGB, as the lens makes the photo of it
+
+
+@dataclass(frozen=True)
 class Deblurred:
     """Makes the deblurred photos of a run."""
 
@@ -43,35 +52,41 @@ class Deblurred:
     own: bool = False  # whether the photos' own detail is kept
 
     @torch.no_grad()
-    def __call__(self, v: int) -> NDArray[np.float32]:
-        """[H, W, 3] sRGB of photo number v."""
-        photo = self.photos[v]
+    def look(self, v: int) -> Look:
+        """What is drawn of photo number v at training size."""
+        seen = surface_of(self.model, self.cameras[v], v)
+        drawn = _shown(self.model.exposure.expose(seen.sharp.colour, v))
+        return Look(seen, drawn, _shown(self.model.photograph(v, self.sampling)))
+
+    @torch.no_grad()
+    def __call__(self, v: int, look: Look | None = None) -> NDArray[np.float32]:
+        """[H, W, 3] sRGB of photo number v; `look`: what was drawn of it already."""
+        photo, camera = self.photos[v], self.cameras[v]
         if self.own and self.share == 0:  # no blur to take back: in focus means the photo itself
             return np.divide(read_undistorted(photo, self.distortion[v]), 255, dtype=np.float32)
-        render = _planes(_shown(self.model.sharp(self.cameras[v].scaled(photo.width, photo.height), v)))
+        look = self.look(v) if look is None else look
+        drawn = look.drawn
+        if drawn.shape[:2] != (photo.height, photo.width):
+            drawn = _shown(self.model.sharp(camera.scaled(photo.width, photo.height), v))
+        render = _planes(drawn)
         if not self.own:
             return _pixels(render)
         levels = torch.tensor(read_undistorted(photo, self.distortion[v]), device=render.device)
         as_taken = _planes(levels.to(torch.float32).div_(255))
-        taken, radius = self._blur(v)
+        taken, radius = self._blur(v, look)
         # Of a blur that the photos do not show, nothing is to be taken back either.
         taken, radius = self.share * taken, self.share * radius
         evident = evident_sharpness(as_taken.mean(0), render.mean(0), radius)
         return _pixels(keep_detail(as_taken, render, taken, radius, evident, find_grain(as_taken, radius)))
 
-    @torch.no_grad()
-    def drawn(self, v: int) -> NDArray[np.float32]:
-        """[h, w, 3] sRGB: the scene alone as photo number v shows it, at training size."""
-        return _shown(self.model.sharp(self.cameras[v], v)).cpu().numpy()
-
-    def _blur(self, v: int) -> tuple[Tensor, Tensor]:
+    def _blur(self, v: int, look: Look) -> tuple[Tensor, Tensor]:
         """At training size: [3, h, w] sRGB what defocus takes from photo v; [h, w] its radius in px of the photo."""
         lens, camera = self.model.lens, self.cameras[v]
         assert isinstance(lens, ThinLens), "only a thin lens knows its blur in focus"
-        seen = surface_of(self.model, camera, v)
+        seen = look.seen
         sigma0 = lens.sigma0() * (camera.frame.width / lens.width)
         in_focus = variable_blur(seen.sharp.colour, sigma0.expand(seen.depth.shape))
-        taken = _shown(self.model.exposure.expose(in_focus, v)) - _shown(self.model.photograph(v, self.sampling))
+        taken = _shown(self.model.exposure.expose(in_focus, v)) - look.taken
         return _planes(taken), claimed_radius(seen) * (self.photos[v].width / camera.frame.width)
 
 

@@ -1,8 +1,9 @@
 """The Laplacian pyramid (Burt, Adelson 1983): a picture as bands of one octave each, and pictures joined band by band.
 
 In and out: planes [C, H, W] of floats, on any device. Level k has ceil(H / 2^k) x ceil(W / 2^k) samples, whose spacing
-is 2^k px. Two pictures whose bands are mixed with weights that are themselves smooth at each band's scale join without
-a seam: what is coarse changes over a wide zone, what is fine over a narrow one.
+is 2^k px. float32 on a CPU takes the kernels of `pyramid_cpu`, all else plain torch. Two pictures whose bands are mixed
+with weights that are themselves smooth at each band's scale join without a seam: what is coarse changes over a wide
+zone, what is fine over a narrow one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+from macrosplat.output.detail import pyramid_cpu
 
 
 def levels_for(height: int, width: int, most: int, least: int = 8) -> int:
@@ -23,6 +26,8 @@ def levels_for(height: int, width: int, most: int, least: int = 8) -> int:
 
 def halved(plane: Tensor) -> Tensor:
     """[C, H, W] to [C, ceil(H / 2), ceil(W / 2)] by the taps 1 4 6 4 1 along each axis; samples stay where they are."""
+    if _has_kernels(plane):
+        return pyramid_cpu.halved(plane)
     for axis in (1, 2):
         padded = _edges_repeated(plane, axis, 2)
         size = plane.shape[axis]
@@ -54,7 +59,7 @@ def laplacian(picture: Tensor, levels: int) -> list[Tensor]:
     bands = []
     for _ in range(levels):
         small = halved(picture)
-        bands.append(picture - doubled(small, *picture.shape[1:]))
+        bands.append(_add_doubled(picture, small, -1.0))
         picture = small
     return [*bands, picture]
 
@@ -63,8 +68,19 @@ def collapsed(bands: Sequence[Tensor]) -> Tensor:
     """The picture whose bands they are."""
     picture = bands[-1]
     for band in bands[-2::-1]:
-        picture = band + doubled(picture, *band.shape[1:])
+        picture = _add_doubled(band, picture, 1.0)
     return picture
+
+
+def _add_doubled(base: Tensor, small: Tensor, factor: float) -> Tensor:
+    """`base` [C, H, W] and so many times `small`, doubled."""
+    if _has_kernels(base) and _has_kernels(small):
+        return pyramid_cpu.add_doubled(base, small, factor)
+    return torch.add(base, doubled(small, *base.shape[1:]), alpha=factor)
+
+
+def _has_kernels(plane: Tensor) -> bool:
+    return plane.device.type == "cpu" and plane.dtype == torch.float32 and not plane.requires_grad
 
 
 def _edges_repeated(plane: Tensor, axis: int, by: int) -> Tensor:

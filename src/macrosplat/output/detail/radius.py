@@ -16,6 +16,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from macrosplat.lens.coc_reference import SOLID
+from macrosplat.output.detail import radius_cpu
 
 
 def blur_radius(signed: Tensor, alpha: Tensor) -> Tensor:
@@ -40,6 +41,8 @@ def _spread(before: Tensor) -> Tensor:
 
     What lies behind the focus can be left out: where it reaches something, that is in front of it.
     """
+    if before.device.type == "cpu" and before.dtype == torch.float32:
+        return radius_cpu.spread(before.clamp_min(0))
     reach = before.clamp_min(0)[None, None]
     diagonal = math.sqrt(2)
     for _ in range(min(math.ceil(float(reach.max())), *before.shape)):

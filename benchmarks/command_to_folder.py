@@ -1,0 +1,76 @@
+"""Where the seconds of `macrosplat reconstruct` go, from the command to the finished folder.
+
+    python benchmarks/command_to_folder.py [--runs N] [--profile N] [--src SRC] -- reconstruct CAPTURE --out OUT ...
+
+The command is run N times in processes of their own (OUT, then OUT-1, ...), and each prints its stages in order: the
+interpreter and the libraries until the command begins, what comes before the first stage, every stage that the progress
+line names, and the end of the process. --profile: how many functions of the main thread to list after them, by the
+seconds spent in them (the profiler makes everything slower). SRC: sources to run, by default these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import os
+import pstats
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--profile", type=int, default=0)
+    parser.add_argument("--src", type=Path, default=HERE.parent.parent / "src")
+    parser.add_argument("command", nargs="+")
+    asked = parser.parse_args()
+    out = asked.command.index("--out") + 1
+    where = asked.command[out]
+    for k in range(asked.runs):
+        asked.command[out] = where if k == 0 else f"{where}-{k}"
+        paths = os.pathsep.join([str(asked.src.resolve()), os.environ.get("PYTHONPATH", "")])
+        begun = {"BEGUN": repr(time.time()), "PROFILE": str(asked.profile), "PYTHONPATH": paths}
+        subprocess.run([sys.executable, str(HERE), "inside", *asked.command], env=os.environ | begun, check=True)
+        print(f"{time.time() - float(begun['BEGUN']):8.2f} s  in all\n", flush=True)
+
+
+def inside(arguments: list[str]) -> None:
+    """One run, in a process of its own."""
+    profile = cProfile.Profile() if int(os.environ["PROFILE"]) else None
+    if profile is not None:
+        profile.enable()
+    begun = float(os.environ["BEGUN"])
+    from macrosplat import pipeline
+    from macrosplat.bench.end_to_end import Seconds
+    from macrosplat.cli import main as run
+
+    loaded, seen, kind = time.time(), Seconds(), pipeline.Progress
+    pipeline.Progress = lambda more=(): kind(more=(*more, seen))  # type: ignore[misc, assignment]
+    clock = time.monotonic()
+    sys.argv = ["macrosplat", *arguments]
+    code = run()
+    whole = time.monotonic() - clock
+    opening = {} if seen.began is None else {"before the first stage": seen.began - clock}
+    shown = {"interpreter and libraries": loaded - begun, **opening, **seen.stages}
+    rest = whole - sum(opening.values()) - sum(seen.stages.values())
+    for name, seconds in (shown | {"between stages and after": rest}).items():
+        print(f"{seconds:8.2f} s  {name}")
+    if profile is not None:
+        profile.disable()
+        stats = pstats.Stats(profile)
+        for order in ("tottime", "cumtime"):
+            stats.sort_stats(order).print_stats(int(os.environ["PROFILE"]))
+    sys.stdout.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["inside"]:
+        inside(sys.argv[2:])
+    else:
+        main()
