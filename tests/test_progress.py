@@ -61,7 +61,10 @@ def test_the_first_step_which_compiles_does_not_promise_days(clock):
     for _ in range(120):
         clock.now += 0.5
         progress.advance()
-    assert stream.getvalue().splitlines() == ["Training: 1 of 1500", "Training: 121 of 1500, 11 min 30 s left, 2 steps/s"]
+    assert stream.getvalue().splitlines() == [
+        "Training: 1 of 1500",
+        "Training: 121 of 1500, 11 min 30 s left, 2 steps/s",
+    ]
 
 
 def test_a_stage_whose_size_nobody_knows_and_the_next_stage_ends_it(clock):
