@@ -42,8 +42,8 @@ from macrosplat.support.colour import to_srgb
 from macrosplat.support.dispatch import choose
 from macrosplat.support.metrics import outline_psnr, squared_error_map
 from macrosplat.support.progress import Progress
-from macrosplat.train import begin as begin_module
 from macrosplat.train import adam, schedule, training
+from macrosplat.train import begin as begin_module
 from macrosplat.train import trainer as trainer_module
 from macrosplat.train.trainer import Trainer
 
