@@ -42,6 +42,7 @@ from macrosplat.scene.formats.ply import write_ply
 from macrosplat.support.files import Writers
 from macrosplat.support.metrics import psnr
 from macrosplat.support.progress import Progress
+from macrosplat.train.effort import spared
 from macrosplat.train.targets import Targets
 
 
@@ -162,6 +163,7 @@ def finish(
         focal_scale=focal_scale,
         coverage=covered,
         limit=limit,
+        spared=spared(options.quality, steps, options.max_gaussians or 10**9, targets.frames),
     )
     run.update(summary=Figures(**{name: getattr(summary, name) for name in Figures.__struct_fields__}))
     return summary
