@@ -100,3 +100,33 @@ def test_a_mask_that_is_a_link_to_nothing_is_not_passed_over(tmp_path):
     (tmp_path / "masks" / "2.png").symlink_to("/nowhere/2.png")
     with pytest.raises(MacrosplatError, match=r"masks/2\.png cannot be read \(the file is missing\)"):
         find_photos(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "where, run", [("photos", "photos/run"), ("day1", "run"), ("day1", "day1/runs/a"), (".", "run")]
+)
+def test_what_a_run_made_is_no_photo(tmp_path, where, run):
+    """Wherever the run lies: else `--resume` finds other photos than it began with, and a new run takes them all."""
+    make_photos(tmp_path / where, 3)
+    before = find_photos(tmp_path)
+    (tmp_path / run).mkdir(parents=True)
+    (tmp_path / run / "config.json").write_text("{}")
+    for n, folder in enumerate(("sharp", "maps/coc_colour", "sfm/composites", "page/sharp")):
+        make_photos(tmp_path / run / folder, 3, seed=10 * n)
+    found = find_photos(tmp_path)
+    assert found.photos == before.photos
+    assert not any("left alone" in note for note in found.notes)
+
+
+def test_photos_beside_a_config_of_something_else_are_photos(tmp_path):
+    make_photos(tmp_path / "photos" / "left", 3)
+    (tmp_path / "photos" / "left" / "config.json").write_text("{}")
+    assert len(find_photos(tmp_path).photos) == 3
+
+
+def test_what_is_lost_of_a_16_bit_png_is_said(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    cv2.imwrite(str(tmp_path / "16.png"), PHOTO[..., ::-1].astype(np.uint16) * 257)
+    Image.fromarray(PHOTO).save(tmp_path / "8.png")
+    assert "8 of its 16 bits" in (inspect(tmp_path / "16.png").remark or "")
+    assert inspect(tmp_path / "8.png").remark is None

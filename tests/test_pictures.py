@@ -1,10 +1,14 @@
 """Pictures of a page: the best size that fits, and no more in memory than that takes."""
 
+import string
+from urllib.parse import unquote, urlsplit
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from macrosplat.web import pictures
+from macrosplat.web.gallery import gallery, linked
 from macrosplat.web.pictures import fitting
 
 SIZES, SAMPLE, COUNT = ((64, 80), (48, 78), (32, 66), (16, 50)), 8, 24
@@ -25,3 +29,18 @@ def test_some_pictures_tell_which_size_may_fit(monkeypatch, budget, widest):
     assert kept == [SIZES[0][0]] * SAMPLE + [widest] * COUNT and width <= widest
     monkeypatch.setattr(pictures, "SAMPLE", 10**9)
     assert fitting(asked, budget)[1] == width and [one is None for one in found] == [n % 7 == 0 for n in range(COUNT)]
+
+
+def test_addresses_beside_a_page_are_those_that_a_browser_takes(tmp_path):
+    """Each is found again below its own name, as a server sees it, whatever a photo is called."""
+    names = ["a#1.jpg", "100%.jpg", "left/what?.jpg", "b 2.jpg", "ü&'.jpg"]
+    for name in names:
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 48)).save(tmp_path / "photos" / name)
+    files = [tmp_path / "photos" / name for name in names]
+    sides = (files, [None] * len(names), [None] * len(names))
+    found = gallery(names, [(6400, 4800)] * len(names), *sides, 10**6, tmp_path, True)
+    there = linked(tmp_path)
+    for (address, _), name in zip(found.full, names, strict=True):
+        assert address is not None and set(address) <= set(string.ascii_letters + string.digits + "%/._-~")
+        assert there[unquote(urlsplit(address).path)] == tmp_path / "page" / "taken" / name

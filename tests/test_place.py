@@ -11,7 +11,7 @@ import torch
 
 from macrosplat.cameras.records import Cameras
 from macrosplat.lens import Sampling
-from macrosplat.missing import missing
+from macrosplat.missing import around, missing
 from macrosplat.photos.records import Photo
 from macrosplat.train import place as placing
 from macrosplat.train.place import Lost, between, place
@@ -66,6 +66,15 @@ def test_between_two_views_turns_about_the_pivot() -> None:
         return look_at(5 * np.array([np.sin(angle), 0.0, -np.cos(angle)]), np.zeros(3))
 
     np.testing.assert_allclose(between(at(0.1), at(0.5), 0.25, 5.0), at(0.2), atol=1e-9)
+    np.testing.assert_allclose(between(at(0.1), at(0.5), 2.0, 5.0), at(0.9), atol=1e-9)  # as far again
+
+
+def test_around_a_ring_a_photo_lies_in_steps_that_others_took() -> None:
+    row = {0: 0, 1: 1, 2: 2, 4: 3, 5: 4, 6: 5, 7: 6}  # of eight photos, the fourth is lost
+    next_to_it = [(2, 3, 0.5), (1, 2, 2.0), (4, 3, 2.0)]
+    by_two = [(1, 4, 0.5), (6, 1, 2.0), (6, 4, 2.0)]  # after the last comes the first
+    by_three = [(0, 5, 0.5), (4, 0, 2.0), (1, 5, 2.0)]
+    assert around(3, 8, row) == [*next_to_it, *by_two, *by_three]  # four on is the same photo as four back
 
 
 def test_what_is_missing(seven: Made) -> None:

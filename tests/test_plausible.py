@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from macrosplat.cameras.plausible import parallax, refuse_impossible, unconfirmed
+from macrosplat.cameras.plausible import loosely_held, parallax, refuse_impossible, unconfirmed
 from macrosplat.support.errors import MacrosplatError
 from making_captures import DISTANCE, look_at, make_cameras, make_scene, observe
 
@@ -77,3 +77,14 @@ def test_cameras_that_hardly_fit_are_said():
     assert said.startswith("The cameras hardly fit the photos")
     near = replace(points, px=points.px + rng.normal(0, 0.001 * 96, points.px.shape))
     assert unconfirmed(cameras, near) == []
+
+
+def test_cameras_that_few_others_hold_are_named():
+    cameras, points = captured()
+    last, count = len(cameras) - 1, len(cameras)
+    of_last = np.flatnonzero(points.photo == last)
+    few = np.delete(np.arange(len(points.photo)), of_last[5:])  # five points are left to it
+    thin = replace(points, point=points.point[few], photo=points.photo[few], px=points.px[few])
+    assert loosely_held(cameras, points, 10, 3) == []
+    assert loosely_held(cameras, thin, 10, 3) == [cameras.names[last]] and loosely_held(cameras, thin, 5, 3) == []
+    assert loosely_held(cameras, points, 10, count) == []  # all of them: it tells none from the others

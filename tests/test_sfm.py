@@ -285,8 +285,6 @@ def test_a_photo_that_a_handful_of_points_hold_is_left_out(tmp_path: Path) -> No
     matches = {(i, j): every[: 5 if j == 3 else 40] for i in range(4) for j in range(i + 1, 4)}
     model = mapping.triangulate_tracks(features, list("abcd"), [camera] * 4, views, matches, tmp_path, 0)
     assert [model.images[n].num_points3D for n in (1, 2, 3, 4)] == [40, 40, 40, 5]
-    assert mapping.loose(model, 10, 2) == [3] and mapping.loose(model, 5, 2) == []
-    assert mapping.loose(model, 41, 1) == []  # so are all of them
     mapping.leave_out_weak(model, 12)
     assert mapping.views_of(model).keys() == {0, 1, 2} and model.num_points3D() == 40
     mapping.leave_out_weak(model, 50)  # nothing would be left

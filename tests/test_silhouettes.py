@@ -48,6 +48,29 @@ def test_before_a_plain_backdrop(tmp_path: Path) -> None:
         assert both.sum() > 0.88 * ((mask > 127) | thing).sum()
 
 
+def test_before_a_room_that_stands_still_while_the_thing_turns(tmp_path: Path) -> None:
+    """The thing covers what is near its axis in every photo, and a ring about it in most."""
+    random = np.random.default_rng(5)
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(float)
+    room = 110 + 60 * gaussian_filter(random.normal(size=(HEIGHT, WIDTH, 3)), (5, 5, 0)) * 9
+    own = 25 * gaussian_filter(random.normal(size=(400, 400)), 2) * 7
+    truth = []
+    for n in range(16):
+        cos, sin = np.cos(np.pi * n / 8), np.sin(np.pi * n / 8)
+        along, across = cos * (x - 80) + sin * (y - 60), -sin * (x - 80) + cos * (y - 60)
+        thing = ((along - 12) / 38) ** 2 + (across / 17) ** 2 < 1
+        colour = 235 + own[(across + 200).astype(int), (along + 200).astype(int)][..., None] * [1, 1, 0.6]
+        alpha = gaussian_filter(thing.astype(float), 1.0)[..., None]
+        seen = alpha * colour + (1 - alpha) * room + random.normal(0, 1, room.shape)
+        Image.fromarray(np.clip(seen, 0, 255).astype(np.uint8)).save(tmp_path / f"{n:02d}.png")
+        truth.append(thing)
+    found = silhouettes(find_photos(tmp_path).photos)
+    assert found is not None and found.why == "the room stands still while the object turns"
+    for mask, thing in zip(found.masks, truth, strict=True):
+        both = (mask > 127) & thing
+        assert both.sum() > 0.97 * thing.sum() and both.sum() > 0.85 * ((mask > 127) | thing).sum()
+
+
 def test_of_many_photos_some_are_looked_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The masks are those that all photos come to; where some are in doubt, the others are not read."""
     _paint(tmp_path, "sweep", count=7)

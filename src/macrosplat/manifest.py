@@ -48,6 +48,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...]
     camera_source: str | None = None  # `Cameras.source`
     registered: int | None = None  # photos that have a camera
+    unsure: tuple[str, ...] = ()  # photos whose cameras few others hold, as structure from motion found them
     placed: tuple[str, ...] | None = None  # photos that the scene of the others has placed; None: not tried
     # Photos whose cameras the scene has shown to be wrong; None: not looked yet.
     expelled: tuple[str, ...] | None = None

@@ -6,12 +6,13 @@ sentences that say it photo by photo. `train.place` finds a photo's view; here s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
@@ -22,6 +23,7 @@ from macrosplat.train.place import Lost, Placed, place
 from macrosplat.train.trainer import Trainer
 
 WIDTH = 480  # px at which the scene is learned, at most
+STRIDES = 1, 2, 3, 4  # photos are taken in rings, or in turns at so many heights
 FEWEST = 6  # photos with cameras that such a scene needs
 
 
@@ -51,6 +53,7 @@ def find_missing(
     triangulate: Callable[[Cameras], SparsePoints],
     folder: Path,
     seed: int,
+    seen: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Found:
     """Place what can be placed.
 
@@ -59,6 +62,7 @@ def find_missing(
         given: what `learn` learns a scene of: some of them.
         triangulate: points of cameras.
         folder: for scratch files.
+        seen: photo name to a view [4, 4] that it may have, of some of them.
 
     Raises:
         MacrosplatError: a photo cannot be read any more.
@@ -66,7 +70,7 @@ def find_missing(
     trainer = learn()
     model, targets = trainer.model, trainer.targets
     sampling = trainer.last_sampling()
-    lost = [_lost(photo, photos, given) for photo in missing(photos, given.cameras)]
+    lost = [_lost(photo, photos, given, seen or {}) for photo in missing(photos, given.cameras)]
     found = place(model, targets.photos, targets.masks, lost, sampling, folder, seed)
     names = tuple(one.name for one, where in zip(lost, found, strict=True) if where.accepted)
     cameras = _all(photos, given, trainer, lost, found)
@@ -74,8 +78,24 @@ def find_missing(
     return Found(cameras if names else given.cameras, points, names, *_sentences(lost, found))
 
 
-def _lost(photo: Photo, photos: Sequence[Photo], given: TrainingInput) -> Lost:
-    """A photo without a camera, and its neighbours in order that have one."""
+def around(at: int, count: int, row: Mapping[int, int]) -> list[tuple[int, int, float]]:
+    """Pairs of rows with a camera, and the share of the way from one to the other at which photo `at` may lie: in the
+    middle between photos as far before as after it, or as far again beyond two. After the last photo comes the first.
+
+    Args:
+        count: of photos. row: photo that has a camera to its row.
+    """
+    found = []
+    for k in STRIDES:
+        for first, second, share in ((at - k, at + k, 0.5), (at - 2 * k, at - k, 2.0), (at + 2 * k, at + k, 2.0)):
+            first, second = first % count, second % count
+            if first in row and second in row and first != second:
+                found.append((row[first], row[second], share))
+    return found
+
+
+def _lost(photo: Photo, photos: Sequence[Photo], given: TrainingInput, seen: Mapping[str, NDArray[np.float64]]) -> Lost:
+    """A photo without a camera, and where it may have been taken by those that have one."""
     names, order = given.cameras.names, [one.name for one in photos]
     at = order.index(photo.name)
     with_camera = [(n, names.index(name)) for n, name in enumerate(order) if name in names]
@@ -94,6 +114,8 @@ def _lost(photo: Photo, photos: Sequence[Photo], given: TrainingInput) -> Lost:
         None if before is None else before[1],
         None if after is None else after[1],
         share,
+        tuple(around(at, len(order), dict(with_camera))),
+        seen.get(photo.name),
     )
 
 

@@ -37,7 +37,7 @@ from macrosplat.train.log import Log
 from macrosplat.train.trainer import Trainer
 from macrosplat.train.unexplained import unexplained
 
-ROUNDS = 2  # of placing what has no camera
+ROUNDS = 3  # of placing what has no camera
 
 
 def place(opened: Capture, run: Run, progress: Progress, width: int | None) -> TrainingInput:
@@ -46,12 +46,16 @@ def place(opened: Capture, run: Run, progress: Progress, width: int | None) -> T
     if not run.sparse.is_dir():
         sizes = sizes_of(options, run)
         targets = find_targets(opened, sizes, run.targets, progress) if sizes is not None else None
-        cameras, points, source = solve(opened, run.scratch, options.seed, progress, targets)
+        solved = solve(opened, run.scratch, options.seed, progress, targets)
+        cameras, points = solved.cameras, solved.points
         # In this order: where there is a model, what it is of is known.
-        run.update(camera_source=source, registered=len(cameras))
+        run.update(camera_source=solved.source, registered=len(cameras), unsure=solved.unsure)
         write_colmap(run.sparse, cameras, points)
         for line in unconfirmed(cameras, points):
             progress.note(line)
+        if solved.unsure:
+            few = f"Few photos share enough with {listed(solved.unsure)}: cameras there may be far off;"
+            progress.note(f"{few} add photos between and beside.")
     # Always as they read from there: cameras that were rounded on the way would not resume to the same bits.
     _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
     given = training_input(opened, cameras, points, options.hold_out, width)
@@ -176,10 +180,18 @@ def place_missing(opened: Capture, run: Run, device: torch.device, progress: Pro
     """Whether photos without cameras have got some in RUN/sparse, by a scene that is learned quickly of the others."""
     options = run.manifest.options
     _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
-    lost = missing(opened.photos, cameras)
+    loose = run.manifest.unsure if run.manifest.expelled is None else ()
+    firm = [name for name in cameras.names if name not in loose]
+    seen = dict(zip(cameras.names, cameras.views, strict=True))
+    lost = missing(opened.photos, cameras.select(firm))
     if not lost or run.manifest.placed is not None or run.checkpoint.is_file() or options.deblur_first != "none":
         return False
-    progress.note(f"A scene is learned first to place the {len(lost)} photos that have no camera.")
+    without = sum(photo.name not in loose for photo in lost)
+    some = [f"the {without} photos that have no camera"] if without else []
+    again = [photo.name for photo in lost if photo.name in loose]
+    whose = " and ".join([*some, listed(again)] if again else some)
+    progress.note(f"A scene is learned first to place {whose}.")
+    cameras, points = cameras.select(firm), seen_by(points, cameras, firm)
     steps = min(options.steps or 10**9, EFFORTS["draft"].steps)
     width = min(run.manifest.width or WIDTH, WIDTH)
     quick = replace(options, quality="draft", steps=steps, width=width, max_gaussians=None, hold_out=0)
@@ -196,7 +208,7 @@ def place_missing(opened: Capture, run: Run, device: torch.device, progress: Pro
         of_all = training_input(opened, cameras, points, 0, width)
 
         learn = partial(_learned, of_all, inner, device, progress)
-        found = find_missing(opened.photos, of_all, learn, points_of, run.placing, options.seed)
+        found = find_missing(opened.photos, of_all, learn, points_of, run.placing, options.seed, seen)
         if found.said is not None:
             progress.note(found.said)
         cameras, points, placed = found.cameras, found.points, placed + found.placed
@@ -205,7 +217,7 @@ def place_missing(opened: Capture, run: Run, device: torch.device, progress: Pro
             break
     if found.left is not None:
         progress.note(found.left)
-    if placed:
+    if placed or loose:
         write_colmap(run.sparse, cameras, points)
     run.update(placed=placed, registered=len(cameras))
-    return bool(placed)
+    return bool(placed or loose)

@@ -20,6 +20,8 @@ LEAST_PARALLAX = 0.3
 MOST_OFF = 0.02
 # The same share beyond which the cameras hardly fit the photos (experiments: exchanged-cameras).
 HARDLY = 0.0035
+# A camera is held by photos that share so many points with it, and well by so many of them (experiments: sfm-led).
+SHARED, HOLDING = 10, 4
 
 
 def refuse_impossible(cameras: Cameras, points: SparsePoints, what: str) -> None:
@@ -69,6 +71,19 @@ def unconfirmed(cameras: Cameras, points: SparsePoints) -> list[str]:
         f"No point of the others is seen in {which}: nothing tells whether its camera is right; if the scene is "
         "blurred where it looks, leave the photo out."
     ]
+
+
+def loosely_held(cameras: Cameras, points: SparsePoints, least: int = SHARED, partners: int = HOLDING) -> list[str]:
+    """Names of photos that share `least` points with fewer than `partners` others: such cameras may lie far off.
+
+    None if that is so for half of the photos: then it tells none from the others.
+    """
+    sees = np.zeros((len(points), len(cameras)), np.float32)
+    sees[points.point, points.photo] = 1
+    shared = sees.T @ sees
+    np.fill_diagonal(shared, 0)
+    found = np.flatnonzero((shared >= least).sum(1) < partners)
+    return [cameras.names[i] for i in found] if 2 * len(found) < len(cameras) else []
 
 
 def parallax(cameras: Cameras, points: SparsePoints) -> NDArray[np.float64]:

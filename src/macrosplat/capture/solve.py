@@ -6,6 +6,7 @@ In: a `Capture`. Out: `Cameras`, `SparsePoints`, and the `TrainingInput` of thos
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,18 @@ FEWEST = 3  # photos to train on
 FEWEST_POINTS = 10  # photos of whatever agree on a few by chance; of a thing with any texture they agree on a hundred
 
 
-def solve(
-    opened: Capture, scratch: Path, seed: int, progress: Progress, targets: Readings | None = None
-) -> tuple[Cameras, SparsePoints, str]:
-    """Cameras, points, and where the cameras came from: `transforms`, `colmap` or `sfm`.
+@dataclass(frozen=True)
+class Solved:
+    """Cameras and points of a capture."""
+
+    cameras: Cameras
+    points: SparsePoints
+    source: str  # where the cameras came from: `transforms`, `colmap` or `sfm`
+    unsure: tuple[str, ...] = ()  # photos whose cameras few others hold
+
+
+def solve(opened: Capture, scratch: Path, seed: int, progress: Progress, targets: Readings | None = None) -> Solved:
+    """Cameras and points, as they were given or from the photos.
 
     Args:
         scratch: a folder for what structure from motion keeps on the way.
@@ -44,18 +53,18 @@ def solve(
         progress.stage("joining the slices of each pose", 1)
         poses = one_per_pose(opened.photos, opened.cameras, scratch / "composites")
         alone = Capture(opened.root, poses.photos, poses.cameras)
-        cameras, points, source = solve(alone, scratch, seed, progress)
-        slices, seen = spread(poses, cameras, points, opened.photos)
+        found = solve(alone, scratch, seed, progress)
+        slices, seen = spread(poses, found.cameras, found.points, opened.photos)
         # Given cameras stay as they were given: a lens may zoom as it focuses.
-        return opened.cameras or slices, seen, source
+        return Solved(opened.cameras or slices, seen, found.source, found.unsure)
     if opened.cameras is None:
         progress.stage("finding the cameras", 100)
         cameras, points, report = solve_cameras(opened.photos, scratch, _advance(progress), seed, targets)
         for line in report.sentences:
             progress.note(line)
-        return cameras, points, "sfm"
+        return Solved(cameras, points, "sfm", report.unsure)
     if opened.points is not None and len(opened.points):  # a model may hold cameras only
-        return opened.cameras, opened.points, opened.cameras.source
+        return Solved(opened.cameras, opened.points, opened.cameras.source)
     cameras, found = opened.cameras, None
     progress.stage("triangulating points", 100)
     tell = _advance(progress)
@@ -66,11 +75,11 @@ def solve(
             tell = _advance(progress)
         points = triangulate(opened.photos, cameras, scratch, tell, seed, taken)
         if any(opened.cameras.distortion):  # whoever knew it knew the focal lengths
-            return cameras, points, opened.cameras.source
+            return Solved(cameras, points, opened.cameras.source)
         seen = as_taken(points, cameras)
         found = calibrate(opened.cameras, seen, found)
         if not found.changed:
-            return cameras, points, opened.cameras.source
+            return Solved(cameras, points, opened.cameras.source)
         cameras = found.cameras
     # Blur moves key points, and with them the distortion: it is told again by where the pictures themselves agree.
     if found.radial:
@@ -80,7 +89,7 @@ def solve(
         cameras = found.cameras
     for line in found.sentences():
         progress.note(line)
-    return cameras, undistorted(seen, cameras), opened.cameras.source
+    return Solved(cameras, undistorted(seen, cameras), opened.cameras.source)
 
 
 def training_input(

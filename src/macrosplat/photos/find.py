@@ -37,6 +37,7 @@ UNREAD = {
 REMEDIES = {f".{suffix}": remedy for remedy, suffixes in UNREAD.items() for suffix in suffixes.split()}
 # Of these, what may hold photos though it lies beside the folder of photos.
 BESIDE = frozenset(suffix for suffix, remedy in REMEDIES.items() if remedy.startswith(("unpack", "take")))
+OF_RUNS = ("sharp", "sparse", "sfm", "log.jsonl", "checkpoint")  # one of which lies beside a run's config.json
 OTHERS = frozenset({"sharp", "novel", "novel_masks", "depth", "depths", "normals", "maps", "sparse", "stereo", "full"})
 GLANCES = 64  # photos whose headers tell how large all of them are, before each is read
 INSPECTING = 16  # bytes a px that a photo takes while it is read, of those that are not read at an eighth of their size
@@ -86,7 +87,7 @@ def find_photos(
     if not paths:
         there = " ".join(_unread(folder)) or "it takes JPEG, PNG, TIFF, WebP, AVIF, HEIC and camera RAW files."
         raise MacrosplatError(f"There are no photos in {folder}: {there[:1].lower()}{there[1:]}")
-    notes += [*_unread(folder), *_left_alone(root, folder)]
+    notes += [*_unread(folder), *_left_alone(root, folder, paths)]
     paths, beside = without_masks(paths)
     if beside:
         notes.append(f"Taken for masks, not for photos, by their names: {listed(path.name for path in beside)}.")
@@ -191,6 +192,11 @@ def _unread(folder: Path) -> list[str]:
                 lost.append("/".join(parts))
     notes = _not_read((path for path in paths if path.suffix.lower() in REMEDIES), folder)
     notes += [f"Not read, since they are no files, or links to none: {listed(lost)}."] if lost else []
+    runs = [
+        path for path in dict.fromkeys(path.parent for path in sorted(folder.rglob("config.json"))) if _is_run(path)
+    ]
+    names = listed(path.relative_to(folder).as_posix() for path in runs if path != folder)
+    notes += [f"Results of macrosplat, and no photos, are what lies in {names}."] if names else []
     return notes + ([f"Taken for reduced copies, not for photos: {listed(reduced)}."] if reduced else [])
 
 
@@ -204,7 +210,7 @@ def _not_read(paths: Iterable[Path], folder: Path) -> list[str]:
     return [f"Not read: {listed(names)}; {remedy}." for remedy, names in found.items()]
 
 
-def _left_alone(root: Path, folder: Path) -> list[str]:
+def _left_alone(root: Path, folder: Path, photos: Sequence[Path]) -> list[str]:
     """What lies beside the photos and was perhaps meant: packed files, and folders of pictures that are called as those
     of photos are, or lie below photos that lie in the capture itself."""
     notes: list[str] = []
@@ -218,7 +224,8 @@ def _left_alone(root: Path, folder: Path) -> list[str]:
             return False
         if folder != root and name not in PHOTO_FOLDERS and (not called.fullmatch(name) or _REDUCED.match(name)):
             return False
-        return not (path / "config.json").is_file()  # a run
+        run = (path / "config.json").is_file()
+        return not run and not any(photo.is_relative_to(path) for photo in photos)
 
     if folder == root or folder.parent == root:
         beside = [path for path in sorted(root.iterdir()) if path != folder and path.is_dir() and meant(path)]
@@ -236,6 +243,11 @@ def _has_pictures(folder: Path) -> bool:
         return bool(_pictures(folder, folder.iterdir()))
     except OSError:
         return False
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether it holds what a reconstruction made, whose pictures are no photos."""
+    return (folder / "config.json").is_file() and any((folder / name).exists() for name in OF_RUNS)
 
 
 def _passed_over(parts: tuple[str, ...]) -> bool:
@@ -270,9 +282,16 @@ def _largest_copies(root: Path, paths: list[Path]) -> list[Path]:
 
 
 def _pictures(folder: Path, paths: Iterable[Path]) -> list[Path]:
+    of_run: dict[Path, bool] = {folder: False}  # the folder itself was asked for
+
+    def in_run(inner: Path) -> bool:
+        if inner not in of_run:
+            of_run[inner] = _is_run(inner) or in_run(inner.parent)
+        return of_run[inner]
+
     def wanted(path: Path) -> bool:
         kind = path.suffix.lower() in SUFFIXES and not _passed_over(path.relative_to(folder).parts)
-        return kind and path.is_file()
+        return kind and path.is_file() and not in_run(path.parent)
 
     return list(filter(wanted, paths))
 

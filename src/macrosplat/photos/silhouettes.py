@@ -32,6 +32,7 @@ SHADOW_TINT, SHADOW_DEPTH, SHADOW_EDGE = 0.05, 0.5, 1.6
 # An outline lies where this share is left of the greatest contrast within `REACH`. Half would be the middle of a
 # blurred edge; less keeps thin things beside thick ones, of which blur has left less than half.
 SHARE, REACH = 0.4, 1 / 60
+TEXTURED_SHARE = 0.25  # the same before a room of many colours, from which a thing differs now more, now less
 CORE = 0.3  # of the usual contrast: what holds nothing of more is no thing
 HOLE, SMALLEST = (
     0.003,
@@ -45,6 +46,9 @@ AREA = (0.005, 0.9)  # of the frame that a silhouette may have
 # A pixel stands still that differs by less than `DIFFERS` from its median in this share of the photos; the room does
 # if this share of the border's pixels do so.
 STILL, STILL_BORDER = 0.8, 0.7
+# What the room looks like behind the thing is told by so many photos at the most; it shows in this share of them or
+# more, and mostly where it hangs together with the border.
+RECURS_OF, RECURS, MOSTLY_OUTSIDE = 24, 0.25, 0.7
 # Photos, evenly chosen, by which a large capture is judged before the others are read, and that tell what stands still.
 SAMPLE = 60
 ROUNDS = 4  # in which the backdrop is found anew
@@ -117,12 +121,38 @@ def _before_still(pictures: list[Taken]) -> tuple[NDArray[np.uint8], ...] | None
     near = (np.abs(every - usual).max(-1) < DIFFERS).mean(0)
     if near[_border(usual)].mean() < STILL_BORDER or (near >= STILL).mean() < SURE_BORDER * STILL_BORDER:
         return None
-    still = np.asarray(ndimage.binary_erosion(near >= STILL, iterations=2), bool)
+    usual, still = _seen_again(every[:: -(-len(every) // RECURS_OF)])
+    still = np.asarray(ndimage.binary_erosion(still, iterations=2, border_value=1), bool)
     if not still.any():
         return None
     usual = np.where(still[..., None], usual, _spread(usual, still, 0.03 * usual.shape[1])[0])
     backdrop = usual.astype(np.float32)
     return _if_sure(list(ordered(lambda taken: _parts(taken.astype(np.float32), backdrop, texture=True), pictures)))
+
+
+def _seen_again(every: NDArray[np.float32]) -> tuple[Picture, Region]:
+    """What recurs most often at each pixel, and where that is the room: in enough photos, and in most of these it hangs
+    together with the border by pixels that show the room, too. (A thing's own colour recurs amid the thing.)
+
+    Args:
+        every: [V, H, W, 3] levels.
+    """
+
+    def near(picture: Picture) -> NDArray[np.bool_]:
+        return np.stack([(np.abs(one - picture) < DIFFERS).all(-1) for one in every])
+
+    usual, most = every[0], np.full(every.shape[1:3], -1)
+    for one in every:
+        count = near(one).sum(0)
+        usual, most = np.where((count > most)[..., None], one, usual), np.maximum(count, most)
+    like = near(usual)
+    usual = (every * like[..., None]).sum(0) / np.maximum(like.sum(0), 1)[..., None]
+    border, outside = _border(usual), np.zeros_like(like)
+    for n, one in enumerate(like):
+        number, _ = _labelled(one)
+        outside[n] = np.isin(number, np.unique(number[border & one])) & one
+    often = outside.sum(0)
+    return usual.astype(np.float32), (often >= RECURS * len(every)) & (often >= MOSTLY_OUTSIDE * like.sum(0))
 
 
 @dataclass(frozen=True)
@@ -234,7 +264,7 @@ def _parts(picture: Picture, backdrop: Picture, texture: bool = False) -> _Parts
     off = np.abs(soft - backdrop).max(-1)
     strong = off[off > 3 * DIFFERS]
     contrast = float(np.median(strong)) if len(strong) > 50 else 0.0
-    thing = _outlined(off, contrast)
+    thing = _outlined(off, contrast, TEXTURED_SHARE if texture else SHARE)
     return _Parts(thing, float((~behind & ~thing).mean()), contrast)
 
 
@@ -245,12 +275,12 @@ def _labelled(region: Region, corners: bool = False) -> tuple[NDArray[np.int32],
     return number, int(number.max())
 
 
-def _outlined(off: NDArray[np.float32], contrast: float) -> Region:
+def _outlined(off: NDArray[np.float32], contrast: float, share: float) -> Region:
     """The thing in a picture of how far its pixels are off the backdrop (levels)."""
     width = off.shape[1]
     reach = max(2, round(REACH * width))
     most = ndimage.gaussian_filter(ndimage.maximum_filter(off, 2 * reach - 1), reach / 2)
-    thing = off > np.maximum(DIFFERS, SHARE * most)
+    thing = off > np.maximum(DIFFERS, share * most)
     number, count = _labelled(thing, corners=True)
     solid = np.zeros(count + 1, bool)
     solid[np.unique(number[off > max(3 * DIFFERS, CORE * contrast)])] = True

@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation, Slerp
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from macrosplat.cameras.records import centres_of
 from macrosplat.cameras.sfm.features import QUICK, Features, extract_pictures
 from macrosplat.cameras.sfm.pairs import match
 from macrosplat.lens import Sampling
@@ -40,6 +41,7 @@ from macrosplat.support.dispatch import one_torch_thread
 # other place is looked at.
 ERROR, INLIERS, PLENTY = 4.0, 12, 60
 PLACES = 8  # from which it is looked, at most
+TRIED = 8  # places from which the photo is fitted coarsely where few matches vouch for one
 ROUNDS = 2  # of drawing and matching, each from the pose that the one before has found
 OPAQUE = 0.8  # alpha from which a depth is a surface's
 # Fitting the pixels: share of the training width and steps; learning rates at the first step, which fall to a tenth.
@@ -52,6 +54,10 @@ BLOCKS = 32  # per width: blocks of pixels that are fitted and left out by turns
 # from where others were taken it has to look so much worse.
 BELOW_MEDIAN, BELOW_UNMATCHED, ABOVE_ELSEWHERE = 12.0, 5.0, 1.0
 MATCHED = 30  # matches that vouch for a pose
+# Share of the matches that a fitted view has to keep: else the scene does not know what the photo shows, and the view
+# is that of the matches. And of the distance: a view that was found before is confirmed by one that matches lead to no
+# farther from it (experiments: placing-unsure).
+KEPT, CONFIRMED = 0.7, 0.05
 # So many matches or more vouch for it by themselves, if from elsewhere it looks so many dB worse: a scene
 # that fits its own photos closely has them far above any that it was not shown (experiments: placing-at-size).
 VOUCHED = ((150, 5.25), (250, 4.5))
@@ -68,6 +74,22 @@ class Lost:
     before: int | None  # photos of the model between which it was taken, by the order of names
     after: int | None
     share: float = 0.5  # of the way from `before` to `after`
+    around: tuple[tuple[int, int, float], ...] = ()  # further two photos of the model each, and shares of the way
+    seen: NDArray[np.float64] | None = None  # [4, 4] a view that it may have
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A view, and what leads to it."""
+
+    view: NDArray[np.float64]  # [4, 4] world to camera
+    px: NDArray[np.float64]  # [N, 2] where the photo shows points of the scene
+    xyz: NDArray[np.float64]  # [N, 3] world
+    intrinsics: tuple[float, ...]  # fx, fy, cx, cy
+
+    @property
+    def count(self) -> int:
+        return len(self.px)
 
 
 @dataclass(frozen=True)
@@ -103,11 +125,23 @@ def place(
         found = []
         features = extract_pictures([one.photo for one in lost], QUICK, folder)
         for one, own in zip(lost, features, strict=True):
-            view, inliers = _by_matches(model, one, own, sampling, folder, seed)
-            view, agrees = _fitted(model, one, view, sampling)
+            tried = candidates(model, one)
+            matched = _by_matches(model, one, own, tried[:PLACES], sampling, folder, seed)
+            start = tried[0] if matched is None else matched.view
+            if matched is None or matched.count < MATCHED:
+                fits = [_fitted(model, one, view, sampling, SCALES[:1]) for view in [start, *tried[:TRIED]]]
+                closest = max(fits, key=lambda fit: fit[1])[0]
+                again = _by_matches(model, one, own, [closest], sampling, folder, seed)
+                if matched is None or (again is not None and again.count > matched.count):
+                    matched, start = again, closest if again is None else again.view
+            view, agrees = _fitted(model, one, start, sampling)
+            inliers = 0 if matched is None else matched.count
+            if matched is not None and _still_met(matched, view) < KEPT:
+                view, agrees = _fitted(model, one, start, sampling, SCALES[-1:], pose=False)
             elsewhere = _elsewhere(model, one, sampling)
             below = BELOW_MEDIAN if inliers >= MATCHED else BELOW_UNMATCHED
             vouched = any(inliers >= many and agrees >= elsewhere + above for many, above in VOUCHED)
+            vouched |= one.seen is not None and inliers >= MATCHED and _apart(model, one.seen, view) < CONFIRMED
             accepted = vouched or agrees >= max(median - below, elsewhere + ABOVE_ELSEWHERE)
             found.append(Placed(view, inliers, agrees, median, elsewhere, accepted))
         return found
@@ -118,17 +152,21 @@ def candidates(model: Model, lost: Lost) -> list[NDArray[np.float64]]:
     with torch.no_grad():
         known = [model.rig.camera(v).view.cpu().numpy().astype(np.float64) for v in range(len(model.rig))]
     near = [known[v] for v in (lost.before, lost.after) if v is not None]
-    found = near
+    pairs = list(lost.around)
     if lost.before is not None and lost.after is not None:
-        pivot = float(model.rig.pivot_depth.median())
-        found = [between(near[0], near[1], lost.share, pivot), *near]
+        pairs.insert(0, (lost.before, lost.after, lost.share))
+    pivot = float(model.rig.pivot_depth.median())
+    found = [between(known[a], known[b], share, pivot) for a, b, share in pairs]
+    if lost.seen is not None:
+        found.insert(0, lost.seen)
     rest = sorted(range(len(known)), key=lambda v: abs(v - lost.like))
-    return [*found, *(known[v] for v in rest if v not in (lost.before, lost.after))][:PLACES]
+    return [*found, *near, *(known[v] for v in rest if v not in (lost.before, lost.after))]
 
 
 def between(first: NDArray[np.float64], second: NDArray[np.float64], share: float, depth: float) -> NDArray[np.float64]:
     """[4, 4] the view a share of the way from one to another, turning about what lies at `depth` before them."""
-    turn = Slerp([0, 1], Rotation.from_matrix([first[:3, :3], second[:3, :3]]))([share]).as_matrix()[0]
+    way = Rotation.from_matrix(second[:3, :3] @ first[:3, :3].T).as_rotvec()
+    turn = Rotation.from_rotvec(share * way).as_matrix() @ first[:3, :3]
     pivots = [view[:3, :3].T @ (np.array([0, 0, depth]) - view[:3, 3]) for view in (first, second)]
     view = np.eye(4)
     view[:3, :3] = turn
@@ -136,29 +174,48 @@ def between(first: NDArray[np.float64], second: NDArray[np.float64], share: floa
     return view
 
 
+def _apart(model: Model, first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Between the centres of two views, in parts of the distance to what is photographed."""
+    one, other = centres_of(np.stack([first, second]))
+    return float(np.linalg.norm(one - other) / float(model.rig.pivot_depth.median()))
+
+
+def _still_met(matched: Matched, view: NDArray[np.float64]) -> float:
+    """The share of the matches that another view meets, too."""
+    fx, fy, cx, cy = matched.intrinsics
+    local = matched.xyz @ view[:3, :3].T + view[:3, 3]
+    there = local[:, :2] / local[:, 2:] * (fx, fy) + (cx, cy)
+    return float((np.linalg.norm(there - matched.px, axis=1) < ERROR).mean())
+
+
 def _by_matches(
-    model: Model, lost: Lost, own: Features, sampling: Sampling, folder: Path, seed: int
-) -> tuple[NDArray[np.float64], int]:
-    """A view, and the matches that speak for it: 0 if none was found, and the view is the likeliest one."""
-    tried = candidates(model, lost)
-    best, most = tried[0], 0
+    model: Model,
+    lost: Lost,
+    own: Features,
+    tried: Sequence[NDArray[np.float64]],
+    sampling: Sampling,
+    folder: Path,
+    seed: int,
+) -> Matched | None:
+    """The view for which most matches speak; None: there is none."""
+    best = None
     for start in tried:
-        view, count = start, 0
+        view, found = start, None
         for _ in range(ROUNDS):
-            found = _pnp(model, lost, own, view, sampling, folder, seed)
-            if found is None or found[1] < count:
+            again = _pnp(model, lost, own, view, sampling, folder, seed)
+            if again is None or (found is not None and again.count < found.count):
                 break
-            view, count = found
-        if count > most:
-            best, most = view, count
-        if most >= PLENTY:
+            view, found = again.view, again
+        if found is not None and (best is None or found.count > best.count):
+            best = found
+        if best is not None and best.count >= PLENTY:
             break
-    return best, most
+    return best
 
 
 def _pnp(
     model: Model, lost: Lost, own: Features, view: NDArray[np.float64], sampling: Sampling, folder: Path, seed: int
-) -> tuple[NDArray[np.float64], int] | None:
+) -> Matched | None:
     trial = _trial(model, lost, view)
     with torch.no_grad():
         camera = trial.camera(lost.like)
@@ -190,7 +247,9 @@ def _pnp(
     found = pycolmap.estimate_and_refine_absolute_pose(np.concatenate(px), np.concatenate(xyz), pinhole, options)
     if found is None or found["num_inliers"] < INLIERS:
         return None
-    return np.vstack([found["cam_from_world"].matrix(), [0, 0, 0, 1]]), int(found["num_inliers"])
+    met = np.asarray(found["inlier_mask"], bool)
+    placed = np.vstack([found["cam_from_world"].matrix(), [0, 0, 0, 1]])
+    return Matched(placed, np.concatenate(px)[met], np.concatenate(xyz)[met], (fx, fy, cx, cy))
 
 
 def _trial(model: Model, lost: Lost, view: NDArray[np.float64]) -> Model:
@@ -219,18 +278,28 @@ def _trial(model: Model, lost: Lost, view: NDArray[np.float64]) -> Model:
 
 
 def _fitted(
-    model: Model, lost: Lost, view: NDArray[np.float64], sampling: Sampling
+    model: Model,
+    lost: Lost,
+    view: NDArray[np.float64],
+    sampling: Sampling,
+    scales: Sequence[float] = SCALES,
+    pose: bool = True,
 ) -> tuple[NDArray[np.float64], float]:
-    """The view after fitting the photo, and the dB on the pixels that were left out of it."""
+    """The view after fitting the photo at some scales, and the dB, at the last, on the pixels left out of it.
+
+    Args:
+        pose: whether that is fitted, or the focus and the exposure alone.
+    """
     trial = _trial(model, lost, view)
-    learned = {"turn": trial.rig.parameters["pose.turn"], "shift": trial.rig.parameters["pose.shift"]}
-    learned["exposure"] = trial.exposure.log_gains
+    learned = {"exposure": trial.exposure.log_gains}
+    if pose:
+        learned |= {name: trial.rig.parameters[f"pose.{name}"] for name in ("turn", "shift")}
     if "lens.focus" in trial.lens.parameters:
         learned["focus"] = trial.lens.parameters["lens.focus"]
         _look_for_focus(trial, lost, sampling)
     for leaf in learned.values():
         leaf.requires_grad_()
-    for scale in SCALES:
+    for scale in scales:
         seen, fitted, _ = _seen(lost, scale, trial.rig.views.device)
         frame = Frame(seen.shape[1], seen.shape[0], trial.rig.frames[lost.like].near)
         adam = torch.optim.Adam([{"params": [leaf], "lr": RATES[name]} for name, leaf in learned.items()])
@@ -241,9 +310,10 @@ def _fitted(
             ((off.abs().mean(-1) * fitted).sum() / fitted.sum()).backward()
             adam.step()
             falls.step()
-    seen, _, left_out = _seen(lost, 1.0, trial.rig.views.device)
+    seen, _, left_out = _seen(lost, scales[-1], trial.rig.views.device)
+    frame = Frame(seen.shape[1], seen.shape[0], trial.rig.frames[lost.like].near)
     with torch.no_grad():
-        taken = trial.photograph(lost.like, sampling)
+        taken = trial.photograph(lost.like, sampling, frame)
         return trial.rig.camera(lost.like).view.cpu().numpy().astype(np.float64), _psnr(taken, seen, left_out)
 
 

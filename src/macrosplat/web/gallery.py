@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote
 
 from PIL import Image
 
@@ -85,8 +86,9 @@ def _beside(folder: Path, side: str, name: str) -> Path:
 
 
 def _address(folder: Path, side: str, name: str) -> str | None:
+    """As a browser takes it: a # or a % in a photo's name is no part of an address as it is."""
     path = _beside(folder, side, name)
-    return path.relative_to(folder).as_posix() if path.is_file() else None
+    return quote(path.relative_to(folder).as_posix()) if path.is_file() else None
 
 
 def _write(file: Path, into: Path) -> None:

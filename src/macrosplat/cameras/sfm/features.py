@@ -230,6 +230,12 @@ def _extract_some(photos: tuple[Photo, ...], extraction: Extraction, folder: Pat
     return found
 
 
+def read_grey(photo: Photo) -> NDArray[np.uint8]:
+    """[H, W] sRGB levels of a photo at its working size, as features are sought in it."""
+    rgb = read_photo(photo, working_size(photo.width, photo.height)[0])
+    return np.asarray(Image.fromarray(rgb).convert("L"))
+
+
 def _bytes_of(sizes: Sequence[tuple[int, int]]) -> float:
     """Of a database of the features of so many pictures, its journal, and the pictures."""
     features = len(sizes) * MOST_FEATURES * FEATURE_BYTES

@@ -31,8 +31,6 @@ START_INLIERS, START_ANGLE = 30, 8.0  # of the first pair; degrees, median
 # Of bundle adjustment: several add up in the order in which they end, and the same seed gives other cameras now and
 # then (experiments: sfm-led).
 THREADS = 1
-# A camera is held by photos that share so many points with it, and well by so many of them (experiments: sfm-led).
-SHARED, HOLDING = 10, 4
 POSE_INLIERS, POSE_SHARE = 12, 0.1  # points seen by a new photo, of those that it seemed to see
 POSE_ERROR = 5.0  # px
 # px at which an observation belongs to a track. COLMAP's own thresholds are angles, of 2 degrees: for a macro lens,
@@ -189,22 +187,6 @@ def leave_out_weak(model: pycolmap.Reconstruction, least: int) -> None:
     if model.num_reg_images() - len(weak) >= 3:
         for image_id in weak:
             model.deregister_frame(model.images[image_id].frame_id)
-
-
-def loose(model: pycolmap.Reconstruction, least: int = SHARED, partners: int = HOLDING) -> list[int]:
-    """Indices of photos that share `least` points with fewer than `partners` others: such cameras may lie far off.
-
-    None if that is so for half of the photos: then it tells none from the others.
-    """
-    shared: dict[int, Counter[int]] = {image_id: Counter() for image_id in model.reg_image_ids()}
-    for point in model.points3D.values():
-        seen = {element.image_id for element in point.track.elements}
-        for image_id in seen:
-            shared[image_id].update(seen - {image_id})
-    found = sorted(
-        i - 1 for i, with_others in shared.items() if sum(n >= least for n in with_others.values()) < partners
-    )
-    return found if 2 * len(found) < len(shared) else []
 
 
 def views_of(model: pycolmap.Reconstruction) -> dict[int, NDArray[np.float64]]:

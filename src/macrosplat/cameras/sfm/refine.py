@@ -99,7 +99,7 @@ def improve(
             contradicts that way.
     """
     mapping.adjust(model, LOSS)
-    cameras = _cameras_of(model, cameras)
+    cameras = cameras_of(model, cameras)
     for turn in range(ROUNDS):
         views = mapping.views_of(model)
         # Of photos that are missing all pairs count: which are true is told by the points that they lead to.
@@ -117,7 +117,7 @@ def improve(
             mapping.adjust(model, LOSS)
         mapping.thin_out(model, KEEP_ERROR, KEEP_ANGLE)
         mapping.leave_out_weak(model, mapping.POSE_INLIERS)
-        cameras = _cameras_of(model, cameras)
+        cameras = cameras_of(model, cameras)
         now = mapping.views_of(model)
         if now.keys() == views.keys() and _moved(views, now, model) < SETTLED:
             break
@@ -133,7 +133,7 @@ def with_focal(model: pycolmap.Reconstruction, cameras: list[pycolmap.Camera], f
     for _ in range(2):
         mapping.adjust(model, LOSS, focal=False)
         mapping.thin_out(model, KEEP_ERROR, KEEP_ANGLE)
-    return _cameras_of(model, cameras)
+    return cameras_of(model, cameras)
 
 
 def _moved(
@@ -157,23 +157,35 @@ def _guided(
     progress: Progress,
 ) -> Matches:
     """Matches along the epipolar lines of `views`, and those verified ones that they leave out (see `match_guided`)."""
-    placed = sorted(views)
-    along = match_guided(
-        [features[i] for i in placed],
-        np.stack([views[i] for i in placed]),
-        np.stack([calibrations(cameras)[i] for i in placed]),
-        GUIDED_RATIO,
-        FOUND_BAND,
-        MAX_TURN,
-        progress,
-    )
+    along = along_lines_of(views, features, cameras, FOUND_BAND, progress)
     added = {}
     for (i, j), rows in verified.items():
         if i in views and j in views:
             own = (rows[:, 0] < len(features[i].first())) & (rows[:, 1] < len(features[j].first()))
             if not own.all():
                 added[i, j] = rows[~own]
-    return joined({(placed[i], placed[j]): rows for (i, j), rows in along.items()}, added)
+    return joined(along, added)
+
+
+def along_lines_of(
+    views: dict[int, NDArray[np.float64]],
+    features: list[Features],
+    cameras: list[pycolmap.Camera],
+    band: float,
+    progress: Progress,
+) -> Matches:
+    """Matches within `band` px of the epipolar lines of `views`."""
+    placed, k = sorted(views), calibrations(cameras)
+    found = match_guided(
+        [features[i] for i in placed],
+        np.stack([views[i] for i in placed]),
+        np.stack([k[i] for i in placed]),
+        GUIDED_RATIO,
+        band,
+        MAX_TURN,
+        progress,
+    )
+    return {(placed[i], placed[j]): rows for (i, j), rows in found.items()}
 
 
 def rescue(
@@ -213,7 +225,7 @@ def calibrations(cameras: list[pycolmap.Camera]) -> list[NDArray[np.float64]]:
     return [camera.calibration_matrix() for camera in cameras]
 
 
-def _cameras_of(model: pycolmap.Reconstruction, cameras: list[pycolmap.Camera]) -> list[pycolmap.Camera]:
+def cameras_of(model: pycolmap.Reconstruction, cameras: list[pycolmap.Camera]) -> list[pycolmap.Camera]:
     """One camera per photo, as the model has adjusted it."""
     return [model.cameras[c.camera_id] if model.exists_camera(c.camera_id) else c for c in cameras]
 

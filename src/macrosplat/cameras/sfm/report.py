@@ -38,6 +38,7 @@ class SfmReport:
     attempts: tuple[Attempt, ...]
     focal_px: tuple[float, ...]  # per registered photo, px of its full size
     seconds: float
+    unsure: tuple[str, ...] = ()  # names of registered photos whose cameras few others hold
     sentences: tuple[str, ...] = field(default=())
 
 
@@ -82,11 +83,10 @@ def reasons(
     return why
 
 
-def sentences(report: SfmReport, best: Attempt, assumed: bool = False, loose: Sequence[str] = ()) -> tuple[str, ...]:
+def sentences(report: SfmReport, best: Attempt, assumed: bool = False) -> tuple[str, ...]:
     """The report in words.
 
     Args:
-        loose: names of photos whose cameras few others hold.
         assumed: no photo's EXIF tells a focal length, so that the nominal one is a guess.
     """
     least, most = min(report.focal_px), max(report.focal_px)
@@ -97,8 +97,7 @@ def sentences(report: SfmReport, best: Attempt, assumed: bool = False, loose: Se
         f"{100 * best.agreement:.0f} % of what pairs of photos agree on fits, mean error {best.error_px:.2f} px.",
         f"The focal {focal}, {best.focal:.2f} times {nominal}.",
     )
-    few = "Few photos share enough with {}: cameras there may be far off; add photos between and beside."
-    return (*said, *grouped(report.missing), *([few.format(listed(loose))] if loose else []))
+    return (*said, *grouped(report.missing))
 
 
 def grouped(missing: Mapping[str, str]) -> list[str]:

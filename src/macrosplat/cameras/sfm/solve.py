@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.cameras.focal import focals_px, knows_focal
+from macrosplat.cameras.plausible import loosely_held
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.sfm import mapping, refine
 from macrosplat.cameras.sfm.features import (
@@ -33,6 +34,7 @@ from macrosplat.cameras.sfm.features import (
 )
 from macrosplat.cameras.sfm.guided import match_guided
 from macrosplat.cameras.sfm.pairs import in_order, joined, match_all, near, strong
+from macrosplat.cameras.sfm.polish import polished
 from macrosplat.cameras.sfm.report import Attempt, SfmReport, failure, reasons, sentences
 from macrosplat.cameras.sfm.ties import with_ties
 from macrosplat.cameras.sfm.verify import verify
@@ -67,8 +69,8 @@ class Preset:
 
 
 PRESETS = (
-    Preset("quick", QUICK, True, True, (0.0, 0.4)),
-    Preset("thorough", BLURRED, False, False, (0.4, 1.0)),
+    Preset("quick", QUICK, True, True, (0.0, 0.35)),
+    Preset("thorough", BLURRED, False, False, (0.35, 0.9)),
 )
 # A model that pairs of photos agree with less than this is begun again so many times with other random numbers; of
 # models with as many photos the one with the most observations is taken (experiments: sfm-led).
@@ -138,6 +140,13 @@ def solve_cameras(
     best = max(tries, key=lambda one: one.rank)
     if best.model is None or best.attempt.agreeing < 3:
         raise MacrosplatError(failure(best.attempt, len(photos)))
+    _leave_out(best.model, best.keep)
+    # By the points that photos were placed with: of those that are left in the end there are fewer.
+    unsure = loosely_held(*_result(best, photos))
+    polishing = within(progress, PRESETS[-1].span[1], 1.0)
+    best.model, best.cameras, best.features = polished(
+        best.model, best.features, photos, best.cameras, workdir, polishing, seed
+    )
     cameras, points = _result(best, photos)
     squares = focal_by_squares(targets, cameras, corner_points(targets, cameras)[0]) if targets else None
     if squares is not None and squares.uncertainty < SURE_FOCAL:
@@ -153,10 +162,10 @@ def solve_cameras(
         attempts=tuple(one.attempt for one in tries),
         focal_px=tuple(cameras.intrinsics[:, 0].tolist()),
         seconds=time.monotonic() - began,
+        unsure=tuple(unsure),
     )
     assumed = not any(knows_focal(photo) for photo in photos)
-    loose = [names[i] for i in mapping.loose(best.model) if names[i] in cameras.names]
-    return cameras, points, replace(report, sentences=sentences(report, best.attempt, assumed, loose))
+    return cameras, points, replace(report, sentences=sentences(report, best.attempt, assumed))
 
 
 def key_points(
@@ -395,9 +404,6 @@ def _result(best: _Try, photos: tuple[Photo, ...]) -> tuple[Cameras, SparsePoint
     """The agreeing photos' cameras at full size and the points, in units of the median distance to the points seen."""
     assert best.model is not None
     model, keep = best.model, best.keep
-    for image_id in list(model.reg_image_ids()):
-        if image_id - 1 not in keep:
-            model.deregister_frame(model.images[image_id].frame_id)
     views = mapping.views_of(model)
     points = _points(model, best.features, photos, keep)
     depth = [
@@ -414,6 +420,13 @@ def _result(best: _Try, photos: tuple[Photo, ...]) -> tuple[Cameras, SparsePoint
         intrinsics.append([*(best.cameras[i].focal_length_x * scale), width / 2, height / 2])
     cameras = Cameras(tuple(photos[i].name for i in keep), matrices, np.array(intrinsics), sizes, "sfm")
     return cameras, replace(points, xyz=(points.xyz - middle) / unit)
+
+
+def _leave_out(model: pycolmap.Reconstruction, keep: list[int]) -> None:
+    """Photos that are not in `keep`."""
+    for image_id in list(model.reg_image_ids()):
+        if image_id - 1 not in keep:
+            model.deregister_frame(model.images[image_id].frame_id)
 
 
 def _points(
