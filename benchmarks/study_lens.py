@@ -42,8 +42,8 @@ from macrosplat.support.colour import to_srgb
 from macrosplat.support.dispatch import choose
 from macrosplat.support.metrics import outline_psnr, squared_error_map
 from macrosplat.support.progress import Progress
+from macrosplat.train import adam, schedule, training
 from macrosplat.train import begin as begin_module
-from macrosplat.train import schedule, training
 from macrosplat.train import trainer as trainer_module
 from macrosplat.train.trainer import Trainer
 
@@ -189,7 +189,7 @@ def variant(model: str, values: str) -> Iterator[dict[str, Any]]:
         elif name in vars(Options()):
             options[name] = value
         else:
-            owners = thin, start, schedule, begin_module, trainer_module, training
+            owners = thin, start, schedule, begin_module, trainer_module, training, adam
             owner = next((m for m in owners if hasattr(m, name)), None)
             assert owner is not None, f"{name} is neither a field of Schedule nor a constant of the lens nor an option"
             before.append((owner, name, getattr(owner, name)))

@@ -122,3 +122,11 @@ def test_photos_beside_a_config_of_something_else_are_photos(tmp_path):
     make_photos(tmp_path / "photos" / "left", 3)
     (tmp_path / "photos" / "left" / "config.json").write_text("{}")
     assert len(find_photos(tmp_path).photos) == 3
+
+
+def test_what_is_lost_of_a_16_bit_png_is_said(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    cv2.imwrite(str(tmp_path / "16.png"), PHOTO[..., ::-1].astype(np.uint16) * 257)
+    Image.fromarray(PHOTO).save(tmp_path / "8.png")
+    assert "8 of its 16 bits" in (inspect(tmp_path / "16.png").remark or "")
+    assert inspect(tmp_path / "8.png").remark is None

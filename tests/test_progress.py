@@ -52,6 +52,21 @@ def test_what_an_earlier_run_did_does_not_make_the_rest_look_short(clock):
     assert stream.getvalue() == "Training: 250 of 300, 1 min 00 s left\n"
 
 
+def test_the_first_step_which_compiles_does_not_promise_days(clock):
+    stream = io.StringIO()
+    progress = Progress(stream, clock)
+    progress.stage("Training", 1500, unit="steps")
+    clock.now += 80
+    progress.advance()
+    for _ in range(120):
+        clock.now += 0.5
+        progress.advance()
+    assert stream.getvalue().splitlines() == [
+        "Training: 1 of 1500",
+        "Training: 121 of 1500, 11 min 30 s left, 2 steps/s",
+    ]
+
+
 def test_a_stage_whose_size_nobody_knows_and_the_next_stage_ends_it(clock):
     stream = io.StringIO()
     with Progress(stream, clock) as progress:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from macrosplat.render import Camera, Pinhole, constants, rasterize_reference, render
+from macrosplat.render import Camera, Pinhole, bins_cpu, constants, rasterize_cpu, rasterize_reference, render
 from macrosplat.render.project import project
 from macrosplat.render.rasterize import rasterize
 from macrosplat.scene import Gaussians
@@ -186,6 +186,14 @@ def test_wrong_shapes_are_named(what):
             scene.with_(means=scene.means[:, :2])
 
 
+def test_the_order_of_depths_is_that_of_a_stable_sort():
+    random = np.random.default_rng(0)
+    values = np.concatenate([random.normal(size=3000), random.integers(-3, 3, 2000), [np.inf, -np.inf, 1e-40]])
+    values = random.permutation(values).astype(np.float32) + np.float32(0)  # without -0, which is no depth
+    np.testing.assert_array_equal(bins_cpu.stable_order(values), np.argsort(values, kind="stable"))
+    assert len(bins_cpu.stable_order(values[:0])) == 0
+
+
 def test_views_of_the_same_depths_are_sorted_once_and_have_the_same_bits(monkeypatch):
     scene, weights = (
         make_scene(60, 1).map(lambda t: t.float()),
@@ -196,18 +204,18 @@ def test_views_of_the_same_depths_are_sorted_once_and_have_the_same_bits(monkeyp
     splats, extents = project(scene, PINHOLE.at(views), 1)
     splats = splats.detach().requires_grad_()
     assert torch.equal(splats[0, :, 9], splats[2, :, 9]) and (extents[0] > 0).ne(extents[1] > 0).any()
-    sorts, plain = [], np.argsort
+    sorts, plain = [], bins_cpu.stable_order
 
-    def counted(values, *words, **more):
-        if len(values) > 6:  # tiles are put in order, too
-            sorts.append(len(values))
-        return plain(values, *words, **more)
+    def counted(values):
+        sorts.append(len(values))
+        return plain(values)
 
     results = []
     for same_depths in (False, True):
         drawn = rasterize(splats, extents, PINHOLE.width, PINHOLE.height, same_depths)
         results.append((*drawn, *torch.autograd.grad(drawn, [splats], weights)))
         if not same_depths:
-            monkeypatch.setattr(np, "argsort", counted)
+            for module in (bins_cpu, rasterize_cpu):
+                monkeypatch.setattr(module, "stable_order", counted)
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
     assert sorts == [60]

@@ -18,8 +18,18 @@ from macrosplat import cli
 from macrosplat.support.files import whole
 from macrosplat.support.stop import Stop
 
+class Slow:
+    def __del__(self):
+        print("ready", flush=True)
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            pass
+
 def work(self):
     folder, how = Path(sys.argv[1]), sys.argv[2]
+    if how == "lost":
+        Slow()
+        time.sleep(60)
     try:
         if how == "step":
             with Stop() as stop:
@@ -59,6 +69,11 @@ def told(folder: Path, how: str, numbers: list[int], pause: float) -> tuple[int,
 def test_once_or_twice_is_one_sentence(tmp_path: Path, how: str, numbers: list[int]) -> None:
     assert told(tmp_path, how, numbers, 0.05) == (130, "macrosplat: Interrupted.\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_that_python_would_only_print_is_answered(tmp_path: Path, number: int) -> None:
+    assert told(tmp_path, "lost", [number], 0.05) == (130, "macrosplat: Interrupted.\n")
 
 
 def test_who_asks_again_later_does_not_wait_for_the_tidying(tmp_path: Path) -> None:

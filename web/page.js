@@ -372,7 +372,8 @@ export async function start() {
     surface.push([...centre.clone().applyMatrix4(mesh.matrixWorld).toArray(), opacity, Math.sqrt(middle * largest), i]);
   });
   crops.push(crop(core, mesh));
-  photo(0);
+  $("photo").value = String(facts.first);
+  photo(facts.first);
   const gl = renderer.getContext();
   const pixel = new Uint8Array(4);
   function render(ratio) {

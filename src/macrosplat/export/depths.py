@@ -16,6 +16,7 @@ from macrosplat.export.orbit import orbit, pivot_of
 from macrosplat.export.tsdf import NO_SURFACE, Volume
 from macrosplat.render import Camera
 from macrosplat.render.surface import surface_depth
+from macrosplat.support.dispatch import choose
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.progress import Progress
 from macrosplat.train.checkpoint import Checkpoint
@@ -44,12 +45,13 @@ class Station:
 
 def look(state: Checkpoint, progress: Progress) -> list[Station]:
     """The scene from where the photos were taken, and from 12 places around."""
-    gaussians = state.model.gaussians.detach()
+    device = choose("auto")
+    gaussians = state.model.gaussians.detach().map(lambda t: t.to(device))
     cameras = _cameras(state)
     progress.stage("measuring depth", len(cameras))
     stations = []
     for camera in cameras:
-        stations.append(Station(camera, surface_depth(gaussians, camera, LEFT).numpy()))
+        stations.append(Station(camera, surface_depth(gaussians, camera.to(device), LEFT).cpu().numpy()))
         progress.advance()
     return stations
 

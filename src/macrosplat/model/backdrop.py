@@ -40,7 +40,9 @@ class Backdrop:
                 _linear(width, GRID[1]).to(grid),
             )
         rows, columns = self._weights[width, height]
-        return torch.einsum("hr,wc,rcx->hwx", rows, columns, grid.clamp_min(0))
+        # Along rows first: of all three at once torch would make [H, 3, W, 4].
+        lines = torch.einsum("wc,rcx->rwx", columns, grid.clamp_min(0))
+        return (rows @ lines.flatten(1)).view(height, width, 3)
 
 
 class _Spread(torch.autograd.Function):

@@ -24,10 +24,9 @@ from macrosplat.output.calibrated import breathing, distortion_at_corner
 from macrosplat.output.coverage import Coverage, coloured, cover, draw_coverage, plan
 from macrosplat.output.coverage_report import report_coverage, write_coverage
 from macrosplat.output.detail.photos import Deblurred, share_shown
-from macrosplat.output.gain_error import gain_error
-from macrosplat.output.in_focus import agreement
 from macrosplat.output.lens_report import LensReport, write_lens
 from macrosplat.output.maps import PhotoMaps, add_maps, write_index
+from macrosplat.output.matched import Match, match
 from macrosplat.output.millimetres import Scale, contradictions, differing, magnification
 from macrosplat.output.scale import scale_of
 from macrosplat.output.sharp import write_sharp
@@ -40,8 +39,8 @@ from macrosplat.render import Camera
 from macrosplat.run import Run
 from macrosplat.scene.formats.ply import write_ply
 from macrosplat.support.files import Writers
-from macrosplat.support.metrics import psnr
 from macrosplat.support.progress import Progress
+from macrosplat.train.effort import spared
 from macrosplat.train.targets import Targets
 
 
@@ -82,46 +81,41 @@ def finish(
     # pinhole that was found to explain the photos as well as a lens takes nothing back.
     if options.detail != "off" and options.lens == "thin" and options.deblur_first == "none":
         lensed = isinstance(model.lens, ThinLens)
-        share = share_shown(model, targets.photos) if lensed else 0.0
-        deblurred = replace(deblurred, own=True, share=share)
+        share, kept = share_shown(model, targets.photos) if lensed else (0.0, {})
+        deblurred = replace(deblurred, own=True, share=share, radii=kept)
         run.update(blur_shown=share)
         if lensed and share < 1:
             progress.note(SHARPER if share > 0 else SHARP)
-    fits, unblurred, in_focus, errors = [], [], [], []
     radii: list[float] = []
+    matching: list[Future[Match]] = []
     maps: dict[str, Future] = {}
     with Writers() as writers:
         for v, photo in enumerate(given.photos):
             look = deblurred.look(v)
             writers.add(write_sharp, run, photo.name, deblurred(v, look), photo.path, options.sharp_format)
-            seen = targets.photos[v] / 255.0
             counts = targets.alpha_masks[v] if targets.alpha_masks else None  # what is masked was not learned
+            found = _maps(model, shown[v], v, photo.name, look.seen, coverage)
+            there = found.depth > 0
+            pictures = look.taken.cpu().numpy(), look.drawn.cpu().numpy(), found.defocus if lens is not None else None
             where = None if counts is None else counts >= 128
-            taken, drawn = look.taken.cpu().numpy(), look.drawn.cpu().numpy()
-            fits.append(psnr(taken, seen, where))
-            unblurred.append(psnr(drawn, seen, where))
-            errors.append(gain_error(taken, seen, where))
-            if lens is not None:
-                radius, there = look.seen.radius.cpu().numpy(), look.seen.there.cpu().numpy()
-                in_focus.append(
-                    agreement(photo.name, seen, drawn, taken, radius, there if where is None else there & where)
-                )
-            if look.seen.there.any():  # elsewhere there is no circle of confusion
-                radii.append(float(look.seen.radius[look.seen.there].abs().median()))
-            maps[photo.name] = add_maps(writers, run, _maps(model, shown[v], v, photo.name, look.seen, coverage))
+            matching.append(writers.add(match, photo.name, targets.photos[v], where, *pictures, there))
+            if there.any():  # elsewhere there is no circle of confusion
+                radii.append(float(np.median(np.abs(found.defocus[there]))))
+            maps[photo.name] = add_maps(writers, run, found)
             progress.advance()
+    matches = [future.result() for future in matching]
     write_index(run, maps)
 
     stops = dict(zip(given.cameras.names, model.exposure.stops(), strict=True))
     run.update(exposure_stops={name: tuple(values) for name, values in stops.items()})
     run.write_cameras(cameras)
     limit = run.manifest.limit
-    report, covered = None, None
+    report, covered, fit = None, None, float(np.mean([found.fit for found in matches]))
     if lens is not None:
         focal_px = [float(camera.intrinsics[0]) for camera in shown]
         middle = lens.pupil_diameter / float(np.median(lens.focus_distances))
-        matched = float(np.mean(fits)), float(np.mean(unblurred))
-        agreeing = [found for found in in_focus if found is not None]
+        matched = fit, float(np.mean([found.unblurred for found in matches]))
+        agreeing = [found.in_focus for found in matches if found.in_focus is not None]
         trust = judge(middle, lens.sigma0_px, model.lens.exif, *matched, steps, agreeing)
         scale, odd = scale_of(run, model, shown, given, lens.focus_distances)
         unsure = UNSURE if bool(model.rig.parameters["pose.breathing"].detach() != 0) else 0.0
@@ -145,14 +139,14 @@ def finish(
     write_ply(run.scene, fitted)
     if coverage is not None:
         write_ply(run.coverage_scene, coloured(fitted, coverage))
-    gains = np.mean(list(stops.values()), 1)
+    gains, errors = np.mean(list(stops.values()), 1), [found.gain_error for found in matches]
     summary = Summary(
         run=run.folder,
         photos=len(given.photos),
         gaussians=len(model.gaussians),
         steps=steps,
         seconds=run.manifest.seconds,
-        fit_psnr=float(np.mean(fits)),
+        fit_psnr=fit,
         blur_px=2 * float(np.median(radii)) if radii else 0.0,
         viewer_psnr=viewer_psnr,
         lens=lens,
@@ -162,6 +156,7 @@ def finish(
         focal_scale=focal_scale,
         coverage=covered,
         limit=limit,
+        spared=spared(options.quality, steps, options.max_gaussians or 10**9, targets.frames),
     )
     run.update(summary=Figures(**{name: getattr(summary, name) for name in Figures.__struct_fields__}))
     return summary

@@ -87,7 +87,10 @@ def inspect(path: Path) -> Inspected:
             width, height = opened.size
             if opened.format in ("JPEG", "MPO") and 8 * path.stat().st_size < width * height / LEAST_BITS:
                 raise ValueError(f"too few bytes for {width} x {height} px")
-            remark = SEVERAL if opened.format in FILMS and getattr(opened, "n_frames", 1) > 1 else None
+            if opened.format in FILMS and getattr(opened, "n_frames", 1) > 1:
+                remark = SEVERAL
+            elif opened.format == "PNG" and opened.mode.startswith("RGB") and _png_bits(path) == 16:
+                remark = "colour PNG is read at 8 of its 16 bits; save as TIFF to have all"
             tags = opened.getexif()
             orientation = tags.get(ORIENTATION, 1)
             # An eighth of the size: the whole file is still parsed, at a fraction of the time.
@@ -126,6 +129,12 @@ def _range(path: Path, pixels: NDArray[Any]) -> str | None:
     return f"no value needs more than {bits} of 16 bits; if the camera gave {bits}, multiply by {2 ** (16 - bits):,}"
 
 
+def _png_bits(path: Path) -> int:
+    """A channel's, by the header that every PNG begins with: 8 bytes of signature, 8 of the chunk, two sizes of 4."""
+    with path.open("rb") as file:
+        return file.read(25)[24]
+
+
 def header_size(path: Path) -> tuple[int, int]:
     """(width, height) in px as stored, by what the file says of itself.
 
@@ -135,6 +144,10 @@ def header_size(path: Path) -> tuple[int, int]:
     if suffix in RAW:
         with extra("rawpy", "raw", path).imread(str(path)) as raw:
             return raw.sizes.width, raw.sizes.height
+    if suffix in TIFF:
+        with tifffile.TiffFile(path) as tiff:
+            page: Any = tiff.pages[photo_page(tiff)]
+            return page.imagewidth, page.imagelength
     if suffix in HEIF:
         extra("pillow_heif", "heif", path).register_heif_opener()
     with open_picture(path) as opened:

@@ -105,6 +105,38 @@ def _sort_by_tile(tiles, order, room, offsets, ranges, items, slots):
             slots[place] = offsets[rank] + n
 
 
+@njit
+def _radix_order(keys, order):
+    """Sort by 11 bits at a time, least first: three sweeps over what a comparison sort asks for seventeen times."""
+    n = keys.shape[0]
+    others, ordered = np.empty(n, np.uint32), np.empty(n, np.int32)
+    for i in range(n):
+        order[i] = i
+    for sweep in range(3):
+        shift = np.uint32(11 * sweep)
+        starts = np.zeros(2049, np.int64)
+        for i in range(n):
+            starts[((keys[i] >> shift) & np.uint32(2047)) + 1] += 1
+        for digit in range(2048):
+            starts[digit + 1] += starts[digit]
+        for i in range(n):
+            digit = (keys[i] >> shift) & np.uint32(2047)
+            place = starts[digit]
+            starts[digit] = place + 1
+            others[place], ordered[place] = keys[i], order[i]
+        keys[:], order[:] = others, ordered
+
+
+def stable_order(values: np.ndarray) -> np.ndarray:
+    """[N] int32: what a stable argsort of float32 values makes, which are no NaN."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    # As integers floats rise with their bits; negative ones fall.
+    keys = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)).astype(np.uint32)
+    order = np.empty(len(keys), np.int32)
+    _radix_order(keys, order)
+    return order
+
+
 def bin_splats(
     splats: np.ndarray, extents: np.ndarray, width: int, height: int, order: np.ndarray | None = None
 ) -> Bins:
@@ -112,7 +144,7 @@ def bin_splats(
     tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
     if order is None:
         drawn = np.flatnonzero(extents[:, 0] > 0).astype(np.int32)
-        order = drawn[np.argsort(splats[drawn, constants.DEPTH], kind="stable")]
+        order = drawn[stable_order(splats[drawn, constants.DEPTH])]
     else:
         order = order[extents[order, 0] > 0]
     room, offsets = np.zeros(len(order) + 1, np.int64), np.zeros(len(order) + 1, np.int64)

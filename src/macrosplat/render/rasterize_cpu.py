@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from macrosplat.render import constants
-from macrosplat.render.bins_cpu import TILE, Bins, bin_splats
+from macrosplat.render.bins_cpu import TILE, Bins, bin_splats, stable_order
 from macrosplat.support.numba import kernel_lock, njit, prange
 
 F = np.float32
@@ -210,7 +210,7 @@ def _reduce(order, offsets, rows_in, grad_splats):
 
 def depth_order(splats: Tensor) -> np.ndarray:
     """[N] splats [N, 10] front to back."""
-    return np.argsort(splats.detach().numpy()[:, constants.DEPTH], kind="stable").astype(np.int32)
+    return stable_order(splats.detach().numpy()[:, constants.DEPTH])
 
 
 def forward(splats: Tensor, extents: Tensor, width: int, height: int, order: np.ndarray | None = None):

@@ -37,11 +37,18 @@ class Stage:
     unit: str = ""  # of what is counted, where their rate says something: "steps"
     figures: dict[str, float] = field(default_factory=dict)
     text: str = ""  # what is being done just now
+    warm: tuple[int, float] | None = None  # `done` when the first was counted, and the time
 
     def rate(self, now: float) -> float | None:
-        """Things per second, in the mean; None before there is one."""
-        passed = now - self.began
-        return (self.done - self.before) / passed if self.done > self.before and passed > 0 else None
+        """Things per second in the mean; None before there are two.
+
+        The first does not count where there are more: kernels are compiled in it, for a minute perhaps, and what it
+        took would promise days.
+        """
+        done, since = self.warm or (self.before, self.began)
+        if self.done <= done:
+            done, since = self.before, self.began
+        return (self.done - done) / (now - since) if self.done > self.before + 1 and now > since else None
 
     def left(self, now: float) -> float | None:
         """Seconds until the end; None where nobody can tell."""
@@ -112,9 +119,10 @@ class Progress:
         if stage is None:
             return
         stage.done += n
+        now = self._clock()
+        stage.warm = stage.warm or (stage.done, now)
         stage.text = text or stage.text
         stage.figures = figures or stage.figures
-        now = self._clock()
         for face in self._faces:
             face.moved(stage, n, now)
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 # s: a signal this soon after another is the same wish (a terminal and a parent process may both send one, and so does
 # who presses twice); a later one is impatience.
 SAME = 1.0
+AGAIN = 0.05  # s after which a lost interrupt comes again
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LAST_WORDS = b"macrosplat: Interrupted.\n"
 CURSOR = b"\x1b[?25h"  # shown again: a bar may have hidden it
@@ -27,6 +29,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.first: float | None = None  # s of the clock: when the wish was heard
+        self._unraisable: Callable[[Any], Any] = sys.__unraisablehook__
 
     def install(self) -> None:
         """For a program's main thread; elsewhere whoever started it decides about signals."""
@@ -34,6 +37,17 @@ class Interrupts:
         with contextlib.suppress(ValueError):
             for number in SIGNALS:
                 signal.signal(number, self.answer)
+            if sys.unraisablehook != self.lost:
+                self._unraisable, sys.unraisablehook = sys.unraisablehook, self.lost
+
+    def lost(self, what: Any) -> None:
+        """Of an exception that Python may only print: where it is the interrupt, which fell into a `__del__` or what a
+        library calls back, it comes again in a moment, outside of that."""
+        if not issubclass(what.exc_type, KeyboardInterrupt):
+            self._unraisable(what)
+            return
+        self.first = None
+        threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     def answer(self, number: int, frame: Any) -> None:
         if self.hear():

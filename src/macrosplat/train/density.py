@@ -134,9 +134,9 @@ def add_regulariser_gradient(
 def confine_shapes(log_scales: Tensor, smallest: float, slender: float) -> None:
     """Changes log scales [N, 3] in place: none below `smallest`, and of each Gaussian the longest at most `slender`
     above the middle one. On the CPU; on a GPU see `noise_cuda`."""
-    log_scales.clamp_min_(smallest)
-    longest = log_scales.median(1, keepdim=True).values + slender
-    torch.minimum(log_scales, longest, out=log_scales)
+    from macrosplat.train import shapes_cpu
+
+    shapes_cpu.confine(log_scales, smallest, slender)
 
 
 def z_order(means: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ from macrosplat.output.lens_report import LensReport, describe
 from macrosplat.output.subject import limits
 from macrosplat.scene.gaussians import Gaussians
 
+AS_GOOD = 0.02  # of the object: photos that have as much of it in the frame as the best one, but for that
+RIM = 0.05  # of the frame, in which nothing of the object should lie
 STRAYS = 0.5  # % of the object's Gaussians, nearest and farthest, that say nothing of where it lies
 
 
@@ -30,7 +32,9 @@ def facts_of(
     bounds = limits(scene, cameras, core)
     distance = float(np.median(np.linalg.norm(cameras.centres - np.array(bounds.target), axis=1)))
     focus = dict(lens.focus_distances) if lens else {}
-    between = focus_range(means_seen(scene, core), cameras.views[0], list(focus.values()), STRAYS)
+    seen = means_seen(scene, core)
+    first = whole_view(seen, cameras)
+    between = focus_range(seen, cameras.views[first], list(focus.values()), STRAYS)
     number = describe(lens)["f_number"] if lens else None
     photos = []
     for name, view, (fx, _, cx, cy), (width, height) in zip(
@@ -51,6 +55,7 @@ def facts_of(
         )
     return {
         "photos": photos,
+        "first": first,
         "target": bounds.target,
         "up": bounds.up,
         "radius": bounds.radius,
@@ -70,3 +75,17 @@ def facts_of(
         "scale_uncertainty": lens.scale.uncertainty if lens and lens.mm_per_unit else None,
         "backdrop": [float(x) for x in backdrop],
     }
+
+
+def whole_view(points: NDArray[np.floating], cameras: Cameras) -> int:
+    """The first photo that has (nearly) as much of the object in its frame as any: what a page opens with.
+
+    Args: points: [N, 3] of the object, world.
+    """
+    shares = []
+    for view, (fx, fy, cx, cy), (width, height) in zip(cameras.views, cameras.intrinsics, cameras.sizes, strict=True):
+        x, y, z = (points @ view[:3, :3].T + view[:3, 3]).T
+        u, v = fx * x / np.where(z > 0, z, 1) + cx, fy * y / np.where(z > 0, z, 1) + cy
+        inside = (z > 0) & (abs(u / width - 0.5) < 0.5 - RIM) & (abs(v / height - 0.5) < 0.5 - RIM)
+        shares.append(float(inside.mean()) if len(points) else 0.0)
+    return int(np.argmax(np.array(shares) >= max(shares) - AS_GOOD))

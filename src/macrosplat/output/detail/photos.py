@@ -5,8 +5,8 @@ In: what was learned, the photos as taken. Out: [H, W, 3] sRGB in [0, 1], each a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ from macrosplat.photos.records import Photo
 from macrosplat.render import Camera
 from macrosplat.support.colour import to_srgb
 
+KEPT = 1 << 24  # pixels whose radius is kept: 64 MB
+
 
 @dataclass(frozen=True)
 class Look:
@@ -50,6 +52,7 @@ class Deblurred:
     sampling: Sampling
     share: float = 0.0  # of the claimed radii that the photos show; with `own` False of no use
     own: bool = False  # whether the photos' own detail is kept
+    radii: Mapping[int, Tensor] = field(default_factory=dict)  # of some photos what `claimed_radius` says, kept
 
     @torch.no_grad()
     def look(self, v: int) -> Look:
@@ -87,7 +90,8 @@ class Deblurred:
         sigma0 = lens.sigma0() * (camera.frame.width / lens.width)
         in_focus = variable_blur(seen.sharp.colour, sigma0.expand(seen.depth.shape))
         taken = _shown(self.model.exposure.expose(in_focus, v)) - look.taken
-        return _planes(taken), claimed_radius(seen) * (self.photos[v].width / camera.frame.width)
+        radius = self.radii[v] if v in self.radii else claimed_radius(seen)
+        return _planes(taken), radius * (self.photos[v].width / camera.frame.width)
 
 
 def claimed_radius(seen: Surface) -> Tensor:
@@ -96,8 +100,9 @@ def claimed_radius(seen: Surface) -> Tensor:
 
 
 @torch.no_grad()
-def share_shown(model: Model, photos: Sequence[NDArray[np.uint8]]) -> float:
-    """By what the lens model's radii have to be multiplied to be those that the photos show (see `believed`).
+def share_shown(model: Model, photos: Sequence[NDArray[np.uint8]]) -> tuple[float, dict[int, Tensor]]:
+    """By what the lens model's radii have to be multiplied to be those that the photos show (see `believed`); and the
+    radii, of as many photos as `KEPT` allows.
 
     Args:
         photos: V of [h, w, 3] sRGB at the training size.
@@ -105,10 +110,13 @@ def share_shown(model: Model, photos: Sequence[NDArray[np.uint8]]) -> float:
 
     def each(v: int) -> tuple[Tensor, Tensor]:
         radius = claimed_radius(surface_of(model, model.camera(v), v))
+        if (v + 1) * radius.numel() <= KEPT:
+            radii[v] = radius
         grey = torch.tensor(photos[v], device=radius.device).to(torch.float32).mean(2) / 255
         return grey, radius
 
-    return believed(each(v) for v in range(len(photos)))
+    radii: dict[int, Tensor] = {}
+    return believed(each(v) for v in range(len(photos))), radii
 
 
 def _shown(light: Tensor) -> Tensor:
