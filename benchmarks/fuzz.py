@@ -90,7 +90,6 @@ def make_good(base: Path) -> None:
     from macrosplat.options import Options
     from macrosplat.scene.formats.read import read_scene
     from macrosplat.scene.formats.sog import write_sog
-    from macrosplat.scene.formats.sog import write_sog
     from macrosplat.scene.formats.splat import write_splat
     from macrosplat.scene.formats.spz import write_spz
     from making_captures import make, write_capture
@@ -110,7 +109,6 @@ def make_good(base: Path) -> None:
     write_spz(base / "scenes/a.spz", scene)
     write_sog(base / "scenes/a.sog", scene)
     write_splat(base / "scenes/a.splat", scene)
-    write_sog(base / "scenes/a.sog", scene.as_tensors())
     with zipfile.ZipFile(base / "scenes/a.sog") as archive:
         archive.extractall(base / "sog")
     g = dict(scene.tensors())
