@@ -157,7 +157,7 @@ def reconstruct(
             seconds = run.manifest.seconds + time.monotonic() - began
             run.update(seconds=seconds, machine=machine(device))
         watching.trained()
-        run.check_photos(capture, opened.photos)
+        run.check_whole(capture, opened.photos)
         summary = finish(run, trainer.model, trainer.targets, given, trainer.last_sampling(), trainer.done, progress)
         _page(out, progress)
         return summary

@@ -99,12 +99,17 @@ class Run:
         run.update(options=options)
         return run
 
-    def check_photos(self, capture: Path, photos: Sequence[Photo]) -> None:
-        """Check that photos are those that the run was begun with, before anything is made of them in the end.
+    def check_whole(self, capture: Path, photos: Sequence[Photo]) -> None:
+        """Check that RUN and the photos are those that the run was begun with, before the results are written.
 
         Raises:
-            MacrosplatError: somebody has replaced or removed some meanwhile.
+            MacrosplatError: somebody has moved RUN meanwhile, or has replaced or removed photos.
         """
+        if not self.sparse.is_dir():
+            raise MacrosplatError(
+                f"{self.folder} was moved or removed while it was being written; put it back in its place, and go on "
+                f"with: macrosplat continue {self.folder}"
+            )
         gone = [photo.name for photo in photos if not photo.path.is_file()]
         changed = "gone: " + listed(gone) if gone else difference(self.manifest.photos, taken(capture, tuple(photos)))
         if changed:

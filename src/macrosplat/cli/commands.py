@@ -192,7 +192,7 @@ class Continue:
 class List:
     """List the runs in a folder: photos, steps, time, fit, and where their pages are."""
 
-    folder: Annotated[Positional[Path], arg(metavar="DIR")] = Path(".")
+    folder: Annotated[Positional[Path], arg(metavar="[DIR]")] = Path(".")
     """The folder; two levels of it are looked through."""
 
     def run(self) -> None:
@@ -323,7 +323,7 @@ class Studio:
     The page is served to this machine alone, and runs are those that `macrosplat reconstruct` makes.
     """
 
-    folder: Annotated[Positional[Path], arg(metavar="DIR")] = Path("macrosplat-studio")
+    folder: Annotated[Positional[Path], arg(metavar="[DIR]")] = Path("macrosplat-studio")
     """Where captures and runs are kept."""
 
     port: Annotated[int, arg(metavar="N")] = 0

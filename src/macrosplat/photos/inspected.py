@@ -144,6 +144,10 @@ def header_size(path: Path) -> tuple[int, int]:
     if suffix in RAW:
         with extra("rawpy", "raw", path).imread(str(path)) as raw:
             return raw.sizes.width, raw.sizes.height
+    if suffix in TIFF:
+        with tifffile.TiffFile(path) as tiff:
+            page: Any = tiff.pages[photo_page(tiff)]
+            return page.imagewidth, page.imagelength
     if suffix in HEIF:
         extra("pillow_heif", "heif", path).register_heif_opener()
     with open_picture(path) as opened:
