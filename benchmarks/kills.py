@@ -329,6 +329,7 @@ def main() -> int:
                 for stage in done:
                     counts[stage] += 1
                 fell += bool(complaints)
+                print(f"  {title}, run {n}: struck in {', '.join(done) or 'no stage'}", flush=True)
                 for complaint in complaints:
                     print(f"  {title}, run {n}: {complaint}", flush=True)
             fallen += fell

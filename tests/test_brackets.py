@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from macrosplat import pipeline
+from macrosplat.brackets import composite as composite_module
 from macrosplat.brackets.align import align, gains, intrinsics_of_slice, inverse, px_in_slice, view_of_slice, warped
 from macrosplat.brackets.composite import composite, has_brackets, one_per_pose, spread
 from macrosplat.brackets.recognise import poses_of
@@ -249,23 +251,29 @@ def test_a_stack_lies_in_each_slice_as_the_slice_lies():
         assert np.abs(one[inner, inner].astype(float) - own[inner, inner]).mean() < 3  # levels: resampled twice
 
 
-def test_cameras_and_observations_reach_every_slice(tmp_path):
+@pytest.mark.parametrize("side", [1800, 60])
+def test_cameras_and_observations_reach_every_slice(tmp_path, monkeypatch, side):
+    monkeypatch.setattr(composite_module, "SIDE", side)
+    width = min(side, 120)
     for p in range(3):
         write(tmp_path, halves(p)[1], [f"{p}_{s}.png" for s in range(3)])
     capture = open_capture(tmp_path)
     poses = one_per_pose(capture.photos, capture.cameras, tmp_path / "scratch")
-    assert [photo.width for photo in poses.photos] == [120] * 3
+    assert [photo.width for photo in poses.photos] == [width] * 3
+    assert [Image.open(photo.path).size for photo in poses.photos] == [(width, width * 3 // 4)] * 3
     assert not has_brackets(poses.photos)  # cameras are found on them as on any photos
     views = make_cameras(3).views
     names = tuple(photo.name for photo in poses.photos)
-    given = Cameras(names, views, np.tile([300.0, 300.0, 60, 45], (3, 1)), np.tile([120, 90], (3, 1)), "sfm")
-    points = SparsePoints(
-        np.zeros((1, 3)), np.zeros((1, 3), np.uint8), np.zeros(2, np.int64), np.array([0, 2]), np.full((2, 2), 20.0)
-    )
+    small = width / 120
+    intrinsics, sizes = np.array([300.0, 300, 60, 45]) * small, np.array([120, 90]) * small
+    given = Cameras(names, views, np.tile(intrinsics, (3, 1)), np.tile(sizes.astype(int), (3, 1)), "sfm")
+    seen_at = np.full((2, 2), 20.0 * small)
+    points = SparsePoints(np.zeros((1, 3)), np.zeros((1, 3), np.uint8), np.zeros(2, int), np.array([0, 2]), seen_at)
     cameras, seen = spread(poses, given, points, capture.photos)
     assert cameras.names == tuple(photo.name for photo in capture.photos)
     for v in range(9):
         assert np.array_equal(cameras.views[v], views[v // 3])
+    assert (cameras.intrinsics == [300, 300, 60, 45]).all() and (cameras.sizes == [120, 90]).all()
     assert sorted(set(seen.photo.tolist())) == [0, 1, 2, 6, 7, 8] and (seen.px == 20.0).all()
 
 

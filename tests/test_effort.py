@@ -23,6 +23,15 @@ def test_every_quality_has_an_effort_and_more_is_more():
         assert values == sorted(values) and len(set(values)) == len(values), name
 
 
+def test_a_run_that_spends_less_says_so():
+    small = frames(3, 640)
+    assert effort.spared("standard", 4000, 10**9, small) is None
+    assert effort.spared("standard", 9000, 150_000, small) is None
+    said = effort.spared("standard", 1500, 36_864, small)
+    assert said is not None and "1,500 of 4,000 steps, at most 36,864 Gaussians instead of 184,320" in said
+    assert effort.spared("draft", 1500, 76_800, small) is None
+
+
 @pytest.mark.parametrize("quality", get_args(options.Quality))
 def test_gaussians_grow_with_the_pixels_between_bounds(quality):
     counts = [effort.default_gaussians(quality, frames(3, width)) for width in (32, 320, 640, 8000)]

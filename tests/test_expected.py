@@ -73,6 +73,7 @@ def test_memory_is_that_of_the_largest_stage(monkeypatch: pytest.MonkeyPatch) ->
         return expected([(width, height)] * count, Options(width=96), True, CPU).memory
 
     monkeypatch.setattr("macrosplat.train.expected.available", lambda: 1e12)
+    monkeypatch.setattr("macrosplat.train.expected.CORES", 0)
     assert memory(3, 12000, 9000) == pytest.approx(0.6e9 + 86 * 108e6)  # a sharp photo
     many = memory(1000, 640, 480)
     assert many == pytest.approx(0.6e9 + 1000 * 560 * 3072)  # feature points

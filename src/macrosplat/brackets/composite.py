@@ -31,11 +31,12 @@ from macrosplat.brackets.align import (
 from macrosplat.brackets.recognise import poses_of
 from macrosplat.cameras.records import Cameras, Distortion, SparsePoints
 from macrosplat.cameras.undistort import read_undistorted_linear
-from macrosplat.photos.records import Photo
+from macrosplat.photos.records import Photo, resized
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.files import write_whole
 
 FINE, POOL = 0.7, 2.5  # px: grain is smoothed by the one, sharpness is averaged over the other
+SIDE = 1800  # px of a composite's longer side: feature points are sought at 1200, and every slice is read and warped
 PICKY = 4  # power of the sharpness in the weight of a slice: one twice as sharp counts 16 times
 
 
@@ -50,7 +51,8 @@ class Poses:
 
 
 def one_per_pose(taken: Sequence[Photo], cameras: Cameras | None, folder: Path) -> Poses:
-    """Write a composite of every bracket into `folder`. The middle slice of a bracket is its reference."""
+    """Write a composite of every bracket into `folder`, `SIDE` px at the most. The middle slice of a bracket is its
+    reference."""
     photos: list[Photo] = []
     warps = []
     groups = poses_of(taken)
@@ -69,12 +71,15 @@ def one_per_pose(taken: Sequence[Photo], cameras: Cameras | None, folder: Path) 
             [read_undistorted_linear(photo, lens, WORKING) for photo, lens in zip(slices, lenses, strict=True)],
             warps[-1],
         )
+        share = min(1.0, SIDE / max(middle.width, middle.height))
+        width, height = resized(middle.width, middle.height, round(middle.width * share))
         path = folder / f"{(middle.pose or middle.name).replace('/', '_')}.png"
-        picture = to_bytes(to_srgb(composite(slices, warps[-1], lenses=lenses, even=even)))
+        picture = to_bytes(to_srgb(composite(slices, warps[-1], width, lenses, even)))
         write_whole(path, Image.fromarray(picture).save)
-        photos.append(replace(middle, path=path, pose=None, orientation=1))
+        photos.append(replace(middle, path=path, pose=None, orientation=1, width=width, height=height))
     if cameras is not None:
-        cameras = replace(cameras.select([photo.name for photo in photos]), distortion=())
+        given = replace(cameras.select([photo.name for photo in photos]), distortion=())
+        cameras = _sized(given, np.array([(photo.width, photo.height) for photo in photos]))
     return Poses(tuple(photos), cameras, groups, tuple(warps))
 
 
@@ -126,6 +131,10 @@ def spread(
         photos: of the whole capture.
     """
     place = {photo.name: p for p, photo in enumerate(poses.photos)}
+    middles = [photos[group[len(group) // 2]] for group in (poses.slices[place[name]] for name in cameras.names)]
+    full = np.array([(photo.width, photo.height) for photo in middles], np.int64).reshape(-1, 2)
+    points = replace(points, px=points.px * (full / cameras.sizes)[points.photo])
+    cameras = _sized(cameras, full)
     entries = []  # (index of the photo, index of the camera, warp)
     for c, name in enumerate(cameras.names):
         p = place[name]
@@ -152,6 +161,12 @@ def spread(
         ),
         SparsePoints(points.xyz, points.rgb, np.concatenate(point), np.concatenate(photo), np.concatenate(px)),
     )
+
+
+def _sized(cameras: Cameras, sizes: NDArray[np.int64]) -> Cameras:
+    """The same pinholes for photos of other sizes [V, 2]."""
+    factor = sizes / cameras.sizes
+    return replace(cameras, intrinsics=cameras.intrinsics * factor[:, [0, 1, 0, 1]], sizes=sizes)
 
 
 def has_brackets(photos: Sequence[Photo]) -> bool:

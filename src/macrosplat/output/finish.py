@@ -40,6 +40,7 @@ from macrosplat.run import Run
 from macrosplat.scene.formats.ply import write_ply
 from macrosplat.support.files import Writers
 from macrosplat.support.progress import Progress
+from macrosplat.train.effort import spared
 from macrosplat.train.targets import Targets
 
 
@@ -155,6 +156,7 @@ def finish(
         focal_scale=focal_scale,
         coverage=covered,
         limit=limit,
+        spared=spared(options.quality, steps, options.max_gaussians or 10**9, targets.frames),
     )
     run.update(summary=Figures(**{name: getattr(summary, name) for name in Figures.__struct_fields__}))
     return summary

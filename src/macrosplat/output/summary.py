@@ -43,6 +43,7 @@ class Summary:
     coverage: CoverageReport | None = None
     focal_scale: float = 1.0  # by which training corrected the focal length
     limit: str | None = None  # a sentence: why the photos cannot be made sharp
+    spared: str | None = None  # a sentence: what was not spent on it
 
     def __str__(self) -> str:
         return self.text(width_of(sys.stdout))
@@ -82,6 +83,8 @@ class Summary:
         trust = self.report.trust if self.report is not None else None
         if trust is not None and trust.level == "low" and trust.because:
             said.insert(0, trust.because)
+        if self.spared:
+            said.append(self.spared)
         if self.exposure_stops > max(TOLD_STOPS, SURE * self.exposure_error):
             said.append(
                 f"The photos' exposure differs by up to {self.exposure_stops:.2f} stops: each sharp photo has its own, "

@@ -39,6 +39,25 @@ def default_gaussians(quality: str, frames: Sequence[Frame]) -> int:
     return max(FEWEST, min(effort.gaussians, round(effort.per_pixel * pixels)))
 
 
+LESS_STEPS, LESS_GAUSSIANS = (
+    0.75,
+    0.5,
+)  # shares of a quality's, below which photos lose what one sees (experiments: spent)
+
+
+def spared(quality: str, steps: int, most: int, frames: Sequence[Frame]) -> str | None:
+    """A sentence on a run that was allowed plainly fewer steps or Gaussians than its quality takes; None of others."""
+    effort, usual = EFFORTS[quality], default_gaussians(quality, frames)
+    few = [f"{steps:,} of {effort.steps:,} steps"] if steps < LESS_STEPS * effort.steps else []
+    few += [f"at most {most:,} Gaussians instead of {usual:,}"] if most < LESS_GAUSSIANS * usual else []
+    if not few:
+        return None
+    return (
+        f"Less was spent than --quality {quality} takes ({', '.join(few)}): photos and scene are less fine than they "
+        "could be."
+    )
+
+
 # Bytes. A Gaussian of SH degree 2 has 38 floats, kept four times (value, gradient, two moments), and while it is drawn
 # some six (tile, splat) pairs of 64 bytes; each aperture sample has its splat of 10 floats, as many of its gradient,
 # and 2 of how far it reaches. A pixel of a photo at full scale is its 3 bytes and a target of 35; a pixel of the frame

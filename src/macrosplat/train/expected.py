@@ -42,6 +42,7 @@ BYTES_PX, BYTES_GAUSSIAN, BYTES_PAGE = 2.5, 38 * 4 * 3 + 2 * 30 * 4, 4e6
 # large-captures); and of the feature points of a photo, of which there are so many a px at up to 1200 px.
 MEMORY_FIXED, MEMORY_PX = 0.6e9, 86.0
 MEMORY_LEAST = 1.0e9  # while kernels are compiled, once on a machine
+MEMORY_CORE = 10e6  # of what each core of a machine works on at the same time
 MEMORY_FEATURE, FEATURES_PX, MOST_FEATURES, FEATURES_SIDE = 560, 0.01, 8192, 1200
 MOST_CORES = 16  # that reading, finding points and writing make use of
 LONG = 1800.0  # s, from which on it is said what takes less
@@ -120,7 +121,7 @@ def _memory(sizes: Sequence[tuple[int, int]], frames: Sequence[Frame], gaussians
     room = (FOR_PHOTOS + FOR_TARGETS) * (available() or float("inf"))
     training = min(estimate(frames, gaussians, samples), estimate(largest, gaussians, samples) + room)
     points = MEMORY_FIXED + MEMORY_FEATURE * sum(_features(*size) for size in sizes)
-    return max(MEMORY_LEAST, points, training, result_memory(sizes))
+    return max(MEMORY_LEAST, points, training, result_memory(sizes)) + MEMORY_CORE * CORES
 
 
 def _features(width: int, height: int) -> float:
