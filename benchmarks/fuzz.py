@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import fuzz_services
-from damage import damaged, damaged_json
+from damage import damaged, damaged_json, damaged_member
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -62,6 +62,8 @@ class Reader:
             path.write_bytes(damaged_json(data, rng))
         elif path.suffix == ".spz" and rng.random() < 0.6:  # below the packing, too
             path.write_bytes(gzip.compress(damaged(gzip.decompress(data), rng, 16), 1))
+        elif path.suffix == ".sog" and rng.random() < 0.75:
+            path.write_bytes(damaged_member(data, rng))
         else:
             path.write_bytes(damaged(data, rng))
 
@@ -86,6 +88,7 @@ def make_good(base: Path) -> None:
     from macrosplat import pipeline
     from macrosplat.options import Options
     from macrosplat.scene.formats.read import read_scene
+    from macrosplat.scene.formats.sog import write_sog
     from macrosplat.scene.formats.splat import write_splat
     from macrosplat.scene.formats.spz import write_spz
     from making_captures import make, write_capture
@@ -103,6 +106,7 @@ def make_good(base: Path) -> None:
     shutil.copy(base / "run/scene.ply", base / "scenes/a.ply")
     scene = read_scene(base / "scenes/a.ply")
     write_spz(base / "scenes/a.spz", scene)
+    write_sog(base / "scenes/a.sog", scene)
     write_splat(base / "scenes/a.splat", scene)
     g = dict(scene.tensors())
     theirs = gsply.GSData(g["means"], g["log_scales"], g["quats"], g["opacity_logits"], g["sh0"], g["sh_rest"])

@@ -21,6 +21,7 @@ from macrosplat.scene.formats.sog import ACROSS, ENTRIES, TAG
 from macrosplat.scene.gaussians import SH_REST, Gaussians
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.reading import check_room, read_bytes
+from macrosplat.support.terminal import shortened
 
 KNOWN = 2  # the version
 LARGEST_META = 16 << 20  # bytes: codebooks have 256 numbers each
@@ -43,7 +44,9 @@ def read_sog(path: Path) -> Gaussians:
         *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError),
         *(KeyError, ValueError, IndexError, TypeError, AttributeError, SyntaxError, Image.DecompressionBombError),
     ) as error:
-        raise MacrosplatError(f"{path} is no SOG scene, or is damaged ({error}); export it again.") from error
+        raise MacrosplatError(
+            f"{path} is no SOG scene, or is damaged ({shortened(str(error))}); export it again."
+        ) from error
 
 
 Load = Callable[[str, int], bytes]  # a file's name, and how many bytes it may have
