@@ -69,6 +69,9 @@ def find_masks(
         found = {**of, **found}
         known = {_bare(path) for path in of.values()}
         unread = [path for path in sorted(home.rglob("*")) if path.is_file() and _is_unread(path)]
+        lost = [path.name for path in sorted(home.rglob("*")) if path.is_symlink() and not path.exists()]
+        if lost:
+            notes.append(f"Masks that are links to nothing are left out: {listed(lost)}.")
         if unread:
             notes.append(f"Not read as masks: {listed(path.name for path in unread)}; save masks as PNG.")
         if masks and not of and not wanted & {path.resolve() for path in masks}:
@@ -197,8 +200,7 @@ def _is_unread(path: Path) -> bool:
 
 def _is_picture(path: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    there = path.is_file() or (path.is_symlink() and not path.exists())  # a link to nothing is a mask that is missing
-    return path.suffix.lower() in SUFFIXES and not hidden and there
+    return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()
 
 
 def _bare(mask: Path) -> str:
