@@ -26,9 +26,9 @@ from macrosplat.train.working_size import working_width
 # Seconds, as measured (experiments: what-a-run-takes). Of a step on a core: of each aperture sample per Gaussian and
 # per px, and what there is once, per px.
 SAMPLE_GAUSSIAN, SAMPLE_PX, STEP_PX = 6.7e-7, 3.7e-7, 2.7e-7
-# How many full aperture samples a step has on average: of those that it ends with, and in the steps before (experiments:
-# some-samples); and the px of a picture, of the full size.
-OF_SAMPLES, BEFORE, COARSE = 0.2, 0.6, 0.65
+# How many full aperture samples a step has on average: of those that it ends with, and in the steps before; and the px
+# of a picture, of the full size.
+OF_SAMPLES, BEFORE, COARSE = 0.3, 0.7, 0.65
 # Of a step on a GPU: to launch it, and per px and aperture sample.
 GPU_STEP, GPU_PX_SAMPLE = 1.5e-3, 1.2e-9
 CAMERA, POINTS = 7.0, 1.0  # of a photo on a core, whose camera has to be found; whose camera is given
