@@ -24,6 +24,7 @@ import tempfile
 import time
 import traceback
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,8 @@ def make_good(base: Path) -> None:
     write_spz(base / "scenes/a.spz", scene)
     write_sog(base / "scenes/a.sog", scene)
     write_splat(base / "scenes/a.splat", scene)
+    with zipfile.ZipFile(base / "scenes/a.sog") as archive:
+        archive.extractall(base / "sog")
     g = dict(scene.tensors())
     theirs = gsply.GSData(g["means"], g["log_scales"], g["quats"], g["opacity_logits"], g["sh0"], g["sh_rest"])
     gsply.plywrite(base / "scenes/a.compressed.ply", theirs, compressed=True)
@@ -164,6 +167,7 @@ def readers(base: Path) -> Iterator[Reader]:
 
     for name in files("scenes", "*"):
         yield Reader(f"scene {name[2:]}", base / "scenes", [name], scene_of(name), 1.5)
+    yield Reader("scene sog, unpacked", base / "sog", ["meta.json"], scene_of("meta.json"), 1.5)
     yield Reader("transforms.json", base / "given", ["transforms.json"], capture_of, 2.0)
     yield Reader("cameras of render", base / "given", ["novel.json"], lambda f: read_cameras_file(f / "novel.json"))
     yield Reader("truth", base / "given", ["truth.json", "novel.json", "transforms.json"], open_truth)
