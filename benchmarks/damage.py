@@ -6,9 +6,11 @@ In: a file's bytes, a random generator. Out: other bytes.
 from __future__ import annotations
 
 import copy
+import io
 import json
 import random
 import re
+import zipfile
 from typing import Any
 
 NASTY: list[Any] = [
@@ -127,3 +129,17 @@ def _altered(value: Any, rng: random.Random) -> Any:
             value[key] = _altered(value[key], rng)
         return value
     return copy.copy(rng.choice(NASTY))
+
+
+def damaged_member(data: bytes, rng: random.Random) -> bytes:
+    """A ZIP with one of its files damaged, those of JSON more often, and checksums that fit."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    texts = [name for name in members if name.endswith(".json")]
+    name = rng.choice([*members, *(3 * texts)])
+    members[name] = damaged_json(members[name], rng) if name in texts else damaged(members[name], rng)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return out.getvalue()

@@ -24,13 +24,14 @@ import tempfile
 import time
 import traceback
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import fuzz_services
-from damage import damaged, damaged_json
+from damage import damaged, damaged_json, damaged_member
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -62,6 +63,8 @@ class Reader:
             path.write_bytes(damaged_json(data, rng))
         elif path.suffix == ".spz" and rng.random() < 0.6:  # below the packing, too
             path.write_bytes(gzip.compress(damaged(gzip.decompress(data), rng, 16), 1))
+        elif path.suffix == ".sog" and rng.random() < 0.75:
+            path.write_bytes(damaged_member(data, rng))
         else:
             path.write_bytes(damaged(data, rng))
 
@@ -86,6 +89,7 @@ def make_good(base: Path) -> None:
     from macrosplat import pipeline
     from macrosplat.options import Options
     from macrosplat.scene.formats.read import read_scene
+    from macrosplat.scene.formats.sog import write_sog
     from macrosplat.scene.formats.splat import write_splat
     from macrosplat.scene.formats.spz import write_spz
     from making_captures import make, write_capture
@@ -103,7 +107,10 @@ def make_good(base: Path) -> None:
     shutil.copy(base / "run/scene.ply", base / "scenes/a.ply")
     scene = read_scene(base / "scenes/a.ply")
     write_spz(base / "scenes/a.spz", scene)
+    write_sog(base / "scenes/a.sog", scene)
     write_splat(base / "scenes/a.splat", scene)
+    with zipfile.ZipFile(base / "scenes/a.sog") as archive:
+        archive.extractall(base / "sog")
     g = dict(scene.tensors())
     theirs = gsply.GSData(g["means"], g["log_scales"], g["quats"], g["opacity_logits"], g["sh0"], g["sh_rest"])
     gsply.plywrite(base / "scenes/a.compressed.ply", theirs, compressed=True)
@@ -160,6 +167,7 @@ def readers(base: Path) -> Iterator[Reader]:
 
     for name in files("scenes", "*"):
         yield Reader(f"scene {name[2:]}", base / "scenes", [name], scene_of(name), 1.5)
+    yield Reader("scene sog, unpacked", base / "sog", ["meta.json"], scene_of("meta.json"), 1.5)
     yield Reader("transforms.json", base / "given", ["transforms.json"], capture_of, 2.0)
     yield Reader("cameras of render", base / "given", ["novel.json"], lambda f: read_cameras_file(f / "novel.json"))
     yield Reader("truth", base / "given", ["truth.json", "novel.json", "transforms.json"], open_truth)

@@ -54,6 +54,13 @@ def without(content: bytes, tmp_path, **changed) -> bytes:
     return path.read_bytes()
 
 
+def whole_numbers(content: bytes, tmp_path) -> bytes:
+    path = tmp_path / "other"
+    path.write_bytes(content)
+    state = torch.load(path, weights_only=True)
+    return without(content, tmp_path, gaussians={**state["gaussians"], "means": state["gaussians"]["means"].int()})
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -65,8 +72,10 @@ def without(content: bytes, tmp_path, **changed) -> bytes:
         lambda c, _: pickle.dumps([1, 2, 3]),
         lambda c, folder: without(c, folder, adam=None),
         lambda c, folder: without(c, folder, lens={"name": "telescope", "start": {}}),
+        lambda c, folder: without(c, folder, exposure=torch.zeros((3, 3), dtype=torch.int64)),
+        whole_numbers,
     ],
-    ids=["empty", "head", "half", "scratch", "text", "list", "no-adam", "other-lens"],
+    ids=["empty", "head", "half", "scratch", "text", "list", "no-adam", "other-lens", "whole", "whole-means"],
 )
 def test_damaged_is_one_sentence(content, damage, tmp_path):
     path = tmp_path / "checkpoint"

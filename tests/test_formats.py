@@ -222,6 +222,8 @@ def _sog(tmp_path: Path, change: Callable[[dict], object]) -> Path:
         (lambda meta: meta["scales"].update(codebook=[0.0]), "a codebook of 1 numbers"),
         (lambda meta: meta["shN"].update(count=0), "of a palette of 0"),
         (lambda meta: meta.pop("quats"), "damaged"),
+        (lambda meta: meta["means"].update(mins=[10**400] * 3), "damaged"),
+        (lambda meta: meta["scales"].update(files=["meta.json"]), "meta.json is no lossless picture"),
     ],
 )
 def test_sog_that_is_damaged_is_named(tmp_path: Path, change: Callable[[dict], object], said: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from macrosplat.cameras.records import Cameras, Distortion, SparsePoints
 from macrosplat.cameras.undistort import colmap_camera, pinhole_of, rescaled
@@ -248,12 +249,16 @@ def _solved(
 def _without_points(jacobian_point, jacobian_lens, wrong, weight, point, count: int):
     """The normal equations of the lens, the points eliminated, and how the points follow a step of the lens."""
     weighted = weight[:, None, None] * jacobian_point
-    own, right = np.zeros((count, 3, 3)), np.zeros((count, 3))
-    mixed = np.zeros((count, 3, jacobian_lens.shape[2]))
-    np.add.at(own, point, np.einsum("oai,oaj->oij", weighted, jacobian_point))
+    each = csr_array((np.ones(len(point)), (point, np.arange(len(point)))), shape=(count, len(point)))
+
+    def of_points(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[N, ...] sums of what observations have [O, ...] over those of each point."""
+        return (each @ values.reshape(len(values), -1)).reshape(count, *values.shape[1:])
+
+    own = of_points(np.einsum("oai,oaj->oij", weighted, jacobian_point))
     own += (1e-9 * np.trace(own, axis1=1, axis2=2)[:, None, None] + 1e-30) * np.eye(3)
-    np.add.at(right, point, np.einsum("oai,oa->oi", weighted, wrong))
-    np.add.at(mixed, point, np.einsum("oai,oal->oil", weighted, jacobian_lens))
+    right = of_points(np.einsum("oai,oa->oi", weighted, wrong))
+    mixed = of_points(np.einsum("oai,oal->oil", weighted, jacobian_lens))
     solved = np.linalg.solve(own, np.concatenate([mixed, right[..., None]], 2))
     normal = np.einsum("o,oal,oam->lm", weight, jacobian_lens, jacobian_lens, optimize=True)
     normal -= np.einsum("pil,pim->lm", mixed, solved[..., :-1], optimize=True)

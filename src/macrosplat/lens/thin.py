@@ -55,12 +55,12 @@ SPIRALS, SPIRAL, GOLDEN_TURN = (16, 32), 0.95, 2.399963
 # Between them, detail is drawn through the pupil's centre alone and the lens is frozen: learned that way, the pupil
 # comes out 20 % too small where much is occluded. The pupil itself is learned in the first span only: at full
 # resolution, parts that no photo has in focus keep their blur in the scene and pull it down by another 5 %.
-# How many and when was tried out (experiments: aperture-spans, aperture-spiral).
+# How many and when was tried out (experiments: aperture-spans, aperture-spiral, some-samples).
 Spans = tuple[tuple[float, float, int, int], ...]
 SPANS: dict[str, Spans] = {
     "1": (),
-    "4": ((0.12, 0.4, 8, 0), (0.7, 1.0, 4, 0)),
-    "8": ((0.12, 0.3, 8, 0), (0.7, 1.0, 8, 0)),
+    "4": ((0.12, 0.4, 8, 4), (0.7, 1.0, 4, 2)),
+    "8": ((0.12, 0.3, 8, 4), (0.7, 1.0, 8, 4)),
     "16": ((0.12, 0.4, 8, 0), (0.7, 1.0, 16, 0)),
 }
 PUPIL_END = 0.1  # of the pupil's first rate, reached linearly when it is frozen: it has far to go and then to settle

@@ -39,6 +39,10 @@ def check_state(state: Any) -> None:
         ValueError, LookupError, TypeError, AttributeError: they do not.
     """
     _finite("state", state)
+    moments = [state["adam"][name] for name in ("first", "second")]
+    parts = [*(state[name] for name in ("gaussians", "lens_parameters", "rig_parameters")), *moments]
+    learned = [*(value for part in parts for value in part.values()), state["backdrop"], state["exposure"]]
+    _must(all(value.dtype == torch.float32 for value in learned), "whole numbers instead of what was learned")
     photos = len(state["names"])
     _must(photos > 0 and all(isinstance(name, str) for name in state["names"]), "names")
     _must(len(set(state["names"])) == photos, "names twice")

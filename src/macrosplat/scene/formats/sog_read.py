@@ -15,14 +15,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from macrosplat.scene.formats.sog import ACROSS, ENTRIES, TAG
 from macrosplat.scene.gaussians import SH_REST, Gaussians
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.reading import check_room, read_bytes
+from macrosplat.support.terminal import shortened
 
 KNOWN = 2  # the version
+PICTURES = ("WEBP", "PNG")  # of those that Pillow knows some run programs
 LARGEST_META = 16 << 20  # bytes: codebooks have 256 numbers each
 IN_MEMORY = 8 * 62  # bytes a Gaussian of 62 numbers
 OTHERS = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])  # components that are kept, by the one left out
@@ -41,9 +43,20 @@ def read_sog(path: Path) -> Gaussians:
             return _decoded(path, lambda name, most: _member(path, archive, name, most))
     except (
         *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError),
-        *(KeyError, ValueError, IndexError, TypeError, AttributeError, SyntaxError, Image.DecompressionBombError),
+        *(
+            OverflowError,
+            KeyError,
+            ValueError,
+            IndexError,
+            TypeError,
+            AttributeError,
+            SyntaxError,
+            Image.DecompressionBombError,
+        ),
     ) as error:
-        raise MacrosplatError(f"{path} is no SOG scene, or is damaged ({error}); export it again.") from error
+        raise MacrosplatError(
+            f"{path} is no SOG scene, or is damaged ({shortened(str(error))}); export it again."
+        ) from error
 
 
 Load = Callable[[str, int], bytes]  # a file's name, and how many bytes it may have
@@ -95,7 +108,12 @@ def _decoded(path: Path, load: Load) -> Gaussians:
 
 def _pixels(load: Load, name: str, count: int) -> NDArray[np.uint8]:
     """[H, W, 4] of a lossless picture; one that is much larger than it needs to be is none of ours to unpack."""
-    with Image.open(io.BytesIO(load(name, 64 * count + LARGEST_META))) as image:
+    content = io.BytesIO(load(name, 64 * count + LARGEST_META))
+    try:
+        image = Image.open(content, formats=PICTURES)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{shortened(str(name))} is no lossless picture") from error
+    with image:
         if image.width * image.height > 16 * count + LARGEST_META:
             raise ValueError(f"{name} has {image.width} x {image.height} px")
         return np.asarray(image.convert("RGBA"))
