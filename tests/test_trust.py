@@ -48,3 +48,16 @@ def test_a_veil_that_only_the_sharp_picture_shows_is_measured():
     radius[:, 10:20], radius[:, 60:70] = 9.0, 0.2
     assert agreement("a.jpg", photo, veiled, photo, radius, counts).lost < 1  # type: ignore[union-attr]
     assert agreement("a.jpg", photo, veiled, photo, radius, counts & (radius > 1)) is None
+
+
+def test_what_the_edge_of_a_near_thing_covers_is_no_disagreement():
+    """A near thing of circles of 6 px at the left: its light lies over 6 px of what is in focus behind its edge."""
+    photo = np.random.default_rng(0).random((60, 80, 3)).astype(np.float32)
+    sharp, radius, counts = photo.copy(), np.full((60, 80), 0.1), np.ones((60, 80), bool)
+    radius[:, :20] = -6.0
+    sharp[:, 20:26] += 0.3
+    found = agreement("a.jpg", photo, sharp, photo, radius, counts)
+    assert found is not None and found.lost < 1
+    radius[:, :20] = 6.0  # behind, it covers nothing
+    found = agreement("a.jpg", photo, sharp, photo, radius, counts)
+    assert found is not None and found.lost > 20

@@ -1,7 +1,8 @@
 """Whether the sharp scene is the photo where the photo is in focus: a run can see for itself that it is not.
 
 What stands near a camera is spread over the whole photo by the lens, and can make up for anything there; in the sharp
-picture it is plain to see. In: a photo, the scene as it is and as the lens takes it. Out: dB.
+picture it is plain to see. What lies behind the edge of something near and blurred is left out: light of that covers it
+in the photo, and not in the sharp picture. In: a photo, the scene as it is and as the lens takes it. Out: dB.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 FOCUSED = 0.7  # px, the largest radius of a circle of confusion that counts as in focus
 COARSE = 2.0  # px, sigma of what is compared: coarser than what a lens takes in focus
@@ -40,7 +41,7 @@ def agreement(
     counts: NDArray[np.bool_],  # [H, W] where there is a scene, and it was learned
 ) -> Agreement | None:
     """None where too little is in focus to say."""
-    where = counts & (np.abs(radius) < FOCUSED)
+    where = counts & (np.abs(radius) < FOCUSED) & ~covered(radius, counts)
     if where.mean() < ENOUGH:
         return None
 
@@ -49,3 +50,21 @@ def agreement(
         return float(-10 * np.log10(max(1e-10, float((wrong[where] ** 2).mean()))))
 
     return Agreement(name, off(sharp), off(taken))
+
+
+def covered(radius: NDArray[np.floating], there: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """[H, W] where the circle of a point nearer than the focus may reach: by up to twice its radius.
+
+    Args:
+        radius: [H, W] px, negative nearer than the focus.
+        there: [H, W] where there is a scene.
+    """
+    reached = np.zeros(radius.shape, bool)
+    near = np.where(there, -radius, 0.0)
+    least = FOCUSED
+    while least <= near.max():
+        ring = (near >= least) & (near < 2 * least)
+        if ring.any():
+            reached |= np.asarray(distance_transform_edt(~ring)) < 2 * least + 2 * COARSE
+        least *= 2
+    return reached
