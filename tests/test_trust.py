@@ -58,6 +58,7 @@ def test_what_the_edge_of_a_near_thing_covers_is_no_disagreement():
     sharp[:, 20:26] += 0.3
     found = agreement("a.jpg", photo, sharp, photo, radius, counts)
     assert found is not None and found.lost < 1
-    radius[:, :20] = 6.0  # behind, it covers nothing
-    found = agreement("a.jpg", photo, sharp, photo, radius, counts)
-    assert found is not None and found.lost > 20
+    for other in (6.0, -9.0):  # behind, or before the camera: that covers nothing, or excuses nothing
+        radius[:, :20] = other
+        found = agreement("a.jpg", photo, sharp, photo, radius, counts)
+        assert found is not None and found.lost > 20

@@ -15,6 +15,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 FOCUSED = 0.7  # px, the largest radius of a circle of confusion that counts as in focus
 COARSE = 2.0  # px, sigma of what is compared: coarser than what a lens takes in focus
+LARGEST = 0.1  # of the frame's width, radius: what has a larger one stands before a camera, and excuses nothing
 ENOUGH = 0.003  # of the frame: less in focus than that says nothing
 
 
@@ -60,7 +61,7 @@ def covered(radius: NDArray[np.floating], there: NDArray[np.bool_]) -> NDArray[n
         there: [H, W] where there is a scene.
     """
     reached = np.zeros(radius.shape, bool)
-    near = np.where(there, -radius, 0.0)
+    near = np.where(there & (-radius < LARGEST * radius.shape[1]), -radius, 0.0)
     least = FOCUSED
     while least <= near.max():
         ring = (near >= least) & (near < 2 * least)
