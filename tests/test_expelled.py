@@ -12,6 +12,7 @@ import pytest
 from macrosplat import pipeline, placing
 from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.sfm import solve as sfm
+from macrosplat.capture.solve import Solved
 from macrosplat.options import Options
 from macrosplat.train import place
 from macrosplat.train import unexplained as judge
@@ -44,7 +45,7 @@ def test_of_a_photo_with_a_wrong_camera(
     wrong = replace(made.cameras, views=views)
 
     def solved(opened: object, *_: object):
-        return wrong, points(made.cameras), "sfm" if ours else "transforms"
+        return Solved(wrong, points(made.cameras), "sfm" if ours else "transforms")
 
     asked: list[int] = []
 
