@@ -25,7 +25,8 @@ from scipy.spatial.transform import Rotation
 
 from macrosplat.cameras.colmap import load_model
 from macrosplat.cameras.records import Cameras, SparsePoints
-from macrosplat.cameras.sfm.solve import solve_cameras, triangulate
+from macrosplat.cameras.sfm.known import triangulate
+from macrosplat.cameras.sfm.solve import solve_cameras
 from macrosplat.cameras.similarity import mapped
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture

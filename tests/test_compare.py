@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from macrosplat import cli
-from macrosplat.cameras.sfm import solve as sfm
+from macrosplat.cameras.sfm import known as sfm
 from macrosplat.compare import cell, grid
 from macrosplat.compare.cells import cells_of
 from macrosplat.compare.methods import folder_of, options_of

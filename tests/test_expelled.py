@@ -11,7 +11,7 @@ import pytest
 
 from macrosplat import pipeline, placing
 from macrosplat.cameras.records import Cameras
-from macrosplat.cameras.sfm import solve as sfm
+from macrosplat.cameras.sfm import known as sfm
 from macrosplat.capture.solve import Solved
 from macrosplat.options import Options
 from macrosplat.train import place

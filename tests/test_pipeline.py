@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from macrosplat import cli, loaded, loop, pipeline
-from macrosplat.cameras.sfm import solve as sfm
+from macrosplat.cameras.sfm import known as sfm
 from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.capture.open import open_capture
 from macrosplat.lens import Sampling

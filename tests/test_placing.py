@@ -10,7 +10,7 @@ import pytest
 
 from macrosplat import pipeline, placing
 from macrosplat.cameras.records import Cameras
-from macrosplat.cameras.sfm import solve as sfm
+from macrosplat.cameras.sfm import known as sfm
 from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.options import Options
 from macrosplat.train import place

@@ -16,10 +16,11 @@ from macrosplat.cameras.records import Cameras, Distortion
 from macrosplat.cameras.sfm import mapping
 from macrosplat.cameras.sfm.features import QUICK, Features, extract, interruptible, working_size
 from macrosplat.cameras.sfm.guided import along_lines, fundamental_matrix, pairs_within
+from macrosplat.cameras.sfm.known import triangulate
 from macrosplat.cameras.sfm.mapping import PAIR_MATCHES, pinhole
 from macrosplat.cameras.sfm.pairs import followers, in_order, joined, match, match_all, near, nearest, pairs_of, strong
 from macrosplat.cameras.sfm.refine import AGREES, MODEL_AGREES
-from macrosplat.cameras.sfm.solve import solve_cameras, triangulate
+from macrosplat.cameras.sfm.solve import solve_cameras
 from macrosplat.cameras.sfm.verify import agreement, fits_model, verify
 from macrosplat.cameras.undistort import colmap_camera, pinhole_of
 from macrosplat.capture.records import Capture

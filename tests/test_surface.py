@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import median_filter
 
 from macrosplat.output.surface import median_of_nine
-from macrosplat.render import Pinhole, render, surface
+from macrosplat.render import Pinhole, render, surface, surface_cpu, surface_reference
 from macrosplat.render.project_reference import rotations
 from macrosplat.render.surface import surface_depth
 from macrosplat.scene import Gaussians
@@ -104,3 +104,15 @@ def test_a_gpu_finds_the_same_splats(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_photos_surface_is_free_of_single_pixels() -> None:
     planes = torch.rand(13, 17, generator=torch.Generator().manual_seed(0))
     np.testing.assert_array_equal(median_of_nine(planes).numpy(), median_filter(planes.numpy(), 3, mode="nearest"))
+
+
+def test_the_densest_points_of_the_cpu_are_those_of_plain_torch() -> None:
+    random = np.random.default_rng(1)
+    n, camera = 40, PINHOLE.at(torch.eye(4))
+    means = np.column_stack([random.uniform(-0.6, 0.6, n), random.uniform(-0.5, 0.5, n), random.uniform(5, 7, n)])
+    scene = gaussians(means, random.uniform(0.02, 0.5, (n, 3)), random.normal(size=(n, 4)), random.uniform(0.1, 0.6, n))
+    takers = torch.from_numpy(random.integers(-1, n, (PINHOLE.height, PINHOLE.width)).astype(np.int32))
+    centres = torch.from_numpy(random.uniform(0, 40, (n, 2)).astype(np.float32))
+    of = scene.means[:, 2], scene.quats, scene.log_scales, centres, takers, camera, 3.0
+    ours, plain = surface_cpu.densest(*of), surface_reference.densest(*of)
+    assert torch.equal(ours == 0, takers < 0) and torch.allclose(ours, plain, rtol=1e-5, atol=1e-4)

@@ -197,7 +197,7 @@ def place_missing(opened: Capture, run: Run, device: torch.device, progress: Pro
     quick = replace(options, quality="draft", steps=steps, width=width, max_gaussians=None, hold_out=0)
 
     def points_of(cameras: Cameras) -> SparsePoints:
-        from macrosplat.cameras.sfm.solve import triangulate
+        from macrosplat.cameras.sfm.known import triangulate
 
         return triangulate(opened.photos, cameras, run.scratch, None, options.seed)
 

@@ -47,7 +47,8 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress, targets
         MacrosplatError: no cameras can be found, or the given ones do not belong to the photos.
     """
     from macrosplat.cameras.sfm.features import within
-    from macrosplat.cameras.sfm.solve import key_points, solve_cameras, triangulate
+    from macrosplat.cameras.sfm.known import key_points, triangulate
+    from macrosplat.cameras.sfm.solve import solve_cameras
 
     if opened.points is None and has_brackets(opened.photos):
         progress.stage("joining the slices of each pose", 1)

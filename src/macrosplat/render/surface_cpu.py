@@ -77,11 +77,7 @@ def _takers(splats, extents, ranges, items, work, left, out):
 def densest(
     means_z: Tensor, quats: Tensor, log_scales: Tensor, centres: Tensor, takers: Tensor, camera: Camera, most: float
 ) -> Tensor:
-    """[H, W] camera z of the densest point of each ray's taker (see `surface`); 0 where there is none.
-
-    Args:
-        means_z: [N] camera z, quats: [N, 4], log_scales: [N, 3], centres: [N, 2] px. most: standard deviations in z.
-    """
+    """As `surface_reference.densest`."""
     out = np.zeros(takers.shape, F)
     turn, intrinsics = camera.view[:3, :3].contiguous().numpy(), camera.intrinsics.numpy()
     gaussians = (t.contiguous().numpy() for t in (means_z, quats, log_scales, centres))

@@ -14,6 +14,7 @@ from torch import Tensor
 from macrosplat.render import constants
 from macrosplat.render.bins_cuda import bin_splats
 from macrosplat.render.composite_cuda import LOG2E
+from macrosplat.render.surface_reference import densest as densest
 
 ALPHA_MIN, ALPHA_MAX = tl.constexpr(constants.ALPHA_MIN), tl.constexpr(constants.ALPHA_MAX)
 SPLAT = tl.constexpr(constants.SPLAT)

@@ -1,4 +1,4 @@
-"""Cameras from photos alone, and points from known cameras.
+"""Cameras from photos alone.
 
 In: the photos of a capture. Out: `Cameras` of the photos that could be placed, `SparsePoints`, an `SfmReport` of what
 was tried.
@@ -9,7 +9,6 @@ The world of solved cameras has an arbitrary place; its unit is the median dista
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.sfm import mapping, refine
 from macrosplat.cameras.sfm.features import (
     BLURRED,
-    GUIDED,
     QUICK,
     Extraction,
     Features,
@@ -32,7 +30,7 @@ from macrosplat.cameras.sfm.features import (
     within,
     working_size,
 )
-from macrosplat.cameras.sfm.guided import match_guided
+from macrosplat.cameras.sfm.known import points_of, silent
 from macrosplat.cameras.sfm.pairs import in_order, joined, match_all, near, strong
 from macrosplat.cameras.sfm.polish import polished
 from macrosplat.cameras.sfm.report import Attempt, SfmReport, failure, reasons, sentences
@@ -130,7 +128,7 @@ def solve_cameras(
     if len(photos) < 3:
         raise MacrosplatError(f"The capture holds {len(photos)} photos; at least 3 are needed.")
     workdir.mkdir(parents=True, exist_ok=True)
-    progress, began = progress or _silent, time.monotonic()
+    progress, began = progress or silent, time.monotonic()
     tries: list[_Try] = []
     for preset in PRESETS:
         tries += _tries(preset, photos, targets or {}, workdir, within(progress, *preset.span), seed)
@@ -166,74 +164,6 @@ def solve_cameras(
     )
     assumed = not any(knows_focal(photo) for photo in photos)
     return cameras, points, replace(report, sentences=sentences(report, best.attempt, assumed))
-
-
-def key_points(
-    photos: Sequence[Photo], names: Sequence[str], workdir: Path, progress: Progress | None = None
-) -> list[Features]:
-    """What `triangulate` goes by: the features of the photos of these names as taken, in the order of the names.
-
-    Args:
-        photos: with their masks.
-        workdir: a folder for scratch files; nothing stays in it.
-
-    Raises:
-        MacrosplatError: a photo cannot be read, or a name is none of them.
-    """
-    workdir.mkdir(parents=True, exist_ok=True)
-    return extract(_named(photos, names), GUIDED, workdir, progress or _silent)
-
-
-def _named(photos: Sequence[Photo], names: Sequence[str]) -> tuple[Photo, ...]:
-    known = {photo.name: photo for photo in photos}
-    for name in names:
-        if name not in known:
-            raise MacrosplatError(f"The cameras name {name}, which is not among the photos of the capture.")
-    return tuple(known[name] for name in names)
-
-
-def triangulate(
-    photos: Sequence[Photo],
-    cameras: Cameras,
-    workdir: Path,
-    progress: Progress | None = None,
-    seed: int = 0,
-    taken: Sequence[Features] | None = None,
-) -> SparsePoints:
-    """Points seen by given cameras, which stay as they are.
-
-    Args:
-        photos: with their masks; those that `cameras` names are used.
-        cameras: V cameras in any unit.
-        workdir: a folder for scratch files; nothing stays in it.
-        taken: the `key_points` of the cameras' photos; None: they are found.
-
-    Returns:
-        Points in the cameras' world, each seen by at least three of them; few or none if the cameras are wrong.
-
-    Raises:
-        MacrosplatError: a photo cannot be read, or `cameras` names one that the capture does not hold.
-    """
-    workdir.mkdir(parents=True, exist_ok=True)
-    progress = progress or _silent
-    photos = _named(photos, cameras.names)
-    taken = taken or key_points(photos, cameras.names, workdir, within(progress, 0.0, 0.6))
-    features = [one.undistorted(lens) for one, lens in zip(taken, cameras.distortion, strict=True)]
-    canvas = [_canvas_camera(cameras, n, features[n]) for n in range(len(cameras))]
-    views = dict(enumerate(cameras.views))
-    matches = match_guided(
-        features,
-        cameras.views,
-        np.stack([camera.calibration_matrix() for camera in canvas]),
-        refine.GUIDED_RATIO,
-        refine.KNOWN_BAND,
-        refine.MAX_TURN,
-        within(progress, 0.6, 0.9),
-    )
-    model = mapping.triangulate_tracks(features, list(cameras.names), canvas, views, matches, workdir, seed)
-    mapping.thin_out(model, refine.KEEP_ERROR, refine.KEEP_ANGLE)
-    progress(1.0, f"{model.num_points3D()} points")
-    return _points(model, features, photos, list(range(len(photos))))
 
 
 def _tries(
@@ -383,14 +313,6 @@ def _nominal(photos: tuple[Photo, ...]) -> NDArray[np.float64]:
     return focals_px(photos) * sides / np.array([max(photo.width, photo.height) for photo in photos])
 
 
-def _canvas_camera(cameras: Cameras, n: int, features: Features) -> pycolmap.Camera:
-    """Camera `n` as it sees the canvas."""
-    fx, fy, cx, cy = cameras.intrinsics[n] * (np.array(features.size) / cameras.sizes[n])[[0, 1, 0, 1]]
-    x, y = features.margin
-    side = features.side
-    return pycolmap.Camera(model="PINHOLE", width=side, height=side, params=[fx, fy, cx + x, cy + y], camera_id=n + 1)
-
-
 def _weakly_connected(matches: Matches, count: int) -> dict[int, int]:
     """Photo index: number of partners with `PARTNER_MATCHES`, for photos with fewer than `PARTNERS` of them."""
     partners = np.zeros(count, np.int64)
@@ -405,7 +327,7 @@ def _result(best: _Try, photos: tuple[Photo, ...]) -> tuple[Cameras, SparsePoint
     assert best.model is not None
     model, keep = best.model, best.keep
     views = mapping.views_of(model)
-    points = _points(model, best.features, photos, keep)
+    points = points_of(model, best.features, photos, keep)
     depth = [
         views[keep[n]][2, :3] @ points.xyz[p] + views[keep[n]][2, 3]
         for n, p in zip(points.photo, points.point, strict=True)
@@ -427,33 +349,3 @@ def _leave_out(model: pycolmap.Reconstruction, keep: list[int]) -> None:
     for image_id in list(model.reg_image_ids()):
         if image_id - 1 not in keep:
             model.deregister_frame(model.images[image_id].frame_id)
-
-
-def _points(
-    model: pycolmap.Reconstruction, features: list[Features], photos: tuple[Photo, ...], keep: list[int]
-) -> SparsePoints:
-    """The model's points of three or more observations in the photos `keep`, coloured by the mean of these."""
-    place = {i: n for n, i in enumerate(keep)}
-    px = [one.photo_px(photo.width, photo.height) for one, photo in zip(features, photos, strict=True)]
-    xyz, rgb, point, photo_index, seen = [], [], [], [], []
-    for point_id in sorted(model.points3D):
-        track = model.points3D[point_id].track.elements
-        at = [(e.image_id - 1, e.point2D_idx) for e in track if e.image_id - 1 in place]
-        if len({i for i, _ in at}) < 3:
-            continue
-        rgb.append(np.mean([features[i].rgb[row] for i, row in at], axis=0))
-        point += [len(xyz)] * len(at)
-        photo_index += [place[i] for i, _ in at]
-        seen += [px[i][row] for i, row in at]
-        xyz.append(model.points3D[point_id].xyz)
-    return SparsePoints(
-        xyz=np.array(xyz, np.float64).reshape(-1, 3),
-        rgb=np.rint(np.array(rgb).reshape(-1, 3)).astype(np.uint8),
-        point=np.array(point, np.int64),
-        photo=np.array(photo_index, np.int64),
-        px=np.array(seen, np.float64).reshape(-1, 2),
-    )
-
-
-def _silent(fraction: float, text: str) -> None:
-    pass
