@@ -53,7 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal may lack letters that a name has
             stream.reconfigure(errors="replace")
-    command = None
+    began: list[Command] = []
+    try:
+        return _run(arguments, began)
+    except KeyboardInterrupt:
+        _say(f"Interrupted.{_how_to_resume(began[0] if began else None)}")
+        return 130
+
+
+def _run(arguments: list[str], began: list[Command]) -> int:
+    """Read the words and run their command, which is noted in `began`; the exit code."""
     if "" in arguments:  # which as a path would be this folder
         return _refused(
             "One of the words is empty: a variable that is not set, perhaps; give a folder, or leave it out."
@@ -69,15 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         _help_of_reconstruct(arguments)
         with _wrapped_help(arguments):
-            command = tyro.cli(Command, prog="macrosplat", args=arguments)  # type: ignore[arg-type]
-        command.run()
+            began.append(tyro.cli(Command, prog="macrosplat", args=arguments))  # type: ignore[arg-type]
+        began[0].run()
         if sys.stdout is not None:
             sys.stdout.flush()  # here, where it is said in a sentence that there is no room for the summary
     except MacrosplatError as error:
         return _refused(str(error))
-    except KeyboardInterrupt:
-        _say(f"Interrupted.{_how_to_resume(command)}")
-        return 130
     except BrokenPipeError:
         # The reader (`| head`) has what it wanted; the interpreter's own flush at exit must not complain either.
         _mute()
@@ -161,6 +167,7 @@ def _refused(sentence: str) -> int:
 
 def _say(sentence: str) -> None:
     """The last words, on stderr: a line of their own for a script, broken to its width on a terminal."""
+    INTERRUPTS.decided()
     if sys.stderr is not None:
         seen = sys.stderr.isatty()
         said = wrapped(f"macrosplat: {shortened(sentence)}", width_of(sys.stderr) if seen else None)

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -29,11 +30,14 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.first: float | None = None  # s of the clock: when the wish was heard
+        self.over = False
         self._unraisable: Callable[[Any], Any] = sys.__unraisablehook__
+        self._program: types.CodeType | None = None  # who listens: what lies outside of it is not looked at
 
     def install(self) -> None:
         """For a program's main thread; elsewhere whoever started it decides about signals."""
-        self.first = None
+        self.first, self.over = None, False
+        self._program = sys._getframe(1).f_code
         with contextlib.suppress(ValueError):
             for number in SIGNALS:
                 signal.signal(number, self.answer)
@@ -43,15 +47,36 @@ class Interrupts:
     def lost(self, what: Any) -> None:
         """Of an exception that Python may only print: where it is the interrupt, which fell into a `__del__` or what a
         library calls back, it comes again in a moment, outside of that."""
-        if not issubclass(what.exc_type, KeyboardInterrupt):
+        if issubclass(what.exc_type, KeyboardInterrupt):
+            self._come_again()
+        else:
             self._unraisable(what)
-            return
+
+    def _come_again(self) -> None:
         self.first = None
-        threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT)).start()
+        timer = threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT))
+        timer.daemon = True
+        timer.start()
 
     def answer(self, number: int, frame: Any) -> None:
-        if self.hear():
+        """Not while a library is imported: some begin in C++ code that ends the process by any exception."""
+        if self.over or not self.hear():
+            return
+        if self._importing(frame):
+            self._come_again()
+        else:
             raise KeyboardInterrupt
+
+    def _importing(self, frame: types.FrameType | None) -> bool:
+        while frame is not None and frame.f_code is not self._program:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                return True
+            frame = frame.f_back
+        return False
+
+    def decided(self) -> None:
+        """What the program ends with stands: a wish to stop comes too late, and changes nothing."""
+        self.over = True
 
     def hear(self) -> bool:
         """Whether a signal is the first. A much later one does not return."""
