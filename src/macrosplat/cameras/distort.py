@@ -6,6 +6,8 @@ A pixel's centre lies at +0.5; a photo spans [0, width] x [0, height].
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,7 +31,7 @@ MARGIN = 0.1  # share of a side: so much more than its photo a pinhole's picture
 AGAIN = 0.1  # px: a ray that the lens does not bring back to its pixel within this is none
 
 
-def keeps_frame(distortion: Distortion | None) -> bool:
+def keeps_frame(distortion: Distortion | None) -> TypeGuard[Distortion]:
     """Whether what is written of a distorted photo lies pixel on pixel on the photo as taken."""
     return distortion is not None and distortion.model in NAMED
 
@@ -79,7 +81,8 @@ class AsTaken:
         inside = self._places[:, : -(-width // STEP) + 1][: -(-height // STEP) + 1].reshape(-1, 2)
         over = np.maximum(-inside, inside - self._size).max(0)
         # px to the left and right, above and below, by which the pinhole's picture has to be larger.
-        self.margin = tuple(int(np.ceil(side + 3)) if side > 0.5 else 0 for side in over)
+        right, down = (int(np.ceil(side + 3)) if side > 0.5 else 0 for side in over)
+        self.margin = right, down
 
     def drawn(self, picture: NDArray, margin: tuple[int, int] = (0, 0)) -> NDArray[np.float32]:
         """[H + 2 my, W + 2 mx, C] to [H, W, C], by one Lanczos interpolation; beyond the picture its edge goes on."""

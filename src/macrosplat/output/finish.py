@@ -65,7 +65,7 @@ def finish(
         views=torch.stack([camera.view for camera in shown]).cpu().numpy().astype(np.float64),
         intrinsics=given.cameras.intrinsics * own,
         distortion=tuple(
-            lengthened(one, float(factor)) if one is not None and keeps_frame(one) else one
+            lengthened(one, float(factor)) if keeps_frame(one) else one
             for one, factor in zip(given.cameras.distortion, factors, strict=True)
         ),
     )

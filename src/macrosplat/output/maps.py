@@ -75,7 +75,7 @@ class PhotoMaps:
 
     def as_taken(self, distortion: Distortion | None) -> PhotoMaps:
         """The same maps, pixel on pixel with the photo as taken, where it is written so."""
-        if not keeps_frame(distortion) or distortion is None:
+        if not keeps_frame(distortion):
             return self
         bend = AsTaken(distortion, self.depth.shape[1], self.depth.shape[0])
         return replace(

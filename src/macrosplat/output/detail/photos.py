@@ -71,7 +71,7 @@ class Deblurred:
         if self.own and self.share == 0:  # no blur to take back: in focus means the photo itself
             return np.divide(read_undistorted(photo, None if keeps else distortion), 255, dtype=np.float32)
         look = self.look(v) if look is None else look
-        bend = AsTaken(distortion, photo.width, photo.height) if keeps and distortion is not None else None
+        bend = AsTaken(distortion, photo.width, photo.height) if keeps_frame(distortion) else None
         drawn = look.drawn
         if bend is not None:
             wide = _wider(camera.scaled(photo.width, photo.height), *bend.margin)
@@ -105,7 +105,7 @@ class Deblurred:
         taken = _shown(self.model.exposure.expose(in_focus, v)) - look.taken
         radius = self.radii[v] if v in self.radii else claimed_radius(seen)
         distortion = self.distortion[v]
-        if keeps_frame(distortion) and distortion is not None:
+        if keeps_frame(distortion):
             bend = AsTaken(distortion, camera.frame.width, camera.frame.height)
             taken, radius = _bent(taken, bend), _bent(radius[..., None], bend)[..., 0]
         return _planes(taken), radius * (self.photos[v].width / camera.frame.width)
