@@ -235,7 +235,7 @@ def write_transforms(path: Path, cameras: Cameras, extra: dict[str, Any] | None 
     for name, view in zip(cameras.names, cameras.views, strict=True):
         pose = _inverse(view) @ OPENGL
         frames.append({"file_path": str(PurePosixPath(folder) / name), "transform_matrix": pose.tolist()})
-    rows = [
+    rows: list[dict[str, Any]] = [
         opencv_entries(lens, int(w), int(h))
         if keeps_frame(lens)
         else dict(zip(ENTRIES, ["PINHOLE", *map(float, k), int(w), int(h)], strict=True))
