@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from macrosplat.cameras.records import Cameras
+from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.sfm import known
 from macrosplat.capture.records import Capture
 from macrosplat.capture.solve import between_neighbours, solve, training_input
@@ -82,3 +82,14 @@ def test_wrong_cameras_far_apart_are_refused_without_being_called_wrong(
     with pytest.raises(MacrosplatError, match="degrees apart") as told, Progress(io.StringIO()) as progress:
         solve(replace(far, cameras=replace(far.cameras, views=views)), tmp_path, 0, progress)
     assert "they belong to other photos" not in str(told.value)
+
+
+@pytest.mark.parametrize("count", [3, 50])
+def test_points_of_a_model_that_tell_nothing_are_found_anew(far: Capture, tmp_path: Path, count: int) -> None:
+    """Few points, or those whose model does not say who sees them, are no cameras of other photos."""
+    none = np.empty(0, np.int64)
+    points = SparsePoints(np.zeros((count, 3)), np.zeros((count, 3), np.uint8), none, none, np.empty((0, 2)))
+    said = io.StringIO()
+    with Progress(said) as progress:
+        solved = solve(replace(far, points=points), tmp_path, 0, progress)
+    assert len(solved.points) > 50 and f"The {count} points given with the cameras are found anew" in said.getvalue()

@@ -58,6 +58,7 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress, targets
     from macrosplat.cameras.sfm.known import key_points, triangulate
     from macrosplat.cameras.sfm.solve import solve_cameras
 
+    given = _told(opened, progress)
     if opened.points is None and has_brackets(opened.photos):
         progress.stage("joining the slices of each pose", 1)
         poses = one_per_pose(opened.photos, opened.cameras, scratch / "composites")
@@ -72,8 +73,8 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress, targets
         for line in report.sentences:
             progress.note(line)
         return Solved(cameras, points, "sfm", report.unsure)
-    if opened.points is not None and len(opened.points):  # a model may hold cameras only
-        return Solved(opened.cameras, opened.points, opened.cameras.source)
+    if given is not None:
+        return Solved(opened.cameras, given, opened.cameras.source)
     cameras, found = opened.cameras, None
     progress.stage("triangulating points", 100)
     tell = _advance(progress)
@@ -101,6 +102,18 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress, targets
     for line in found.sentences():
         progress.note(line)
     return Solved(cameras, undistorted(seen, cameras), opened.cameras.source)
+
+
+def _told(opened: Capture, progress: Progress) -> SparsePoints | None:
+    """The points that the cameras came with, if a scene can begin with them: a model may hold cameras only, or points
+    of which it is not told who sees them."""
+    if opened.points is None or len(opened.points) == 0:
+        return None
+    if len(opened.points) >= FEWEST_POINTS and len(opened.points.photo):
+        return opened.points
+    why = "it is not told which photos see them" if len(opened.points) >= FEWEST_POINTS else "so few tell nothing"
+    progress.note(f"The {len(opened.points):,} points given with the cameras are found anew: {why}.")
+    return None
 
 
 def _of_pairs(
