@@ -13,7 +13,8 @@ from macrosplat.support.numba import njit, prange
 F = np.float32
 TILE = 16  # px; a row of it is one AVX-512 vector of floats
 ONE, TWO, HALF, ZERO = F(1), F(2), F(0.5), F(0)
-ALPHA_MIN, LOG_MIN = F(constants.ALPHA_MIN), F(math.log(constants.ALPHA_MIN))
+ALPHA_MIN, LOG2_MIN = F(constants.ALPHA_MIN), F(math.log2(constants.ALPHA_MIN))
+LOG2_E = F(1 / math.log(2))
 FORM = 16  # floats: 64 bytes
 WIDER = F(1.001)  # of an ellipse, so that no row is cut short by rounding: what lies outside draws nothing
 RUNS = 64  # a power of 2
@@ -83,9 +84,10 @@ def _pairs(splats, extents, order, room, tiles_x, tiles_y, forms, tiles, counts)
         reach = TWO * np.log(splats[i, 5] / ALPHA_MIN)
         inverse = ONE / a
         slope = b * inverse
-        # mx, my, and of the exponent -(a dx^2 + 2 b dx dy + c dy^2) / 2 + ln(opacity) its factors; colours and depth
-        forms[i, 0], forms[i, 1], forms[i, 2], forms[i, 3], forms[i, 4] = mx, my, -HALF * a, -b, -HALF * c
-        forms[i, 5] = HALF * reach + LOG_MIN
+        # The centre; log2(alpha): log2(e) times -(a dx^2 + 2 b dx dy + c dy^2) / 2, and an offset; colours and depth.
+        forms[i, 0], forms[i, 1] = mx, my
+        forms[i, 2], forms[i, 3], forms[i, 4] = -HALF * LOG2_E * a, -LOG2_E * b, -HALF * LOG2_E * c
+        forms[i, 5] = HALF * LOG2_E * reach + LOG2_MIN
         for k in range(6, 10):
             forms[i, k] = splats[i, k]
         # Along a row the ellipse spans mx - dy forms[11] +- sqrt(forms[13] - forms[12] dy^2).

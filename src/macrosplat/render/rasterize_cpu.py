@@ -13,41 +13,46 @@ import torch
 from torch import Tensor
 
 from macrosplat.render import constants
-from macrosplat.render.bins_cpu import ALPHA_MIN, LOG_MIN, RUNS, SPREAD, TILE, Bins, bin_splats, stable_order
+from macrosplat.render.bins_cpu import LOG2_MIN, RUNS, SPREAD, TILE, Bins, bin_splats, stable_order
 from macrosplat.support.numba import kernel_lock, njit, prange
 from macrosplat.support.simd import (
-    LANES, any_of, bits_of, lane, lanes, least, load, lowest, most, prefetch, ramp, repeat, root, select, store, totals,
-)  # fmt: skip
+    LANES,
+    any_of,
+    bits_of,
+    lane,
+    lanes,
+    least,
+    load,
+    lowest,
+    most,
+    power_of_two,
+    prefetch,
+    ramp,
+    repeat,
+    root,
+    select,
+    store,
+    totals,
+)
 
 F, U = np.float32, np.uint64
 ALPHA_MAX, T_MIN = F(constants.ALPHA_MAX), F(constants.TRANSMITTANCE_MIN)
 SPLAT = constants.SPLAT
 ONE, ZERO, HALF, TWO = F(1), F(0), F(0.5), F(2)
-AREA = TILE * TILE
-# exp(x) = p(x)^8 on [ln(1 / 255), 0], the only exponents above the cut-off: p is exp(x / 8) within 3e-6, by minimax, so
-# exp is within 2e-5, and needs no vector math library.
-E0, E1, E2, E3, E4 = (F(0.99999732), F(0.124978462), F(0.00778332759), F(0.000311163428), F(7.14774147e-06))
+# A tile's two halves, row by row: 32 blocks of eight pixels, each with what is drawn or replayed side by side.
+BLOCKS, DRAWN, REPLAYED = TILE * TILE // LANES, 5 * LANES, 6 * LANES
 # Testing a whole tile for the end of all its light paths costs as much as a splat: only every so many splats.
 DONE_EVERY = 16
 AHEAD = 4  # splats that are fetched before they are drawn
-# Of a tile's scratch: for each of its rows the exponent's constant and what it has of dx; dx of its two halves.
-LINEAR, ACROSS, SCRATCH = TILE, 2 * TILE, 3 * TILE
+# Of a tile's scratch: for each of its rows the exponent's constant, what it has of dx, and dy; dx of its two halves.
+LINEAR, DOWN, ACROSS, SCRATCH = TILE, 2 * TILE, 3 * TILE, 4 * TILE
 SUMS = 2 * LANES  # floats of a row of sums, 10 of them in use
-
-
-@njit(inline=True)
-def exponential(x):
-    """exp(x) for x from ln(ALPHA_MIN) to 0."""
-    p = E0 + x * (E1 + x * (E2 + x * (E3 + x * E4)))
-    p = p * p
-    p = p * p
-    return p * p
 
 
 @njit
 def _blocks(forms, i, x0, y0, scratch):
     """Which blocks of a tile a splat meets: bit 16 h + r is half h of row r. Fills the scratch."""
-    cb, cc, log_opacity = forms[i, 3], forms[i, 4], forms[i, 5]
+    cb, cc, of_opacity = forms[i, 3], forms[i, 4], forms[i, 5]
     slope, rest, wide = forms[i, 11], forms[i, 12], forms[i, 13]
     left, below = F(x0) + HALF - forms[i, 0], F(y0) + HALF - forms[i, 1]
     store(scratch, ACROSS, ramp() + left)
@@ -57,8 +62,9 @@ def _blocks(forms, i, x0, y0, scratch):
         dy = ramp() + (below + F(row))
         square = wide - rest * dy * dy
         half, centre = root(most(square, ZERO)), -left - slope * dy
-        store(scratch, row, cc * dy * dy + log_opacity)
+        store(scratch, row, cc * dy * dy + of_opacity)
         store(scratch, LINEAR + row, cb * dy)
+        store(scratch, DOWN + row, dy)
         there, first, last = square >= ZERO, centre - half, centre + half
         bits |= bits_of(there & (first <= F(LANES - 1)) & (last >= ZERO)) << U(row)
         bits |= bits_of(there & (first <= F(TILE - 1)) & (last >= F(LANES))) << U(TILE + row)
@@ -67,8 +73,8 @@ def _blocks(forms, i, x0, y0, scratch):
 
 @njit
 def _draw(forms, items, first, last, x0, y0, acc, scratch):
-    """Into acc [5 * AREA]: transmittance, red, green, blue, depth of a tile, its left half first. Returns behind which
-    pair all of its paths have ended."""
+    """Into acc [BLOCKS * DRAWN]: transmittance, red, green, blue, depth of a tile, its left half first. Returns behind
+    which pair all of its paths have ended."""
     for position in range(first, last):
         prefetch(forms, items[min(position + AHEAD, last - 1)])
         i = items[position]
@@ -77,20 +83,20 @@ def _draw(forms, items, first, last, x0, y0, acc, scratch):
         while bits != U(0):
             block = lowest(bits)
             bits &= bits - U(1)
-            k, row = LANES * block, block & (TILE - 1)
+            k, row = DRAWN * block, block & (TILE - 1)
             dx = load(scratch, ACROSS + block // TILE * LANES)
             power = repeat(scratch, row) + dx * (repeat(scratch, LINEAR + row) + ca * dx)
             t = load(acc, k)
-            a = select((power >= LOG_MIN) & (t > T_MIN), least(exponential(power), ALPHA_MAX), ZERO)
+            a = select((power >= LOG2_MIN) & (t > T_MIN), least(power_of_two(power), ALPHA_MAX), ZERO)
             weight = a * t
             store(acc, k, t - weight)
-            store(acc, k + AREA, load(acc, k + AREA) + weight * red)
-            store(acc, k + 2 * AREA, load(acc, k + 2 * AREA) + weight * green)
-            store(acc, k + 3 * AREA, load(acc, k + 3 * AREA) + weight * blue)
-            store(acc, k + 4 * AREA, load(acc, k + 4 * AREA) + weight * z)
+            store(acc, k + LANES, load(acc, k + LANES) + weight * red)
+            store(acc, k + 2 * LANES, load(acc, k + 2 * LANES) + weight * green)
+            store(acc, k + 3 * LANES, load(acc, k + 3 * LANES) + weight * blue)
+            store(acc, k + 4 * LANES, load(acc, k + 4 * LANES) + weight * z)
         if (position - first) % DONE_EVERY == DONE_EVERY - 1:
             left_over = lanes(ZERO)
-            for k in range(0, AREA, LANES):
+            for k in range(0, DRAWN * BLOCKS, DRAWN):
                 left_over = most(left_over, load(acc, k))
             if not any_of(left_over > T_MIN):
                 return position + 1
@@ -101,51 +107,51 @@ def _draw(forms, items, first, last, x0, y0, acc, scratch):
 def _forward(forms, ranges, items, runs, width, height, colour, alpha, depth, stops):
     tiles_x = (width + TILE - 1) // TILE
     for w in prange(RUNS):
-        acc, scratch = np.empty(5 * AREA, F), np.empty(SCRATCH, F)
+        acc, scratch = np.empty(BLOCKS * DRAWN, F), np.empty(SCRATCH, F)
         for tile in range(runs[SPREAD[w]], runs[SPREAD[w] + 1]):
             x0, y0 = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
             rows, columns = min(TILE, height - y0), min(TILE, width - x0)
             acc[:] = ZERO
             for x in range(columns):
                 for row in range(rows):
-                    acc[x // LANES * (AREA // 2) + row * LANES + x % LANES] = ONE
+                    acc[(x // LANES * TILE + row) * DRAWN + x % LANES] = ONE
             stops[tile] = _draw(forms, items, ranges[tile], ranges[tile + 1], x0, y0, acc, scratch)
             for row in range(rows):
                 for x in range(columns):
-                    k = x // LANES * (AREA // 2) + row * LANES + x % LANES
+                    k = (x // LANES * TILE + row) * DRAWN + x % LANES
                     alpha[y0 + row, x0 + x] = ONE - acc[k]
-                    colour[y0 + row, x0 + x, 0] = acc[AREA + k]
-                    colour[y0 + row, x0 + x, 1] = acc[2 * AREA + k]
-                    colour[y0 + row, x0 + x, 2] = acc[3 * AREA + k]
-                    depth[y0 + row, x0 + x] = acc[4 * AREA + k]
+                    colour[y0 + row, x0 + x, 0] = acc[k + LANES]
+                    colour[y0 + row, x0 + x, 1] = acc[k + 2 * LANES]
+                    colour[y0 + row, x0 + x, 2] = acc[k + 3 * LANES]
+                    depth[y0 + row, x0 + x] = acc[k + 4 * LANES]
 
 
 @njit
 def _replay(forms, items, slots, first, last, x0, y0, acc, scratch, sums):
-    """A tile's rows of sums, by acc [6 * AREA]: transmittance, rest, and what comes in for red, green, blue, depth."""
+    """A tile's rows of sums, by acc [BLOCKS * REPLAYED]: transmittance, rest, and the gradients of red, green, blue and
+    depth."""
     for position in range(first, last):
         prefetch(forms, items[min(position + AHEAD, last - 1)])
         i = items[position]
         ca, red, green, blue, z = forms[i, 2], forms[i, 6], forms[i, 7], forms[i, 8], forms[i, 9]
-        below = F(y0) + HALF - forms[i, 1]
         s = sx = sy = sxx = sxy = syy = s_r = s_g = s_b = s_z = lanes(ZERO)
         bits = _blocks(forms, i, x0, y0, scratch)
         while bits != U(0):
             block = lowest(bits)
             bits &= bits - U(1)
-            k, row = LANES * block, block & (TILE - 1)
-            dx, dy = load(scratch, ACROSS + block // TILE * LANES), below + F(row)
+            k, row = REPLAYED * block, block & (TILE - 1)
+            dx, dy = load(scratch, ACROSS + block // TILE * LANES), repeat(scratch, DOWN + row)
             power = repeat(scratch, row) + dx * (repeat(scratch, LINEAR + row) + ca * dx)
-            raw = exponential(power)
+            raw = power_of_two(power)
             t = load(acc, k)
-            a = select((power >= LOG_MIN) & (t > T_MIN), least(raw, ALPHA_MAX), ZERO)
+            a = select((power >= LOG2_MIN) & (t > T_MIN), least(raw, ALPHA_MAX), ZERO)
             weight = a * t
-            gr, gg = load(acc, k + 2 * AREA), load(acc, k + 3 * AREA)
-            gb, gz = load(acc, k + 4 * AREA), load(acc, k + 5 * AREA)
+            gr, gg = load(acc, k + 2 * LANES), load(acc, k + 3 * LANES)
+            gb, gz = load(acc, k + 4 * LANES), load(acc, k + 5 * LANES)
             light = red * gr + green * gg + blue * gb + z * gz
-            rest = load(acc, k + AREA) - weight * light
+            rest = load(acc, k + LANES) - weight * light
             store(acc, k, t - weight)
-            store(acc, k + AREA, rest)
+            store(acc, k + LANES, rest)
             # d L / d alpha times d alpha / d power = alpha, and nothing where alpha is clamped
             g = select(raw < ALPHA_MAX, a, ZERO) * (t * light - rest / (ONE - a))
             gx, gy = g * dx, g * dy
@@ -171,21 +177,21 @@ def _backward(
 ):  # fmt: skip
     tiles_x = (width + TILE - 1) // TILE
     for w in prange(RUNS):
-        acc, scratch = np.empty(6 * AREA, F), np.empty(SCRATCH, F)
+        acc, scratch = np.empty(BLOCKS * REPLAYED, F), np.empty(SCRATCH, F)
         for tile in range(runs[SPREAD[w]], runs[SPREAD[w] + 1]):
             x0, y0 = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
             acc[:] = ZERO
             for row in range(min(TILE, height - y0)):
                 for x in range(min(TILE, width - x0)):
-                    k, py, px = x // LANES * (AREA // 2) + row * LANES + x % LANES, y0 + row, x0 + x
+                    k, py, px = (x // LANES * TILE + row) * REPLAYED + x % LANES, y0 + row, x0 + x
                     acc[k] = ONE
                     rest = -grad_alpha[py, px] * (ONE - alpha[py, px]) + grad_depth[py, px] * depth[py, px]
-                    acc[5 * AREA + k] = grad_depth[py, px]
+                    acc[k + 5 * LANES] = grad_depth[py, px]
                     for channel in range(3):
                         g = grad_colour[py, px, channel]
                         rest += g * colour[py, px, channel]
-                        acc[(2 + channel) * AREA + k] = g
-                    acc[AREA + k] = rest
+                        acc[k + (2 + channel) * LANES] = g
+                    acc[k + LANES] = rest
             _replay(forms, items, slots, ranges[tile], stops[tile], x0, y0, acc, scratch, sums)
             for position in range(stops[tile], ranges[tile + 1]):
                 for k in range(SPLAT):

@@ -8,14 +8,18 @@ flat array, `+ - * /` take lanes and float32 alike.
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
+from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.core.typing import templates
+from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
 LANES = 8
+infer_global: Any = templates.infer_global
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 _VECTOR, _INTS, _BITS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT, LANES), ir.VectorType(ir.IntType(1), LANES)
 
@@ -35,6 +39,11 @@ class Mask(types.Type):
 
 
 LANES_TYPE, MASK_TYPE = Lanes(), Mask()
+
+
+def _intrinsic(function: Callable[..., Any]) -> Any:
+    """`numba.extending.intrinsic`; called without its first argument."""
+    return intrinsic(function)
 
 
 @register_model(Lanes)
@@ -115,7 +124,7 @@ def _lower_and(context, builder, sig, args):
     return builder.and_(*args)
 
 
-@intrinsic
+@_intrinsic
 def lanes(typing, value):
     """Eight times a float32."""
     return signature(LANES_TYPE, types.float32), lambda context, builder, sig, args: _repeated(
@@ -123,7 +132,7 @@ def lanes(typing, value):
     )
 
 
-@intrinsic
+@_intrinsic
 def ramp(typing):
     """0, 1, ... 7."""
     return signature(LANES_TYPE), lambda context, builder, sig, args: ir.Constant(
@@ -136,17 +145,17 @@ def _address(context, builder, kind, array, at, vector):
     return builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
 
 
-@intrinsic
+@_intrinsic
 def load(typing, array, at):
     """Eight neighbours of a flat float32 array [N], from a place on that is a number of 64 bits."""
 
     def lower(context, builder, sig, args):
-        return builder.load(_address(context, builder, sig.args[0], *args, _VECTOR), align=4)
+        return builder.load(_address(context, builder, sig.args[0], args[0], args[1], _VECTOR), align=4)
 
     return signature(LANES_TYPE, array, types.intp), lower
 
 
-@intrinsic
+@_intrinsic
 def store(typing, array, at, value):
     """The opposite of `load`."""
 
@@ -157,7 +166,7 @@ def store(typing, array, at, value):
     return signature(types.void, array, types.intp, LANES_TYPE), lower
 
 
-@intrinsic
+@_intrinsic
 def repeat(typing, array, at):
     """Eight times one number of a flat float32 array."""
 
@@ -168,7 +177,7 @@ def repeat(typing, array, at):
     return signature(LANES_TYPE, array, types.intp), lower
 
 
-@intrinsic
+@_intrinsic
 def prefetch(typing, table, row):
     """Asks for the first bytes of a row of a contiguous array [N, K] that will be read soon."""
 
@@ -184,7 +193,7 @@ def prefetch(typing, table, row):
     return signature(types.void, table, types.intp), lower
 
 
-@intrinsic
+@_intrinsic
 def select(typing, mask, yes, no):
     """yes where the mask is true, no elsewhere."""
     kinds = MASK_TYPE, yes, no
@@ -195,7 +204,32 @@ def select(typing, mask, yes, no):
     return signature(LANES_TYPE, *kinds), lower
 
 
-@intrinsic
+# 2^f for f in -1/2 ... 1/2 within 3e-6, by minimax; and what added to a number leaves it rounded, its last bits the
+# whole number.
+_POWERS = (0.999999191, 0.693121968, 0.240249811, 0.0559170392, 0.00956051021)
+_ROUND = 1.5 * 2.0**23
+
+
+@_intrinsic
+def power_of_two(typing, value):
+    """2^x of each, within 3e-6 of it, for x in -126 ... 127."""
+
+    def lower(context, builder, sig, args):
+        rounding = ir.Constant(_VECTOR, [_ROUND] * LANES)
+        rounded = builder.fadd(args[0], rounding, flags=("nsz",))
+        rest = builder.fsub(args[0], builder.fsub(rounded, rounding, flags=("nsz",)))
+        factors = [ir.Constant(_VECTOR, [factor] * LANES) for factor in _POWERS]
+        found = factors[-1]
+        for factor in reversed(factors[:-1]):
+            found = builder.fadd(builder.fmul(found, rest), factor)
+        # Into the exponent.
+        whole = builder.shl(builder.bitcast(rounded, _INTS), ir.Constant(_INTS, [23] * LANES))
+        return builder.bitcast(builder.add(builder.bitcast(found, _INTS), whole), _VECTOR)
+
+    return signature(LANES_TYPE, LANES_TYPE), lower
+
+
+@_intrinsic
 def least(typing, first, second):
     """The lesser of each pair."""
 
@@ -206,7 +240,7 @@ def least(typing, first, second):
     return signature(LANES_TYPE, first, second), lower
 
 
-@intrinsic
+@_intrinsic
 def most(typing, first, second):
     """The greater of each pair."""
 
@@ -217,7 +251,7 @@ def most(typing, first, second):
     return signature(LANES_TYPE, first, second), lower
 
 
-@intrinsic
+@_intrinsic
 def root(typing, value):
     """The square root of each."""
 
@@ -228,7 +262,7 @@ def root(typing, value):
     return signature(LANES_TYPE, LANES_TYPE), lower
 
 
-@intrinsic
+@_intrinsic
 def totals(typing, a, b, c, d, e, f, g, h):
     """The sum of each of eight lanes, as lanes: always in the same order, neighbours first."""
 
@@ -263,7 +297,7 @@ def _order() -> list[int]:
 _ORDER = _order()
 
 
-@intrinsic
+@_intrinsic
 def lane(typing, value, which):
     """One of them."""
 
@@ -273,7 +307,7 @@ def lane(typing, value, which):
     return signature(types.float32, LANES_TYPE, types.intp), lower
 
 
-@intrinsic
+@_intrinsic
 def bits_of(typing, mask):
     """A number whose bits are the truths, the first the lowest."""
 
@@ -283,7 +317,7 @@ def bits_of(typing, mask):
     return signature(types.uint64, MASK_TYPE), lower
 
 
-@intrinsic
+@_intrinsic
 def lowest(typing, bits):
     """The place of the lowest bit of a number that is not 0."""
 
@@ -293,7 +327,7 @@ def lowest(typing, bits):
     return signature(types.intp, types.uint64), lower
 
 
-@intrinsic
+@_intrinsic
 def any_of(typing, mask):
     """Whether one is true."""
 
