@@ -64,7 +64,7 @@ def table() -> None:
 def on_a_scene(run: Path, width: int | None) -> None:
     import torch
 
-    from macrosplat.lens import Sampling, thin
+    from macrosplat.lens import Sampling, aperture, thin
     from macrosplat.support.colour import to_srgb
     from macrosplat.support.dispatch import one_torch_thread
     from macrosplat.train.checkpoint import load
