@@ -32,7 +32,7 @@ MOMENTS = 200  # of a training that are looked at
 BEGUN = 1 / 3  # of the Gaussians at the end, those of the start
 # Of a step on a GPU: to launch it, and per px and aperture sample.
 GPU_STEP, GPU_PX_SAMPLE = 1.5e-3, 1.2e-9
-CAMERA, POINTS = 3.5, 1.0  # of a photo on a core, whose camera has to be found; whose camera is given
+CAMERA, POINTS = 3.5, 1.0  # of a photo on a core, whose camera has to be found; whose camera is given without points
 RESULT, RESULT_PX = 0.8, 1.5e-7  # of a photo, and of each px: read, and its results written, on a core
 GPU_START = 40.0  # kernels are built, once on a machine
 FIXED = 10.0  # imports, kernels read from the cache, the page
@@ -87,9 +87,14 @@ def _size(number: float) -> str:
 
 
 def expected(
-    sizes: Sequence[tuple[int, int]], options: Options, cameras_known: bool, device: torch.device | None = None
+    sizes: Sequence[tuple[int, int]],
+    options: Options,
+    cameras_known: bool,
+    device: torch.device | None = None,
+    points_known: bool = False,
 ) -> Expected:
-    """By no more than the sizes of photos (px). `device`: as chosen; None: as `options` say."""
+    """By no more than the sizes of photos (px), and what is given with them. `device`: as chosen; None: as `options`
+    say."""
     device = choose(options.device, lambda _: None) if device is None else device
     samples = options.aperture_samples()
     width = options.width or working_width(sizes, device, options.quality, options.max_gaussians, samples)
@@ -103,8 +108,8 @@ def expected(
         training = steps * _step(most, px, samples) / speed_of(CORES)
     cores = max(1, min(CORES, MOST_CORES))
     native = sum(w * h for w, h in sizes)
-    photo = RESULT + (POINTS if cameras_known else CAMERA)
-    seconds = FIXED + training + (RESULT_PX * native + photo * len(sizes)) / cores
+    points = 0.0 if points_known else POINTS if cameras_known else CAMERA
+    seconds = FIXED + training + (RESULT_PX * native + (RESULT + points) * len(sizes)) / cores
     disk = BYTES_PX * native + BYTES_GAUSSIAN * most + BYTES_PAGE
     return Expected(seconds, disk, min(width, max(w for w, _ in sizes)), _memory(sizes, frames, most, samples))
 
