@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from macrosplat.cameras.distort import keeps_frame, lengthened
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.capture.records import TrainingInput
@@ -140,7 +141,9 @@ def _all(
         views=np.stack(views),
         intrinsics=old.intrinsics[rows] * longer,
         sizes=old.sizes[rows],
-        distortion=tuple(old.distortion[row] for row in rows),
+        distortion=tuple(
+            lengthened(one, rig.focal()) if keeps_frame(one) else one for one in (old.distortion[row] for row in rows)
+        ),
     )
     return cameras.select([photo.name for photo in photos if photo.name in names])
 

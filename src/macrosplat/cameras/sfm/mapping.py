@@ -149,15 +149,16 @@ def triangulate_tracks(
         )
 
 
-def adjust(model: pycolmap.Reconstruction, loss_px: float, focal: bool = True) -> None:
+def adjust(model: pycolmap.Reconstruction, loss_px: float, focal: bool = True, radial: bool = False) -> None:
     """Bundle adjustment of poses, points and focal lengths, under a Cauchy loss of `loss_px` px.
 
-    The focal length of a camera with fewer than `FOCAL_PHOTOS` photos stays as it is; without `focal` all do.
+    The focal length of a camera with fewer than `FOCAL_PHOTOS` photos stays as it is; without `focal` all do. With
+    `radial` the distortion of those whose focal length is adjusted is, too.
     """
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_focal_length = True
     options.refine_principal_point = False
-    options.refine_extra_params = False
+    options.refine_extra_params = radial
     options.print_summary = False
     options.ceres.solver_options.num_threads = THREADS
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY

@@ -17,6 +17,7 @@ from macrosplat.cameras.sfm import mapping, refine
 from macrosplat.cameras.sfm.align import aligned
 from macrosplat.cameras.sfm.features import Features, Matches, Progress, read_grey, within
 from macrosplat.cameras.sfm.pairs import joined
+from macrosplat.cameras.sfm.radial import with_radial
 from macrosplat.photos.records import Photo
 from macrosplat.support.colmap import pycolmap
 
@@ -34,12 +35,14 @@ def polished(
     folder: Path,
     progress: Progress,
     seed: int,
+    radial: bool = True,
 ) -> tuple[pycolmap.Reconstruction, list[pycolmap.Camera], list[Features]]:
     """The same photos, more accurately; the model as it was where some of them would be lost.
 
     Args:
         model: image n + 1 is photo n; it is left as it is.
         cameras: one per photo.
+        radial: whether the lens may bend.
 
     Raises:
         MacrosplatError: a photo cannot be read any more.
@@ -70,6 +73,8 @@ def polished(
     mapping.leave_out_weak(closer, mapping.POSE_INLIERS)
     if set(mapping.views_of(closer)) != set(mapping.views_of(model)):
         return model, cameras, features
+    if radial:
+        closer = with_radial(closer, moved, ALIGNED_LOSS)
     return closer, refine.cameras_of(closer, found), moved
 
 

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from macrosplat.cameras.calibrate import undistorted
 from macrosplat.cameras.focal import focals_px, knows_focal
 from macrosplat.cameras.plausible import loosely_held
-from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.cameras.records import Cameras, Distortion, SparsePoints
 from macrosplat.cameras.sfm import mapping, refine
 from macrosplat.cameras.sfm.features import (
     BLURRED,
@@ -38,6 +39,7 @@ from macrosplat.cameras.sfm.ties import with_ties
 from macrosplat.cameras.sfm.verify import verify
 from macrosplat.cameras.squares import focal_by_squares
 from macrosplat.cameras.targets import Readings, corner_points
+from macrosplat.cameras.undistort import pinhole_of
 from macrosplat.photos.records import Photo
 from macrosplat.support.colmap import pycolmap
 from macrosplat.support.errors import MacrosplatError
@@ -50,6 +52,7 @@ FOCAL_START = 2.0
 SURE_FOCAL = 0.01
 # For a second try, if the model is wrong: m = 0.2.
 OTHER_START = 1.2
+RADIAL = pycolmap.CameraModelId.SIMPLE_RADIAL
 # If photos are missing and the focal length has moved by more than this factor, the pairs were verified with a wrong
 # one: the attempt is repeated from where it ended.
 FOCAL_JUMP = 1.25
@@ -143,7 +146,7 @@ def solve_cameras(
     unsure = loosely_held(*_result(best, photos))
     polishing = within(progress, PRESETS[-1].span[1], 1.0)
     best.model, best.cameras, best.features = polished(
-        best.model, best.features, photos, best.cameras, workdir, polishing, seed
+        best.model, best.features, photos, best.cameras, workdir, polishing, seed, radial=not targets
     )
     cameras, points = _result(best, photos)
     squares = focal_by_squares(targets, cameras, corner_points(targets, cameras)[0]) if targets else None
@@ -336,12 +339,17 @@ def _result(best: _Try, photos: tuple[Photo, ...]) -> tuple[Cameras, SparsePoint
     matrices = np.stack([views[i] for i in keep])
     matrices[:, :3, 3] = (matrices[:, :3, 3] + matrices[:, :3, :3] @ middle) / unit
     sizes = np.array([(photos[i].width, photos[i].height) for i in keep])
-    intrinsics = []
+    intrinsics, lenses = [], []
     for i, (width, height) in zip(keep, sizes, strict=True):
         scale = np.array([width, height]) / best.features[i].size
-        intrinsics.append([*(best.cameras[i].focal_length_x * scale), width / 2, height / 2])
-    cameras = Cameras(tuple(photos[i].name for i in keep), matrices, np.array(intrinsics), sizes, "sfm")
-    return cameras, replace(points, xyz=(points.xyz - middle) / unit)
+        fx, fy = best.cameras[i].focal_length_x * scale
+        k1 = best.cameras[i].params[3] if best.cameras[i].model == RADIAL else 0.0
+        params = (float(fx), float(fy), width / 2, height / 2, float(k1), 0.0, 0.0, 0.0)
+        lenses.append(Distortion("OPENCV", params, int(width), int(height)) if k1 else None)
+        intrinsics.append(params[:4] if lenses[-1] is None else pinhole_of(lenses[-1]))
+    names = tuple(photos[i].name for i in keep)
+    cameras = Cameras(names, matrices, np.array(intrinsics), sizes, "sfm", tuple(lenses))
+    return cameras, undistorted(replace(points, xyz=(points.xyz - middle) / unit), cameras)
 
 
 def _leave_out(model: pycolmap.Reconstruction, keep: list[int]) -> None:

@@ -1,0 +1,65 @@
+"""The distortion of the lens: one radial term, where photos without given cameras surely tell it.
+
+In: a model whose points the pixels have placed (key points of blurred photos do not tell it; experiments:
+breathing-by-photos). Out: the model with k1 and what goes with it, or as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from macrosplat.cameras.sfm import mapping
+from macrosplat.cameras.sfm.features import Features
+from macrosplat.support.colmap import pycolmap
+
+# Standard deviations, and share of a photo's width by which its corner is displaced: less is not told from none
+# (experiments: radial-by-photos).
+SURE, SEEN = 5.0, 1.5e-3
+
+
+def with_radial(model: pycolmap.Reconstruction, features: Sequence[Features], loss: float) -> pycolmap.Reconstruction:
+    """The model adjusted with one radial term for each camera, if that explains its points surely better.
+
+    Args:
+        model: image n + 1 is photo n, of pinholes, adjusted under a Cauchy loss of `loss` px; it is left as it is.
+        features: of each photo.
+    """
+    bent = pycolmap.Reconstruction(model)
+    for camera_id, camera in bent.cameras.items():
+        params = [*camera.params, 0.0]
+        radial = pycolmap.Camera(
+            model="SIMPLE_RADIAL", width=camera.width, height=camera.height, params=params, camera_id=camera_id
+        )
+        camera.model, camera.params = radial.model, radial.params
+    mapping.adjust(bent, loss, radial=True)
+    before, after = (_costs(one, loss) for one in (model, bent))
+    unknowns = 6 * bent.num_reg_images() + 3 * len(bent.points3D)
+    spread = 2 * after.sum() / max(2 * len(after) - unknowns, 1)  # px^2, of what is left of the observations
+    sure = np.sqrt(max(0.0, 2 * (before.sum() - after.sum()) / max(spread, 1e-12)))
+    seen = max((_displaced(bent, image_id, features) for image_id in bent.reg_image_ids()), default=0.0)
+    return bent if sure > SURE and seen > SEEN else model
+
+
+def _costs(model: pycolmap.Reconstruction, loss: float) -> np.ndarray:
+    """[O] px^2, the Cauchy cost of every observation."""
+    costs = []
+    for image_id in sorted(model.reg_image_ids()):
+        image = model.images[image_id]
+        seen = image.get_observation_points2D()
+        if not seen:
+            continue
+        xyz = np.array([model.points3D[one.point3D_id].xyz for one in seen])
+        local = xyz @ image.cam_from_world().rotation.matrix().T + image.cam_from_world().translation
+        wrong = np.asarray(image.camera.img_from_cam(local)) - np.array([one.xy for one in seen])
+        costs.append(0.5 * loss**2 * np.log1p((wrong**2).sum(1) / loss**2))
+    return np.concatenate(costs) if costs else np.zeros(0)
+
+
+def _displaced(model: pycolmap.Reconstruction, image_id: int, features: Sequence[Features]) -> float:
+    """By what share of its width a photo's corner is displaced."""
+    focal, _, _, k1 = model.images[image_id].camera.params
+    width, height = features[image_id - 1].size
+    radius = float(np.hypot(width, height)) / 2
+    return abs(k1) * (radius / focal) ** 2 * radius / float(width)
