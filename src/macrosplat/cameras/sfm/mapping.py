@@ -28,6 +28,13 @@ NO_FOLDER = "."  # where pycolmap asks for the photos' folder, to fetch colours:
 # epipolar geometry by chance.
 PAIR_MATCHES = 15
 START_INLIERS, START_ANGLE = 30, 8.0  # of the first pair; degrees, median
+# Bundle adjustment ends where an iteration lowers the cost by less than this share. COLMAP's has a hundred iterations:
+# the focal length and the distance follow each other along a flat valley. While matches still change nothing comes of
+# following it; the last adjustments do (experiments: sfm-quick).
+ROUGH, EXACT = 1e-5, 1e-7
+# While photos are placed one by one, all are adjusted when there are so many times as many as the last time (COLMAP's
+# 1.1), and adjustments repeated so often (COLMAP's 2 and 5) as observations come and go: a quarter of the time.
+GLOBAL_RATIO, REFINEMENTS = 1.4, (1, 2)
 # Of bundle adjustment: several add up in the order in which they end, and the same seed gives other cameras now and
 # then (experiments: sfm-led).
 THREADS = 1
@@ -81,6 +88,9 @@ def register(
     options.random_seed = seed
     options.ba_refine_focal_length = False
     options.ba_refine_extra_params = False
+    options.ba_global_frames_ratio = options.ba_global_points_ratio = GLOBAL_RATIO
+    options.ba_local_max_refinements, options.ba_global_max_refinements = REFINEMENTS
+    options.ba_local_function_tolerance = options.ba_global_function_tolerance = ROUGH
     mapper = options.mapper
     mapper.random_seed = seed
     mapper.num_threads = THREADS
@@ -146,10 +156,13 @@ def triangulate_tracks(
         )
 
 
-def adjust(model: pycolmap.Reconstruction, loss_px: float, focal: bool = True) -> None:
+def adjust(model: pycolmap.Reconstruction, loss_px: float, focal: bool = True, end: float = ROUGH) -> None:
     """Bundle adjustment of poses, points and focal lengths, under a Cauchy loss of `loss_px` px.
 
     The focal length of a camera with fewer than `FOCAL_PHOTOS` photos stays as it is; without `focal` all do.
+
+    Args:
+        end: it stops where an iteration lowers the cost by less than this share.
     """
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_focal_length = True
@@ -157,6 +170,7 @@ def adjust(model: pycolmap.Reconstruction, loss_px: float, focal: bool = True) -
     options.refine_extra_params = False
     options.print_summary = False
     options.ceres.solver_options.num_threads = THREADS
+    options.ceres.solver_options.function_tolerance = end
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
     options.ceres.loss_function_scale = loss_px
     config = pycolmap.BundleAdjustmentConfig()
