@@ -32,10 +32,7 @@ START_INLIERS, START_ANGLE = 30, 8.0  # of the first pair; degrees, median
 # Bundle adjustment ends where an iteration lowers the cost by less than this share. COLMAP's has a hundred iterations:
 # the focal length and the distance follow each other along a flat valley. While matches still change nothing comes of
 # following it; the last adjustments do (experiments: sfm-quick).
-ROUGH, EXACT = 1e-5, 1e-7
-# While photos are placed one by one, all are adjusted when there are so many times as many as the last time (COLMAP's
-# 1.1), and adjustments repeated so often (COLMAP's 2 and 5) as observations come and go: a quarter of the time.
-GLOBAL_RATIO, REFINEMENTS = 1.4, (1, 2)
+ROUGH, EXACT = 1e-6, 1e-7
 # Of bundle adjustment: several add up in the order in which they end, and the same seed gives other cameras now and
 # then (experiments: sfm-led).
 THREADS = 1
@@ -89,9 +86,6 @@ def register(
     options.random_seed = seed
     options.ba_refine_focal_length = False
     options.ba_refine_extra_params = False
-    options.ba_global_frames_ratio = options.ba_global_points_ratio = GLOBAL_RATIO
-    options.ba_local_max_refinements, options.ba_global_max_refinements = REFINEMENTS
-    options.ba_local_function_tolerance = options.ba_global_function_tolerance = ROUGH
     mapper = options.mapper
     mapper.random_seed = seed
     mapper.num_threads = THREADS
