@@ -32,6 +32,8 @@ def test_more_takes_longer() -> None:
     )
     assert large == pytest.approx(4 * small)  # Gaussians grow with the pixels
     assert of(30, known=False, width=320).seconds > of(30, width=320).seconds
+    pointed = expected([(640, 480)] * 30, Options(width=320), True, CPU, points_known=True).seconds
+    assert pointed < of(30, width=320).seconds  # nothing is triangulated
     assert of(60, width=320).bytes > of(30, width=320).bytes
     assert of(30, width=320).width == 320 and of(30, width=5000).width == 640
 

@@ -29,7 +29,7 @@ def tracks(pupil: float, focus: np.ndarray, count: int = 400, noise: float = 0.0
 @pytest.mark.parametrize("pupil", [0.5, 1.0, 3.0])
 def test_known_lens_is_found(pupil):
     focus = np.linspace(5.4, 6.6, 12)  # a bracket: every point is in focus in some photo
-    got, inverse = _fit(*tracks(pupil, focus), len(focus))
+    got, inverse = _fit(*tracks(pupil, focus), len(focus), DISTANCE)
     # Focus is tried at 64 places over the range of 1/d; two of them. The pupil at 40, 15 % apart; three of them.
     span = 1 / 5.2 - 1 / 6.8
     assert np.abs(inverse - 1 / focus).max() < 2 * span / 63
@@ -38,7 +38,7 @@ def test_known_lens_is_found(pupil):
 
 def test_noise_does_not_upset_it():
     focus = np.linspace(5.4, 6.6, 12)
-    got, inverse = _fit(*tracks(2.0, focus, noise=0.1), len(focus))
+    got, inverse = _fit(*tracks(2.0, focus, noise=0.1), len(focus), DISTANCE)
     # The best of 12 noisy observations is 16 % too sharp, so all others look less sharp, and the pupil larger.
     assert np.abs(inverse - 1 / focus).max() < 0.1 * (1 / 5.2 - 1 / 6.8)
     assert 1.8 < got < 4.0
@@ -48,14 +48,28 @@ def test_photo_with_too_few_observations_takes_the_focus_of_the_others():
     focus = np.array([5.6, 6.0, 6.4, 6.7])
     photo, inverse, relative, slope = tracks(1.0, focus)
     few = (photo < 3) | (np.cumsum(photo == 3) <= 5)
-    _, got = _fit(photo[few], inverse[few], relative[few], slope[few], 4)
+    _, got = _fit(photo[few], inverse[few], relative[few], slope[few], 4, DISTANCE)
     assert 1 / 6.3 < got[3] < 1 / 5.7  # the middle one's, by which all are least wrong
     assert got[:3] == pytest.approx(1 / focus[:3], abs=2e-3)
 
 
 def test_without_observations_there_is_a_start_all_the_same():
-    pupil, focus = _fit(*(np.empty(0),) * 4, 3)
-    assert pupil > 0 and focus.shape == (3,) and (focus > 0).all()
+    pupil, focus = _fit(*(np.empty(0),) * 4, 3, 150.0)
+    assert focus == pytest.approx([1 / 150] * 3) and 3 < pupil < 20  # in the units of the cameras
+    assert _fit(*(np.empty(0),) * 4, 3, 150.0, (0.0, 2.0))[0] == 2.0
+
+
+def test_points_of_two_photos_give_a_start_at_the_object():
+    made = make(12)
+    points = made.points
+    order = np.lexsort((points.photo, points.point))
+    first = np.r_[True, np.diff(points.point[order]) > 0]
+    kept = np.sort(order[first | np.r_[False, first[:-1]]])  # two observations of every point
+    points = replace(points, point=points.point[kept], photo=points.photo[kept], px=points.px[kept])
+    depths = observed_depths(points, made.cameras)
+    start = start_lens(points, depths, made.cameras, made.cameras.sizes, made.photos, photos_of(12))
+    assert np.abs(np.array(start.focus) - DISTANCE).max() < 1.0
+    assert PUPIL / 2 < start.pupil < 8 * PUPIL
 
 
 def test_box_is_the_mean():

@@ -15,20 +15,26 @@ import torch
 from PIL import Image
 
 from macrosplat import cli, loaded, loop, pipeline
+from macrosplat.cameras.distort import lengthened
+from macrosplat.cameras.records import Distortion
 from macrosplat.cameras.sfm import known as sfm
 from macrosplat.cameras.transforms import read_cameras_file
+from macrosplat.cameras.undistort import pinhole_of, undistort
 from macrosplat.capture.open import open_capture
+from macrosplat.export.cameras import write_nerfstudio_folder
 from macrosplat.lens import Sampling
 from macrosplat.options import Options
 from macrosplat.output import finish
 from macrosplat.output.detail.photos import Deblurred
 from macrosplat.output.listing import list_runs
 from macrosplat.render import Camera
+from macrosplat.run import Run
+from macrosplat.support.colour import to_bytes
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.metrics import psnr
 from macrosplat.train import checkpoint, effort
 from macrosplat.train.trainer import Trainer
-from making_captures import write_capture
+from making_captures import FOCAL, write_capture
 from making_training import made
 
 STEPS = 40
@@ -264,6 +270,28 @@ def test_transforms_and_held_out_photos(tmp_path, monkeypatch):
             assert (path.parent / frame["file_path"]).is_file(), frame
     held = read_cameras_file(tmp_path / "run" / "held_out.json")
     np.testing.assert_allclose(held.views, made().cameras.views[[0, 3]], atol=1e-9)
+
+
+def test_photos_keep_the_frame_that_a_distorting_lens_gave_them(tmp_path, monkeypatch):
+    """Sharp photos and maps lie on the photos as taken, transforms.json knows the lens; exports are undistorted."""
+    capture, out = write_capture(tmp_path / "capture", made(), colmap=False), tmp_path / "run"
+    told = json.loads((capture / "transforms.json").read_text())
+    (capture / "transforms.json").write_text(json.dumps({**told, "camera_model": "OPENCV", "k1": -0.9}))
+    monkeypatch.setattr(sfm, "triangulate", lambda *_, **__: made().points)
+    monkeypatch.setattr(finish, "share_shown", lambda *_: (0.0, {}))  # as if every photo were sharp
+    pipeline.reconstruct(capture, out, replace(OPTIONS, steps=2, width=48, max_gaussians=400))
+    run, lens = Run(out), Distortion("OPENCV", (FOCAL, FOCAL, 48.0, 36.0, -0.9, 0.0, 0.0, 0.0), 96, 72)
+    for name in made().cameras.names:
+        np.testing.assert_array_equal(*(np.asarray(Image.open(path)) for path in (run.sharp(name), run.taken(name))))
+    assert Image.open(run.map("depth", "0.png")).size == (48, 36)
+    found = run.cameras()
+    focal = found.intrinsics[0, 0] / pinhole_of(lens)[0]  # what training made of it
+    assert found.distortion[0].params == pytest.approx(lengthened(lens, focal).params, rel=1e-6)
+    write_nerfstudio_folder(out, tmp_path / "out")
+    entries = json.loads((tmp_path / "out" / "transforms.json").read_text())
+    assert entries["camera_model"] == "PINHOLE" and "k1" not in entries
+    taken, exported = np.asarray(Image.open(run.sharp("0.png"))), np.asarray(Image.open(tmp_path / "out/images/0.png"))
+    np.testing.assert_array_equal(exported, to_bytes(undistort(taken.astype(np.float32) / 255, lens)))
 
 
 def test_a_refined_focal_length_reaches_every_camera_as_a_rigid_one(capture, tmp_path):

@@ -36,7 +36,7 @@ def test_fractional_ratio(size):
 
 
 @pytest.mark.parametrize("model", LENSES)
-def test_pinhole_shows_only_what_was_seen_and_touches_the_border(model):
+def test_pinhole_shows_only_what_was_seen_and_keeps_the_focal_length_or_touches_the_border(model):
     distortion = lens(model)
     fx, fy, cx, cy = pinhole_of(distortion)
     x, y = np.meshgrid(np.linspace(0, 160, 81), np.linspace(0, 120, 61))
@@ -45,7 +45,9 @@ def test_pinhole_shows_only_what_was_seen_and_touches_the_border(model):
     assert px.min() > -1e-3
     assert (px.max(axis=0) < np.array([160, 120]) + 1e-3).all()
     gap = np.abs(np.concatenate([px, px - [160, 120]])).min()
-    assert gap < 1e-2, "a shorter focal length would still show only what was seen"
+    kept = fx == colmap_camera(distortion).focal_length_x
+    assert kept == (model != "RADIAL") or gap < 1e-2, "a shorter focal length would still show only what was seen"
+    assert gap < 0.05 * 160
 
 
 def test_undistorted_lens_changes_nothing():
@@ -69,8 +71,9 @@ def test_undistort(model):
     fx, fy, cx, cy = pinhole_of(distortion)
     expected = pattern(np.stack([(x - cx) / fx, (y - cy) / fy], axis=-1))
     error = np.abs(undistort(taken, distortion) - expected)
-    # Clamping to the neighbours' range cuts the crests by up to w^2 / 8 of 0.4, w = 9 / 110 rad per px: 3e-4.
-    assert error[2:-2, 2:-2].max() < 1e-3
+    # Clamping to the neighbours' range cuts the crests by up to w^2 / 8 of 0.4, w = 9 / 110 rad per px: 3e-4; three
+    # lobes of a sinc miss a slope by up to 1 % of its change between two pixels.
+    assert error[3:-3, 3:-3].max() < 2e-3
     assert np.abs(taken - expected).max() > 0.01, "the lens must distort for this to say anything"
 
 
@@ -81,3 +84,10 @@ def test_rescaled():
     np.testing.assert_allclose(
         colmap_camera(half).img_from_cam(rays) * 2, colmap_camera(whole).img_from_cam(rays), rtol=1e-12
     )
+
+
+def test_the_middle_of_a_photo_keeps_its_pixels():
+    """Where a lens bends little, and the focal length stays, undistorting moves what is near the middle by nothing."""
+    distortion = Distortion("SIMPLE_RADIAL", (800.0, 80.0, 60.0, -0.5), 160, 120)
+    photo = np.random.default_rng(3).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    np.testing.assert_allclose(undistort(photo, distortion)[50:70, 70:90], photo[50:70, 70:90], atol=2)

@@ -123,6 +123,24 @@ sys.exit(program.main())
     assert subprocess.run([sys.executable, "-m", "struck"], cwd=tmp_path).returncode == 130
 
 
+def test_an_interrupt_as_the_program_returns_or_shows_its_help(tmp_path: Path) -> None:
+    """Raised outside of the command, and while what is registered for the end of a bad usage runs."""
+    (tmp_path / "late.py").write_text("""
+import atexit, os, signal, sys
+import macrosplat.__main__ as program, macrosplat.cli
+def run():
+    if sys.argv[1] == "returning":
+        raise KeyboardInterrupt
+    atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
+    raise SystemExit(2)
+macrosplat.cli.main = run
+sys.exit(program.main())
+""")
+    for how, code, words in (("returning", 130, b"macrosplat: Interrupted.\n"), ("usage", 2, b"")):
+        ended = subprocess.run([sys.executable, "-m", "late", how], cwd=tmp_path, capture_output=True)
+        assert (ended.returncode, ended.stderr) == (code, words)
+
+
 def test_ending_runs_what_is_registered_waits_for_threads_and_keeps_the_code(tmp_path):
     script = """
 import atexit, sys, threading, time

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from typing import NoReturn
 
 INTERRUPTED = 130  # exit code
 
@@ -18,7 +19,12 @@ def main() -> int:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", "-m", "macrosplat", *sys.argv[1:]])
     from macrosplat.cli import main as run
 
-    code = run()
+    try:
+        code = run()
+    except SystemExit as asked:  # bad usage, or help
+        code = asked.code if isinstance(asked.code, int) else int(asked.code is not None)
+    except KeyboardInterrupt:  # heard while the program returned
+        _leave()
     # The work is over, or was given up. While the process ends nobody answers: a Ctrl-C would end it by the signal
     # instead of the exit code that belongs to it.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -41,7 +47,7 @@ def _end(code: int) -> None:
     os._exit(code)
 
 
-def _leave(number: int, frame: object) -> None:
+def _leave(*_: object) -> NoReturn:
     os.write(2, b"macrosplat: Interrupted.\n")
     os._exit(INTERRUPTED)
 

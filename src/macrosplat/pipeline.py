@@ -114,7 +114,8 @@ def reconstruct(
         if not resume:
             known = opened.cameras is not None or cameras_from is not None
             seen = [(photo.width, photo.height) for photo in opened.photos]
-            guess = expected(seen, replace(options, width=width), known, device)
+            pointed = opened.points is not None and len(opened.points) > 0
+            guess = expected(seen, replace(options, width=width), known, device, pointed)
             progress.note(guess.sentence(shutil.disk_usage(out).free))
         rig_lens = None
         if cameras_from is not None:

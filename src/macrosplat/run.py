@@ -240,7 +240,7 @@ class Run:
 
     @property
     def transforms(self) -> Path:
-        """The cameras as found, in the size of the photos; they name the deblurred photos."""
+        """The cameras as found, in the size of the photos, with their distortion; they name the deblurred photos."""
         return self.folder / "transforms.json"
 
     @property
@@ -322,7 +322,7 @@ class Run:
         Raises:
             MacrosplatError: RUN is not finished, or the file names what is no photo of it.
         """
-        found, names = read_cameras_file(self.transforms), {}
+        found, names = read_cameras_file(self.transforms, as_taken=True), {}
         for photo in self.manifest.photos:
             path = self.sharp(photo.name, "png").relative_to(self.folder).with_suffix("")
             names[path.as_posix()] = photo.name

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from macrosplat.cameras.assemble import RIGID_TOLERANCE, Entry, is_rotation, lens_of, nearest_rotation, place, remarks
 from macrosplat.cameras.assemble import rigid_inverse as _inverse
+from macrosplat.cameras.distort import ENTRIES, keeps_frame, opencv_entries
 from macrosplat.cameras.records import Cameras, Distortion
+from macrosplat.cameras.undistort import pinhole_of
 from macrosplat.photos.names import forward, listed, matched, plain
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
@@ -29,7 +31,7 @@ from macrosplat.support.json import checked, load_json
 
 NAMES = ("transforms.json", "transforms_train.json")  # the first one that a capture has counts
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenCV camera axes to OpenGL's, and back
-INTRINSICS = ("fl_x", "fl_y", "cx", "cy", "w", "h")
+INTRINSICS = ENTRIES[1:]
 MOST_PX = 1e9  # of a size, a focal length or a principal point: more is no number of a camera
 BROWN = ("OPENCV", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "SIMPLE_PINHOLE", "PERSPECTIVE")
 FISHEYES = ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
@@ -184,15 +186,19 @@ def read_transforms(path: Path, photos: Sequence[Photo], dropped: Collection[Pat
     return Given(placed.photos, placed.cameras, masks, (*remarks(placed, path.name), *_unused(path)))
 
 
-def read_cameras_file(path: Path) -> Cameras:
+def read_cameras_file(path: Path, as_taken: bool = False) -> Cameras:
     """Cameras to render from: as `read_transforms`, but no photo needs to exist and the size stands in the file.
 
-    Names are the `file_path`s as written; distortion is ignored, since what is rendered is a pinhole's.
+    Names are the `file_path`s as written.
+
+    Args:
+        as_taken: whether the file's distortion is that of the photos it names, and pinholes are those of the photos
+            undistorted; else it is ignored, since what is rendered is a pinhole's.
 
     Raises:
         MacrosplatError: as `read_transforms`, no `w` and `h`, or a camera that is no pinhole.
     """
-    names, views, intrinsics, sizes = [], [], [], []
+    names, views, intrinsics, sizes, lenses = [], [], [], [], []
     for frame in _frames(path):
         if frame.lens.is_fisheye or frame.lens.camera_model not in (*BROWN, "FULL_OPENCV"):
             model = "a fisheye" if frame.lens.is_fisheye else f"camera_model {plain(frame.lens.camera_model, 40)}"
@@ -201,18 +207,23 @@ def read_cameras_file(path: Path) -> Cameras:
             raise MacrosplatError(f"{frame.where}: there is no w and h, the size to render in px; add them.")
         names.append(str(PurePosixPath(frame.name)))
         views.append(frame.pose)
-        intrinsics.append(_pinhole(frame, frame.size))
+        lens = _lens(frame, frame.size) if as_taken else None
+        lens = lens if keeps_frame(lens) else None
+        lenses.append(lens)
+        intrinsics.append(_pinhole(frame, frame.size) if lens is None else pinhole_of(lens))
         sizes.append(frame.size)
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise MacrosplatError(f"{path} has two frames named {twice}; give each its own file_path.")
-    return Cameras(tuple(names), np.array(views), np.array(intrinsics), np.array(sizes, dtype=np.int64), "transforms")
+    arrays = np.array(views), np.array(intrinsics), np.array(sizes, dtype=np.int64)
+    return Cameras(tuple(names), *arrays, "transforms", tuple(lenses))
 
 
 def write_transforms(path: Path, cameras: Cameras, extra: dict[str, Any] | None = None, folder: str = "") -> None:
-    """Write the pinholes of `cameras` so that `read_transforms`, nerfstudio and others read them back.
+    """Write `cameras` so that `read_transforms`, nerfstudio and others read them back.
 
-    They are of the undistorted photos: no distortion is written.
+    They are of the photos as taken, with their distortion; where a file cannot name it (`keeps_frame`), and where
+    `cameras` has none, pinholes of the undistorted photos.
 
     Args:
         path: the file; it is written atomically.
@@ -224,14 +235,16 @@ def write_transforms(path: Path, cameras: Cameras, extra: dict[str, Any] | None 
     for name, view in zip(cameras.names, cameras.views, strict=True):
         pose = _inverse(view) @ OPENGL
         frames.append({"file_path": str(PurePosixPath(folder) / name), "transform_matrix": pose.tolist()})
-    rows = [
-        dict(zip(INTRINSICS, [*map(float, k), *map(int, size)], strict=True))
-        for k, size in zip(cameras.intrinsics, cameras.sizes, strict=True)
+    rows: list[dict[str, Any]] = [
+        opencv_entries(lens, int(w), int(h))
+        if keeps_frame(lens)
+        else dict(zip(ENTRIES, ["PINHOLE", *map(float, k), int(w), int(h)], strict=True))
+        for k, (w, h), lens in zip(cameras.intrinsics, cameras.sizes, cameras.distortion, strict=True)
     ]
     shared = bool(rows) and all(row == rows[0] for row in rows)
     if not shared:
         frames = [{**frame, **row} for frame, row in zip(frames, rows, strict=True)]
-    top = {"camera_model": "PINHOLE", **UPRIGHT, **(rows[0] if shared else {}), **(extra or {})}
+    top = {**({} if not shared else rows[0]), **UPRIGHT, **(extra or {})}
     write_json(path, {**top, "frames": frames})
 
 

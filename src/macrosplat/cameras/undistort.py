@@ -1,6 +1,7 @@
 """Photos as taken, brought to what a pinhole would have taken: the pixels of a photo whose camera has a distortion.
 
-A pixel's centre lies at +0.5; a photo spans [0, width] x [0, height]. Pixels are interpolated in linear light, once.
+A pixel's centre lies at +0.5; a photo spans [0, width] x [0, height]. Pixels are interpolated once, as sRGB:
+what is closest to the photo there is closest to the eye (experiments: undistorting).
 """
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.cameras.records import Distortion
-from macrosplat.photos.decode import TABLE_8
 from macrosplat.photos.masks import mask_shares, read_mask
 from macrosplat.photos.read import read_linear, read_photo, read_pixels
 from macrosplat.photos.records import Photo, resized
 from macrosplat.photos.resample import area_average
 from macrosplat.support.colmap import pycolmap
-from macrosplat.support.colour import to_bytes, to_srgb
+from macrosplat.support.colour import to_bytes, to_linear, to_srgb
+
+CUT = 0.05  # share of a photo's width and height that may be lost so that its focal length stays
 
 
 def read_undistorted(photo: Photo, distortion: Distortion | None, width: int | None = None) -> NDArray[np.uint8]:
     """[H, W, 3] sRGB of a photo as its pinhole camera sees it; otherwise as `read_photo`."""
     if distortion is None:
         return read_photo(photo, width)
+    if width is None or width >= photo.width:
+        return to_bytes(_undistorted(photo, distortion))
     return to_bytes(to_srgb(read_undistorted_linear(photo, distortion, width)))
 
 
@@ -31,10 +35,18 @@ def read_undistorted_linear(
     """[H, W, 3] the same in linear light (0 to 1)."""
     if distortion is None:
         return read_linear(photo, width)
+    whole = to_linear(_undistorted(photo, distortion))
+    return area_average(whole, resized(photo.width, photo.height, photo.width if width is None else width))
+
+
+def _undistorted(photo: Photo, distortion: Distortion) -> NDArray[np.float32]:
+    """[H, W, 3] sRGB in [0, 1] at the photo's own size."""
     pixels = read_pixels(photo)
-    size = photo.width, photo.height
-    whole = undistort(area_average(pixels, size, TABLE_8 if pixels.dtype == np.uint8 else None), distortion)
-    return area_average(whole, resized(*size, photo.width if width is None else width))
+    if pixels.dtype == np.uint8:
+        levels = undistort(pixels, distortion)
+        levels /= 255
+        return levels
+    return undistort(to_srgb(pixels), distortion)
 
 
 def read_undistorted_mask(photo: Photo, distortion: Distortion | None, width: int | None = None) -> NDArray[np.uint8]:
@@ -50,8 +62,9 @@ def read_undistorted_mask(photo: Photo, distortion: Distortion | None, width: in
 def pinhole_of(distortion: Distortion) -> NDArray[np.float64]:
     """[4] fx, fy, cx, cy of the pinhole camera, of the photo's own size, that the undistorted photo is of.
 
-    The principal point stays and the focal length is scaled, alike in x and y, by the least factor for which every
-    pixel of the undistorted photo was seen: no blank corners, and as little as possible cut away.
+    The principal point stays, and so does the focal length where it can: the middle of the photo keeps its pixels. It
+    is scaled, alike in x and y, by the least factor for which every pixel of the undistorted photo was seen, where
+    that is more than 1 (else corners would be blank) or so much less that too much would be cut away.
     """
     camera = colmap_camera(distortion)
     k = camera.calibration_matrix()
@@ -77,7 +90,7 @@ def pinhole_of(distortion: Distortion) -> NDArray[np.float64]:
     for _ in range(40):
         middle = (low + high) / 2
         low, high = (low, middle) if seen(middle) else (middle, high)
-    scale = 1.0 if abs(high - 1) < 1e-6 else high
+    scale = 1.0 if 1 - CUT < high < 1 + 1e-6 else high
     return np.array([fx * scale, fy * scale, cx, cy])
 
 
@@ -97,16 +110,16 @@ def rescaled(distortion: Distortion, width: int, height: int) -> Distortion:
     return Distortion(distortion.model, tuple(float(p) for p in camera.params), width, height)
 
 
-def undistort(photo: NDArray[np.float32], distortion: Distortion) -> NDArray[np.float32]:
-    """[H, W, C] as taken to [H, W, C] through the pinhole `pinhole_of(distortion)`: one cubic interpolation."""
+def undistort(photo: NDArray, distortion: Distortion) -> NDArray[np.float32]:
+    """[H, W, C] as taken to [H, W, C] through the pinhole `pinhole_of(distortion)`: one Lanczos interpolation."""
     height, width = photo.shape[:2]
     distortion = rescaled(distortion, width, height)
     photo = np.ascontiguousarray(photo)
-    from macrosplat.cameras.cubic import sample_cubic
+    from macrosplat.cameras.lanczos import WEIGHTS, sample_lanczos
 
     camera = colmap_camera(distortion)
     fx, fy, cx, cy = pinhole_of(distortion)
-    out = np.empty_like(photo)
+    out = np.empty(photo.shape, np.float32)
     x = (np.arange(width) + 0.5 - cx) / fx
     # In bands of rows: the coordinates of a whole 24 megapixel photo would take 1 GB.
     band = max(1, 2**20 // width)
@@ -114,5 +127,5 @@ def undistort(photo: NDArray[np.float32], distortion: Distortion) -> NDArray[np.
         y = (np.arange(top, min(top + band, height)) + 0.5 - cy) / fy
         rays = np.stack([*np.broadcast_arrays(x[None], y[:, None], 1.0)], axis=-1).reshape(-1, 3)
         px = np.ascontiguousarray(camera.img_from_cam(rays))
-        sample_cubic(photo, px, out[top : top + len(y)].reshape(-1, photo.shape[2]))
+        sample_lanczos(photo, px, WEIGHTS, out[top : top + len(y)].reshape(-1, photo.shape[2]))
     return out

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,13 @@ from macrosplat.capture.records import Capture, TrainingInput
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.progress import Progress
 
+if TYPE_CHECKING:
+    from macrosplat.cameras.sfm.features import Features
+
+FAR_APART, GOOD_STEP = (
+    25.0,
+    15,
+)  # degrees between neighbours: beyond which few points are seen by three; as it should be
 FEWEST = 3  # photos to train on
 FEWEST_POINTS = 10  # photos of whatever agree on a few by chance; of a thing with any texture they agree on a hundred
 
@@ -50,6 +58,7 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress, targets
     from macrosplat.cameras.sfm.known import key_points, triangulate
     from macrosplat.cameras.sfm.solve import solve_cameras
 
+    given = _told(opened, progress)
     if opened.points is None and has_brackets(opened.photos):
         progress.stage("joining the slices of each pose", 1)
         poses = one_per_pose(opened.photos, opened.cameras, scratch / "composites")
@@ -64,8 +73,8 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress, targets
         for line in report.sentences:
             progress.note(line)
         return Solved(cameras, points, "sfm", report.unsure)
-    if opened.points is not None and len(opened.points):  # a model may hold cameras only
-        return Solved(opened.cameras, opened.points, opened.cameras.source)
+    if given is not None:
+        return Solved(opened.cameras, given, opened.cameras.source)
     cameras, found = opened.cameras, None
     progress.stage("triangulating points", 100)
     tell = _advance(progress)
@@ -75,6 +84,8 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress, targets
             progress.stage(again, 100)
             tell = _advance(progress)
         points = triangulate(opened.photos, cameras, scratch, tell, seed, taken)
+        if len(points) < FEWEST_POINTS:
+            return _of_pairs(opened, cameras, points, scratch, seed, taken, progress)
         if any(opened.cameras.distortion):  # whoever knew it knew the focal lengths
             return Solved(cameras, points, opened.cameras.source)
         seen = as_taken(points, cameras)
@@ -91,6 +102,63 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress, targets
     for line in found.sentences():
         progress.note(line)
     return Solved(cameras, undistorted(seen, cameras), opened.cameras.source)
+
+
+def _told(opened: Capture, progress: Progress) -> SparsePoints | None:
+    """The points that the cameras came with, if a scene can begin with them: a model may hold cameras only, or points
+    of which it is not told who sees them."""
+    if opened.points is None or len(opened.points) == 0:
+        return None
+    if len(opened.points) >= FEWEST_POINTS and len(opened.points.photo):
+        return opened.points
+    why = "it is not told which photos see them" if len(opened.points) >= FEWEST_POINTS else "so few tell nothing"
+    progress.note(f"The {len(opened.points):,} points given with the cameras are found anew: {why}.")
+    return None
+
+
+def _of_pairs(
+    opened: Capture,
+    cameras: Cameras,
+    points: SparsePoints,
+    scratch: Path,
+    seed: int,
+    taken: Sequence[Features],
+    progress: Progress,
+) -> Solved:
+    """Given cameras under which next to no point is seen by three photos: with the points that two see, if these are
+    far more than chance.
+
+    Raises:
+        MacrosplatError: they look from so far apart that nothing tells whether they are those of the photos.
+    """
+    from macrosplat.cameras.sfm.known import by_chance, confirmed, triangulate
+
+    seen = triangulate(opened.photos, cameras, scratch, None, seed, taken, least=2)
+    apart = between_neighbours(cameras)
+    if len(seen) and confirmed(len(seen), by_chance(opened.photos, cameras, scratch, seed, taken)):
+        count = {0: "no point", 1: "only one point"}.get(len(points), f"only {len(points)} points")
+        progress.note(
+            f"Three photos alike see {count}: neighbours look from {apart:.0f} degrees apart. The scene begins "
+            f"with {len(seen)} points of two photos, which tell little of how deep it is, and nothing tells whether "
+            f"the focal lengths are right; take photos every {GOOD_STEP} degrees."
+        )
+        return Solved(cameras, seen, cameras.source)
+    if apart > FAR_APART:
+        raise MacrosplatError(
+            f"By its cameras the photos of {opened.root} look from {apart:.0f} degrees apart, and share too little for "
+            f"a scene to begin with, or for telling whether the cameras are right: take photos every {GOOD_STEP} "
+            "degrees. If they were taken so, the cameras belong to other photos, or follow another convention; remove "
+            "them to have them found."
+        )
+    return Solved(cameras, points, cameras.source)
+
+
+def between_neighbours(cameras: Cameras) -> float:
+    """Degrees between the viewing directions of a photo and the one nearest to it, in the median."""
+    axes = cameras.views[:, 2, :3]
+    cosines = np.clip(axes @ axes.T, -1, 1)
+    np.fill_diagonal(cosines, -1)
+    return float(np.median(np.degrees(np.arccos(cosines.max(1)))))
 
 
 def training_input(

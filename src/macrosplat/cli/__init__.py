@@ -46,8 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[:1] == ["--completion"]:
         return _completion(arguments[1:])
     own_process()
-    # `kill` is answered like Ctrl-C, so that half-written files are removed on the way out.
-    INTERRUPTS.install()
     # What libraries have to say to their programmers, of damaged EXIF for example, is no sentence for a photographer.
     warnings.simplefilter("ignore")
     for stream in (sys.stdout, sys.stderr):
@@ -55,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     began: list[Command] = []
     try:
+        # `kill` is answered like Ctrl-C, so that half-written files are removed on the way out.
+        INTERRUPTS.install()
         return _run(arguments, began)
     except KeyboardInterrupt:
         _say(f"Interrupted.{_how_to_resume(began[0] if began else None)}")

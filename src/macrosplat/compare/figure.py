@@ -78,7 +78,7 @@ def _row(cells: Sequence[Cell], truth: Truth, section: str, name: str) -> list[t
     box = _detail(wanted)
     row: list[tuple[str, Pixels | None]] = []
     if section == DEBLURRED:
-        taken: Photo = truth.photos[key]
+        taken: Photo = truth.as_shown()[key]
         row.append(("as taken", _cut(to_bytes(read_srgb(taken, width)), box)))
     for cell, test in tests.items():
         psnr = _psnr(_photos(cell, section)[name])

@@ -11,7 +11,7 @@ against these photos. Everything at the run's width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from macrosplat.cameras.records import Cameras
+from macrosplat.cameras.distort import AsTaken
+from macrosplat.cameras.records import Cameras, Distortion
 from macrosplat.cameras.similarity import align_cameras, centre_errors, mapped, refine_similarity
 from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.evaluate.fine import Fine, fine
@@ -92,6 +93,7 @@ def evaluate_run(
         MacrosplatError: RUN is not a finished run, or the truth folder holds nothing to compare it with.
     """
     made, cameras = Run(run).manifest, Run(run).cameras()
+    lenses = dict(zip(map(key_of, cameras.names), cameras.distortion, strict=True))
     known = open_truth(truth)
     deblurred = _deblurred(run)
     held_out = [key_of(name) for name in made.held_out]
@@ -109,9 +111,9 @@ def evaluate_run(
         similarity, errors, longer = found if found else (None, None, 1.0)
 
     pairs: dict[str, list[_Pair]] = {
-        INPUT: list(_pairs(known.photos, known.sharp)),
+        INPUT: list(_pairs(known.as_shown(), known.sharp)),
         DEBLURRED: list(_pairs(deblurred, known.sharp)),
-        ENLARGED: list(_enlarged_pairs(deblurred, known.sharp, width, render_photo)),
+        ENLARGED: list(_enlarged_pairs(deblurred, known.sharp, lenses, width, render_photo)),
         NOVEL: _novel_pairs(known, similarity, longer, width, render_view, notes),
         HELD_OUT: _held_out_pairs(run, cameras, known, held_out, width, render_view, notes),
     }
@@ -178,9 +180,13 @@ def _pairs(photos: dict[Key, Photo], sharp: dict[Key, Photo]) -> Iterator[_Pair]
 
 
 def _enlarged_pairs(
-    deblurred: dict[Key, Photo], sharp: dict[Key, Photo], width: int, render_photo: RenderPhoto | None
+    deblurred: dict[Key, Photo],
+    sharp: dict[Key, Photo],
+    lenses: Mapping[Key, Distortion | None],
+    width: int,
+    render_photo: RenderPhoto | None,
 ) -> Iterator[_Pair]:
-    """The scene drawn at the training size and enlarged, of photos that are larger than that."""
+    """The scene at the training size, enlarged, of photos that are larger than that, as their lens shows it."""
     if render_photo is None:
         return
     for key, photo in deblurred.items():
@@ -192,7 +198,8 @@ def _enlarged_pairs(
 
         def test(photo=photo, render_photo=render_photo) -> NDArray[np.floating]:
             drawn, size = Image.fromarray(to_bytes(render_photo(photo.name))), resized(photo.width, photo.height, width)
-            return np.asarray(drawn.resize(size, Image.Resampling.LANCZOS)) / 255.0
+            large, lens = np.asarray(drawn.resize(size, Image.Resampling.LANCZOS)), lenses.get(key_of(photo.name))
+            return (large if lens is None else to_bytes(AsTaken(lens, *size).drawn(large) / 255)) / 255.0
 
         yield _Pair(photo.name, test, sharp[key], sharp[key])
 
@@ -275,7 +282,10 @@ def _align(
     own, true = cameras.select(list(both)), truth.cameras.select(list(both.values()))
     start = align_cameras(true, own)
     errors = dict(zip(own.names, (float(e) for e in centre_errors(true, own, start)), strict=True))
-    own_focal, true_focal = (c.intrinsics[:, 0] / c.sizes[:, 0] for c in (own, true))
+    own_focal, true_focal = own.intrinsics[:, 0] / own.sizes[:, 0], true.intrinsics[:, 0] / true.sizes[:, 0]
+    for v, lens in enumerate(own.distortion):
+        if lens is not None:  # its pinhole may be another's: what undistorting leaves of the photo
+            own_focal[v] = lens.params[0] / lens.width
     longer = float(np.median(own_focal / true_focal))
     if render_view is None:
         return start, errors, longer

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from macrosplat.cameras.distort import keeps_frame
 from macrosplat.cameras.records import Cameras, Distortion
 from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
@@ -32,7 +33,7 @@ Key = tuple[str, ...]  # the parts of a photo's path below its folder, without t
 
 @dataclass(frozen=True)
 class Taken(Photo):
-    """A photo as taken: compared with what a pinhole sees, it is undistorted."""
+    """A photo that is undistorted when it is read: to be compared with what a pinhole sees."""
 
     lens: Distortion | None = None
 
@@ -66,14 +67,18 @@ class Truth:
     """What is known about a capture; every part may be missing."""
 
     root: Path
-    photos: dict[Key, Photo]  # as taken
-    sharp: dict[Key, Photo]  # sharp twins, by photo
+    photos: dict[Key, Photo]  # undistorted
+    sharp: dict[Key, Photo]  # sharp twins, by photo, taken by the same camera: as the run shows its sharp photos
     novel: dict[Key, Photo]  # held-out views, with masks from `novel_masks/`
     novel_cameras: Cameras | None  # names as in novel.json
     cameras: Cameras | None  # of the photos, names as in transforms.json
     lens: LensTruth | None
     depth: dict[Key, Path] = field(default_factory=dict)  # 16 bit maps of camera z, by photo; 0: nothing there
     depth_scale: float = 1.0  # mm per level
+
+    def as_shown(self) -> dict[Key, Photo]:
+        """The photos as a run shows its own: as they were taken, but where a lens makes it undistort them."""
+        return {key: _as_shown(photo, _lens_of(photo)) for key, photo in self.photos.items()}
 
 
 def key_of(name: str) -> Key:
@@ -108,7 +113,11 @@ def open_truth(root: Path) -> Truth:
     twins = _by_key(find_photos(root, folder=root / "sharp").photos) if pictures else {}
     poses = {key_of(p.photo): key_of(p.pose) for p in known.photos if p.pose is not None}
     # Slices of a focus bracket share the twin of their pose.
-    sharp = {key: twins[poses.get(key, key)] for key in (photos or twins) if poses.get(key, key) in twins}
+    sharp = {
+        key: _as_shown(twins[poses.get(key, key)], _lens_of(photos.get(key)))
+        for key in (photos or twins)
+        if poses.get(key, key) in twins
+    }
     novel: dict[Key, Photo] = {}
     novel_cameras = None
     if (root / "novel.json").is_file() and (root / "novel").is_dir():
@@ -133,8 +142,12 @@ def read_where(photo: Photo, width: int | None) -> NDArray[np.bool_] | None:
     return None if photo.mask is None else read_undistorted_mask(photo, _lens_of(photo), width) >= 128
 
 
-def _lens_of(photo: Photo) -> Distortion | None:
+def _lens_of(photo: Photo | None) -> Distortion | None:
     return photo.lens if isinstance(photo, Taken) else None
+
+
+def _as_shown(photo: Photo, lens: Distortion | None) -> Photo:
+    return Taken(**{**vars(photo), "lens": None if keeps_frame(lens) else lens})
 
 
 def _by_key(photos: Iterable[Photo]) -> dict[Key, Photo]:

@@ -11,15 +11,18 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 
 from macrosplat.cameras.colmap import load_model, write_colmap
-from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.cameras.records import Cameras, Distortion, SparsePoints
 from macrosplat.cameras.transforms import write_transforms
+from macrosplat.cameras.undistort import pinhole_of, undistort
 from macrosplat.export.point_file import write_points
 from macrosplat.output.sharp import write_picture
 from macrosplat.photos.decode import decode
 from macrosplat.photos.metadata import read_metadata
 from macrosplat.run import Run
+from macrosplat.support.colmap import pycolmap
 from macrosplat.support.colour import to_srgb
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import below, only_ours, write_whole
@@ -43,7 +46,7 @@ def write_nerfstudio_folder(run: Path, out: Path) -> None:
 
 
 def sparse_points(run: Path, cameras: Cameras) -> SparsePoints:
-    """The sparse points of RUN as `cameras` see them, matched by the photos' names without suffix."""
+    """The sparse points of RUN as undistorted photos show them, matched by the photos' names without suffix."""
     model = load_model(Run(run).sparse)
     index = {PurePosixPath(name).with_suffix(""): i for i, name in enumerate(cameras.names)}
     xyz, rgb, point, photo, px = [], [], [], [], []
@@ -57,7 +60,7 @@ def sparse_points(run: Path, cameras: Cameras) -> SparsePoints:
             scale = cameras.sizes[i] / (camera.width, camera.height)
             point.append(len(xyz))
             photo.append(i)
-            px.append(image.points2D[element.point2D_idx].xy * scale)
+            px.append(_straight(camera, image.points2D[element.point2D_idx].xy) * scale)
         xyz.append(found.xyz)
         rgb.append(found.color)
     return SparsePoints(
@@ -69,8 +72,17 @@ def sparse_points(run: Path, cameras: Cameras) -> SparsePoints:
     )
 
 
+def _straight(camera: pycolmap.Camera, px: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[2] px of a photo as taken to px of the undistorted one."""
+    lens = Distortion(camera.model.name, tuple(camera.params), camera.width, camera.height)
+    if lens.model == "PINHOLE":
+        return px
+    pinhole = pinhole_of(lens)
+    return np.asarray(camera.cam_from_img(px))[:2] * pinhole[:2] + pinhole[2:]
+
+
 def _with_photos(run: Path, out: Path, besides: Sequence[str]) -> Cameras:
-    """The sharp photos in `out/images`; their cameras, of that size.
+    """The sharp photos, undistorted, in `out/images`; their pinholes, of that size.
 
     Args:
         besides: what else is going to be written to `out`.
@@ -83,16 +95,17 @@ def _with_photos(run: Path, out: Path, besides: Sequence[str]) -> Cameras:
     pictures = [below(out / "images", name).with_suffix(".png").relative_to(out).as_posix() for name in taken]
     only_ours(out, {*pictures, *besides}.__contains__)
     names, sizes = [], []
-    for name in taken:
+    for name, lens in zip(taken, cameras.distortion, strict=True):
         names.append(str(PurePosixPath(name).with_suffix(".png")))
-        sizes.append(copy_sharp(Run(run), name, out / "images" / names[-1]))
+        sizes.append(copy_sharp(Run(run), name, out / "images" / names[-1], lens))
     size = np.array(sizes, np.int64)
     factor = (size / cameras.sizes)[:, [0, 1, 0, 1]]
-    return replace(cameras, names=tuple(names), sizes=size, intrinsics=cameras.intrinsics * factor)
+    intrinsics = cameras.intrinsics * factor
+    return replace(cameras, names=tuple(names), sizes=size, intrinsics=intrinsics, distortion=())
 
 
-def copy_sharp(run: Run, name: str, target: Path) -> tuple[int, int]:
-    """The deblurred photo `name` as 8 bit PNG in sRGB, EXIF and all; its size (width, height).
+def copy_sharp(run: Run, name: str, target: Path, distortion: Distortion | None = None) -> tuple[int, int]:
+    """The deblurred photo `name`, undistorted, as 8 bit PNG in sRGB, EXIF and all; its size (width, height).
 
     Programs that train from photos look at no colour profile, and some read no TIFF of 16 bits.
 
@@ -111,9 +124,11 @@ def copy_sharp(run: Run, name: str, target: Path) -> tuple[int, int]:
         raise MacrosplatError(
             f"{source} is damaged ({error}); go on with --resume to have it written again."
         ) from error
-    if source.suffix == ".png" and carried.profile() is None:
+    if source.suffix == ".png" and carried.profile() is None and distortion is None:
         write_whole(target, lambda part: shutil.copyfile(source, part))
         return pixels.shape[1], pixels.shape[0]
     srgb = pixels / 255 if pixels.dtype == np.uint8 else to_srgb(pixels)
+    if distortion is not None:
+        srgb = undistort(np.asarray(srgb, np.float32), distortion)
     write_picture(target, srgb, replace(carried, icc=None))
     return pixels.shape[1], pixels.shape[0]

@@ -47,7 +47,7 @@ def write_focus_stack(
         report = read_lens(Run(run))
         unit = report.mm_per_unit if report is not None else None
         progress.stage("focusing", steps + 1)
-        copy_sharp(Run(run), names[v], out / "all_in_focus.png")
+        copy_sharp(Run(run), names[v], out / "all_in_focus.png", cameras.distortion[v])
         progress.advance()
         pictures = []
         for n, focus in enumerate(1 / np.linspace(1 / near, 1 / far, steps)):

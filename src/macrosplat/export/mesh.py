@@ -163,7 +163,7 @@ class _Colouring:
         colours = Colours(places, normals, self._reach)
         for n, station in enumerate(asked):
             photo = self._photos[n] if self._photos is not None else None
-            colours.add(station, self._drawn(station) if photo is None else of_photo(photo, station.depth))
+            colours.add(station, self._drawn(station) if photo is None else of_photo(*photo, station.depth))
             progress.advance()
         return colours.mean()
 

@@ -6,7 +6,7 @@ sees it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import minimum_filter
 
+from macrosplat.cameras.records import Distortion
+from macrosplat.cameras.undistort import undistort
 from macrosplat.export.depths import Station
 from macrosplat.photos.decode import TABLE_8, decode
 from macrosplat.render import render
@@ -66,19 +68,23 @@ def of_scene(gaussians: Gaussians) -> Callable[[Station], Picture]:
     return picture
 
 
-def sharp_pictures(run: Run, names: Iterable[str]) -> list[Path] | None:
-    """The sharp photos of a run; None where one is missing."""
+def sharp_pictures(run: Run, names: Sequence[str]) -> list[tuple[Path, Distortion | None]] | None:
+    """The sharp photos of a run, and how they are distorted; None where one is missing."""
     paths = [run.sharp(name) for name in names]
-    return paths if all(path.is_file() for path in paths) else None
+    if not all(path.is_file() for path in paths):
+        return None
+    return list(zip(paths, run.cameras().select(tuple(names)).distortion, strict=True))
 
 
-def of_photo(path: Path, depth: NDArray[np.float32]) -> Picture:
-    """A sharp photo, in the proportions of its depth map, and where that shows a surface."""
+def of_photo(path: Path, distortion: Distortion | None, depth: NDArray[np.float32]) -> Picture:
+    """A sharp photo, undistorted, in the proportions of its depth map, and where that shows a surface."""
     pixels = decode(path)
     if pixels.shape[1] > WIDEST and pixels.dtype == np.uint8:
         size = (WIDEST, max(1, round(WIDEST * pixels.shape[0] / pixels.shape[1])))
         pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
     light = TABLE_8[pixels] if pixels.dtype == np.uint8 else pixels
+    if distortion is not None:
+        light = undistort(light, distortion)
     # At an edge a place of the object may be seen where the photo has what is behind it.
     amid = minimum_filter(depth, EDGE) > 0
     return np.ascontiguousarray(light, np.float32), np.where(amid, 1.0, AT_EDGE).astype(np.float32) * (depth > 0)

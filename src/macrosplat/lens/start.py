@@ -31,6 +31,7 @@ R_EDGE = 2.0  # px: an unblurred edge of a photo is about as wide as a circle of
 START_HIGH = 1.5
 # Slices of one pose show the same pixels with the focus moved: they tell the pupil to a fifth (too wide).
 BRACKETS_HIGH = 1.1
+USUAL = 0.05  # of the distance: a pupil of which nothing is known; f/2.8 of 60 mm and f/11 of 100 mm are 0.15 and 0.04
 LEAST = 12  # observations without which a photo's focus is taken from the others
 CANDIDATES = 64  # focus distances tried per photo
 
@@ -53,6 +54,8 @@ def start_lens(
     np.maximum.at(best, points.point, sharpness)
     views = np.bincount(points.point, minlength=len(points))
     usable = (views[points.point] >= 3) & (best[points.point] > 0)
+    if usable.sum() < LEAST * len(cameras):  # photos far apart: of two the sharper one tells less, and tells something
+        usable = (views[points.point] >= 2) & (best[points.point] > 0)
     relative = sharpness[usable] / best[points.point[usable]]
     photo, inverse = points.photo[usable], 1 / depths[usable]
     aperture = _relative_apertures(records)
@@ -60,7 +63,7 @@ def start_lens(
     exif = pupil_prior(records, cameras)
     distance = float(np.median(depths)) if len(depths) else 1.0
     bounds = (0.0, np.inf) if exif is None else (exif.least * distance, exif.most * distance)
-    pupil, focus = _fit(photo, inverse, relative, slope, len(cameras), bounds)
+    pupil, focus = _fit(photo, inverse, relative, slope, len(cameras), distance, bounds)
     pupil *= BRACKETS_HIGH if any(r.pose is not None for r in records) else START_HIGH
     focused = float(np.median(1 / focus))
     return LensStart(
@@ -80,12 +83,12 @@ def _within(pupil: float, exif: PupilPrior, focused: float) -> float:
 
 
 def _fit(
-    photo, inverse, relative, slope, count: int, bounds: tuple[float, float] = (0.0, np.inf)
+    photo, inverse, relative, slope, count: int, distance: float, bounds: tuple[float, float] = (0.0, np.inf)
 ) -> tuple[float, NDArray[np.float64]]:
     """The pupil, within bounds, and the focus [V] (as 1 / d0) under which `relative` is least wrong, in the mean
-    absolute sense."""
+    absolute sense; of too few observations a usual pupil, focused at `distance`."""
     if len(inverse) < LEAST:
-        return max(1e-6, bounds[0]), np.full(count, np.median(inverse) if len(inverse) else 1.0)
+        return float(np.clip(USUAL * distance, *bounds)), np.full(count, 1 / distance)
     low, high = np.percentile(inverse, [2, 98])
     candidates = np.linspace(low, high, CANDIDATES)
     # Across the whole range of depths r is between a fifth of an edge's width and 50 times that.

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from macrosplat.cameras.distort import keeps_frame, lengthened
 from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import LensEstimate, Sampling, Sharp
 from macrosplat.lens.breathing import UNSURE
@@ -63,6 +64,10 @@ def finish(
         given.cameras,
         views=torch.stack([camera.view for camera in shown]).cpu().numpy().astype(np.float64),
         intrinsics=given.cameras.intrinsics * own,
+        distortion=tuple(
+            lengthened(one, float(factor)) if keeps_frame(one) else one
+            for one, factor in zip(given.cameras.distortion, factors, strict=True)
+        ),
     )
     given = replace(given, cameras=cameras)
     if given.held_out is not None:
@@ -101,7 +106,7 @@ def finish(
             matching.append(writers.add(match, photo.name, targets.photos[v], where, *pictures, there))
             if there.any():  # elsewhere there is no circle of confusion
                 radii.append(float(np.median(np.abs(found.defocus[there]))))
-            maps[photo.name] = add_maps(writers, run, found)
+            maps[photo.name] = add_maps(writers, run, found.as_taken(given.cameras.distortion[v]))
             progress.advance()
     matches = [future.result() for future in matching]
     write_index(run, maps)

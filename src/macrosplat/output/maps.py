@@ -4,6 +4,7 @@
 px of the training size = value * scale. 0 is "nothing there". The scales stand in `RUN/maps/maps.json`.
 A lens model may add further maps of its own, values >= 0 at every pixel, in the same two ways.
 `RUN/maps/coverage/<photo>.png`: how well what is seen there is covered by all photos, 0 to 1 = value * scale.
+All lie pixel on pixel on `RUN/sharp/` at that size.
 Colours: `depth_colour/` from near (yellow) to far (violet); `coc_colour/` white in focus, blue before it, red behind;
 `coverage_colour/` blue in focus in some photo, yellow just so, red in none.
 """
@@ -12,13 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from macrosplat.cameras.distort import AsTaken, keeps_frame
+from macrosplat.cameras.records import Distortion
 from macrosplat.output.sharp import save_png, write_png
 from macrosplat.run import Run
 from macrosplat.support.files import Writers, write_json
@@ -69,6 +72,19 @@ class PhotoMaps:
     defocus: NDArray[np.floating]  # [H, W] signed radius of the circle of confusion, px; > 0 behind the focus
     coverage: NDArray[np.floating] | None = None  # [H, W] 0 to 1
     more: dict[str, NDArray[np.floating]] = field(default_factory=dict)  # [H, W] >= 0, by the name of their folder
+
+    def as_taken(self, distortion: Distortion | None) -> PhotoMaps:
+        """The same maps, pixel on pixel with the photo as taken, where it is written so."""
+        if not keeps_frame(distortion):
+            return self
+        bend = AsTaken(distortion, self.depth.shape[1], self.depth.shape[0])
+        return replace(
+            self,
+            depth=bend.nearest(self.depth),
+            defocus=bend.nearest(self.defocus),
+            coverage=None if self.coverage is None else bend.nearest(self.coverage),
+            more={kind: bend.nearest(plane) for kind, plane in self.more.items()},
+        )
 
 
 def write_maps(run: Run, maps: Iterable[PhotoMaps]) -> None:

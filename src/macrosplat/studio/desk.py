@@ -227,7 +227,8 @@ class Desk:
         try:
             capture = open_capture(root)
             known, sizes = capture.cameras is not None, [(photo.width, photo.height) for photo in capture.photos]
-            found = {quality: asdict(expected(sizes, Options(quality=cast(Quality, quality)), known))
+            pointed = capture.points is not None and len(capture.points) > 0
+            found = {quality: asdict(expected(sizes, Options(quality=cast(Quality, quality)), known, None, pointed))
                      for quality in get_args(Quality)}  # fmt: skip
         except (MacrosplatError, MemoryError, OSError) as error:
             with self._lock:

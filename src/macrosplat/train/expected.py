@@ -31,8 +31,8 @@ SAMPLE_GAUSSIAN, SAMPLE_PX, STEP_PX = 6.7e-7, 3.7e-7, 2.7e-7
 OF_SAMPLES, BEFORE, COARSE = 0.3, 0.7, 0.65
 # Of a step on a GPU: to launch it, and per px and aperture sample.
 GPU_STEP, GPU_PX_SAMPLE = 1.5e-3, 1.2e-9
-CAMERA, POINTS = 7.0, 1.0  # of a photo on a core, whose camera has to be found; whose camera is given
-RESULT_PX = 2.5e-6  # of a photo's px: read, and its results written, on a core
+CAMERA, POINTS = 7.0, 1.0  # of a photo on a core, whose camera has to be found; whose camera is given without points
+RESULT_PX = 2.0e-6  # of a photo's px: read, and its results written, on a core
 GPU_START = 40.0  # kernels are built, once on a machine
 FIXED = 10.0  # imports, kernels read from the cache, the page
 # Bytes: of a photo's px its sharp photo and maps; of a Gaussian the checkpoint (value and two moments of 38 floats),
@@ -86,9 +86,14 @@ def _size(number: float) -> str:
 
 
 def expected(
-    sizes: Sequence[tuple[int, int]], options: Options, cameras_known: bool, device: torch.device | None = None
+    sizes: Sequence[tuple[int, int]],
+    options: Options,
+    cameras_known: bool,
+    device: torch.device | None = None,
+    points_known: bool = False,
 ) -> Expected:
-    """By no more than the sizes of photos (px). `device`: as chosen; None: as `options` say."""
+    """By no more than the sizes of photos (px), and what is given with them. `device`: as chosen; None: as `options`
+    say."""
     device = choose(options.device, lambda _: None) if device is None else device
     samples = options.aperture_samples()
     width = options.width or working_width(sizes, device, options.quality, options.max_gaussians, samples)
@@ -103,7 +108,8 @@ def expected(
         training = steps * (sample * (OF_SAMPLES * samples + BEFORE) + COARSE * STEP_PX * px) / speed_of(CORES)
     cores = max(1, min(CORES, MOST_CORES))
     native = sum(w * h for w, h in sizes)
-    seconds = FIXED + training + (RESULT_PX * native + (POINTS if cameras_known else CAMERA) * len(sizes)) / cores
+    points = 0.0 if points_known else POINTS if cameras_known else CAMERA
+    seconds = FIXED + training + (RESULT_PX * native + points * len(sizes)) / cores
     disk = BYTES_PX * native + BYTES_GAUSSIAN * most + BYTES_PAGE
     return Expected(seconds, disk, min(width, max(w for w, _ in sizes)), _memory(sizes, frames, most, samples))
 

@@ -6,6 +6,7 @@ In: photos and their `Cameras`, in any unit. Out: `SparsePoints`; the cameras st
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,10 @@ from macrosplat.cameras.sfm.guided import match_guided
 from macrosplat.photos.records import Photo
 from macrosplat.support.colmap import pycolmap
 from macrosplat.support.errors import MacrosplatError
+
+# Of photos 34 to 42 degrees apart right cameras see so many points in two photos and more, and 4 to 14 times as many as
+# by chance; exchanged ones and those of another convention at most twice as many (experiments: far-apart).
+CONFIRMED, ABOVE_CHANCE, DRAWS = 30, 4, 3
 
 
 def key_points(
@@ -50,6 +55,7 @@ def triangulate(
     progress: Progress | None = None,
     seed: int = 0,
     taken: Sequence[Features] | None = None,
+    least: int = 3,
 ) -> SparsePoints:
     """Points seen by given cameras, which stay as they are.
 
@@ -58,9 +64,10 @@ def triangulate(
         cameras: V cameras in any unit.
         workdir: a folder for scratch files; nothing stays in it.
         taken: the `key_points` of the cameras' photos; None: they are found.
+        least: photos that see a point.
 
     Returns:
-        Points in the cameras' world, each seen by at least three of them; few or none if the cameras are wrong.
+        Points in the cameras' world, each seen by at least `least` of them; few or none if the cameras are wrong.
 
     Raises:
         MacrosplatError: a photo cannot be read, or `cameras` names one that the capture does not hold.
@@ -81,10 +88,30 @@ def triangulate(
         refine.MAX_TURN,
         within(progress, 0.6, 0.9),
     )
-    model = mapping.triangulate_tracks(features, list(cameras.names), canvas, views, matches, workdir, seed)
+    model = mapping.triangulate_tracks(features, list(cameras.names), canvas, views, matches, workdir, seed, least)
     mapping.thin_out(model, refine.KEEP_ERROR, refine.KEEP_ANGLE)
     progress(1.0, f"{model.num_points3D()} points")
-    return points_of(model, features, photos, list(range(len(photos))))
+    return points_of(model, features, photos, list(range(len(photos))), least)
+
+
+def confirmed(own: int, by_chance: int) -> bool:
+    """Whether so many points that two photos and more see tell that cameras are those of the photos."""
+    return own >= CONFIRMED and own >= ABOVE_CHANCE * by_chance
+
+
+def by_chance(photos: Sequence[Photo], cameras: Cameras, workdir: Path, seed: int, taken: Sequence[Features]) -> int:
+    """Points that two photos and more see under cameras that are each turned about their own axis by another angle:
+    they look from where the given ones do and the same way, so that as many pairs are tried, and no pair of them is
+    right."""
+    rng, most = np.random.default_rng([seed, len(cameras)]), 0
+    for _ in range(DRAWS):
+        angle = rng.permutation(len(cameras)) * 2 * np.pi / len(cameras)
+        turn = np.tile(np.eye(4), (len(cameras), 1, 1))
+        turn[:, 0, 0] = turn[:, 1, 1] = np.cos(angle)
+        turn[:, 0, 1], turn[:, 1, 0] = -np.sin(angle), np.sin(angle)
+        turned = replace(cameras, views=turn @ cameras.views)
+        most = max(most, len(triangulate(photos, turned, workdir, None, seed, taken, least=2)))
+    return most
 
 
 def canvas_camera(cameras: Cameras, n: int, features: Features) -> pycolmap.Camera:
@@ -96,16 +123,20 @@ def canvas_camera(cameras: Cameras, n: int, features: Features) -> pycolmap.Came
 
 
 def points_of(
-    model: pycolmap.Reconstruction, features: list[Features], photos: tuple[Photo, ...], keep: list[int]
+    model: pycolmap.Reconstruction,
+    features: list[Features],
+    photos: tuple[Photo, ...],
+    keep: list[int],
+    least: int = 3,
 ) -> SparsePoints:
-    """The model's points of three or more observations in the photos `keep`, coloured by the mean of these."""
+    """The model's points of `least` or more observations in the photos `keep`, coloured by the mean of these."""
     place = {i: n for n, i in enumerate(keep)}
     px = [one.photo_px(photo.width, photo.height) for one, photo in zip(features, photos, strict=True)]
     xyz, rgb, point, photo_index, seen = [], [], [], [], []
     for point_id in sorted(model.points3D):
         track = model.points3D[point_id].track.elements
         at = [(e.image_id - 1, e.point2D_idx) for e in track if e.image_id - 1 in place]
-        if len({i for i, _ in at}) < 3:
+        if len({i for i, _ in at}) < least:
             continue
         rgb.append(np.mean([features[i].rgb[row] for i, row in at], axis=0))
         point += [len(xyz)] * len(at)

@@ -119,11 +119,13 @@ def triangulate_tracks(
     matches: Matches,
     folder: Path,
     seed: int,
+    least: int = 3,
 ) -> pycolmap.Reconstruction:
     """Points of matches under fixed poses.
 
     Args:
         views: photo index to [4, 4] world to camera.
+        least: photos that see a point.
     """
     model = pycolmap.Reconstruction()
     for index in sorted(views):
@@ -143,6 +145,7 @@ def triangulate_tracks(
     options.num_threads = THREADS
     options.random_seed = seed
     options.triangulation.random_seed = seed
+    options.triangulation.ignore_two_view_tracks = least > 2
     with library_scratch(folder, ".sfm.", _bytes_of(features, matches)) as scratch:
         database = Path(scratch) / "matches.db"
         _write_database(database, features, names, cameras, matches, sorted(views))

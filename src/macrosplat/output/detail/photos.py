@@ -1,18 +1,20 @@
 """The deblurred photos of a run, one by one: the only file of this room that knows what a model is.
 
-In: what was learned, the photos as taken. Out: [H, W, 3] sRGB in [0, 1], each at its photo's own size.
+In: what was learned, the photos as taken. Out: [H, W, 3] sRGB in [0, 1], each at its photo's own size, pixel on pixel
+with the photo as taken (`keeps_frame`; else undistorted): what it has in focus is not interpolated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from macrosplat.cameras.distort import AsTaken, keeps_frame
 from macrosplat.cameras.records import Distortion
 from macrosplat.cameras.undistort import read_undistorted
 from macrosplat.lens import Sampling
@@ -64,26 +66,37 @@ class Deblurred:
     @torch.no_grad()
     def __call__(self, v: int, look: Look | None = None) -> NDArray[np.float32]:
         """[H, W, 3] sRGB of photo number v; `look`: what was drawn of it already."""
-        photo, camera = self.photos[v], self.cameras[v]
+        photo, camera, distortion = self.photos[v], self.cameras[v], self.distortion[v]
+        keeps = keeps_frame(distortion)
         if self.own and self.share == 0:  # no blur to take back: in focus means the photo itself
-            return np.divide(read_undistorted(photo, self.distortion[v]), 255, dtype=np.float32)
+            return np.divide(read_undistorted(photo, None if keeps else distortion), 255, dtype=np.float32)
         look = self.look(v) if look is None else look
+        bend = AsTaken(distortion, photo.width, photo.height) if keeps_frame(distortion) else None
         drawn = look.drawn
-        if drawn.shape[:2] != (photo.height, photo.width):
+        if bend is not None:
+            wide = _wider(camera.scaled(photo.width, photo.height), *bend.margin)
+            drawn = _bent(_shown(self.model.sharp(wide, v)), bend, bend.margin)
+        elif drawn.shape[:2] != (photo.height, photo.width):
             drawn = _shown(self.model.sharp(camera.scaled(photo.width, photo.height), v))
         render = _planes(drawn)
-        if not self.own:
+        whole = bend is None or bool(bend.seen().all())
+        if not self.own and whole:
             return _pixels(render)
-        levels = torch.tensor(read_undistorted(photo, self.distortion[v]), device=render.device)
+        levels = torch.tensor(read_undistorted(photo, None if keeps else distortion), device=render.device)
         as_taken = _planes(levels.to(torch.float32).div_(255))
-        taken, radius = self._blur(v, look)
-        # Of a blur that the photos do not show, nothing is to be taken back either.
-        taken, radius = self.share * taken, self.share * radius
-        evident = evident_sharpness(as_taken.mean(0), render.mean(0), radius)
-        return _pixels(keep_detail(as_taken, render, taken, radius, evident, find_grain(as_taken, radius)))
+        out = render
+        if self.own:
+            taken, radius = self._blur(v, look)
+            # Of a blur that the photos do not show, nothing is to be taken back either.
+            taken, radius = self.share * taken, self.share * radius
+            evident = evident_sharpness(as_taken.mean(0), render.mean(0), radius)
+            out = keep_detail(as_taken, render, taken, radius, evident, find_grain(as_taken, radius))
+        if bend is not None and not whole:  # what no pinhole's picture shows stays as it was taken
+            out = torch.where(torch.from_numpy(bend.seen()).to(out.device), out, as_taken)
+        return _pixels(out)
 
     def _blur(self, v: int, look: Look) -> tuple[Tensor, Tensor]:
-        """At training size: [3, h, w] sRGB what defocus takes from photo v; [h, w] its radius in px of the photo."""
+        """At training size, as taken: [3, h, w] sRGB what defocus takes from photo v; [h, w] its radius in px of it."""
         lens, camera = self.model.lens, self.cameras[v]
         assert isinstance(lens, ThinLens), "only a thin lens knows its blur in focus"
         seen = look.seen
@@ -91,6 +104,10 @@ class Deblurred:
         in_focus = variable_blur(seen.sharp.colour, sigma0.expand(seen.depth.shape))
         taken = _shown(self.model.exposure.expose(in_focus, v)) - look.taken
         radius = self.radii[v] if v in self.radii else claimed_radius(seen)
+        distortion = self.distortion[v]
+        if keeps_frame(distortion):
+            bend = AsTaken(distortion, camera.frame.width, camera.frame.height)
+            taken, radius = _bent(taken, bend), _bent(radius[..., None], bend)[..., 0]
         return _planes(taken), radius * (self.photos[v].width / camera.frame.width)
 
 
@@ -117,6 +134,18 @@ def share_shown(model: Model, photos: Sequence[NDArray[np.uint8]]) -> tuple[floa
 
     radii: dict[int, Tensor] = {}
     return believed(each(v) for v in range(len(photos))), radii
+
+
+def _wider(camera: Camera, right: int, down: int) -> Camera:
+    """The same pixels, and so many more on either side."""
+    frame = replace(camera.frame, width=camera.frame.width + 2 * right, height=camera.frame.height + 2 * down)
+    shift = camera.intrinsics.new_tensor([0, 0, right, down])
+    return replace(camera, intrinsics=camera.intrinsics + shift, frame=frame)
+
+
+def _bent(picture: Tensor, bend: AsTaken, margin: tuple[int, int] = (0, 0)) -> Tensor:
+    """[H, W, C] of a pinhole as its lens shows it."""
+    return torch.from_numpy(bend.drawn(picture.cpu().numpy(), margin)).to(picture.device)
 
 
 def _shown(light: Tensor) -> Tensor:
