@@ -50,7 +50,7 @@ def find_missing(
     photos: Sequence[Photo],
     given: TrainingInput,
     learn: Callable[[], Trainer],
-    settle: Callable[[Cameras, Sequence[str]], tuple[Cameras, SparsePoints]],
+    triangulate: Callable[[Cameras], SparsePoints],
     folder: Path,
     seed: int,
     seen: Mapping[str, NDArray[np.float64]] | None = None,
@@ -60,7 +60,7 @@ def find_missing(
     Args:
         photos: all of the capture, in order.
         given: what `learn` learns a scene of: some of them.
-        settle: cameras, and names of those that were placed, to cameras that agree and their points.
+        triangulate: points of cameras.
         folder: for scratch files.
         seen: photo name to a view [4, 4] that it may have, of some of them.
 
@@ -73,10 +73,9 @@ def find_missing(
     lost = [_lost(photo, photos, given, seen or {}) for photo in missing(photos, given.cameras)]
     found = place(model, targets.photos, targets.masks, lost, sampling, folder, seed)
     names = tuple(one.name for one, where in zip(lost, found, strict=True) if where.accepted)
-    cameras, points = given.cameras, given.points
-    if names:
-        cameras, points = settle(_all(photos, given, trainer, lost, found), names)
-    return Found(cameras, points, names, *_sentences(lost, found))
+    cameras = _all(photos, given, trainer, lost, found)
+    points = triangulate(cameras) if names else given.points
+    return Found(cameras if names else given.cameras, points, names, *_sentences(lost, found))
 
 
 def around(at: int, count: int, row: Mapping[int, int]) -> list[tuple[int, int, float]]:

@@ -6,7 +6,6 @@ In: a `Capture`, a `Run`. Out: RUN/sparse, and the `TrainingInput`.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -197,13 +196,10 @@ def place_missing(opened: Capture, run: Run, device: torch.device, progress: Pro
     width = min(run.manifest.width or WIDTH, WIDTH)
     quick = replace(options, quality="draft", steps=steps, width=width, max_gaussians=None, hold_out=0)
 
-    def settle(cameras: Cameras, placed: Sequence[str]) -> tuple[Cameras, SparsePoints]:
-        from macrosplat.cameras.sfm.held import held_by_others
-        from macrosplat.cameras.sfm.known import key_points, triangulate
+    def points_of(cameras: Cameras) -> SparsePoints:
+        from macrosplat.cameras.sfm.known import triangulate
 
-        taken = key_points(opened.photos, cameras.names, run.scratch)
-        cameras = held_by_others(opened.photos, cameras, placed, run.scratch, options.seed, taken)
-        return cameras, triangulate(opened.photos, cameras, run.scratch, None, options.seed, taken)
+        return triangulate(opened.photos, cameras, run.scratch, None, options.seed)
 
     placed: tuple[str, ...] = ()
     for _ in range(ROUNDS):  # the scene of more photos may explain more of the others
@@ -212,7 +208,7 @@ def place_missing(opened: Capture, run: Run, device: torch.device, progress: Pro
         of_all = training_input(opened, cameras, points, 0, width)
 
         learn = partial(_learned, of_all, inner, device, progress)
-        found = find_missing(opened.photos, of_all, learn, settle, run.placing, options.seed, seen)
+        found = find_missing(opened.photos, of_all, learn, points_of, run.placing, options.seed, seen)
         if found.said is not None:
             progress.note(found.said)
         cameras, points, placed = found.cameras, found.points, placed + found.placed

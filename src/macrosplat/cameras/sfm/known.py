@@ -37,10 +37,10 @@ def key_points(
         MacrosplatError: a photo cannot be read, or a name is none of them.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    return extract(named(photos, names), GUIDED, workdir, progress or silent)
+    return extract(_named(photos, names), GUIDED, workdir, progress or silent)
 
 
-def named(photos: Sequence[Photo], names: Sequence[str]) -> tuple[Photo, ...]:
+def _named(photos: Sequence[Photo], names: Sequence[str]) -> tuple[Photo, ...]:
     known = {photo.name: photo for photo in photos}
     for name in names:
         if name not in known:
@@ -74,10 +74,10 @@ def triangulate(
     """
     workdir.mkdir(parents=True, exist_ok=True)
     progress = progress or silent
-    photos = named(photos, cameras.names)
+    photos = _named(photos, cameras.names)
     taken = taken or key_points(photos, cameras.names, workdir, within(progress, 0.0, 0.6))
     features = [one.undistorted(lens) for one, lens in zip(taken, cameras.distortion, strict=True)]
-    canvas = [canvas_camera(cameras, n, features[n]) for n in range(len(cameras))]
+    canvas = [_canvas_camera(cameras, n, features[n]) for n in range(len(cameras))]
     views = dict(enumerate(cameras.views))
     matches = match_guided(
         features,
@@ -114,7 +114,7 @@ def by_chance(photos: Sequence[Photo], cameras: Cameras, workdir: Path, seed: in
     return most
 
 
-def canvas_camera(cameras: Cameras, n: int, features: Features) -> pycolmap.Camera:
+def _canvas_camera(cameras: Cameras, n: int, features: Features) -> pycolmap.Camera:
     """Camera `n` as it sees the canvas."""
     fx, fy, cx, cy = cameras.intrinsics[n] * (np.array(features.size) / cameras.sizes[n])[[0, 1, 0, 1]]
     x, y = features.margin

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -154,20 +153,13 @@ def triangulate_tracks(
         )
 
 
-def adjust(
-    model: pycolmap.Reconstruction,
-    loss_px: float,
-    focal: bool = True,
-    end: float = ROUGH,
-    held: Collection[int] = (),
-) -> None:
+def adjust(model: pycolmap.Reconstruction, loss_px: float, focal: bool = True, end: float = ROUGH) -> None:
     """Bundle adjustment of poses, points and focal lengths, under a Cauchy loss of `loss_px` px.
 
     The focal length of a camera with fewer than `FOCAL_PHOTOS` photos stays as it is; without `focal` all do.
 
     Args:
         end: it stops where an iteration lowers the cost by less than this share.
-        held: photos whose poses stay; none: any two of them are held together.
     """
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_focal_length = True
@@ -185,10 +177,7 @@ def adjust(
     for camera_id, count in photos.items():
         if count < FOCAL_PHOTOS or not focal:
             config.set_constant_cam_intrinsics(camera_id)
-    for photo in held:
-        config.set_constant_rig_from_world_pose(model.images[photo + 1].frame_id)
-    if not held:
-        config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     # Not pycolmap.bundle_adjustment(): that sets the log level back and logs.
     pycolmap.create_default_bundle_adjuster(options, config, model).solve()
 

@@ -8,7 +8,6 @@ photos. Out: the model, its cameras and the features whose points have moved.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -57,7 +56,13 @@ def polished(
         mapping.thin_out(closer, most, refine.KEEP_ANGLE)
         found = refine.cameras_of(closer, found)
     progress(0.8, "placing points by the pixels about them")
-    moved = placed_by_pixels(closer, features, photos)
+    held = [i - 1 for i in closer.reg_image_ids()]
+    moved = aligned(closer, features, {i: read_grey(photos[i]) for i in held})
+    for i in held:
+        image, px = closer.images[i + 1], moved[i].px
+        for row, point in enumerate(image.points2D):
+            if point.has_point3D():
+                point.xy = px[row]
     for error in ALIGNED_ERRORS:
         mapping.adjust(closer, ALIGNED_LOSS, end=mapping.EXACT)
         mapping.thin_out(closer, error, refine.KEEP_ANGLE)
@@ -66,24 +71,6 @@ def polished(
     if set(mapping.views_of(closer)) != set(mapping.views_of(model)):
         return model, cameras, features
     return closer, refine.cameras_of(closer, found), moved
-
-
-def placed_by_pixels(
-    model: pycolmap.Reconstruction, features: Sequence[Features], photos: Sequence[Photo]
-) -> list[Features]:
-    """Features whose points the pixels about them have placed; the model sees its points there.
-
-    Raises:
-        MacrosplatError: a photo cannot be read any more.
-    """
-    held = [i - 1 for i in model.reg_image_ids()]
-    moved = aligned(model, features, {i: read_grey(photos[i]) for i in held})
-    for i in held:
-        image, px = model.images[i + 1], moved[i].px
-        for row, point in enumerate(image.points2D):
-            if point.has_point3D():
-                point.xy = px[row]
-    return moved
 
 
 def _of_others(model: pycolmap.Reconstruction, features: list[Features]) -> Matches:
