@@ -38,3 +38,19 @@ def test_copies_are_left_out_by_name(tmp_path: Path) -> None:
         said
         == "Left out because they are copies of other photos: copy.jpg (1.jpg), saved.jpg (3.jpg), 0_small.png (4.jpg)."
     )
+
+
+def test_of_copies_the_one_with_a_mask_stays_else_the_one_of_the_shorter_name(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    wall = Image.fromarray(random.integers(0, 255, (45, 70, 3), dtype=np.uint8)).resize((700, 450))
+    (tmp_path / "masks").mkdir()
+    for n in range(4):
+        wall.crop((60 * n, 20, 60 * n + 480, 380)).save(tmp_path / f"00{n}.jpg", quality=95)
+        Image.new("L", (480, 360), 255).save(tmp_path / "masks" / f"00{n}.png")
+    shutil.copy(tmp_path / "000.jpg", tmp_path / "000 (conflicted copy).jpg")  # which comes first by its name
+    shutil.copy(tmp_path / "001.jpg", tmp_path / "00.jpg")
+    for masks in (True, False):
+        capture = open_capture(tmp_path, masks=masks)
+        names = ["000.jpg", "001.jpg" if masks else "00.jpg", "002.jpg", "003.jpg"]
+        assert sorted(photo.name for photo in capture.photos) == sorted(names)
+        assert all((photo.mask is not None) == masks for photo in capture.photos)

@@ -129,6 +129,21 @@ def test_given_cameras(tmp_path: Path) -> None:
     assert "deblurred photos" in text and "(+5.0 %)" in text and "0.30 mm in the median" in text
 
 
+def test_given_cameras_in_another_frame_are_aligned_and_those_of_another_capture_refused(tmp_path: Path) -> None:
+    own = make_truth(tmp_path / "truth")
+    make_run(tmp_path / "run", own, TO_RUN, "transforms")
+    got = evaluate_run(tmp_path / "run", tmp_path / "truth", plane, refine=False)
+    assert got.similarity is not None and got.similarity.scale == pytest.approx(0.02, rel=1e-3)
+    assert got.lens is not None and got.lens.pupil_error == pytest.approx(0.05, abs=1e-3)
+    other = cameras(NAMES, 7)  # photos of the same names, from elsewhere
+    make_run(tmp_path / "other", other, Sim3d(), "transforms")
+    with pytest.raises(MacrosplatError, match=r"called the same, but .* the run's own capture"):
+        evaluate_run(tmp_path / "other", tmp_path / "truth", plane, refine=False)
+    make_run(tmp_path / "found", other, Sim3d(), "sfm")
+    notes = evaluate_run(tmp_path / "found", tmp_path / "truth", plane, refine=False).notes
+    assert any("or it is the truth of another capture" in note for note in notes)
+
+
 def test_a_photo_that_got_worse_is_named(tmp_path: Path) -> None:
     own = make_truth(tmp_path / "truth")
     make_run(tmp_path / "run", own, Sim3d(), "transforms")

@@ -70,10 +70,12 @@ def test_what_is_no_file_and_films_beside_the_photos_are_said(tmp_path):
     (tmp_path / "photos" / "folder.jpg").mkdir()
     (tmp_path / "photos" / "real.jpg").symlink_to(tmp_path / "photos" / "1.jpg")
     (tmp_path / "clip.mov").write_bytes(b"film")
+    (tmp_path / "photos" / ".away.heic.icloud").write_bytes(b"bplist00")
     found = find_photos(tmp_path)
     assert [photo.name for photo in found.photos] == ["1.jpg", "2.jpg", "3.jpg", "real.jpg"]
     notes = " ".join(found.notes)
     assert "no files, or links to none: lost.jpg, pipe.jpg." in notes and "Not read: clip.mov" in notes
+    assert "Not downloaded from iCloud, and not read: away.heic." in notes
 
 
 def test_names_that_are_one_elsewhere_are_said(tmp_path):

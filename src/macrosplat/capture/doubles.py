@@ -25,7 +25,8 @@ WIDTH = 640  # px at which photos are compared
 
 
 def doubles(photos: Sequence[Photo], small: Mapping[str, NDArray[np.float32]]) -> dict[str, str]:
-    """Name of each copy to the name of the photo that it is a copy of: the larger, or the first.
+    """Name of each copy to the name of the photo that it is a copy of: the larger, else one that has a mask, else the
+    shortest name (programs lengthen those of copies), else the first.
 
     Args:
         small: photo name to its thumbnail; photos without one are not compared.
@@ -33,7 +34,10 @@ def doubles(photos: Sequence[Photo], small: Mapping[str, NDArray[np.float32]]) -
     Raises:
         MacrosplatError: a photo cannot be read any more.
     """
-    known = sorted((photo for photo in photos if photo.name in small), key=lambda photo: -photo.width * photo.height)
+    known = sorted(
+        (photo for photo in photos if photo.name in small),
+        key=lambda photo: (-photo.width * photo.height, photo.mask is None, len(photo.name)),
+    )
     copies: dict[str, str] = {}
     near = _near(known, small)
     for n, photo in enumerate(known):

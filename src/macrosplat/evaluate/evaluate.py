@@ -11,7 +11,7 @@ against these photos. Everything at the run's width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -58,6 +58,9 @@ Keep = Callable[[str, str, NDArray[np.floating]], None]
 
 # (name of a photo) -> [h, w, 3] sRGB in [0, 1], the scene alone as the photo shows it, at the training size; or None.
 RenderPhoto = Callable[[str], NDArray[np.floating] | None]
+
+# % of the distance beyond which cameras that were given are in another frame, or of another capture.
+ELSEWHERE = 10.0
 
 
 class Watcher(Protocol):
@@ -106,9 +109,10 @@ def evaluate_run(
     cameras = cameras.resized(width)
     notes: list[str] = []
     similarity, errors, longer = pycolmap.Sim3d(), None, 1.0
-    if made.camera_source != "transforms":
+    if made.camera_source != "transforms" or _elsewhere(cameras, known):
         found = _align(cameras, known, render_view if refine else None, set(held_out), watcher, notes)
         similarity, errors, longer = found if found else (None, None, 1.0)
+        _refuse_another(run, made.camera_source, known, errors, notes)
 
     pairs: dict[str, list[_Pair]] = {
         INPUT: list(_pairs(known.as_shown(), known.sharp)),
@@ -257,6 +261,44 @@ def _rendered(cameras: Cameras, photos: dict[Key, Photo], render_view: RenderVie
         yield _Pair(photos[key].name, test, photos[key], photos[key])
 
 
+def _named_alike(cameras: Cameras, truth: Truth, left_out: Collection[Key] = ()) -> dict[str, str]:
+    """Of photos that both know: the run's name to the truth's."""
+    if truth.cameras is None:
+        return {}
+    keys = list(truth.photos)
+    true_name = {matching(name, keys): name for name in truth.cameras.names}
+    return {
+        name: true_name[key]
+        for name in cameras.names
+        if (key := matching(name, keys)) is not None and key in true_name and key not in left_out
+    }
+
+
+def _elsewhere(cameras: Cameras, truth: Truth) -> bool:
+    """Whether cameras that were given are not in the truth's frame, or those of another capture."""
+    both = _named_alike(cameras, truth)
+    if truth.cameras is None or len(both) < 2:
+        return False
+    own, true = cameras.select(list(both)), truth.cameras.select(list(both.values()))
+    return float(np.median(centre_errors(true, own, pycolmap.Sim3d()))) > ELSEWHERE
+
+
+def _refuse_another(
+    run: Path, source: str | None, truth: Truth, errors: dict[str, float] | None, notes: list[str]
+) -> None:
+    """
+    Raises:
+        MacrosplatError: cameras that were given lie elsewhere than the true ones of photos called the same.
+    """
+    off = float(np.median(list(errors.values()))) if errors else 0.0
+    if off <= ELSEWHERE:
+        return
+    what = f"the cameras of {run} lie {off:.0f} % of the distance from those of {truth.root} in the median"
+    if source == "transforms":
+        raise MacrosplatError(f"Photos are called the same, but {what}: give the truth of the run's own capture.")
+    notes.append(f"{what[:1].upper()}{what[1:]}: most of them are wrong, or it is the truth of another capture.")
+
+
 def _align(
     cameras: Cameras,
     truth: Truth,
@@ -270,13 +312,7 @@ def _align(
     if truth.cameras is None:
         notes.append(f"{truth.root} has no transforms.json, so the run's cameras cannot be compared with true ones.")
         return None
-    keys = list(truth.photos)
-    true_name = {matching(name, keys): name for name in truth.cameras.names}
-    both = {
-        name: true_name[key]
-        for name in cameras.names
-        if (key := matching(name, keys)) is not None and key in true_name and key not in left_out
-    }
+    both = _named_alike(cameras, truth, left_out)
     if len(both) < 2:
         raise MacrosplatError(f"{truth.root} knows the cameras of {len(both)} of the run's photos; is it its capture?")
     own, true = cameras.select(list(both)), truth.cameras.select(list(both.values()))

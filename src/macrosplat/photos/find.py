@@ -37,6 +37,7 @@ UNREAD = {
 REMEDIES = {f".{suffix}": remedy for remedy, suffixes in UNREAD.items() for suffix in suffixes.split()}
 # Of these, what may hold photos though it lies beside the folder of photos.
 BESIDE = frozenset(suffix for suffix, remedy in REMEDIES.items() if remedy.startswith(("unpack", "take")))
+AWAY = ".icloud"  # after the name of a file, and a dot before it: a Mac has sent it to its cloud
 OF_RUNS = ("sharp", "sparse", "sfm", "log.jsonl", "checkpoint")  # one of which lies beside a run's config.json
 OTHERS = frozenset({"sharp", "novel", "novel_masks", "depth", "depths", "normals", "maps", "sparse", "stereo", "full"})
 GLANCES = 64  # photos whose headers tell how large all of them are, before each is read
@@ -192,6 +193,8 @@ def _unread(folder: Path) -> list[str]:
                 lost.append("/".join(parts))
     notes = _not_read((path for path in paths if path.suffix.lower() in REMEDIES), folder)
     notes += [f"Not read, since they are no files, or links to none: {listed(lost)}."] if lost else []
+    away = [path.name[1:].removesuffix(AWAY) for path in sorted(folder.rglob(f".*{AWAY}"))]
+    notes += [f"Not downloaded from iCloud, and not read: {listed(away)}."] if away else []
     runs = [
         path for path in dict.fromkeys(path.parent for path in sorted(folder.rglob("config.json"))) if _is_run(path)
     ]
