@@ -64,7 +64,7 @@ def table() -> None:
 def on_a_scene(run: Path, width: int | None) -> None:
     import torch
 
-    from macrosplat.lens import Sampling, thin
+    from macrosplat.lens import Sampling, aperture, thin
     from macrosplat.support.colour import to_srgb
     from macrosplat.support.dispatch import one_torch_thread
     from macrosplat.train.checkpoint import load
@@ -91,12 +91,12 @@ def on_a_scene(run: Path, width: int | None) -> None:
             # The spots of so many points lie closer than a pixel: only sigma0 is left to blur.
             exact = sum(
                 thin.blurred(draw(camera.at(seen)), camera, 0.06 * pupil, focus, sigma0)
-                for seen in thin.sheared(camera.view, u, v, focus)[:, None]
+                for seen in aperture.sheared(camera.view, u, v, focus)[:, None]
             )
             exact = to_srgb((exact / SAMPLES).clamp(0, 1))
             for points, radius, residual in variants:
                 through = Sampling(points, 0.4)
-                with mock.patch.dict(thin.LAYOUTS, {points: (radius, residual)}):
+                with mock.patch.dict(aperture.LAYOUTS, {points: (radius, residual)}):
                     taken = lens.photograph(draw, camera, photo, through)
                 wrong = to_srgb(taken.clamp(0, 1)) - exact
                 scores[points, radius, residual].append(-10 * math.log10(float((wrong**2).mean())))

@@ -13,7 +13,8 @@ from macrosplat.output.detail.believed import believed
 from macrosplat.output.detail.evidence import evident_sharpness
 from macrosplat.output.detail.grain import find_grain
 from macrosplat.output.detail.own import DOUBT, enlarged, keep_detail, weight
-from macrosplat.output.detail.pyramid import collapsed, doubled, halved, laplacian, levels_for
+from macrosplat.output.detail.pyramid import collapsed, halved, laplacian, levels_for
+from macrosplat.output.detail.pyramid_reference import doubled
 from macrosplat.output.detail.radius import blur_radius
 
 

@@ -30,7 +30,7 @@ def test_more_takes_longer() -> None:
     small, large = (
         of(30, width=width, steps=1000).seconds - of(30, width=width, steps=1).seconds for width in (160, 320)
     )
-    assert large == pytest.approx(4 * small)  # Gaussians grow with the pixels
+    assert 2 * small < large < 4 * small  # Gaussians grow with the pixels, and a sample costs something by itself
     assert of(30, known=False, width=320).seconds > of(30, width=320).seconds
     pointed = expected([(640, 480)] * 30, Options(width=320), True, CPU, points_known=True).seconds
     assert pointed < of(30, width=320).seconds  # nothing is triangulated
@@ -38,12 +38,13 @@ def test_more_takes_longer() -> None:
     assert of(30, width=320).width == 320 and of(30, width=5000).width == 640
 
 
-def test_training_takes_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
-    # experiments: what-a-run-takes. Processor seconds of 500 steps of 192 x 144 px, 16,589 Gaussians, 8 samples.
-    monkeypatch.setattr("macrosplat.train.expected.CORES", 1)
-    asked = {"width": 192, "max_gaussians": 16_589}
-    seconds = of(24, steps=501, **asked).seconds - of(24, steps=1, **asked).seconds
-    assert seconds == pytest.approx(35.6, rel=0.1)
+def test_a_run_takes_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    # experiments: what-a-run-takes. The demo on two idle cores, and its training as it is since.
+    monkeypatch.setattr("macrosplat.train.expected.CORES", 2)
+    run = {"width": 320, "quality": "draft"}
+    training = of(30, known=False, steps=1501, **run).seconds - of(30, known=False, steps=1, **run).seconds
+    assert training == pytest.approx(91, rel=0.1)
+    assert of(30, known=False, **run).seconds - training == pytest.approx(77, rel=0.1)
     assert speed_of(1) == 1 and speed_of(16) == pytest.approx(3.37, abs=0.01)
 
 

@@ -9,9 +9,10 @@ import torch
 
 from macrosplat import options
 from macrosplat.lens import LENSES, LensStart, Sampling, Sharp
+from macrosplat.lens.aperture import aperture_samples, sheared
 from macrosplat.lens.blur_reference import gather_blur
 from macrosplat.lens.plain import PlainLens
-from macrosplat.lens.thin import SIGMA0_MAX, SIGMA0_MIN, ThinLens, aperture_samples, sheared
+from macrosplat.lens.thin import SIGMA0_MAX, SIGMA0_MIN, ThinLens
 from macrosplat.render import Camera, Frame, Pinhole
 
 FX, FOCUS, PUPIL = 200.0, 5.0, 0.8

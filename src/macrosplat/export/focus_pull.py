@@ -18,9 +18,10 @@ from torch import Tensor
 
 from macrosplat.export.refocus import Refocus
 from macrosplat.lens import Sampling
+from macrosplat.lens.aperture import aperture_samples, sheared
 from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.coc import defocus
-from macrosplat.lens.thin import SIGMA0_MIN, aperture_samples, sheared
+from macrosplat.lens.thin import SIGMA0_MIN
 from macrosplat.render import Camera, render
 from macrosplat.support.numba import kernel_lock, njit, prange
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ import torch
 from torch import Tensor
 
 from macrosplat.lens import breathing, colour, curvature, lateral, vignetting
+from macrosplat.lens.aperture import aperture_samples, learned_of, rows_of, sheared
 from macrosplat.lens.blur import mean_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.model import Draw, Lens, LensEstimate, LensPlan, LensStart, PhotoIndex, Sampling, Sharp, dolly
@@ -39,16 +39,6 @@ PUPIL_RATE, FOCUS_RATE, SIGMA0_RATE = 3e-3, 1e-3, 2e-3
 # half of 320 px, chess) has a curvature of 0.09 over ln(pupil).
 BELIEF = 6e-4
 SIGMA0_MIN, SIGMA0_MAX = 0.05, 1.5  # px: diffraction, anti-alias filter, demosaicing; more than that is defocus
-
-# By the number of samples: the radius of their ring in the pupil's, and the sigma, in r, of the residual blur that
-# completes them. The second moments are the disc's: radius^2 / 2 * (ring's share) + residual^2 = 1/4. In a scene with
-# occlusions the residual blur is what errs, and a ring wider than best for a disc alone is better
-# (experiments: aperture-ring).
-LAYOUTS = {4: (0.62, 0.24), 8: (0.71, 0.1716)}
-CENTRED = 8  # from so many samples on, one of them is the pupil's centre
-# So many, as training takes them, lie on a spiral of golden angles: the rim of the disc that they fill, in the pupil's
-# radius, and the turn from one to the next, radians. Still more (pictures refocused for export) keep the ring.
-SPIRALS, SPIRAL, GOLDEN_TURN = (16, 32), 0.95, 2.399963
 
 # When by how many samples, by `--thin.aperture-samples`: begin, end, samples, and through how many of them gradients go
 # (0: all). They cost as many renders: early at resolution 1/2, where they are cheap and find the lens, and at the end.
@@ -68,49 +58,6 @@ PUPIL_END = 0.1  # of the pupil's first rate, reached linearly when it is frozen
 # When poses that SfM found begin to be refined: within the first span, where the blur is true at edges, too
 # (experiments: poses-from). With one sample there is no such span; the same is taken, and was not measured.
 POSES_FROM = 0.2
-
-
-def sheared(view: Tensor, u: Tensor, v: Tensor, focus: Tensor) -> Tensor:
-    """Views [..., 4, 4] from aperture samples (u, v) [...], sheared so that the plane of focus stays put.
-
-    Args:
-        view: [4, 4] from the pupil's centre. u, v, focus []: scene units.
-    """
-    zero, one = torch.zeros_like(u), torch.ones_like(u)
-    rows = [one, zero, u / focus, -u, zero, one, v / focus, -v, zero, zero, one, zero, zero, zero, zero, one]
-    return torch.stack(rows, -1).view(*u.shape, 4, 4) @ view
-
-
-def aperture_samples(sampling: Sampling, like: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Where the samples [M] lie, in the pupil's radius, and the sigma (in r) of the blur that completes the disc's
-    second moment."""
-    if sampling.samples in SPIRALS:
-        return _spiral(sampling, like)
-    centred = sampling.samples >= CENTRED
-    radius, residual = LAYOUTS[8 if centred else 4]
-    u, v = (radius * x for x in ring(sampling.samples - centred, sampling.angle, like))
-    if centred:
-        centre = torch.zeros_like(u[:1])
-        u, v = torch.cat([centre, u]), torch.cat([centre, v])
-    return u, v, residual
-
-
-def _spiral(sampling: Sampling, like: Tensor) -> tuple[Tensor, Tensor, float]:
-    """`aperture_samples` of many: evenly over a disc, of which they have the second moment, radius^2 / 4."""
-    n = sampling.samples
-    k = torch.arange(n, dtype=like.dtype, device=like.device)
-    radius, turn = SPIRAL * ((k + 0.5) / n).sqrt(), GOLDEN_TURN * k + sampling.angle
-    u, v = radius * turn.cos(), radius * turn.sin()
-    return u - u.mean(), v - v.mean(), math.sqrt((1 - SPIRAL**2) / 4)
-
-
-def ring(samples: int, angle: float | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [M] of directions evenly round the pupil, the first at `angle`."""
-    turns = [2 * math.pi * k / samples for k in range(samples)]
-    if isinstance(angle, Tensor):
-        angles = angle + torch.arange(samples, dtype=like.dtype, device=like.device) * (2 * math.pi / samples)
-        return angles.cos(), angles.sin()
-    return like.new_tensor([math.cos(angle + t) for t in turns]), like.new_tensor([math.sin(angle + t) for t in turns])
 
 
 @dataclass(frozen=True)
@@ -175,30 +122,13 @@ def defocused(
     learned = sampling.learned
     if not 0 < learned < sampling.samples or not torch.is_grad_enabled():
         return through(u, v)
-    first, rest, shares = _learned(sampling.samples, learned)
-    taken = through(_those(u, first), _those(v, first), torch.cat([u.new_full((1,), share) for share in shares]))
+    first, rest, shares = learned_of(sampling.samples, learned)
+    taken = through(rows_of(u, first), rows_of(v, first), torch.cat([u.new_full((1,), share) for share in shares]))
     with torch.no_grad():
         share = learned / sampling.samples
-        exact = share * taken + (1 - share) * through(_those(u, rest), _those(v, rest))
+        exact = share * taken + (1 - share) * through(rows_of(u, rest), rows_of(v, rest))
     # The picture of all samples with the gradient of some, which is that of all in the mean over the ring's turns.
     return taken + (exact - taken).detach()
-
-
-def _those(values: Tensor, rows: list[int]) -> Tensor:
-    """Some rows; an index would come from the host, and a step is recorded on a GPU."""
-    return torch.stack([values[row] for row in rows])
-
-
-@cache
-def _learned(samples: int, learned: int) -> tuple[list[int], list[int], list[float]]:
-    """Of the samples those that gradients go through, the others, and what each of the first stands for, as a multiple
-    of its own share of their mean. The pupil's centre stands for itself alone: nothing turns it."""
-    centred = int(samples >= CENTRED and samples not in SPIRALS)
-    of_ring = learned - centred
-    first = [0][:centred] + [centred + k * (samples - centred) // of_ring for k in range(of_ring)]
-    rest = [k for k in range(samples) if k not in first]
-    shares = [learned / samples][:centred] + [learned / samples * (samples - centred) / of_ring] * of_ring
-    return first, rest, shares
 
 
 class _Sharing(torch.autograd.Function):

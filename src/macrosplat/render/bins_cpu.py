@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,12 @@ from macrosplat.support.numba import njit, prange
 F = np.float32
 TILE = 16  # px; a row of it is one AVX-512 vector of floats
 ONE, TWO, HALF, ZERO = F(1), F(2), F(0.5), F(0)
-ALPHA_MIN = F(constants.ALPHA_MIN)
+ALPHA_MIN, LOG2_MIN = F(constants.ALPHA_MIN), F(math.log2(constants.ALPHA_MIN))
+LOG2_E = F(1 / math.log(2))
+FORM = 16  # floats: 64 bytes
+WIDER = F(1.001)  # of an ellipse, so that no row is cut short by rounding: what lies outside draws nothing
+RUNS = 64  # a power of 2
+TILE_LOAD = 8  # pairs that a tile costs by itself
 
 
 @dataclass(frozen=True)
@@ -24,9 +30,10 @@ class Bins:
     ranges: np.ndarray  # [tiles + 1] where the pairs of a tile begin, in tile order
     items: np.ndarray  # [M] the splat of a pair, in tile order
     slots: np.ndarray  # [M] the place of the same pair in splat order
-    work: np.ndarray  # [tiles] tiles in the order of work: dealt so that equal spans of it cost the same
     stops: np.ndarray  # [tiles] written by the forward pass: behind which pair all light paths of a tile have ended
     extents: np.ndarray  # [N, 2] as they came in
+    forms: np.ndarray  # [N, FORM] of drawn splats what drawing takes of them, a cache line each
+    runs: np.ndarray  # [RUNS + 1] the first tile of each run of tiles, whose loads are alike
 
 
 @njit
@@ -69,12 +76,23 @@ def _boxes(splats, extents, order, offsets, tiles_x, tiles_y):
 
 
 @njit(parallel=True)
-def _pairs(splats, extents, order, room, tiles_x, tiles_y, tiles, counts):
-    """The tiles that each splat's ellipse touches, from its `room` on, and how many, at counts[1:]."""
+def _pairs(splats, extents, order, room, tiles_x, tiles_y, forms, tiles, counts):
+    """Forms, the tiles that each splat's ellipse touches, from its `room` on, and how many, at counts[1:]."""
     for rank in prange(order.shape[0]):
         i = order[rank]
         mx, my, a, b, c = splats[i, 0], splats[i, 1], splats[i, 2], splats[i, 3], splats[i, 4]
         reach = TWO * np.log(splats[i, 5] / ALPHA_MIN)
+        inverse = ONE / a
+        slope = b * inverse
+        # The centre; log2(alpha): log2(e) times -(a dx^2 + 2 b dx dy + c dy^2) / 2, and an offset; colours and depth.
+        forms[i, 0], forms[i, 1] = mx, my
+        forms[i, 2], forms[i, 3], forms[i, 4] = -HALF * LOG2_E * a, -LOG2_E * b, -HALF * LOG2_E * c
+        forms[i, 5] = HALF * LOG2_E * reach + LOG2_MIN
+        for k in range(6, 10):
+            forms[i, k] = splats[i, k]
+        # Along a row the ellipse spans mx - dy forms[11] +- sqrt(forms[13] - forms[12] dy^2).
+        forms[i, 10], forms[i, 11], forms[i, 12] = inverse, slope, (c - b * slope) * inverse
+        forms[i, 13] = WIDER * reach * inverse
         x_lo, x_hi, y_lo, y_hi = _box(splats, extents, i, tiles_x, tiles_y)
         n = 0
         start = room[rank]
@@ -150,22 +168,35 @@ def bin_splats(
     room, offsets = np.zeros(len(order) + 1, np.int64), np.zeros(len(order) + 1, np.int64)
     _boxes(splats, extents, order, room, tiles_x, tiles_y)
     np.cumsum(room, out=room)
-    tiles = np.empty(int(room[-1]), np.int32)
-    _pairs(splats, extents, order, room, tiles_x, tiles_y, tiles, offsets)
+    tiles, forms = np.empty(int(room[-1]), np.int32), _lines(len(splats))
+    _pairs(splats, extents, order, room, tiles_x, tiles_y, forms, tiles, offsets)
     np.cumsum(offsets, out=offsets)
     pairs = int(offsets[-1])
     items, slots = np.empty(pairs, np.int32), np.empty(pairs, np.int32)
     ranges = np.zeros(tiles_x * tiles_y + 1, np.int64)
     _sort_by_tile(tiles, order, room, offsets, ranges, items, slots)
-    return Bins(
-        order, offsets, ranges, items, slots, _deal(np.diff(ranges)), np.empty(len(ranges) - 1, np.int64), extents
-    )
+    stops = np.empty(len(ranges) - 1, np.int64)
+    return Bins(order, offsets, ranges, items, slots, stops, extents, forms, _runs(ranges))
 
 
-def _deal(loads: np.ndarray) -> np.ndarray:
-    """Tiles in an order whose equal spans carry equal loads: threads take spans, and an object fills the middle only.
+def _lines(count: int) -> np.ndarray:
+    """[count, FORM], each row a cache line."""
+    flat = np.empty((count + 1) * FORM, F)
+    start = -flat.ctypes.data % (4 * FORM) // 4
+    return flat[start : start + count * FORM].reshape(count, FORM)
 
-    Heaviest first, dealt like cards to 16 hands; a span of the result is some of the hands.
-    """
-    heaviest = np.argsort(-loads, kind="stable")
-    return np.concatenate([heaviest[hand::16] for hand in range(16)]).astype(np.int32)
+
+def _runs(ranges: np.ndarray) -> np.ndarray:
+    """Cuts the tiles into runs of like loads: neighbours share splats, and an object fills the middle only."""
+    load = ranges + TILE_LOAD * np.arange(len(ranges))
+    cuts = np.searchsorted(load, load[-1] * np.arange(RUNS + 1) / RUNS)
+    return cuts.astype(np.int64)
+
+
+def _spread(runs: int) -> tuple[int, ...]:
+    """Runs in an order whose equal spans, which threads take, are spread over the frame: bits read backwards."""
+    bits = runs.bit_length() - 1
+    return tuple(int(f"{k:0{bits}b}"[::-1], 2) for k in range(runs))
+
+
+SPREAD = np.array(_spread(RUNS))

@@ -1,6 +1,7 @@
 """The one place that knows devices: which kernels serve a tensor, and how many threads they get.
 
-A stage `x` has its kernels in `x_cpu.py` (Numba), `x_cuda.py` (Triton) and `x_reference.py` (plain torch, any dtype).
+A stage `x` has its kernels in `x_cpu.py` (Numba), `x_cuda.py` (Triton) and `x_reference.py` (plain torch, any dtype);
+where one of the first two is not written, the reference serves.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import contextlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 
 import torch
@@ -17,13 +18,17 @@ import torch
 from macrosplat.support.errors import MacrosplatError
 
 
-def kernels_for(stage: str, tensor: torch.Tensor) -> ModuleType:
+def kernels_for(stage: str, tensor: torch.Tensor, written: Sequence[str] = ("cpu", "cuda")) -> ModuleType:
     """The module with the kernels of `stage` (as "macrosplat.render.project") for this tensor's device and dtype.
 
     float64 always goes to the reference: it is the specification, and nothing fast is written in float64.
+
+    Args:
+        written: the devices that kernels of this stage are written for.
     """
-    kind = "reference" if tensor.dtype == torch.float64 else tensor.device.type
-    return importlib.import_module(f"{stage}_{kind}")
+    kind = tensor.device.type
+    fast = tensor.dtype != torch.float64 and kind in written
+    return importlib.import_module(f"{stage}_{kind if fast else 'reference'}")
 
 
 def choose(device: str, say: Callable[[str], None] | None = None) -> torch.device:

@@ -135,7 +135,7 @@ class Schedule:
         before = lens.plan(self.share(step - batch)).extra if step >= batch else 0.0
         ring = of_lens.sampling.samples > 1
         return Plan(
-            scale=0.25 if t < self.half_from else 0.5 if t < self.full_from else 1.0,
+            scale=self.scale(t),
             sh_degree=min(self.sh_degree, sum(t >= begin for begin in self.sh_from)),
             rates=rates,
             extra=max(0, round((of_lens.extra - before) * self.gaussians)),
@@ -148,8 +148,15 @@ class Schedule:
     def _wanted(self, t: float, start: int) -> int:
         if not self.densify_from <= t <= self.densify_until:
             return 0
-        grown = min(1.0, (t - self.densify_from) / (self.grown - self.densify_from))
-        return round(start * (self.gaussians / start) ** grown)
+        return round(start * (self.gaussians / start) ** self.share_grown(t))
+
+    def scale(self, t: float) -> float:
+        """Of the training width, when a run is so far."""
+        return 0.25 if t < self.half_from else 0.5 if t < self.full_from else 1.0
+
+    def share_grown(self, t: float) -> float:
+        """How far the number of Gaussians is from that of the start to that of the end, in their logarithm."""
+        return min(1.0, max(0.0, (t - self.densify_from) / (self.grown - self.densify_from)))
 
 
 def by_poses(poses: int, typical: float) -> dict[str, Any]:

@@ -7,16 +7,15 @@ sharp, however well it is in focus itself.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from macrosplat.lens.coc_reference import SOLID
-from macrosplat.output.detail import radius_cpu
+from macrosplat.support.dispatch import kernels_for
+
+STAGE = "macrosplat.output.detail.radius"
 
 
 def blur_radius(signed: Tensor, alpha: Tensor) -> Tensor:
@@ -41,12 +40,4 @@ def _spread(before: Tensor) -> Tensor:
 
     What lies behind the focus can be left out: where it reaches something, that is in front of it.
     """
-    if before.device.type == "cpu" and before.dtype == torch.float32:
-        return radius_cpu.spread(before.clamp_min(0))
-    reach = before.clamp_min(0)[None, None]
-    diagonal = math.sqrt(2)
-    for _ in range(min(math.ceil(float(reach.max())), *before.shape)):
-        rows, columns = F.max_pool2d(reach, (3, 1), 1, (1, 0)), F.max_pool2d(reach, (1, 3), 1, (0, 1))
-        across = F.max_pool2d(reach, 3, 1, 1) - diagonal
-        reach = torch.maximum(torch.maximum(reach, across), torch.maximum(rows, columns) - 1)
-    return reach[0, 0]
+    return kernels_for(STAGE, before, ("cpu",)).spread(before.clamp_min(0))
