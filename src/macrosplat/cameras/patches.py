@@ -49,7 +49,7 @@ def laid(
 
     def work(block: NDArray[np.intp]) -> None:
         for k in block:
-            one, two = pictures[photo_1[k]], pictures[photo_2[k]]
+            one, two = pictures[int(photo_1[k])], pictures[int(photo_2[k])]
             found[k] = _align(one, two, first[k], second[k], RADIUS, TURNS, SETTLED, FARTHEST, known)
 
     for _ in ordered(work, blocks):
