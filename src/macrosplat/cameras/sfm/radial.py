@@ -33,7 +33,7 @@ def with_radial(model: pycolmap.Reconstruction, features: Sequence[Features], lo
             model="SIMPLE_RADIAL", width=camera.width, height=camera.height, params=params, camera_id=camera_id
         )
         camera.model, camera.params = radial.model, radial.params
-    mapping.adjust(bent, loss, radial=True)
+    mapping.adjust(bent, loss, radial=True, end=mapping.EXACT)
     before, after = (_costs(one, loss) for one in (model, bent))
     unknowns = 6 * bent.num_reg_images() + 3 * len(bent.points3D)
     spread = 2 * after.sum() / max(2 * len(after) - unknowns, 1)  # px^2, of what is left of the observations
