@@ -52,14 +52,14 @@ def _costs(model: pycolmap.Reconstruction, loss: float) -> np.ndarray:
             continue
         xyz = np.array([model.points3D[one.point3D_id].xyz for one in seen])
         local = xyz @ image.cam_from_world().rotation.matrix().T + image.cam_from_world().translation
-        wrong = np.asarray(image.camera.img_from_cam(local)) - np.array([one.xy for one in seen])
+        wrong = np.asarray(model.cameras[image.camera_id].img_from_cam(local)) - np.array([one.xy for one in seen])
         costs.append(0.5 * loss**2 * np.log1p((wrong**2).sum(1) / loss**2))
     return np.concatenate(costs) if costs else np.zeros(0)
 
 
 def _displaced(model: pycolmap.Reconstruction, image_id: int, features: Sequence[Features]) -> float:
     """By what share of its width a photo's corner is displaced."""
-    focal, _, _, k1 = model.images[image_id].camera.params
+    focal, _, _, k1 = model.cameras[model.images[image_id].camera_id].params
     width, height = features[image_id - 1].size
     radius = float(np.hypot(width, height)) / 2
     return abs(k1) * (radius / focal) ** 2 * radius / float(width)
