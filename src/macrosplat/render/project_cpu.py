@@ -345,7 +345,8 @@ def forward(*inputs_and_frame) -> tuple[Tensor, Tensor]:
     shape = (*inputs[7].shape[:-1], inputs[0].shape[0])
     splats, extents = torch.empty(*shape, SPLAT), torch.empty(*shape, 2)
     given = _arrays([*inputs[:6], *_several(*inputs[6:])])
-    outputs = splats.view(-1, shape[-1], SPLAT).numpy(), extents.view(-1, shape[-1], 2).numpy()
+    every = len(given[6]), shape[-1]
+    outputs = splats.view(*every, SPLAT).numpy(), extents.view(*every, 2).numpy()
     with kernel_lock:
         _forward(*given, _frame(frame), degree, *outputs)
     return splats, extents
@@ -355,12 +356,12 @@ def backward(*inputs_and_gradient, views: bool = True, intrinsics: bool = True) 
     """The same inputs, then extents and the gradient of splats -> the gradients of the nine tensors; those of views,
     centres and intrinsics come whether wanted or not."""
     *inputs, frame, degree, extents, grad_splats = inputs_and_gradient
-    n = inputs[0].shape[0]
     gradients = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in inputs[:6]]
     cameras = _several(*inputs[6:])
     shares = [torch.zeros(len(cameras[0]), CHUNKS, *shape) for shape in ((4, 4), (3,), (4,))]
     outputs = [tensor.numpy() for tensor in (*gradients, *shares)]
-    incoming = extents.view(-1, n, 2).numpy(), grad_splats.view(-1, n, SPLAT).numpy()
+    every = len(cameras[0]), inputs[0].shape[0]
+    incoming = extents.view(*every, 2).numpy(), grad_splats.view(*every, SPLAT).numpy()
     with kernel_lock:
         _backward(*_arrays([*inputs[:6], *cameras]), _frame(frame), degree, *incoming, *outputs)
     grad_view, grad_centre, grad_camera = (share.sum(1) for share in shares)
