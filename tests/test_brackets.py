@@ -185,6 +185,22 @@ def test_a_listing_is_believed_and_checked(tmp_path):
         open_capture(tmp_path)
 
 
+@pytest.mark.parametrize("which", [(0, 3), (0, 2, 5)])
+def test_cameras_at_one_place_of_photos_from_several_are_no_stack(tmp_path, which):
+    """A file of cameras that nobody filled in, say: all of them the identity."""
+    write_capture(tmp_path, made(), colmap=False)
+    path = tmp_path / "transforms.json"
+    data = json.loads(path.read_text())
+    for n in which:
+        data["frames"][n]["transform_matrix"] = np.eye(4).tolist()
+    path.write_text(json.dumps(data))
+    if len(which) == 2:
+        assert any("at one place, and they show" in note for note in open_capture(tmp_path).notes)
+    else:
+        with pytest.raises(MacrosplatError, match=r"put 0\.png, 2\.png, 5\.png at one place"):
+            open_capture(tmp_path)
+
+
 def test_a_stranger_beside_a_stack_is_left_out(tmp_path):
     write(tmp_path, [*halves(0)[1], speckle(0)], ["s_1.png", "s_2.png", "s_3.png", "result.png"])
     capture = open_capture(tmp_path)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +95,16 @@ def test_command(capture, tmp_path):
     nothing = f'{sys.executable} -c "pass" {{in}} {{out}}'
     with pytest.raises(MacrosplatError, match="6 of 6 photos are missing"):
         deblurred(tmp_path / "other", photos, taken, Options(deblur_first=nothing))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell")
+def test_a_tool_that_leaves_a_process_behind_is_not_waited_for(capture, tmp_path):
+    photos, taken = photos_of(capture)
+    tool, left = tmp_path / "tool.sh", tmp_path / "left"
+    tool.write_text(f'#!/bin/sh\ncp "$1"/*.png "$2"\nsleep 60 &\necho $! > {left}\n')
+    tool.chmod(0o755)
+    deblurred(tmp_path / "out", photos, taken, Options(deblur_first=f"{tool} {{in}} {{out}}"))
+    os.kill(int(left.read_text()), signal.SIGTERM)  # it is still there
 
 
 def test_a_run_learns_from_deblurred_photos(capture, tmp_path, capsys):

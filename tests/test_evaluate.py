@@ -144,6 +144,14 @@ def test_given_cameras_in_another_frame_are_aligned_and_those_of_another_capture
     assert any("or it is the truth of another capture" in note for note in notes)
 
 
+def test_photos_that_the_run_lacks_are_in_neither_mean(tmp_path: Path) -> None:
+    own = make_truth(tmp_path / "truth")
+    make_run(tmp_path / "run", own.select(own.names[:3]), Sim3d(), "transforms")
+    got = evaluate_run(tmp_path / "run", tmp_path / "truth", plane)
+    assert list(got.sections["input photos"].photos) == list(got.sections["deblurred photos"].photos)
+    assert "The run has 3 of the 5 photos that the truth has; the others are left out." in got.notes
+
+
 def test_a_photo_that_got_worse_is_named(tmp_path: Path) -> None:
     own = make_truth(tmp_path / "truth")
     make_run(tmp_path / "run", own, Sim3d(), "transforms")

@@ -80,6 +80,8 @@ def test_memory_is_that_of_the_largest_stage(monkeypatch: pytest.MonkeyPatch) ->
     assert memory(3, 12000, 9000) == pytest.approx(0.6e9 + 86 * 108e6)  # a sharp photo
     many = memory(1000, 640, 480)
     assert many == pytest.approx(0.6e9 + 1000 * 560 * 3072)  # feature points
+    pointed = expected([(640, 480)] * 1000, Options(width=96), True, CPU, points_known=True).memory
+    assert pointed == pytest.approx(1.7e9)  # experiments: large-captures
     # However many photos there are, training keeps no more than there is room for.
     small = expected([(640, 480)] * 4, Options(), True, CPU).memory
     monkeypatch.setattr("macrosplat.train.expected.available", lambda: 2e9)

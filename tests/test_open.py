@@ -27,6 +27,8 @@ from test_transforms import frame
 
 def write_json(root, names, folder="photos"):
     frames = [{**frame(name), "file_path": f"{folder}/{name}"} for name in names]
+    for n, one in enumerate(frames):
+        one["transform_matrix"] = [[1, 0, 0, n], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
     (root / "transforms.json").write_text(json.dumps({"fl_x": 100.0, "frames": frames}))
 
 

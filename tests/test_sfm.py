@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from macrosplat.cameras.sfm.known import triangulate
 from macrosplat.cameras.sfm.mapping import PAIR_MATCHES, pinhole
 from macrosplat.cameras.sfm.pairs import followers, in_order, joined, match, match_all, near, nearest, pairs_of, strong
 from macrosplat.cameras.sfm.refine import AGREES, MODEL_AGREES
-from macrosplat.cameras.sfm.solve import solve_cameras
+from macrosplat.cameras.sfm.report import Attempt
+from macrosplat.cameras.sfm.solve import _map, _Try, solve_cameras
 from macrosplat.cameras.sfm.verify import agreement, fits_model, verify
 from macrosplat.cameras.undistort import colmap_camera, pinhole_of
 from macrosplat.capture.records import Capture
@@ -146,6 +148,24 @@ def test_a_foreign_photo_is_left_out_with_a_reason(corner: Corner, tmp_path: Pat
     assert cameras.names == corner.truth.names[:5]
     assert list(report.missing) == ["foreign.png"] and report.missing["foreign.png"] in report.sentences
     assert centre_errors(cameras, corner.truth).max() < 0.04
+
+
+def test_what_a_known_model_lacks_finds_its_place_in_it(
+    corner: Corner, features: list[Features], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other model is made, and the true camera of the photo that the model lacks is found."""
+    cameras = [pinhole(320, FOCAL, 1)] * PHOTOS
+    verified = verify(features, cameras, match_all(features, ignore), PAIR_MATCHES, 0, ignore)
+    views = {n: view for n, view in enumerate(corner.truth.views) if n != 4}
+    held = {pair: rows for pair, rows in verified.items() if 4 not in pair}
+    photos, names = corner.capture.photos, list(corner.truth.names)
+    known = mapping.triangulate_tracks(features, names, cameras, views, held, tmp_path, 0)
+    monkeypatch.setattr(mapping, "register", None)
+    nothing = _Try(Attempt("quick"), features, cameras)
+    found = _map(nothing, known, True, False, photos, verified, tmp_path, ignore, 0)
+    assert found.keep == list(range(PHOTOS)) and found.right
+    views = np.stack([view for _, view in sorted(mapping.views_of(found.model).items())])
+    assert centre_errors(replace(corner.truth, views=views), corner.truth).max() < 0.03
 
 
 def test_photos_without_detail_end_in_a_sentence(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ ALIKE_ALIGNED = 0.9  # to the middle slice, zoom, shift and roll taken out: a sl
 # px of `motion`, to the neighbour and to the middle slice: stacks stay below 0.25, views of a turned thing reach 2.
 MOVED, MOVED_FROM_MIDDLE = 0.5, 1.0
 DARKER = 2.0  # stops that a slice may differ by from its stack: beyond, 8 bits hold too little of it
+SLICES = 0.98  # what slices reach: with less a large `motion` is no noise of pictures that show little
 PROBES = 20  # neighbours that are compared before all are: most captures hold no stack
 SPLITS = 4.0  # a neighbour that is this much less alike than neighbours of the run are is where another pose begins
 
@@ -75,6 +76,21 @@ def alike(a: Picture, b: Picture) -> float:
     warp = aligned(a, b)
     best = max(plain, likeness(a, b, warp))
     return best if best >= ALIKE and motion(a, b, warp) <= MOVED else -1.0
+
+
+def of_several_places(slices: Sequence[int], picture: Callable[[int], Picture]) -> bool:
+    """Whether pictures that are said to be of one place are not: those beside the middle one, since the ends of a stack
+    differ most by their blur."""
+    middle, beside = slices[len(slices) // 2], (len(slices) // 2 - 1, len(slices) // 2 + 1)
+    others = [slices[n] for n in beside if 0 <= n < len(slices)]
+    return bool(others) and all(_moved(picture(middle), picture(other)) for other in others)
+
+
+def _moved(a: Picture, b: Picture) -> bool:
+    if a.shape != b.shape:
+        return False
+    warp = aligned(a, b)
+    return motion(a, b, warp) > MOVED_FROM_MIDDLE and likeness(a, b, warp) < SLICES
 
 
 def _run_from(order: Sequence[int], at: int, pictures: dict[int, Picture]) -> tuple[list[int], dict[int, str], int]:

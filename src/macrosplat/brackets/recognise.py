@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.brackets.align import thumbnail
-from macrosplat.brackets.alike import SliceRun, alike_among, runs_of
+from macrosplat.brackets.alike import PROBES, SliceRun, alike_among, of_several_places, runs_of
 from macrosplat.cameras.records import Cameras
 from macrosplat.photos.names import listed, matched
 from macrosplat.photos.records import Photo
@@ -54,21 +54,48 @@ def find_brackets(
         small: photo name to its thumbnail, as far as they are known already.
 
     Raises:
-        MacrosplatError: `brackets.json` cannot be read, or names a photo that is not there, or names one twice.
+        MacrosplatError: `brackets.json` cannot be read, or names a photo that is not there, or names one twice; the
+            cameras of photos that were taken from several places are at one.
     """
+    known = small or {}
     if (root / LISTING).exists():
-        return _marked(photos, _listed_groups(root / LISTING, photos), ())
+        groups = _listed_groups(root / LISTING, photos)
+        odd = _of_views(photos, groups, known)
+        doubt = f"{LISTING} joins photos that show the thing from different places: {listed(odd)}; is it right?"
+        return _marked(photos, groups, (doubt,) if odd else ())
     if cameras is not None:
-        return _marked(photos, _same_cameras(cameras), ())
-    return _from_pictures(photos, small or {})
+        groups = _same_cameras(cameras)
+        odd = _of_views(photos, groups, known)
+        for group in (groups[name] for name in odd if len(groups[name]) >= FEWEST):
+            raise MacrosplatError(
+                f"The cameras of {root} put {_names(photos[i] for i in group)} at one place, and they show the thing "
+                "from different ones: these cameras are not the photos'; remove them to have them found."
+            )
+        pairs = listed(_names(photos[i] for i in groups[name]) for name in odd)
+        doubt = f"Their cameras put these photos at one place, and they show the thing from different ones: {pairs}."
+        return _marked(photos, groups, (doubt,) if odd else ())
+    return _from_pictures(photos, known)
+
+
+def _of_views(
+    photos: Sequence[Photo], groups: Mapping[str, Sequence[int]], small: Mapping[str, NDArray[np.float32]]
+) -> list[str]:
+    """Of groups that are said to be slices of a pose, some of many, those that are views from several places."""
+    several = [name for name, group in groups.items() if len(group) > 1]
+    some = several if len(several) <= PROBES else several[:: -(-len(several) // PROBES)]
+    return [name for name in some if of_several_places(groups[name], lambda i: _picture(photos[i], small))]
+
+
+def _picture(photo: Photo, small: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    known = small.get(photo.name)
+    return thumbnail(photo) if known is None else known
 
 
 def is_one_picture(photos: Sequence[Photo], small: Mapping[str, NDArray[np.float32]]) -> bool:
     """Whether all photos were taken from one place."""
 
     def picture(i: int) -> NDArray[np.float32]:
-        known = small.get(photos[i].name)
-        return thumbnail(photos[i]) if known is None else known
+        return _picture(photos[i], small)
 
     return any(len(run.slices) == len(photos) for run in runs_of(range(len(photos)), picture))
 
@@ -82,8 +109,7 @@ def _from_pictures(
     proposed = _proposed(photos)
 
     def picture(i: int) -> NDArray[np.float32]:
-        known = small.get(photos[i].name)
-        return thumbnail(photos[i]) if known is None else known
+        return _picture(photos[i], small)
 
     orders = [_order_of_slices(photos, folder, picture) for folder in folders.values()]
     if len(proposed) < 2 and all(order is None for order in orders):

@@ -108,12 +108,16 @@ def _by_command(command: str, photos: Sequence[Photo], taken: Sequence[Pixels]) 
         words = [
             word.replace("{in}", str(folders["in"])).replace("{out}", str(folders["out"])) for word in _words(command)
         ]
+        # Into files: a pipe ends only with the last process that holds it, which may be one that the tool left behind.
+        said = [Path(scratch) / name for name in ("stderr", "stdout")]
         try:
-            done = subprocess.run(words, capture_output=True, text=True, errors="replace")
+            with said[0].open("wb") as stderr, said[1].open("wb") as stdout:
+                done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
         except OSError as error:
             raise MacrosplatError(f'--deblur-first "{command}" cannot be run ({error.strerror}).') from error
         if done.returncode != 0:
-            last = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
+            texts = (path.read_text(errors="replace").strip() for path in said)
+            last = (next(filter(None, texts), "") or "it said nothing").splitlines()[-1]
             raise MacrosplatError(f'--deblur-first "{command}" ended with code {done.returncode}: {last}')
         return _from_folder(folders["out"], photos, taken)
 

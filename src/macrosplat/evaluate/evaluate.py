@@ -115,7 +115,7 @@ def evaluate_run(
         _refuse_another(run, made.camera_source, known, errors, notes)
 
     pairs: dict[str, list[_Pair]] = {
-        INPUT: list(_pairs(known.as_shown(), known.sharp)),
+        INPUT: list(_pairs(_of_the_run(known.as_shown(), deblurred, notes), known.sharp)),
         DEBLURRED: list(_pairs(deblurred, known.sharp)),
         ENLARGED: list(_enlarged_pairs(deblurred, known.sharp, lenses, width, render_photo)),
         NOVEL: _novel_pairs(known, similarity, longer, width, render_view, notes),
@@ -174,6 +174,15 @@ class _Pair:
 
     def where(self, width: int) -> NDArray[np.bool_] | None:
         return None if self.mask is None else read_where(self.mask, width)
+
+
+def _of_the_run(photos: dict[Key, Photo], deblurred: dict[Key, Photo], notes: list[str]) -> dict[Key, Photo]:
+    """The photos that the run has made sharp, so that both are means over the same; all, if none is called the same."""
+    both = {key: photo for key, photo in photos.items() if key in deblurred}
+    if not both or len(both) == len(photos):
+        return photos
+    notes.append(f"The run has {len(both)} of the {len(photos)} photos that the truth has; the others are left out.")
+    return both
 
 
 def _pairs(photos: dict[Key, Photo], sharp: dict[Key, Photo]) -> Iterator[_Pair]:

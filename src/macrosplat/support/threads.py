@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -39,3 +42,11 @@ def ordered(function: Callable[[In], Out], items: Iterable[In], workers: int = C
         finally:
             for future in futures:
                 future.cancel()
+
+
+@contextlib.contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """While several works go on at a time, of which each multiplies matrices: threads of BLAS itself would wait for one
+    another (experiments: sfm-quick)."""
+    with threadpool_limits(1, user_api="blas"):
+        yield

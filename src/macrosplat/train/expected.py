@@ -33,7 +33,7 @@ BEGUN = 1 / 3  # of the Gaussians at the end, those of the start
 # Of a step on a GPU: to launch it, and per px and aperture sample.
 GPU_STEP, GPU_PX_SAMPLE = 1.5e-3, 1.2e-9
 CAMERA, POINTS = 3.5, 1.0  # of a photo on a core, whose camera has to be found; whose camera is given without points
-RESULT, RESULT_PX = 0.8, 1.5e-7  # of a photo, and of each px: read, and its results written, on a core
+RESULT, RESULT_PX = 0.6, 8e-7  # of a photo, and of each px: read, and its results written, on a core (large-captures)
 GPU_START = 40.0  # kernels are built, once on a machine
 FIXED = 10.0  # imports, kernels read from the cache, the page
 # Bytes: of a photo's px its sharp photo and maps; of a Gaussian the checkpoint (value and two moments of 38 floats),
@@ -42,7 +42,7 @@ BYTES_PX, BYTES_GAUSSIAN, BYTES_PAGE = 2.5, 38 * 4 * 3 + 2 * 30 * 4, 4e6
 # Bytes of memory: of the program; of a px of the largest photo while its sharp photo is made, as measured (experiments:
 # large-captures); and of the feature points of a photo, of which there are so many a px at up to 1200 px.
 MEMORY_FIXED, MEMORY_PX = 0.6e9, 86.0
-MEMORY_LEAST = 1.0e9  # while kernels are compiled, once on a machine
+MEMORY_LEAST, MEMORY_PHOTO = 1.0e9, 0.7e6  # while kernels are compiled, once on a machine; of what is kept of a photo
 MEMORY_CORE = 10e6  # of what each core of a machine works on at the same time
 MEMORY_FEATURE, FEATURES_PX, MOST_FEATURES, FEATURES_SIDE = 560, 0.01, 8192, 1200
 MOST_CORES = 16  # that reading, finding points and writing make use of
@@ -111,7 +111,8 @@ def expected(
     points = 0.0 if points_known else POINTS if cameras_known else CAMERA
     seconds = FIXED + training + (RESULT_PX * native + (RESULT + points) * len(sizes)) / cores
     disk = BYTES_PX * native + BYTES_GAUSSIAN * most + BYTES_PAGE
-    return Expected(seconds, disk, min(width, max(w for w, _ in sizes)), _memory(sizes, frames, most, samples))
+    memory = _memory(sizes, frames, most, samples, points_known)
+    return Expected(seconds, disk, min(width, max(w for w, _ in sizes)), memory)
 
 
 def _step(most: int, px: float, samples: int) -> float:
@@ -132,14 +133,16 @@ def _kernels_built() -> bool:
     return cache.is_dir() and any(cache.iterdir())
 
 
-def _memory(sizes: Sequence[tuple[int, int]], frames: Sequence[Frame], gaussians: int, samples: int) -> float:
+def _memory(
+    sizes: Sequence[tuple[int, int]], frames: Sequence[Frame], gaussians: int, samples: int, points_known: bool
+) -> float:
     """Bytes at the peak: of finding points, of training, or of the largest sharp photo."""
     largest = sorted(frames, key=lambda frame: frame.width * frame.height)[-FEWEST_PHOTOS:]
     # Photos are kept as far as there is room, and read again where there is none.
     room = (FOR_PHOTOS + FOR_TARGETS) * (available() or float("inf"))
     training = min(estimate(frames, gaussians, samples), estimate(largest, gaussians, samples) + room)
-    points = MEMORY_FIXED + MEMORY_FEATURE * sum(_features(*size) for size in sizes)
-    return max(MEMORY_LEAST, points, training, result_memory(sizes)) + MEMORY_CORE * CORES
+    points = 0.0 if points_known else MEMORY_FIXED + MEMORY_FEATURE * sum(_features(*size) for size in sizes)
+    return max(MEMORY_LEAST + MEMORY_PHOTO * len(sizes), points, training, result_memory(sizes)) + MEMORY_CORE * CORES
 
 
 def _features(width: int, height: int) -> float:

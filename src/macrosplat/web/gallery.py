@@ -57,15 +57,24 @@ def gallery(
     widest = max((width for width, _ in sizes), default=0) if pixels * WEBP_BYTES < budget else None
     taken = [file and functools.partial(photo_if_there, file) for file in before]
     made = [file and functools.partial(read_picture, file) for file in (*after, *circles)]
+    beside: set[Path] = set()  # written already: files at native size that are surely needed, as they are opened
+    if folder is not None and write:
+        shutil.rmtree(folder / FOLDER, ignore_errors=True)
+        if widest is None:
+            for n, (name, file) in enumerate(zip(names, after, strict=False)):
+                if file and not _shown_as_is(file):
+                    beside.add(file)
+                    made[n] = functools.partial(_read_and_write, file, _beside(folder, "sharp", name))
     found, width = fitting([*taken, *made], budget, widest)
     count = len(before)
     small = [[found[i + k * count] if k * count + i < len(found) else None for k in range(3)] for i in range(count)]
     if all(width >= w for w, _ in sizes) or folder is None:
+        if beside and folder is not None:
+            shutil.rmtree(folder / FOLDER, ignore_errors=True)
         return Gallery(small, [[None, None]] * count)
     if write:
-        shutil.rmtree(folder / FOLDER, ignore_errors=True)
         jobs = [(file, _beside(folder, side, name)) for side, files in zip(SIDES, (before, after), strict=True)
-                for name, file in zip(names, files, strict=False) if file]  # fmt: skip
+                for name, file in zip(names, files, strict=False) if file and file not in beside]  # fmt: skip
         with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
             list(pool.map(lambda job: _write(*job), jobs))
     full = [[_address(folder, side, name) for side in SIDES] for name in names[:count]]
@@ -89,6 +98,18 @@ def _address(folder: Path, side: str, name: str) -> str | None:
     """As a browser takes it: a # or a % in a photo's name is no part of an address as it is."""
     path = _beside(folder, side, name)
     return quote(path.relative_to(folder).as_posix()) if path.is_file() else None
+
+
+def _read_and_write(file: Path, into: Path) -> Image.Image:
+    """The picture, written as JPEG on the way.
+
+    Raises:
+        MacrosplatError: it is damaged.
+    """
+    picture = read_picture(file)
+    into.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(into, lambda part: picture.save(part, "JPEG", quality=JPEG_QUALITY, subsampling=0))
+    return picture
 
 
 def _write(file: Path, into: Path) -> None:

@@ -54,18 +54,21 @@ def fitting(
     """Data addresses of all pictures, at the best of `SIZES` (and `widest`) at which they take `budget` bytes or less;
     and the width, in px, that none of them is wider than.
 
-    A few are opened at a time: a hundred photos of 40 megapixels do not fit into memory together; and what is kept of
-    each is no larger than a size that may fit, which some of them tell.
+    Each is opened once, a few at a time: a hundred photos of 40 megapixels do not fit into memory together; and what is
+    kept of each is no larger than a size that may fit, which some of them tell.
     """
     sizes = ((widest, SIZES[0][1]), *SIZES) if widest else SIZES
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+        step = -(-len(pictures) // SAMPLE) if len(pictures) > SAMPLE else max(1, len(pictures))
+        few = list(pool.map(lambda open_: _opened(open_, sizes[0][0]), pictures[::step]))
         if len(pictures) > SAMPLE:
-            some = pictures[:: -(-len(pictures) // SAMPLE)]
-            few = list(pool.map(lambda open_: _opened(open_, sizes[0][0]), some))
-            much = SURELY * budget * len(some) / len(pictures)
+            much = SURELY * budget * len(few) / len(pictures)
             while len(sizes) > 1 and _within(pool, few, sizes[0], int(much)) is None:
                 sizes = sizes[1:]
-        kept = list(pool.map(lambda open_: _opened(open_, sizes[0][0]), pictures))
+        rest = [open_ for n, open_ in enumerate(pictures) if n % step]
+        others = iter(list(pool.map(lambda open_: _opened(open_, sizes[0][0]), rest)))
+        first = iter([one and _reduced(one, sizes[0][0]) for one in few])
+        kept = [next(others if n % step else first) for n in range(len(pictures))]
         for size in sizes[:-1]:
             found = _within(pool, kept, size, budget)
             if found is not None:

@@ -126,10 +126,14 @@ def along_lines(
 @njit
 def _compare(lines, points, reach_2, reach_1, vectors_1, vectors_2, best_1, next_1, best_2, next_2, partner):
     """Likeness to the nearest and the next one, of every point of both photos, and the nearest's row."""
+    x, y = points[:, 0].copy(), points[:, 1].copy()
+    near = np.empty(len(x), np.uint8)
     for i in range(lines.shape[0]):
-        a, b, c = lines[i, 0], lines[i, 1], lines[i, 2]
-        for j in range(points.shape[0]):
-            if abs(a * points[j, 0] + b * points[j, 1] + c) < min(reach_2[i], reach_1[j]):
+        a, b, c, reach = lines[i, 0], lines[i, 1], lines[i, 2], reach_2[i]
+        for j in range(len(x)):  # by itself: vector registers take several points at a time
+            near[j] = abs(a * x[j] + b * y[j] + c) < min(reach, reach_1[j])
+        for j in range(len(x)):
+            if near[j]:
                 likeness = np.float32(0.0)
                 for k in range(vectors_1.shape[1]):
                     likeness += vectors_1[i, k] * vectors_2[j, k]

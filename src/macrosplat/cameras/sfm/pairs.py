@@ -18,14 +18,10 @@ from numpy.typing import NDArray
 
 from macrosplat.cameras.sfm.features import MAX_ANGLE, Features, Matches, Progress
 from macrosplat.support.numba import njit
-from macrosplat.support.threads import ordered, workers
+from macrosplat.support.threads import one_blas_thread, ordered, workers
 
 TABLES = 3  # of [N1, N2] floats that a pair of photos takes while it is matched
-# bytes of a table above which several pairs are matched at a time. BLAS has threads of its own, and below it the rest
-# takes so little that threads only wait for each other: 140 pairs of 1000 points take 0.5 s, 0.8 s with 4 threads
-# (2 cores), 5 s with 32 (32 cores).
-LARGE = 32e6
-MATCHERS = 4  # threads above it
+AT_ONCE = 10  # pairs that a thread takes after one another
 # Neighbours of a match lie within this share of the canvas, and follow its map to this share of their distance.
 REACH, TOLERANCE = 1 / 8, 0.25
 NEAREST = 2.0  # px: nearer ones are the same spot found twice
@@ -104,11 +100,12 @@ def match_pairs(features: list[Features], pairs: list[tuple[int, int]], progress
         return match(features[pair[0]], features[pair[1]])
 
     matches: Matches = {}
-    for count, (pair, found) in enumerate(zip(pairs, _each(one, pairs, features), strict=True), 1):
-        if len(found) >= 8:
-            matches[pair] = found
-        if count % 20 == 0 or count == len(pairs):
-            progress(count / len(pairs), f"matching pair {count} of {len(pairs)}")
+    with one_blas_thread():
+        for count, (pair, found) in enumerate(zip(pairs, _each(one, pairs, features), strict=True), 1):
+            if len(found) >= 8:
+                matches[pair] = found
+            if count % 20 == 0 or count == len(pairs):
+                progress(count / len(pairs), f"matching pair {count} of {len(pairs)}")
     return matches
 
 
@@ -125,8 +122,10 @@ def pairs_of(features: list[Features]) -> list[tuple[int, int]]:
         return every
     few = [one.largest(LARGEST) for one in features]
     shared = np.zeros((count, count), np.int64)
-    for i, j in every:
-        shared[i, j] = shared[j, i] = len(match(few[i], few[j]))
+    with one_blas_thread():
+        told = _each(lambda pair: match(few[pair[0]], few[pair[1]]), every, few)
+        for (i, j), rows in zip(every, told, strict=True):
+            shared[i, j] = shared[j, i] = len(rows)
     chosen = {(i, i + step) for step in range(1, NEIGHBOURS + 1) for i in range(count - step)}
     chosen |= {(0, count - 1)}  # a ring closes
     for i in range(count):
@@ -204,6 +203,11 @@ def joined(first: Matches, second: Matches) -> Matches:
 def _each(
     one: Callable[[tuple[int, int]], NDArray[np.int64]], pairs: list[tuple[int, int]], features: list[Features]
 ) -> Iterable[NDArray[np.int64]]:
-    """The matches of every pair, in order; of several at a time where their tables are large."""
+    """The matches of every pair, in order; of as many at a time as there are cores, and room for their tables.
+
+    A task takes some pairs after one another: one alone may take less than handing it to a thread.
+    """
     table = 4 * max(map(len, features), default=0) ** 2
-    return map(one, pairs) if table < LARGE else ordered(one, pairs, min(MATCHERS, workers(TABLES * table)))
+    some = [pairs[start : start + AT_ONCE] for start in range(0, len(pairs), AT_ONCE)]
+    for found in ordered(lambda task: [one(pair) for pair in task], some, workers(TABLES * table)):
+        yield from found

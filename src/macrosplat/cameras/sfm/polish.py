@@ -64,9 +64,9 @@ def polished(
             if point.has_point3D():
                 point.xy = px[row]
     for error in ALIGNED_ERRORS:
-        mapping.adjust(closer, ALIGNED_LOSS)
+        mapping.adjust(closer, ALIGNED_LOSS, end=mapping.EXACT)
         mapping.thin_out(closer, error, refine.KEEP_ANGLE)
-    mapping.adjust(closer, ALIGNED_LOSS)
+    mapping.adjust(closer, ALIGNED_LOSS, end=mapping.EXACT)
     mapping.leave_out_weak(closer, mapping.POSE_INLIERS)
     if set(mapping.views_of(closer)) != set(mapping.views_of(model)):
         return model, cameras, features

@@ -35,7 +35,7 @@ from macrosplat.cameras.sfm.pairs import in_order, joined, match_all, near, stro
 from macrosplat.cameras.sfm.polish import polished
 from macrosplat.cameras.sfm.report import Attempt, SfmReport, failure, reasons, sentences
 from macrosplat.cameras.sfm.ties import with_ties
-from macrosplat.cameras.sfm.verify import verify
+from macrosplat.cameras.sfm.verify import agreement, verify
 from macrosplat.cameras.squares import focal_by_squares
 from macrosplat.cameras.targets import Readings, corner_points
 from macrosplat.photos.records import Photo
@@ -83,6 +83,8 @@ RESCUE_SHARE = 0.2
 # If no larger share is missing, the thorough preset is not tried: it takes as long again and places hardly more
 # (experiments: sfm-led). A scene may place the rest.
 FEW_MISSING = 0.1
+
+NOTHING = "no pair of photos to start from"
 
 
 @dataclass
@@ -191,13 +193,16 @@ def _tries(
                 weak=weak,
             )
         ]
-    tries, rescued = [], not preset.rescues
+    tries, rescued, known = [], not preset.rescues, None
     for span in ((0.6, 0.75), (0.75, 0.9), (0.9, 1.0)):
         tell = within(progress, *span)
         verified = verify(features, cameras, matches, mapping.PAIR_MATCHES, seed, within(tell, 0.0, 0.4))
         if preset.led:
             verified = in_order(verified, len(photos))
-        best = _map(preset, photos, features, cameras, verified, weak, workdir, within(tell, 0.4, 1.0), seed)
+        begun = Attempt(preset.name, focal_start=_median_focal(cameras, _nominal(photos)), note=NOTHING)
+        nothing = _Try(begun, features, cameras, weak=weak)
+        placing = within(tell, 0.4, 1.0)
+        best = _map(nothing, known, preset.led, not rescued, photos, verified, workdir, placing, seed)
         tries.append(best)
         missing = len(photos) - best.attempt.agreeing
         if missing == 0:
@@ -205,8 +210,9 @@ def _tries(
         if not rescued and missing <= RESCUE_SHARE * len(photos):
             rescued = True
             features, added = refine.rescue(best.keep, photos, features, matches, BLURRED, workdir, tell)
-            matches, cameras = joined(matches, added), best.cameras
+            matches, cameras, known = joined(matches, added), best.cameras, best.model
             continue
+        known = None
         if best.model is None:
             break
         start, jump = best.attempt.focal_start, best.attempt.focal / best.attempt.focal_start
@@ -220,56 +226,71 @@ def _tries(
 
 
 def _map(
-    preset: Preset,
+    nothing: _Try,
+    known: pycolmap.Reconstruction | None,
+    led: bool,
+    closer_look: bool,
     photos: tuple[Photo, ...],
-    features: list[Features],
-    cameras: list[pycolmap.Camera],
     verified: Matches,
-    weak: dict[int, int],
     workdir: Path,
     progress: Progress,
     seed: int,
 ) -> _Try:
     """The best of some models: begun with the strong pairs alone, if photos are missing from it with all, and, as long
-    as pairs of photos disagree with it, with the strong ones by other chances."""
-    names, nominal = [photo.name for photo in photos], _nominal(photos)
-    start = _median_focal(cameras, nominal)
-    best = _Try(
-        Attempt(preset.name, focal_start=start, note="no pair of photos to start from"),
-        features,
-        cameras,
-        weak=weak,
-    )
-    first = strong(verified, len(photos))
-    sure, more = (first, MORE_STARTS) if preset.led else ({}, 0)
+    as pairs of photos disagree with it, with the strong ones by other chances.
+
+    Args:
+        nothing: what is left if no model can be made.
+        known: a model of most of the photos; if all of them find their places in it, no other is made.
+        closer_look: what a model misses that can be believed will be looked at closer.
+    """
+    names, features, cameras = [photo.name for photo in photos], nothing.features, nothing.cameras
+    first, best = strong(verified, len(photos)), nothing
+    sure, more = (first, MORE_STARTS) if led else ({}, 0)
+    models = 3 + more
+
+    def improved(model: pycolmap.Reconstruction, begun: Matches, chance: int, tell: Progress) -> _Try:
+        refined = refine.improve(model, features, names, cameras, begun, verified, sure, workdir, tell, chance)
+        views = mapping.views_of(refined.model)
+        return replace(
+            nothing,
+            attempt=_score(nothing.attempt, refined, _nominal(photos)),
+            cameras=refined.cameras,
+            model=refined.model,
+            keep=refined.agreeing,
+            placed=sorted(views),
+            right=refined.right,
+        )
+
+    if known is not None:
+        views = mapping.views_of(known)
+        begun = near(verified, views, verified, refine.MAX_TURN, sure)
+        held = {(i, j): rows for (i, j), rows in begun.items() if i in views and j in views}
+        model = mapping.triangulate_tracks(features, names, cameras, views, held, workdir, seed)
+        best = improved(model, begun, seed, within(progress, 0.0, 1 / models))
     for turn, begun in enumerate((first, verified, *[first] * more)):
-        complete = best.attempt.agreeing == len(photos)
-        if (turn == 1 and complete) or (turn > 1 and (best.model is None or best.attempt.agreement >= SURE)):
+        missing, settled = len(photos) - best.attempt.agreeing, best.attempt.agreement >= SURE
+        few = settled and closer_look and missing <= RESCUE_SHARE * len(photos)
+        enough = (settled and not missing, few or not missing, settled or best.model is None)
+        if enough[min(turn, 2)]:
             continue
         chance = seed + max(0, turn - 1)
-        tell = within(progress, turn / (2 + more), (turn + 1) / (2 + more))
+        tell = within(progress, (turn + 1) / models, (turn + 2) / models)
         tell(0.0, "placing photos")
         model = mapping.register(features, names, cameras, begun, workdir, chance, within(tell, 0.0, 0.2))
         if model is None or model.num_reg_images() < 3:
             continue
-        closer = near(verified, mapping.views_of(model), begun, refine.MAX_TURN, sure)
-        if closer.keys() != begun.keys():  # rings close with the weaker pairs, and false ones are left out
+        views = mapping.views_of(model)
+        closer = near(verified, views, begun, refine.MAX_TURN, sure)
+        added = {pair: rows for pair, rows in closer.items() if pair not in begun}
+        told = agreement(features, added, views, refine.calibrations(cameras))
+        if told.share >= SURE:
+            begun = closer
+        elif closer.keys() != begun.keys():  # rings close with the weaker pairs, and false ones are left out
             again = mapping.register(features, names, cameras, closer, workdir, chance, within(tell, 0.2, 0.4))
             if again is not None and again.num_reg_images() >= model.num_reg_images():
                 model, begun = again, closer
-        refined = refine.improve(
-            model, features, names, cameras, begun, verified, sure, workdir, within(tell, 0.4, 1.0), chance
-        )
-        found = _Try(
-            _score(preset.name, refined, start, nominal),
-            features,
-            refined.cameras,
-            refined.model,
-            refined.agreeing,
-            sorted(mapping.views_of(refined.model)),
-            weak,
-            refined.right,
-        )
+        found = improved(model, begun, chance, within(tell, 0.4, 1.0))
         if best.model is None or found.rank > best.rank:
             best = found
     return best
@@ -280,16 +301,16 @@ def _median_focal(cameras: list[pycolmap.Camera], nominal: NDArray[np.float64]) 
     return float(np.median(np.array([camera.focal_length_x for camera in cameras]) / nominal))
 
 
-def _score(name: str, refined: refine.Refined, start: float, nominal: NDArray[np.float64]) -> Attempt:
+def _score(begun: Attempt, refined: refine.Refined, nominal: NDArray[np.float64]) -> Attempt:
     model = refined.model
     return Attempt(
-        name=name,
+        name=begun.name,
         registered=model.num_reg_images(),
         agreeing=len(refined.agreeing),
         agreement=refined.judged.share,
         observations=model.compute_num_observations(),
         error_px=model.compute_mean_reprojection_error(),
-        focal_start=start,
+        focal_start=begun.focal_start,
         focal=_median_focal(refined.cameras, nominal),
     )
 
