@@ -251,5 +251,5 @@ def backward(splats: Tensor, bins: Bins, colour, alpha, depth, grad_colour, grad
 def _frames(colour: Tensor, alpha: Tensor, depth: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """[M, H, W, 3], [M, H, W] and [M, H, W], also of one view."""
     height, width = alpha.shape[-2:]
-    planes = (t.detach().reshape(-1, height, width).numpy() for t in (alpha, depth))
-    return colour.detach().reshape(-1, height, width, 3).numpy(), *planes
+    planes = [t.detach().reshape(-1, height, width).numpy() for t in (alpha, depth)]
+    return colour.detach().reshape(-1, height, width, 3).numpy(), planes[0], planes[1]
