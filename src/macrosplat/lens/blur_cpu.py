@@ -1,6 +1,6 @@
 """The blur ladder on a CPU.
 
-Inside, channels lie in planes [C, H, W], and the ladder is climbed with two planes: each level is added to the
+Inside, channels lie in planes [M, C, H, W], and the ladder is climbed with two planes: each level is added to the
 result where its weight is not zero, then only serves to make the next one. The derivative with respect to sigma
 is gathered on the way, so that no level has to be kept. The frame is mirrored at its borders (the edge pixel
 repeated): then every filter is its own adjoint, and the backward pass is the same ladder walked down.
@@ -17,6 +17,7 @@ from macrosplat.support.numba import kernel_lock, njit, prange
 ROWS = 8  # rows a thread takes at a time: their scratch stays in L1, and 600 rows still split evenly
 RUN = 64  # px of a row that share the decision whether a level is used: 4 AVX-512 vectors
 KEPT = 2**25  # bytes of a plane (1670 x 1670 px in colour) up to which scratch is kept between calls
+TOGETHER = 2**19  # px of frames that take a level at the same time: two planes of them stay in L3
 
 _COORDINATE_MAX = np.float32(coordinate(SIGMA_MAX))
 
@@ -43,7 +44,7 @@ def _get_tables() -> _Tables:
     return _tables
 
 
-def _planes(shape: tuple[int, int, int]) -> list[np.ndarray]:
+def _planes(shape: tuple[int, int, int, int]) -> list[np.ndarray]:
     """Three planes of scratch, kept for the next call of the same size. Only under the kernel lock."""
     global _workspace
     if not _workspace or _workspace[0].shape != shape:
@@ -97,32 +98,34 @@ def _look_up(coordinates, table, weight, slope):
 
 
 @njit(parallel=True)
-def _read(frame, planes):
-    """[H, W, C] to [C, H, W]"""
-    height, width, channels = frame.shape
-    for y in prange(height):
+def _read(frames, planes):
+    """[M, H, W, C] to [M, C, H, W]"""
+    count, height, width, channels = frames.shape
+    for line in prange(count * height):
+        m, y = line // height, line % height
         for c in range(channels):
-            source = frame[y, :, c]
-            target = planes[c, y]
+            source = frames[m, y, :, c]
+            target = planes[m, c, y]
             for x in range(width):
                 target[x] = source[x]
 
 
 @njit(parallel=True)
-def _write(planes, frame):
-    """[C, H, W] to [H, W, C]"""
-    height, width, channels = frame.shape
-    for y in prange(height):
+def _write(planes, frames):
+    """[M, C, H, W] to [M, H, W, C]"""
+    count, height, width, channels = frames.shape
+    for line in prange(count * height):
+        m, y = line // height, line % height
         for c in range(channels):
-            source = planes[c, y]
-            target = frame[y, :, c]
+            source = planes[m, c, y]
+            target = frames[m, y, :, c]
             for x in range(width):
                 target[x] = source[x]
 
 
 @njit(parallel=True)
 def _locate(sigma, coordinates, lowest, highest):
-    """Table coordinates, and their range in every run of a row."""
+    """Table coordinates, and their range in every run of a row; of rows [R, W]."""
     height, width = sigma.shape
     for y in prange(height):
         for run in range(lowest.shape[1]):
@@ -145,80 +148,92 @@ def _locate(sigma, coordinates, lowest, highest):
 
 @njit(parallel=True)
 def _climb(below, level, taps, stride, sigma, coordinates, lowest, highest, table, support, blurred, slopes):
-    """Makes a level (stride 0: it is `below` itself) and adds its share to the result and its derivative."""
-    channels, height, width = below.shape
+    """Makes a level of M frames (stride 0: it is `below` itself) and adds its share to the result and its derivative.
+
+    sigma, coordinates, lowest and highest have the frames' rows one below the other.
+    """
+    count, channels, height, width = below.shape
     with_slopes = slopes.shape[0] > 0
-    for block in prange((height + ROWS - 1) // ROWS):
+    blocks = (height + ROWS - 1) // ROWS
+    for task in prange(count * blocks):
+        m, block = task // blocks, task % blocks
         padded = np.empty(width + 2 * PAIRS * stride, np.float32)
         weight = np.empty(RUN, np.float32)
         slope = np.empty(RUN, np.float32)
         for y in range(block * ROWS, min(block * ROWS + ROWS, height)):
+            at = m * height + y
             if stride > 0:
                 for c in range(channels):
-                    _filter_row(below[c], y, taps, stride, padded, level[c, y])
+                    _filter_row(below[m, c], y, taps, stride, padded, level[m, c, y])
             else:
                 for c in range(channels):
                     for x in range(width):
-                        blurred[c, y, x] = np.float32(0.0) * sigma[y, x]
+                        blurred[m, c, y, x] = np.float32(0.0) * sigma[at, x]
                     if with_slopes:
-                        slopes[c, y, :] = np.float32(0.0)
+                        slopes[m, c, y, :] = np.float32(0.0)
             for run in range(lowest.shape[1]):
-                if highest[y, run] < support[0] or lowest[y, run] > support[1]:
+                if highest[at, run] < support[0] or lowest[at, run] > support[1]:
                     continue
                 start = run * RUN
                 stop = min(start + RUN, width)
-                _look_up(coordinates[y, start:stop], table, weight, slope)
+                _look_up(coordinates[at, start:stop], table, weight, slope)
                 for c in range(channels):
-                    source = level[c, y, start:stop]
-                    target = blurred[c, y, start:stop]
+                    source = level[m, c, y, start:stop]
+                    target = blurred[m, c, y, start:stop]
                     for x in range(stop - start):
                         target[x] += weight[x] * source[x]
                     if with_slopes:
-                        target = slopes[c, y, start:stop]
+                        target = slopes[m, c, y, start:stop]
                         for x in range(stop - start):
                             target[x] += slope[x] * source[x]
 
 
 @njit(parallel=True)
 def _descend(above, level, taps, stride, coordinates, lowest, highest, table, support, gradient):
-    """Gradient of a level: what the level above (stride 0: none) passes down, and its own share of the result."""
-    channels, height, width = gradient.shape
-    for block in prange((height + ROWS - 1) // ROWS):
+    """Gradient of a level: what the level above (stride 0: none) passes down, and its own share of the result, whose
+    gradient [C, H, W] is that of M frames alike."""
+    count, channels, height, width = level.shape
+    blocks = (height + ROWS - 1) // ROWS
+    for task in prange(count * blocks):
+        m, block = task // blocks, task % blocks
         padded = np.empty(width + 2 * PAIRS * stride, np.float32)
         weight = np.empty(RUN, np.float32)
         slope = np.empty(RUN, np.float32)
         for y in range(block * ROWS, min(block * ROWS + ROWS, height)):
+            at = m * height + y
             for c in range(channels):
                 if stride > 0:
-                    _filter_row(above[c], y, taps, stride, padded, level[c, y])
+                    _filter_row(above[m, c], y, taps, stride, padded, level[m, c, y])
                 else:
-                    level[c, y, :] = np.float32(0.0)
+                    level[m, c, y, :] = np.float32(0.0)
             for run in range(lowest.shape[1]):
-                if highest[y, run] < support[0] or lowest[y, run] > support[1]:
+                if highest[at, run] < support[0] or lowest[at, run] > support[1]:
                     continue
                 start = run * RUN
                 stop = min(start + RUN, width)
-                _look_up(coordinates[y, start:stop], table, weight, slope)
+                _look_up(coordinates[at, start:stop], table, weight, slope)
                 for c in range(channels):
-                    source = gradient[c, y, start:stop]
-                    target = level[c, y, start:stop]
+                    source = gradient[0, c, y, start:stop]
+                    target = level[m, c, y, start:stop]
                     for x in range(stop - start):
                         target[x] += weight[x] * source[x]
 
 
 @njit(parallel=True)
 def _sigma_gradient(gradient, slopes, coordinates, result):
-    channels, height, width = gradient.shape
-    for y in prange(height):
-        row = result[y]
+    """Of M frames, whose rows lie one below the other in `coordinates` and in the result."""
+    count, channels, height, width = slopes.shape
+    for at in prange(count * height):
+        m, y = at // height, at % height
+        row = result[at]
         row[:] = np.float32(0.0)
         for c in range(channels):
-            g = gradient[c, y]
-            s = slopes[c, y]
+            g = gradient[0, c, y]
+            s = slopes[m, c, y]
             for x in range(width):
                 row[x] += g[x] * s[x]
         for x in range(width):
-            v = coordinates[y, x]
+            v = coordinates[at, x]
             rest = np.float32(1.0) - v * np.float32(1.0 / ENTRIES)
             inside = np.float32(1.0) if v < _COORDINATE_MAX else np.float32(0.0)
             row[x] *= inside * np.float32(ENTRIES / SIGMA_HALF) * rest * rest
@@ -229,25 +244,32 @@ def _levels_used(highest: np.ndarray, tables: _Tables) -> int:
     return max(k for k in range(LEVELS) if tables.support[k, 0] <= top) + 1
 
 
+def _together(frames: int, height: int, width: int) -> int:
+    """How many frames take a level at the same time: waking threads for each takes longer than a small one."""
+    return max(1, min(frames, TOGETHER // (height * width)))
+
+
 def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
     """From sharp [M, H, W, C] and sigma [M, H, W]: returns the mean of the blurred [H, W, C], and what `backward`
     needs."""
-    blurred, saved = zip(*(_one(frame, s, with_slopes) for frame, s in zip(sharp, sigma, strict=True)), strict=True)
-    return (blurred[0] if len(blurred) == 1 else torch.stack(blurred).mean(0)), saved
+    each = _together(*sigma.shape)
+    parts = zip(sharp.split(each), sigma.split(each), strict=True)
+    blurred, saved = zip(*(_some(*part, with_slopes) for part in parts), strict=True)
+    return (blurred[0][0] if len(sharp) == 1 else torch.cat(blurred).mean(0)), saved
 
 
-def _one(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
-    """Blurred [H, W, C], and what `_one_back` needs."""
-    height, width, channels = sharp.shape
+def _some(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
+    """Blurred [M, H, W, C], and what `_some_back` needs."""
+    count, height, width, channels = sharp.shape
     runs = (width + RUN - 1) // RUN
     blurred = torch.empty_like(sharp)
-    sigma_array = sigma.numpy()
-    coordinates = np.empty((height, width), np.float32)
-    lowest, highest = np.empty((2, height, runs), np.float32)
-    slopes = np.empty((channels if with_slopes else 0, height, width), np.float32)
+    sigma_array = sigma.numpy().reshape(-1, width)
+    coordinates = np.empty((count * height, width), np.float32)
+    lowest, highest = np.empty((2, count * height, runs), np.float32)
+    slopes = np.empty((count if with_slopes else 0, channels, height, width), np.float32)
     with kernel_lock:
         tables = _get_tables()
-        below, level, result = _planes((channels, height, width))
+        below, level, result = _planes((count, channels, height, width))
         _read(sharp.numpy(), below)
         _locate(sigma_array, coordinates, lowest, highest)
         levels = _levels_used(highest, tables)
@@ -263,26 +285,26 @@ def _one(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
 
 def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bool):
     """From the mean's gradient [H, W, C]: those of sharp [M, H, W, C] and sigma [M, H, W] (None where not wanted)."""
-    if len(saved) == 1:
-        found = _one_back(gradient, saved[0], sharp_wanted, sigma_wanted)
-        return tuple(None if g is None else g[None] for g in found)
-    gradient = gradient / len(saved)
-    frames = zip(*(_one_back(gradient, one, sharp_wanted, sigma_wanted) for one in saved), strict=True)
-    return tuple(None if of[0] is None else torch.stack(of) for of in frames)
+    frames = sum(len(one[0]) for one in saved) // len(gradient)
+    gradient = gradient / frames if frames > 1 else gradient
+    parts = zip(*(_some_back(gradient, one, sharp_wanted, sigma_wanted) for one in saved), strict=True)
+    return tuple(None if of[0] is None else of[0] if len(of) == 1 else torch.cat(of) for of in parts)
 
 
-def _one_back(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bool):
-    """Gradients of sharp [H, W, C] and sigma [H, W] (None where not wanted)."""
+def _some_back(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bool):
+    """Gradients of sharp [M, H, W, C] and sigma [M, H, W] (None where not wanted), by that of each of them alike."""
     coordinates, lowest, highest, levels, slopes = saved
     height, width, channels = gradient.shape
-    sharp_gradient = torch.empty_like(gradient) if sharp_wanted else None
-    sigma_gradient = torch.empty(height, width) if sigma_wanted else None
+    count = len(coordinates) // height
+    sharp_gradient = gradient.new_empty(count, height, width, channels) if sharp_wanted else None
+    sigma_gradient = torch.empty(count, height, width) if sigma_wanted else None
     with kernel_lock:
         tables = _get_tables()
-        above, level, planes = _planes((channels, height, width))
-        _read(gradient.numpy(), planes)
+        above, level, planes = _planes((count, channels, height, width))
+        planes = planes[:1]
+        _read(gradient.numpy()[None], planes)
         if sigma_gradient is not None:
-            _sigma_gradient(planes, slopes, coordinates, sigma_gradient.numpy())
+            _sigma_gradient(planes, slopes, coordinates, sigma_gradient.numpy().reshape(-1, width))
         if sharp_gradient is not None:
             for k in range(levels - 1, -1, -1):
                 rung = (tables.taps[k + 1], tables.strides[k + 1]) if k + 1 < levels else (tables.taps[0], 0)

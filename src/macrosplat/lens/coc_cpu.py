@@ -15,23 +15,24 @@ _EMPTY = np.float32(-np.inf)  # strength of a cell without geometry
 @njit(parallel=True)
 def _cells(depth, weight, half, focus, strength, source):
     """The most defocused geometry of every cell: s^2 and 1/d."""
-    height, width = depth.shape
-    rows, columns = strength.shape
+    frames, height, width = depth.shape
+    _, rows, columns = strength.shape
     centre = np.float32(1.0) / focus
-    for row in prange(rows):
+    for line in prange(frames * rows):
+        m, row = line // rows, line % rows
         for column in range(columns):
             best = _EMPTY
             found = centre
             for y in range(row * CELL, min(row * CELL + CELL, height)):
                 for x in range(column * CELL, min(column * CELL + CELL, width)):
-                    if weight[y, x] >= _SOLID:
-                        inverse = np.float32(1.0) / depth[y, x]
+                    if weight[m, y, x] >= _SOLID:
+                        inverse = np.float32(1.0) / depth[m, y, x]
                         s = half * (centre - inverse)
                         if s * s > best:
                             best = s * s
                             found = inverse
-            strength[row, column] = best
-            source[row, column] = found
+            strength[m, row, column] = best
+            source[m, row, column] = found
 
 
 @njit
@@ -74,33 +75,35 @@ def _spread_line(strength, source, hull, starts, new_strength, new_source):
 @njit(parallel=True)
 def _spread(strength, source, new_strength, new_source):
     """Along every row; the result is transposed, so that a second call goes along the columns."""
-    rows, columns = strength.shape
-    for row in prange(rows):
+    frames, rows, columns = strength.shape
+    for task in prange(frames * rows):
+        m, row = task // rows, task % rows
         hull = np.empty(columns, np.int64)
         starts = np.empty(columns, np.float32)
         line = np.empty((2, columns), np.float32)
-        _spread_line(strength[row], source[row], hull, starts, line[0], line[1])
+        _spread_line(strength[m, row], source[m, row], hull, starts, line[0], line[1])
         for column in range(columns):
-            new_strength[column, row] = line[0, column]
-            new_source[column, row] = line[1, column]
+            new_strength[m, column, row] = line[0, column]
+            new_source[m, column, row] = line[1, column]
 
 
 @njit(parallel=True)
 def _pixels(depth, weight, source, lefts, shares, k, focus, sigma0, sigma, defocus, square):
     """sigma, and for the backward pass e = 1/d0 - 1/d and e^2 as the backdrop mixes them."""
-    height, width = depth.shape
-    rows, columns = source.shape
+    frames, height, width = depth.shape
+    _, rows, columns = source.shape
     centre = np.float32(1.0) / focus
     per_cell = np.float32(1.0 / CELL)
-    for y in prange(height):
+    for line in prange(frames * height):
+        m, y = line // height, line % height
         at = min(max((np.float32(y) + np.float32(0.5)) * per_cell - np.float32(0.5), np.float32(0.0)), rows - 1.0)
         top = min(int(at), max(rows - 2, 0))
         bottom = min(top + 1, rows - 1)
         v = np.float32(at - top)
         mixed = np.empty((2, columns + 1), np.float32)
         for column in range(columns):
-            upper = centre - source[top, column]
-            lower = centre - source[bottom, column]
+            upper = centre - source[m, top, column]
+            lower = centre - source[m, bottom, column]
             mixed[0, column] = upper + v * (lower - upper)
             mixed[1, column] = upper * upper + v * (lower * lower - upper * upper)
         mixed[:, columns] = mixed[:, columns - 1]
@@ -111,13 +114,13 @@ def _pixels(depth, weight, source, lefts, shares, k, focus, sigma0, sigma, defoc
             u = shares[x]
             e = m0[left] + u * (m0[right] - m0[left])
             ee = m1[left] + u * (m1[right] - m1[left])
-            own = centre - np.float32(1.0) / depth[y, x]
-            solid = weight[y, x] >= _SOLID
+            own = centre - np.float32(1.0) / depth[m, y, x]
+            solid = weight[m, y, x] >= _SOLID
             e = own if solid else e
             ee = own * own if solid else ee
-            defocus[y, x] = e
-            square[y, x] = ee
-            sigma[y, x] = np.sqrt(sigma0 * sigma0 + k * k * ee)
+            defocus[m, y, x] = e
+            square[m, y, x] = ee
+            sigma[m, y, x] = np.sqrt(sigma0 * sigma0 + k * k * ee)
 
 
 @njit(parallel=True)
@@ -188,8 +191,7 @@ def forward(depth: torch.Tensor, weight: torch.Tensor, fx, pupil, focus, sigma0,
     """Returns sigma [M, H, W], or [M, H, W, C] with colours [C], and what `backward` needs: defocus 1/d0 - 1/d and its
     square, [M, H, W]."""
     results = sigma, defocus, square = tuple(torch.empty_like(depth) for _ in range(3))
-    for frame in range(len(depth)):
-        _one(depth[frame], weight[frame], fx, pupil, focus, sigma0, [t[frame].numpy() for t in results])
+    _all(depth.numpy(), weight.numpy(), fx, pupil, focus, sigma0, [t.numpy() for t in results])
     if colours is not None:
         sigma = depth.new_empty(*depth.shape, len(colours))
         k = np.float32(0.25 * float(pupil) * float(fx))
@@ -199,21 +201,20 @@ def forward(depth: torch.Tensor, weight: torch.Tensor, fx, pupil, focus, sigma0,
     return sigma, (defocus, square)
 
 
-def _one(depth: torch.Tensor, weight: torch.Tensor, fx, pupil, focus, sigma0, results) -> None:
-    """One frame [H, W], into sigma, defocus and its square."""
-    height, width = depth.shape
+def _all(depth: np.ndarray, weight: np.ndarray, fx, pupil, focus, sigma0, results) -> None:
+    """Frames [M, H, W], into sigma, defocus and its square."""
+    frames, height, width = depth.shape
     rows, columns = (height + CELL - 1) // CELL, (width + CELL - 1) // CELL
     d0 = np.float32(float(focus))
     half = np.float32(0.5 * float(pupil) * float(fx))
-    depth_array, weight_array = depth.numpy(), weight.numpy()
-    strength, source = np.empty((2, rows, columns), np.float32)
-    turned_strength, turned_source = np.empty((2, columns, rows), np.float32)
+    strength, source = np.empty((2, frames, rows, columns), np.float32)
+    turned_strength, turned_source = np.empty((2, frames, columns, rows), np.float32)
     with kernel_lock:
-        _cells(depth_array, weight_array, half, d0, strength, source)
+        _cells(depth, weight, half, d0, strength, source)
         _spread(strength, source, turned_strength, turned_source)
         _spread(turned_strength, turned_source, strength, source)
         lens = np.float32(0.5) * half, d0, np.float32(float(sigma0))
-        _pixels(depth_array, weight_array, source, *_columns(width, columns), *lens, *results)
+        _pixels(depth, weight, source, *_columns(width, columns), *lens, *results)
 
 
 def backward(gradient, weight, fx, pupil, focus, sigma0, colours, sigma, defocus, square):

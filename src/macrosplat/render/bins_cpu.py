@@ -23,13 +23,13 @@ TILE_LOAD = 8  # pairs that a tile costs by itself
 
 @dataclass(frozen=True)
 class Bins:
-    """M (tile, splat) pairs of n drawn splats over the tiles, row by row."""
+    """P (tile, splat) pairs of n drawn splats over the tiles, row by row; of several views one below the other."""
 
-    order: np.ndarray  # [n] drawn splats, front to back
+    order: np.ndarray  # [n] drawn splats, front to back; view by view
     offsets: np.ndarray  # [n + 1] where the pairs of the n-th drawn splat begin, in splat order
     ranges: np.ndarray  # [tiles + 1] where the pairs of a tile begin, in tile order
-    items: np.ndarray  # [M] the splat of a pair, in tile order
-    slots: np.ndarray  # [M] the place of the same pair in splat order
+    items: np.ndarray  # [P] the splat of a pair, in tile order
+    slots: np.ndarray  # [P] the place of the same pair in splat order
     stops: np.ndarray  # [tiles] written by the forward pass: behind which pair all light paths of a tile have ended
     extents: np.ndarray  # [N, 2] as they came in
     forms: np.ndarray  # [N, FORM] of drawn splats what drawing takes of them, a cache line each
@@ -76,7 +76,7 @@ def _boxes(splats, extents, order, offsets, tiles_x, tiles_y):
 
 
 @njit(parallel=True)
-def _pairs(splats, extents, order, room, tiles_x, tiles_y, forms, tiles, counts):
+def _pairs(splats, extents, order, room, each, tiles_x, tiles_y, forms, tiles, counts):
     """Forms, the tiles that each splat's ellipse touches, from its `room` on, and how many, at counts[1:]."""
     for rank in prange(order.shape[0]):
         i = order[rank]
@@ -95,13 +95,13 @@ def _pairs(splats, extents, order, room, tiles_x, tiles_y, forms, tiles, counts)
         forms[i, 13] = WIDER * reach * inverse
         x_lo, x_hi, y_lo, y_hi = _box(splats, extents, i, tiles_x, tiles_y)
         n = 0
-        start = room[rank]
+        start, first = room[rank], i // each * tiles_x * tiles_y
         for ty in range(y_lo, y_hi + 1):
             top, bottom = F(ty * TILE) + HALF, F(ty * TILE + TILE) - HALF
             for tx in range(x_lo, x_hi + 1):
                 left, right = F(tx * TILE) + HALF, F(tx * TILE + TILE) - HALF
                 if _touches(mx, my, a, b, c, reach, left, right, top, bottom):
-                    tiles[start + n] = ty * tiles_x + tx
+                    tiles[start + n] = first + ty * tiles_x + tx
                     n += 1
         counts[rank + 1] = n
 
@@ -156,24 +156,32 @@ def stable_order(values: np.ndarray) -> np.ndarray:
 
 
 def bin_splats(
-    splats: np.ndarray, extents: np.ndarray, width: int, height: int, order: np.ndarray | None = None
+    splats: np.ndarray, extents: np.ndarray, width: int, height: int, views: int = 1, same_depths: bool = False
 ) -> Bins:
-    """Bins of splats [N, 10] with extents [N, 2] over a width x height frame; `order` [N]: front to back, if known."""
-    tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
-    if order is None:
-        drawn = np.flatnonzero(extents[:, 0] > 0).astype(np.int32)
-        order = drawn[stable_order(splats[drawn, constants.DEPTH])]
-    else:
-        order = order[extents[order, 0] > 0]
+    """Bins of the splats of M views [M * N, 10], view by view, with extents [M * N, 2], over frames of width x height.
+
+    Args:
+        same_depths: whether each splat has one depth in all views.
+    """
+    tiles_x, tiles_y, each = -(-width // TILE), -(-height // TILE), len(splats) // views
+    depths, there, orders = splats[:, constants.DEPTH], extents[:, 0] > 0, []
+    nearest = stable_order(depths[:each]) if same_depths and views > 1 else None
+    for first in range(0, len(splats), each) if each else ():
+        if nearest is None:
+            drawn = np.flatnonzero(there[first : first + each]).astype(np.int32) + np.int32(first)
+            orders.append(drawn[stable_order(depths[drawn])])
+        else:
+            orders.append(nearest[there[nearest + first]] + np.int32(first))
+    order = np.concatenate(orders) if orders else np.empty(0, np.int32)
     room, offsets = np.zeros(len(order) + 1, np.int64), np.zeros(len(order) + 1, np.int64)
     _boxes(splats, extents, order, room, tiles_x, tiles_y)
     np.cumsum(room, out=room)
     tiles, forms = np.empty(int(room[-1]), np.int32), _lines(len(splats))
-    _pairs(splats, extents, order, room, tiles_x, tiles_y, forms, tiles, offsets)
+    _pairs(splats, extents, order, room, each, tiles_x, tiles_y, forms, tiles, offsets)
     np.cumsum(offsets, out=offsets)
     pairs = int(offsets[-1])
     items, slots = np.empty(pairs, np.int32), np.empty(pairs, np.int32)
-    ranges = np.zeros(tiles_x * tiles_y + 1, np.int64)
+    ranges = np.zeros(views * tiles_x * tiles_y + 1, np.int64)
     _sort_by_tile(tiles, order, room, offsets, ranges, items, slots)
     stops = np.empty(len(ranges) - 1, np.int64)
     return Bins(order, offsets, ranges, items, slots, stops, extents, forms, _runs(ranges))

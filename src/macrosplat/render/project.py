@@ -32,7 +32,7 @@ def project(gaussians: Gaussians, camera: Camera, degree: int, centre: Tensor | 
         Of M cameras [M, N, 10] and [M, N, 2].
     """
     kernels = kernels_for(STAGE, gaussians.means)
-    if camera.view.ndim == 3 and not kernels.__name__.endswith("_cuda"):  # the others take one at a time
+    if camera.view.ndim == 3 and kernels.__name__.endswith("_reference"):  # takes one at a time
         seen_from = [None] * len(camera) if centre is None else list(centre)
         each = [project(gaussians, *one) for one in zip(camera.each(), [degree] * len(camera), seen_from, strict=True)]
         splats, extents = zip(*each, strict=True)

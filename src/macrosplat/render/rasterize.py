@@ -31,25 +31,19 @@ def rasterize(
     )
     assert extents.shape == (*shape, 2), f"extents has shape {tuple(extents.shape)}, expected {(*shape, 2)}"
     kernels = kernels_for(STAGE, splats)
-    if kernels.__name__.endswith("_cuda"):
+    if not kernels.__name__.endswith("_reference"):
         return _Rasterize.apply(kernels, splats, extents, width, height, same_depths)  # type: ignore[return-value]
-    # The others take one view at a time.
-    views = list(zip(splats, extents, strict=True)) if splats.ndim == 3 else [(splats, extents)]
-    if kernels.__name__.endswith("_reference"):
-        each = [kernels.rasterize(*view, width, height) for view in views]
-    else:
-        order = kernels.depth_order(splats[0]) if splats.ndim == 3 and same_depths else None
-        each = [_Rasterize.apply(kernels, *view, width, height, order) for view in views]
     if splats.ndim == 2:
-        return each[0]  # type: ignore[return-value]
+        return kernels.rasterize(splats, extents, width, height)
+    each = [kernels.rasterize(*view, width, height) for view in zip(splats, extents, strict=True)]
     return tuple(map(torch.stack, zip(*each, strict=True)))  # type: ignore[return-value]
 
 
 class _Rasterize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, kernels: Any, splats: Tensor, extents: Tensor, width: int, height: int, sorting: Any):
+    def forward(ctx: Any, kernels: Any, splats: Tensor, extents: Tensor, width: int, height: int, same_depths: bool):
         # `bins` say which splats lie over which tile; the backward pass replays the same lists.
-        colour, alpha, depth, bins = kernels.forward(splats, extents, width, height, sorting)
+        colour, alpha, depth, bins = kernels.forward(splats, extents, width, height, same_depths)
         ctx.kernels, ctx.bins = kernels, bins
         ctx.save_for_backward(splats, colour, alpha, depth)
         return colour, alpha, depth

@@ -8,12 +8,14 @@ splat in a fixed order: no atomics, the bits repeat.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from macrosplat.render import constants
-from macrosplat.render.bins_cpu import LOG2_MIN, RUNS, SPREAD, TILE, Bins, bin_splats, stable_order
+from macrosplat.render.bins_cpu import LOG2_MIN, RUNS, SPREAD, TILE, Bins, bin_splats
 from macrosplat.support.numba import kernel_lock, njit, prange
 from macrosplat.support.simd import (
     LANES,
@@ -104,12 +106,13 @@ def _draw(forms, items, first, last, x0, y0, acc, scratch):
 
 
 @njit(parallel=True)
-def _forward(forms, ranges, items, runs, width, height, colour, alpha, depth, stops):
-    tiles_x = (width + TILE - 1) // TILE
+def _forward(forms, ranges, items, runs, colour, alpha, depth, stops):
+    views, height, width = alpha.shape
+    tiles_x, tiles = (width + TILE - 1) // TILE, stops.shape[0] // views
     for w in prange(RUNS):
         acc, scratch = np.empty(BLOCKS * DRAWN, F), np.empty(SCRATCH, F)
         for tile in range(runs[SPREAD[w]], runs[SPREAD[w] + 1]):
-            x0, y0 = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
+            m, x0, y0 = tile // tiles, tile % tiles % tiles_x * TILE, tile % tiles // tiles_x * TILE
             rows, columns = min(TILE, height - y0), min(TILE, width - x0)
             acc[:] = ZERO
             for x in range(columns):
@@ -119,11 +122,11 @@ def _forward(forms, ranges, items, runs, width, height, colour, alpha, depth, st
             for row in range(rows):
                 for x in range(columns):
                     k = (x // LANES * TILE + row) * DRAWN + x % LANES
-                    alpha[y0 + row, x0 + x] = ONE - acc[k]
-                    colour[y0 + row, x0 + x, 0] = acc[k + LANES]
-                    colour[y0 + row, x0 + x, 1] = acc[k + 2 * LANES]
-                    colour[y0 + row, x0 + x, 2] = acc[k + 3 * LANES]
-                    depth[y0 + row, x0 + x] = acc[k + 4 * LANES]
+                    alpha[m, y0 + row, x0 + x] = ONE - acc[k]
+                    colour[m, y0 + row, x0 + x, 0] = acc[k + LANES]
+                    colour[m, y0 + row, x0 + x, 1] = acc[k + 2 * LANES]
+                    colour[m, y0 + row, x0 + x, 2] = acc[k + 3 * LANES]
+                    depth[m, y0 + row, x0 + x] = acc[k + 4 * LANES]
 
 
 @njit
@@ -172,24 +175,24 @@ def _replay(forms, items, slots, first, last, x0, y0, acc, scratch, sums):
 
 @njit(parallel=True)
 def _backward(
-    forms, ranges, items, slots, runs, width, height, stops, colour, alpha, depth, grad_colour, grad_alpha, grad_depth,
-    sums,
+    forms, ranges, items, slots, runs, stops, colour, alpha, depth, grad_colour, grad_alpha, grad_depth, sums
 ):  # fmt: skip
-    tiles_x = (width + TILE - 1) // TILE
+    views, height, width = alpha.shape
+    tiles_x, tiles = (width + TILE - 1) // TILE, stops.shape[0] // views
     for w in prange(RUNS):
         acc, scratch = np.empty(BLOCKS * REPLAYED, F), np.empty(SCRATCH, F)
         for tile in range(runs[SPREAD[w]], runs[SPREAD[w] + 1]):
-            x0, y0 = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
+            m, x0, y0 = tile // tiles, tile % tiles % tiles_x * TILE, tile % tiles // tiles_x * TILE
             acc[:] = ZERO
             for row in range(min(TILE, height - y0)):
                 for x in range(min(TILE, width - x0)):
                     k, py, px = (x // LANES * TILE + row) * REPLAYED + x % LANES, y0 + row, x0 + x
                     acc[k] = ONE
-                    rest = -grad_alpha[py, px] * (ONE - alpha[py, px]) + grad_depth[py, px] * depth[py, px]
-                    acc[k + 5 * LANES] = grad_depth[py, px]
+                    rest = -grad_alpha[m, py, px] * (ONE - alpha[m, py, px]) + grad_depth[m, py, px] * depth[m, py, px]
+                    acc[k + 5 * LANES] = grad_depth[m, py, px]
                     for channel in range(3):
-                        g = grad_colour[py, px, channel]
-                        rest += g * colour[py, px, channel]
+                        g = grad_colour[m, py, px, channel]
+                        rest += g * colour[m, py, px, channel]
                         acc[k + (2 + channel) * LANES] = g
                     acc[k + LANES] = rest
             _replay(forms, items, slots, ranges[tile], stops[tile], x0, y0, acc, scratch, sums)
@@ -219,35 +222,34 @@ def _reduce(order, offsets, sums, splats, grad_splats):
         grad_splats[i, 8], grad_splats[i, 9] = lane(high, 0), lane(high, 1)
 
 
-def depth_order(splats: Tensor) -> np.ndarray:
-    """[N] splats [N, 10] front to back."""
-    return stable_order(splats.detach().numpy()[:, constants.DEPTH])
-
-
-def forward(splats: Tensor, extents: Tensor, width: int, height: int, order: np.ndarray | None = None):
-    """Of one view -> colour [H, W, 3], alpha [H, W], depth [H, W], and the bins that `backward` replays.
-
-    Args:
-        order: of its splats from front to back, where it is known.
-    """
-    colour, alpha, depth = torch.empty(height, width, 3), torch.empty(height, width), torch.empty(height, width)
-    table, reach = splats.detach().contiguous().numpy(), extents.contiguous().numpy()
+def forward(splats: Tensor, extents: Tensor, width: int, height: int, same_depths: bool = False):
+    """-> colour [H, W, 3], alpha [H, W], depth [H, W], and the bins that `backward` replays; of M views with M in
+    front."""
+    shape = (*splats.shape[:-2], height, width)
+    colour, alpha, depth = torch.empty(*shape, 3), torch.empty(shape), torch.empty(shape)
+    table, reach = splats.detach().reshape(-1, SPLAT).numpy(), extents.reshape(-1, 2).numpy()
     with kernel_lock:
-        bins = bin_splats(table, reach, width, height, order)
-        outputs = (colour.numpy(), alpha.numpy(), depth.numpy(), bins.stops)
-        _forward(bins.forms, bins.ranges, bins.items, bins.runs, width, height, *outputs)
+        bins = bin_splats(table, reach, width, height, math.prod(shape[:-2]), same_depths)
+        outputs = (*_frames(colour, alpha, depth), bins.stops)
+        _forward(bins.forms, bins.ranges, bins.items, bins.runs, *outputs)
     return colour, alpha, depth, bins
 
 
 def backward(splats: Tensor, bins: Bins, colour, alpha, depth, grad_colour, grad_alpha, grad_depth) -> Tensor:
-    """-> the gradient of splats [N, 10]."""
-    height, width = alpha.shape
+    """-> the gradient of splats [N, 10], or [M, N, 10]."""
     sums = np.empty(len(bins.items) * SUMS, F)
-    grad_splats = torch.zeros(splats.shape[0], SPLAT)
-    drawn = [tensor.detach().numpy() for tensor in (colour, alpha, depth)]
-    incoming = [tensor.numpy() for tensor in (grad_colour, grad_alpha, grad_depth)]
+    grad_splats = torch.zeros(splats.shape)
+    drawn, incoming = _frames(colour, alpha, depth), _frames(grad_colour, grad_alpha, grad_depth)
+    table = splats.detach().reshape(-1, SPLAT).numpy()
     with kernel_lock:
         lists = (bins.ranges, bins.items, bins.slots, bins.runs)
-        _backward(bins.forms, *lists, width, height, bins.stops, *drawn, *incoming, sums)
-        _reduce(bins.order, bins.offsets, sums, splats.detach().contiguous().numpy(), grad_splats.numpy())
+        _backward(bins.forms, *lists, bins.stops, *drawn, *incoming, sums)
+        _reduce(bins.order, bins.offsets, sums, table, grad_splats.view(-1, SPLAT).numpy())
     return grad_splats
+
+
+def _frames(colour: Tensor, alpha: Tensor, depth: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """[M, H, W, 3], [M, H, W] and [M, H, W], also of one view."""
+    height, width = alpha.shape[-2:]
+    planes = [t.detach().reshape(-1, height, width).numpy() for t in (alpha, depth)]
+    return colour.detach().reshape(-1, height, width, 3).numpy(), planes[0], planes[1]

@@ -32,7 +32,7 @@ MOMENTS = 200  # of a training that are looked at
 BEGUN = 1 / 3  # of the Gaussians at the end, those of the start
 # Of a step on a GPU: to launch it, and per px and aperture sample.
 GPU_STEP, GPU_PX_SAMPLE = 1.5e-3, 1.2e-9
-CAMERA, POINTS = 3.5, 1.0  # of a photo on a core, whose camera has to be found; whose camera is given without points
+CAMERA, POINTS = 2.5, 1.0  # of a photo on a core, whose camera has to be found; whose camera is given without points
 RESULT, RESULT_PX = 0.6, 8e-7  # of a photo, and of each px: read, and its results written, on a core (large-captures)
 GPU_START = 40.0  # kernels are built, once on a machine
 FIXED = 10.0  # imports, kernels read from the cache, the page
