@@ -279,18 +279,21 @@ def test_photos_keep_the_frame_that_a_distorting_lens_gave_them(tmp_path, monkey
     (capture / "transforms.json").write_text(json.dumps({**told, "camera_model": "OPENCV", "k1": -0.9}))
     monkeypatch.setattr(sfm, "triangulate", lambda *_, **__: made().points)
     monkeypatch.setattr(finish, "share_shown", lambda *_: (0.0, {}))  # as if every photo were sharp
-    pipeline.reconstruct(capture, out, replace(OPTIONS, steps=2, width=48, max_gaussians=400))
+    pipeline.reconstruct(capture, out, replace(OPTIONS, steps=2, width=48, max_gaussians=400, hold_out=3))
     run, lens = Run(out), Distortion("OPENCV", (FOCAL, FOCAL, 48.0, 36.0, -0.9, 0.0, 0.0, 0.0), 96, 72)
-    for name in made().cameras.names:
+    for name in ("1.png", "2.png", "4.png", "5.png"):
         np.testing.assert_array_equal(*(np.asarray(Image.open(path)) for path in (run.sharp(name), run.taken(name))))
-    assert Image.open(run.map("depth", "0.png")).size == (48, 36)
+    assert Image.open(run.map("depth", "1.png")).size == (48, 36)
     found = run.cameras()
     focal = found.intrinsics[0, 0] / pinhole_of(lens)[0]  # what training made of it
     assert found.distortion[0].params == pytest.approx(lengthened(lens, focal).params, rel=1e-6)
+    apart = read_cameras_file(run.held_out, as_taken=True)
+    assert apart.distortion[0].params == pytest.approx(lengthened(lens, focal).params, rel=1e-6)
+    np.testing.assert_allclose(apart.intrinsics, np.tile(found.intrinsics[0], (2, 1)), rtol=1e-6)
     write_nerfstudio_folder(out, tmp_path / "out")
     entries = json.loads((tmp_path / "out" / "transforms.json").read_text())
     assert entries["camera_model"] == "PINHOLE" and "k1" not in entries
-    taken, exported = np.asarray(Image.open(run.sharp("0.png"))), np.asarray(Image.open(tmp_path / "out/images/0.png"))
+    taken, exported = np.asarray(Image.open(run.sharp("1.png"))), np.asarray(Image.open(tmp_path / "out/images/1.png"))
     np.testing.assert_array_equal(exported, to_bytes(undistort(taken.astype(np.float32) / 255, lens)))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from macrosplat.cameras.distort import keeps_frame, lengthened
+from macrosplat.cameras.distort import with_focal
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.capture.records import TrainingInput
@@ -127,7 +127,6 @@ def _all(
     rig, old = trainer.model.rig, given.cameras
     with torch.no_grad():
         views = [rig.camera(v).view.cpu().numpy().astype(np.float64) for v in range(len(rig))]
-    longer = np.array([rig.focal(), rig.focal(), 1.0, 1.0])
     rows = list(range(len(old)))
     names = list(old.names)
     for one, where in zip(lost, found, strict=True):
@@ -139,12 +138,11 @@ def _all(
         old,
         names=tuple(names),
         views=np.stack(views),
-        intrinsics=old.intrinsics[rows] * longer,
+        intrinsics=old.intrinsics[rows],
         sizes=old.sizes[rows],
-        distortion=tuple(
-            lengthened(one, rig.focal()) if keeps_frame(one) else one for one in (old.distortion[row] for row in rows)
-        ),
+        distortion=tuple(old.distortion[row] for row in rows),
     )
+    cameras = with_focal(cameras, np.full(len(cameras), rig.focal()))
     return cameras.select([photo.name for photo in photos if photo.name in names])
 
 

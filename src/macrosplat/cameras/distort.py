@@ -6,12 +6,13 @@ A pixel's centre lies at +0.5; a photo spans [0, width] x [0, height].
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.cameras.records import Distortion
+from macrosplat.cameras.records import Cameras, Distortion
 from macrosplat.cameras.undistort import colmap_camera, pinhole_of, rescaled
 
 # Lenses that transforms.json can name, so that photos may stay as they were taken (OpenCV's k1 ... k6, p1, p2); photos
@@ -47,6 +48,19 @@ def lengthened(distortion: Distortion, factor: float) -> Distortion:
     return Distortion(distortion.model, (*focal, *params[lead : lead + 2], *terms), distortion.width, distortion.height)
 
 
+def with_focal(cameras: Cameras, factors: NDArray[np.float64]) -> Cameras:
+    """Cameras of `factors` [V] times their focal lengths, of the same pixels.
+
+    A lens that `keeps_frame` is not true of stays: the pinhole is all that is written of it.
+    """
+    own = np.column_stack([factors, factors, np.ones_like(factors), np.ones_like(factors)])
+    lenses = (
+        lengthened(one, float(factor)) if keeps_frame(one) else one
+        for one, factor in zip(cameras.distortion, factors, strict=True)
+    )
+    return replace(cameras, intrinsics=cameras.intrinsics * own, distortion=tuple(lenses))
+
+
 def opencv_entries(distortion: Distortion, width: int, height: int) -> dict[str, str | float | int]:
     """What a file in nerfstudio's form says of the lens (`keeps_frame`) of a photo of this size."""
     lens = rescaled(distortion, width, height)
@@ -78,7 +92,7 @@ class AsTaken:
             seen &= ((px >= -limit) & (px <= np.array(self._size) + limit)).all(1)
         px[~seen] = taken[~seen]
         self._places, self._seen = px.reshape(len(y), len(x), 2), seen.reshape(len(y), len(x))
-        inside = self._places[:, : -(-width // STEP) + 1][: -(-height // STEP) + 1].reshape(-1, 2)
+        inside = self._places.reshape(-1, 2)
         over = np.maximum(-inside, inside - self._size).max(0)
         # px to the left and right, above and below, by which the pinhole's picture has to be larger.
         right, down = (int(np.ceil(side + 3)) if side > 0.5 else 0 for side in over)

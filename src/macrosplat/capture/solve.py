@@ -26,10 +26,8 @@ from macrosplat.support.progress import Progress
 if TYPE_CHECKING:
     from macrosplat.cameras.sfm.features import Features
 
-FAR_APART, GOOD_STEP = (
-    25.0,
-    15,
-)  # degrees between neighbours: beyond which few points are seen by three; as it should be
+# Degrees between neighbours: beyond which few points are seen by three photos; as it should be.
+FAR_APART, GOOD_STEP = 25.0, 15
 FEWEST = 3  # photos to train on
 FEWEST_POINTS = 10  # photos of whatever agree on a few by chance; of a thing with any texture they agree on a hundred
 

@@ -249,7 +249,7 @@ def _held_out_pairs(
     if not held_out:
         return []
     apart = Run(run).held_out
-    known = read_cameras_file(apart).resized(width) if apart.is_file() else cameras
+    known = read_cameras_file(apart, as_taken=True).resized(width) if apart.is_file() else cameras
     photos = {key: photo for key, photo in truth.photos.items() if key in held_out}
     pairs = list(_rendered(known, photos, render_view))
     if len(pairs) < len(held_out):

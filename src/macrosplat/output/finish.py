@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from macrosplat.cameras.distort import keeps_frame, lengthened
+from macrosplat.cameras.distort import with_focal
 from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import LensEstimate, Sampling, Sharp
 from macrosplat.lens.breathing import UNSURE
@@ -57,22 +57,13 @@ def finish(
     """Write all results; each file appears atomically, so an interrupted end is simply done again."""
     options, focal_scale = run.manifest.options, model.rig.focal()
     shown = model.cameras()
-    longer = np.array([focal_scale, focal_scale, 1.0, 1.0])
     factors = model.rig.focal_factors(model.lens.magnifications()).cpu().numpy().astype(np.float64)
-    own = np.column_stack([factors, factors, np.ones_like(factors), np.ones_like(factors)])
-    cameras = replace(
-        given.cameras,
-        views=torch.stack([camera.view for camera in shown]).cpu().numpy().astype(np.float64),
-        intrinsics=given.cameras.intrinsics * own,
-        distortion=tuple(
-            lengthened(one, float(factor)) if keeps_frame(one) else one
-            for one, factor in zip(given.cameras.distortion, factors, strict=True)
-        ),
-    )
+    views = torch.stack([camera.view for camera in shown]).cpu().numpy().astype(np.float64)
+    cameras = replace(with_focal(given.cameras, factors), views=views)
     given = replace(given, cameras=cameras)
     if given.held_out is not None:
         apart = model.rig.followed(torch.from_numpy(given.held_out.views)).numpy()
-        held_out = replace(given.held_out, views=apart, intrinsics=given.held_out.intrinsics * longer)
+        held_out = replace(with_focal(given.held_out, np.full(len(apart), focal_scale)), views=apart)
         given = replace(given, held_out=held_out)
         run.write_held_out(held_out)
 

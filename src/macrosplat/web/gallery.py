@@ -6,6 +6,7 @@ at native size.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
@@ -118,11 +119,8 @@ def _write(file: Path, into: Path) -> None:
     if _shown_as_is(file):
         write_whole(into, lambda part: shutil.copyfile(file, part))
         return
-    try:
-        picture = read_picture(file)
-    except MacrosplatError:
-        return
-    write_whole(into, lambda part: picture.save(part, "JPEG", quality=JPEG_QUALITY, subsampling=0))
+    with contextlib.suppress(MacrosplatError):
+        _read_and_write(file, into)
 
 
 def _shown_as_is(file: Path) -> bool:
