@@ -192,6 +192,11 @@ class Lens(Protocol):
         """
         ...
 
+    def sigma_in_focus(self, camera: Camera) -> Tensor | None:
+        """[] px of this camera's frame, the blur that is left where the lens is in focus; None: the model knows no
+        plane of focus, and what it makes of depth was learned of mean depths."""
+        return None
+
     def estimate(self, focal: Tensor) -> LensEstimate | None:
         """What was found out about the lens, of cameras whose fx / width is `focal` [V]; None: the model knows none."""
         return None

@@ -291,9 +291,11 @@ class ThinLens(Lens):
         """Blur in focus, px at the training width."""
         return self.parameters["lens.sigma0"].exp().clamp(SIGMA0_MIN, SIGMA0_MAX)
 
+    def sigma_in_focus(self, camera: Camera) -> Tensor:
+        return self.sigma0() * (camera.frame.width / self.width)
+
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
-        sigma0 = self.sigma0() * (camera.frame.width / self.width)
-        numbers = self.pupil(photo, camera), self.focus(photo, camera), sigma0
+        numbers = self.pupil(photo, camera), self.focus(photo, camera), self.sigma_in_focus(camera)
         taken = defocused(draw, camera, *numbers, sampling, self.foci(photo, camera))
         if self.seen("lens.lateral") != NOT_SEEN:
             height = camera.frame.height * self.width / camera.frame.width

@@ -17,7 +17,6 @@ from macrosplat.cameras.distort import with_focal
 from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import LensEstimate, Sampling, Sharp
 from macrosplat.lens.breathing import UNSURE
-from macrosplat.lens.thin import ThinLens
 from macrosplat.manifest import Figures
 from macrosplat.model.exposure import LN2
 from macrosplat.model.model import Model
@@ -76,7 +75,7 @@ def finish(
     # The models to compare with do not know what focus is; and what was deblurred first is no longer the photo. A
     # pinhole that was found to explain the photos as well as a lens takes nothing back.
     if options.detail != "off" and options.lens == "thin" and options.deblur_first == "none":
-        lensed = isinstance(model.lens, ThinLens)
+        lensed = model.lens.sigma_in_focus(shown[0]) is not None
         share, kept = share_shown(model, targets.photos) if lensed else (0.0, {})
         deblurred = replace(deblurred, own=True, share=share, radii=kept)
         run.update(blur_shown=share)

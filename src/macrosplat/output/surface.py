@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from macrosplat.lens import Sharp
-from macrosplat.lens.thin import ThinLens
 from macrosplat.model.model import Model
 from macrosplat.render import Camera
 from macrosplat.render.surface import surface_depth
@@ -37,8 +36,7 @@ def surface_of(model: Model, camera: Camera, photo: int) -> Surface:
     """What photo number `photo` sees through its own camera, of any size."""
     sharp = model.draw(camera, photo)
     depth = median_of_nine(surface_depth(model.gaussians.detach(), camera))
-    # The other lens models have no depth of focus; what they make of a mean depth was learned with it.
-    measured = replace(sharp, depth=depth) if isinstance(model.lens, ThinLens) else sharp
+    measured = sharp if model.lens.sigma_in_focus(camera) is None else replace(sharp, depth=depth)
     radius = torch.where(depth > 0, model.blur_radius(photo, measured), 0.0)
     return Surface(sharp, depth, radius)
 

@@ -3,7 +3,9 @@
 In: a photo, the sharp render of its scene, the radius claimed. Out: how evident it is. A radius comes from the depth
 of a scene, which is off most at outlines, on things that reflect, and where no photo saw a place well; but a photo's
 finest octave is there only where it is in focus. Grain is what that octave holds where blur has left nothing of it.
-What has contrast enough stands out of grain though it is blurred: then the sharp render has more of the fine octaves.
+What has contrast enough stands out of grain though it is blurred: then the sharp render has more of the fine octaves,
+or, if that is coarser than the photo, the photo's finest octave is much weaker than the next. Of grain it is much
+stronger.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ TIMES = 10.0  # of the grain that are half evident
 # The photo's amplitude over the sharp render's, in each of the two finest octaves: up to LESS the photo is the blurred
 # one of the two, from AS_MUCH on it is not (experiments: own-grain).
 LESS, AS_MUCH = 0.6, 1.0
+# The finest octave's amplitude over the next one's: not evident up to the first, evident from the second to the third,
+# grain from the fourth on (experiments: sharp-by-slope).
+SLOPES = (0.4, 0.7, 2.0, 2.7)
 FINER = 0.12  # energy of white grain in an octave over that in the next finer one
 
 
@@ -41,8 +46,12 @@ def evident_sharpness(grey: Tensor, drawn: Tensor, radius: Tensor) -> Tensor:
     values = energy[blurred] if known else energy.flatten()
     grain = values[:: 1 + len(values) // 100_000].quantile(0.5 if known else 0.1)
     evident = ((energy - grain) / (energy + TIMES * grain).clamp_min(1e-12)).clamp_min(0)
-    for k, (shown, wanted) in enumerate(zip(octaves, _energies(drawn), strict=True)):
-        share = ((shown - grain * FINER**k).clamp_min(0) / wanted.clamp_min(1e-9)).sqrt()
+    above = [(shown - grain * FINER**k).clamp_min(0) for k, shown in enumerate(octaves)]
+    slope = (above[0] / above[1].clamp_min(1e-9)).sqrt()
+    blurry, sharp, grainy, grains = SLOPES
+    evident *= ((slope - blurry) / (sharp - blurry)).clamp(0, 1) * ((grains - slope) / (grains - grainy)).clamp(0, 1)
+    for shown, wanted in zip(above, _energies(drawn), strict=True):
+        share = (shown / wanted.clamp_min(1e-9)).sqrt()
         evident *= ((share - LESS) / (AS_MUCH - LESS)).clamp(0, 1)
     return evident
 

@@ -10,9 +10,10 @@ In each octave of detail (spacing 2^k px) the photo counts as far as a blur of r
 
 `taken` is the model's sharp render less its blurred one, both with the blur that even focus has: what is to be added to
 the photo where the octave is weakened by the blur. Where r = 0 the result is the photo itself. And where the photo is
-evidently sharp, e in 0 ... 1, r may be `DOUBT` px less than it is said to be, and of a small r nothing is given back:
+evidently sharp, e in 0 ... 1, r may be `DOUBT` px less than it is said to be, of a small r nothing is given back, and
+the octaves that say so count whatever r is said to be:
 
-    r' = max(0, r - DOUBT e),    taken' = taken (1 - e exp(-(r / CLOSE)^2))
+    r' = max(0, r - DOUBT e),    taken' = taken (1 - e exp(-(r / CLOSE)^2)),    w'_k = max(w_k, e), k < EVIDENT
 
 What the finest octave adds to the render is detail and grain: of it only the share max(0, 1 - grain / energy) is
 added, with the energy about a pixel (Wiener). Where the render has the detail, too, the photo would add only grain.
@@ -35,6 +36,7 @@ KNEE, FINE = 3.2, 1.7
 # px of the photo: by how much a radius may be too large (experiments: radius-by-surface, doubt), and one so small that
 # a photo evidently sharp has it from an error of depth.
 DOUBT, CLOSE = 1.0, 0.7
+EVIDENT = 2  # octaves that a photo is seen to be sharp by (`evidence`)
 AROUND = (1.0, 8.0, 28.0, 56.0, 70.0, 56.0, 28.0, 8.0, 1.0)  # taps: pixels over which an energy is taken
 ROWS = 1024  # of a band that is worked on at a time: 24 megapixels need not be there in ten copies
 
@@ -70,23 +72,30 @@ def keep_detail(
         begin, end = max(0, top - margin), min(height, bottom + margin)
         rows = slice(begin, end)
         own, claimed = enlarged(taken, height, width, rows), enlarged(radius[None], height, width, rows).clamp_min_(0)
+        sure = None
         if evident is not None:
             sure = enlarged(evident[None], height, width, rows)
             own.mul_(1 - sure * torch.exp(-((claimed / CLOSE) ** 2)))
             claimed = claimed.sub_(sure, alpha=DOUBT).clamp_min_(0)
         noise = None if grain is None else grain.at(render[:, rows])
-        joined = joined_bands(own.add_(photo[:, rows]), render[:, rows], claimed, levels, noise)
+        joined = joined_bands(own.add_(photo[:, rows]), render[:, rows], claimed, levels, noise, sure)
         out[:, top:bottom] = joined[:, top - begin : bottom - begin].clamp_(0, 1)
     return out
 
 
-def joined_bands(own: Tensor, render: Tensor, radius: Tensor, levels: int, grain: Tensor | None = None) -> Tensor:
-    """[3, H, W] octave by octave `own` or `render`, by the radius [1, H, W]; of the finest what is more than grain."""
+def joined_bands(
+    own: Tensor, render: Tensor, radius: Tensor, levels: int, grain: Tensor | None = None, sure: Tensor | None = None
+) -> Tensor:
+    """[3, H, W] octave by octave `own` or `render`, by the radius [1, H, W] and how sure it is that `own` is sharp
+    [1, H, W]; of the finest what is more than grain."""
     bands = laplacian(render, levels)
     for k, difference in enumerate(laplacian(own - render, levels)):
         if k > 0:
             radius = halved(radius)
+            sure = None if sure is None else halved(sure)
         counts = weight(radius, k)
+        if sure is not None and k < EVIDENT:
+            counts = torch.maximum(counts, sure)
         if k == 0 and grain is not None:
             counts = counts * detail_share(difference, grain)
         bands[k].addcmul_(counts, difference)

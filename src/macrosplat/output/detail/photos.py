@@ -19,7 +19,6 @@ from macrosplat.cameras.records import Distortion
 from macrosplat.cameras.undistort import read_undistorted
 from macrosplat.lens import Sampling
 from macrosplat.lens.blur import variable_blur
-from macrosplat.lens.thin import ThinLens
 from macrosplat.model.model import Model
 from macrosplat.output.detail.believed import believed
 from macrosplat.output.detail.evidence import evident_sharpness
@@ -97,11 +96,10 @@ class Deblurred:
 
     def _blur(self, v: int, look: Look) -> tuple[Tensor, Tensor]:
         """At training size, as taken: [3, h, w] sRGB what defocus takes from photo v; [h, w] its radius in px of it."""
-        lens, camera = self.model.lens, self.cameras[v]
-        assert isinstance(lens, ThinLens), "only a thin lens knows its blur in focus"
-        seen = look.seen
-        sigma0 = lens.sigma0() * (camera.frame.width / lens.width)
-        in_focus = variable_blur(seen.sharp.colour, sigma0.expand(seen.depth.shape))
+        camera, seen = self.cameras[v], look.seen
+        sigma = self.model.lens.sigma_in_focus(camera)
+        assert sigma is not None, "own detail is asked of a lens that knows where it is in focus"
+        in_focus = variable_blur(seen.sharp.colour, sigma.expand(seen.depth.shape))
         taken = _shown(self.model.exposure.expose(in_focus, v)) - look.taken
         radius = self.radii[v] if v in self.radii else claimed_radius(seen)
         distortion = self.distortion[v]
