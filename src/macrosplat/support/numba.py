@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding
 import numba
 from llvmlite.binding import Linkage
 from numba.core import config
@@ -94,6 +95,18 @@ def _sources() -> str:
     return total.hexdigest()[:16]
 
 
+def _folder() -> Path:
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "macrosplat" / f"numba-{WAY}-{_sources()}"
+
+
+def compiled_mark() -> Path:
+    """A file that says, where it exists, that all kernels of a run are in the cache, for this kind of processor."""
+    settings: Any = config
+    folder = Path(settings.CACHE_DIR) if settings.CACHE_DIR else _folder()
+    return folder / f"compiled-{WAY}-{_sources()}-{llvmlite.binding.get_host_cpu_name()}"
+
+
 @contextlib.contextmanager
 def _cache_folder() -> Iterator[None]:
     """A kernel that is declared meanwhile keeps its cache in the user's cache folder.
@@ -104,8 +117,7 @@ def _cache_folder() -> Iterator[None]:
     settings: Any = config
     before = settings.CACHE_DIR
     if not before:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        settings.CACHE_DIR = str(base / "macrosplat" / f"numba-{WAY}-{_sources()}")
+        settings.CACHE_DIR = str(_folder())
     try:
         yield
     finally:
