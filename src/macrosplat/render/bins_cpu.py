@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from macrosplat.render import constants
-from macrosplat.support.numba import njit, prange
+from macrosplat.support.numba import njit
+from macrosplat.support.spread import spread, team
 
 F = np.float32
 TILE = 16  # px; a row of it is one AVX-512 vector of floats
@@ -36,7 +37,7 @@ class Bins:
     runs: np.ndarray  # [RUNS + 1] the first tile of each run of tiles, whose loads are alike
 
 
-@njit
+@njit(inner=True)
 def _touches(mx, my, a, b, c, reach, left, right, top, bottom):
     """Whether the ellipse a dx^2 + 2 b dx dy + c dy^2 <= reach meets a rectangle: the form's exact minimum over it."""
     ox = left if mx < left else (right if mx > right else mx)
@@ -66,19 +67,24 @@ def _box(splats, extents, i, tiles_x, tiles_y):
     return x_lo, x_hi, y_lo, y_hi
 
 
-@njit(parallel=True)
-def _boxes(splats, extents, order, offsets, tiles_x, tiles_y):
+@njit(part=True)
+def _boxes_some(begin, end, splats, extents, order, offsets, tiles_x, tiles_y):
     """How many tiles each splat's box has, at offsets[1:]: the caller sums them up."""
-    for rank in prange(order.shape[0]):
+    for rank in range(begin, end):
         i = order[rank]
         x_lo, x_hi, y_lo, y_hi = _box(splats, extents, i, tiles_x, tiles_y)
         offsets[rank + 1] = max(x_hi - x_lo + 1, 0) * max(y_hi - y_lo + 1, 0)
 
 
-@njit(parallel=True)
-def _pairs(splats, extents, order, room, each, tiles_x, tiles_y, forms, tiles, counts):
+@njit
+def _boxes(team, count, *arguments):
+    spread(_boxes_some, team, count, arguments)
+
+
+@njit(part=True)
+def _pairs_some(begin, end, splats, extents, order, room, each, tiles_x, tiles_y, forms, tiles, counts):
     """Forms, the tiles that each splat's ellipse touches, from its `room` on, and how many, at counts[1:]."""
-    for rank in prange(order.shape[0]):
+    for rank in range(begin, end):
         i = order[rank]
         mx, my, a, b, c = splats[i, 0], splats[i, 1], splats[i, 2], splats[i, 3], splats[i, 4]
         reach = TWO * np.log(splats[i, 5] / ALPHA_MIN)
@@ -104,6 +110,11 @@ def _pairs(splats, extents, order, room, each, tiles_x, tiles_y, forms, tiles, c
                     tiles[start + n] = first + ty * tiles_x + tx
                     n += 1
         counts[rank + 1] = n
+
+
+@njit
+def _pairs(team, count, *arguments):
+    spread(_pairs_some, team, count, arguments)
 
 
 @njit
@@ -142,7 +153,8 @@ def _radix_order(keys, order):
             place = starts[digit]
             starts[digit] = place + 1
             others[place], ordered[place] = keys[i], order[i]
-        keys[:], order[:] = others, ordered
+        for i in range(n):
+            keys[i], order[i] = others[i], ordered[i]
 
 
 def stable_order(values: np.ndarray) -> np.ndarray:
@@ -174,10 +186,10 @@ def bin_splats(
             orders.append(nearest[there[nearest + first]] + np.int32(first))
     order = np.concatenate(orders) if orders else np.empty(0, np.int32)
     room, offsets = np.zeros(len(order) + 1, np.int64), np.zeros(len(order) + 1, np.int64)
-    _boxes(splats, extents, order, room, tiles_x, tiles_y)
+    _boxes(team(), len(order), splats, extents, order, room, tiles_x, tiles_y)
     np.cumsum(room, out=room)
     tiles, forms = np.empty(int(room[-1]), np.int32), _lines(len(splats))
-    _pairs(splats, extents, order, room, each, tiles_x, tiles_y, forms, tiles, offsets)
+    _pairs(team(), len(order), splats, extents, order, room, each, tiles_x, tiles_y, forms, tiles, offsets)
     np.cumsum(offsets, out=offsets)
     pairs = int(offsets[-1])
     items, slots = np.empty(pairs, np.int32), np.empty(pairs, np.int32)
