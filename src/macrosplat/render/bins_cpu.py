@@ -117,21 +117,35 @@ def _pairs(team, count, *arguments):
     spread(_pairs_some, team, count, arguments)
 
 
+@njit(part=True)
+def _sort_by_tile_some(begin, end, tiles, order, views, room, offsets, ranges, items, slots):
+    """Of some views, whose splats begin at `views` in the order: tiles and pairs of a view follow those of the last."""
+    each = (ranges.shape[0] - 1) // (views.shape[0] - 1)
+    cursor = np.empty(each, np.int64)
+    for m in range(begin, end):
+        before = m * each
+        for tile in range(each):
+            cursor[tile] = 0
+        for rank in range(views[m], views[m + 1]):
+            for n in range(offsets[rank + 1] - offsets[rank]):
+                cursor[tiles[room[rank] + n] - before] += 1
+        place = offsets[views[m]]
+        for tile in range(each):
+            count = cursor[tile]
+            cursor[tile] = ranges[before + tile] = place
+            place += count
+        for rank in range(views[m], views[m + 1]):
+            for n in range(offsets[rank + 1] - offsets[rank]):
+                tile = tiles[room[rank] + n] - before
+                place = cursor[tile]
+                cursor[tile] = place + 1
+                items[place] = order[rank]
+                slots[place] = offsets[rank] + n
+
+
 @njit
-def _sort_by_tile(tiles, order, room, offsets, ranges, items, slots):
-    for rank in range(order.shape[0]):
-        for n in range(offsets[rank + 1] - offsets[rank]):
-            ranges[tiles[room[rank] + n] + 1] += 1
-    for tile in range(ranges.shape[0] - 1):
-        ranges[tile + 1] += ranges[tile]
-    cursor = ranges[:-1].copy()
-    for rank in range(order.shape[0]):
-        for n in range(offsets[rank + 1] - offsets[rank]):
-            tile = tiles[room[rank] + n]
-            place = cursor[tile]
-            cursor[tile] = place + 1
-            items[place] = order[rank]
-            slots[place] = offsets[rank] + n
+def _sort_by_tile(team, count, *arguments):
+    spread(_sort_by_tile_some, team, count, arguments)
 
 
 @njit
@@ -193,8 +207,10 @@ def bin_splats(
     np.cumsum(offsets, out=offsets)
     pairs = int(offsets[-1])
     items, slots = np.empty(pairs, np.int32), np.empty(pairs, np.int32)
-    ranges = np.zeros(views * tiles_x * tiles_y + 1, np.int64)
-    _sort_by_tile(tiles, order, room, offsets, ranges, items, slots)
+    ranges, begin = np.empty(views * tiles_x * tiles_y + 1, np.int64), np.zeros(views + 1, np.int64)
+    ranges[-1] = pairs
+    np.cumsum([len(one) for one in orders], out=begin[1 : len(orders) + 1])
+    _sort_by_tile(team(), views, tiles, order, begin, room, offsets, ranges, items, slots)
     stops = np.empty(len(ranges) - 1, np.int64)
     return Bins(order, offsets, ranges, items, slots, stops, extents, forms, _runs(ranges))
 
