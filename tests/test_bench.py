@@ -6,13 +6,16 @@ import math
 
 import pytest
 import torch
+from numba.core.dispatcher import Dispatcher
 
 from macrosplat import bench
-from macrosplat.bench import Rates, Size, end_to_end
+from macrosplat.bench import Rates, Size, end_to_end, first_steps
+from macrosplat.lens import blur_cpu, coc_cpu
 from macrosplat.lens.coc import defocus
-from macrosplat.render import render
+from macrosplat.render import bins_cpu, over_cpu, project_cpu, rasterize_cpu, render, surface_cpu
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.progress import Progress
+from macrosplat.train import adam_cpu, loss_cpu
 
 TINY = Size(gaussians=300, width=64, height=48, degree=1)
 
@@ -92,3 +95,13 @@ def test_a_whole_run_is_measured_by_stage(monkeypatch, capsys, tmp_path):
 def test_calibration_measures_something():
     rates = bench.calibrate(cells=1 << 12)
     assert rates.flops > 0 and rates.bytes > 0
+
+
+def test_first_steps_compile_all_that_a_run_calls():
+    """In a file of kernels, what no other kernel calls is called by a run."""
+    first_steps.take_first_steps()
+    for module in (project_cpu, rasterize_cpu, bins_cpu, over_cpu, surface_cpu, coc_cpu, blur_cpu, loss_cpu, adam_cpu):
+        kernels = {name: one for name, one in vars(module).items() if isinstance(one, Dispatcher)}
+        for name, kernel in kernels.items():
+            if not kernel.targetoptions["no_cpython_wrapper"] and kernel.targetoptions["inline"] != "always":
+                assert kernel.signatures, f"{module.__name__}.{name}"

@@ -60,16 +60,21 @@ def test_compiled_kernels_are_cached_in_the_users_cache_folder(before, tmp_path:
 
 
 LOOP = """
-from macrosplat.support.numba import njit, prange
+from macrosplat.support.numba import njit
+from macrosplat.support.spread import spread, team
 
-@njit
+@njit(inner=True)
 def halved(x):
     return x / 3
 
-@njit(parallel=True)
-def loop(x):
-    for i in prange(len(x)):
+@njit(part=True)
+def some(begin, end, x):
+    for i in range(begin, end):
         x[i] = halved(x[i])
+
+@njit
+def loop(team, count, *arguments):
+    spread(some, team, count, arguments)
 """
 
 
@@ -77,7 +82,8 @@ def test_a_kernel_holds_its_own_copies_of_what_it_calls(tmp_path: Path):
     """Numba's weak copies are replaced by whichever was there first, which the cache changes: and with it the bits."""
     (tmp_path / "loops.py").write_text(LOOP)
     code = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import loops, numpy as np; loops.loop(np.ones(8)); "
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import loops, numpy as np; "
+        "loops.loop(loops.team(), 8, np.ones(8)); "
         "(text,) = loops.loop.inspect_llvm().values(); print('define internal' in text, 'define linkonce' in text)"
     )
     assert python(code, XDG_CACHE_HOME=str(tmp_path)) == "True False"

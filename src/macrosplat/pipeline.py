@@ -33,6 +33,7 @@ from macrosplat.placing import expel, forget, keep_sizes, of_rig, place, place_m
 from macrosplat.render import Frame
 from macrosplat.run import Run
 from macrosplat.stack import StackSummary, is_stack, reconstruct_stack
+from macrosplat.support.ahead import compiling
 from macrosplat.support.dispatch import choose
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import sweep
@@ -121,6 +122,8 @@ def reconstruct(
         if cameras_from is not None:
             opened, rig_lens = of_rig(Run(cameras_from), run, opened)
         opened = _with_masks(opened, run, progress)
+        if device.type == "cpu" and opened.cameras is None and not run.sparse.is_dir():
+            holding.enter_context(compiling())
         given = place(opened, run, progress, width)
         if rig_lens is None and options.place != "off" and place_missing(opened, run, device, progress):
             given = place(opened, run, progress, width)

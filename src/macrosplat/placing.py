@@ -187,7 +187,8 @@ def place_missing(opened: Capture, run: Run, device: torch.device, progress: Pro
     if not lost or run.manifest.placed is not None or run.checkpoint.is_file() or options.deblur_first != "none":
         return False
     without = sum(photo.name not in loose for photo in lost)
-    some = [f"the {without} photos that have no camera"] if without else []
+    which = "the photo that has" if without == 1 else f"the {without} photos that have"
+    some = [f"{which} no camera"] if without else []
     again = [photo.name for photo in lost if photo.name in loose]
     whose = " and ".join([*some, listed(again)] if again else some)
     progress.note(f"A scene is learned first to place {whose}.")

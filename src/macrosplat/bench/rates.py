@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from macrosplat.support.dispatch import one_torch_thread
-from macrosplat.support.numba import njit, prange
+from macrosplat.support.numba import njit
+from macrosplat.support.spread import spread, team
 
 REPEATS = 9  # the best counts: other programs only ever make a run slower
 
@@ -32,17 +33,17 @@ def calibrate(cells: int = 1 << 24) -> Rates:
     blocks = np.ones((16, 8192), np.float32)  # 32 KB each
     rounds = 400
     source, target = np.ones(cells, np.float32), np.empty(cells, np.float32)
-    arithmetic = best(lambda: _multiply_add(blocks, rounds, np.float32(0.999), np.float32(0.001)))
-    copying = best(lambda: _copy(source, target))
+    arithmetic = best(lambda: _multiply_add(team(), len(blocks), blocks, rounds, np.float32(0.999), np.float32(0.001)))
+    copying = best(lambda: _copy(team(), len(source), source, target))
     return Rates(blocks.size * rounds * 2 * CHAIN / arithmetic, 2 * source.nbytes / copying)
 
 
 CHAIN = 16  # multiply-adds per number read: enough to hide reading and writing it
 
 
-@njit(parallel=True)
-def _multiply_add(blocks, rounds, a, b):
-    for k in prange(blocks.shape[0]):
+@njit(part=True)
+def _multiply_add_some(begin, end, blocks, rounds, a, b):
+    for k in range(begin, end):
         block = blocks[k]
         for _ in range(rounds):
             for i in range(block.shape[0]):
@@ -66,10 +67,20 @@ def _multiply_add(blocks, rounds, a, b):
                 block[i] = x
 
 
-@njit(parallel=True)
-def _copy(source, target):
-    for i in prange(source.shape[0]):
+@njit
+def _multiply_add(team, count, *arguments):
+    spread(_multiply_add_some, team, count, arguments)
+
+
+@njit(part=True)
+def _copy_some(begin, end, source, target):
+    for i in range(begin, end):
         target[i] = source[i]
+
+
+@njit
+def _copy(team, count, *arguments):
+    spread(_copy_some, team, count, arguments)
 
 
 def best(work: Callable[[], Any], repeats: int = REPEATS) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -78,8 +78,11 @@ def make_setting(size: Size, seed: int = 0) -> Setting:
     return Setting(gaussians, pinhole, pupil)
 
 
-def make_trainer(setting: Setting, samples: int, photos: int = 1, device: torch.device | str = "cpu") -> Trainer:
-    """A trainer that stays at full resolution and density, and takes so many aperture samples."""
+def make_trainer(
+    setting: Setting, samples: int, photos: int = 1, device: torch.device | str = "cpu", terms: bool = False
+) -> Trainer:
+    """A trainer that stays at full resolution and density, and takes so many aperture samples; with `terms` it learns
+    those of the lens beyond the blur."""
     gaussians, pinhole = setting.gaussians, setting.pinhole
     with torch.no_grad():
         seen, _ = render(gaussians, pinhole.at(torch.eye(4))).over(torch.full((3,), 0.2))
@@ -88,8 +91,7 @@ def make_trainer(setting: Setting, samples: int, photos: int = 1, device: torch.
     taken = [np.roll(photo, 1 + i, axis=1) for i in range(photos)]
     views = torch.eye(4).repeat(photos, 1, 1)
     start = LensStart(setting.pupil, (DISTANCE,) * photos, (1.0,) * photos, width=pinhole.width)
-    lens = ThinLens(start)
-    lens.decide()  # a step as most are: no term beyond the blur
+    lens = ThinLens(replace(start, settings={"aberrations": "auto"} if terms else {}))
     lens.learn_from, lens.spans = 0.0, ((0.0, 1.0, samples, 0),) if samples > 1 else ()
     intrinsics, frames = pinhole.at(views[0]).intrinsics.repeat(photos, 1), [pinhole.frame] * photos
     model = Model(

@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 
 RADIUS = 6.0  # of a patch, in units of a point's shape: for a feature point, of its scale
 SAMPLES = 17  # along a patch
+UNKNOWNS = 9  # of a patch: place, shape, contrast, brightness, blur
 TURNS, SETTLED = 12, 0.01  # at most; px
 FARTHEST = 4.0  # px that a point may move
 AROUND = 10  # points that tell the plane at a point
@@ -101,7 +102,7 @@ def turned_by(
     return there, turned, known
 
 
-@njit(inline=True)
+@njit(inner=True)
 def _at(picture, x, y):
     """The picture at px, pixel centres at +0.5; nan outside."""
     x, y = x - 0.5, y - 0.5
@@ -112,6 +113,55 @@ def _at(picture, x, y):
     upper = picture[row, column] * (1 - a) + picture[row, column + 1] * a
     lower = picture[row + 1, column] * (1 - a) + picture[row + 1, column + 1] * a
     return upper * (1 - b) + lower * b
+
+
+@njit(inner=True)
+def _product(first, second, weight):
+    """The sum of the products of two patches, weighted."""
+    total = 0.0
+    for r in range(weight.shape[0]):
+        for c in range(weight.shape[1]):
+            total += weight[r, c] * first[r, c] * second[r, c]
+    return total
+
+
+@njit(inner=True)
+def _centre(patch, weight):
+    """Makes the weighted mean of a patch 0."""
+    total = weights = 0.0
+    for r in range(weight.shape[0]):
+        for c in range(weight.shape[1]):
+            total += weight[r, c] * patch[r, c]
+            weights += weight[r, c]
+    for r in range(weight.shape[0]):
+        for c in range(weight.shape[1]):
+            patch[r, c] -= total / weights
+
+
+@njit(inner=True)
+def _solve(normal, right):
+    """Into `right` the solution of normal equations, of which the lower triangle is read and made that of Cholesky;
+    whether they have one. (numpy's takes as long to compile as a training step's longest kernel.)"""
+    n = right.shape[0]
+    for k in range(n):
+        for m in range(k + 1):
+            rest = normal[k, m]
+            for j in range(m):
+                rest -= normal[k, j] * normal[m, j]
+            if m < k:
+                normal[k, m] = rest / normal[m, m]
+            elif rest > 0.0:
+                normal[k, k] = np.sqrt(rest)
+            else:
+                return False
+        for j in range(k):
+            right[k] -= normal[k, j] * right[j]
+        right[k] /= normal[k, k]
+    for k in range(n - 1, -1, -1):
+        for j in range(k + 1, n):
+            right[k] -= normal[j, k] * right[j]
+        right[k] /= normal[k, k]
+    return True
 
 
 @njit
@@ -143,10 +193,12 @@ def _align(
             weight[r, c] = np.exp(-2 * (u * u + v * v) / (radius * radius))
             if np.isnan(patch[r, c]) or np.isnan(curved[r, c]):
                 return two[0], two[1], -1.0
-    total = weight.sum()
-    patch -= (patch * weight).sum() / total
-    curved -= (curved * weight).sum() / total
-    now = two.copy()
+    _centre(patch, weight)
+    _centre(curved, weight)
+    now = np.empty(6)
+    for k in range(6):
+        now[k] = two[k]
+    normal, wrong, slope = np.empty((UNKNOWNS, UNKNOWNS)), np.empty(UNKNOWNS), np.empty(UNKNOWNS)
     best, x, y, moved = -1.0, two[0], two[1], 1e9
     for turn in range(turns + 1):
         for r in range(n):
@@ -158,11 +210,11 @@ def _align(
                 down[r, c] = _at(second, px, py + 0.5) - _at(second, px, py - 0.5)
                 if np.isnan(seen[r, c]) or np.isnan(right[r, c]) or np.isnan(down[r, c]):
                     return x, y, best
-        seen -= (seen * weight).sum() / total
-        own, power = (weight * seen * seen).sum(), (weight * patch * patch).sum()
+        _centre(seen, weight)
+        own, power = _product(seen, seen, weight), _product(patch, patch, weight)
         if own < 1e-9 or power < 1e-9:
             return x, y, best
-        both = (weight * seen * patch).sum()
+        both = _product(seen, patch, weight)
         alike = both / np.sqrt(own * power)
         if alike > best:
             best, x, y = alike, now[0], now[1]
@@ -170,7 +222,10 @@ def _align(
         if turn == turns or moved < settled or gain <= 0:
             break
         # The last of the unknowns is how much more the second is blurred: by a share of the first's Laplacian.
-        normal, wrong, slope = np.zeros((9, 9)), np.zeros(9), np.empty(9)
+        for k in range(UNKNOWNS):
+            wrong[k] = 0.0
+            for m in range(UNKNOWNS):
+                normal[k, m] = 0.0
         for r in range(n):
             for c in range(n):
                 u, v = (c - half) / half * radius, (r - half) / half * radius
@@ -179,21 +234,26 @@ def _align(
                 slope[4], slope[5], slope[6], slope[7] = gy * u, gy * v, seen[r, c], 1.0
                 slope[8] = -curved[r, c]
                 off = patch[r, c] - gain * seen[r, c]
-                for k in range(9):
+                for k in range(UNKNOWNS):
                     wrong[k] += w * slope[k] * off
-                    for m in range(9):
+                    for m in range(k + 1):
                         normal[k, m] += w * slope[k] * slope[m]
-        for k in range(9):
+        for k in range(UNKNOWNS):
             if (2 <= k < 6) if known else k == 8:  # stays
-                normal[k, :], normal[:, k], wrong[k] = 0.0, 0.0, 0.0
-                normal[k, k] = 1.0
+                for m in range(UNKNOWNS):
+                    normal[max(k, m), min(k, m)] = 0.0
+                wrong[k], normal[k, k] = 0.0, 1.0
             normal[k, k] = normal[k, k] * (1 + 1e-6) + 1e-12
-        step = np.linalg.solve(normal, wrong)
+        if not _solve(normal, wrong):
+            return x, y, best
+        step = wrong
         moved = np.sqrt(step[0] ** 2 + step[1] ** 2)
         share = min(1.0, 1.5 / max(moved, 1e-9))
         for k in range(6):
             now[k] += share * step[k]
-        patch += step[8] * curved
+        for r in range(n):
+            for c in range(n):
+                patch[r, c] += step[8] * curved[r, c]
         if np.hypot(now[0] - two[0], now[1] - two[1]) > farthest:
             break
     return x, y, best

@@ -23,7 +23,8 @@ from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.thin import SIGMA0_MIN
 from macrosplat.render import Camera, render
-from macrosplat.support.numba import kernel_lock, njit, prange
+from macrosplat.support.numba import kernel_lock, njit
+from macrosplat.support.spread import spread, team
 
 SAMPLES = 16  # of the aperture: each costs one drawing, and a moment of every picture
 STEPS = 16384.0  # views are kept as 16 bit, up to four times white
@@ -67,7 +68,7 @@ class FocusPull:
         height, width = self._alpha.shape
         mean = np.empty((height, width, 4), np.float32)
         with kernel_lock:
-            _average(self._views, moved.astype(np.float64), self._margin, mean)
+            _average(team(), height, self._views, moved.astype(np.float64), self._margin, mean)
         both = torch.from_numpy(mean / np.float32(STEPS))
         colour = both[..., :3] + (1 - both[..., 3:]) * self._behind
         numbers = (2 * self._residual * self._pupil, *(self._pupil.new_tensor(x) for x in (focus, SIGMA0_MIN)))
@@ -75,12 +76,12 @@ class FocusPull:
         return self._model.exposure.expose(variable_blur(colour, sigma), None)
 
 
-@njit(parallel=True)
-def _average(views, moved, margin, mean):
+@njit(part=True)
+def _average_some(begin, end, views, moved, margin, mean):
     """The mean [H, W, 4] of views, each moved by so many px to the right and down [M, 2]; between pixels, bilinear."""
-    height, width, channels = mean.shape
+    _, width, channels = mean.shape
     count = views.shape[0]
-    for row in prange(height):
+    for row in range(begin, end):
         y = np.int64(row)
         line = np.zeros(width * channels, np.float32)
         for m in range(count):
@@ -95,3 +96,8 @@ def _average(views, moved, margin, mean):
             for i in range(width * channels):
                 line[i] += a * above[i] + b * above[i + channels] + c * below[i] + d * below[i + channels]
         mean[y] = line.reshape(width, channels)
+
+
+@njit
+def _average(team, count, *arguments):
+    spread(_average_some, team, count, arguments)

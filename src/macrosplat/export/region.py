@@ -15,7 +15,8 @@ from scipy.ndimage import binary_dilation
 
 from macrosplat.cameras.records import Cameras
 from macrosplat.output.subject import FRAMED, small_mask
-from macrosplat.support.numba import kernel_lock, njit, prange
+from macrosplat.support.numba import kernel_lock, njit
+from macrosplat.support.spread import spread, team
 
 WIDTH = 640  # px that a mask is read at
 WHITE = 0.85  # of the masks that see a voxel of the object: the edges of blurred photos are painted this way or that
@@ -40,7 +41,7 @@ def region(
         k, (width, height) = cameras.intrinsics[v].astype(np.float64), (int(side) for side in cameras.sizes[v])
         turn, start = view[:3, :3] * voxel, view[:3, :3] @ origin + view[:3, 3]
         with kernel_lock:
-            _vote(framed, white, asked, turn, start, k, width, height, NONE if mask is None else mask)
+            _vote(team(), shape[0], framed, white, asked, turn, start, k, width, height, NONE if mask is None else mask)
     core = framed >= FRAMED * len(cameras)
     return core & (white >= WHITE * asked) if painted else core
 
@@ -65,12 +66,12 @@ def _painted(path: Path | None) -> NDArray[np.bool_] | None:
     return np.asarray(binary_dilation(white, iterations=max(1, round(SLACK * WIDTH))), bool)
 
 
-@njit(parallel=True)
-def _vote(framed, white, asked, turn, start, intrinsics, width, height, mask):
+@njit(part=True)
+def _vote_some(begin, end, framed, white, asked, turn, start, intrinsics, width, height, mask):
     """Add what one photo says of each voxel: whether it has it in the frame, and whether its mask is white there."""
-    nx, ny, nz = framed.shape
+    _, ny, nz = framed.shape
     rows, columns = mask.shape
-    for i in prange(nx):
+    for i in range(begin, end):
         for j in range(ny):
             for k in range(nz):
                 z = start[2] + turn[2, 0] * i + turn[2, 1] * j + turn[2, 2] * k
@@ -87,3 +88,8 @@ def _vote(framed, white, asked, turn, start, intrinsics, width, height, mask):
                     asked[i, j, k] += 1
                     if mask[int(py / height * rows), int(px / width * columns)]:
                         white[i, j, k] += 1
+
+
+@njit
+def _vote(team, count, *arguments):
+    spread(_vote_some, team, count, arguments)

@@ -15,7 +15,8 @@ from scipy.ndimage import gaussian_filter, label
 
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.extras import install
-from macrosplat.support.numba import kernel_lock, njit, prange
+from macrosplat.support.numba import kernel_lock, njit
+from macrosplat.support.spread import spread, team
 
 F = np.float32
 ONE = F(1)
@@ -69,7 +70,18 @@ class Volume:
         turn = view[:3, :3] * self.voxel
         start = view[:3, :3] @ self.origin + view[:3, 3]
         with kernel_lock:
-            _fuse(self.distance, self.weight, depth, turn, start, intrinsics, self.truncation, EMPTY)
+            _fuse(
+                team(),
+                len(self.distance),
+                self.distance,
+                self.weight,
+                depth,
+                turn,
+                start,
+                intrinsics,
+                self.truncation,
+                EMPTY,
+            )
 
     def closed(self, least: int, inside: NDArray[np.bool_], blur: float) -> Surface:
         """The surface of the largest body, without a hole: what no map has looked into is solid, within `inside`.
@@ -128,12 +140,12 @@ def _marched(
     return vertices.astype(np.float64), faces.astype(np.int64), -normals.astype(np.float64)
 
 
-@njit(parallel=True)
-def _fuse(distance, weight, depth, turn, start, intrinsics, truncation, empty):
-    nx, ny, nz = distance.shape
+@njit(part=True)
+def _fuse_some(begin, end, distance, weight, depth, turn, start, intrinsics, truncation, empty):
+    _, ny, nz = distance.shape
     height, width = depth.shape
     fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
-    for i in prange(nx):
+    for i in range(begin, end):
         for j in range(ny):
             x0 = start[0] + turn[0, 0] * i + turn[0, 1] * j
             y0 = start[1] + turn[1, 0] * i + turn[1, 1] * j
@@ -166,6 +178,11 @@ def _fuse(distance, weight, depth, turn, start, intrinsics, truncation, empty):
                 before = weight[i, j, k]
                 distance[i, j, k] = F((distance[i, j, k] * before + share * off) / (before + share))
                 weight[i, j, k] = F(before + share)
+
+
+@njit
+def _fuse(team, count, *arguments):
+    spread(_fuse_some, team, count, arguments)
 
 
 def _parts(region: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:

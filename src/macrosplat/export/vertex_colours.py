@@ -22,7 +22,8 @@ from macrosplat.photos.decode import TABLE_8, decode
 from macrosplat.render import render
 from macrosplat.run import Run
 from macrosplat.scene.gaussians import Gaussians
-from macrosplat.support.numba import kernel_lock, njit, prange
+from macrosplat.support.numba import kernel_lock, njit
+from macrosplat.support.spread import spread, team
 
 FACING_LEAST = 0.05  # cosine between normal and ray: what is seen from the side alone gets its colour from there
 SHARPNESS = 4  # power of that cosine: a photo that looks straight at a place counts most
@@ -44,6 +45,8 @@ class Colours:
         light, counts = picture
         with kernel_lock:
             _gather(
+                team(),
+                len(self._vertices),
                 *(self._total, self._weight, self._vertices, self._normals, *station.numbers()),
                 *(station.depth, light, counts, self._reach),
             )
@@ -90,12 +93,12 @@ def of_photo(path: Path, distortion: Distortion | None, depth: NDArray[np.float3
     return np.ascontiguousarray(light, np.float32), np.where(amid, 1.0, AT_EDGE).astype(np.float32) * (depth > 0)
 
 
-@njit(parallel=True)
-def _gather(total, weight, vertices, normals, view, intrinsics, depth, light, counts, reach):
+@njit(part=True)
+def _gather_some(begin, end, total, weight, vertices, normals, view, intrinsics, depth, light, counts, reach):
     """Add what a view sees of each vertex, weighted by a power of the cosine between normal and ray."""
     height, width = depth.shape
     rows, columns = light.shape[0], light.shape[1]
-    for n in prange(vertices.shape[0]):
+    for n in range(begin, end):
         x, y, z = view[0, 3], view[1, 3], view[2, 3]
         nx = ny = nz = 0.0
         for k in range(3):
@@ -129,3 +132,8 @@ def _gather(total, weight, vertices, normals, view, intrinsics, depth, light, co
             upper = (1 - u) * light[top, left, c] + u * light[top, right, c]
             lower = (1 - u) * light[below, left, c] + u * light[below, right, c]
             total[n, c] += share * ((1 - v) * upper + v * lower)
+
+
+@njit
+def _gather(team, count, *arguments):
+    spread(_gather_some, team, count, arguments)

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from macrosplat.lens.ladder import ENTRIES, LEVELS, PAIRS, SIGMA_HALF, SIGMA_MAX, coordinate, ladder
-from macrosplat.support.numba import kernel_lock, njit, prange
+from macrosplat.support.numba import kernel_lock, njit
+from macrosplat.support.spread import spread, team
 
 ROWS = 8  # rows a thread takes at a time: their scratch stays in L1, and 600 rows still split evenly
 RUN = 64  # px of a row that share the decision whether a level is used: 4 AVX-512 vectors
@@ -55,14 +56,14 @@ def _planes(shape: tuple[int, int, int, int]) -> list[np.ndarray]:
     return planes
 
 
-@njit
+@njit(inner=True)
 def mirror(i, n):
     """The pixel that stands for pixel i outside 0 ... n - 1."""
     i = i % (2 * n)
     return i if i < n else 2 * n - 1 - i
 
 
-@njit
+@njit(inner=True)
 def _filter_row(plane, y, taps, stride, padded, row):
     """One row of the separable filter: down the columns into `padded`, then along it into `row`."""
     height, width = plane.shape
@@ -86,7 +87,7 @@ def _filter_row(plane, y, taps, stride, padded, row):
         row[x] = t0 * inner[x] + t1 * (a1[x] + b1[x]) + t2 * (a2[x] + b2[x]) + t3 * (a3[x] + b3[x])
 
 
-@njit
+@njit(inner=True)
 def _look_up(coordinates, table, weight, slope):
     for x in range(coordinates.shape[0]):
         v = coordinates[x]
@@ -97,11 +98,11 @@ def _look_up(coordinates, table, weight, slope):
         slope[x] = d
 
 
-@njit(parallel=True)
-def _read(frames, planes):
+@njit(part=True)
+def _read_some(begin, end, frames, planes):
     """[M, H, W, C] to [M, C, H, W]"""
-    count, height, width, channels = frames.shape
-    for line in prange(count * height):
+    _, height, width, channels = frames.shape
+    for line in range(begin, end):
         m, y = line // height, line % height
         for c in range(channels):
             source = frames[m, y, :, c]
@@ -110,11 +111,16 @@ def _read(frames, planes):
                 target[x] = source[x]
 
 
-@njit(parallel=True)
-def _write(planes, frames):
+@njit
+def _read(team, count, *arguments):
+    spread(_read_some, team, count, arguments)
+
+
+@njit(part=True)
+def _write_some(begin, end, planes, frames):
     """[M, C, H, W] to [M, H, W, C]"""
-    count, height, width, channels = frames.shape
-    for line in prange(count * height):
+    _, height, width, channels = frames.shape
+    for line in range(begin, end):
         m, y = line // height, line % height
         for c in range(channels):
             source = planes[m, c, y]
@@ -123,11 +129,16 @@ def _write(planes, frames):
                 target[x] = source[x]
 
 
-@njit(parallel=True)
-def _locate(sigma, coordinates, lowest, highest):
+@njit
+def _write(team, count, *arguments):
+    spread(_write_some, team, count, arguments)
+
+
+@njit(part=True)
+def _locate_some(begin, end, sigma, coordinates, lowest, highest):
     """Table coordinates, and their range in every run of a row; of rows [R, W]."""
-    height, width = sigma.shape
-    for y in prange(height):
+    _, width = sigma.shape
+    for y in range(begin, end):
         for run in range(lowest.shape[1]):
             start = run * RUN
             stop = min(start + RUN, width)
@@ -146,16 +157,23 @@ def _locate(sigma, coordinates, lowest, highest):
             highest[y, run] = high
 
 
-@njit(parallel=True)
-def _climb(below, level, taps, stride, sigma, coordinates, lowest, highest, table, support, blurred, slopes):
+@njit
+def _locate(team, count, *arguments):
+    spread(_locate_some, team, count, arguments)
+
+
+@njit(part=True)
+def _climb_some(
+    begin, end, below, level, taps, stride, sigma, coordinates, lowest, highest, table, support, blurred, slopes
+):
     """Makes a level of M frames (stride 0: it is `below` itself) and adds its share to the result and its derivative.
 
     sigma, coordinates, lowest and highest have the frames' rows one below the other.
     """
-    count, channels, height, width = below.shape
+    _, channels, height, width = below.shape
     with_slopes = slopes.shape[0] > 0
     blocks = (height + ROWS - 1) // ROWS
-    for task in prange(count * blocks):
+    for task in range(begin, end):
         m, block = task // blocks, task % blocks
         padded = np.empty(width + 2 * PAIRS * stride, np.float32)
         weight = np.empty(RUN, np.float32)
@@ -188,13 +206,18 @@ def _climb(below, level, taps, stride, sigma, coordinates, lowest, highest, tabl
                             target[x] += slope[x] * source[x]
 
 
-@njit(parallel=True)
-def _descend(above, level, taps, stride, coordinates, lowest, highest, table, support, gradient):
+@njit
+def _climb(team, count, *arguments):
+    spread(_climb_some, team, count, arguments)
+
+
+@njit(part=True)
+def _descend_some(begin, end, above, level, taps, stride, coordinates, lowest, highest, table, support, gradient):
     """Gradient of a level: what the level above (stride 0: none) passes down, and its own share of the result, whose
     gradient [C, H, W] is that of M frames alike."""
-    count, channels, height, width = level.shape
+    _, channels, height, width = level.shape
     blocks = (height + ROWS - 1) // ROWS
-    for task in prange(count * blocks):
+    for task in range(begin, end):
         m, block = task // blocks, task % blocks
         padded = np.empty(width + 2 * PAIRS * stride, np.float32)
         weight = np.empty(RUN, np.float32)
@@ -219,11 +242,16 @@ def _descend(above, level, taps, stride, coordinates, lowest, highest, table, su
                         target[x] += weight[x] * source[x]
 
 
-@njit(parallel=True)
-def _sigma_gradient(gradient, slopes, coordinates, result):
+@njit
+def _descend(team, count, *arguments):
+    spread(_descend_some, team, count, arguments)
+
+
+@njit(part=True)
+def _sigma_gradient_some(begin, end, gradient, slopes, coordinates, result):
     """Of M frames, whose rows lie one below the other in `coordinates` and in the result."""
-    count, channels, height, width = slopes.shape
-    for at in prange(count * height):
+    _, channels, height, width = slopes.shape
+    for at in range(begin, end):
         m, y = at // height, at % height
         row = result[at]
         row[:] = np.float32(0.0)
@@ -237,6 +265,11 @@ def _sigma_gradient(gradient, slopes, coordinates, result):
             rest = np.float32(1.0) - v * np.float32(1.0 / ENTRIES)
             inside = np.float32(1.0) if v < _COORDINATE_MAX else np.float32(0.0)
             row[x] *= inside * np.float32(ENTRIES / SIGMA_HALF) * rest * rest
+
+
+@njit
+def _sigma_gradient(team, count, *arguments):
+    spread(_sigma_gradient_some, team, count, arguments)
 
 
 def _levels_used(highest: np.ndarray, tables: _Tables) -> int:
@@ -270,16 +303,28 @@ def _some(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
     with kernel_lock:
         tables = _get_tables()
         below, level, result = _planes((count, channels, height, width))
-        _read(sharp.numpy(), below)
-        _locate(sigma_array, coordinates, lowest, highest)
-        levels = _levels_used(highest, tables)
+        _read(team(), count * height, sharp.numpy(), below)
+        _locate(team(), count * height, sigma_array, coordinates, lowest, highest)
+        levels, tasks = _levels_used(highest, tables), count * -(-height // ROWS)
         common = (sigma_array, coordinates, lowest, highest)
-        _climb(below, below, tables.taps[0], 0, *common, tables.weights[0], tables.support[0], result, slopes)
+        _climb(
+            team(),
+            tasks,
+            below,
+            below,
+            tables.taps[0],
+            0,
+            *common,
+            tables.weights[0],
+            tables.support[0],
+            result,
+            slopes,
+        )
         for k in range(1, levels):
             rung = tables.taps[k], tables.strides[k]
-            _climb(below, level, *rung, *common, tables.weights[k], tables.support[k], result, slopes)
+            _climb(team(), tasks, below, level, *rung, *common, tables.weights[k], tables.support[k], result, slopes)
             below, level = level, below
-        _write(result, blurred.numpy())
+        _write(team(), count * height, result, blurred.numpy())
     return blurred, (coordinates, lowest, highest, levels, slopes)
 
 
@@ -301,15 +346,17 @@ def _some_back(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: 
     with kernel_lock:
         tables = _get_tables()
         above, level, planes = _planes((count, channels, height, width))
-        planes = planes[:1]
-        _read(gradient.numpy()[None], planes)
+        planes, tasks = planes[:1], count * -(-height // ROWS)
+        _read(team(), height, gradient.numpy()[None], planes)
         if sigma_gradient is not None:
-            _sigma_gradient(planes, slopes, coordinates, sigma_gradient.numpy().reshape(-1, width))
+            _sigma_gradient(
+                team(), count * height, planes, slopes, coordinates, sigma_gradient.numpy().reshape(-1, width)
+            )
         if sharp_gradient is not None:
             for k in range(levels - 1, -1, -1):
                 rung = (tables.taps[k + 1], tables.strides[k + 1]) if k + 1 < levels else (tables.taps[0], 0)
                 common = (coordinates, lowest, highest, tables.weights[k], tables.support[k])
-                _descend(above, level, *rung, *common, planes)
+                _descend(team(), tasks, above, level, *rung, *common, planes)
                 above, level = level, above
-            _write(above, sharp_gradient.numpy())
+            _write(team(), count * height, above, sharp_gradient.numpy())
     return sharp_gradient, sigma_gradient

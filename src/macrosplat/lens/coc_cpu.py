@@ -6,19 +6,20 @@ import numpy as np
 import torch
 
 from macrosplat.lens.coc_reference import CELL, SOLID
-from macrosplat.support.numba import kernel_lock, njit, prange
+from macrosplat.support.numba import kernel_lock, njit
+from macrosplat.support.spread import spread, team
 
 _SOLID = np.float32(SOLID)
 _EMPTY = np.float32(-np.inf)  # strength of a cell without geometry
 
 
-@njit(parallel=True)
-def _cells(depth, weight, half, focus, strength, source):
+@njit(part=True)
+def _cells_some(begin, end, depth, weight, half, focus, strength, source):
     """The most defocused geometry of every cell: s^2 and 1/d."""
-    frames, height, width = depth.shape
+    _, height, width = depth.shape
     _, rows, columns = strength.shape
     centre = np.float32(1.0) / focus
-    for line in prange(frames * rows):
+    for line in range(begin, end):
         m, row = line // rows, line % rows
         for column in range(columns):
             best = _EMPTY
@@ -36,6 +37,11 @@ def _cells(depth, weight, half, focus, strength, source):
 
 
 @njit
+def _cells(team, count, *arguments):
+    spread(_cells_some, team, count, arguments)
+
+
+@njit(inner=True)
 def _spread_line(strength, source, hull, starts, new_strength, new_source):
     """Along a line of cells: the largest strength_q - (distance to q)^2, and the source of that q.
 
@@ -60,8 +66,8 @@ def _spread_line(strength, source, hull, starts, new_strength, new_source):
         hull[count] = q
         starts[count] = start
     if count < 0:
-        new_strength[:] = _EMPTY
-        new_source[:] = source
+        for x in range(strength.shape[0]):
+            new_strength[x], new_source[x] = _EMPTY, source[x]
         return
     at = 0
     for x in range(strength.shape[0]):
@@ -72,11 +78,11 @@ def _spread_line(strength, source, hull, starts, new_strength, new_source):
         new_source[x] = source[q]
 
 
-@njit(parallel=True)
-def _spread(strength, source, new_strength, new_source):
+@njit(part=True)
+def _spread_some(begin, end, strength, source, new_strength, new_source):
     """Along every row; the result is transposed, so that a second call goes along the columns."""
-    frames, rows, columns = strength.shape
-    for task in prange(frames * rows):
+    _, rows, columns = strength.shape
+    for task in range(begin, end):
         m, row = task // rows, task % rows
         hull = np.empty(columns, np.int64)
         starts = np.empty(columns, np.float32)
@@ -87,14 +93,19 @@ def _spread(strength, source, new_strength, new_source):
             new_source[m, column, row] = line[1, column]
 
 
-@njit(parallel=True)
-def _pixels(depth, weight, source, lefts, shares, k, focus, sigma0, sigma, defocus, square):
+@njit
+def _spread(team, count, *arguments):
+    spread(_spread_some, team, count, arguments)
+
+
+@njit(part=True)
+def _pixels_some(begin, end, depth, weight, source, lefts, shares, k, focus, sigma0, sigma, defocus, square):
     """sigma, and for the backward pass e = 1/d0 - 1/d and e^2 as the backdrop mixes them."""
-    frames, height, width = depth.shape
+    _, height, width = depth.shape
     _, rows, columns = source.shape
     centre = np.float32(1.0) / focus
     per_cell = np.float32(1.0 / CELL)
-    for line in prange(frames * height):
+    for line in range(begin, end):
         m, y = line // height, line % height
         at = min(max((np.float32(y) + np.float32(0.5)) * per_cell - np.float32(0.5), np.float32(0.0)), rows - 1.0)
         top = min(int(at), max(rows - 2, 0))
@@ -106,7 +117,7 @@ def _pixels(depth, weight, source, lefts, shares, k, focus, sigma0, sigma, defoc
             lower = centre - source[m, bottom, column]
             mixed[0, column] = upper + v * (lower - upper)
             mixed[1, column] = upper * upper + v * (lower * lower - upper * upper)
-        mixed[:, columns] = mixed[:, columns - 1]
+        mixed[0, columns], mixed[1, columns] = mixed[0, columns - 1], mixed[1, columns - 1]
         m0, m1 = mixed[0], mixed[1]
         for x in range(width):
             left = np.uint32(lefts[x])
@@ -123,12 +134,17 @@ def _pixels(depth, weight, source, lefts, shares, k, focus, sigma0, sigma, defoc
             sigma[m, y, x] = np.sqrt(sigma0 * sigma0 + k * k * ee)
 
 
-@njit(parallel=True)
-def _gradients(gradient, weight, k, focus, sigma, defocus, square, grad_depth, sums):
+@njit
+def _pixels(team, count, *arguments):
+    spread(_pixels_some, team, count, arguments)
+
+
+@njit(part=True)
+def _gradients_some(begin, end, gradient, weight, k, focus, sigma, defocus, square, grad_depth, sums):
     """Per row, `sums` gets the gradients of sigma0, pupil (and fx) and focus, but for factors common to all pixels."""
-    height, width = gradient.shape
+    _, width = gradient.shape
     centre = np.float32(1.0) / focus
-    for y in prange(height):
+    for y in range(begin, end):
         total0 = np.float32(0.0)
         total1 = np.float32(0.0)
         total2 = np.float32(0.0)
@@ -146,11 +162,16 @@ def _gradients(gradient, weight, k, focus, sigma, defocus, square, grad_depth, s
         sums[y, 2] = total2
 
 
-@njit(parallel=True)
-def _coloured(colours, k, sigma0, defocus, square, sigma):
+@njit
+def _gradients(team, count, *arguments):
+    spread(_gradients_some, team, count, arguments)
+
+
+@njit(part=True)
+def _coloured_some(begin, end, colours, k, sigma0, defocus, square, sigma):
     """sigma of each channel, of rows [R, W] of e and e^2."""
-    height, width, channels = sigma.shape
-    for y in prange(height):
+    _, width, channels = sigma.shape
+    for y in range(begin, end):
         for x in range(width):
             e, ee = defocus[y, x], square[y, x]
             for c in range(channels):
@@ -158,12 +179,17 @@ def _coloured(colours, k, sigma0, defocus, square, sigma):
                 sigma[y, x, c] = np.sqrt(sigma0 * sigma0 + k * k * max(of_colour, np.float32(0.0)))
 
 
-@njit(parallel=True)
-def _coloured_gradients(gradient, weight, colours, k, focus, sigma, defocus, square, grad_depth, sums):
+@njit
+def _coloured(team, count, *arguments):
+    spread(_coloured_some, team, count, arguments)
+
+
+@njit(part=True)
+def _coloured_gradients_some(begin, end, gradient, weight, colours, k, focus, sigma, defocus, square, grad_depth, sums):
     """As `_gradients`; sums of the focus are kept by channel, where they are those of the colours, too."""
-    height, width, channels = gradient.shape
+    _, width, channels = gradient.shape
     centre = np.float32(1.0) / focus
-    for y in prange(height):
+    for y in range(begin, end):
         sums[y] = np.float32(0.0)
         for x in range(width):
             e, ee = defocus[y, x], square[y, x]
@@ -178,6 +204,11 @@ def _coloured_gradients(gradient, weight, colours, k, focus, sigma, defocus, squ
             inverse = centre - e
             solid = weight[y, x] >= _SOLID
             grad_depth[y, x] = k * k * pull * inverse * inverse if solid else np.float32(0.0)
+
+
+@njit
+def _coloured_gradients(team, count, *arguments):
+    spread(_coloured_gradients_some, team, count, arguments)
 
 
 def _columns(width: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
@@ -197,7 +228,7 @@ def forward(depth: torch.Tensor, weight: torch.Tensor, fx, pupil, focus, sigma0,
         k = np.float32(0.25 * float(pupil) * float(fx))
         rows = [t.numpy().reshape(-1, *t.shape[2:]) for t in (defocus, square, sigma)]
         with kernel_lock:
-            _coloured(colours.detach().numpy(), k, np.float32(float(sigma0)), *rows)
+            _coloured(team(), len(rows[0]), colours.detach().numpy(), k, np.float32(float(sigma0)), *rows)
     return sigma, (defocus, square)
 
 
@@ -210,11 +241,11 @@ def _all(depth: np.ndarray, weight: np.ndarray, fx, pupil, focus, sigma0, result
     strength, source = np.empty((2, frames, rows, columns), np.float32)
     turned_strength, turned_source = np.empty((2, frames, columns, rows), np.float32)
     with kernel_lock:
-        _cells(depth, weight, half, d0, strength, source)
-        _spread(strength, source, turned_strength, turned_source)
-        _spread(turned_strength, turned_source, strength, source)
+        _cells(team(), frames * rows, depth, weight, half, d0, strength, source)
+        _spread(team(), frames * rows, strength, source, turned_strength, turned_source)
+        _spread(team(), frames * columns, turned_strength, turned_source, strength, source)
         lens = np.float32(0.5) * half, d0, np.float32(float(sigma0))
-        _pixels(depth, weight, source, *_columns(width, columns), *lens, *results)
+        _pixels(team(), frames * height, depth, weight, source, *_columns(width, columns), *lens, *results)
 
 
 def backward(gradient, weight, fx, pupil, focus, sigma0, colours, sigma, defocus, square):
@@ -228,9 +259,11 @@ def backward(gradient, weight, fx, pupil, focus, sigma0, colours, sigma, defocus
     sums = np.empty((len(rows[0]), 3 if colours is None else 2 + len(colours)), np.float32)
     with kernel_lock:
         if colours is None:
-            _gradients(*rows[:2], k, np.float32(d0), *rows[2:], sums)
+            _gradients(team(), len(sums), *rows[:2], k, np.float32(d0), *rows[2:], sums)
         else:
-            _coloured_gradients(*rows[:2], colours.detach().numpy(), k, np.float32(d0), *rows[2:], sums)
+            _coloured_gradients(
+                team(), len(sums), *rows[:2], colours.detach().numpy(), k, np.float32(d0), *rows[2:], sums
+            )
     total0, total1, *by_channel = (float(v) for v in sums.sum(axis=0, dtype=np.float64))
     grad_lens = (
         0.0625 * diameter * diameter * focal * total1,

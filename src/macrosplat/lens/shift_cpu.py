@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from macrosplat.lens.shift_reference import TAPS, slopes, weights
-from macrosplat.support.numba import kernel_lock, njit, prange
+from macrosplat.support.numba import kernel_lock, njit
+from macrosplat.support.spread import spread, team
 
 
 def _taps(offset: float) -> tuple[int, np.ndarray]:
@@ -18,7 +19,7 @@ def _taps(offset: float) -> tuple[int, np.ndarray]:
     return whole - 1, np.array([weights(f), slopes(f)], np.float32)
 
 
-@njit
+@njit(inner=True)
 def _gather_line(frame, y, c, first, weight, line):
     """What row y takes of the rows around it."""
     height, width = frame.shape[:2]
@@ -32,7 +33,7 @@ def _gather_line(frame, y, c, first, weight, line):
             line[x] += w * frame[at, x, c]
 
 
-@njit
+@njit(inner=True)
 def _gather(line, x, first, weight):
     """What pixel x takes of a line."""
     total = np.float32(0.0)
@@ -44,7 +45,7 @@ def _gather(line, x, first, weight):
     return total
 
 
-@njit
+@njit(inner=True)
 def _given(i, size, first, weight):
     """What pixel i keeps for itself of the taps that lie outside."""
     kept = np.float32(0.0)
@@ -55,23 +56,26 @@ def _given(i, size, first, weight):
     return kept
 
 
-@njit(parallel=True)
-def _shift(frame, c, down, wy, along, wx, moved):
-    height, width = frame.shape[:2]
-    for row in prange(height):
-        y = np.int64(row)  # unsigned it would make floats of places before 0
+@njit(part=True)
+def _shift_some(begin, end, frame, c, down, wy, along, wx, moved):
+    _, width = frame.shape[:2]
+    for y in range(begin, end):
         line = np.empty(width, np.float32)
         _gather_line(frame, y, c, down, wy, line)
         for x in range(width):
             moved[y, x, c] = _gather(line, x, along, wx)
 
 
-@njit(parallel=True)
-def _back(gradient, c, down, wy, along, wx, found):
+@njit
+def _shift(team, count, *arguments):
+    spread(_shift_some, team, count, arguments)
+
+
+@njit(part=True)
+def _back_some(begin, end, gradient, c, down, wy, along, wx, found):
     """The adjoint of `_shift`: pixels that take from this one lie on the other side of it."""
     height, width = gradient.shape[:2]
-    for row in prange(height):
-        y = np.int64(row)  # unsigned it would make floats of places before 0
+    for y in range(begin, end):
         line = np.zeros(width, np.float32)
         for tap in range(TAPS + 1):
             at = y - down - tap if tap < TAPS else y
@@ -88,12 +92,16 @@ def _back(gradient, c, down, wy, along, wx, found):
             found[y, x, c] = total
 
 
-@njit(parallel=True)
-def _slopes(gradient, frame, c, down, wy, dy, along, wx, dx, sums):
+@njit
+def _back(team, count, *arguments):
+    spread(_back_some, team, count, arguments)
+
+
+@njit(part=True)
+def _slopes_some(begin, end, gradient, frame, c, down, wy, dy, along, wx, dx, sums):
     """Per row, the gradient of where samples lie: along, and down."""
-    height, width = frame.shape[:2]
-    for row in prange(height):
-        y = np.int64(row)  # unsigned it would make floats of places before 0
+    _, width = frame.shape[:2]
+    for y in range(begin, end):
         line, sloped = np.empty(width, np.float32), np.empty(width, np.float32)
         _gather_line(frame, y, c, down, wy, line)
         _gather_line(frame, y, c, down, dy, sloped)
@@ -107,6 +115,11 @@ def _slopes(gradient, frame, c, down, wy, dy, along, wx, dx, sums):
 
 
 @njit
+def _slopes(team, count, *arguments):
+    spread(_slopes_some, team, count, arguments)
+
+
+@njit(inner=True)
 def _sample(x, y, middle, square, offset, bend):
     """Where a pixel's sample lies, relative to it: right, down; its rho^2 and px from the middle."""
     right = np.float32(x) - middle[0]
@@ -118,7 +131,7 @@ def _sample(x, y, middle, square, offset, bend):
     return along, down, rho, right, below
 
 
-@njit
+@njit(inner=True)
 def _weigh(by, weight, slope):
     """First tap's place relative to the pixel; the weights of the taps and their slopes in where the sample lies."""
     whole = np.floor(by)
@@ -135,17 +148,17 @@ def _weigh(by, weight, slope):
     return np.int64(whole) - 1
 
 
-@njit
+@njit(inner=True)
 def _place(i, first, tap, size):
     at = i + first + tap
     return at if at >= 0 and at < size else i
 
 
-@njit(parallel=True)
-def _bend(frames, offsets, bends, middle, square, moved):
-    count, height, width, channels = frames.shape
-    for row in prange(count * height):
-        m, y = np.int64(row) // height, np.int64(row) % height
+@njit(part=True)
+def _bend_some(begin, end, frames, offsets, bends, middle, square, moved):
+    _, height, width, channels = frames.shape
+    for row in range(begin, end):
+        m, y = row // height, row % height
         wx, wy, unused = np.empty(TAPS, np.float32), np.empty(TAPS, np.float32), np.empty(TAPS, np.float32)
         for c in range(channels):
             for x in range(width):
@@ -161,12 +174,17 @@ def _bend(frames, offsets, bends, middle, square, moved):
                 moved[m, y, x, c] = total
 
 
-@njit(parallel=True)
-def _unbend(gradient, offsets, bends, middle, square, found):
+@njit
+def _bend(team, count, *arguments):
+    spread(_bend_some, team, count, arguments)
+
+
+@njit(part=True)
+def _unbend_some(begin, end, gradient, offsets, bends, middle, square, found):
     """The adjoint of `_bend`: what each pixel took is given back, one plane a thread."""
-    count, height, width, channels = gradient.shape
-    for plane in prange(count * channels):
-        m, c = np.int64(plane) // channels, np.int64(plane) % channels
+    _, height, width, channels = gradient.shape
+    for plane in range(begin, end):
+        m, c = plane // channels, plane % channels
         wx, wy, unused = np.empty(TAPS, np.float32), np.empty(TAPS, np.float32), np.empty(TAPS, np.float32)
         for y in range(height):
             for x in range(width):
@@ -179,12 +197,17 @@ def _unbend(gradient, offsets, bends, middle, square, found):
                         found[m, at, _place(x, left, i, width), c] += g * wy[j] * wx[i]
 
 
-@njit(parallel=True)
-def _bend_slopes(gradient, frames, offsets, bends, middle, square, sums):
+@njit
+def _unbend(team, count, *arguments):
+    spread(_unbend_some, team, count, arguments)
+
+
+@njit(part=True)
+def _bend_slopes_some(begin, end, gradient, frames, offsets, bends, middle, square, sums):
     """Per row and channel, the gradients of where samples lie: along and down, alone and as they grow outwards."""
-    count, height, width, channels = frames.shape
-    for row in prange(count * height):
-        m, y = np.int64(row) // height, np.int64(row) % height
+    _, height, width, channels = frames.shape
+    for row in range(begin, end):
+        m, y = row // height, row % height
         wx, wy = np.empty(TAPS, np.float32), np.empty(TAPS, np.float32)
         dx, dy = np.empty(TAPS, np.float32), np.empty(TAPS, np.float32)
         for c in range(channels):
@@ -213,6 +236,11 @@ def _bend_slopes(gradient, frames, offsets, bends, middle, square, sums):
                 total[5] += outwards * rho
 
 
+@njit
+def _bend_slopes(team, count, *arguments):
+    spread(_bend_slopes_some, team, count, arguments)
+
+
 def _frame(frames: torch.Tensor) -> tuple[np.ndarray, np.float32]:
     """The middle of a frame [2], in px from its first pixel, and 1 / (px to its corner)^2."""
     height, width = frames.shape[1:3]
@@ -226,7 +254,7 @@ def forward(frames: torch.Tensor, offsets: torch.Tensor, bends: torch.Tensor | N
     if bends is not None:
         how = offsets.detach().numpy(), bends.detach().numpy(), *_frame(frames)
         with kernel_lock:
-            _bend(frames.numpy(), *how, moved.numpy())
+            _bend(team(), len(frames) * frames.shape[1], frames.numpy(), *how, moved.numpy())
         return moved
     for frame, of_frame, out in zip(frames, offsets.tolist(), moved, strict=True):
         for c, (right, below) in enumerate(of_frame):
@@ -235,7 +263,7 @@ def forward(frames: torch.Tensor, offsets: torch.Tensor, bends: torch.Tensor | N
                 continue
             (along, wx), (down, wy) = _taps(right), _taps(below)
             with kernel_lock:
-                _shift(frame.numpy(), c, down, wy[0], along, wx[0], out.numpy())
+                _shift(team(), len(frame), frame.numpy(), c, down, wy[0], along, wx[0], out.numpy())
     return moved
 
 
@@ -260,11 +288,11 @@ def backward(
                 found[m, ..., c] = gradient[m, ..., c]
             elif found is not None:
                 with kernel_lock:
-                    _back(gradient[m].numpy(), c, down, wy[0], along, wx[0], found[m].numpy())
+                    _back(team(), len(sums), gradient[m].numpy(), c, down, wy[0], along, wx[0], found[m].numpy())
             if grad_offsets is not None:
                 numbers = down, wy[0], wy[1], along, wx[0], wx[1]
                 with kernel_lock:
-                    _slopes(gradient[m].numpy(), frames[m].numpy(), c, *numbers, sums)
+                    _slopes(team(), len(sums), gradient[m].numpy(), frames[m].numpy(), c, *numbers, sums)
                 grad_offsets[m, c] = -torch.from_numpy(sums.sum(0, dtype=np.float64)).float()
     return found, grad_offsets, None
 
@@ -274,10 +302,10 @@ def _unbent(gradient, frames, offsets, bends, frames_wanted: bool, wanted: bool)
     found = torch.zeros_like(gradient) if frames_wanted else None
     with kernel_lock:
         if found is not None:
-            _unbend(gradient.numpy(), *how, found.numpy())
+            _unbend(team(), len(gradient) * gradient.shape[3], gradient.numpy(), *how, found.numpy())
         if not wanted:
             return found, None, None
         sums = np.empty((len(gradient), gradient.shape[1], gradient.shape[3], 6), np.float32)
-        _bend_slopes(gradient.numpy(), frames.numpy(), *how, sums)
+        _bend_slopes(team(), len(gradient) * gradient.shape[1], gradient.numpy(), frames.numpy(), *how, sums)
     total = -torch.from_numpy(sums.sum(1, dtype=np.float64)).float()
     return found, total[..., :2].contiguous(), total[..., 2:].contiguous()

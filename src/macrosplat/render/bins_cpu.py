@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from macrosplat.render import constants
-from macrosplat.support.numba import njit, prange
+from macrosplat.support.numba import njit
+from macrosplat.support.spread import spread, team
 
 F = np.float32
 TILE = 16  # px; a row of it is one AVX-512 vector of floats
@@ -36,7 +37,7 @@ class Bins:
     runs: np.ndarray  # [RUNS + 1] the first tile of each run of tiles, whose loads are alike
 
 
-@njit
+@njit(inner=True)
 def _touches(mx, my, a, b, c, reach, left, right, top, bottom):
     """Whether the ellipse a dx^2 + 2 b dx dy + c dy^2 <= reach meets a rectangle: the form's exact minimum over it."""
     ox = left if mx < left else (right if mx > right else mx)
@@ -66,19 +67,24 @@ def _box(splats, extents, i, tiles_x, tiles_y):
     return x_lo, x_hi, y_lo, y_hi
 
 
-@njit(parallel=True)
-def _boxes(splats, extents, order, offsets, tiles_x, tiles_y):
+@njit(part=True)
+def _boxes_some(begin, end, splats, extents, order, offsets, tiles_x, tiles_y):
     """How many tiles each splat's box has, at offsets[1:]: the caller sums them up."""
-    for rank in prange(order.shape[0]):
+    for rank in range(begin, end):
         i = order[rank]
         x_lo, x_hi, y_lo, y_hi = _box(splats, extents, i, tiles_x, tiles_y)
         offsets[rank + 1] = max(x_hi - x_lo + 1, 0) * max(y_hi - y_lo + 1, 0)
 
 
-@njit(parallel=True)
-def _pairs(splats, extents, order, room, each, tiles_x, tiles_y, forms, tiles, counts):
+@njit
+def _boxes(team, count, *arguments):
+    spread(_boxes_some, team, count, arguments)
+
+
+@njit(part=True)
+def _pairs_some(begin, end, splats, extents, order, room, each, tiles_x, tiles_y, forms, tiles, counts):
     """Forms, the tiles that each splat's ellipse touches, from its `room` on, and how many, at counts[1:]."""
-    for rank in prange(order.shape[0]):
+    for rank in range(begin, end):
         i = order[rank]
         mx, my, a, b, c = splats[i, 0], splats[i, 1], splats[i, 2], splats[i, 3], splats[i, 4]
         reach = TWO * np.log(splats[i, 5] / ALPHA_MIN)
@@ -107,20 +113,39 @@ def _pairs(splats, extents, order, room, each, tiles_x, tiles_y, forms, tiles, c
 
 
 @njit
-def _sort_by_tile(tiles, order, room, offsets, ranges, items, slots):
-    for rank in range(order.shape[0]):
-        for n in range(offsets[rank + 1] - offsets[rank]):
-            ranges[tiles[room[rank] + n] + 1] += 1
-    for tile in range(ranges.shape[0] - 1):
-        ranges[tile + 1] += ranges[tile]
-    cursor = ranges[:-1].copy()
-    for rank in range(order.shape[0]):
-        for n in range(offsets[rank + 1] - offsets[rank]):
-            tile = tiles[room[rank] + n]
-            place = cursor[tile]
-            cursor[tile] = place + 1
-            items[place] = order[rank]
-            slots[place] = offsets[rank] + n
+def _pairs(team, count, *arguments):
+    spread(_pairs_some, team, count, arguments)
+
+
+@njit(part=True)
+def _sort_by_tile_some(begin, end, tiles, order, views, room, offsets, ranges, items, slots):
+    """Of some views, whose splats begin at `views` in the order: tiles and pairs of a view follow those of the last."""
+    each = (ranges.shape[0] - 1) // (views.shape[0] - 1)
+    cursor = np.empty(each, np.int64)
+    for m in range(begin, end):
+        before = m * each
+        for tile in range(each):
+            cursor[tile] = 0
+        for rank in range(views[m], views[m + 1]):
+            for n in range(offsets[rank + 1] - offsets[rank]):
+                cursor[tiles[room[rank] + n] - before] += 1
+        place = offsets[views[m]]
+        for tile in range(each):
+            count = cursor[tile]
+            cursor[tile] = ranges[before + tile] = place
+            place += count
+        for rank in range(views[m], views[m + 1]):
+            for n in range(offsets[rank + 1] - offsets[rank]):
+                tile = tiles[room[rank] + n] - before
+                place = cursor[tile]
+                cursor[tile] = place + 1
+                items[place] = order[rank]
+                slots[place] = offsets[rank] + n
+
+
+@njit
+def _sort_by_tile(team, count, *arguments):
+    spread(_sort_by_tile_some, team, count, arguments)
 
 
 @njit
@@ -142,7 +167,8 @@ def _radix_order(keys, order):
             place = starts[digit]
             starts[digit] = place + 1
             others[place], ordered[place] = keys[i], order[i]
-        keys[:], order[:] = others, ordered
+        for i in range(n):
+            keys[i], order[i] = others[i], ordered[i]
 
 
 def stable_order(values: np.ndarray) -> np.ndarray:
@@ -174,15 +200,17 @@ def bin_splats(
             orders.append(nearest[there[nearest + first]] + np.int32(first))
     order = np.concatenate(orders) if orders else np.empty(0, np.int32)
     room, offsets = np.zeros(len(order) + 1, np.int64), np.zeros(len(order) + 1, np.int64)
-    _boxes(splats, extents, order, room, tiles_x, tiles_y)
+    _boxes(team(), len(order), splats, extents, order, room, tiles_x, tiles_y)
     np.cumsum(room, out=room)
     tiles, forms = np.empty(int(room[-1]), np.int32), _lines(len(splats))
-    _pairs(splats, extents, order, room, each, tiles_x, tiles_y, forms, tiles, offsets)
+    _pairs(team(), len(order), splats, extents, order, room, each, tiles_x, tiles_y, forms, tiles, offsets)
     np.cumsum(offsets, out=offsets)
     pairs = int(offsets[-1])
     items, slots = np.empty(pairs, np.int32), np.empty(pairs, np.int32)
-    ranges = np.zeros(views * tiles_x * tiles_y + 1, np.int64)
-    _sort_by_tile(tiles, order, room, offsets, ranges, items, slots)
+    ranges, begin = np.empty(views * tiles_x * tiles_y + 1, np.int64), np.zeros(views + 1, np.int64)
+    ranges[-1] = pairs
+    np.cumsum([len(one) for one in orders], out=begin[1 : len(orders) + 1])
+    _sort_by_tile(team(), views, tiles, order, begin, room, offsets, ranges, items, slots)
     stops = np.empty(len(ranges) - 1, np.int64)
     return Bins(order, offsets, ranges, items, slots, stops, extents, forms, _runs(ranges))
 

@@ -7,15 +7,16 @@ import torch
 from torch import Tensor
 
 from macrosplat.render.constants import ALPHA_LEAST
-from macrosplat.support.numba import kernel_lock, njit, prange
+from macrosplat.support.numba import kernel_lock, njit
+from macrosplat.support.spread import spread, team
 
 LEAST, ZERO, ONE = np.float32(ALPHA_LEAST), np.float32(0), np.float32(1)
 
 
-@njit(parallel=True)
-def _forward(colour, alpha, depth, backdrop, out, expected):
-    frames, height, width = alpha.shape
-    for y in prange(height):
+@njit(part=True)
+def _forward_some(begin, end, colour, alpha, depth, backdrop, out, expected):
+    frames, _, width = alpha.shape
+    for y in range(begin, end):
         for m in range(frames):
             for x in range(width):
                 a = alpha[m, y, x]
@@ -25,10 +26,17 @@ def _forward(colour, alpha, depth, backdrop, out, expected):
                 expected[m, y, x] = depth[m, y, x] / max(a, LEAST)
 
 
-@njit(parallel=True)
-def _backward(alpha, depth, backdrop, grad_colour, grad_expected, grad_alpha, grad_depth, grad_backdrop):
-    frames, height, width = alpha.shape
-    for y in prange(height):
+@njit
+def _forward(team, count, *arguments):
+    spread(_forward_some, team, count, arguments)
+
+
+@njit(part=True)
+def _backward_some(
+    begin, end, alpha, depth, backdrop, grad_colour, grad_expected, grad_alpha, grad_depth, grad_backdrop
+):
+    frames, _, width = alpha.shape
+    for y in range(begin, end):
         grad_backdrop[y] = ZERO
         for m in range(frames):
             for x in range(width):
@@ -43,6 +51,11 @@ def _backward(alpha, depth, backdrop, grad_colour, grad_expected, grad_alpha, gr
                 grad_alpha[m, y, x] = of_alpha
 
 
+@njit
+def _backward(team, count, *arguments):
+    spread(_backward_some, team, count, arguments)
+
+
 def _planes(frames: Tensor, backdrop: Tensor, *channels: int) -> np.ndarray:
     """[M, H, W, *channels] of however many frames."""
     return frames.detach().view(-1, *backdrop.shape[:2], *channels).numpy()
@@ -53,7 +66,7 @@ def forward(colour: Tensor, alpha: Tensor, depth: Tensor, backdrop: Tensor) -> t
     out, expected = torch.empty_like(colour), torch.empty_like(alpha)
     with kernel_lock:
         _forward(
-            _planes(colour, backdrop, 3), _planes(alpha, backdrop), _planes(depth, backdrop),
+            team(), len(backdrop), _planes(colour, backdrop, 3), _planes(alpha, backdrop), _planes(depth, backdrop),
             backdrop.detach().numpy(), _planes(out, backdrop, 3), _planes(expected, backdrop),
         )  # fmt: skip
     return out, expected
@@ -66,7 +79,7 @@ def backward(
     found = torch.empty_like(alpha), torch.empty_like(depth), torch.empty_like(backdrop)
     with kernel_lock:
         _backward(
-            _planes(alpha, backdrop), _planes(depth, backdrop), backdrop.detach().numpy(),
+            team(), len(backdrop), _planes(alpha, backdrop), _planes(depth, backdrop), backdrop.detach().numpy(),
             _planes(grad_colour, backdrop, 3), _planes(grad_expected, backdrop),
             _planes(found[0], backdrop), _planes(found[1], backdrop), found[2].numpy(),
         )  # fmt: skip

@@ -10,7 +10,8 @@ from macrosplat.render import constants
 from macrosplat.render.camera import Frame
 from macrosplat.scene import harmonics
 from macrosplat.scene.gaussians import SH_C0
-from macrosplat.support.numba import kernel_lock, njit, prange
+from macrosplat.support.numba import kernel_lock, njit
+from macrosplat.support.spread import spread, team
 
 F = np.float32
 VARIANCE, ALPHA_MIN, MARGIN = F(constants.PIXEL_VARIANCE), F(constants.ALPHA_MIN), F(constants.FOV_MARGIN)
@@ -24,7 +25,7 @@ ONE, TWO, HALF, ZERO = F(1), F(2), F(0.5), F(0)
 CHUNKS = 64
 
 
-@njit
+@njit(inner=True)
 def _sh_basis(x, y, z, degree, ys):
     ys[0] = Y0
     if degree > 0:
@@ -39,7 +40,7 @@ def _sh_basis(x, y, z, degree, ys):
         ys[14], ys[15] = C34 * z * (xx - yy), -C30 * x * (xx - F(3) * yy)
 
 
-@njit
+@njit(inner=True)
 def _sh_slope(x, y, z, degree, k):
     """The gradient of Y_k as a polynomial in (x, y, z)."""
     if k == 1:
@@ -74,7 +75,7 @@ def _sh_slope(x, y, z, degree, k):
     return -F(3) * C30 * (xx - yy), F(6) * C30 * x * y, ZERO
 
 
-@njit
+@njit(inner=True)
 def _axes(quats, log_scales, i, r, q):
     """Rotation of Gaussian i into r [3, 3], rotation times scale into q [3, 3]; returns 1 / |quat|."""
     w, x, y, z = quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]
@@ -90,7 +91,7 @@ def _axes(quats, log_scales, i, r, q):
     return inverse
 
 
-@njit
+@njit(inner=True)
 def _half_covariance(view, q, m, t, jx, jy, jxz, jyz):
     """m = W q [3, 3], t = J m [2, 3]; the projected covariance is t t^T."""
     for r in range(3):
@@ -101,12 +102,14 @@ def _half_covariance(view, q, m, t, jx, jy, jxz, jyz):
         t[1, c] = jy * m[1, c] + jyz * m[2, c]
 
 
-@njit(parallel=True)
-def _forward(means, log_scales, quats, logits, sh0, sh_rest, views, centres, cameras, frame, degree, splats, extents):
+@njit(part=True)
+def _forward_some(
+    begin, end, means, log_scales, quats, logits, sh0, sh_rest, views, centres, cameras, frame, degree, splats, extents
+):
     n = means.shape[0]
     width, height, near = frame
     coefficients = (degree + 1) * (degree + 1)
-    for chunk in prange(CHUNKS):
+    for chunk in range(begin, end):
         r, q, wq = np.empty((3, 3), F), np.empty((3, 3), F), np.empty((3, 3), F)
         t, ys = np.empty((2, 3), F), np.empty(16, F)
         for m in range(views.shape[0]):
@@ -158,15 +161,21 @@ def _forward(means, log_scales, quats, logits, sh0, sh_rest, views, centres, cam
                         extents[m, i, 0], extents[m, i, 1] = ex, ey
 
 
-@njit(parallel=True)
-def _backward(
-    means, log_scales, quats, logits, sh0, sh_rest, views, centres, cameras, frame, degree, extents, grad_splats,
+@njit
+def _forward(team, count, *arguments):
+    spread(_forward_some, team, count, arguments)
+
+
+@njit(part=True)
+def _backward_some(
+    begin, end, means, log_scales, quats, logits, sh0, sh_rest, views, centres, cameras, frame, degree,
+    extents, grad_splats,
     grad_means, grad_log_scales, grad_quats, grad_logits, grad_sh0, grad_sh_rest, grad_view, grad_centre, grad_camera,
 ):  # fmt: skip
     n = means.shape[0]
     width, height, _ = frame
     coefficients = (degree + 1) * (degree + 1)
-    for chunk in prange(CHUNKS):
+    for chunk in range(begin, end):
         r, q, wq = np.empty((3, 3), F), np.empty((3, 3), F), np.empty((3, 3), F)
         grad_r, grad_m = np.empty((3, 3), F), np.empty((3, 3), F)
         t, grad_t, ys = np.empty((2, 3), F), np.empty((2, 3), F), np.empty(16, F)
@@ -324,6 +333,11 @@ def _backward(
             grad_camera[m, chunk, 2], grad_camera[m, chunk, 3] = sum_cx, sum_cy
 
 
+@njit
+def _backward(team, count, *arguments):
+    spread(_backward_some, team, count, arguments)
+
+
 def _frame(frame: Frame) -> tuple[np.float32, ...]:
     return F(frame.width), F(frame.height), F(frame.near)
 
@@ -348,7 +362,7 @@ def forward(*inputs_and_frame) -> tuple[Tensor, Tensor]:
     every = len(given[6]), shape[-1]
     outputs = splats.view(*every, SPLAT).numpy(), extents.view(*every, 2).numpy()
     with kernel_lock:
-        _forward(*given, _frame(frame), degree, *outputs)
+        _forward(team(), CHUNKS, *given, _frame(frame), degree, *outputs)
     return splats, extents
 
 
@@ -363,7 +377,7 @@ def backward(*inputs_and_gradient, views: bool = True, intrinsics: bool = True) 
     every = len(cameras[0]), inputs[0].shape[0]
     incoming = extents.view(*every, 2).numpy(), grad_splats.view(*every, SPLAT).numpy()
     with kernel_lock:
-        _backward(*_arrays([*inputs[:6], *cameras]), _frame(frame), degree, *incoming, *outputs)
+        _backward(team(), CHUNKS, *_arrays([*inputs[:6], *cameras]), _frame(frame), degree, *incoming, *outputs)
     grad_view, grad_centre, grad_camera = (share.sum(1) for share in shares)
     # One camera's intrinsics may be those of all views.
     grad_camera = grad_camera.sum(0) if inputs[8].ndim == 1 else grad_camera

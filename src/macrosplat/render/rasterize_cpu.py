@@ -16,7 +16,7 @@ from torch import Tensor
 
 from macrosplat.render import constants
 from macrosplat.render.bins_cpu import LOG2_MIN, RUNS, SPREAD, TILE, Bins, bin_splats
-from macrosplat.support.numba import kernel_lock, njit, prange
+from macrosplat.support.numba import kernel_lock, njit
 from macrosplat.support.simd import (
     LANES,
     any_of,
@@ -36,6 +36,7 @@ from macrosplat.support.simd import (
     store,
     totals,
 )
+from macrosplat.support.spread import spread, team
 
 F, U = np.float32, np.uint64
 ALPHA_MAX, T_MIN = F(constants.ALPHA_MAX), F(constants.TRANSMITTANCE_MIN)
@@ -51,7 +52,7 @@ LINEAR, DOWN, ACROSS, SCRATCH = TILE, 2 * TILE, 3 * TILE, 4 * TILE
 SUMS = 2 * LANES  # floats of a row of sums, 10 of them in use
 
 
-@njit
+@njit(inner=True)
 def _blocks(forms, i, x0, y0, scratch):
     """Which blocks of a tile a splat meets: bit 16 h + r is half h of row r. Fills the scratch."""
     cb, cc, of_opacity = forms[i, 3], forms[i, 4], forms[i, 5]
@@ -73,7 +74,7 @@ def _blocks(forms, i, x0, y0, scratch):
     return bits
 
 
-@njit
+@njit(inner=True)
 def _draw(forms, items, first, last, x0, y0, acc, scratch):
     """Into acc [BLOCKS * DRAWN]: transmittance, red, green, blue, depth of a tile, its left half first. Returns behind
     which pair all of its paths have ended."""
@@ -105,11 +106,11 @@ def _draw(forms, items, first, last, x0, y0, acc, scratch):
     return last
 
 
-@njit(parallel=True)
-def _forward(forms, ranges, items, runs, colour, alpha, depth, stops):
+@njit(part=True)
+def _forward_some(begin, end, forms, ranges, items, runs, colour, alpha, depth, stops):
     views, height, width = alpha.shape
     tiles_x, tiles = (width + TILE - 1) // TILE, stops.shape[0] // views
-    for w in prange(RUNS):
+    for w in range(begin, end):
         acc, scratch = np.empty(BLOCKS * DRAWN, F), np.empty(SCRATCH, F)
         for tile in range(runs[SPREAD[w]], runs[SPREAD[w] + 1]):
             m, x0, y0 = tile // tiles, tile % tiles % tiles_x * TILE, tile % tiles // tiles_x * TILE
@@ -130,6 +131,11 @@ def _forward(forms, ranges, items, runs, colour, alpha, depth, stops):
 
 
 @njit
+def _forward(team, count, *arguments):
+    spread(_forward_some, team, count, arguments)
+
+
+@njit(inner=True)
 def _replay(forms, items, slots, first, last, x0, y0, acc, scratch, sums):
     """A tile's rows of sums, by acc [BLOCKS * REPLAYED]: transmittance, rest, and the gradients of red, green, blue and
     depth."""
@@ -173,13 +179,14 @@ def _replay(forms, items, slots, first, last, x0, y0, acc, scratch, sums):
         store(sums, out + LANES, totals(s_b, s_z, s_b, s_z, s_b, s_z, s_b, s_z))
 
 
-@njit(parallel=True)
-def _backward(
-    forms, ranges, items, slots, runs, stops, colour, alpha, depth, grad_colour, grad_alpha, grad_depth, sums
+@njit(part=True)
+def _backward_some(
+    begin, end, forms, ranges, items, slots, runs, stops, colour, alpha, depth,
+    grad_colour, grad_alpha, grad_depth, sums,
 ):  # fmt: skip
     views, height, width = alpha.shape
     tiles_x, tiles = (width + TILE - 1) // TILE, stops.shape[0] // views
-    for w in prange(RUNS):
+    for w in range(begin, end):
         acc, scratch = np.empty(BLOCKS * REPLAYED, F), np.empty(SCRATCH, F)
         for tile in range(runs[SPREAD[w]], runs[SPREAD[w] + 1]):
             m, x0, y0 = tile // tiles, tile % tiles % tiles_x * TILE, tile % tiles // tiles_x * TILE
@@ -201,10 +208,15 @@ def _backward(
                     sums[SUMS * slots[position] + k] = ZERO
 
 
-@njit(parallel=True)
-def _reduce(order, offsets, sums, splats, grad_splats):
+@njit
+def _backward(team, count, *arguments):
+    spread(_backward_some, team, count, arguments)
+
+
+@njit(part=True)
+def _reduce_some(begin, end, order, offsets, sums, splats, grad_splats):
     """Adds up the rows of sums of each splat, which stand together in the order of its tiles: its gradient."""
-    for rank in prange(order.shape[0]):
+    for rank in range(begin, end):
         i = order[rank]
         low = high = lanes(ZERO)
         for row in range(offsets[rank], offsets[rank + 1]):
@@ -222,6 +234,11 @@ def _reduce(order, offsets, sums, splats, grad_splats):
         grad_splats[i, 8], grad_splats[i, 9] = lane(high, 0), lane(high, 1)
 
 
+@njit
+def _reduce(team, count, *arguments):
+    spread(_reduce_some, team, count, arguments)
+
+
 def forward(splats: Tensor, extents: Tensor, width: int, height: int, same_depths: bool = False):
     """-> colour [H, W, 3], alpha [H, W], depth [H, W], and the bins that `backward` replays; of M views with M in
     front."""
@@ -231,7 +248,7 @@ def forward(splats: Tensor, extents: Tensor, width: int, height: int, same_depth
     with kernel_lock:
         bins = bin_splats(table, reach, width, height, math.prod(shape[:-2]), same_depths)
         outputs = (*_frames(colour, alpha, depth), bins.stops)
-        _forward(bins.forms, bins.ranges, bins.items, bins.runs, *outputs)
+        _forward(team(), RUNS, bins.forms, bins.ranges, bins.items, bins.runs, *outputs)
     return colour, alpha, depth, bins
 
 
@@ -243,8 +260,8 @@ def backward(splats: Tensor, bins: Bins, colour, alpha, depth, grad_colour, grad
     table = splats.detach().reshape(-1, SPLAT).numpy()
     with kernel_lock:
         lists = (bins.ranges, bins.items, bins.slots, bins.runs)
-        _backward(bins.forms, *lists, bins.stops, *drawn, *incoming, sums)
-        _reduce(bins.order, bins.offsets, sums, table, grad_splats.view(-1, SPLAT).numpy())
+        _backward(team(), RUNS, bins.forms, *lists, bins.stops, *drawn, *incoming, sums)
+        _reduce(team(), len(bins.order), bins.order, bins.offsets, sums, table, grad_splats.view(-1, SPLAT).numpy())
     return grad_splats
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from macrosplat.render import constants
 from macrosplat.render.bins_cpu import RUNS, SPREAD, TILE, bin_splats
 from macrosplat.render.camera import Camera
-from macrosplat.support.numba import kernel_lock, njit, prange
+from macrosplat.support.numba import kernel_lock, njit
+from macrosplat.support.spread import spread, team
 
 F, U = np.float32, np.uint64
 ALPHA_MIN, ALPHA_MAX = F(constants.ALPHA_MIN), F(constants.ALPHA_MAX)
@@ -38,15 +39,15 @@ def takers(splats: Tensor, extents: Tensor, width: int, height: int, left: float
     out = np.full((height, width), -1, np.int32)
     with kernel_lock:
         bins = bin_splats(table, reach, width, height)
-        _takers(table, reach, bins.ranges, bins.items, bins.runs, F(left), out)
+        _takers(team(), RUNS, table, reach, bins.ranges, bins.items, bins.runs, F(left), out)
     return torch.from_numpy(out)
 
 
-@njit(parallel=True)
-def _takers(splats, extents, ranges, items, runs, left, out):
+@njit(part=True)
+def _takers_some(begin, end, splats, extents, ranges, items, runs, left, out):
     height, width = out.shape
     tiles_x = (width + TILE - 1) // TILE
-    for w in prange(RUNS):
+    for w in range(begin, end):
         for tile in range(runs[SPREAD[w]], runs[SPREAD[w] + 1]):
             x0, y0 = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
             rows, columns = min(TILE, height - y0), min(TILE, width - x0)
@@ -87,6 +88,11 @@ def _takers(splats, extents, ranges, items, runs, left, out):
                     out[y0 + row, x0 + x] = taker[row * TILE + x]
 
 
+@njit
+def _takers(team, count, *arguments):
+    spread(_takers_some, team, count, arguments)
+
+
 def densest(
     means_z: Tensor, quats: Tensor, log_scales: Tensor, centres: Tensor, takers: Tensor, camera: Camera, most: float
 ) -> Tensor:
@@ -95,14 +101,14 @@ def densest(
     turn, intrinsics = camera.view[:3, :3].contiguous().numpy(), camera.intrinsics.numpy()
     gaussians = (t.contiguous().numpy() for t in (means_z, quats, log_scales, centres))
     with kernel_lock:
-        _densest(*gaussians, takers.numpy(), turn, intrinsics, F(most), out)
+        _densest(team(), len(out), *gaussians, takers.numpy(), turn, intrinsics, F(most), out)
     return torch.from_numpy(out)
 
 
-@njit(parallel=True)
-def _densest(means_z, quats, log_scales, centres, takers, view, intrinsics, most, out):
-    height, width = out.shape
-    for row in prange(height):
+@njit(part=True)
+def _densest_some(begin, end, means_z, quats, log_scales, centres, takers, view, intrinsics, most, out):
+    _, width = out.shape
+    for row in range(begin, end):
         for column in range(width):
             i = takers[row, column]
             if i >= 0:
@@ -112,6 +118,11 @@ def _densest(means_z, quats, log_scales, centres, takers, view, intrinsics, most
 
 
 @njit
+def _densest(team, count, *arguments):
+    spread(_densest_some, team, count, arguments)
+
+
+@njit(inner=True)
 def _densest_of(i, px, py, means_z, quats, log_scales, centres, view, intrinsics, most):
     fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
     w, x, y, z = quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]

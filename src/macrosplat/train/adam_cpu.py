@@ -6,15 +6,16 @@ import math
 
 import numpy as np
 
-from macrosplat.support.numba import kernel_lock, njit, prange
+from macrosplat.support.numba import kernel_lock, njit
+from macrosplat.support.spread import spread, team
 
 BLOCK = 16384  # numbers a thread takes at a time: 4 arrays of 64 KB stream through L2
 
 
-@njit(parallel=True)
-def _step(parameter, gradient, first, second, rate, keep1, new1, keep2, new2, root, eps):
+@njit(part=True)
+def _step_some(begin, end, parameter, gradient, first, second, rate, keep1, new1, keep2, new2, root, eps):
     size = parameter.shape[0]
-    for block in prange((size + BLOCK - 1) // BLOCK):
+    for block in range(begin, end):
         start = block * BLOCK
         stop = min(start + BLOCK, size)
         p = parameter[start:stop]
@@ -27,6 +28,11 @@ def _step(parameter, gradient, first, second, rate, keep1, new1, keep2, new2, ro
             m[i] = mi
             v[i] = vi
             p[i] -= rate * mi / (np.sqrt(vi) * root + eps)
+
+
+@njit
+def _step(team, count, *arguments):
+    spread(_step_some, team, count, arguments)
 
 
 def step(parameter, gradient, first, second, rate: float, count: float, beta1: float, beta2: float, eps: float) -> None:
@@ -42,4 +48,4 @@ def step(parameter, gradient, first, second, rate: float, count: float, beta1: f
         eps,
     )
     with kernel_lock:
-        _step(*arrays, *(np.float32(s) for s in scalars))
+        _step(team(), -(-len(arrays[0]) // BLOCK), *arrays, *(np.float32(s) for s in scalars))

@@ -13,7 +13,8 @@ import torch
 
 from macrosplat.lens.blur_cpu import mirror
 from macrosplat.support.colour import LINEAR_JOIN, OFFSET, SLOPE
-from macrosplat.support.numba import kernel_lock, njit, prange
+from macrosplat.support.numba import kernel_lock, njit
+from macrosplat.support.spread import spread, team
 from macrosplat.train.loss_reference import C1, C2, CURVE_END, GREY, POWER, REACH, SCALE, TANGENT, window_taps
 
 TAPS = 2 * REACH + 1
@@ -31,7 +32,7 @@ _SCALE, _OFFSET, _POWER = np.float32(SCALE), np.float32(OFFSET), np.float32(POWE
 _ROOT = tuple(np.float32(v) for v in (2.144315981, -2.893025453, 2.894054270, -1.401007536, 0.254597001))
 
 
-@njit
+@njit(inner=True)
 def _encode(linear):
     """The sRGB curve. x^(1/2.4) = s^2 s^(-1/3) with s = x^(1/4): within 3e-7."""
     x = min(max(linear, _KNEE), _END)
@@ -52,7 +53,7 @@ def _slope(encoded, linear):
     return above if linear > _KNEE else _BELOW
 
 
-@njit
+@njit(inner=True)
 def _along(padded, width, row):
     """Window along a row whose `width` values start at padded[REACH]; mirrors its ends first."""
     inner = padded[REACH : REACH + width]
@@ -72,7 +73,7 @@ def _along(padded, width, row):
         )
 
 
-@njit
+@njit(inner=True)
 def _down(ring, y, height, row):
     """Window down the columns around row y of a ring of TAPS rows."""
     a0 = ring[y % TAPS]
@@ -87,7 +88,7 @@ def _down(ring, y, height, row):
         row[x] += _TAPS[3] * (a3[x] + b3[x]) + _TAPS[4] * (a4[x] + b4[x]) + _TAPS[5] * (a5[x] + b5[x])
 
 
-@njit
+@njit(inner=True)
 def _similarity(mean_x, square, product, mean_y, variance_y, weight, ssim, d_mean, d_square, d_product):
     """SSIM of a row times the weight, and its derivatives by the window means of x, xx and xy (about grey)."""
     two = np.float32(2.0)
@@ -110,14 +111,13 @@ def _similarity(mean_x, square, product, mean_y, variance_y, weight, ssim, d_mea
         )
 
 
-@njit(parallel=True)
-def _sweep(blurred, photo, mean, variance, weight, l1_share, ssim_share, gradient, sums):
+@njit(part=True)
+def _sweep_some(begin, end, blurred, photo, mean, variance, weight, l1_share, ssim_share, gradient, sums):
     """blurred [H, 3 W]; sums [3, H] are the loss of every row; gradient is not written where it has no rows."""
     _, height, width = photo.shape
     with_gradient = gradient.shape[0] > 0
-    strips = (height + STRIP - 1) // STRIP
     scale = np.float32(1.0 / 255.0)
-    for task in prange(3 * strips):
+    for task in range(begin, end):
         c = task % 3
         start = task // 3 * STRIP
         stop = min(start + STRIP, height)
@@ -187,6 +187,11 @@ def _sweep(blurred, photo, mean, variance, weight, l1_share, ssim_share, gradien
                     target[3 * x] = r3[x]
 
 
+@njit
+def _sweep(team, count, *arguments):
+    spread(_sweep_some, team, count, arguments)
+
+
 def forward(blurred: torch.Tensor, target, lambda_dssim: float, with_gradient: bool):
     """Loss [], and its gradient [H, W, 3] (None if not wanted) for `backward`."""
     target = target.alone()
@@ -196,6 +201,8 @@ def forward(blurred: torch.Tensor, target, lambda_dssim: float, with_gradient: b
     each = 1.0 / (3.0 * target.total)
     with kernel_lock:
         _sweep(
+            team(),
+            3 * -(-height // STRIP),
             blurred.detach().numpy().reshape(height, 3 * width),
             target.photo.numpy(),
             target.mean.numpy(),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.support.numba import kernel_lock, njit, prange
+from macrosplat.support.numba import kernel_lock, njit
+from macrosplat.support.spread import spread, team
 
 U = np.uint64
 ROUNDS = 10
@@ -18,7 +19,7 @@ SMALLEST = np.float32(1e-7)  # the logarithm of a normal draw is taken of no les
 TURN = np.float32(2 * np.pi)
 
 
-@njit
+@njit(inner=True)
 def _philox(row, key):
     """Four words of 32 bits of a row."""
     c0, c1, c2, c3 = row & LOW, row >> HALF, U(0), U(0)
@@ -30,17 +31,22 @@ def _philox(row, key):
     return c0, c1, c2, c3
 
 
-@njit
+@njit(inner=True)
 def _uniform(word):
     """[0, 1) of a word read as a signed number: its negative half is folded over."""
     folded = LOW - word if word >= SIGN else word
     return np.float32(folded) * SCALE
 
 
-@njit(parallel=True)
-def _uniforms(key, out):
-    for i in prange(out.shape[0]):
+@njit(part=True)
+def _uniforms_some(begin, end, key, out):
+    for i in range(begin, end):
         out[i] = _uniform(_philox(U(i), key)[0])
+
+
+@njit
+def _uniforms(team, count, *arguments):
+    spread(_uniforms_some, team, count, arguments)
 
 
 @njit
@@ -50,10 +56,10 @@ def _words(key, rows, out):
         out[i, 0], out[i, 1], out[i, 2], out[i, 3] = _philox(U(rows[i]), key)
 
 
-@njit(parallel=True)
-def _normals(key, rows, out):
+@njit(part=True)
+def _normals_some(begin, end, key, rows, out):
     """By Box and Muller, two of each pair of words; the fourth is left."""
-    for i in prange(rows.shape[0]):
+    for i in range(begin, end):
         words = _philox(U(rows[i]), key)
         first = np.sqrt(np.float32(-2) * np.log(max(_uniform(words[0]), SMALLEST)))
         angle = TURN * _uniform(words[1])
@@ -62,11 +68,16 @@ def _normals(key, rows, out):
         out[i, 2] = second * np.cos(TURN * _uniform(words[3]))
 
 
+@njit
+def _normals(team, count, *arguments):
+    spread(_normals_some, team, count, arguments)
+
+
 def uniform(key: int, count: int) -> NDArray[np.float32]:
     """[count] of rows 0 ... count - 1."""
     out = np.empty(count, np.float32)
     with kernel_lock:
-        _uniforms(U(key), out)
+        _uniforms(team(), count, U(key), out)
     return out
 
 
@@ -82,5 +93,5 @@ def normal(key: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """[N, 3] of rows [N]."""
     out = np.empty((len(rows), 3), np.float32)
     with kernel_lock:
-        _normals(U(key), rows, out)
+        _normals(team(), len(rows), U(key), rows, out)
     return out

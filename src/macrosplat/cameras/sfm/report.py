@@ -75,8 +75,11 @@ def reasons(
             text = f"has only {feature_points[i]} feature points: light it better, or focus on a textured part"
         elif i in contradicting:
             text = "was placed where it contradicts its neighbours: add photos between it and them"
+        elif partners.get(i) == 0:
+            text = "shares next to nothing with the others: add photos between, or leave out what shows another thing"
         elif i in partners:
-            text = f"shares enough with only {partners[i]} other photos: add photos between it and its neighbours"
+            others = "one other photo" if partners[i] == 1 else f"{partners[i]} other photos"
+            text = f"shares enough with only {others}: add photos between it and its neighbours"
         else:
             text = "could not be placed on the points seen by others: add photos near it, or focus on a part they share"
         why[name] = f"{name} {text}."

@@ -6,17 +6,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from macrosplat.support.numba import kernel_lock, njit, prange
+from macrosplat.support.numba import kernel_lock, njit
+from macrosplat.support.spread import spread, team
 
 FOUR, SIX, SIXTEENTH = np.float32(4), np.float32(6), np.float32(1 / 16)
 EIGHTH, HALF = np.float32(1 / 8), np.float32(1 / 2)
 
 
-@njit(parallel=True)
-def _halved(plane, out):
-    channels, height, width = plane.shape
+@njit(part=True)
+def _halved_some(begin, end, plane, out):
+    _, height, width = plane.shape
     _, small_height, small_width = out.shape
-    for line in prange(channels * small_height):
+    for line in range(begin, end):
         c, y = line // small_height, line % small_height
         # Edges are repeated: two columns before the first, and two behind the last.
         row = np.empty(width + 4, np.float32)
@@ -33,12 +34,17 @@ def _halved(plane, out):
             out[c, y, x] = (row[k] + row[k + 4] + FOUR * (row[k + 1] + row[k + 3]) + SIX * row[k + 2]) * SIXTEENTH
 
 
-@njit(parallel=True)
-def _add_doubled(base, small, factor, out):
+@njit
+def _halved(team, count, *arguments):
+    spread(_halved_some, team, count, arguments)
+
+
+@njit(part=True)
+def _add_doubled_some(begin, end, base, small, factor, out):
     """out = base + factor * small, doubled."""
-    channels, height, width = out.shape
+    _, height, width = out.shape
     _, small_height, small_width = small.shape
-    for line in prange(channels * height):
+    for line in range(begin, end):
         c, y = line // height, line % height
         row = np.empty(small_width + 2, np.float32)
         at = y // 2
@@ -58,16 +64,28 @@ def _add_doubled(base, small, factor, out):
             out[c, y, 2 * x + 1] = base[c, y, 2 * x + 1] + factor * ((row[x + 1] + row[x + 2]) * HALF)
 
 
+@njit
+def _add_doubled(team, count, *arguments):
+    spread(_add_doubled_some, team, count, arguments)
+
+
 def halved(plane: Tensor) -> Tensor:
     channels, height, width = plane.shape
     out = torch.empty(channels, (height + 1) // 2, (width + 1) // 2)
     with kernel_lock:
-        _halved(plane.contiguous().numpy(), out.numpy())
+        _halved(team(), channels * out.shape[1], plane.contiguous().numpy(), out.numpy())
     return out
 
 
 def add_doubled(base: Tensor, small: Tensor, factor: float) -> Tensor:
     out = torch.empty(base.shape)
     with kernel_lock:
-        _add_doubled(base.contiguous().numpy(), small.contiguous().numpy(), np.float32(factor), out.numpy())
+        _add_doubled(
+            team(),
+            base.shape[0] * base.shape[1],
+            base.contiguous().numpy(),
+            small.contiguous().numpy(),
+            np.float32(factor),
+            out.numpy(),
+        )
     return out
