@@ -5,10 +5,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from macrosplat.support import files
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import (
     below,
@@ -184,3 +188,22 @@ def test_a_disk_without_room_is_one_sentence(tmp_path):
     room_on_disk(tmp_path / "missing", 1e30)  # whoever makes the folder will see
     with pytest.raises(MacrosplatError, match=r"The disk is full: .* free some space"):
         room_on_disk(tmp_path, 1e18)
+
+
+def test_large_pictures_do_not_wait_in_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "WAITING", 1000)
+    lock, held, most = threading.Lock(), [0], [0]
+
+    def write(picture: np.ndarray) -> None:
+        time.sleep(0.01)
+        with lock:
+            held[0] -= picture.nbytes
+
+    with files.Writers() as writers:
+        for size in (400, 400, 400, 3000, 400):
+            picture = np.zeros(size, np.uint8)
+            writers.add(write, picture)
+            with lock:
+                held[0] += size
+                most[0] = max(most[0], held[0])
+    assert most[0] <= 3000 and held[0] == 0

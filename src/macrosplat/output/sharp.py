@@ -23,6 +23,7 @@ from macrosplat.support.files import write_whole
 
 # zlib's Z_RLE, made for PNG: of the default's time a fifth, of its size 1.02 (fly, sharp photos and maps).
 RUN_LENGTHS = 3
+ROWS = 256  # that are turned into levels at a time
 
 
 def write_sharp(
@@ -41,15 +42,19 @@ def write_picture(path: Path, srgb: NDArray[np.floating], carried: Metadata) -> 
     """[H, W, 3] sRGB floats as 8 bit PNG or 16 bit TIFF, by the suffix; atomically."""
     assert srgb.ndim == 3 and srgb.shape[2] == 3, f"a photo of shape {srgb.shape}"
     profile, exif = carried.profile(), carried.exif(srgb.shape[1], srgb.shape[0])
-    values = srgb if profile is None else into_profile(to_linear(np.clip(srgb, 0, 1)), profile)
-    if path.suffix == SUFFIXES["tiff"]:
-        levels = np.rint(np.clip(values, 0, 1).astype(np.float64) * 65535).astype(np.uint16)
+    deep = path.suffix == SUFFIXES["tiff"]
+    levels = np.empty(srgb.shape, np.uint16 if deep else np.uint8)
+    for top in range(0, len(srgb), ROWS):  # photos of 100 megapixels have no room for copies
+        band = slice(top, top + ROWS)
+        values = srgb[band] if profile is None else into_profile(to_linear(np.clip(srgb[band], 0, 1)), profile)
+        levels[band] = np.rint(np.clip(values, 0, 1).astype(np.float64) * 65535) if deep else to_bytes(values)
+    if deep:
         write_whole(path, lambda part: write_tiff(part, levels, exif, carried.icc))
         return
     # An empty profile or EXIF would be written as an empty chunk.
     options = {"icc_profile": carried.icc, "exif": exif}
     options = {key: value for key, value in options.items() if value is not None}
-    save_png(path, to_bytes(values), **options)
+    save_png(path, levels, **options)
 
 
 def save_png(path: Path, levels: NDArray[np.uint8] | NDArray[np.uint16], **options: Any) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 from macrosplat.support.errors import MacrosplatError
 
 LONGEST = 255  # bytes of a file's name, on nearly every file system
+WAITING = 1 << 30  # bytes of arrays that are to be written, at the most, or one of them
 # What a killed process leaves: `.NAME.PROCESS.part.SUFFIX`, `.old` of a folder that was being replaced, and the scratch
 # folders of structure from motion.
 LEFTOVER = re.compile(r"\..*\.\d+\.(part|old)(\.[^.]*)?|\.(sfm|features)\.\w+", re.DOTALL)
@@ -219,21 +220,27 @@ def write_json(path: Path, value: Any) -> None:
 class Writers:
     """Threads that encode and write files while the work goes on. Leaving the context waits for them.
 
-    At most a few writings wait at a time. What goes wrong in one is raised by a later `add`, or on leaving.
+    At most a few writings wait at a time, and of large arrays no more than `WAITING` bytes. What goes wrong in one is
+    raised by a later `add`, or on leaving.
     """
 
     def __enter__(self) -> Writers:
         threads = os.cpu_count() or 1
         self._pool, self._most = ThreadPoolExecutor(threads), 2 * threads
         self._open: deque[Future] = deque()
+        self._sizes: deque[int] = deque()  # bytes of the arrays that each was given
         return self
 
     def add(self, function: Callable[..., Any], *args: Any) -> Future:
         """Call `function(*args)` soon."""
-        while len(self._open) >= self._most:
+        size = sum(getattr(arg, "nbytes", 0) for arg in args)
+        while self._open and (len(self._open) >= self._most or size + sum(self._sizes) > WAITING):
+            self._sizes.popleft()
             self._open.popleft().result()
-        self._open.append(self._pool.submit(function, *args))
-        return self._open[-1]
+        future = self._pool.submit(function, *args)
+        self._open.append(future)
+        self._sizes.append(size)
+        return future
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=kind is not None)
