@@ -43,7 +43,7 @@ def write_picture(path: Path, srgb: NDArray[np.floating], carried: Metadata) -> 
     assert srgb.ndim == 3 and srgb.shape[2] == 3, f"a photo of shape {srgb.shape}"
     profile, exif = carried.profile(), carried.exif(srgb.shape[1], srgb.shape[0])
     deep = path.suffix == SUFFIXES["tiff"]
-    levels = np.empty(srgb.shape, np.uint16 if deep else np.uint8)
+    levels: Any = np.empty(srgb.shape, np.uint16 if deep else np.uint8)
     for top in range(0, len(srgb), ROWS):  # photos of 100 megapixels have no room for copies
         band = slice(top, top + ROWS)
         values = srgb[band] if profile is None else into_profile(to_linear(np.clip(srgb[band], 0, 1)), profile)
