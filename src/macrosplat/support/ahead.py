@@ -26,7 +26,7 @@ def compiling() -> Iterator[None]:
     if CORES > 1 and not compiled_mark().exists() and _is_interpreter():
         with contextlib.suppress(OSError):
             process = subprocess.Popen(
-                [sys.executable, "-m", PROGRAM],
+                [sys.executable, "-P", "-m", PROGRAM],  # not what lies in the folder of the photos
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
