@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -13,9 +15,11 @@ from macrosplat.output.detail.believed import believed
 from macrosplat.output.detail.evidence import evident_sharpness
 from macrosplat.output.detail.grain import find_grain
 from macrosplat.output.detail.own import DOUBT, enlarged, keep_detail, weight
+from macrosplat.output.detail.photos import Look, share_shown
 from macrosplat.output.detail.pyramid import collapsed, halved, laplacian, levels_for
 from macrosplat.output.detail.pyramid_reference import doubled
 from macrosplat.output.detail.radius import blur_radius
+from macrosplat.output.surface import Surface
 
 
 def natural(height: int, width: int, seed: int) -> np.ndarray:
@@ -258,3 +262,18 @@ def test_where_the_render_has_the_detail_the_photo_adds_no_grain() -> None:
     lack = slice(176, 336)
     assert error(got, lack) < error(plain, lack) < error(np.stack([render] * 3), lack)
     assert find_grain(photo, torch.zeros(4, 4)).variance.max() == 0
+
+
+@pytest.mark.parametrize("lens_gain, wanted", [(1.0, 1.0), (0.1, 0.0)])
+def test_a_lens_that_explains_nothing_takes_nothing_back(lens_gain: float, wanted: float) -> None:
+    """Two photos that are what the scene alone shows up to an error, which the lens makes smaller by so many dB."""
+    photo = np.full((32, 48, 3), 128, np.uint8)
+    plane, error = torch.zeros(32, 48), 0.05
+
+    def look(_: int) -> Look:
+        seen = Surface(None, plane + 1, plane)  # type: ignore[arg-type]
+        alone, taken = (torch.full((32, 48, 3), 128 / 255 + off) for off in (error, error * 10 ** (-lens_gain / 20)))
+        return Look(seen, alone, taken)
+
+    share, looks = share_shown(SimpleNamespace(look=look), [photo, photo], ())  # type: ignore[arg-type]
+    assert share == wanted and set(looks) == {0, 1}

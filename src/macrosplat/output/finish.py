@@ -76,8 +76,8 @@ def finish(
     # pinhole that was found to explain the photos as well as a lens takes nothing back.
     if options.detail != "off" and options.lens == "thin" and options.deblur_first == "none":
         lensed = model.lens.sigma_in_focus(shown[0]) is not None
-        share, kept = share_shown(model, targets.photos) if lensed else (0.0, {})
-        deblurred = replace(deblurred, own=True, share=share, radii=kept)
+        share, looks = share_shown(deblurred, targets.photos, targets.alpha_masks) if lensed else (0.0, {})
+        deblurred = replace(deblurred, own=True, share=share, looks=looks)
         run.update(blur_shown=share)
         if lensed and share < 1:
             progress.note(SHARPER if share > 0 else SHARP)

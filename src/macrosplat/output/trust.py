@@ -23,6 +23,11 @@ MADE_UP, FAR_OFF = 3.0, 28.0
 STEPS = 3000  # from which on a pupil that only photos tell is within some percent
 
 
+def explains(through_lens: float, without: float) -> bool:
+    """Whether a lens explains photos better than none does: dB of what it makes of a scene, and of that alone."""
+    return through_lens >= without + HARDLY
+
+
 def judge(
     pupil: float,  # diameter / focus distance
     sigma0_px: float,
@@ -39,7 +44,7 @@ def judge(
             f"The photos are only matched with a blur of {sigma0_px:.1f} px everywhere, which no lens has: the "
             "scene has gone wrong; take fewer --max-gaussians, or another --seed.",
         )
-    if through_lens < without + HARDLY:
+    if not explains(through_lens, without):
         return Trust(
             "low",
             f"The lens explains the photos no better ({through_lens:.1f} dB) than none does ({without:.1f} dB): there "

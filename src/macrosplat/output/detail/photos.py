@@ -26,11 +26,13 @@ from macrosplat.output.detail.grain import find_grain
 from macrosplat.output.detail.own import keep_detail
 from macrosplat.output.detail.radius import blur_radius
 from macrosplat.output.surface import Surface, surface_of
+from macrosplat.output.trust import explains
 from macrosplat.photos.records import Photo
 from macrosplat.render import Camera
 from macrosplat.support.colour import to_srgb
+from macrosplat.support.metrics import psnr
 
-KEPT = 1 << 24  # pixels whose radius is kept: 64 MB
+KEPT = 1 << 22  # pixels of what was drawn that are kept: 270 MB
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,13 @@ class Deblurred:
     sampling: Sampling
     share: float = 0.0  # of the claimed radii that the photos show; with `own` False of no use
     own: bool = False  # whether the photos' own detail is kept
-    radii: Mapping[int, Tensor] = field(default_factory=dict)  # of some photos what `claimed_radius` says, kept
+    looks: Mapping[int, Look] = field(default_factory=dict)  # of some photos what was drawn already
 
     @torch.no_grad()
     def look(self, v: int) -> Look:
         """What is drawn of photo number v at training size."""
+        if v in self.looks:
+            return self.looks[v]
         seen = surface_of(self.model, self.cameras[v], v)
         drawn = _shown(self.model.exposure.expose(seen.sharp.colour, v))
         return Look(seen, drawn, _shown(self.model.photograph(v, self.sampling)))
@@ -101,7 +105,7 @@ class Deblurred:
         assert sigma is not None, "own detail is asked of a lens that knows where it is in focus"
         in_focus = variable_blur(seen.sharp.colour, sigma.expand(seen.depth.shape))
         taken = _shown(self.model.exposure.expose(in_focus, v)) - look.taken
-        radius = self.radii[v] if v in self.radii else claimed_radius(seen)
+        radius = claimed_radius(seen)
         distortion = self.distortion[v]
         if keeps_frame(distortion):
             bend = AsTaken(distortion, camera.frame.width, camera.frame.height)
@@ -114,24 +118,32 @@ def claimed_radius(seen: Surface) -> Tensor:
     return blur_radius(seen.radius, seen.there.to(seen.depth.dtype))
 
 
-@torch.no_grad()
-def share_shown(model: Model, photos: Sequence[NDArray[np.uint8]]) -> tuple[float, dict[int, Tensor]]:
-    """By what the lens model's radii have to be multiplied to be those that the photos show (see `believed`); and the
-    radii, of as many photos as `KEPT` allows.
+def share_shown(
+    deblurred: Deblurred, photos: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.uint8] | None]
+) -> tuple[float, dict[int, Look]]:
+    """By what the lens model's radii have to be multiplied to be those that the photos show (see `believed`), 0 where
+    its lens explains them no better than none does; and what was drawn, of as many photos as `KEPT` allows.
 
     Args:
-        photos: V of [h, w, 3] sRGB at the training size.
+        photos: V of [h, w, 3] sRGB at the training size. masks: V of [h, w], white = counts; None, or no masks at
+            all: everything does.
     """
 
     def each(v: int) -> tuple[Tensor, Tensor]:
-        radius = claimed_radius(surface_of(model, model.camera(v), v))
+        look, photo = deblurred.look(v), photos[v] / 255.0
+        radius = claimed_radius(look.seen)
         if (v + 1) * radius.numel() <= KEPT:
-            radii[v] = radius
-        grey = torch.tensor(photos[v], device=radius.device).to(torch.float32).mean(2) / 255
-        return grey, radius
+            looks[v] = look
+        mask = masks[v] if masks else None
+        where = None if mask is None else mask >= 128
+        fits.append([psnr(drawn.cpu().numpy(), photo, where) for drawn in (look.taken, look.drawn)])
+        return torch.from_numpy(photo).to(radius).mean(2), radius
 
-    radii: dict[int, Tensor] = {}
-    return believed(each(v) for v in range(len(photos))), radii
+    looks: dict[int, Look] = {}
+    fits: list[list[float]] = []
+    share = believed(each(v) for v in range(len(photos)))
+    through_lens, without = np.mean(fits, 0)
+    return share if explains(float(through_lens), float(without)) else 0.0, looks
 
 
 def _wider(camera: Camera, right: int, down: int) -> Camera:
