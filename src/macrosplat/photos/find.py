@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.photos.decode import RAW, SUFFIXES, reason
+from macrosplat.photos.decode import reason
 from macrosplat.photos.inspected import Inspected, header_size, inspect
+from macrosplat.photos.kinds import RAW, SUFFIXES
 from macrosplat.photos.masks import MAYBE_MASKS, find_masks, is_mask_folder, without_masks
 from macrosplat.photos.names import is_text, listed, natural_key
 from macrosplat.photos.records import Looking, Photo

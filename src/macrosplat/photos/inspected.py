@@ -14,12 +14,9 @@ from numpy.typing import NDArray
 
 from macrosplat.photos.decode import (
     GREY_INVERTED,
-    HEIF,
     ORIENTATIONS,
-    RAW,
     TABLE_8,
     TABLE_16,
-    TIFF,
     alpha_channel,
     alpha_of,
     decode,
@@ -33,6 +30,7 @@ from macrosplat.photos.decode import (
     tiff_tags,
 )
 from macrosplat.photos.exif import ORIENTATION, exif_of
+from macrosplat.photos.kinds import kind_of
 from macrosplat.photos.records import Exif, resized
 from macrosplat.photos.resample import area_average
 from macrosplat.photos.usable import emptiness
@@ -63,13 +61,13 @@ def inspect(path: Path) -> Inspected:
 
     Raises: as `decode`.
     """
-    suffix = path.suffix.lower()
-    if suffix in RAW:
+    kind = kind_of(path)
+    if kind == "raw":
         return _inspect_raw(path)
-    if suffix in HEIF:
+    if kind == "heif":
         extra("pillow_heif", "heif", path).register_heif_opener()
     remark, alpha, odd = None, False, None
-    if suffix in TIFF:
+    if kind == "tiff":
         with tifffile.TiffFile(path) as tiff:
             page: Any = tiff.pages[photo_page(tiff)]
             remark = _other_pages(tiff, page)
@@ -140,15 +138,15 @@ def header_size(path: Path) -> tuple[int, int]:
 
     Raises: as `decode`.
     """
-    suffix = path.suffix.lower()
-    if suffix in RAW:
+    kind = kind_of(path)
+    if kind == "raw":
         with extra("rawpy", "raw", path).imread(str(path)) as raw:
             return raw.sizes.width, raw.sizes.height
-    if suffix in TIFF:
+    if kind == "tiff":
         with tifffile.TiffFile(path) as tiff:
             page: Any = tiff.pages[photo_page(tiff)]
             return page.imagewidth, page.imagelength
-    if suffix in HEIF:
+    if kind == "heif":
         extra("pillow_heif", "heif", path).register_heif_opener()
     with open_picture(path) as opened:
         return opened.size

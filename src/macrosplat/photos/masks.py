@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.photos.decode import JPEG, TIFF, alpha_of, open_picture, oriented, reason
+from macrosplat.photos.decode import alpha_of, open_picture, oriented, reason
+from macrosplat.photos.kinds import JPEG, TIFF
 from macrosplat.photos.names import bare, listed, same_letters, without_suffix
 from macrosplat.photos.records import Photo, resized, same_shape
 from macrosplat.photos.resample import area_average

@@ -22,7 +22,7 @@ from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture
 from macrosplat.options import Options, Quality
 from macrosplat.output.listing import found_runs
-from macrosplat.photos.decode import SUFFIXES
+from macrosplat.photos.kinds import SUFFIXES
 from macrosplat.run import Run
 from macrosplat.studio.job import Job
 from macrosplat.studio.looking import masked, sharp_parts, small

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from macrosplat.photos.decode import SUFFIXES
+from macrosplat.photos.kinds import SUFFIXES
 from macrosplat.studio.desk import OTHERS, Desk
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.local import HOST, allowed
