@@ -66,10 +66,10 @@ def of_grey(gamma: float) -> bytes:
     return rgb[:16] + b"GRAY" + rgb[20:].replace(b"rTRC", b"kTRC")
 
 
-@pytest.mark.parametrize("gamma", [1.0, 1.8])
 FORMS = ("grey 8", "grey 16", "grey tiff", "grey and alpha", "grey in rgb", "float", "float grey", "png gamma")
 
 
+@pytest.mark.parametrize("gamma", [1.0, 1.8])
 @pytest.mark.parametrize("form", FORMS)
 def test_values_are_what_the_profile_says(tmp_path: Path, form: str, gamma: float) -> None:
     """Whatever the depth and the number of channels: grey, alpha, floats, and PNGs that have but a gamma."""
