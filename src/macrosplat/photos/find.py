@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from macrosplat.photos.decode import reason
 from macrosplat.photos.inspected import Inspected, header_size, inspect
 from macrosplat.photos.kinds import RAW, SUFFIXES
-from macrosplat.photos.masks import MAYBE_MASKS, find_masks, is_mask_folder, without_masks
+from macrosplat.photos.masks import MAYBE_MASKS, find_masks, is_mask_folder, masks_by_look, without_masks
 from macrosplat.photos.names import is_text, listed, natural_key
 from macrosplat.photos.records import Looking, Photo
 from macrosplat.support.errors import MacrosplatError
@@ -124,6 +124,11 @@ def find_photos(
         if result.alpha:
             alpha.add(name)
         photos.append(Photo(name, path, result.width, result.height, result.exif, orientation=result.orientation))
+    looks = masks_by_look(photos, small)
+    if looks:
+        beside += [photo.path for photo in looks]
+        notes.append(f"Taken for masks, not for photos, by their looks: {listed(photo.name for photo in looks)}.")
+        photos = [photo for photo in photos if photo not in looks]
     if damaged:
         which = ", ".join(f"{name} ({why})" for name, why in damaged.items())
         notes.insert(0, f"Damaged and left out: {which}.")
