@@ -30,6 +30,10 @@ MOVED, MOVED_FROM_MIDDLE = 0.5, 1.0
 DARKER = 2.0  # stops that a slice may differ by from its stack: beyond, 8 bits hold too little of it
 SLICES = 0.98  # what slices reach: with less a large `motion` is no noise of pictures that show little
 PROBES = 20  # neighbours that are compared before all are: most captures hold no stack
+BEFORE = 8  # slices before the last one that a photo may be like: not every focus moves one way only
+# Of the middle slices of two runs: what makes them one pose, taken twice or saved twice.
+ONE_POSE, STILL = 0.98, 0.25
+COPIED = 0.02  # difference of a photo saved again, as a share of its spread: `capture.doubles`
 SPLITS = 4.0  # a neighbour that is this much less alike than neighbours of the run are is where another pose begins
 
 
@@ -78,6 +82,19 @@ def alike(a: Picture, b: Picture) -> float:
     return best if best >= ALIKE and motion(a, b, warp) <= MOVED else -1.0
 
 
+def is_copy(a: Picture, b: Picture) -> bool:
+    """Whether one is the other, saved once more."""
+    return a.shape == b.shape and bool(np.sqrt(np.mean((a - b) ** 2)) <= COPIED * max(float(a.std()), 1e-9))
+
+
+def of_one_pose(a: Picture, b: Picture) -> bool:
+    """Whether two runs, by their middle slices, are of one pose: far stricter than of neighbours."""
+    if a.shape != b.shape or likeness(a, b, IDENTITY) < PERHAPS:
+        return False
+    warp = aligned(a, b)
+    return likeness(a, b, warp) >= ONE_POSE and motion(a, b, warp) <= STILL
+
+
 def of_several_places(slices: Sequence[int], picture: Callable[[int], Picture]) -> bool:
     """Whether pictures that are said to be of one place are not: those beside the middle one, since the ends of a stack
     differ most by their blur."""
@@ -99,7 +116,7 @@ def _run_from(order: Sequence[int], at: int, pictures: dict[int, Picture]) -> tu
     at += 1
     while at < len(order):
         here, last = pictures[order[at]], pictures[slices[-1]]
-        if alike(last, here) > 0:
+        if alike(last, here) > 0 or any(alike(pictures[i], here) > 0 for i in slices[-BEFORE:-1]):
             slices.append(order[at])
         elif turn := _turned(last, here):
             odd[order[at]] = turn

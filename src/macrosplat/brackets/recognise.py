@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from macrosplat.brackets.align import thumbnail
 from macrosplat.brackets.alike import PROBES, SliceRun, alike_among, of_several_places, runs_of
+from macrosplat.brackets.beside import edited, is_of, joined, taken_twice
 from macrosplat.cameras.records import Cameras
 from macrosplat.photos.names import listed, matched
 from macrosplat.photos.records import Photo
@@ -113,7 +114,7 @@ def _from_pictures(
 
     orders = [_order_of_slices(photos, folder, picture) for folder in folders.values()]
     if len(proposed) < 2 and all(order is None for order in orders):
-        return photos, ()
+        return photos, tuple(taken_twice(photos, edited(photos, set(), picture), picture))
     pairs = zip(orders, folders.values(), strict=True)
     found = [run for order, folder in pairs for run in runs_of(folder if order is None else order, picture)]
     by_name = [run for run in found if any(set(run.slices) <= set(group) for group in proposed.values())]
@@ -121,15 +122,28 @@ def _from_pictures(
     if 2 * sum(len(run.slices) for run in several) < len(photos):
         several = []  # a few photos alike among many views: some were taken twice
     accepted = [run for run in found if run in several or (run in by_name and len(proposed) > 1)]
+    pairs = [run.slices for run in found if run not in accepted]
+    notes = taken_twice(photos, [*pairs, *edited(photos, {i for pair in pairs for i in pair}, picture)], picture)
     if not accepted:
-        return photos, ()
-    notes = []
+        return photos, tuple(notes)
     odd = {i: f"{photos[i].name} ({why})" for run in accepted for i, why in run.odd.items()}
     if odd:
         notes.append(f"Left out of their stacks: {listed(odd.values())}.")
     accepted = [SliceRun(_of_one_kind(photos, run.slices), run.odd) for run in accepted]
+    accepted, copies = joined(photos, accepted, picture)
+    if copies:
+        notes.append(f"Left out because they are the slices of a stack once more: {_names(photos[i] for i in copies)}.")
+        odd |= dict.fromkeys(copies, "")
     grouped = {i for run in accepted for i in run.slices}
     strangers = [i for i in range(len(photos)) if i not in grouped and i not in odd]
+    stacked = [i for i in strangers if any(is_of(i, run, picture) for run in accepted)]
+    if stacked and not (len(accepted) == 1 and len(strangers) < STRANGERS):
+        notes.append(
+            "Left out because they show what a stack shows, from its place, and are no slices of it by their names, as "
+            f"a picture stacked by another program: {_names(photos[i] for i in stacked)}."
+        )
+        odd |= dict.fromkeys(stacked, "")
+        strangers = [i for i in strangers if i not in odd]
     if strangers and len(accepted) == 1 and len(strangers) < STRANGERS:
         which = _names(photos[i] for i in strangers)
         notes.append(f"Left out because they are no slices of the stack, by their names or pictures: {which}.")
@@ -141,7 +155,7 @@ def _from_pictures(
     for at, i in enumerate(kept):
         if i in of:
             groups.setdefault(of[i], []).append(at)
-    missed = [name for name, group in proposed.items() if len(proposed) > 1 and not grouped & set(group)]
+    missed = [name for name, group in proposed.items() if len(proposed) > 1 and not (grouped | odd.keys()) & set(group)]
     if missed:
         notes.append(
             f"Named like focus brackets, but their photos differ, and so each is a view of its own: {listed(missed)}."
