@@ -17,7 +17,7 @@ from pathlib import Path
 
 from macrosplat.batch.manifest import Specimen
 from macrosplat.batch.store import is_address
-from macrosplat.photos.find import PHOTO_FOLDERS
+from macrosplat.photos.folders import PHOTO_FOLDERS
 from macrosplat.photos.kinds import SUFFIXES
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.memory import available

@@ -146,7 +146,7 @@ def _checked(slices: Sequence[int], odd: dict[int, str], pictures: dict[int, Pic
     if len(slices) < 2:
         return []
     middle = pictures[slices[len(slices) // 2]]
-    if all(_of_one_place(middle, pictures[i]) for i in slices):
+    if all(of_one_place(middle, pictures[i]) for i in slices):
         return [SliceRun(tuple(slices), {i: why for i, why in odd.items()})]
     less = [1 - alike(pictures[a], pictures[b]) for a, b in itertools.pairwise(slices)]
     weakest = int(np.argmax(less))
@@ -160,7 +160,9 @@ def _checked(slices: Sequence[int], odd: dict[int, str], pictures: dict[int, Pic
     ]
 
 
-def _of_one_place(middle: Picture, other: Picture) -> bool:
+def of_one_place(middle: Picture, other: Picture) -> bool:
+    if middle.shape != other.shape:
+        return False
     warp = aligned(middle, other)
     return likeness(middle, other, warp) >= ALIKE_ALIGNED and motion(middle, other, warp) <= MOVED_FROM_MIDDLE
 

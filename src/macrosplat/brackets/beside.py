@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePosixPath
 
-from macrosplat.brackets.alike import Picture, SliceRun, alike, is_copy, of_one_pose
+from macrosplat.brackets.alike import Picture, SliceRun, alike, is_copy, of_one_place, of_one_pose
 from macrosplat.photos.kinds import RAW, TIFF
 from macrosplat.photos.names import bare, listed
 from macrosplat.photos.records import Photo
@@ -43,7 +43,7 @@ def edited(photos: Sequence[Photo], known: set[int], picture: Callable[[int], Pi
         if i not in known:
             by_name.setdefault(_EDITED.sub("", bare(photo.name)), []).append(i)
     pairs = [(group[0], group[1]) for group in by_name.values() if len(group) > 1]
-    return [pair for pair in pairs if alike(picture(pair[0]), picture(pair[1])) > 0]
+    return [pair for pair in pairs if of_one_place(*map(picture, pair))]
 
 
 def _stops(photos: Iterable[Photo]) -> float:

@@ -123,7 +123,7 @@ def _from_pictures(
         several = []  # a few photos alike among many views: some were taken twice
     accepted = [run for run in found if run in several or (run in by_name and len(proposed) > 1)]
     pairs = [run.slices for run in found if run not in accepted]
-    notes = taken_twice(photos, [*pairs, *edited(photos, {i for pair in pairs for i in pair}, picture)], picture)
+    notes = taken_twice(photos, [*pairs, *edited(photos, {i for run in found for i in run.slices}, picture)], picture)
     if not accepted:
         return photos, tuple(notes)
     odd = {i: f"{photos[i].name} ({why})" for run in accepted for i, why in run.odd.items()}

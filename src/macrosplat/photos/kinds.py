@@ -16,7 +16,7 @@ RAW = frozenset(
     f".{kind}"
     for kind in "3fr arw cr2 cr3 crw dcr dng erf fff iiq kdc mef mos mrw nef nrw orf pef raf rw2 rwl sr2 srw".split()  # noqa: SIM905
 )
-SUFFIXES = JPEG | TIFF | HEIF | RAW | {".png", ".webp", ".avif", ".bmp", ".dib"}
+SUFFIXES = JPEG | TIFF | HEIF | RAW | {".png", ".webp", ".avif", ".bmp"}
 
 HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"})
 JPEG_HEAD = b"\xff\xd8\xff"
