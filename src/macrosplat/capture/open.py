@@ -71,7 +71,7 @@ def open_capture(
         photos, cameras, points, named_masks = given.photos, given.cameras, given.points, given.masks
         notes += given.notes
         _enough(root, photos, f"photos that {source.what} names", notes)
-    elif more := not_read(root, found.folder):
+    elif more := not_read(root, found.folder, photos):
         notes += more
     if masks:
         photos, more = with_masks(found, photos, root, named_masks)
