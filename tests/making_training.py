@@ -32,9 +32,11 @@ def make_trainer(
     scene: Gaussians | None = None,
     capture: Made | None = None,
     alpha_masks: Sequence[np.ndarray | None] = (),
+    moves: Sequence[bool] | None = None,
     **schedule,
 ) -> tuple[Trainer, LensStart]:
-    """`pupil` is where the lens starts; its focus starts at the truth. Of `schedule`, what the lens plans is its."""
+    """`pupil` is where the lens starts; its focus starts at the truth. `moves`: V cameras that are refined; None: all.
+    Of `schedule`, what the lens plans is its."""
     capture = capture or made()
     cameras = capture.cameras
     focal = tuple((cameras.intrinsics[:, 0] / cameras.sizes[:, 0]).tolist())
@@ -46,9 +48,10 @@ def make_trainer(
     if scene is None:
         scene = start_scene(capture.points, cameras, capture.photos, cameras.sizes, PIXEL, 900, 2, seed)
     views, intrinsics = (torch.tensor(x, dtype=torch.float32) for x in (cameras.views, cameras.intrinsics))
+    moving = None if moves is None else torch.tensor(moves, dtype=torch.float32)
     model = Model(
         scene.map(lambda t: t.clone()),
-        Rig(views, intrinsics, sizes, torch.full((len(cameras),), DISTANCE), PIXEL),
+        Rig(views, intrinsics, sizes, torch.full((len(cameras),), DISTANCE), PIXEL, moves=moving),
         model_of_lens,
         Backdrop(torch.stack([grid_of(linear(photo)) for photo in capture.photos])),
         Exposure(torch.zeros(len(cameras), 3)),

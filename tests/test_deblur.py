@@ -81,6 +81,11 @@ def test_folder(capture, tmp_path):
     Image.fromarray(made().sharp[3][:, :40]).save(tmp_path / "some" / "3.png")
     with pytest.raises(MacrosplatError, match="another shape"):
         deblurred(tmp_path / "other", photos, taken, replace(options, deblur_first=str(tmp_path / "some")))
+    Image.fromarray(made().sharp[3]).resize((photos[3].width // 10, photos[3].height // 10)).save(
+        tmp_path / "some" / "3.png"
+    )
+    with pytest.raises(MacrosplatError, match=r"3\.png is .* thumbnail"):
+        deblurred(tmp_path / "other", photos, taken, replace(options, deblur_first=str(tmp_path / "some")))
 
 
 def test_command(capture, tmp_path):

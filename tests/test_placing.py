@@ -51,6 +51,12 @@ def test_of_a_photo_without_a_camera(
         assert "Placed by the scene that the other photos make: 3.png" in " ".join(told.split())
         centres = cameras.centres
         assert np.linalg.norm(centres[3] - (centres[2] + centres[4]) / 2) < 0.1 * DISTANCE
+        # The others were given, and stay; what was placed was refined.
+        was, others = read_cameras_file(file), [n for n in range(7) if n != 3]
+        np.testing.assert_allclose(cameras.views[others], was.views, atol=1e-5)
+        np.testing.assert_allclose(cameras.intrinsics[others], was.intrinsics, rtol=1e-6)
+        log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+        assert log[-1]["focal_scale"] == 1.0
     else:
         assert summary.photos == 6 and config["placed"] == []
         assert "does not explain them: 3.png" in " ".join(told.split())

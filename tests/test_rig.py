@@ -74,6 +74,16 @@ def test_one_photo_does_not_move_another():
     torch.testing.assert_close(views(rig((0.1, 0.2, 0.3), (1.0, 2.0, 3.0)))[1], start()[1], atol=1e-12, rtol=0)
 
 
+def test_a_given_camera_stays_and_takes_no_gradient():
+    made = rig((0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
+    made.moves = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    torch.testing.assert_close(views(made), start(), atol=1e-12, rtol=0)
+    leaves = [made.parameters[name].requires_grad_() for name in ("pose.turn", "pose.shift")]
+    weights = torch.arange(1.0, 33.0, dtype=torch.float64).reshape(2, 4, 4)
+    for found in torch.autograd.grad((views(made) * weights).sum(), leaves):
+        assert torch.equal(found[0], torch.zeros(3, dtype=torch.float64)) and bool((found[1] != 0).any())
+
+
 def test_gradients_are_finite_differences():
     magnifications = torch.tensor([1.0, -1.0], dtype=torch.float64)
 

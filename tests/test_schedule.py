@@ -58,6 +58,8 @@ def test_focal_lengths_are_learned_through_the_whole_pupil_only():
         assert (focal <= made.rates.keys()) == (made.sampling.samples > 1), step
         assert focal <= plan(step, of_lens=lens(spans=()), refine_poses=True, breathing=True).rates.keys()
         assert "pose.breathing" not in plan(step, refine_poses=True).rates
+        given = plan(step, refine_poses=True, refine_focal=False, breathing=True).rates
+        assert not focal & given.keys() and ("pose.turn" in given) == ("pose.turn" in made.rates)
 
 
 def test_lens_is_held_until_there_is_a_scene():

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from macrosplat.support import scratch
+from macrosplat.support.colmap import disk_told
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.lock import locked
 from macrosplat.support.scratch import library_scratch
@@ -56,3 +57,9 @@ def test_what_a_killed_process_left_is_removed_and_what_is_in_use_is_not(tmp_pat
     with locked(memory / "macrosplat.alive"), library_scratch(tmp_path / "run", ".sfm.", 1e6) as made:
         there = {path.name for path in memory.iterdir()} - {os.path.basename(made)}
     assert there == {"macrosplat.alive", "macrosplat.new", "another"}
+
+
+@pytest.mark.parametrize("words", ["filesystem error: cannot create directory: No space left", "database factory"])
+def test_a_disk_that_colmap_cannot_write_to_is_one_sentence(words):
+    with pytest.raises(MacrosplatError, match=r"cannot be written.*--resume"), disk_told():
+        raise RuntimeError(words)

@@ -133,16 +133,21 @@ def test_plain_has_no_lens_to_learn():
     assert all(np.isfinite(losses)) and not any(name.startswith("lens.") for name in trainer.adam.parameters)
 
 
+MOVES = (True, False, True, True, False, True)  # two cameras were given
+
+
 @pytest.fixture(scope="module")
 def whole():
     """An uninterrupted run, over every switch of the schedule."""
-    trainer, _ = make_trainer(60, seed=3, densify_every=7, refine_poses=True)
+    trainer, _ = make_trainer(60, seed=3, densify_every=7, refine_poses=True, moves=MOVES)
     run(trainer, 60)
+    for name in ("pose.turn", "pose.shift"):
+        assert (trainer.model.rig.parameters[name] != 0).all(1).tolist() == list(MOVES)
     return bits(trainer)
 
 
 def test_same_seed_same_bits(whole):
-    trainer, _ = make_trainer(60, seed=3, densify_every=7, refine_poses=True)
+    trainer, _ = make_trainer(60, seed=3, densify_every=7, refine_poses=True, moves=MOVES)
     torch.manual_seed(99)  # the global generator must not matter
     run(trainer, 60)
     assert_same_bits(whole, bits(trainer))
@@ -153,11 +158,11 @@ def test_same_seed_same_bits(whole):
 
 @pytest.mark.parametrize("at", [1, 21, 28, 44])
 def test_resumed_is_uninterrupted_to_the_bit(whole, at, tmp_path):
-    trainer, start = make_trainer(60, seed=3, densify_every=7, refine_poses=True)
+    trainer, start = make_trainer(60, seed=3, densify_every=7, refine_poses=True, moves=MOVES)
     run(trainer, at)
     checkpoint.save(tmp_path / "checkpoint", trainer, tuple("abcdef"), start)
     state = checkpoint.load(tmp_path / "checkpoint")
-    fresh, _ = make_trainer(60, seed=3, densify_every=7, refine_poses=True)
+    fresh, _ = make_trainer(60, seed=3, densify_every=7, refine_poses=True, moves=MOVES)
     again = type(fresh)(state.model, fresh.targets, fresh.schedule, state.pixel, 3)
     checkpoint.resume(again, state)
     assert again.done == at
@@ -166,7 +171,7 @@ def test_resumed_is_uninterrupted_to_the_bit(whole, at, tmp_path):
 
 
 def test_saving_disturbs_nothing(whole, tmp_path):
-    trainer, start = make_trainer(60, seed=3, densify_every=7, refine_poses=True)
+    trainer, start = make_trainer(60, seed=3, densify_every=7, refine_poses=True, moves=MOVES)
     for step in range(60):
         trainer.step()
         if step % 9 == 0:

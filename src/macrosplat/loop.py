@@ -66,7 +66,7 @@ def make_trainer(
         device,
         state,
         all_blurred=limit is not None,
-        refine_poses=run.manifest.camera_source in ("sfm", RIG) or bool(run.manifest.placed),
+        found=geometry.cameras.names if run.manifest.camera_source in ("sfm", RIG) else run.manifest.placed or (),
         reopened=run.manifest.reopened,
         trying=lambda: progress.stage("looking whether a lens explains the photos better than none"),
         known=known,

@@ -126,7 +126,8 @@ def _all(
     """The cameras of the photos that have one now, in the order of the photos."""
     rig, old = trainer.model.rig, given.cameras
     with torch.no_grad():
-        views = [rig.camera(v).view.cpu().numpy().astype(np.float64) for v in range(len(rig))]
+        found_at = [rig.camera(v).view.cpu().numpy().astype(np.float64) for v in range(len(rig))]
+    views = [seen if moved else was for seen, was, moved in zip(found_at, old.views, rig.moves.tolist(), strict=True)]
     rows = list(range(len(old)))
     names = list(old.names)
     for one, where in zip(lost, found, strict=True):

@@ -205,7 +205,7 @@ def place_missing(opened: Capture, run: Run, device: torch.device, progress: Pro
     placed: tuple[str, ...] = ()
     for _ in range(ROUNDS):  # the scene of more photos may explain more of the others
         inner = Run.begin(run.placing, opened.root, opened.photos, quick, resume=True)
-        inner.update(camera_source=run.manifest.camera_source, registered=len(cameras))
+        inner.update(camera_source=run.manifest.camera_source, registered=len(cameras), placed=placed)
         of_all = training_input(opened, cameras, points, 0, width)
 
         learn = partial(_learned, of_all, inner, device, progress)

@@ -22,6 +22,8 @@ from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import below, expanded, write_whole
 
+SMALLEST = 8  # a deblurred photo may be that much smaller than its photo; less is a thumbnail
+
 Pixels = NDArray[np.uint8]  # [H, W, 3] sRGB
 
 
@@ -138,6 +140,11 @@ def _from_folder(folder: Path, photos: Sequence[Photo], taken: Sequence[Pixels])
     out = []
     for photo, before in zip(photos, taken, strict=True):
         other = there[PurePosixPath(photo.name).with_suffix("")]
+        if max(other.width, other.height) * SMALLEST < max(photo.width, photo.height):
+            raise MacrosplatError(
+                f"{other.path} is {other.width} x {other.height} px where {photo.name} has {photo.width} x "
+                f"{photo.height}: it looks like a thumbnail; give deblurred photos of their photos' size."
+            )
         pixels = read_photo(other, before.shape[1])
         if pixels.shape != before.shape:
             raise MacrosplatError(

@@ -5,6 +5,7 @@ Turning about a pivot in the scene keeps turn and shift apart: about the camera'
 a small turn from a small shift. Likewise f goes with a camera that steps back (a dolly zoom, t_z += (f - 1) p): what
 lies at the pivot's depth p stays where it is in the photo, and only the strength of perspective changes. So does a
 photo's own part of it, where the lens breathes as it focuses (`lens.breathing`): one coefficient for all photos.
+Cameras that were given stay where they are while others move.
 """
 
 from __future__ import annotations
@@ -30,9 +31,12 @@ class Rig:
         pivot_depth: Tensor,  # [V] camera z of the pivot
         pixel: float,  # scene units of a px of the training width at the pivot
         leader: Sequence[int] | None = None,  # V photos whose turn and shift a photo shares; None: its own
+        moves: Tensor | None = None,  # [V] 1: turn and shift are learned; 0: the pose stays; None: all are
     ) -> None:
         assert intrinsics.shape == (len(views), 4), f"intrinsics has shape {tuple(intrinsics.shape)}"
         assert len(frames) == len(pivot_depth) == len(views), f"{len(frames)} frames, {len(views)} views"
+        self.moves = views.new_ones(len(views)) if moves is None else moves
+        assert self.moves.shape == (len(views),), f"moves has shape {tuple(self.moves.shape)}"
         self.views, self.start, self.pivot_depth, self.pixel = views, intrinsics, pivot_depth, pixel
         self.frames = tuple(frames)
         self.leader = tuple(range(len(views))) if leader is None else tuple(leader)
@@ -53,8 +57,8 @@ class Rig:
 
     def to(self, device: torch.device) -> None:
         """Move the start and what is learned to a device."""
-        self.views, self.start, self.pivot_depth, self._leaders, self._sizes = (
-            t.to(device) for t in (self.views, self.start, self.pivot_depth, self._leaders, self._sizes)
+        self.views, self.start, self.pivot_depth, self.moves, self._leaders, self._sizes = (
+            t.to(device) for t in (self.views, self.start, self.pivot_depth, self.moves, self._leaders, self._sizes)
         )
         self.parameters = {name: t.detach().to(device) for name, t in self.parameters.items()}
         self._frozen = {}
@@ -115,7 +119,8 @@ class Rig:
 
     def _view(self, photo: int | Tensor, f: Tensor) -> Tensor:
         leader = self.leading(photo)
-        turn, shift = (select_row(self.parameters[name], leader) for name in ("pose.turn", "pose.shift"))
+        moves = select_row(self.moves, leader)
+        turn, shift = (moves * select_row(self.parameters[name], leader) for name in ("pose.turn", "pose.shift"))
         shift = shift * self.pixel
         zero = torch.zeros_like(turn[0])
         x, y, z = turn.unbind()

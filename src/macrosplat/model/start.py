@@ -106,6 +106,7 @@ class ModelStart:
     # fx / width that the lens has at infinity, where EXIF knows it and the cameras were found from the photos, so that
     # their poses hide how it breathes; None: the focal lengths stay as they are given.
     nominal: float | None = None
+    moves: tuple[bool, ...] | None = None  # V whether training may move the camera; None: all
 
     @staticmethod
     def of(
@@ -119,13 +120,14 @@ class ModelStart:
         device: torch.device,
         threads: int,
         nominal: float | None = None,
+        moves: tuple[bool, ...] | None = None,
     ) -> ModelStart:
         first = round(FIRST * max(frame.width * frame.height for frame in geometry.frames))
         count = max(min(most, len(given.points)), min(most // 3, first))
         small, sizes = geometry.cameras, given.cameras.sizes
         scene = start_scene(given.points, small, photos, sizes, geometry.pixel, count, sh_degree, seed)
         grids = list(ordered(lambda v: grid_of(torch.from_numpy(TABLE_8[photos[v]])), range(len(photos)), threads))
-        return ModelStart(geometry, scene, torch.stack(grids), exposure, device, nominal)
+        return ModelStart(geometry, scene, torch.stack(grids), exposure, device, nominal, moves)
 
     def __call__(self, lens: Lens) -> Model:
         geometry, small = self.geometry, self.geometry.cameras
@@ -136,6 +138,7 @@ class ModelStart:
             torch.full((len(small),), geometry.distance),
             geometry.pixel,
             leaders(geometry.poses),
+            None if self.moves is None else torch.tensor(self.moves, dtype=torch.float32),
         )
         if self.nominal is not None:
             found = float(np.median(small.intrinsics[:, 0] / small.sizes[:, 0]))

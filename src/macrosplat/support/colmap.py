@@ -18,10 +18,12 @@ import pycolmap as pycolmap  # noqa: E402
 with contextlib.suppress(ValueError):
     signal.signal(signal.SIGTERM, _before or signal.SIG_DFL)
 
+OF_A_DISK = ("database factory", "filesystem error")  # words of COLMAP's and of C++'s errors
+
 
 @contextlib.contextmanager
 def disk_told() -> Iterator[None]:
-    """COLMAP's error of a database that cannot be opened, which does not say why, as a sentence about the disk.
+    """COLMAP's errors of a disk (a database that cannot be opened, a folder that cannot be made) as a sentence.
 
     Raises:
         MacrosplatError: that is what happened meanwhile.
@@ -29,11 +31,11 @@ def disk_told() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if "database factory" not in str(error):
+        if not any(words in str(error) for words in OF_A_DISK):
             raise
         raise MacrosplatError(
-            "The folder --out cannot be written while cameras are found: its disk is full, or nobody may write there "
-            "any more; mend that, and run again with --resume."
+            "What is kept in --out, or in /dev/shm, while cameras are found cannot be written: the disk is full, or "
+            "nobody may write there any more; mend that, and run again with --resume."
         ) from error
 
 

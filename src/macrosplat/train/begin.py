@@ -5,7 +5,7 @@ In: a `TrainingInput`, its photos and masks at the training width, `Options`. Ou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,7 +54,7 @@ def begin(
     device: torch.device,
     state: Checkpoint | None,  # where to go on; None: at the first step
     all_blurred: bool,
-    refine_poses: bool,
+    found: Collection[str],  # photos whose cameras were not given, and are refined
     reopened: int | None,  # steps that were planned before more were asked for
     trying: Callable[[], object],  # is called before lenses are tried, which takes a while
     known: KnownLens | None = None,  # of a fixed rig
@@ -71,7 +71,8 @@ def begin(
     targets = Targets(photos, geometry.frames, lens.look(photos, masks), device, budget, alpha_masks=masks)
     exposed = start_exposure(given.points, photos, given.cameras.sizes, given.photos)
     of_photos = {"learn_exposure": exposed.learned, "dssim_share": dssim_share(photos)}
-    schedule = _schedule(options, given, geometry, most, refine_poses, reopened, of_photos)
+    moves = tuple(name in found for name in geometry.cameras.names)
+    schedule = _schedule(options, given, geometry, most, moves, reopened, of_photos)
     if state:
         trainer = Trainer(state.model.to(device), targets, schedule, state.pixel, options.seed)
         checkpoint.resume(trainer, state)
@@ -86,7 +87,8 @@ def begin(
         options.seed,
         device,
         threads_reading(given),
-        _nominal(given) if refine_poses and schedule.breathing else None,
+        _nominal(given) if schedule.refine_focal and schedule.breathing else None,
+        moves,
     )
     exif = lens_start.exif
     untold = known is None and (exif is None or exif.expected is None)
@@ -125,7 +127,7 @@ def _schedule(
     given: TrainingInput,
     geometry: Geometry,
     most: int,
-    refine_poses: bool,
+    moves: Sequence[bool],
     reopened: int | None,
     of_photos: dict[str, Any],  # what of it the photos decide
 ) -> Schedule:
@@ -136,7 +138,8 @@ def _schedule(
         options.steps or effort.steps,
         most,
         reopened=reopened,
-        refine_poses=refine_poses,
+        refine_poses=any(moves),
+        refine_focal=all(moves),
         # Nothing but EXIF tells it, and a lens that shortens breathes less (experiments: breathing-by-photos).
         breathing=options.thin.aberrations == "all",
         **values,

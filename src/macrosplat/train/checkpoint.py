@@ -61,6 +61,7 @@ def save(path: Path, trainer: Trainer, names: tuple[str, ...], lens_start: LensS
             "pivot_depth": rig.pivot_depth,
             "pixel": rig.pixel,
             "leader": list(rig.leader),
+            "moves": rig.moves,
         },
         "rig_parameters": {name: t.detach() for name, t in rig.parameters.items()},
         "backdrop": model.backdrop.grids.detach(),

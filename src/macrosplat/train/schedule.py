@@ -89,8 +89,9 @@ class Schedule:
     gaussians: int  # the most there may be
     reopened: int | None = None  # steps
     sh_degree: int = 2
-    refine_poses: bool = False  # with the focal length: structure from motion on blurred photos is 0.2-2 % off
-    breathing: bool = False  # likewise with how focal lengths follow the focus
+    refine_poses: bool = False  # structure from motion on blurred photos is 0.2-2 % off
+    refine_focal: bool = True  # with them; False: some cameras were given, and know it
+    breathing: bool = False  # likewise how focal lengths follow the focus
     half_from: float = 0.1  # resolution 1/4 before, at which the photos are nearly in focus
     full_from: float = 0.4
     learn_exposure: bool = True  # else the photos' gains are frozen where they start
@@ -125,7 +126,7 @@ class Schedule:
         rates["means"] = RATES["means"] * MEANS_END**t * of_lens.scene_rate
         if not (self.refine_poses and of_lens.poses):
             rates = {name: rate for name, rate in rates.items() if not name.startswith("pose.")}
-        elif not of_lens.focal:
+        elif not (self.refine_focal and of_lens.focal):
             rates = {name: rate for name, rate in rates.items() if name not in ("pose.focal", "pose.breathing")}
         if not self.breathing:
             rates.pop("pose.breathing", None)

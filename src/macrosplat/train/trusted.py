@@ -59,6 +59,7 @@ def check_state(state: Any) -> None:
     _shaped("views", cameras["views"], (photos, 4, 4))
     _shaped("intrinsics", cameras["intrinsics"], (photos, 4))
     _shaped("pivot_depth", cameras["pivot_depth"], (photos,))
+    _shaped("moves", cameras["moves"], (photos,))
     _must(len(cameras["leader"]) == photos and all(0 <= n < photos for n in cameras["leader"]), "leaders")
     poses = state["rig_parameters"]
     _must(poses.keys() == {"pose.turn", "pose.shift", "pose.focal", "pose.breathing"}, "parameters of the rig")
