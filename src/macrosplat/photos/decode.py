@@ -19,10 +19,12 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from macrosplat.photos.cicp import code_points, profile_of
 from macrosplat.photos.exif import EXIF_IFD, GPS_IFD, ORIENTATION, is_adobe_rgb
 from macrosplat.photos.icc import (
     ADOBE_RGB,
     LEVELS,
+    MatrixProfile,
     apply_profile,
     convert_with_cms,
     gamma_profile,
@@ -89,8 +91,9 @@ def decode(path: Path) -> NDArray[Any]:
         if kind == "tiff":
             with tifffile.TiffFile(path) as tiff:
                 opened.seek(photo_page(tiff))
-        icc, gamma = embedded_profile(path, opened), _png_gamma(opened)
-        return from_pillow(_upright(opened), icc, gamma)
+        icc = embedded_profile(path, opened)
+        told = None if icc else _told(path, opened)
+        return from_pillow(_upright(opened), icc, told)
 
 
 def embedded_profile(path: Path, opened: Image.Image) -> bytes | None:
@@ -98,12 +101,15 @@ def embedded_profile(path: Path, opened: Image.Image) -> bytes | None:
     return opened.info.get("icc_profile") or (ADOBE_RGB if is_adobe_rgb(opened.getexif(), path.name) else None)
 
 
-def _png_gamma(opened: Image.Image) -> float | None:
-    """What a PNG's gAMA chunk says, where it is another than sRGB's and nothing that goes before it tells more."""
+def _told(path: Path, opened: Image.Image) -> MatrixProfile | None:
+    """What a photo without a profile says of its colours: by code points, or a PNG by the gamma of its values, where
+    that is another than sRGB's."""
+    if opened.format in ("HEIF", "AVIF", "PNG") and (points := code_points(path)) is not None:
+        return profile_of(points)
     gamma = opened.info.get("gamma") if opened.format == "PNG" and "srgb" not in opened.info else None
     if not isinstance(gamma, float) or not 0.01 < gamma < 100 or GAMMAS_OF_SRGB[0] < gamma < GAMMAS_OF_SRGB[1]:
         return None
-    return gamma
+    return _gamma_profile(1 / gamma)
 
 
 def alpha_of(path: Path) -> NDArray[Any]:
@@ -135,10 +141,10 @@ def oriented(pixels: NDArray, orientation: int) -> NDArray:
     return pixels[:: -1 if rows else 1, :: -1 if columns else 1]
 
 
-def from_pillow(photo: Image.Image, icc: bytes | None, png_gamma: float | None = None) -> NDArray[Any]:
+def from_pillow(photo: Image.Image, icc: bytes | None, told: MatrixProfile | None = None) -> NDArray[Any]:
     """
     Args:
-        png_gamma: of an upright PNG without a profile, the exponent by which its values were made of light.
+        told: what the colours of a photo without a profile are, if not sRGB.
     """
     deep = photo.mode.startswith("I")  # 16 bit grey: "I;16" or widened to 32 bit
     if photo.mode in ("1", "LA", "La"):
@@ -146,13 +152,11 @@ def from_pillow(photo: Image.Image, icc: bytes | None, png_gamma: float | None =
     elif photo.mode in ("RGBA", "P", "PA", "RGBX"):
         photo = photo.convert("RGB")
     grey = deep or photo.mode == "L"
-    profile = None
+    profile = told
     if icc:
         profile = _grey_profile(icc) if grey else _profile(icc) if photo.mode == "RGB" else None
         if profile is None and not deep:
             photo = convert_with_cms(photo, icc)
-    elif png_gamma is not None:
-        profile = _gamma_profile(1 / png_gamma)
     if profile is not None and profile.is_srgb:
         profile = None
     if not deep:

@@ -12,6 +12,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from macrosplat.photos.cicp import code_points
 from macrosplat.photos.decode import (
     GREY_INVERTED,
     ORIENTATIONS,
@@ -89,6 +90,9 @@ def inspect(path: Path) -> Inspected:
                 remark = SEVERAL
             elif opened.format == "PNG" and opened.mode.startswith("RGB") and _png_bits(path) == 16:
                 remark = "colour PNG is read at 8 of its 16 bits; save as TIFF to have all"
+            points = code_points(path) if opened.format in FILMS and "icc_profile" not in opened.info else None
+            if points is not None and points.hdr:
+                remark = f"HDR ({points.hdr}), read at 8 bits a channel and up to white only; save as TIFF to have more"
             tags = opened.getexif()
             orientation = tags.get(ORIENTATION, 1)
             # An eighth of the size: the whole file is still parsed, at a fraction of the time.
