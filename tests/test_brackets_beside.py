@@ -84,3 +84,20 @@ def test_an_edit_of_a_photo_is_said(tmp_path: Path, edited: str) -> None:
     save(tmp_path / edited, to_bytes(to_srgb(np.clip(speckle(1) * 1.3, 0, 1))), exif(**CANON))
     said = notes_of(tmp_path)
     assert edited in said and "one thing from one place" in said
+
+
+def test_a_slice_of_another_size_is_left_out(tmp_path: Path) -> None:
+    """Slices are joined pixel by pixel, and thumbnails do not tell how large they are."""
+    slices = halves(0, 4)[1]
+    slices[2] = slices[2][::2, ::2]
+    write(tmp_path, slices, [f"DSC{n:05d}.png" for n in range(4)])
+    capture = open_capture(tmp_path)
+    assert [photo.name for photo in capture.photos] == ["DSC00000.png", "DSC00001.png", "DSC00003.png"]
+    assert any("DSC00002.png (60 x 45 px)" in note for note in capture.notes)
+
+
+def test_masks_of_a_lone_stack_are_said_to_be_unused(tmp_path: Path) -> None:
+    write(tmp_path / "photos", halves(0)[1], ["1.png", "2.png", "3.png"])
+    for n in (1, 2, 3):
+        save(tmp_path / "masks" / f"{n}.png", np.full((90, 120), 255, np.uint8))
+    assert "masks and alpha are not used" in notes_of(tmp_path)

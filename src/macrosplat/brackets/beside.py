@@ -69,11 +69,23 @@ def joined(
         if same is None:
             poses.append(run)
             continue
-        taken = {bare(photos[i].name) for i in same.slices}
-        copies += [i for i in run.slices if bare(photos[i].name) in taken]
-        further = tuple(i for i in run.slices if bare(photos[i].name) not in taken)
+        taken, first = {bare(photos[i].name) for i in same.slices}, photos[same.slices[0]]
+        further = tuple(
+            i
+            for i in run.slices
+            if bare(photos[i].name) not in taken and (photos[i].width, photos[i].height) == (first.width, first.height)
+        )
+        copies += [i for i in run.slices if i not in further]
         poses[poses.index(same)] = SliceRun(same.slices + further, {**same.odd, **run.odd})
     return sorted(poses, key=lambda run: run.slices[0]), copies
+
+
+def of_one_size(photos: Sequence[Photo], run: SliceRun) -> SliceRun:
+    """The run without slices of another size than most (a preview, a crop): slices are joined pixel by pixel."""
+    sizes = {i: (photos[i].width, photos[i].height) for i in run.slices}
+    usual = max(sizes.values(), key=list(sizes.values()).count)
+    odd = {i: f"{width} x {height} px" for i, (width, height) in sizes.items() if (width, height) != usual}
+    return SliceRun(tuple(i for i in run.slices if i not in odd), {**run.odd, **odd}) if odd else run
 
 
 def _preferred(photo: Photo) -> tuple[int, int, bool, str]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from macrosplat.brackets.align import thumbnail
 from macrosplat.brackets.alike import PROBES, SliceRun, alike_among, of_several_places, runs_of
-from macrosplat.brackets.beside import edited, is_of, joined, taken_twice
+from macrosplat.brackets.beside import edited, is_of, joined, of_one_size, taken_twice
 from macrosplat.cameras.records import Cameras
 from macrosplat.photos.names import listed, matched
 from macrosplat.photos.records import Photo
@@ -126,6 +126,7 @@ def _from_pictures(
     notes = taken_twice(photos, [*pairs, *edited(photos, {i for run in found for i in run.slices}, picture)], picture)
     if not accepted:
         return photos, tuple(notes)
+    accepted = [of_one_size(photos, run) for run in accepted]
     odd = {i: f"{photos[i].name} ({why})" for run in accepted for i, why in run.odd.items()}
     if odd:
         notes.append(f"Left out of their stacks: {listed(odd.values())}.")

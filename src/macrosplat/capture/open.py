@@ -85,6 +85,8 @@ def open_capture(
     if brackets:
         photos, more = find_brackets(root, photos, cameras, found.small)
         notes += more
+    if len(poses_of(photos)) == 1 and any(photo.mask for photo in photos):
+        notes.append("The picture of a stack without other views is of the whole frame: masks and alpha are not used.")
     if cameras is None and len(poses_of(photos)) == 1 and is_one_photo(photos, found.small):
         raise MacrosplatError(
             f"All {len(photos)} photos of {root} are the same one: give photos from around the thing."
