@@ -88,12 +88,12 @@ def test_an_edit_of_a_photo_is_said(tmp_path: Path, edited: str) -> None:
 
 def test_a_slice_of_another_size_is_left_out(tmp_path: Path) -> None:
     """Slices are joined pixel by pixel, and thumbnails do not tell how large they are."""
-    slices = halves(0, 4)[1]
-    slices[2] = slices[2][::2, ::2]
-    write(tmp_path, slices, [f"DSC{n:05d}.png" for n in range(4)])
+    names = [f"DSC{n:05d}.png" for n in range(4)]
+    write(tmp_path, halves(0, 4)[1], names)
+    Image.open(tmp_path / names[2]).resize((100, 75)).save(tmp_path / names[2])
     capture = open_capture(tmp_path)
     assert [photo.name for photo in capture.photos] == ["DSC00000.png", "DSC00001.png", "DSC00003.png"]
-    assert any("DSC00002.png (60 x 45 px)" in note for note in capture.notes)
+    assert any("DSC00002.png (100 x 75 px)" in note for note in capture.notes)
 
 
 def test_masks_of_a_lone_stack_are_said_to_be_unused(tmp_path: Path) -> None:
