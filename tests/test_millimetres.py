@@ -59,6 +59,7 @@ def test_the_user_says_it():
     assert find_scale("0.5", cameras(), photos(), FOCUS).mm_per_unit == 0.5
     scale = find_scale("0.jpg:1.jpg=40", cameras(), photos(), FOCUS)
     assert scale.mm_per_unit == pytest.approx(MM) and "1.jpg" in scale.source
+    assert find_scale("photos/0.JPG:1=40", cameras(), photos(), FOCUS) == scale  # names as loosely as elsewhere
     assert differing(scale, cameras(), photos(), FOCUS) == ()
     assert "2.5 mm" in differing(find_scale("1", cameras(), photos(), FOCUS), cameras(), photos(), FOCUS)[0]
 

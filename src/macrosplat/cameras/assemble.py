@@ -142,23 +142,28 @@ def remarks(placed: Placed, what: str, dropped: Collection[str] = ()) -> list[st
     Args:
         what: the file, for sentences. dropped: names of photos that are known to be damaged or empty.
     """
-    notes = list(placed.notes)
+    notes, subject = list(placed.notes), begun(what)
     if placed.unnamed:
-        notes.append(f"{what[:1].upper()}{what[1:]} has no camera for {listed(placed.unnamed)}.")
+        notes.append(f"{subject} has no camera for {listed(placed.unnamed)}.")
     gone = matched([entry.name for entry in placed.unplaced], list(dropped)) if dropped else {}
     absent = len(placed.unplaced) - len(gone)
     if absent > 0:
-        notes.append(f"{what[:1].upper()}{what[1:]} has cameras of {absent} more photos, which are not in the folder.")
+        notes.append(f"{subject} has cameras of {absent} more photos, which are not in the folder.")
     if placed.resized:
         notes.append(f"The photos have another size than {what} says; its intrinsics were rescaled to them.")
     return notes
+
+
+def begun(what: str) -> str:
+    """What stands at the beginning of a sentence; the name of a file stays as it is."""
+    return f"The {what[4:]}" if what.startswith("the ") else what
 
 
 def nobody(what: str, entries: Sequence[Entry], photos: Sequence[Photo]) -> MacrosplatError:
     """What to raise if no camera of a file is of any photo."""
     names = listed([plain(entry.name, 60) for entry in entries], 3) or "none"
     return MacrosplatError(
-        f"{what[:1].upper()}{what[1:]} knows none of the photos by name (it knows {names}; the photos are "
+        f"{begun(what)} knows none of the photos by name (it knows {names}; the photos are "
         f"{listed([p.name for p in photos], 3)}): remove it to have cameras found from the photos, or bring its photos."
     )
 

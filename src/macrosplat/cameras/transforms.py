@@ -75,7 +75,7 @@ class Given:
 
 def find_transforms(root: Path) -> list[Path]:
     """The files in `root`, the one that counts first; upper and lower case alike."""
-    there = sorted(root.iterdir())
+    there = sorted(root.iterdir(), key=lambda path: (path.name not in NAMES, path.name))
     return [path for name in NAMES for path in there if path.name.casefold() == name]
 
 
@@ -117,7 +117,7 @@ def read_transforms(path: Path, photos: Sequence[Photo], dropped: Collection[Pat
     for photo, entry in zip(placed.photos, placed.entries, strict=True):
         mask = by_where[entry.where].mask
         if mask is not None:
-            masks[photo.name] = path.parent / mask
+            masks[photo.name] = path.parent / forward(mask)
     return Given(placed.photos, placed.cameras, masks, (*remarks(placed, path.name), *_unused(path)))
 
 

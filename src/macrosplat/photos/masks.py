@@ -66,9 +66,6 @@ def find_masks(
             f"Left alone, since they look like masks and fit no photo by their names: {listed(strangers)}; call them "
             "NAME_mask.png, white where the object is, to have them used."
         )
-    missing = [name for name, path in named.items() if not path.is_file()]
-    if missing:
-        notes.append(f"The mask that is named for {listed(missing)} is missing.")
     wanted = {path.resolve() for path in found.values()}
     for home in _mask_folders(around):
         masks = sorted(
@@ -93,6 +90,10 @@ def find_masks(
         elif unused := [path for path in masks if _bare(path) not in known and path.resolve() not in wanted]:
             names = listed(path.relative_to(home).as_posix() for path in unused)
             notes.append(f"Pictures in {home} that fit no photo were left alone: {names}.")
+    # A path of another machine may name the file that was found all the same.
+    missing = [name for name, path in named.items() if name not in found or bare(found[name].name) != bare(path.name)]
+    if missing:
+        notes.append(f"The mask that is named for {listed(missing)} is missing.")
     if not found:
         notes += _perhaps_masks(around, photos)
     out = []
