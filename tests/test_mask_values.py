@@ -68,7 +68,14 @@ def test_masks_that_seem_inverted_are_said(tmp_path: Path, inverted: bool) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "used"), [("{}.png", True), ("{}_mask.png", True), ("{}_seg.png", False), ("dynamic_mask_{}.png", False)]
+    ("name", "used"),
+    [
+        ("{}.png", True),
+        ("{}_mask.png", True),
+        ("{}_seg.png", False),
+        ("dynamic_mask_{}.png", False),
+        ("mask.png", False),  # one for all
+    ],
 )
 def test_masks_among_the_photos_are_no_photos(tmp_path: Path, name: str, used: bool) -> None:
     make_photos(tmp_path, 3)

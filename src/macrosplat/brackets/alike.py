@@ -33,7 +33,7 @@ PROBES = 20  # neighbours that are compared before all are: most captures hold n
 BEFORE = 8  # slices before the last one that a photo may be like: not every focus moves one way only
 # Of the middle slices of two runs: what makes them one pose, taken twice or saved twice.
 ONE_POSE, STILL = 0.98, 0.25
-COPIED = 0.02  # difference of a photo saved again, as a share of its spread: `capture.doubles`
+COPIED, RESIZED = 0.02, 0.1  # difference of a photo saved again, as a share of its spread: `capture.doubles`
 SPLITS = 4.0  # a neighbour that is this much less alike than neighbours of the run are is where another pose begins
 
 
@@ -82,9 +82,10 @@ def alike(a: Picture, b: Picture) -> float:
     return best if best >= ALIKE and motion(a, b, warp) <= MOVED else -1.0
 
 
-def is_copy(a: Picture, b: Picture) -> bool:
-    """Whether one is the other, saved once more."""
-    return a.shape == b.shape and bool(np.sqrt(np.mean((a - b) ** 2)) <= COPIED * max(float(a.std()), 1e-9))
+def is_copy(a: Picture, b: Picture, resized: bool) -> bool:
+    """Whether one is the other, saved once more, and perhaps in another size."""
+    most = (RESIZED if resized else COPIED) * max(float(a.std()), 1e-9)
+    return a.shape == b.shape and bool(np.sqrt(np.mean((a - b) ** 2)) <= most)
 
 
 def of_one_pose(a: Picture, b: Picture) -> bool:

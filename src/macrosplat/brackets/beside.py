@@ -26,7 +26,7 @@ def taken_twice(
 ) -> list[str]:
     """What to say of photos that show one thing from one place, and are too few for a stack. (Copies are left out
     elsewhere, and named there.)"""
-    groups = [group for group in groups if not is_copy(picture(group[0]), picture(group[1]))]
+    groups = [group for group in groups if not _is_copy(photos, group, picture)]
     if not groups:
         return []
     pairs = "; ".join(listed(photos[i].name for i in group) for group in groups[:3])
@@ -34,6 +34,11 @@ def taken_twice(
     exposed = sum(_stops(photos[i] for i in group) >= EXPOSED for group in groups) > len(groups) / 2
     what = "as a bracket of exposures does" if exposed else "taken twice, or edited"
     return [f"These show one thing from one place, {what}, and each is a view of its own: {pairs}{more}; one would do."]
+
+
+def _is_copy(photos: Sequence[Photo], group: Sequence[int], picture: Callable[[int], Picture]) -> bool:
+    a, b = group[:2]
+    return is_copy(picture(a), picture(b), resized=photos[a].width != photos[b].width)
 
 
 def edited(photos: Sequence[Photo], known: set[int], picture: Callable[[int], Picture]) -> list[tuple[int, int]]:

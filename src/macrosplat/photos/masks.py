@@ -149,14 +149,19 @@ def without_masks(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def masks_by_look(photos: Sequence[Photo], small: Mapping[str, NDArray[np.float32]]) -> list[Photo]:
-    """Pictures among the photos that are black and white only, and called after one that is not.
+    """Pictures among the photos that are black and white only, and called as masks are or after one that is not.
 
     Args:
         small: photo name to its thumbnail.
     """
     alike = [photo for photo in photos if photo.name in small and looks_like_mask(small[photo.name])]
     stems = {bare(photo.name) for photo in photos if photo not in alike}
-    return [photo for photo in alike if any(stem in bare(photo.name) for stem in stems)]
+    names = {photo.name: bare(photo.name) for photo in alike}
+    return [
+        photo
+        for photo in alike
+        if MAYBE_MASKS.search(names[photo.name]) or any(stem in names[photo.name] for stem in stems)
+    ]
 
 
 def check_mask(photo: Photo) -> None:

@@ -108,6 +108,9 @@ def left_alone(root: Path, folder: Path, photos: Sequence[Path]) -> list[str]:
     notes: list[str] = []
     if folder != root:
         notes += _not_read((path for path in sorted(root.iterdir()) if path.suffix.lower() in BESIDE), root)
+        alone = [one for one in pictures(root, sorted(root.iterdir())) if MAYBE_MASKS.search(one.stem.casefold())]
+        said = "masks lie in masks/, each called as its photo is"
+        notes += [f"Left alone: {listed(one.name for one in alone)}; {said}."] if alone else []
     called = re.compile(re.escape(folder.name.casefold()) + r"[^a-z]+.*")
 
     def meant(path: Path) -> bool:
