@@ -149,6 +149,10 @@ def test_pictures_on_an_even_ground_are_whole(tmp_path):
         pixels[150:] = 128
         save(tmp_path / f"{n}.png", pixels)
     assert not find_photos(tmp_path).damaged
+    save(tmp_path / "framed.png", np.pad(texture(280, 200, 9), ((20, 20), (20, 20), (0, 0)), constant_values=90))
+    for n in range(2):
+        save(tmp_path / f"{n}.png", texture(320, 240, n))
+    assert not find_photos(tmp_path).damaged
 
 
 def test_pictures_that_are_not_called_so_are_said(tmp_path):

@@ -50,7 +50,8 @@ def even_below(small: NDArray[np.float32]) -> float:
     decoders put where a file that was cut, or lies on a damaged card, has no more data. Its thumbnail [H, W], 0 to 1.
     """
     last = float(small[-1].mean())
-    if not EVEN_BETWEEN[0] < last < EVEN_BETWEEN[1]:
+    framed = bool((np.abs(small[0] - last) <= EVEN).all())  # or before an even ground
+    if framed or not EVEN_BETWEEN[0] < last < EVEN_BETWEEN[1]:
         return 0.0
     odd = np.flatnonzero(np.abs(small - last).max(1) > EVEN)
     share = 1 - (int(odd[-1]) + 1) / len(small) if len(odd) else 0.0
