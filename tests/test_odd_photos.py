@@ -150,7 +150,7 @@ def test_pictures_on_an_even_ground_are_whole(tmp_path):
         save(tmp_path / f"{n}.png", pixels)
     assert not find_photos(tmp_path).damaged
     save(tmp_path / "framed.png", np.pad(texture(280, 200, 9), ((20, 20), (20, 20), (0, 0)), constant_values=90))
-    for n in range(2):
+    for n in range(4):
         save(tmp_path / f"{n}.png", texture(320, 240, n))
     assert not find_photos(tmp_path).damaged
 
