@@ -397,3 +397,12 @@ def test_a_model_in_text_without_lines_of_points_is_refused(tmp_path):
     (model / "images.txt").write_text("\n".join(images))
     with pytest.raises(MacrosplatError, match=r"no line of points after that of 1\.jpg"):
         open_capture(tmp_path)
+
+
+def test_a_photo_that_may_be_cropped_is_named(tmp_path):
+    """It has the shape of the others, and another size: a copy that was resized, or a part."""
+    photos(tmp_path / "images")
+    as_transforms(tmp_path, truth(), False)
+    assert open_capture(tmp_path).notes == ()
+    save(tmp_path / "images" / "3.jpg", texture(WIDTH, HEIGHT, 3)[9:63, 12:84], exif(**CANON))
+    assert any("another factor than the others" in note and "3.jpg;" in note for note in open_capture(tmp_path).notes)
