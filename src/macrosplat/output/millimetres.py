@@ -184,8 +184,9 @@ def _from_exif(cameras: Cameras, photos: Sequence[Photo], focus: Sequence[float]
 
 
 def image_distance_mm(photo: Photo, focal_px: float, long_side: int) -> float | None:
-    """From the lens to the sensor; None if EXIF knows neither the sensor's size nor the 35 mm equivalent."""
-    if not knows_focal(photo) or photo.exif.focal_mm is None:
+    """From the lens to the sensor; None if EXIF knows neither the sensor's size nor the 35 mm equivalent, or which part
+    of the sensor the photo is."""
+    if not knows_focal(photo) or photo.exif.focal_mm is None or photo.exif.cropped:
         return None
     nominal, _ = nominal_px(photo)
     return photo.exif.focal_mm * focal_px / nominal * max(photo.width, photo.height) / long_side

@@ -104,6 +104,8 @@ def inspect(path: Path) -> Inspected:
     if ORIENTATIONS.get(orientation, (False,))[0]:
         width, height = height, width
     exif = exif_of(tags, width, height)
+    if exif.cropped and remark is None:
+        remark = "cropped since it was taken, by its EXIF, which then tells no lengths in mm"
     small = thumbnail_of(pixels, (width, height))
     empty = emptiness(pixels)
     if odd is not None:
