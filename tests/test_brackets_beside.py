@@ -101,3 +101,22 @@ def test_masks_of_a_lone_stack_are_said_to_be_unused(tmp_path: Path) -> None:
     for n in (1, 2, 3):
         save(tmp_path / "masks" / f"{n}.png", np.full((90, 120), 255, np.uint8))
     assert "masks and alpha are not used" in notes_of(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["IMG_{round:04d}.png", "focus{s}/IMG_{p}.png"])
+def test_a_round_at_each_focus_is_stacks_all_the_same(tmp_path: Path, name: str) -> None:
+    """An automatic turntable goes round once for each focus: slices of a pose are a round apart."""
+    stacks = [halves(p)[1] for p in range(3)]
+    for s in range(3):
+        write(tmp_path, [stack[s] for stack in stacks], [name.format(s=s, p=p, round=3 * s + p) for p in range(3)])
+    poses = grouped(tmp_path)
+    assert sorted(poses[0]) == [name.format(s=s, p=0, round=3 * s) for s in range(3)] and len(poses) == 3
+
+
+def test_the_first_slice_may_be_the_odd_one(tmp_path: Path) -> None:
+    slices = halves(0, 4)[1]
+    slices[0] = np.ascontiguousarray(np.rot90(slices[0]))
+    write(tmp_path, slices, [f"DSC{n:05d}.png" for n in range(4)])
+    capture = open_capture(tmp_path)
+    assert [photo.name for photo in capture.photos] == [f"DSC{n:05d}.png" for n in (1, 2, 3)]
+    assert any("DSC00000.png" in note for note in capture.notes)

@@ -120,6 +120,8 @@ def _run_from(order: Sequence[int], at: int, pictures: dict[int, Picture]) -> tu
         if alike(last, here) > 0 or any(alike(pictures[i], here) > 0 for i in slices[-BEFORE:-1]):
             slices.append(order[at])
         elif turn := _turned(last, here):
+            if len(slices) == 1 and at + 1 < len(order) and alike(here, pictures[order[at + 1]]) > 0:
+                break  # the first one is the odd one
             odd[order[at]] = turn
         elif at + 1 < len(order) and len(slices) > 1 and alike(last, pictures[order[at + 1]]) > 0:
             odd[order[at]] = "it shows something else"

@@ -33,7 +33,10 @@ def taken_twice(
     more = f" and {len(groups) - 3} times more" if len(groups) > 3 else ""
     exposed = sum(_stops(photos[i] for i in group) >= EXPOSED for group in groups) > len(groups) / 2
     what = "as a bracket of exposures does" if exposed else "taken twice, or edited"
-    return [f"These show one thing from one place, {what}, and each is a view of its own: {pairs}{more}; one would do."]
+    return [
+        f"These show one thing from one place, {what}, and each is a view of its own: {pairs}{more}; leave one of "
+        "each, or, if their focus differs, name them in brackets.json."
+    ]
 
 
 def _is_copy(photos: Sequence[Photo], group: Sequence[int], picture: Callable[[int], Picture]) -> bool:
