@@ -163,6 +163,20 @@ def test_only_a_blur_that_the_photos_show_is_believed(true: float, wanted: float
     assert believed(photos) == pytest.approx(wanted, abs=0.05)
 
 
+def test_outlines_in_focus_are_no_proof_against_the_blur_of_what_is_behind_them() -> None:
+    """Things in focus before something that is not; 0.42 where the outlines' pixels count as what they are claimed."""
+    photos = []
+    for seed in range(4):
+        rng, things = np.random.default_rng(seed), np.zeros((256, 256))
+        for left, top in rng.integers(8, 188, (2, 2)):
+            things[top : top + 60, left : left + 60] = 1
+        cover = through_disc(things, 1.0).clip(0, 1)
+        behind = 0.5 + 0.5 * through_disc(natural(256, 256, 90 + seed), 6.0)
+        photo = cover * (0.5 + 0.3 * natural(256, 256, seed)) + (1 - cover) * behind
+        photos.append((planes(photo)[0], planes(np.where(cover > 0.02, 0.3, 6.0))[0]))
+    assert believed(photos) > 0.8
+
+
 def test_without_blur_to_judge_the_lens_is_believed() -> None:
     assert believed([(planes(natural(64, 64, 8))[0], torch.full((64, 64), 0.7))]) == 1.0
     assert believed([]) == 1.0
