@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# What a Canon T3 writes: 4272 px at 4720 px per inch make 22.99 mm.
-CANON = {"FNumber": 18.0, "FocalLength": 55.0, "ExifImageWidth": 4272, "ExifImageHeight": 2848}
+# What a Canon T3 writes, but for the height: 4272 px at 4720 px per inch make 22.99 mm, whatever a test's shape.
+CANON = {"FNumber": 18.0, "FocalLength": 55.0, "ExifImageWidth": 4272}
 CANON |= {"FocalPlaneXResolution": 4720.441988950276, "FocalPlaneResolutionUnit": 2}
 NUMBERS = {
     "FNumber": 0x829D,

@@ -92,6 +92,12 @@ def test_named_masks_count_first(tmp_path):
     capture = open_capture(tmp_path)
     assert [int(read_mask(photo)[0, 0]) for photo in capture.photos] == [255, 255, 0]
     assert any("named for 3.jpg is missing" in note for note in capture.notes)
+    for n, path in enumerate(["masks\\1.png", "/home/me/cap/masks/2.png", "masks/3.jpg"]):  # of other machines
+        frames[n]["mask_path"] = path
+    (tmp_path / "transforms.json").write_text(json.dumps({"fl_x": 100.0, "frames": frames}))
+    capture = open_capture(tmp_path)
+    assert [int(read_mask(photo)[0, 0]) for photo in capture.photos] == [0, 0, 0]
+    assert not any("missing" in note for note in capture.notes)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])

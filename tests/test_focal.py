@@ -73,3 +73,13 @@ def test_photo_without_exif_follows_the_others():
     known = photo(focal_35mm=72)
     assert focals_px([known, photo(300, 200), known]).tolist() == pytest.approx([1200, 600, 1200])
     assert focals_px([photo()]).tolist() == pytest.approx([100 / 36 * 600])
+
+
+@pytest.mark.parametrize(
+    ("size", "cropped"),
+    [((4272, 2848), False), ((2848, 4272), False), ((600, 400), False), ((600, 600), True), ((2400, 3000), True),
+     ((4290, 2860), False), ((4272, 2403), True), ((5000, 5000), False)],
+)  # fmt: skip
+def test_a_photo_of_another_shape_than_was_taken_is_cropped(size, cropped):
+    """EXIF says 4272 x 2848 px; what is larger is no part of that (a panorama, a RAW file's own size)."""
+    assert exif_of(exif(**CANON, ExifImageHeight=2848), *size).cropped is cropped

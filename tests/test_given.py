@@ -19,6 +19,7 @@ from making_cameras import (
     HEIGHT,
     WIDTH,
     as_llff,
+    as_reality,
     as_transforms,
     photos,
     truth,
@@ -209,7 +210,9 @@ def test_cameras_in_forms_that_are_not_read_are_named(tmp_path):
         ("my_omega_phi_kappa.txt", "Metashape"),
         ("database.db", "without a model"),
         ("run/transforms.json", None),  # beside a config.json: a run of ours
-        ("a/b/c/d/transforms.json", None),  # too deep
+        ("exports/colmap/sparse/0/cameras.bin", "COLMAP"),
+        ("export/cams/00000001_cam.txt", "MVSNet"),
+        ("a/b/c/d/e/transforms.json", None),  # too deep
     ],
 )
 def test_cameras_in_other_places_are_named(tmp_path, place, whose):
@@ -237,6 +240,12 @@ def test_a_file_of_cameras_is_found_in_upper_case(tmp_path):
         ({"distortion_params": [0, 0, 0, 0]}, None),
         ({"w2c": [[1, 0, 0, 0]]}, "w2c is not read"),
         ({"applied_scale": 2.0, "aabb_scale": 16}, None),
+        ({"dist": [0.1, 0.2, 0, 0]}, "dist is not read"),
+        ({"radial_distortion": [0.1]}, "radial_distortion is not read"),
+        ({"fx": 300.0}, "fx is not read"),
+        ({"K": [[280, 0, 50], [0, 280, 33], [0, 0, 1]]}, None),  # what fl_x, cx and cy say already
+        ({"K": [[290, 0, 50], [0, 290, 33], [0, 0, 1]]}, "K is not read"),
+        ({"camera_model": "opencv"}, None),
     ],
 )
 def test_entries_that_would_change_the_cameras_are_not_passed_over(tmp_path, entry, word):
@@ -273,6 +282,7 @@ def test_entries_that_would_change_the_cameras_are_not_passed_over(tmp_path, ent
         (["images/a.jpg", "images/b.jpg", "images/c.jpg"], lambda name: "C:\\shots\\" + name.replace("/", "\\")),
         (["photos/a.jpg", "photos/b.jpg", "photos/c.jpg"], lambda name: "/home/me/data/" + name),
         (["photos/a 1.jpg", "photos/a 2.jpg", "photos/a 3.jpg"], lambda name: name.replace(" ", "%20")),
+        (["images/l/1.jpg", "images/l/2.jpg", "images/r/1.jpg"], lambda name: "D:\\cap\\imgs" + name[6:]),
         (["photos/a.webp", "photos/b.bmp", "photos/c.avif"], lambda name: name[: name.index(".")] + ".jpg"),
     ],
 )
@@ -308,3 +318,91 @@ def test_pixels_that_are_no_squares_are_refused(tmp_path):
     (tmp_path / "transforms.json").write_text(json.dumps(data | {"fl_y": 140.0}))
     with pytest.raises(MacrosplatError, match="pixels are squares"):
         open_capture(tmp_path)
+
+
+def in_lines(change):
+    """RealityCapture's file, changed line by line."""
+
+    def write(root, cameras):
+        as_reality(root, cameras, False)
+        lines = (root / "cameras.csv").read_text().splitlines()
+        (root / "cameras.csv").write_bytes(change(lines))
+
+    return write
+
+
+def moved(form, to):
+    def write(root, cameras):
+        FORMS[form](root, cameras, False)
+        (root / to).parent.mkdir(exist_ok=True)
+        next(one for one in root.iterdir() if one.suffix in (".xml", ".csv")).rename(root / to)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        in_lines(lambda lines: "\n".join(["#cameras 5", *lines]).encode()),
+        moved("reality-capture", "CAMERAS.CSV"),
+        moved("metashape", "Cameras.XML"),
+    ],
+)
+def test_cameras_are_read_in_variants_of_their_form(tmp_path, write):
+    photos(tmp_path / "images")
+    write(tmp_path, truth())
+    cameras = open_capture(tmp_path).cameras
+    assert cameras is not None
+    np.testing.assert_allclose(cameras.views, truth().views, atol=1e-9)
+
+
+def of_each(root, cameras):
+    (root / "pose").mkdir()
+    for name, pose in zip(cameras.names, cameras.views, strict=True):
+        (root / "pose" / f"{name[:-4]}.txt").write_text(" ".join(map(str, pose.ravel())))
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (in_lines(lambda lines: "\n".join(lines).replace(",", ";").encode()), "cameras.csv"),
+        (in_lines(lambda lines: "\n".join(lines).encode("utf-16")), "cameras.csv"),
+        (moved("reality-capture", "images/c.csv"), "images/c.csv (of RealityCapture)"),
+        (moved("metashape", "export/c.xml"), "export/c.xml (of Metashape)"),
+        (lambda root, cameras: as_transforms(root, cameras, False, "nerf.json"), "nerf.json"),
+        (of_each, "pose/1.txt"),
+    ],
+)
+def test_files_that_go_with_the_photos_are_named(tmp_path, write, name):
+    """Whatever they are called: what names the photos, or is called as each of them, may hold their cameras."""
+    photos(tmp_path / "images")
+    for n in range(1, COUNT + 1):  # what goes with photos everywhere
+        (tmp_path / "images" / f"{n}.xmp").write_text("<crs:CropTop>0.1 2 3 4 5 6 7</crs:CropTop>")
+        (tmp_path / "images" / f"{n}.jpg.json").write_text('{"title": "1.jpg", "timestamp": "1 2 3 4 5 6 7 8"}')
+    assert open_capture(tmp_path).notes == ()
+    write(tmp_path, truth())
+    capture = open_capture(tmp_path)
+    assert capture.cameras is None and any(name in note for note in capture.notes)
+
+
+def test_a_model_in_text_without_lines_of_points_is_refused(tmp_path):
+    """Else each second image would be read as the points of the one before it."""
+    photos(tmp_path / "images")
+    model = tmp_path / "sparse" / "0"
+    model.mkdir(parents=True)
+    (model / "cameras.txt").write_text(f"1 PINHOLE {WIDTH} {HEIGHT} 280 280 48 36\n")
+    images = [f"{n} 1 0 0 0 {n} 0 0 1 {n}.jpg" for n in range(1, COUNT + 1)]
+    (model / "images.txt").write_text("\n\n".join([*images, ""]))
+    assert open_capture(tmp_path).cameras is not None
+    (model / "images.txt").write_text("\n".join(images))
+    with pytest.raises(MacrosplatError, match=r"no line of points after that of 1\.jpg"):
+        open_capture(tmp_path)
+
+
+def test_a_photo_that_may_be_cropped_is_named(tmp_path):
+    """It has the shape of the others, and another size: a copy that was resized, or a part."""
+    photos(tmp_path / "images")
+    as_transforms(tmp_path, truth(), False)
+    assert open_capture(tmp_path).notes == ()
+    save(tmp_path / "images" / "3.jpg", texture(WIDTH, HEIGHT, 3)[9:63, 12:84], exif(**CANON))
+    assert any("another factor than the others" in note and "3.jpg;" in note for note in open_capture(tmp_path).notes)

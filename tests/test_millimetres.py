@@ -55,10 +55,18 @@ def test_what_exif_cannot_tell_is_left_open():
     assert far.mm_per_unit is None and "uncertain" in far.source
 
 
+def test_a_part_of_a_frame_tells_no_scale():
+    """Which part of the sensor a cropped photo is, its EXIF does not say."""
+    cropped = [replace(photo, exif=replace(photo.exif, cropped=True)) for photo in photos()]
+    assert find_scale(None, cameras(), photos(), FOCUS).mm_per_unit is not None
+    assert find_scale(None, cameras(), cropped, FOCUS).mm_per_unit is None
+
+
 def test_the_user_says_it():
     assert find_scale("0.5", cameras(), photos(), FOCUS).mm_per_unit == 0.5
     scale = find_scale("0.jpg:1.jpg=40", cameras(), photos(), FOCUS)
     assert scale.mm_per_unit == pytest.approx(MM) and "1.jpg" in scale.source
+    assert find_scale("photos/0.JPG:1=40", cameras(), photos(), FOCUS) == scale  # names as loosely as elsewhere
     assert differing(scale, cameras(), photos(), FOCUS) == ()
     assert "2.5 mm" in differing(find_scale("1", cameras(), photos(), FOCUS), cameras(), photos(), FOCUS)[0]
 

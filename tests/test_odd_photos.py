@@ -13,6 +13,7 @@ from macrosplat.capture.open import open_capture
 from macrosplat.photos.find import find_photos
 from macrosplat.photos.inspected import SEVERAL, inspect
 from macrosplat.photos.read import read_photo
+from macrosplat.support.errors import MacrosplatError
 from making_photos import CANON, exif, make_photos, save, texture
 
 PHOTO = texture(60, 40)
@@ -130,3 +131,68 @@ def test_what_is_lost_of_a_16_bit_png_is_said(tmp_path):
     Image.fromarray(PHOTO).save(tmp_path / "8.png")
     assert "8 of its 16 bits" in (inspect(tmp_path / "16.png").remark or "")
     assert inspect(tmp_path / "8.png").remark is None
+
+
+@pytest.mark.parametrize("padding", [b"", bytes(2000)], ids=["cut", "zeros"])
+def test_half_a_jpeg_is_damaged_though_it_ends_as_a_whole_one(tmp_path, padding):
+    """As it comes from a damaged card, or from a copy that broke off: decoders fill the rest with one colour."""
+    make_photos(tmp_path, 3, 320, 240)
+    whole = (tmp_path / "2.jpg").read_bytes()
+    (tmp_path / "2.jpg").write_bytes(whole[: len(whole) // 2] + padding + b"\xff\xd9")
+    found = find_photos(tmp_path)
+    assert found.damaged == ("2.jpg",) and "2.jpg (its lower" in found.notes[0]
+
+
+def test_pictures_on_an_even_ground_are_whole(tmp_path):
+    for n in range(4):
+        pixels = texture(320, 240, n)
+        pixels[150:] = 128
+        save(tmp_path / f"{n}.png", pixels)
+    assert not find_photos(tmp_path).damaged
+    save(tmp_path / "framed.png", np.pad(texture(280, 200, 9), ((20, 20), (20, 20), (0, 0)), constant_values=90))
+    for n in range(4):
+        save(tmp_path / f"{n}.png", texture(320, 240, n))
+    assert not find_photos(tmp_path).damaged
+
+
+def test_pictures_that_are_not_called_so_are_said(tmp_path):
+    make_photos(tmp_path / "photos", 3)
+    photo = (tmp_path / "photos" / "1.jpg").read_bytes()
+    for name in ("IMG_0001", "a long name.jp", "1.jpg_original", "1.jpg~", "Cat.lrdata/2.jpg", "thumbs/x"):
+        (tmp_path / "photos" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(photo)
+    found = find_photos(tmp_path)
+    assert len(found.photos) == 3
+    assert found.notes == (
+        "Not read, though pictures by what they hold: IMG_0001, a long name.jp; give them the suffix of a picture.",
+    )
+
+
+@pytest.mark.parametrize("place", ["photos", "."])
+def test_links_to_folders_are_followed(tmp_path, place):
+    make_photos(tmp_path / "elsewhere", 3)
+    root = tmp_path / "capture"
+    (root / place).mkdir(parents=True)
+    (root / place / "day1").symlink_to(tmp_path / "elsewhere")
+    (root / place / "again").symlink_to(tmp_path / "elsewhere")  # the same photos
+    (root / place / "round").symlink_to(tmp_path)  # what holds the capture
+    assert len(find_photos(root).photos) == 3
+
+
+def test_folders_called_as_those_of_results_are_said(tmp_path):
+    make_photos(tmp_path / "full", 3)
+    with pytest.raises(MacrosplatError, match="what lies in full"):
+        find_photos(tmp_path)
+    make_photos(tmp_path / "close", 3, seed=5)
+    found = find_photos(tmp_path)
+    assert len(found.photos) == 3 and any("what lies in full" in note for note in found.notes)
+
+
+def test_raw_files_in_a_folder_of_their_own_are_the_same_photos(tmp_path):
+    make_photos(tmp_path / "JPG", 3)
+    (tmp_path / "RAW").mkdir()
+    for n in (1, 2, 3):
+        (tmp_path / "RAW" / f"{n}.CR2").write_bytes(b"II*\0")
+    found = find_photos(tmp_path)
+    assert len(found.photos) == 3 and not found.damaged
+    assert any("of the same name is there: RAW/1.CR2" in note for note in found.notes)

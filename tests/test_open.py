@@ -5,12 +5,14 @@ import json
 import os
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from macrosplat.cameras.sfm.solve import _start_cameras
 from macrosplat.cameras.transforms import write_transforms
 from macrosplat.capture.open import open_capture
 from macrosplat.options import Options
@@ -117,6 +119,18 @@ def test_packed_cameras_are_named(tmp_path):
 def test_numbers_that_no_camera_has_are_none(tmp_path, tag, value, of):
     make_photos(tmp_path, 3, tags=exif(**{**CANON, tag: value}))
     assert [getattr(photo.exif, of) for photo in open_capture(tmp_path, brackets=False).photos] == [None] * 3
+
+
+def test_a_digital_zoom_has_intrinsics_of_its_own(tmp_path):
+    """Phones write the lens's focal length into both; only the equivalent tells that the frame was cropped."""
+    for n in range(4):
+        tags = exif(model="iPhone 15", FNumber=1.8, FocalLength=6.8, FocalLengthIn35mmFilm=24 if n < 2 else 48)
+        save(tmp_path / f"{n}.jpg", texture(48, 32, n), tags)
+    capture = open_capture(tmp_path, brackets=False)
+    assert any("35 mm film (24 mm, 48 mm)" in note for note in capture.notes)
+    starts = _start_cameras(capture.photos, [SimpleNamespace(side=48)] * 4, 1.0)  # type: ignore[list-item]
+    focal = [camera.focal_length for camera in starts]
+    assert len({id(camera) for camera in starts}) == 2 and focal[3] == pytest.approx(2 * focal[0])
 
 
 def test_masks_can_be_left_alone(tmp_path):

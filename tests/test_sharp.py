@@ -35,7 +35,7 @@ DISPLAY_P3 = [[0.51512, 0.24120, -0.00105], [0.29198, 0.69225, 0.04189], [0.1571
 
 def photo_with_everything(path: Path, colorants: list[list[float]], orientation: int = 6) -> Path:
     """24 x 16 px as stored, 16 x 24 upright."""
-    tags = exif(orientation, "EOS 1100D", **CANON)
+    tags = exif(orientation, "EOS 1100D", **CANON, ExifImageHeight=2848)
     tags[0x0132], tags[0x8298] = "2026:03:04 05:06:07", "somebody"
     tags.get_ifd(0x8825)[1] = "N"
     # As bytes: of the record itself Pillow leaves the inner directories out of a TIFF.
@@ -73,7 +73,7 @@ def test_exif_and_profile_come_along(tmp_path: Path, colorants: list[list[float]
 
 @pytest.mark.parametrize("icc", [None, icc_profile(563 / 256, ADOBE_RGB)], ids=["sRGB", "Adobe RGB"])
 def test_tiff_keeps_16_bits(tmp_path: Path, icc: bytes | None) -> None:
-    tags = exif(8, "EOS 1100D", **CANON)
+    tags = exif(8, "EOS 1100D", **CANON, ExifImageHeight=2848)
     source = save(tmp_path / "photo.jpg", texture(24, 16), tags, **({"icc_profile": icc} if icc else {}))
     srgb = np.linspace(0.2, 0.8, 150 * 70 * 3).reshape(150, 70, 3)  # steps of 1 in 52,500; more than one strip
     write_sharp(Run(tmp_path), "photo.jpg", srgb, source, "tiff")

@@ -223,6 +223,8 @@ def test_only_files_that_were_made_of_a_finished_run_are_taken_away(desk: Desk, 
 def test_from_a_folder_to_its_page_in_a_browser(desk: Desk, address: str, tmp_path: Path, monkeypatch) -> None:
     """Photos are chosen, looked at, reconstructed; the run is stopped, its result opened, and gone on with."""
     capture = write_capture(tmp_path / "sheet", make(4))
+    (capture / "clip.mov").write_bytes(b"x")
+    (capture / "empty.jpg").touch()
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page()
@@ -236,6 +238,8 @@ def test_from_a_folder_to_its_page_in_a_browser(desk: Desk, address: str, tmp_pa
         page.wait_for_selector("#capture:not([hidden])")
         assert page.inner_text("#capture-head") == "sheet" and "4 photos" in page.inner_text("#about")
         assert "cameras given" in page.inner_text("#about")
+        assert page.inner_text("#said").startswith("Not taken") and "clip.mov" in page.inner_text("#said")
+        assert "empty.jpg" in page.inner_text("#said")
         page.click("[data-kind=sharp]")
         page.wait_for_selector(".share:has-text('% in focus')")
         assert page.eval_on_selector_all("#grid img", "all => all.every(img => img.naturalWidth > 0)")

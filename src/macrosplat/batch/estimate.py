@@ -17,8 +17,8 @@ from pathlib import Path
 
 from macrosplat.batch.manifest import Specimen
 from macrosplat.batch.store import is_address
-from macrosplat.photos.decode import SUFFIXES
-from macrosplat.photos.find import PHOTO_FOLDERS
+from macrosplat.photos.folders import PHOTO_FOLDERS
+from macrosplat.photos.kinds import SUFFIXES
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.memory import available
 from macrosplat.support.progress import duration

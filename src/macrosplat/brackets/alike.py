@@ -30,6 +30,10 @@ MOVED, MOVED_FROM_MIDDLE = 0.5, 1.0
 DARKER = 2.0  # stops that a slice may differ by from its stack: beyond, 8 bits hold too little of it
 SLICES = 0.98  # what slices reach: with less a large `motion` is no noise of pictures that show little
 PROBES = 20  # neighbours that are compared before all are: most captures hold no stack
+BEFORE = 8  # slices before the last one that a photo may be like: not every focus moves one way only
+# Of the middle slices of two runs: what makes them one pose, taken twice or saved twice.
+ONE_POSE, STILL = 0.98, 0.25
+COPIED, RESIZED = 0.02, 0.1  # difference of a photo saved again, as a share of its spread: `capture.doubles`
 SPLITS = 4.0  # a neighbour that is this much less alike than neighbours of the run are is where another pose begins
 
 
@@ -78,6 +82,20 @@ def alike(a: Picture, b: Picture) -> float:
     return best if best >= ALIKE and motion(a, b, warp) <= MOVED else -1.0
 
 
+def is_copy(a: Picture, b: Picture, resized: bool) -> bool:
+    """Whether one is the other, saved once more, and perhaps in another size."""
+    most = (RESIZED if resized else COPIED) * max(float(a.std()), 1e-9)
+    return a.shape == b.shape and bool(np.sqrt(np.mean((a - b) ** 2)) <= most)
+
+
+def of_one_pose(a: Picture, b: Picture) -> bool:
+    """Whether two runs, by their middle slices, are of one pose: far stricter than of neighbours."""
+    if a.shape != b.shape or likeness(a, b, IDENTITY) < PERHAPS:
+        return False
+    warp = aligned(a, b)
+    return likeness(a, b, warp) >= ONE_POSE and motion(a, b, warp) <= STILL
+
+
 def of_several_places(slices: Sequence[int], picture: Callable[[int], Picture]) -> bool:
     """Whether pictures that are said to be of one place are not: those beside the middle one, since the ends of a stack
     differ most by their blur."""
@@ -99,9 +117,11 @@ def _run_from(order: Sequence[int], at: int, pictures: dict[int, Picture]) -> tu
     at += 1
     while at < len(order):
         here, last = pictures[order[at]], pictures[slices[-1]]
-        if alike(last, here) > 0:
+        if alike(last, here) > 0 or any(alike(pictures[i], here) > 0 for i in slices[-BEFORE:-1]):
             slices.append(order[at])
         elif turn := _turned(last, here):
+            if len(slices) == 1 and at + 1 < len(order) and alike(here, pictures[order[at + 1]]) > 0:
+                break  # the first one is the odd one
             odd[order[at]] = turn
         elif at + 1 < len(order) and len(slices) > 1 and alike(last, pictures[order[at + 1]]) > 0:
             odd[order[at]] = "it shows something else"
@@ -129,7 +149,7 @@ def _checked(slices: Sequence[int], odd: dict[int, str], pictures: dict[int, Pic
     if len(slices) < 2:
         return []
     middle = pictures[slices[len(slices) // 2]]
-    if all(_of_one_place(middle, pictures[i]) for i in slices):
+    if all(of_one_place(middle, pictures[i]) for i in slices):
         return [SliceRun(tuple(slices), {i: why for i, why in odd.items()})]
     less = [1 - alike(pictures[a], pictures[b]) for a, b in itertools.pairwise(slices)]
     weakest = int(np.argmax(less))
@@ -143,7 +163,9 @@ def _checked(slices: Sequence[int], odd: dict[int, str], pictures: dict[int, Pic
     ]
 
 
-def _of_one_place(middle: Picture, other: Picture) -> bool:
+def of_one_place(middle: Picture, other: Picture) -> bool:
+    if middle.shape != other.shape:
+        return False
     warp = aligned(middle, other)
     return likeness(middle, other, warp) >= ALIKE_ALIGNED and motion(middle, other, warp) <= MOVED_FROM_MIDDLE
 

@@ -8,6 +8,7 @@ picture without any parallax were taken from one place.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -17,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.brackets.align import thumbnail
-from macrosplat.brackets.alike import PROBES, SliceRun, alike_among, of_several_places, runs_of
+from macrosplat.brackets.alike import PROBES, SliceRun, alike, alike_among, of_several_places, runs_of
+from macrosplat.brackets.beside import edited, is_of, joined, of_one_size, taken_twice
 from macrosplat.cameras.records import Cameras
-from macrosplat.photos.names import listed, matched
+from macrosplat.photos.names import listed, matched, natural_key
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.json import checked, load_json
@@ -112,24 +114,42 @@ def _from_pictures(
         return _picture(photos[i], small)
 
     orders = [_order_of_slices(photos, folder, picture) for folder in folders.values()]
-    if len(proposed) < 2 and all(order is None for order in orders):
-        return photos, ()
-    pairs = zip(orders, folders.values(), strict=True)
-    found = [run for order, folder in pairs for run in runs_of(folder if order is None else order, picture)]
+    across = _order_across(photos, folders, picture) if all(order is None for order in orders) else None
+    if across is None and len(proposed) < 2 and all(order is None for order in orders):
+        return photos, tuple(taken_twice(photos, edited(photos, set(), picture), picture))
+    if across is not None:
+        found = runs_of(across, picture)
+    else:
+        pairs = zip(orders, folders.values(), strict=True)
+        found = [run for order, folder in pairs for run in runs_of(folder if order is None else order, picture)]
     by_name = [run for run in found if any(set(run.slices) <= set(group) for group in proposed.values())]
     several = [run for run in found if len(run.slices) >= FEWEST]
     if 2 * sum(len(run.slices) for run in several) < len(photos):
         several = []  # a few photos alike among many views: some were taken twice
     accepted = [run for run in found if run in several or (run in by_name and len(proposed) > 1)]
+    pairs = [run.slices for run in found if run not in accepted]
+    notes = taken_twice(photos, [*pairs, *edited(photos, {i for run in found for i in run.slices}, picture)], picture)
     if not accepted:
-        return photos, ()
-    notes = []
+        return photos, tuple(notes)
+    accepted = [of_one_size(photos, run) for run in accepted]
     odd = {i: f"{photos[i].name} ({why})" for run in accepted for i, why in run.odd.items()}
     if odd:
         notes.append(f"Left out of their stacks: {listed(odd.values())}.")
     accepted = [SliceRun(_of_one_kind(photos, run.slices), run.odd) for run in accepted]
+    accepted, copies = joined(photos, accepted, picture)
+    if copies:
+        notes.append(f"Left out because they are the slices of a stack once more: {_names(photos[i] for i in copies)}.")
+        odd |= dict.fromkeys(copies, "")
     grouped = {i for run in accepted for i in run.slices}
     strangers = [i for i in range(len(photos)) if i not in grouped and i not in odd]
+    stacked = [i for i in strangers if any(is_of(i, run, picture) for run in accepted)]
+    if stacked and not (len(accepted) == 1 and len(strangers) < STRANGERS):
+        notes.append(
+            "Left out because they show what a stack shows, from its place, and are no slices of it by their names, as "
+            f"a picture stacked by another program: {_names(photos[i] for i in stacked)}."
+        )
+        odd |= dict.fromkeys(stacked, "")
+        strangers = [i for i in strangers if i not in odd]
     if strangers and len(accepted) == 1 and len(strangers) < STRANGERS:
         which = _names(photos[i] for i in strangers)
         notes.append(f"Left out because they are no slices of the stack, by their names or pictures: {which}.")
@@ -141,7 +161,7 @@ def _from_pictures(
     for at, i in enumerate(kept):
         if i in of:
             groups.setdefault(of[i], []).append(at)
-    missed = [name for name, group in proposed.items() if len(proposed) > 1 and not grouped & set(group)]
+    missed = [name for name, group in proposed.items() if len(proposed) > 1 and not (grouped | odd.keys()) & set(group)]
     if missed:
         notes.append(
             f"Named like focus brackets, but their photos differ, and so each is a view of its own: {listed(missed)}."
@@ -157,6 +177,26 @@ def _order_of_slices(
     orders = [[folder[at] for at in order] for order in orders_of(names)]
     counts = [alike_among(order, picture) for order in orders]
     return orders[int(np.argmax(counts))] if any(counts) else None
+
+
+def _order_across(
+    photos: Sequence[Photo], folders: Mapping[str, Sequence[int]], picture: Callable[[int], NDArray[np.float32]]
+) -> list[int] | None:
+    """The order in which slices follow each other, where a whole round was taken at each focus: every focus in a folder
+    of its own, or numbers that go on from round to round."""
+    every = range(len(photos))
+    orders = [[i for first in range(step) for i in every[first::step]] for step in every[1:] if _rounds(every, step)]
+    if len(folders) >= FEWEST:
+        orders.insert(0, sorted(every, key=lambda i: natural_key(PurePosixPath(photos[i].name).name)))
+    for order in orders:
+        if all(alike(picture(a), picture(b)) > 0 for a, b in itertools.pairwise(order[:FEWEST])):
+            return order
+    return None
+
+
+def _rounds(every: Sequence[int], step: int) -> bool:
+    """Whether photos can be rounds of `step` views, of which there are as many as a stack has slices."""
+    return step >= FEWEST and len(every) % step == 0 and len(every) // step >= FEWEST
 
 
 def orders_of(names: Sequence[str]) -> list[list[int]]:

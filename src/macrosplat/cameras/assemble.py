@@ -24,6 +24,7 @@ PINHOLES = ("SIMPLE_PINHOLE", "PINHOLE")
 STRAIGHT = ("SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")  # pinholes, where their further parameters are 0
 # How far a rotation's columns may be from orthonormal: files with four digits pass, a scale of 0.1 % does not.
 RIGID_TOLERANCE = 1e-3
+RESIZED = 0.02  # that the factor by which a photo was resized may differ from the others'
 MOVED_PX = 1.0  # a photo may differ this much from the file's size before it is worth telling
 # Focal lengths in widths of the photo: from a fisheye's to a microscope's at 1000 x. Principal points, in widths off
 # the middle: crops from the corner of a large format reach 2.
@@ -93,6 +94,7 @@ def place(
     of = {i: entries[n] for n, i in pairs.items()}
     kept, views, intrinsics, distortions, turns, found = [], [], [], [], [], []
     moved, undecided = False, []
+    factors: dict[str, float] = {}
     for i in sorted(of):
         photo, entry = photos[i], of[i]
         size = entry.size or stored_size(photo)
@@ -110,6 +112,7 @@ def place(
         lens = _turned(entry, entry.lens(size), turn)
         distortion, k = _pinhole(entry, lens, photo)
         moved |= max(abs(lens.width - photo.width), abs(lens.height - photo.height)) > MOVED_PX
+        factors[photo.name] = photo.width / lens.width
         kept.append(photo)
         views.append(_rigid(entry, turn))
         intrinsics.append(k)
@@ -121,6 +124,13 @@ def place(
         notes.append(
             f"The cameras of {listed(undecided)} are taken to be of the pixels as stored, before the EXIF orientation "
             "turns them, as COLMAP and nerfstudio have it."
+        )
+    usual = float(np.median(list(factors.values()))) if factors else 1.0
+    odd = [name for name, factor in factors.items() if abs(factor / usual - 1) > RESIZED]
+    if odd and 2 * len(odd) < len(factors):
+        notes.append(
+            f"Resized by another factor than the others, as their cameras have it: {listed(odd)}; if they were cropped "
+            "instead, their cameras are wrong."
         )
     cameras = Cameras(
         names=tuple(photo.name for photo in kept),
@@ -142,23 +152,28 @@ def remarks(placed: Placed, what: str, dropped: Collection[str] = ()) -> list[st
     Args:
         what: the file, for sentences. dropped: names of photos that are known to be damaged or empty.
     """
-    notes = list(placed.notes)
+    notes, subject = list(placed.notes), begun(what)
     if placed.unnamed:
-        notes.append(f"{what[:1].upper()}{what[1:]} has no camera for {listed(placed.unnamed)}.")
+        notes.append(f"{subject} has no camera for {listed(placed.unnamed)}.")
     gone = matched([entry.name for entry in placed.unplaced], list(dropped)) if dropped else {}
     absent = len(placed.unplaced) - len(gone)
     if absent > 0:
-        notes.append(f"{what[:1].upper()}{what[1:]} has cameras of {absent} more photos, which are not in the folder.")
+        notes.append(f"{subject} has cameras of {absent} more photos, which are not in the folder.")
     if placed.resized:
         notes.append(f"The photos have another size than {what} says; its intrinsics were rescaled to them.")
     return notes
+
+
+def begun(what: str) -> str:
+    """What stands at the beginning of a sentence; the name of a file stays as it is."""
+    return f"The {what[4:]}" if what.startswith("the ") else what
 
 
 def nobody(what: str, entries: Sequence[Entry], photos: Sequence[Photo]) -> MacrosplatError:
     """What to raise if no camera of a file is of any photo."""
     names = listed([plain(entry.name, 60) for entry in entries], 3) or "none"
     return MacrosplatError(
-        f"{what[:1].upper()}{what[1:]} knows none of the photos by name (it knows {names}; the photos are "
+        f"{begun(what)} knows none of the photos by name (it knows {names}; the photos are "
         f"{listed([p.name for p in photos], 3)}): remove it to have cameras found from the photos, or bring its photos."
     )
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.cameras.assemble import Entry, Placed, nobody, place, remarks
-from macrosplat.cameras.colmap_files import refuse_damaged
+from macrosplat.cameras.colmap_files import refuse_damaged, refuse_unpaired
 from macrosplat.cameras.orient import TURNS, fits, turned_px
 from macrosplat.cameras.records import Cameras, Distortion, SparsePoints
 from macrosplat.cameras.undistort import colmap_camera, rescaled
@@ -79,6 +79,8 @@ def load_model(folder: Path) -> pycolmap.Reconstruction:
     """The model as pycolmap reads it, binary or text; a missing list of points means none."""
     with contextlib.ExitStack() as stack:
         refuse_damaged(folder)
+        if (folder / "images.txt").is_file() and not (folder / "images.bin").is_file():
+            refuse_unpaired(folder / "images.txt")
         source = folder
         if not any((folder / f"points3D{suffix}").is_file() for suffix in (".bin", ".txt")):
             source = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="macrosplat-")))

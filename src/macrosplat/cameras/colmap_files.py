@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import mmap
 import struct
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from macrosplat.support.colmap import pycolmap
 from macrosplat.support.errors import MacrosplatError
@@ -30,13 +30,13 @@ def find_models(root: Path) -> list[Path]:
     `distorted/sparse/0`; of the numbered ones of a folder the one that places most photos first."""
     found: list[Path] = []
     for name in PLACES:
-        base = root / name
-        if not _is_folder(base):
+        base = _folder(root, name)
+        if base is None:
             continue
-        numbered = [one for one in _sub_folders(base) if _is_model(one)] if base.name == "sparse" else []
+        numbered = [one for one in _sub_folders(base) if _is_model(one)] if name.endswith("sparse") else []
         found += sorted(numbered, key=lambda one: (-placed_in(one), len(one.name), one.name))
         # Elsewhere than in sparse/ a file of such a name may be anybody's: both tell.
-        whole = base.name == "sparse" or any((base / f"images{suffix}").is_file() for suffix in (".bin", ".txt"))
+        whole = name.endswith("sparse") or any((base / f"images{suffix}").is_file() for suffix in (".bin", ".txt"))
         found += [base] if whole and _is_model(base) else []
     if not found:
         for folder in (root / "sparse", *(_sub_folders(root / "sparse") if _is_folder(root / "sparse") else [])):
@@ -47,6 +47,16 @@ def find_models(root: Path) -> list[Path]:
                     "to have cameras found from the photos."
                 )
     return found
+
+
+def _folder(root: Path, name: str) -> Path | None:
+    """The folder of a path below the capture, upper and lower case alike."""
+    for part in PurePosixPath(name).parts:
+        alike = [one for one in sorted(root.iterdir()) if one.name.casefold() == part and _is_folder(one)]
+        if not alike:
+            return None
+        root = next((one for one in alike if one.name == part), alike[0])
+    return root
 
 
 def placed_in(folder: Path) -> int:
@@ -101,6 +111,36 @@ def refuse_damaged(folder: Path) -> None:
             raise MacrosplatError(
                 f"{path} cannot be read ({error.strerror}); export it again, or remove it."
             ) from error
+
+
+def refuse_unpaired(path: Path) -> None:
+    """Of an images.txt: each image has two lines, the second of which, its points, is empty where there are none.
+
+    Raises:
+        MacrosplatError: these lines were left out: then every second image would be read as the points of the first.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            lines = (line.split() for line in file)
+            for first in lines:
+                if not first or first[0].startswith("#"):
+                    continue
+                second = next(lines, [])
+                if len(second) % 3 == 1 and not _is_number(second[-1]):
+                    raise MacrosplatError(
+                        f"{path} has no line of points after that of {first[-1][:100]}; write an empty line after each "
+                        "image, or export the model again."
+                    )
+    except OSError as error:
+        raise MacrosplatError(f"{path} cannot be read ({error.strerror}); export it again, or remove it.") from error
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from macrosplat.cameras import colmap, colmap_files, llff, metashape, reality, transforms
 from macrosplat.cameras.records import Cameras, SparsePoints
+from macrosplat.cameras.unknown import going_with
 from macrosplat.photos.names import listed
 from macrosplat.photos.records import Photo
 from macrosplat.support.reading import read_bytes
@@ -22,6 +23,7 @@ from macrosplat.support.reading import read_bytes
 NOT_READ = {
     "transforms*.json": "nerfstudio or Blender",
     "cameras.bin": "COLMAP",
+    "cameras.txt": "COLMAP",
     "images.bin": "COLMAP, without its cameras",
     "database.db": "COLMAP, without a model",
     "cameras.sfm": "Meshroom",
@@ -37,8 +39,17 @@ NOT_READ = {
     "*.psx": "Metashape, which exports cameras as XML",
     "*.rcproj": "RealityCapture, which exports cameras as CSV",
     "cameras.json": "3DGS",
+    "poses.*": "another program",
+    "intrinsics.*": "another program",
+    "*.zep": "3DF Zephyr",
+    "*.mvs": "OpenMVS",
+    "synth_*.out": "MVE",
+    "mesh_info.json": "Polycam",
+    "*_cam.txt": "MVSNet",
+    "*.r3d": "Record3D",
 }
-DEEPEST = 3  # folders below the capture that are looked into
+CONTAIN = {"metadata.json": (b'"poses"', "Record3D")}  # of files of common names, what they contain
+DEEPEST = 4  # folders below the capture that are looked into
 NOT_READ_BESIDE = {"*.xmp": b"Position"}  # RealityCapture's sidecars: among the photos, and what they contain
 
 
@@ -116,24 +127,46 @@ def read_given(source: Source, photos: tuple[Photo, ...], folder: Path, dropped:
     return Given(photos, cameras, points, masks, notes)
 
 
-def not_read(root: Path, folder: Path) -> list[str]:
-    """A sentence on files of cameras in forms or places that are not read, where no other is there."""
-    found = []
-    for path in _below(root):
-        whose = next((who for pattern, who in NOT_READ.items() if fnmatch(path.name.casefold(), pattern)), None)
-        if whose is not None:
-            found.append((path.relative_to(root).as_posix(), whose))
+def not_read(root: Path, folder: Path, photos: Sequence[Photo] = ()) -> list[str]:
+    """Sentences on files of cameras in forms or places that are not read, where no other is there."""
+    there = list(_below(root))
+    found = {path: whose for path in there if (whose := _whose(path)) is not None}
     for pattern, word in NOT_READ_BESIDE.items():
         for path in sorted(folder.glob(pattern))[:1]:
             if path.is_file() and word in read_bytes(path)[: 1 << 16]:
-                found.append((path.name, "RealityCapture, which exports cameras as CSV"))
-    if not found:
-        return []
-    which = listed(f"{name} (of {whose})" for name, whose in found)
-    move = (
-        " (what lies in other folders may be moved up to the capture's own)" if any("/" in n for n, _ in found) else ""
-    )
-    return [f"Not read, though it may hold cameras: {which}; they are found from the photos{move}."]
+                found[path] = "RealityCapture, which exports cameras as CSV"
+    notes = []
+    if found:
+        names = {path: path.relative_to(root).as_posix() for path in found}
+        which = listed(f"{names[path]} (of {whose})" for path, whose in found.items())
+        inner = any("/" in name for name in names.values())
+        move = " (what lies in other folders may be moved up to the capture's own)" if inner else ""
+        notes.append(f"Not read, though it may hold cameras: {which}; they are found from the photos{move}.")
+    others = going_with([path for path in there if path not in found], photos)
+    if others:
+        which = listed(path.relative_to(root).as_posix() for path in others)
+        notes.append(
+            f"Not read, though it goes with the photos by their names: {which}; if it holds cameras, export them in a "
+            "form that is read (transforms.json, COLMAP, Metashape's XML, RealityCapture's CSV)."
+        )
+    return notes
+
+
+def _whose(path: Path) -> str | None:
+    """Whose cameras a file may hold that is not read where it lies."""
+    name = path.name.casefold()
+    if name == "images.bin" and path.with_name("cameras.bin").is_file():
+        return None  # one of the two is enough to say
+    if name == "cameras.txt" and not path.with_name("images" + path.suffix).is_file():
+        return None  # anybody's
+    for pattern, whose in NOT_READ.items():
+        if fnmatch(name, pattern):
+            return whose
+    if name in CONTAIN and path.is_file() and CONTAIN[name][0] in read_bytes(path):
+        return CONTAIN[name][1]
+    if metashape.is_metashape(path):
+        return "Metashape"
+    return "RealityCapture" if reality.is_reality(path) else None
 
 
 def _below(root: Path) -> Iterator[Path]:

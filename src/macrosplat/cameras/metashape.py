@@ -40,7 +40,11 @@ LEAST_PX = 0.5  # what a parameter that COLMAP's models lack may move a corner b
 
 def find_metashape(root: Path) -> list[Path]:
     """The XML files of the folder that hold a chunk of cameras."""
-    return [path for path in sorted(root.glob("*.xml")) if path.is_file() and _is_one(path)]
+    return [path for path in sorted(root.iterdir()) if is_metashape(path)]
+
+
+def is_metashape(path: Path) -> bool:
+    return path.suffix.lower() == ".xml" and path.is_file() and _is_one(path)
 
 
 def read_metashape(

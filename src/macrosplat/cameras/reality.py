@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,7 +33,11 @@ LEAST_PX = 0.5  # what k4, which COLMAP's models lack, may move a corner by
 
 def find_reality(root: Path) -> list[Path]:
     """The CSV files of the folder whose first line is RealityCapture's."""
-    return [path for path in sorted(root.glob("*.csv")) if path.is_file() and _columns(path) is not None]
+    return [path for path in sorted(root.iterdir()) if is_reality(path)]
+
+
+def is_reality(path: Path) -> bool:
+    return path.suffix.lower() == ".csv" and path.is_file() and _columns(path) is not None
 
 
 def read_reality(
@@ -67,6 +72,8 @@ def _columns(path: Path) -> list[str] | None:
     try:
         with path.open("rb") as file:
             head = file.readline(4096).decode("utf-8-sig").strip().lower()
+            if re.fullmatch(r"#\s*cameras\s+[0-9]+", head):  # written on demand, before the names of the columns
+                head = file.readline(4096).decode().strip().lower()
     except (OSError, ValueError):
         return None
     names = [name.strip() for name in head.lstrip("#").split(",")]

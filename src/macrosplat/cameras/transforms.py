@@ -14,13 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.cameras.assemble import RIGID_TOLERANCE, Entry, is_rotation, lens_of, nearest_rotation, place, remarks
 from macrosplat.cameras.assemble import rigid_inverse as _inverse
 from macrosplat.cameras.distort import ENTRIES, keeps_frame, opencv_entries
+from macrosplat.cameras.entries import (
+    CHANGES_RAYS,
+    INSTEAD,
+    INTRINSICS,
+    KNOWN,
+    UNUSED,
+    Frame,
+    Lens,
+    refuse_other_meaning,
+)
 from macrosplat.cameras.records import Cameras, Distortion
 from macrosplat.cameras.undistort import pinhole_of
 from macrosplat.photos.names import forward, listed, matched, plain
@@ -31,84 +40,10 @@ from macrosplat.support.json import checked, load_json
 
 NAMES = ("transforms.json", "transforms_train.json")  # the first one that a capture has counts
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenCV camera axes to OpenGL's, and back
-INTRINSICS = ENTRIES[1:]
 MOST_PX = 1e9  # of a size, a focal length or a principal point: more is no number of a camera
 BROWN = ("OPENCV", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "SIMPLE_PINHOLE", "PERSPECTIVE")
 FISHEYES = ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
-# Entries that bend or move rays in ways that are not read here: where they say something, the cameras would be wrong.
-CHANGES_RAYS = (
-    *("s1", "s2", "s3", "s4", "tau_x", "tau_y", "sx1", "sy1", "b1", "b2", "skew"),
-    *("is_latlong", "latlong", "is_equirectangular", "equirectangular", "is_orthographic", "rolling_shutter"),
-    *(f"ftheta_p{n}" for n in range(5)),
-)
-# Entries by which files say that they mean other numbers than nerfstudio's do, and what nerfstudio's would be called.
-MEANS = {
-    key: ("opengl", "nerf", "nerfstudio", "blender", "c2w", "camera_to_world", "camera-to-world")
-    for key in ("camera_convention", "convention", "coordinate_system", "transform_type", "pose_type", "axes")
-}
-INSTEAD = ("distortion_params", "distortion", "intrinsic_matrix", "camera_matrix", "K", "w2c", "extrinsics")
-# Entries that the cameras do not depend on: what programs keep for themselves.
-IGNORED = (
-    *(
-        "frames",
-        "aabb_scale",
-        "aabb",
-        "scale",
-        "offset",
-        "up",
-        "from_na",
-        "n_extra_learnable_dims",
-        "applied_transform",
-    ),
-    *(
-        "applied_scale",
-        "sharpness",
-        "colmap_im_id",
-        "time",
-        "timestamp",
-        "rotation",
-        "render_aabb",
-        "white_transparent",
-    ),
-    *("black_transparent", "enable_depth_loading", "integer_depth_scale", "depth_unit_scale_factor", "train_filenames"),
-    *("val_filenames", "test_filenames", "split", "camera_label", "name", "id", "title", "version", "units"),
-    *("camera", "orientation_override", "auto_scale_poses_override", "near", "far", "light"),
-)
-# Entries that are of use to others; that they were not looked at is said.
-UNUSED = {"ply_file_path": "points", "depth_file_path": "depth maps", "rolling_shutter_time": "shutter times"}
 UPRIGHT = {"exif_orientation": "applied"}  # in files written here
-
-
-class Lens(msgspec.Struct):
-    """Intrinsics, of the file or of one frame; None: the file's, or the default."""
-
-    w: float | None = None
-    h: float | None = None
-    fl_x: float | None = None
-    fl_y: float | None = None
-    cx: float | None = None
-    cy: float | None = None
-    camera_angle_x: float | None = None
-    camera_angle_y: float | None = None
-    camera_model: str = "OPENCV"
-    is_fisheye: bool = False  # instant-ngp's word for it
-    k1: float | None = None
-    k2: float | None = None
-    p1: float | None = None
-    p2: float | None = None
-    k3: float | None = None
-    k4: float | None = None
-    k5: float | None = None
-    k6: float | None = None
-    exif_orientation: str | None = None
-
-
-class Frame(msgspec.Struct):
-    """What every frame has."""
-
-    file_path: str
-    transform_matrix: list[list[float]]
-    mask_path: str | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +75,7 @@ class Given:
 
 def find_transforms(root: Path) -> list[Path]:
     """The files in `root`, the one that counts first; upper and lower case alike."""
-    there = sorted(root.iterdir())
+    there = sorted(root.iterdir(), key=lambda path: (path.name not in NAMES, path.name))
     return [path for name in NAMES for path in there if path.name.casefold() == name]
 
 
@@ -182,7 +117,7 @@ def read_transforms(path: Path, photos: Sequence[Photo], dropped: Collection[Pat
     for photo, entry in zip(placed.photos, placed.entries, strict=True):
         mask = by_where[entry.where].mask
         if mask is not None:
-            masks[photo.name] = path.parent / mask
+            masks[photo.name] = path.parent / forward(mask)
     return Given(placed.photos, placed.cameras, masks, (*remarks(placed, path.name), *_unused(path)))
 
 
@@ -275,19 +210,9 @@ def _frame(path: Path, n: int, value: Any, top: dict[str, Any]) -> _Read:
     frame = checked(value, Frame, where)
     where = f"{where} ({plain(frame.file_path)})"
     merged = {**top, **value}
-    for key in (*CHANGES_RAYS, *INSTEAD):
-        if _says_something(merged.get(key)):
-            raise MacrosplatError(
-                f"{where}: {key} is not read, and without it the cameras would be wrong; undistort the photos, or "
-                "export for OPENCV or OPENCV_FISHEYE."
-            )
-    for key, ours in MEANS.items():
-        if isinstance(said := merged.get(key), str) and said.casefold() not in ours:
-            raise MacrosplatError(
-                f"{where}: {key} is {plain(said, 40)!r}, but matrices are read as camera-to-world with OpenGL's axes "
-                f"(x right, y up, z backward); convert them and remove {key}."
-            )
+    refuse_other_meaning(where, merged)
     lens = checked({key: one for key, one in merged.items() if one is not None or key == "camera_model"}, Lens, where)
+    lens.camera_model = lens.camera_model.upper()
     for key in lens.__struct_fields__:
         number = getattr(lens, key)
         if isinstance(number, float) and not math.isfinite(number):
@@ -298,13 +223,6 @@ def _frame(path: Path, n: int, value: Any, top: dict[str, Any]) -> _Read:
     if os.path.isabs(name):
         name = os.path.relpath(name, path.parent.absolute())
     return _Read(where, name, _view(where, frame.transform_matrix), lens, frame.mask_path)
-
-
-def _says_something(value: Any) -> bool:
-    """Whether an entry is more than a default: lists of zeros say nothing."""
-    if isinstance(value, list):
-        return any(_says_something(one) for one in value)
-    return value not in (None, 0, False, "")
 
 
 def _view(where: str, matrix: list[list[float]]) -> NDArray[np.float64]:
@@ -385,8 +303,7 @@ def _unused(path: Path) -> list[str]:
     data = load_json(path)
     found = [what for key, what in UNUSED.items() if key in data or any(key in frame for frame in data["frames"])]
     notes = [f"{path.name} names {listed(found)}, which are not read."] if found else []
-    known = {*Lens.__struct_fields__, *Frame.__struct_fields__, *CHANGES_RAYS, *INSTEAD, *MEANS, *UNUSED, *IGNORED}
-    others = sorted({key for entries in (data, *data["frames"]) for key in entries} - known)
+    others = sorted({key for entries in (data, *data["frames"]) for key in entries} - KNOWN - {*INSTEAD, *CHANGES_RAYS})
     if others:
         notes.append(f"{path.name} has entries that are not read: {listed(plain(key, 40) for key in others)}.")
     beside = [one.name for one in sorted(path.parent.glob("transforms_*.json")) if one != path and one.is_file()]

@@ -71,7 +71,7 @@ def open_capture(
         photos, cameras, points, named_masks = given.photos, given.cameras, given.points, given.masks
         notes += given.notes
         _enough(root, photos, f"photos that {source.what} names", notes)
-    elif more := not_read(root, found.folder):
+    elif more := not_read(root, found.folder, photos):
         notes += more
     if masks:
         photos, more = with_masks(found, photos, root, named_masks)
@@ -85,6 +85,8 @@ def open_capture(
     if brackets:
         photos, more = find_brackets(root, photos, cameras, found.small)
         notes += more
+    if len(poses_of(photos)) == 1 and any(photo.mask for photo in photos):
+        notes.append("The picture of a stack without other views is of the whole frame: masks and alpha are not used.")
     if cameras is None and len(poses_of(photos)) == 1 and is_one_photo(photos, found.small):
         raise MacrosplatError(
             f"All {len(photos)} photos of {root} are the same one: give photos from around the thing."
@@ -168,10 +170,15 @@ def _remarks(photos: tuple[Photo, ...], known_cameras: bool) -> list[str]:
     names = sorted({p.exif.camera for p in photos if p.exif.camera})
     if len(names) > 1:
         notes.append(f"The photos come from {len(names)} cameras or lenses ({listed(names)}).")
-    lengths = sorted({p.exif.focal_mm for p in photos if p.exif.focal_mm})
-    if len(lengths) > 1 and lengths[-1] > ZOOMED * lengths[0] and not known_cameras:
-        which = listed(f"{length:g} mm" for length in lengths)
-        notes.append(f"The EXIF names {len(lengths)} focal lengths ({which}): each gets intrinsics of its own.")
+    for what, values in (
+        ("focal lengths", [p.exif.focal_mm for p in photos]),
+        ("focal lengths, as of 35 mm film", [p.exif.focal_35mm for p in photos]),  # what a digital zoom changes
+    ):
+        lengths = sorted({value for value in values if value})
+        if len(lengths) > 1 and lengths[-1] > ZOOMED * lengths[0] and not known_cameras:
+            which = listed(f"{length:g} mm" for length in lengths)
+            notes.append(f"The EXIF names {len(lengths)} {what} ({which}): each gets intrinsics of its own.")
+            break
     blind = [p.name for p in photos if not knows_focal(p)]
     if blind and not known_cameras:
         guess = ASSUMPTION if len(blind) == len(photos) else "the focal length of the other photos is assumed"

@@ -22,7 +22,8 @@ from macrosplat.cameras.records import Cameras, Distortion
 from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.capture.open import open_capture
-from macrosplat.photos.find import PHOTO_FOLDERS, find_photos
+from macrosplat.photos.find import find_photos
+from macrosplat.photos.folders import PHOTO_FOLDERS
 from macrosplat.photos.names import plain
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError

@@ -61,7 +61,7 @@ def pupil_prior(photos: Sequence[Photo], cameras: Cameras) -> PupilPrior | None:
     known = [
         (float(k[0]) / focal_px(photo)[0] * max(photo.width, photo.height) / float(max(size)) - 1, photo)
         for photo, k, size in zip(photos, cameras.intrinsics, cameras.sizes, strict=True)
-        if knows_focal(photo) and photo.exif.focal_mm
+        if knows_focal(photo) and photo.exif.focal_mm and not photo.exif.cropped
     ]
     if not known:
         return PupilPrior(number, bound)

@@ -19,6 +19,7 @@ from macrosplat.cameras.focal import focal_px as nominal_px
 from macrosplat.cameras.focal import knows_focal
 from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.targets import TargetScale
+from macrosplat.photos.names import matched
 from macrosplat.photos.records import Photo
 from macrosplat.support.errors import MacrosplatError
 
@@ -91,6 +92,7 @@ def find_scale(
     ends, mm = _parsed(text)
     if ends is None:
         return Scale(mm, "--scale-mm", None)
+    ends = (_meant(ends[0], cameras), ends[1] if IN_PHOTO.fullmatch(ends[1]) else _meant(ends[1], cameras))
     if (drawn := IN_PHOTO.fullmatch(ends[1])) is not None:
         return _between_pixels(ends[0], np.array(drawn.groups(), np.float64).reshape(2, 2), mm, cameras, surface)
     for name in ends:
@@ -101,6 +103,12 @@ def find_scale(
     if away < 1e-9 * max(1e-30, float(np.abs(cameras.centres).max())):
         raise MacrosplatError(f"--scale-mm: {ends[0]} and {ends[1]} were taken from one place; name two others.")
     return _between(ends, mm, away, cameras, focus)
+
+
+def _meant(name: str, cameras: Cameras) -> str:
+    """The photo that a name means, as elsewhere: img_1 is photos/IMG_1.JPG, if no other photo is called like it."""
+    found = matched([name], cameras.names)
+    return cameras.names[found[0]] if found else name
 
 
 def _between(ends: tuple[str, ...], mm: float, away: float, cameras: Cameras, focus: Sequence[float]) -> Scale:
@@ -176,8 +184,9 @@ def _from_exif(cameras: Cameras, photos: Sequence[Photo], focus: Sequence[float]
 
 
 def image_distance_mm(photo: Photo, focal_px: float, long_side: int) -> float | None:
-    """From the lens to the sensor; None if EXIF knows neither the sensor's size nor the 35 mm equivalent."""
-    if not knows_focal(photo) or photo.exif.focal_mm is None:
+    """From the lens to the sensor; None if EXIF knows neither the sensor's size nor the 35 mm equivalent, or which part
+    of the sensor the photo is."""
+    if not knows_focal(photo) or photo.exif.focal_mm is None or photo.exif.cropped:
         return None
     nominal, _ = nominal_px(photo)
     return photo.exif.focal_mm * focal_px / nominal * max(photo.width, photo.height) / long_side

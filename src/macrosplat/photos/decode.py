@@ -19,21 +19,22 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from macrosplat.photos.cicp import code_points, profile_of
 from macrosplat.photos.exif import EXIF_IFD, GPS_IFD, ORIENTATION, is_adobe_rgb
-from macrosplat.photos.icc import ADOBE_RGB, LEVELS, apply_profile, convert_with_cms, read_profile
+from macrosplat.photos.icc import (
+    ADOBE_RGB,
+    LEVELS,
+    MatrixProfile,
+    apply_profile,
+    convert_with_cms,
+    gamma_profile,
+    read_grey_profile,
+    read_profile,
+)
+from macrosplat.photos.kinds import BIG_TIFF_HEADS, is_heif, kind_of
 from macrosplat.support.colour import to_linear
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.extras import install
-
-JPEG = frozenset({".jpg", ".jpeg", ".jpe"})
-TIFF = frozenset({".tif", ".tiff"})
-HEIF = frozenset({".heic", ".heif", ".hif"})
-HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"})
-RAW = frozenset(
-    f".{kind}"
-    for kind in "3fr arw cr2 cr3 crw dng erf iiq mrw nef nrw orf pef raf rw2 rwl sr2 srw".split()  # noqa: SIM905
-)
-SUFFIXES = JPEG | TIFF | HEIF | RAW | {".png", ".webp", ".avif", ".bmp"}
 
 KINDS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "AVIF", "HEIF", "BMP", "GIF")  # what Pillow calls them
 
@@ -57,7 +58,11 @@ BAND = 1 << 24  # px
 MOST_PIXELS = 500_000_000  # cameras that shift their sensor reach 400 million
 MOST_PAGES = 16  # of a TIFF that are looked at
 
+GAMMAS_OF_SRGB = (0.4, 0.5)  # what a PNG's gAMA is of sRGB (0.45455): browsers take it for that
+
 _profile = functools.lru_cache(maxsize=8)(read_profile)
+_grey_profile = functools.lru_cache(maxsize=8)(read_grey_profile)
+_gamma_profile = functools.lru_cache(maxsize=8)(gamma_profile)
 
 
 def decode(path: Path) -> NDArray[Any]:
@@ -67,8 +72,8 @@ def decode(path: Path) -> NDArray[Any]:
         MacrosplatError: the reader for this format is not installed.
         Exception: whatever the format's decoder raises when the file is damaged.
     """
-    suffix = path.suffix.lower()
-    if suffix in RAW:
+    kind = kind_of(path)
+    if kind == "raw":
         with extra("rawpy", "raw", path).imread(str(path)) as raw:
             # Linear, the camera's white balance, and nothing that depends on the picture itself (brightening, a white
             # level taken from its maximum): the exposures of one capture stay comparable.
@@ -76,18 +81,19 @@ def decode(path: Path) -> NDArray[Any]:
                 gamma=(1, 1), no_auto_bright=True, adjust_maximum_thr=0, output_bps=16, use_camera_wb=True
             )
         return pixels.astype(np.float32) / (LEVELS - 1)
-    if suffix in TIFF:
+    if kind == "tiff":
         pixels = _deep_tiff(path)
         if pixels is not None:
             return pixels
-    if suffix in HEIF:
+    if kind == "heif":
         extra("pillow_heif", "heif", path).register_heif_opener()
     with open_picture(path) as opened:
-        if suffix in TIFF:
+        if kind == "tiff":
             with tifffile.TiffFile(path) as tiff:
                 opened.seek(photo_page(tiff))
         icc = embedded_profile(path, opened)
-        return from_pillow(_upright(opened), icc)
+        told = None if icc else _told(path, opened)
+        return from_pillow(_upright(opened), icc, told)
 
 
 def embedded_profile(path: Path, opened: Image.Image) -> bytes | None:
@@ -95,9 +101,21 @@ def embedded_profile(path: Path, opened: Image.Image) -> bytes | None:
     return opened.info.get("icc_profile") or (ADOBE_RGB if is_adobe_rgb(opened.getexif(), path.name) else None)
 
 
+def _told(path: Path, opened: Image.Image) -> MatrixProfile | None:
+    """What a photo without a profile says of its colours: by code points, or a PNG by the gamma of its values, where
+    that is another than sRGB's."""
+    if opened.format in ("HEIF", "AVIF", "PNG") and (points := code_points(path)) is not None:
+        return profile_of(points)
+    gamma = opened.info.get("gamma") if opened.format == "PNG" and "srgb" not in opened.info else None
+    if not isinstance(gamma, float) or not 0.01 < gamma < 100 or GAMMAS_OF_SRGB[0] < gamma < GAMMAS_OF_SRGB[1]:
+        return None
+    return _gamma_profile(1 / gamma)
+
+
 def alpha_of(path: Path) -> NDArray[Any]:
     """[H, W] the alpha channel of a photo, upright; what a photo without one has is 255 everywhere."""
-    if path.suffix.lower() in TIFF:
+    kind = kind_of(path)
+    if kind == "tiff":
         with tifffile.TiffFile(path) as tiff:
             number = photo_page(tiff)
             page: Any = tiff.pages[number]
@@ -106,7 +124,7 @@ def alpha_of(path: Path) -> NDArray[Any]:
                 pixels = page.asarray()
                 return oriented(pixels[samples - 1] if separate else pixels[..., samples - 1], orientation_of(page))
     with open_picture(path) as opened:
-        if path.suffix.lower() in TIFF:
+        if kind == "tiff":
             opened.seek(number)
         return np.asarray(alpha_channel(_upright(opened)))
 
@@ -123,19 +141,28 @@ def oriented(pixels: NDArray, orientation: int) -> NDArray:
     return pixels[:: -1 if rows else 1, :: -1 if columns else 1]
 
 
-def from_pillow(photo: Image.Image, icc: bytes | None) -> NDArray[Any]:
-    if photo.mode.startswith("I"):  # 16 bit grey: "I;16" or widened to 32 bit
-        grey = np.clip(np.asarray(photo), 0, LEVELS - 1).astype(np.uint16)
-        return np.repeat(TABLE_16[grey][..., None], 3, axis=2)
-    if photo.mode in ("RGBA", "P", "PA", "RGBX"):
+def from_pillow(photo: Image.Image, icc: bytes | None, told: MatrixProfile | None = None) -> NDArray[Any]:
+    """
+    Args:
+        told: what the colours of a photo without a profile are, if not sRGB.
+    """
+    deep = photo.mode.startswith("I")  # 16 bit grey: "I;16" or widened to 32 bit
+    if photo.mode in ("1", "LA", "La"):
+        photo = photo.convert("L")
+    elif photo.mode in ("RGBA", "P", "PA", "RGBX"):
         photo = photo.convert("RGB")
+    grey = deep or photo.mode == "L"
+    profile = told
     if icc:
-        profile = _profile(icc) if photo.mode == "RGB" else None
-        if profile is None:
+        profile = _grey_profile(icc) if grey else _profile(icc) if photo.mode == "RGB" else None
+        if profile is None and not deep:
             photo = convert_with_cms(photo, icc)
-        elif not profile.is_srgb:
-            return apply_profile(np.asarray(photo), profile)
-    return _array(photo)
+    if profile is not None and profile.is_srgb:
+        profile = None
+    if not deep:
+        return _array(photo) if profile is None else apply_profile(_array(photo), profile)
+    values = np.clip(np.asarray(photo), 0, LEVELS - 1).astype(np.uint16)[..., None].repeat(3, axis=2)
+    return TABLE_16[values] if profile is None else apply_profile(values, profile)
 
 
 def open_picture(path: Path) -> Image.Image:
@@ -150,16 +177,11 @@ def open_picture(path: Path) -> Image.Image:
     try:
         return Image.open(path, formats=[kind for kind in KINDS if kind in Image.OPEN])
     except UnidentifiedImageError:
-        if "HEIF" in Image.OPEN or not _is_heif(path):
-            raise
+        with path.open("rb") as file:
+            if "HEIF" in Image.OPEN or not is_heif(file.read(12)):
+                raise
     extra("pillow_heif", "heif", path).register_heif_opener()  # a phone's photo that is called .jpg
     return Image.open(path, formats=["HEIF"])
-
-
-def _is_heif(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(12)
-    return head[4:8] == b"ftyp" and head[8:] in HEIF_BRANDS
 
 
 def _array(photo: Image.Image) -> NDArray[np.uint8]:
@@ -203,19 +225,22 @@ def _deep_tiff(path: Path) -> NDArray[np.float32] | None:
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     pixels = oriented(pixels if photometric == RGB else pixels[..., :1].repeat(3, axis=-1), orientation)[..., :3]
-    if np.issubdtype(pixels.dtype, np.floating):  # float files hold linear light, by every program's convention
-        return np.clip(np.nan_to_num(pixels.astype(np.float32)), 0, 1)
+    profile = None
+    if icc is not None:
+        profile = _profile(icc) if photometric == RGB else _grey_profile(icc)
+    if np.issubdtype(pixels.dtype, np.floating):
+        # Float files hold linear light by every program's convention, unless their profile says otherwise.
+        values = np.clip(np.nan_to_num(pixels.astype(np.float32)), 0, 1)
+        return values if profile is None else apply_profile(values, profile)
     if pixels.dtype != np.uint16:
         pixels = (pixels.astype(np.float64) / np.iinfo(pixels.dtype).max * (LEVELS - 1)).astype(np.uint16)
     if photometric == GREY_INVERTED:
         pixels = (LEVELS - 1) - pixels
-    if icc is not None and photometric == RGB:
-        profile = _profile(icc)
-        if profile is None:  # a table: ImageCms knows it, at 8 bits
-            eight = Image.fromarray(np.ascontiguousarray(pixels >> 8).astype(np.uint8))
-            return TABLE_8[np.asarray(convert_with_cms(eight, icc))]
-        if not profile.is_srgb:
-            return apply_profile(pixels, profile)
+    if icc is not None and profile is None and photometric == RGB:  # a table: ImageCms knows it, at 8 bits
+        eight = Image.fromarray(np.ascontiguousarray(pixels >> 8).astype(np.uint8))
+        return TABLE_8[np.asarray(convert_with_cms(eight, icc))]
+    if profile is not None and not profile.is_srgb:
+        return apply_profile(pixels, profile)
     return TABLE_16[pixels]
 
 
@@ -231,9 +256,15 @@ def pages_of(tiff: tifffile.TiffFile) -> list[Any]:
 
 
 def tiff_tags(path: Path) -> Image.Exif:
-    """The tags of a TIFF, or of a RAW that is one underneath; Pillow need not understand its pixels."""
+    """The tags of a TIFF, or of a RAW that is one underneath; Pillow need not understand its pixels.
+
+    Of a TIFF with 64 bit offsets there are none: its directories are not read as EXIF's.
+    """
     tags = Image.Exif()
     with path.open("rb") as file:
+        if file.read(4) in BIG_TIFF_HEADS:
+            return tags
+        file.seek(0)
         tags.load_from_fp(file)
         for directory in (EXIF_IFD, GPS_IFD):  # read while the file is open
             tags.get_ifd(directory)

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from macrosplat.photos.records import Exif
+from macrosplat.photos.records import SHAPE_TOLERANCE, Exif, same_shape
 
 # Tag numbers of the EXIF 2.32 standard.
 MAKE, MODEL, ORIENTATION, EXIF_IFD, GPS_IFD = 0x010F, 0x0110, 0x0112, 0x8769, 0x8825
@@ -45,7 +45,19 @@ def exif_of(tags: Image.Exif, width: int, height: int) -> Exif:
         seconds=_number(inner.get(TIME), SECONDS) or _shutter(inner.get(SHUTTER)),
         iso=_number(inner.get(ISO), ISOS),
         camera=" ".join(word for word in words if word) or None,
+        cropped=_is_cropped(inner, width, height),
     )
+
+
+def _is_cropped(inner: dict[int, Any], width: int, height: int) -> bool:
+    """Whether the photo as taken was of another shape, and no smaller: editors that crop leave its size in the EXIF.
+    (Many do not, and a part of the same shape may be the whole, resized.)"""
+    long, short = (_number(inner.get(tag)) for tag in (WIDTH, HEIGHT))
+    if long is None or short is None:
+        return False
+    taken, now = sorted((long, short)), sorted((width, height))
+    within = all(a <= b * (1 + SHAPE_TOLERANCE) for a, b in zip(now, taken, strict=True))
+    return within and not same_shape((now[0], now[1]), (round(taken[0]), round(taken[1])))
 
 
 def is_adobe_rgb(tags: Image.Exif, name: str) -> bool:

@@ -1,8 +1,8 @@
 """Embedded colour profiles: any RGB profile made of three curves and a matrix, straight to linear light.
 
 Pillow's ImageCms works on 8 bits only, which would round a 16 bit photo before it is averaged; such profiles (sRGB,
-Display P3, Adobe RGB, ProPhoto and every camera's own) are simple enough to apply exactly. Others (CMYK, grey, tables)
-go through ImageCms.
+Display P3, Adobe RGB, ProPhoto and every camera's own) are simple enough to apply exactly, as are those of grey: one
+curve. Others (CMYK, tables) go through ImageCms.
 """
 
 from __future__ import annotations
@@ -45,10 +45,7 @@ def read_profile(icc: bytes) -> MatrixProfile | None:
     try:
         if icc[16:20] != b"RGB " or icc[20:24] != b"XYZ ":
             return None
-        tags = {}
-        for n in range(struct.unpack_from(">I", icc, 128)[0]):
-            name, offset, size = struct.unpack_from(">4sII", icc, 132 + 12 * n)
-            tags[name] = icc[offset : offset + size]
+        tags = _tags(icc)
         if b"A2B0" in tags:  # a table takes precedence over the matrix
             return None
         columns = [np.array(struct.unpack_from(">3i", tags[c + b"XYZ"], 8)) / 65536 for c in (b"r", b"g", b"b")]
@@ -57,6 +54,34 @@ def read_profile(icc: bytes) -> MatrixProfile | None:
     except (KeyError, ValueError, IndexError, struct.error):
         return None
     return MatrixProfile(curves.astype(np.float32), matrix.astype(np.float32))
+
+
+def read_grey_profile(icc: bytes) -> MatrixProfile | None:
+    """Of a grey photo, which may hold an RGB profile, too; None if it is of another kind or damaged."""
+    try:
+        if icc[16:20] != b"GRAY":
+            return read_profile(icc)
+        tags = _tags(icc)
+        if b"A2B0" in tags:
+            return None
+        curve = _curve(tags[b"kTRC"]).astype(np.float32)
+    except (KeyError, ValueError, IndexError, struct.error):
+        return None
+    return MatrixProfile(np.stack([curve] * 3), np.eye(3, dtype=np.float32))
+
+
+def gamma_profile(gamma: float) -> MatrixProfile:
+    """sRGB's colours with the curve value ** gamma."""
+    curve = (np.linspace(0, 1, LEVELS) ** gamma).astype(np.float32)
+    return MatrixProfile(np.stack([curve] * 3), np.eye(3, dtype=np.float32))
+
+
+def _tags(icc: bytes) -> dict[bytes, bytes]:
+    tags = {}
+    for n in range(struct.unpack_from(">I", icc, 128)[0]):
+        name, offset, size = struct.unpack_from(">4sII", icc, 132 + 12 * n)
+        tags[name] = icc[offset : offset + size]
+    return tags
 
 
 def _curve(tag: bytes) -> NDArray[np.float64]:
@@ -82,7 +107,12 @@ def _curve(tag: bytes) -> NDArray[np.float64]:
 
 
 def apply_profile(photo: NDArray, profile: MatrixProfile) -> NDArray[np.float32]:
-    """[H, W, 3] uint8 or uint16 in the profile's colours to linear sRGB; what sRGB cannot show is clipped."""
+    """[H, W, 3] uint8, uint16 or float (0 to 1) in the profile's colours to linear sRGB; what sRGB cannot show is
+    clipped."""
+    if photo.dtype.kind == "f":
+        levels = np.linspace(0, 1, LEVELS)
+        linear = np.stack([np.interp(photo[..., c], levels, profile.curves[c]) for c in range(3)], axis=-1)
+        return np.clip(linear @ profile.matrix.T, 0, 1).astype(np.float32)
     step = 257 if photo.dtype == np.uint8 else 1
     linear = np.stack([profile.curves[c, ::step][photo[..., c]] for c in range(3)], axis=-1)
     return np.clip(linear @ profile.matrix.T, 0, 1)

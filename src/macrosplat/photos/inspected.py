@@ -12,14 +12,12 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from macrosplat.photos.cicp import code_points
 from macrosplat.photos.decode import (
     GREY_INVERTED,
-    HEIF,
     ORIENTATIONS,
-    RAW,
     TABLE_8,
     TABLE_16,
-    TIFF,
     alpha_channel,
     alpha_of,
     decode,
@@ -33,6 +31,7 @@ from macrosplat.photos.decode import (
     tiff_tags,
 )
 from macrosplat.photos.exif import ORIENTATION, exif_of
+from macrosplat.photos.kinds import kind_of
 from macrosplat.photos.records import Exif, resized
 from macrosplat.photos.resample import area_average
 from macrosplat.photos.usable import emptiness
@@ -63,13 +62,13 @@ def inspect(path: Path) -> Inspected:
 
     Raises: as `decode`.
     """
-    suffix = path.suffix.lower()
-    if suffix in RAW:
+    kind = kind_of(path)
+    if kind == "raw":
         return _inspect_raw(path)
-    if suffix in HEIF:
+    if kind == "heif":
         extra("pillow_heif", "heif", path).register_heif_opener()
     remark, alpha, odd = None, False, None
-    if suffix in TIFF:
+    if kind == "tiff":
         with tifffile.TiffFile(path) as tiff:
             page: Any = tiff.pages[photo_page(tiff)]
             remark = _other_pages(tiff, page)
@@ -91,6 +90,9 @@ def inspect(path: Path) -> Inspected:
                 remark = SEVERAL
             elif opened.format == "PNG" and opened.mode.startswith("RGB") and _png_bits(path) == 16:
                 remark = "colour PNG is read at 8 of its 16 bits; save as TIFF to have all"
+            points = code_points(path) if opened.format in FILMS and "icc_profile" not in opened.info else None
+            if points is not None and points.hdr:
+                remark = f"HDR ({points.hdr}), read at 8 bits a channel and up to white only; save as TIFF to have more"
             tags = opened.getexif()
             orientation = tags.get(ORIENTATION, 1)
             # An eighth of the size: the whole file is still parsed, at a fraction of the time.
@@ -102,6 +104,8 @@ def inspect(path: Path) -> Inspected:
     if ORIENTATIONS.get(orientation, (False,))[0]:
         width, height = height, width
     exif = exif_of(tags, width, height)
+    if exif.cropped and remark is None:
+        remark = "cropped since it was taken, by its EXIF, which then tells no lengths in mm"
     small = thumbnail_of(pixels, (width, height))
     empty = emptiness(pixels)
     if odd is not None:
@@ -140,15 +144,15 @@ def header_size(path: Path) -> tuple[int, int]:
 
     Raises: as `decode`.
     """
-    suffix = path.suffix.lower()
-    if suffix in RAW:
+    kind = kind_of(path)
+    if kind == "raw":
         with extra("rawpy", "raw", path).imread(str(path)) as raw:
             return raw.sizes.width, raw.sizes.height
-    if suffix in TIFF:
+    if kind == "tiff":
         with tifffile.TiffFile(path) as tiff:
             page: Any = tiff.pages[photo_page(tiff)]
             return page.imagewidth, page.imagelength
-    if suffix in HEIF:
+    if kind == "heif":
         extra("pillow_heif", "heif", path).register_heif_opener()
     with open_picture(path) as opened:
         return opened.size

@@ -13,7 +13,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.photos.decode import JPEG, TIFF, alpha_of, open_picture, oriented, reason
+from macrosplat.photos.decode import alpha_of, open_picture, oriented, reason
+from macrosplat.photos.kinds import JPEG, TIFF
+from macrosplat.photos.mask_values import NoMask, full_scale, looks_like_mask, mask_values
 from macrosplat.photos.names import bare, listed, same_letters, without_suffix
 from macrosplat.photos.records import Photo, resized, same_shape
 from macrosplat.photos.resample import area_average
@@ -27,6 +29,7 @@ SUFFIXES = (".png", *sorted(JPEG), *sorted(TIFF), ".bmp", ".webp", ".gif")  # th
 _ADDED = re.compile(r"(?:[_\-. ]+masks?)$|^(?:masks?[_\-. ]+)")
 # A mask of fewer pixels than this share of the photo's width shows no outline, whatever its shape.
 LEAST_SHARE = 1 / 16
+WHITE_BORDER, BLACK_MIDDLE = 0.9, 0.2  # means of masks that are the wrong way round, as it seems
 
 
 def is_mask_folder(name: str) -> bool:
@@ -54,11 +57,15 @@ def find_masks(
         MacrosplatError: a mask cannot be read, or has another shape than its photo.
     """
     found = {name: path for name, path in named.items() if path.is_file()}
-    found = {**_assigned(beside, folder, photos), **found}
+    of_beside = _assigned(beside, folder, photos)
+    found = {**of_beside, **found}
     notes: list[str] = []
-    missing = [name for name, path in named.items() if not path.is_file()]
-    if missing:
-        notes.append(f"The mask that is named for {listed(missing)} is missing.")
+    strangers = [one.name for one in beside if one not in of_beside.values() and _bare(one) == bare(one.name)]
+    if strangers:
+        notes.append(
+            f"Left alone, since they look like masks and fit no photo by their names: {listed(strangers)}; call them "
+            "NAME_mask.png, white where the object is, to have them used."
+        )
     wanted = {path.resolve() for path in found.values()}
     for home in _mask_folders(around):
         masks = sorted(
@@ -83,6 +90,10 @@ def find_masks(
         elif unused := [path for path in masks if _bare(path) not in known and path.resolve() not in wanted]:
             names = listed(path.relative_to(home).as_posix() for path in unused)
             notes.append(f"Pictures in {home} that fit no photo were left alone: {names}.")
+    # A path of another machine may name the file that was found all the same.
+    missing = [name for name, path in named.items() if name not in found or bare(found[name].name) != bare(path.name)]
+    if missing:
+        notes.append(f"The mask that is named for {listed(missing)} is missing.")
     if not found:
         notes += _perhaps_masks(around, photos)
     out = []
@@ -99,7 +110,31 @@ def find_masks(
     bare_ones = [photo.name for photo in out if photo.mask is None]
     if 0 < len(bare_ones) < len(out):
         notes.append(f"No mask was found for {listed(bare_ones)}; the whole photo counts there.")
-    return tuple(out), notes
+    return tuple(out), notes + _odd(out)
+
+
+def _odd(photos: Sequence[Photo]) -> list[str]:
+    """What is odd of masks, by the first, the middle one and the last.
+
+    Raises:
+        MacrosplatError: one of them is no mask.
+    """
+    masked = [photo for photo in photos if photo.mask is not None and not photo.mask_is_alpha]
+    probes = [masked[n] for n in sorted({0, len(masked) // 2, len(masked) - 1})] if masked else []
+    pictures = [mask_shares(photo)[..., 0] for photo in probes]
+    if pictures and all(_is_inside_out(one) for one in pictures):
+        return [
+            "The masks are white all along the border and black in the middle: white is what is reconstructed; if the "
+            "object is black in them, invert them."
+        ]
+    return []
+
+
+def _is_inside_out(mask: NDArray[np.float32]) -> bool:
+    height, width = mask.shape
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    middle = mask[height * 2 // 5 : height * 3 // 5 + 1, width * 2 // 5 : width * 3 // 5 + 1]
+    return bool(border.mean() > WHITE_BORDER and middle.mean() < BLACK_MIDDLE)
 
 
 def without_masks(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -111,6 +146,22 @@ def without_masks(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
         if (plain := _ADDED.sub("", path.stem.casefold())) != path.stem.casefold() and (path.parent, plain) in stems
     ]
     return [path for path in paths if path not in masks], masks
+
+
+def masks_by_look(photos: Sequence[Photo], small: Mapping[str, NDArray[np.float32]]) -> list[Photo]:
+    """Pictures among the photos that are black and white only, and called as masks are or after one that is not.
+
+    Args:
+        small: photo name to its thumbnail.
+    """
+    alike = [photo for photo in photos if photo.name in small and looks_like_mask(small[photo.name])]
+    stems = {bare(photo.name) for photo in photos if photo not in alike}
+    names = {photo.name: bare(photo.name) for photo in alike}
+    return [
+        photo
+        for photo in alike
+        if MAYBE_MASKS.search(names[photo.name]) or any(stem in names[photo.name] for stem in stems)
+    ]
 
 
 def check_mask(photo: Photo) -> None:
@@ -155,16 +206,16 @@ def mask_shares(photo: Photo) -> NDArray[np.float32]:
             mask = alpha_of(photo.mask).astype(np.float32)
         else:
             with open_picture(photo.mask) as opened:
-                stored = opened.convert("L") if not opened.mode.startswith(("I", "F")) else opened
-                mask = np.asarray(stored).astype(np.float32)
+                mask = mask_values(opened)
+    except NoMask as error:
+        raise MacrosplatError(f"The mask {photo.mask} is {error}; save it so, or remove it.") from error
     except Exception as error:  # decoders raise anything on a damaged file
         raise MacrosplatError(
             f"The mask {photo.mask} cannot be read ({reason(error)}); remove or replace it."
         ) from error
-    # Full scale is 1, 255 or 65535, whatever wrote it: a mask of zeros and ones means what it says.
-    mask = np.nan_to_num(mask, nan=0, posinf=0, neginf=0)
-    top = float(mask.max())
-    mask = np.clip(mask / (1 if top <= 1 else 255 if top <= 255 else 65535), 0, 1)[..., None].astype(np.float32)
+    if photo.mask_is_alpha:
+        mask = full_scale(mask, float(mask.max()))
+    mask = mask[..., None]
     if not photo.mask_is_alpha and not same_shape(mask.shape[1::-1], (photo.width, photo.height)):
         mask = oriented(mask, photo.orientation)  # drawn on the pixels as stored
     return mask

@@ -17,10 +17,7 @@ from PIL import Image
 
 from macrosplat.photos import exif as tag
 from macrosplat.photos.decode import (
-    HEIF,
     ICC_TAG,
-    RAW,
-    TIFF,
     embedded_profile,
     extra,
     open_picture,
@@ -28,6 +25,7 @@ from macrosplat.photos.decode import (
     tiff_tags,
 )
 from macrosplat.photos.icc import MatrixProfile, read_profile
+from macrosplat.photos.kinds import kind_of
 
 PLANE_Y = 0xA20F
 # Tags of the first directory that speak of the picture, not of the file: description, maker, camera, resolution,
@@ -85,14 +83,14 @@ def read_metadata(path: Path) -> Metadata:
 
 
 def _read(path: Path) -> tuple[Image.Exif, bytes | None]:
-    suffix = path.suffix.lower()
-    if suffix in RAW:
+    kind = kind_of(path)
+    if kind == "raw":
         return tiff_tags(path), None
-    if suffix in TIFF:
+    if kind == "tiff":
         with tifffile.TiffFile(path) as tiff:
             found = tiff.pages[photo_page(tiff)].tags.get(ICC_TAG)  # type: ignore[union-attr]
             return tiff_tags(path), None if found is None else bytes(found.value)
-    if suffix in HEIF:
+    if kind == "heif":
         extra("pillow_heif", "heif", path).register_heif_opener()
     with open_picture(path) as opened:
         tags = opened.getexif()

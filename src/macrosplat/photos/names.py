@@ -45,13 +45,18 @@ def bare(name: str) -> str:
     return PurePosixPath(without_folder(name)).stem
 
 
+def with_last_folder(name: str) -> str:
+    """As `without_suffix`, in which of several folders the photo lies: images/left/1.jpg is left/1.jpg."""
+    return "/".join(PurePosixPath(without_suffix(name)).parts[-2:])
+
+
 def unescaped(name: str) -> str:
     """As `without_suffix`, of an address: img%201.jpg is img 1.jpg."""
     return without_suffix(unquote(name))
 
 
 CLOSE: tuple[Callable[[str], str], ...] = (str, forward, same_text, same_letters, without_suffix, unescaped)
-ELSEWHERE: tuple[Callable[[str], str], ...] = (without_folder, bare)
+ELSEWHERE: tuple[Callable[[str], str], ...] = (with_last_folder, without_folder, bare)
 
 
 def matched(wanted: Sequence[str], there: Sequence[str]) -> dict[int, int]:
@@ -66,6 +71,8 @@ def matched(wanted: Sequence[str], there: Sequence[str]) -> dict[int, int]:
         return pairs
     for like in ELSEWHERE:
         pairs |= _alike(like, wanted, there, pairs)
+        if pairs and like is with_last_folder:
+            break
     return pairs
 
 

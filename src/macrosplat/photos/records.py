@@ -18,6 +18,7 @@ class Exif:
     seconds: float | None = None  # exposure time
     iso: float | None = None
     camera: str | None = None  # make, model and lens, to tell mixed cameras apart
+    cropped: bool = False  # since it was taken: what the EXIF says of the sensor is of the whole frame
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,10 @@ BRIGHTEST, NOT_BURNT = 1e-3, 2e-3
 MOST = 1 << 18  # values that are looked at: shares of a thousandth are known to a few per cent by that many
 
 
+# Of thumbnails: photos differ by 0.015 and more there (eight captures), and a band lower than
+# this may be a frame's.
+EVEN, EVEN_SHARE, EVEN_BETWEEN = 1e-4, 0.05, (0.05, 0.95)
+
 # Detail: the steepest slopes after a blur of FINE px by those after COARSE px, at WIDTH px. Photos with something in
 # focus have 1.7 to 4.2 (seven captures), blurred by sigma 3 all over 1.3 to 1.55, by 8 px 1.07 to 1.2.
 WIDTH, FINE, COARSE, STEEPEST = 640, 1.0, 4.0, 99.5
@@ -39,6 +43,19 @@ def detail(pixels: NDArray[np.uint8]) -> float:
 def all_blurred(details: NDArray[np.float64]) -> NDArray[np.bool_]:
     """[V] which photos have nothing in focus, where most of the others have."""
     return (details < BLURRED) & (np.median(details) >= SHARP)
+
+
+def even_below(small: NDArray[np.float32]) -> float:
+    """The share of a photo's height, from below, that is of one colour throughout, and neither black nor white: what
+    decoders put where a file that was cut, or lies on a damaged card, has no more data. Its thumbnail [H, W], 0 to 1.
+    """
+    last = float(small[-1].mean())
+    framed = bool((np.abs(small[0] - last) <= EVEN).all())  # or before an even ground
+    if framed or not EVEN_BETWEEN[0] < last < EVEN_BETWEEN[1]:
+        return 0.0
+    odd = np.flatnonzero(np.abs(small - last).max(1) > EVEN)
+    share = 1 - (int(odd[-1]) + 1) / len(small) if len(odd) else 0.0
+    return share if share >= EVEN_SHARE else 0.0
 
 
 def emptiness(pixels: NDArray[Any]) -> str | None:

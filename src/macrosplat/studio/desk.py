@@ -22,7 +22,7 @@ from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture
 from macrosplat.options import Options, Quality
 from macrosplat.output.listing import found_runs
-from macrosplat.photos.decode import SUFFIXES
+from macrosplat.photos.kinds import SUFFIXES
 from macrosplat.run import Run
 from macrosplat.studio.job import Job
 from macrosplat.studio.looking import masked, sharp_parts, small
@@ -33,7 +33,7 @@ from macrosplat.support.reading import readable
 from macrosplat.train.expected import expected
 
 # What a capture may hold besides photos: cameras of other programs.
-OTHERS = frozenset({".json", ".txt", ".bin", ".xml", ".npy", ".ply", ".db"})
+OTHERS = frozenset({".json", ".txt", ".bin", ".xml", ".csv", ".npy", ".ply", ".db", ".gif"})
 LARGEST = 2 << 30  # bytes of one file
 BLOCK = 1 << 20  # bytes that are read at once
 RUNS_SHOWN = 12

@@ -1,7 +1,7 @@
 // The studio: what the server says stands in `state`, asked for every second; every deed is a request to it.
 const $ = (id) => document.getElementById(id);
 const show = (id, on) => { $(id).hidden = !on; };
-let state = null, kind = "photo", sending = false, drawn = "", asking = null, suffixes = new Set(), previewed = 0;
+let state = null, kind = "photo", sending = false, drawn = "", asking = null, suffixes = new Set(), unread = new Set(), previewed = 0;
 
 const duration = (s) => s < 90 ? `${Math.round(s)} s` : s < 5400 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`;
 const size = (bytes) => bytes < 1e9 ? `${Math.max(1, Math.round(bytes / 1e6))} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
@@ -25,6 +25,7 @@ async function ask() {
   try {
     state = await (await fetch("state")).json();
     suffixes = new Set(state.suffixes);
+    unread = new Set(state.unread);
     busy = state.looking || (state.run && !state.run.ended) || state.taking?.running;
     draw();
   } catch { say("The studio no longer answers: it was ended in its terminal."); return; }
@@ -43,10 +44,12 @@ function askSoon() {
 
 async function send(files, name) {
   if (!state) await ask();
-  const wanted = files.filter(([path]) => {
-    const suffix = path.includes(".") ? path.slice(path.lastIndexOf(".")).toLowerCase() : "";
-    return suffixes.has(suffix) && !path.split("/").some((part) => part.startsWith("."));
-  });
+  const suffix = (path) => path.includes(".") ? path.slice(path.lastIndexOf(".")).toLowerCase() : "";
+  const seen = files.filter(([path]) => !path.split("/").some((part) => part.startsWith(".")));
+  const wanted = seen.filter(([path, file]) => suffixes.has(suffix(path)) && file.size);
+  const left = seen
+    .filter(([path, file]) => unread.has(suffix(path)) || (suffixes.has(suffix(path)) && !file.size))
+    .map(([path]) => path);
   if (!wanted.length) { say("There are no photos in that; it takes JPEG, PNG, TIFF, HEIC and camera RAW files."); return; }
   if (!(await deed("upload", { name }))) return;
   sending = true;
@@ -67,7 +70,10 @@ async function send(files, name) {
   };
   await Promise.all([one(), one(), one()]);
   sending = false;
-  if (failed) { await deed("clear"); say(failed); } else await deed("uploaded");
+  if (failed) { await deed("clear"); say(failed); return; }
+  await deed("uploaded");
+  const more = left.length > 3 ? ` and ${left.length - 3} more` : "";
+  if (left.length) say(`Not taken, since they are no photos that can be read: ${left.slice(0, 3).join(", ")}${more}.`);
 }
 
 // What was dropped, folders and all: [path below the folder, File].

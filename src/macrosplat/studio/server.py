@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from macrosplat.photos.decode import SUFFIXES
+from macrosplat.photos.kinds import SUFFIXES
+from macrosplat.photos.unread import REMEDIES
 from macrosplat.studio.desk import OTHERS, Desk
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.local import HOST, allowed
@@ -99,7 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
             name, kind = FILES[path]
             self._answer(importlib.resources.files("macrosplat.studio").joinpath(name).read_bytes(), kind, POLICY)
         elif path == "state":
-            self._json(self.desk.state() | {"suffixes": sorted(SUFFIXES | OTHERS)})
+            taken = SUFFIXES | OTHERS
+            self._json(self.desk.state() | {"suffixes": sorted(taken), "unread": sorted(REMEDIES.keys() - taken)})
         elif path == "preview":
             content = self.desk.preview()
             self._answer(content, "image/jpeg") if content else self._refuse(404)

@@ -324,7 +324,8 @@ def _start_cameras(photos: tuple[Photo, ...], features: list[Features], factor: 
     cameras: dict[tuple[object, ...], pycolmap.Camera] = {}
     chosen = []
     for photo, side, focal in zip(photos, (one.side for one in features), nominal, strict=True):
-        key = (photo.exif.camera, photo.exif.focal_mm, max(photo.width, photo.height))
+        # Phones crop what they call another lens: only the equivalent tells.
+        key = (photo.exif.camera, photo.exif.focal_mm, photo.exif.focal_35mm, max(photo.width, photo.height))
         if key not in cameras:
             cameras[key] = mapping.pinhole(side, factor * focal, len(cameras) + 1)
         chosen.append(cameras[key])
