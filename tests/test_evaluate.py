@@ -250,8 +250,8 @@ def test_errors_are_sentences(tmp_path: Path) -> None:
     own = make_truth(tmp_path / "truth")
     make_run(tmp_path / "run", own, Sim3d(), "transforms")
     bare = tmp_path / "bare"
-    for name in NAMES:
-        save(bare / "photos" / name, np.full((36, 48, 3), 0.5))
+    for n, name in enumerate(NAMES):
+        save(bare / "photos" / name, np.random.default_rng(n).uniform(size=(36, 48, 3)))
     with pytest.raises(MacrosplatError, match="neither sharp/ nor novel"):
         evaluate_run(tmp_path / "run", bare, plane)
     with pytest.raises(MacrosplatError, match="is not a folder"):

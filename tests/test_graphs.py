@@ -29,6 +29,7 @@ from making_captures import PUPIL
 from making_training import PIXEL, made, make_trainer
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+MOVES = (True, True, True, False, True, True)  # the first photo is taken first, and then the fourth, whose camera stays
 STEPS = 40  # at the first tenth: a quarter of the resolution
 
 
@@ -130,6 +131,7 @@ def test_a_graph_is_recorded_for_all_cameras_of_a_size(monkeypatch):
 def test_the_same_steps_as_one_by_one(monkeypatch, points, masked):
     options = {"spans": ((0.0, 1.0, points, points - 1),) if points > 1 else (), "densify_until": 0.0}
     options |= {"refine_poses": True, "poses_from": 0.0, "learn_from": 0.0, "half_from": 0.9, "full_from": 0.95}
+    options["moves"] = MOVES
     if masked:
         photos = make_trainer(STEPS)[0].targets.photos
         options["alpha_masks"] = [np.full(photo.shape[:2], 255, np.uint8) for photo in photos]
@@ -149,6 +151,7 @@ def test_the_same_steps_as_one_by_one(monkeypatch, points, masked):
     for name, value in wanted.items():
         moved = (value - got[name]).norm() / value.norm().clamp_min(1e-3)
         assert moved < 0.02, (name, float(moved))
+    assert got["pose.turn"][list(MOVES)].any() and not got["pose.turn"][[not one for one in MOVES]].any()
 
 
 def test_a_batch_is_the_same_step_as_one_by_one(monkeypatch):
