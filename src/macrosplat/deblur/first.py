@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import shutil
 import subprocess
@@ -95,7 +96,7 @@ def _made(photos: Sequence[Photo], taken: Sequence[Pixels], options: Options) ->
         return [restore(network, photo, chosen.tile) for photo in taken]
     if is_command(how):
         return _by_command(how, photos, taken)
-    return _from_folder(expanded(how), photos, taken)
+    return _from_folder(expanded(how), photos, taken, SMALLEST)
 
 
 def _by_command(command: str, photos: Sequence[Photo], taken: Sequence[Pixels]) -> list[Pixels]:
@@ -124,8 +125,14 @@ def _by_command(command: str, photos: Sequence[Photo], taken: Sequence[Pixels]) 
         return _from_folder(folders["out"], photos, taken)
 
 
-def _from_folder(folder: Path, photos: Sequence[Photo], taken: Sequence[Pixels]) -> list[Pixels]:
-    """The photos of a folder by name (suffixes aside), brought to the training size."""
+def _from_folder(
+    folder: Path, photos: Sequence[Photo], taken: Sequence[Pixels], smallest: float = math.inf
+) -> list[Pixels]:
+    """The photos of a folder by name (suffixes aside), brought to the training size.
+
+    Args:
+        smallest: how many times smaller than its photo each may be (a tool is given photos of the training size).
+    """
     there = {}
     if any(folder.iterdir()):
         there = {
@@ -140,7 +147,7 @@ def _from_folder(folder: Path, photos: Sequence[Photo], taken: Sequence[Pixels])
     out = []
     for photo, before in zip(photos, taken, strict=True):
         other = there[PurePosixPath(photo.name).with_suffix("")]
-        if max(other.width, other.height) * SMALLEST < max(photo.width, photo.height):
+        if max(other.width, other.height) * smallest < max(photo.width, photo.height):
             raise MacrosplatError(
                 f"{other.path} is {other.width} x {other.height} px where {photo.name} has {photo.width} x "
                 f"{photo.height}: it looks like a thumbnail; give deblurred photos of their photos' size."
