@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from macrosplat.lens import blur, blur_cuda, coc
+from macrosplat.lens import aperture, blur, blur_cuda, coc, thin
 from macrosplat.live.draw import Look, picture, pinhole_of
-from macrosplat.model import backdrop_cuda
+from macrosplat.model import backdrop_cuda, exposure, model, rig
 from macrosplat.model.backdrop import Backdrop
 from macrosplat.model.constants import GRID
 from macrosplat.model.rig import Rig
-from macrosplat.render import capacity, centre_cuda, over, over_cuda, project, rasterize
+from macrosplat.render import bins_cuda, capacity, centre_cuda, over, over_cuda, project, rasterize, rasterize_cuda
 from macrosplat.render.centre import camera_centre
 from macrosplat.scene import Gaussians
 from macrosplat.train import adam, graphs, loss, loss_cuda, noise_cuda
@@ -42,10 +42,15 @@ def use_triton(monkeypatch) -> None:
     made()  # the capture itself is no matter for the interpreter
     for module in (project, rasterize, coc, blur, loss, adam):
         monkeypatch.setattr(module, "kernels_for", kernels_for)
+    for module in (exposure, model, rig, thin, aperture):
+        monkeypatch.setattr(module, "on_gpu", lambda tensor: tensor.dtype == torch.float32)
     if DEVICE.type == "cpu":  # the interpreter's time goes by programs, not by pixels or pairs
         monkeypatch.setitem(blur_cuda.STRIP, "COLUMNS", 1024)
         monkeypatch.setattr(blur_cuda, "CHUNKS", 10)
         monkeypatch.setattr(loss_cuda, "ROWS", 64)
+        monkeypatch.setattr(bins_cuda, "PAIR_BLOCK", 128)
+        monkeypatch.setattr(bins_cuda, "BLOCK", 1024)
+        monkeypatch.setitem(rasterize_cuda.SUMS, "BLOCK", 128)
         monkeypatch.setattr(graphs, "STEP", 512)
         monkeypatch.setattr(capacity, "STEP", 512)
 

@@ -5,12 +5,14 @@ gradients go through.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
 
 import torch
 from torch import Tensor
 
 from macrosplat.lens.model import Sampling
+from macrosplat.support.dispatch import on_gpu
 
 # By the number of samples: the radius of their ring in the pupil's, and the sigma, in r, of the residual blur that
 # completes them. The second moments are the disc's: radius^2 / 2 * (ring's share) + residual^2 = 1/4. In a scene with
@@ -34,18 +36,39 @@ def sheared(view: Tensor, u: Tensor, v: Tensor, focus: Tensor) -> Tensor:
     return torch.stack(rows, -1).view(*u.shape, 4, 4) @ view
 
 
+def apertures(
+    sampling: Sampling, view: Tensor, pupil: Tensor, focus: Tensor, rows: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Some of the samples: u, v [M] (scene units) and the views [M, 4, 4] from there; arguments as of `sheared`."""
+    n, angle = sampling.samples, sampling.angle
+    if isinstance(angle, Tensor) and n not in SPIRALS and on_gpu(view):
+        from macrosplat.lens.aperture_cuda import Apertures
+
+        centred = int(n >= CENTRED)
+        ring_of = centred, LAYOUTS[8 if centred else 4][0], 2 * math.pi / (n - centred)
+        return Apertures.apply(view, pupil, focus, angle, rows, *ring_of)  # type: ignore[return-value]
+    u, v = (pupil / 2 * x for x in aperture_samples(sampling, pupil)[:2])
+    if len(rows) < n:
+        u, v = rows_of(u, rows), rows_of(v, rows)
+    return u, v, sheared(view, u, v, focus)
+
+
+def residual_blur(samples: int) -> float:
+    """The sigma, in the pupil's radius, of the blur that completes the samples' second moment to the disc's."""
+    return math.sqrt((1 - SPIRAL**2) / 4) if samples in SPIRALS else LAYOUTS[8 if samples >= CENTRED else 4][1]
+
+
 def aperture_samples(sampling: Sampling, like: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Where the samples [M] lie, in the pupil's radius, and the sigma (in r) of the blur that completes the disc's
-    second moment."""
+    """Where the samples [M] lie, in the pupil's radius, and their `residual_blur`."""
     if sampling.samples in SPIRALS:
         return _spiral(sampling, like)
     centred = sampling.samples >= CENTRED
-    radius, residual = LAYOUTS[8 if centred else 4]
+    radius = LAYOUTS[8 if centred else 4][0]
     u, v = (radius * x for x in ring(sampling.samples - centred, sampling.angle, like))
     if centred:
         centre = torch.zeros_like(u[:1])
         u, v = torch.cat([centre, u]), torch.cat([centre, v])
-    return u, v, residual
+    return u, v, residual_blur(sampling.samples)
 
 
 def _spiral(sampling: Sampling, like: Tensor) -> tuple[Tensor, Tensor, float]:
@@ -54,7 +77,7 @@ def _spiral(sampling: Sampling, like: Tensor) -> tuple[Tensor, Tensor, float]:
     k = torch.arange(n, dtype=like.dtype, device=like.device)
     radius, turn = SPIRAL * ((k + 0.5) / n).sqrt(), GOLDEN_TURN * k + sampling.angle
     u, v = radius * turn.cos(), radius * turn.sin()
-    return u - u.mean(), v - v.mean(), math.sqrt((1 - SPIRAL**2) / 4)
+    return u - u.mean(), v - v.mean(), residual_blur(n)
 
 
 def ring(samples: int, angle: float | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,7 +89,7 @@ def ring(samples: int, angle: float | Tensor, like: Tensor) -> tuple[Tensor, Ten
     return like.new_tensor([math.cos(angle + t) for t in turns]), like.new_tensor([math.sin(angle + t) for t in turns])
 
 
-def rows_of(values: Tensor, rows: list[int]) -> Tensor:
+def rows_of(values: Tensor, rows: Sequence[int]) -> Tensor:
     """Some rows; an index would come from the host, and a step is recorded on a GPU."""
     return torch.stack([values[row] for row in rows])
 

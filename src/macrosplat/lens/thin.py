@@ -14,6 +14,7 @@ red and blue are magnified on their own (`lateral`), and corners are darker (`vi
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,14 +23,14 @@ import torch
 from torch import Tensor
 
 from macrosplat.lens import breathing, colour, curvature, lateral, vignetting
-from macrosplat.lens.aperture import aperture_samples, learned_of, rows_of, sheared
+from macrosplat.lens.aperture import apertures, learned_of, residual_blur
 from macrosplat.lens.blur import mean_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.model import Draw, Lens, LensEstimate, LensPlan, LensStart, PhotoIndex, Sampling, Sharp, dolly
 from macrosplat.lens.shift import shifted
 from macrosplat.lens.terms import DECIDED_AT, LEARN_FROM, NOT_SEEN, SEEN, TERMS, UNDECIDED
 from macrosplat.render import Camera
-from macrosplat.support.dispatch import select_row
+from macrosplat.support.dispatch import on_gpu, select_row
 
 # Of Adam, per step, all relative: 0.3 % of the pupil at first (see `PUPIL_END`), 0.1 % of the focus distance,
 # 0.2 % of sigma0. A pupil that starts far too wide has to come down before it is frozen, or light halos stay around
@@ -110,23 +111,23 @@ def defocused(
     """[H, W, C] what a thin lens takes."""
     if sampling.samples == 1:
         return blurred(draw(camera.at(camera.view[None])), camera, pupil, focus, sigma0, foci)
-    u, v, residual = aperture_samples(sampling, pupil)
-    u, v = pupil / 2 * u, pupil / 2 * v
+    # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
+    least = 2 * residual_blur(sampling.samples) * pupil
 
-    def through(u: Tensor, v: Tensor, shares: Tensor | None = None) -> Tensor:
-        seen = draw(camera.at(sheared(camera.view, u, v, focus), coplanar=True))
+    def through(rows: Sequence[int], shares: Tensor | None = None) -> Tensor:
+        u, v, views = apertures(sampling, camera.view, pupil, focus, rows)
+        seen = draw(camera.at(views, coplanar=True))
         seen = replace(seen, colour=foci.apart(seen.colour, u, v, camera.intrinsics[:2]))
-        # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
-        return blurred(seen, camera, 2 * residual * pupil, focus, sigma0, foci, shares)
+        return blurred(seen, camera, least, focus, sigma0, foci, shares)
 
     learned = sampling.learned
     if not 0 < learned < sampling.samples or not torch.is_grad_enabled():
-        return through(u, v)
+        return through(range(sampling.samples))
     first, rest, shares = learned_of(sampling.samples, learned)
-    taken = through(rows_of(u, first), rows_of(v, first), torch.cat([u.new_full((1,), share) for share in shares]))
+    taken = through(first, torch.cat([pupil.new_full((1,), share) for share in shares]))
     with torch.no_grad():
         share = learned / sampling.samples
-        exact = share * taken + (1 - share) * through(rows_of(u, rest), rows_of(v, rest))
+        exact = share * taken + (1 - share) * through(rest)
     # The picture of all samples with the gradient of some, which is that of all in the mean over the ring's turns.
     return taken + (exact - taken).detach()
 
@@ -253,6 +254,8 @@ class ThinLens(Lens):
 
     def foci(self, photo: PhotoIndex, camera: Camera) -> Foci:
         """How those of a photo differ."""
+        if self.seen("lens.colour") == NOT_SEEN and self.seen("lens.curvature") == NOT_SEEN:
+            return ONE_FOCUS
         numbers = self._widest(photo, camera), camera.intrinsics[0] * (self.width / camera.frame.width)
         colours = corner = None
         if self.seen("lens.colour") != NOT_SEEN:
@@ -294,8 +297,19 @@ class ThinLens(Lens):
     def sigma_in_focus(self, camera: Camera) -> Tensor:
         return self.sigma0() * (camera.frame.width / self.width)
 
+    def _numbers(self, photo: PhotoIndex, camera: Camera) -> tuple[Tensor, Tensor, Tensor]:
+        """Pupil, focus distance (scene units) and blur in focus (px of the frame)."""
+        leaves = [self.parameters[name] for name in ("lens.pupil", "lens.focus", "lens.sigma0")]
+        if not isinstance(photo, Tensor) or not on_gpu(leaves[0]):
+            return self.pupil(photo, camera), self.focus(photo, camera), self.sigma_in_focus(camera)
+        from macrosplat.lens.numbers_cuda import Numbers
+
+        width = camera.frame.width
+        given = self.reference, self.aperture, self.focal, photo, camera.intrinsics[0]
+        return Numbers.apply(*leaves, *given, width, width / self.width, SIGMA0_MIN, SIGMA0_MAX)  # type: ignore
+
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
-        numbers = self.pupil(photo, camera), self.focus(photo, camera), self.sigma_in_focus(camera)
+        numbers = self._numbers(photo, camera)
         taken = defocused(draw, camera, *numbers, sampling, self.foci(photo, camera))
         if self.seen("lens.lateral") != NOT_SEEN:
             height = camera.frame.height * self.width / camera.frame.width

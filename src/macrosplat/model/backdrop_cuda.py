@@ -86,5 +86,5 @@ def backward(grid: Tensor, gradient: Tensor) -> Tensor:
     blocks = triton.cdiv(width * height, BLOCK)
     shares, grad_grid = grid.new_empty(blocks, PADDED.value), torch.empty_like(grid)
     _backward[(blocks,)](gradient, shares, width * height, width, height, BLOCK=BLOCK)
-    _add_shares[(1,)](shares, grid, grad_grid, blocks, BLOCK=64)
+    _add_shares[(1,)](shares, grid, grad_grid, blocks, BLOCK=256, num_warps=16)
     return grad_grid

@@ -20,7 +20,7 @@ from torch import Tensor
 from macrosplat.cameras.records import SparsePoints
 from macrosplat.photos.records import Photo
 from macrosplat.support.colour import to_linear
-from macrosplat.support.dispatch import select_row
+from macrosplat.support.dispatch import on_gpu, select_row
 
 LN2 = 0.6931471805599453  # a stop
 PATCH = 0.02  # of the width: side of the squares whose light is compared between photos; wider than most blur
@@ -47,11 +47,18 @@ class Exposure:
         """[3] of a photo (a number, or [1] on the device)."""
         return (select_row(self.log_gains, photo) - self.log_gains.mean(0)).exp()
 
-    def expose(self, light: Tensor, photo: int | Tensor | None) -> Tensor:
-        """[H, W, C] in the scene's light as a photo shows it (None: as it is); what is no colour is left alone."""
+    def expose(self, light: Tensor, photo: int | Tensor | None, gain: Tensor | None = None) -> Tensor:
+        """[H, W, C] in the scene's light as a photo shows it (None: as it is); what is no colour is left alone.
+
+        `gain` is that photo's, for who has it already.
+        """
         if photo is None:
             return light
-        gain = self.gain(photo)
+        gain = self.gain(photo) if gain is None else gain
+        if on_gpu(light):
+            from macrosplat.model.light_cuda import Expose
+
+            return Expose.apply(light, gain)  # type: ignore[return-value]
         return light * torch.cat([gain, gain.new_ones(light.shape[-1] - 3)]) if light.shape[-1] > 3 else light * gain
 
     def stops(self) -> list[list[float]]:

@@ -18,7 +18,7 @@ from macrosplat.model.exposure import Exposure
 from macrosplat.model.rig import Rig
 from macrosplat.render import Camera, Frame, render
 from macrosplat.scene.gaussians import Gaussians
-from macrosplat.support.dispatch import select_row
+from macrosplat.support.dispatch import on_gpu, select_row
 
 
 @dataclass
@@ -52,11 +52,10 @@ class Model:
 
     def camera(self, photo: PhotoIndex, frame: Frame | None = None, frozen: bool = False) -> Camera:
         """The camera of a photo, at the training width or as large as `frame`; `frozen`: nothing is learned of it."""
-        magnifications = self.lens.magnifications()
         if frozen and frame is not None:
-            camera = self.rig.frozen(photo, frame, magnifications)
+            camera = self.rig.frozen(photo, frame, self.lens.magnifications)
         else:
-            camera = self.rig.camera(photo, frame, magnifications)
+            camera = self.rig.camera(photo, frame, self.lens.magnifications())
         return replace(camera, intrinsics=self.lens.intrinsics(camera.intrinsics, photo))
 
     @torch.no_grad()
@@ -106,7 +105,9 @@ class Model:
             frozen: nothing is learned of the camera.
         """
         camera = self.camera(photo, frame, frozen)
-        behind = self.behind(photo, camera.frame)  # one for all aperture samples, kept until the gradients are there
+        gain, grid = self._own(photo)
+        # One for all aperture samples, kept until the gradients are there.
+        behind = self.backdrop.spread(grid, camera.frame.width, camera.frame.height)
 
         def draw(seen_from: Camera, by_lens: Reshape | None = None) -> Sharp:
             sharp = self.draw(seen_from, photo, degree, _both(by_lens, reshape), behind)
@@ -114,7 +115,7 @@ class Model:
                 return sharp
             return replace(sharp, colour=torch.cat([sharp.colour, sharp.alpha[..., None]], -1))
 
-        return self.exposure.expose(self.lens.photograph(draw, camera, photo, sampling or Sampling()), photo)
+        return self.exposure.expose(self.lens.photograph(draw, camera, photo, sampling or Sampling()), photo, gain)
 
     def refocused(
         self,
@@ -158,10 +159,18 @@ class Model:
             poses = sorted(set(self.rig.leader))
             grid = torch.stack([self.backdrop.grids[p] / self.exposure.gain(p) for p in poses]).mean(0)
         else:
-            # Slices of one pose see the same: with backdrops of their own each would keep some of its blur in it.
-            leader = self.rig.leading(photo)
-            grid = select_row(self.backdrop.grids, leader) / self.exposure.gain(leader)
+            grid = self._own(photo)[1]
         return self.backdrop.spread(grid, frame.width, frame.height)
+
+    def _own(self, photo: PhotoIndex) -> tuple[Tensor, Tensor]:
+        """A photo's gain [3], and its backdrop's grid [3, 4, 3] in the scene's light."""
+        # Slices of one pose see the same: with backdrops of their own each would keep some of its blur in it.
+        leader = self.rig.leading(photo)
+        if isinstance(photo, Tensor) and on_gpu(self.backdrop.grids):
+            from macrosplat.model.light_cuda import Own
+
+            return Own.apply(self.exposure.log_gains, self.backdrop.grids, photo, leader)  # type: ignore[return-value]
+        return self.exposure.gain(photo), select_row(self.backdrop.grids, leader) / self.exposure.gain(leader)
 
 
 def _both(first: Reshape | None, second: Reshape | None) -> Reshape | None:

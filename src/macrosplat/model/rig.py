@@ -10,14 +10,14 @@ Cameras that were given stay where they are while others move.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from macrosplat.lens.breathing import zooms
 from macrosplat.render import Camera, Frame
-from macrosplat.support.dispatch import select_row
+from macrosplat.support.dispatch import on_gpu, select_row
 
 
 class Rig:
@@ -79,14 +79,26 @@ class Rig:
             frame = self.frames[photo]
         if torch.is_grad_enabled():
             self._frozen = {}  # about to change
+        if isinstance(photo, Tensor) and on_gpu(self.views):
+            from macrosplat.model.rig_cuda import Learned
+
+            learned = (self.parameters[name] for name in ("pose.turn", "pose.shift", "pose.focal", "pose.breathing"))
+            known = (self.views, self.start, self._sizes, self.pivot_depth, self._leaders, photo)
+            size = (self.pixel, frame.width, frame.height)
+            relative = magnifications if self._breathes else None
+            return Camera(*Learned.apply(*learned, relative, *known, *size), frame)  # type: ignore[misc]
         f = self._focal(photo, magnifications)
         return Camera(self._view(photo, f), self._intrinsics(photo, frame, f), frame)
 
-    def frozen(self, photo: int | Tensor, frame: Frame, magnifications: Tensor | None = None) -> Camera:
-        """The same while nothing is learned of the cameras: computed once, in the first step that asks."""
+    def frozen(
+        self, photo: int | Tensor, frame: Frame, magnified: Callable[[], Tensor | None] = lambda: None
+    ) -> Camera:
+        """The same while nothing is learned of the cameras: computed once, in the first step that asks; so are
+        `magnifications`, by a call."""
         size = frame.width, frame.height
         if size not in self._frozen:
             with torch.no_grad():
+                magnifications = magnified()
                 every = [(v, self._focal(v, magnifications)) for v in range(len(self))]
                 views = torch.stack([self._view(v, f) for v, f in every])
                 self._frozen[size] = views, torch.stack([self._intrinsics(v, frame, f) for v, f in every])

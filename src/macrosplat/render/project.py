@@ -47,6 +47,7 @@ def project(gaussians: Gaussians, camera: Camera, degree: int, centre: Tensor | 
 class _Project(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, kernels: Any, frame: Frame, degree: int, *inputs: Tensor):
+        ctx.set_materialize_grads(False)  # or extents would get one
         splats, extents = kernels.forward(*inputs, frame, degree)
         ctx.kernels, ctx.frame, ctx.degree = kernels, frame, degree
         ctx.save_for_backward(*inputs, extents)

@@ -336,7 +336,7 @@ def backward(*inputs_and_gradient, views: bool = True, intrinsics: bool = True) 
     grad_camera = inputs[8].new_empty(*inputs[7].shape[:-1], 4) if intrinsics else None
     outputs = (grad_view, grad_centre, grad_view if grad_camera is None else grad_camera)
     padded = triton.next_power_of_2(share)
-    _add_shares[(count,)](shares, *outputs, blocks, SHARE=share, PADDED=padded, ROWS=256, num_warps=8)
+    _add_shares[(count,)](shares, *outputs, blocks, SHARE=share, PADDED=padded, ROWS=1024, num_warps=16)
     if grad_camera is not None and grad_camera.shape != inputs[8].shape:  # one camera's intrinsics, for all views
         grad_camera = grad_camera.sum(0)
     return (*gradients, grad_view, grad_centre, grad_camera)

@@ -31,6 +31,11 @@ def kernels_for(stage: str, tensor: torch.Tensor, written: Sequence[str] = ("cpu
     return importlib.import_module(f"{stage}_{kind if fast else 'reference'}")
 
 
+def on_gpu(tensor: torch.Tensor) -> bool:
+    """Whether a few numbers like these are worth a kernel of their own: a GPU takes longer to begin than to add."""
+    return tensor.device.type == "cuda" and tensor.dtype == torch.float32
+
+
 def choose(device: str, say: Callable[[str], None] | None = None) -> torch.device:
     """The device that `--device auto|cpu|cuda` means.
 

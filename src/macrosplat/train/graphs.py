@@ -198,7 +198,7 @@ class Graphs:
         numbers = sent[ANGLE].float(), sent[DROP_KEY : DROP_KEY + 1], training.weights
         with fixed_capacity(buffer):
             loss, found = gradients(training.model, kind, photo, bank.at(slot), *numbers)
-        return loss, found, (buffer.needed > buffer.capacity).long()
+        return loss, found, buffer.needed > buffer.capacity
 
     @torch.no_grad()
     def _change(
@@ -206,14 +206,12 @@ class Graphs:
     ) -> None:
         """Change the model by gradients, unless they are of a truncated picture, or a step before was."""
         training, sent = self._training, self._inputs
-        torch.maximum(self._stopped, truncated, out=self._stopped)
-        self._applied.add_(1 - self._stopped)
+        noise_cuda.note(truncated, loss, self._stopped, self._applied, self._loss)
         training.adam.step_with_device_rates(found, rates, self._stopped)
         training.model.lens.confine()  # changes nothing in a step that was stopped
         noise, key = sent[NOISE : NOISE + 1], sent[NOISE_KEY : NOISE_KEY + 1]
         limits = training.smallest, training.slender
         noise_cuda.add_position_noise(training.model.gaussians, *limits, noise, key, self._stopped)
-        self._loss.copy_(loss)
 
     def _record(self, kind: Kind, bank: TargetBank) -> Any:
         """A graph of the step. `torch.cuda.graph` would collect garbage first, which takes longer than recording."""

@@ -1,4 +1,4 @@
-"""What stands before and after Adam on a GPU, a launch each: MCMC's regulariser, and then its noise.
+"""What stands before and after Adam on a GPU, a launch each: MCMC's regulariser, a note of the step, and MCMC's noise.
 
 The noise is `density.position_noise`'s, its random numbers those of `random.normal`.
 """
@@ -63,6 +63,19 @@ def _add_gradient(
         size = tl.exp(tl.load(log_scales + i * 3 + k, mask=inside, other=0.0))
         g = tl.load(grad_log_scales + i * 3 + k, mask=inside, other=0.0) + size * size_weight
         tl.store(grad_log_scales + i * 3 + k, g, mask=inside)
+
+
+@triton.jit
+def _note(truncated, loss, stopped, applied, kept):
+    stop = tl.maximum(tl.load(stopped), tl.load(truncated).to(tl.int64))
+    tl.store(stopped, stop)
+    tl.store(applied, tl.load(applied) + 1 - stop)
+    tl.store(kept, tl.load(loss))
+
+
+def note(truncated: Tensor, loss: Tensor, stopped: Tensor, applied: Tensor, kept: Tensor) -> None:
+    """A step's loss, and whether it was stopped, on the device: `stopped` stays so, `applied` counts the others."""
+    _note[(1,)](truncated, loss, stopped, applied, kept, num_warps=1)
 
 
 def add_regulariser_gradient(

@@ -80,7 +80,7 @@ class SharedGraphs(Graphs):
 
     @torch.no_grad()
     def _improve(self, names: tuple[str, ...]) -> None:
-        truncated = (self._flat[-1:] > 0).long()
+        truncated = self._flat[-1:] > 0
         self._flat.div_(self._training.batch)
         sent = self._inputs
         rates = {n: sent[RATES + 2 * k : RATES + 2 * k + 2] for k, n in enumerate(self._names)}
