@@ -52,7 +52,7 @@ def defocus(
     assert colours is None or colours.ndim == 1, f"colours must be [C], not {tuple(colours.shape)}"
     weight = weight.detach()
     if depth.ndim == 2:
-        return defocus(depth[None], weight[None], fx, pupil, focus, sigma0, colours)[0]
+        return defocus(depth[None], weight[None], fx, pupil, focus, sigma0, colours).squeeze(0)
     if depth.dtype == torch.float64:
         frames = zip(depth, weight, strict=True)
         return torch.stack([coc_reference.defocus(d, w, fx, pupil, focus, sigma0, colours) for d, w in frames])

@@ -23,7 +23,7 @@ BLOCK = 256  # pixels a program
 SUMS = {"BLOCK": 1024, "num_warps": 4}  # pixels a program that adds them up
 REACH = {
     "BLOCK": 64,
-    "ROUND": 4,
+    "ROUND": 32,
     "num_warps": 2,
 }  # cells a program looks for, and steps it takes away from them at once
 
