@@ -103,8 +103,10 @@ def _backward(
     if VIEW:
         views += 16 * v
         depth = tl.load(depths + v)
-        x, y, z = _triple(turn, leader)
-        (r0, r1, r2), a, b, slope_a, slope_b = _rotation((x, y, z))
+        w = _triple(turn, leader)
+        x, y, z = w
+        rows, a, b, slope_a, slope_b = _rotation(w)
+        r0, r1, r2 = rows
         q = _shifted(views, _triple(shift, leader), pixel, depth)
         g0, g1, g2 = _by_row(grad_view, views, q), _by_row(grad_view + 4, views, q), _by_row(grad_view + 8, views, q)
         h0, h1, h2 = tl.load(grad_view + 3), tl.load(grad_view + 7), tl.load(grad_view + 11)
