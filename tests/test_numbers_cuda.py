@@ -91,12 +91,12 @@ def test_aperture_samples(monkeypatch, samples, rows):
 
 
 @pytest.mark.parametrize("turned", [0.0, 0.01, 1.3])
-@pytest.mark.parametrize("leaders", [None, (0, 1, 1)])
-def test_a_camera_that_is_learned(monkeypatch, turned, leaders):
+@pytest.mark.parametrize(("leaders", "moving"), [(None, 0.0), (None, 1.0), ((0, 1, 1), 1.0)])
+def test_a_camera_that_is_learned(monkeypatch, turned, leaders, moving):
     views = torch.eye(4, device=DEVICE).repeat(3, 1, 1)
     views[:, :3] += 0.3 * normal(3, 3, 4)
-    start = 50 + 5 * normal(3, 4)
-    rig = Rig(views, start, [Frame(64, 48)] * 3, 4 + normal(3), 0.02, leaders)
+    start, moves = 50 + 5 * normal(3, 4), None if leaders else torch.tensor([0.0, 1.0, moving], device=DEVICE)
+    rig = Rig(views, start, [Frame(64, 48)] * 3, 4 + normal(3), 0.02, leaders, moves)
     rig.parameters["pose.turn"] += turned * normal(3, 3)
     rig.parameters["pose.shift"] += normal(3, 3)
     rig.parameters["pose.focal"] += 0.1

@@ -83,7 +83,7 @@ class Rig:
             from macrosplat.model.rig_cuda import Learned
 
             learned = (self.parameters[name] for name in ("pose.turn", "pose.shift", "pose.focal", "pose.breathing"))
-            known = (self.views, self.start, self._sizes, self.pivot_depth, self._leaders, photo)
+            known = (self.views, self.start, self._sizes, self.pivot_depth, self.moves, self._leaders, photo)
             size = (self.pixel, frame.width, frame.height)
             relative = magnifications if self._breathes else None
             return Camera(*Learned.apply(*learned, relative, *known, *size), frame)  # type: ignore[misc]

@@ -43,8 +43,10 @@ def _rotation(w):
 
 
 @triton.jit
-def _triple(table, row):
-    return tl.load(table + 3 * row), tl.load(table + 3 * row + 1), tl.load(table + 3 * row + 2)
+def _moved(table, moves, row):
+    """A pose's three numbers; zeros where it stays."""
+    m = tl.load(moves + row)
+    return m * tl.load(table + 3 * row), m * tl.load(table + 3 * row + 1), m * tl.load(table + 3 * row + 2)
 
 
 @triton.jit
@@ -65,16 +67,16 @@ def _factor(focal, breathing, relative, v, BREATHES: tl.constexpr):
 
 @triton.jit
 def _forward(
-    turn, shift, focal, breathing, relative, views, start, sizes, depths, leaders, photo, view, intrinsics,
+    turn, shift, focal, breathing, relative, views, start, sizes, depths, moves, leaders, photo, view, intrinsics,
     pixel, width, height, BREATHES: tl.constexpr,
 ):  # fmt: skip
     v = tl.load(photo)
     leader = tl.load(leaders + v)
     f = _factor(focal, breathing, relative, v, BREATHES)
-    rows, _a, _b, _slope_a, _slope_b = _rotation(_triple(turn, leader))
+    rows, _a, _b, _slope_a, _slope_b = _rotation(_moved(turn, moves, leader))
     views += 16 * v
     depth = tl.load(depths + v)
-    q = _shifted(views, _triple(shift, leader), pixel, depth)
+    q = _shifted(views, _moved(shift, moves, leader), pixel, depth)
     for k in tl.static_range(3):
         for c in tl.static_range(3):
             turned = rows[k][0] * tl.load(views + c) + rows[k][1] * tl.load(views + 4 + c)
@@ -89,8 +91,8 @@ def _forward(
 
 @triton.jit(do_not_specialize=["photos"])
 def _backward(
-    turn, shift, focal, breathing, relative, views, start, sizes, depths, leaders, photo, grad_view, grad_intrinsics,
-    grad_turn, grad_shift, grad_focal, grad_breathing, pixel, width, height, photos,
+    turn, shift, focal, breathing, relative, views, start, sizes, depths, moves, leaders, photo, grad_view,
+    grad_intrinsics, grad_turn, grad_shift, grad_focal, grad_breathing, pixel, width, height, photos,
     BREATHES: tl.constexpr, VIEW: tl.constexpr, INTRINSICS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     v = tl.load(photo)
@@ -103,11 +105,11 @@ def _backward(
     if VIEW:
         views += 16 * v
         depth = tl.load(depths + v)
-        w = _triple(turn, leader)
+        w = _moved(turn, moves, leader)
         x, y, z = w
         rows, a, b, slope_a, slope_b = _rotation(w)
         r0, r1, r2 = rows
-        q = _shifted(views, _triple(shift, leader), pixel, depth)
+        q = _shifted(views, _moved(shift, moves, leader), pixel, depth)
         g0, g1, g2 = _by_row(grad_view, views, q), _by_row(grad_view + 4, views, q), _by_row(grad_view + 8, views, q)
         h0, h1, h2 = tl.load(grad_view + 3), tl.load(grad_view + 7), tl.load(grad_view + 11)
         by_f += h2 * depth
@@ -127,11 +129,11 @@ def _backward(
     if BREATHES:
         tl.store(grad_breathing, by_f * tl.exp(tl.load(focal)) * tl.load(relative + v))
     k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    own, c = k // 3 == leader, k % 3
+    own, c = tl.where(k // 3 == leader, tl.load(moves + leader), 0.0), k % 3
     turned = tl.where(c == 0, turn_x, tl.where(c == 1, turn_y, turn_z))
     moved = tl.where(c == 0, shift_x, tl.where(c == 1, shift_y, shift_z))
-    tl.store(grad_turn + k, tl.where(own, turned, 0.0), mask=k < 3 * photos)
-    tl.store(grad_shift + k, tl.where(own, moved, 0.0), mask=k < 3 * photos)
+    tl.store(grad_turn + k, own * turned, mask=k < 3 * photos)
+    tl.store(grad_shift + k, own * moved, mask=k < 3 * photos)
 
 
 @triton.jit
@@ -147,15 +149,16 @@ def _by_row(gradient, views, q):
 
 class Learned(torch.autograd.Function):
     """What is learned of V photos: turns, shifts [V, 3], ln of f, breathing []; what is known: magnifications [V] or
-    None, views [V, 4, 4], intrinsics [V, 4], sizes [V, 4], depths of the pivots and leaders [V]; a photo [1]; scene
-    units of a px, and the frame's width and height -> view [4, 4], intrinsics [4]."""
+    None, views [V, 4, 4], intrinsics [V, 4], sizes [V, 4], depths of the pivots, what moves and leaders [V]; a photo
+    [1]; scene units of a px, and the frame's width and height -> view [4, 4], intrinsics [4]."""
 
     @staticmethod
-    def forward(ctx: Any, turn, shift, focal, breathing, relative, views, start, sizes, depths, leaders, photo, *size):
+    def forward(ctx: Any, turn, shift, focal, breathing, relative, views, start, sizes, *poses_and_size):
         ctx.set_materialize_grads(False)
+        (depths, moves, leaders, photo), size = poses_and_size[:4], poses_and_size[4:]
         view, intrinsics = views.new_empty(4, 4), views.new_empty(4)
         ctx.breathes, ctx.size = relative is not None, tuple(map(float, size))
-        known = (depths if relative is None else relative, views, start, sizes, depths, leaders, photo)
+        known = (depths if relative is None else relative, views, start, sizes, depths, moves, leaders, photo)
         known = tuple(t.contiguous() for t in known)
         learned = (turn.contiguous(), shift.contiguous(), focal, breathing)
         _forward[(1,)](*learned, *known, view, intrinsics, *ctx.size, BREATHES=ctx.breathes, num_warps=1)
@@ -174,4 +177,4 @@ class Learned(torch.autograd.Function):
         )  # fmt: skip
         if grad_view is None:
             grads[0] = grads[1] = None
-        return *grads[:3], grads[3] if ctx.breathes else None, *(None,) * 10
+        return *grads[:3], grads[3] if ctx.breathes else None, *(None,) * 11
