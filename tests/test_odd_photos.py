@@ -153,6 +153,10 @@ def test_pictures_on_an_even_ground_are_whole(tmp_path):
     for n in range(4):
         save(tmp_path / f"{n}.png", texture(320, 240, n))
     assert not find_photos(tmp_path).damaged
+    cut_out = np.full((240, 320, 3), 128, np.uint8)
+    cut_out[:150, 100:220] = texture(120, 150, 9)  # reaches out of the photo above
+    save(tmp_path / "cut_out.png", cut_out)
+    assert not find_photos(tmp_path).damaged
 
 
 def test_pictures_that_are_not_called_so_are_said(tmp_path):

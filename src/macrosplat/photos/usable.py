@@ -26,6 +26,7 @@ MOST = 1 << 18  # values that are looked at: shares of a thousandth are known to
 # Of thumbnails: photos differ by 0.015 and more there (eight captures), and a band lower than
 # this may be a frame's.
 EVEN, EVEN_SHARE, EVEN_BETWEEN = 1e-4, 0.05, (0.05, 0.95)
+EVEN_ABOVE = 0.2  # of what is above a band, in its colour: more is a ground; less, the last blocks that were decoded
 
 # Detail: the steepest slopes after a blur of FINE px by those after COARSE px, at WIDTH px. Photos with something in
 # focus have 1.7 to 4.2 (seven captures), blurred by sigma 3 all over 1.3 to 1.55, by 8 px 1.07 to 1.2.
@@ -50,11 +51,13 @@ def even_below(small: NDArray[np.float32]) -> float:
     decoders put where a file that was cut, or lies on a damaged card, has no more data. Its thumbnail [H, W], 0 to 1.
     """
     last = float(small[-1].mean())
-    framed = bool((np.abs(small[0] - last) <= EVEN).all())  # or before an even ground
-    if framed or not EVEN_BETWEEN[0] < last < EVEN_BETWEEN[1]:
+    if not EVEN_BETWEEN[0] < last < EVEN_BETWEEN[1]:
         return 0.0
-    odd = np.flatnonzero(np.abs(small - last).max(1) > EVEN)
+    even = np.abs(small - last) <= EVEN
+    odd = np.flatnonzero(~even.all(1))
     share = 1 - (int(odd[-1]) + 1) / len(small) if len(odd) else 0.0
+    if even[: len(small) - round(share * len(small))].mean() > EVEN_ABOVE:
+        return 0.0  # a frame, or an even ground that things stand before
     return share if share >= EVEN_SHARE else 0.0
 
 
