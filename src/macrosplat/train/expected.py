@@ -116,7 +116,9 @@ def _step(most: int, px: float, samples: int, costs: Costs) -> float:
     """Seconds of a step, in the mean over the schedule; of a scene that needs its lens."""
 
     def sampling(t: float) -> Sampling:
-        return next((Sampling(span[2], learned=span[3]) for span in SPANS[str(samples)] if span[0] <= t < span[1]), Sampling())
+        return next(
+            (Sampling(span[2], learned=span[3]) for span in SPANS[str(samples)] if span[0] <= t < span[1]), Sampling()
+        )
 
     planned = Schedule(steps=MOMENTS, gaussians=most)
     return sum(steps_of(planned, sampling, max(1, round(BEGUN * most)), px, costs)) / MOMENTS
