@@ -108,6 +108,20 @@ def test_none_where_in_doubt(tmp_path: Path) -> None:
     assert silhouettes(find_photos(tmp_path).photos) is None
 
 
+def test_none_of_a_dark_room_whose_wall_is_lit_in_one_photo(tmp_path: Path) -> None:
+    """Dark surroundings alone are a backdrop; a lit wall differs from them, but not as the thing does."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    thing = gaussian_filter(((x - 70) ** 2 + (y - 60) ** 2 < 30**2).astype(float), 2.0)[..., None]
+    wall = gaussian_filter((x > 118).astype(float), 1.0)[..., None]
+    for n in range(6):
+        lit = np.clip(80 - 2 * y / 3, 40, 80)[..., None] * wall if n == 4 else 0
+        seen = thing * np.array([210.0, 190, 150]) + (1 - thing) * (np.array([24.0, 20, 12]) + lit)
+        Image.fromarray(np.broadcast_to(seen, (HEIGHT, WIDTH, 3)).astype(np.uint8)).save(tmp_path / f"{n}.png")
+    photos = find_photos(tmp_path).photos
+    assert silhouettes(photos) is None
+    assert silhouettes([*photos[:4], photos[5]]) is not None
+
+
 def test_kept_to_be_mended(tmp_path: Path) -> None:
     home, masks = tmp_path / "photos", tmp_path / "run" / "masks"
     home.mkdir()
