@@ -284,7 +284,7 @@ def _parts(picture: Picture, backdrop: Picture, texture: bool = False) -> _Parts
     rest = float((~behind & ~thing).mean())  # judged by the wide outline: blur about a thing is no cause for doubt
     levels = np.bincount(np.minimum(off[thing], 255).astype(int), minlength=256) / off.size
     if not texture and contrast and np.median((soft - backdrop)[strong].mean(-1)) < 0:
-        sharper = ndimage.gaussian_filter(picture, (FINE * width, FINE * width, 0))
+        sharper = np.asarray(ndimage.gaussian_filter(picture, (FINE * width, FINE * width, 0)), np.float32)
         thing = _filled(_parts_on(_by_missing_light(sharper, backdrop), thing), off)
     return _Parts(thing, rest, contrast, levels)
 
@@ -356,7 +356,7 @@ def _parts_on(thing: Region, solid: Region) -> Region:
 
 def _filled(thing: Region, off: NDArray[np.float32]) -> Region:
     """Without holes that are small, or differ from the backdrop."""
-    holes = ndimage.binary_fill_holes(thing) & ~thing
+    holes = np.asarray(ndimage.binary_fill_holes(thing), bool) & ~thing
     number, count = _labelled(holes)
     if not count:
         return thing
