@@ -43,8 +43,8 @@ def test_a_run_takes_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("macrosplat.train.expected.CORES", 2)
     run = {"width": 320, "quality": "draft"}
     training = of(30, known=False, steps=1501, **run).seconds - of(30, known=False, steps=1, **run).seconds
-    assert training == pytest.approx(91, rel=0.1)
-    assert of(30, known=False, **run).seconds - training == pytest.approx(61, rel=0.1)
+    assert training == pytest.approx(56, rel=0.1)
+    assert of(30, known=False, **run).seconds - training == pytest.approx(42, rel=0.1)
     assert speed_of(1) == 1 and speed_of(16) == pytest.approx(3.37, abs=0.01)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,17 @@ def test_values_come_back(tmp_path: Path, photo: PhotoMaps) -> None:
 
 def test_a_photo_of_nothing(tmp_path: Path) -> None:
     nothing = np.zeros((4, 4))
-    assert write_16_bit(tmp_path / "m.png", nothing, nothing > 1) == 1.0
+    assert write_16_bit(tmp_path / "m.png", nothing, nothing > 1) == 0.0
     assert (np.asarray(Image.open(tmp_path / "m.png")) == 0).all()
     assert np.ptp(colour_depth(nothing, nothing > 1)) == 0 and np.ptp(colour_defocus(nothing, nothing > 1)) == 0
+
+
+def test_a_photo_without_blur_has_radii_of_0(tmp_path: Path, photo: PhotoMaps) -> None:
+    sharp = replace(photo, defocus=0 * photo.defocus)
+    write_maps(Run(tmp_path), iter([sharp]))
+    scale = json.loads((tmp_path / "maps" / "maps.json").read_text())["photos"]["set/007.jpg"]["coc_scale"]
+    levels = np.asarray(Image.open(tmp_path / "maps" / "coc" / "set" / "007.png"))
+    assert (levels * scale == 0).all() and ((levels > 0) == (photo.depth > 0)).all()
 
 
 def test_focus_is_white_blue_before_red_behind(photo: PhotoMaps) -> None:

@@ -25,7 +25,7 @@ from macrosplat.output.millimetres import Scale
 from macrosplat.render import Pinhole, render
 from macrosplat.scene.formats.ply import write_ply
 from macrosplat.scene.gaussians import Gaussians
-from macrosplat.web.page import LARGEST, Shown, as_html, of_file
+from macrosplat.web.page import LARGEST, Shown, _widest, as_html, of_file
 from macrosplat.web.serve import server
 from making_pages import browsable, bundled, opened
 from making_runs import begun
@@ -69,6 +69,13 @@ def detail(picture: np.ndarray) -> tuple[float, float]:
     """How much the stripes vary from pixel to pixel, left and right."""
     change = np.abs(np.diff(picture, axis=1)).mean((0, 2))
     return float(change[: len(change) // 2].mean()), float(change[len(change) // 2 :].mean())
+
+
+def test_blur_is_told_in_pixels_of_the_photo(tmp_path: Path) -> None:
+    Image.new("RGB", (100, 75)).save(tmp_path / "map.png")
+    (tmp_path / "damaged.png").write_bytes(b"")
+    assert _widest(tmp_path / "map.png", 5 / 65535, 400) == pytest.approx(2 * 5 * 4)
+    assert _widest(tmp_path / "damaged.png", 5 / 65535, 400) is None
 
 
 @bundled

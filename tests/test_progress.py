@@ -8,6 +8,7 @@ import pytest
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.events import Events
 from macrosplat.support.progress import SECONDS_BETWEEN_LINES, Progress, duration
+from macrosplat.support.remaining import Remaining
 from macrosplat.support.terminal import shortened
 
 
@@ -67,6 +68,42 @@ def test_the_first_step_which_compiles_does_not_promise_days(clock):
     ]
 
 
+# Made up: a hundred steps, of which the last twenty take eight times as long.
+def made_up(n):
+    return n + 7 * max(0, n - 80)
+
+
+def test_steps_that_take_longer_later_are_foreseen(clock):
+    stream, said = io.StringIO(), io.StringIO()
+    progress = Progress(stream, clock, more=(Events(said),))
+    progress.stage("Training", 100, unit="steps", work=made_up)
+    for n in range(1, 101):
+        clock.now += 3 * (made_up(n) - made_up(n - 1)) + (40 if n == 1 else 0)  # which compiles
+        progress.advance()
+    moved = [one for one in map(json.loads, said.getvalue().splitlines()) if one["event"] == "progress"]
+    for one in moved[1:]:
+        assert one["seconds_left"] == pytest.approx(3 * (made_up(100) - made_up(one["done"])), rel=1e-5)
+    assert moved[0]["seconds_left"] is None and moved[40]["per_second"] == pytest.approx(1 / 3, rel=1e-5)
+    assert "Training: 47 of 100, 9 min 39 s left, 0.333 steps/s" in stream.getvalue().splitlines()
+    progress.stage("Next")
+    assert f"{99 / (clock.now - 43):.3g} steps/s" in stream.getvalue().splitlines()[-1]  # the mean, in the end
+
+
+def test_what_was_reckoned_wrong_is_noticed():
+    remaining, now = Remaining(made_up, 100), 0.0
+    off = []
+    for n in range(101):
+        now += 0 if n == 0 else (made_up(n) - made_up(n - 1)) * (1 if n <= 80 else 2)
+        remaining.counted(n, now)
+        off.append((remaining.seconds() or 0) / max(1, (made_up(100) - made_up(n)) * 2))
+    assert off[80] == pytest.approx(0.5) and off[90] > 0.95
+    remaining.counted(95, now)  # taken back
+    remaining.paused(now + 1000)
+    remaining.counted(96, now + 1016)
+    assert remaining.seconds() == pytest.approx(16 * 4, rel=0.2)
+    assert Remaining(float, 10).seconds() is None
+
+
 def test_a_stage_whose_size_nobody_knows_and_the_next_stage_ends_it(clock):
     stream = io.StringIO()
     with Progress(stream, clock) as progress:
@@ -94,14 +131,15 @@ def test_an_interrupted_stage_does_not_claim_to_be_done(clock):
 def test_a_terminal_gets_a_bar_with_figures_and_is_left_in_order(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "80")
-    stream = Terminal()
-    with pytest.raises(ValueError, match="diverged"), Progress(stream) as progress:
+    stream, clock = Terminal(), Clock()
+    with pytest.raises(ValueError, match="diverged"), Progress(stream, clock) as progress:
         progress.stage("Training", 3, unit="steps")
+        clock.now += 2
         progress.advance(2, figures={"psnr": 27.125, "gaussians": 15360, "loss": 0.125})
         progress.note("[bold] is not markup here.")
         raise ValueError("diverged")
     text = stream.getvalue()
-    assert "2/3" in text
+    assert "2/3" in text and "1 s left" in text
     assert "PSNR 27.12 dB" in text and "steps/s" in text and "15,360" in text  # cut short where 80 columns end
     assert "[bold] is not markup here." in text
     assert text.rstrip().endswith("\x1b[?25h")  # the cursor is shown again

@@ -13,6 +13,7 @@ from macrosplat.capture.made_masks import with_made_masks
 from macrosplat.capture.records import Capture
 from macrosplat.photos.find import find_photos
 from macrosplat.photos.silhouettes import silhouettes
+from macrosplat.support.colour import to_bytes, to_srgb
 
 WIDTH, HEIGHT = 160, 120
 
@@ -46,6 +47,22 @@ def test_before_a_plain_backdrop(tmp_path: Path) -> None:
         both = (mask > 127) & thing
         assert both.sum() > 0.98 * thing.sum()
         assert both.sum() > 0.88 * ((mask > 127) | thing).sum()
+
+
+def test_a_blurred_leg_is_kept_and_hardly_thickened(tmp_path: Path) -> None:
+    """5 px, by a blur of 4: where 0.4 of the contrast that is left lies, the leg would be 15 px."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    for n in range(3):
+        body = (x - 40) ** 2 + (y - 60) ** 2 < 25**2
+        leg = (abs(y - 50 - 5 * n) <= 2) & (x > 40) & (x < 140)
+        alpha = np.maximum(gaussian_filter(body.astype(float), 1), gaussian_filter(leg.astype(float), 4))
+        seen = to_srgb(0.03 * alpha + 0.7 * (1 - alpha))[..., None].repeat(3, 2)
+        Image.fromarray(to_bytes(seen)).save(tmp_path / f"{n}.png")
+    found = silhouettes(find_photos(tmp_path).photos)
+    assert found is not None
+    for mask in found.masks:
+        thick = (mask > 127)[:, 80:130].sum(0)
+        assert thick.min() >= 5 and thick.max() <= 12
 
 
 def test_before_a_room_that_stands_still_while_the_thing_turns(tmp_path: Path) -> None:
@@ -89,6 +106,20 @@ def test_of_many_photos_some_are_looked_at_first(tmp_path: Path, monkeypatch: py
 def test_none_where_in_doubt(tmp_path: Path) -> None:
     _paint(tmp_path, "leaves")
     assert silhouettes(find_photos(tmp_path).photos) is None
+
+
+def test_none_of_a_dark_room_whose_wall_is_lit_in_one_photo(tmp_path: Path) -> None:
+    """Dark surroundings alone are a backdrop; a lit wall differs from them, but not as the thing does."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    thing = gaussian_filter(((x - 70) ** 2 + (y - 60) ** 2 < 30**2).astype(float), 2.0)[..., None]
+    wall = gaussian_filter((x > 118).astype(float), 1.0)[..., None]
+    for n in range(6):
+        lit = np.clip(80 - 2 * y / 3, 40, 80)[..., None] * wall if n == 4 else 0
+        seen = thing * np.array([210.0, 190, 150]) + (1 - thing) * (np.array([24.0, 20, 12]) + lit)
+        Image.fromarray(np.broadcast_to(seen, (HEIGHT, WIDTH, 3)).astype(np.uint8)).save(tmp_path / f"{n}.png")
+    photos = find_photos(tmp_path).photos
+    assert silhouettes(photos) is None
+    assert silhouettes([*photos[:4], photos[5]]) is not None
 
 
 def test_kept_to_be_mended(tmp_path: Path) -> None:

@@ -1,12 +1,18 @@
-"""Training on a capture whose scene and lens are known: it learns, and the bits repeat."""
+"""Training on a capture whose scene and lens are known: it learns, the bits repeat, and what it takes is foreseen."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from macrosplat.lens import LENSES
+from macrosplat.options import Options
 from macrosplat.support.metrics import psnr
 from macrosplat.train import checkpoint, schedule
+from macrosplat.train.expected import expected
 from macrosplat.train.random import Purpose
+from macrosplat.train.reckoned import CORE, work_of
 from macrosplat.train.step import Kind, gradients
 from macrosplat.train.training import SMALLEST
 from making_captures import DISTANCE, PUPIL, make, make_scene
@@ -224,3 +230,21 @@ def test_gaussians_that_one_pose_alone_has_in_its_frame_are_relocated():
     lost = gaussians.means[7].detach().clone()
     run(trainer, 2)
     assert float((trainer.model.gaussians.means.detach() - lost).norm(dim=1).min()) > 0.1 * DISTANCE
+
+
+def test_what_is_left_is_reckoned_like_the_whole(monkeypatch):
+    monkeypatch.setattr("macrosplat.train.expected.CORES", 1)
+    trainer, start = make_trainer(1000)
+    trainer.schedule = replace(trainer.schedule, gaussians=3 * trainer.start)
+    cpu = torch.device("cpu")
+    work, photo = work_of(trainer), trainer.targets.frames[0]
+    asked = Options(quality="draft", width=photo.width, max_gaussians=3 * trainer.start, steps=1000)
+    told = [
+        expected([(photo.width, photo.height)] * 6, replace(asked, steps=n), True, cpu).seconds for n in (1000, 2000)
+    ]
+    assert work(1000) == pytest.approx(told[1] - told[0], rel=1e-3)
+    last, before = work(1000) - work(800), work(700) - work(500)
+    # Four samples, two of them learned from, instead of one.
+    assert (last - 0.2 * 1000 * CORE.step) / (before - 0.2 * 1000 * CORE.step) == pytest.approx(2.2, rel=0.02)
+    trainer.model.lens = LENSES["plain"](start)
+    assert work_of(trainer)(1000) - work_of(trainer)(800) == pytest.approx(before, rel=0.02)

@@ -28,6 +28,7 @@ from macrosplat.train import checkpoint
 from macrosplat.train.begin import begin
 from macrosplat.train.effort import photo_budget
 from macrosplat.train.log import Log
+from macrosplat.train.reckoned import work_of
 from macrosplat.train.trainer import Trainer
 from macrosplat.train.unexplained import LOOKED_AT
 
@@ -102,7 +103,7 @@ def train(
         KeyboardInterrupt: somebody wants to stop, and no results.
     """
     steps, saved_at = trainer.schedule.steps, time.monotonic()
-    progress.stage("training", steps, trainer.done, "steps")
+    progress.stage("training", steps, trainer.done, "steps", work_of(trainer))
     counted = trainer.done
     with Stop() as stop:
         while trainer.done < steps:

@@ -41,11 +41,11 @@ def find_radii(truth: Truth, run: Run) -> Radii | None:
         if key not in scales or not run.map("coc", scales[key][0]).is_file():
             return None
         name, scale = scales[key]
-        radius = _read(run.map("coc", name), size) * np.float32(scale)
+        levels = _read(run.map("coc", name), size)
         # The map is in px of its own width, and 0 where nothing is.
         with Image.open(run.map("coc", name)) as picture:
             longer = size[0] / picture.width
-        return _counting(longer * radius, radius > 0)
+        return _counting(longer * np.float32(scale) * levels, levels > 0)
 
     return Radii("run", of)
 

@@ -16,6 +16,8 @@ from macrosplat.cameras.records import centres_of
 from macrosplat.live.draw import Kind
 from macrosplat.output.focus_range import focus_range, means_seen
 from macrosplat.support.progress import duration
+from macrosplat.support.remaining import Remaining
+from macrosplat.train.reckoned import work_of
 
 if TYPE_CHECKING:
     import viser
@@ -48,8 +50,8 @@ class Panel:
         self._found(trainer)
         between = focus_range(means, self._views[0], self._focuses or (), STRAYS)
         self.focus = between.start
-        self._told, self._counted = time.monotonic(), trainer.done
-        self._rate: float | None = None
+        self._told = time.monotonic()
+        self._remaining = Remaining(work_of(trainer), trainer.schedule.steps)
         self._figures: dict[str, float] = {}
         self._steps: list[int] = []  # that the chart shows, with their dB
         self._psnrs: list[float] = []
@@ -67,9 +69,11 @@ class Panel:
         now = time.monotonic()
         if now - self._told < SECONDS_BETWEEN:
             return
-        if not self.paused:
-            self._rate = (trainer.done - self._counted) / (now - self._told)
-        self._told, self._counted = now, trainer.done
+        if self.paused:
+            self._remaining.paused(now)
+        else:
+            self._remaining.counted(trainer.done, now)
+        self._told = now
         self._status.content = self._text(trainer)
         self._bar.value = 100 * trainer.done / trainer.schedule.steps
         if len(self._steps) > len(self._chart.data[0]) or len(self._steps) == 1:
@@ -84,8 +88,9 @@ class Panel:
     def _text(self, trainer: Trainer) -> str:
         done, steps = trainer.done, trainer.schedule.steps
         lines = [f"**{'Paused at step' if self.paused else 'Step'} {done:,} of {steps:,}**"]
-        if self._rate and not self.paused:
-            lines.append(f"{self._rate:.3g} steps/s, {duration((steps - done) / self._rate)} left")
+        rate, left = self._remaining.rate(), self._remaining.seconds()
+        if rate is not None and left is not None and not self.paused:
+            lines.append(f"{rate:.3g} steps/s, {duration(left)} left")
         if "psnr" in self._figures:
             lines.append(f"PSNR on the photos {self._figures['psnr']:.2f} dB, loss {self._figures['loss']:.4f}")
         lines.append(f"{len(trainer.model.gaussians):,} Gaussians")

@@ -127,10 +127,11 @@ def _write_photo(run: Run, photo: PhotoMaps) -> dict[str, float]:
 
 
 def write_16_bit(path: Path, value: NDArray[np.floating], there: NDArray[np.bool_]) -> float:
-    """Write values >= 0 so that the largest becomes 65535; where not `there`, 0, else at least 1. The scale used."""
+    """Write values >= 0 so that the largest becomes 65535; where not `there`, 0, else at least 1. The scale used: 0 if
+    all values are."""
     most = float(value[there].max()) if there.any() else 0.0
-    scale = most / 65535.0 if most > 0 else 1.0
-    levels = np.where(there, np.clip(np.rint(value / scale), 1, 65535), 0).astype(np.uint16)
+    scale = most / 65535.0
+    levels = np.where(there, np.clip(np.rint(value / (scale or 1.0)), 1, 65535), 0).astype(np.uint16)
     save_png(path, levels)
     return scale
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from macrosplat.support.remaining import Remaining
 from macrosplat.support.terminal import printable, wrapped
 
 if TYPE_CHECKING:
@@ -38,13 +39,23 @@ class Stage:
     figures: dict[str, float] = field(default_factory=dict)
     text: str = ""  # what is being done just now
     warm: tuple[int, float] | None = None  # `done` when the first was counted, and the time
+    remaining: Remaining | None = None  # where some take longer than others, as is known; None: also when it is over
+
+    def count(self, n: int, now: float) -> None:
+        """`n` more are done."""
+        self.done += n
+        self.warm = self.warm or (self.done, now)
+        if self.remaining is not None:
+            self.remaining.counted(self.done, now)
 
     def rate(self, now: float) -> float | None:
-        """Things per second in the mean; None before there are two.
+        """Things per second, in the mean or, where they are known to differ, of late; None before there are two.
 
         The first does not count where there are more: kernels are compiled in it, for a minute perhaps, and what it
         took would promise days.
         """
+        if self.remaining is not None:
+            return self.remaining.rate()
         done, since = self.warm or (self.before, self.began)
         if self.done <= done:
             done, since = self.before, self.began
@@ -52,6 +63,8 @@ class Stage:
 
     def left(self, now: float) -> float | None:
         """Seconds until the end; None where nobody can tell."""
+        if self.remaining is not None:
+            return self.remaining.seconds()
         rate = self.rate(now)
         return (self.total - self.done) / rate if self.total and rate else None
 
@@ -102,11 +115,22 @@ class Progress:
         for face in self._faces:
             face.close()
 
-    def stage(self, name: str, total: int | None = None, done: int = 0, unit: str = "") -> None:
-        """Begin a stage of `total` things (None: nobody knows), `done` of which an earlier run did."""
+    def stage(
+        self,
+        name: str,
+        total: int | None = None,
+        done: int = 0,
+        unit: str = "",
+        work: Callable[[int], float] | None = None,
+    ) -> None:
+        """Begin a stage of `total` things (None: nobody knows), `done` of which an earlier run did.
+
+        Args: work: what the first n of them take, in any unit, where it is known that some take longer than others.
+        """
         self._end_stage()
         now = self._clock()
-        self._stage = Stage(name, total, done, done, now, unit)
+        remaining = Remaining(work, total) if work is not None and total is not None else None
+        self._stage = Stage(name, total, done, done, now, unit, remaining=remaining)
         for face in self._faces:
             face.begin(self._stage, now)
 
@@ -118,9 +142,8 @@ class Progress:
         stage = self._stage
         if stage is None:
             return
-        stage.done += n
         now = self._clock()
-        stage.warm = stage.warm or (stage.done, now)
+        stage.count(n, now)
         stage.text = text or stage.text
         stage.figures = figures or stage.figures
         for face in self._faces:
@@ -134,6 +157,7 @@ class Progress:
     def _end_stage(self) -> None:
         stage, self._stage = self._stage, None
         if stage is not None:
+            stage.remaining = None
             for face in self._faces:
                 face.end(stage, self._clock())
 
@@ -180,17 +204,20 @@ class Bar(Face):
 
     def begin(self, stage: Stage, now: float) -> None:
         self._bar.start()
-        self._task = self._bar.add_task(stage.name, total=stage.total, completed=stage.done, figures="")
+        self._task = self._bar.add_task(stage.name, total=stage.total, completed=stage.done, left="", figures="")
 
     def moved(self, stage: Stage, n: int, now: float) -> None:
         if self._task is not None:
-            self._bar.update(self._task, advance=n, figures="  ".join(stage.said(now)))
+            left = stage.left(now)
+            left_said = "" if left is None else f"{duration(left)} left"
+            self._bar.update(self._task, advance=n, left=left_said, figures="  ".join(stage.said(now)))
 
     def end(self, stage: Stage, now: float) -> None:
         stage.text = ""
         if self._task is not None:  # full, also where nobody knew the total; with the time that it took
             most = max(stage.done, 1)
-            self._bar.update(self._task, total=most, completed=most, figures="  ".join(stage.said(now)))
+            took = duration(now - stage.began)
+            self._bar.update(self._task, total=most, completed=most, left=took, figures="  ".join(stage.said(now)))
 
     def note(self, text: str) -> None:
         # Broken between words; a path stays whole, however long it is.
@@ -204,7 +231,7 @@ class Bar(Face):
 def _bar(stream: TextIO) -> rich.progress.Progress:
     """The bar of a terminal. Imported here: in a log nobody needs it."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.table import Column
 
     # In a narrow terminal the figures are cut short, not what says how far it is: `ratio` makes a column give way.
@@ -212,7 +239,7 @@ def _bar(stream: TextIO) -> rich.progress.Progress:
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
         BarColumn(bar_width=16),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
-        TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[left]}", markup=False, table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[figures]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
         expand=True,
         console=Console(file=stream),

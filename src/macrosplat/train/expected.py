@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from macrosplat.lens import Sampling
 from macrosplat.lens.thin import SPANS
 from macrosplat.options import Options
 from macrosplat.photos.records import Photo, resized
@@ -22,18 +23,14 @@ from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.memory import available
 from macrosplat.support.threads import CORES, speed_of
 from macrosplat.train.effort import EFFORTS, FEWEST_PHOTOS, FOR_PHOTOS, FOR_TARGETS, default_gaussians, estimate
+from macrosplat.train.reckoned import CORE, GPU, MOMENTS, Costs, steps_of
 from macrosplat.train.schedule import Schedule
 from macrosplat.train.working_size import working_width
 
-# Seconds, as measured (experiments: what-a-run-takes). Of a step on a core for each aperture sample, drawn and learned
-# from: per Gaussian, per px, and as such; how much of that is drawing alone.
-SAMPLE_GAUSSIAN, SAMPLE_PX, SAMPLE, DRAWING = 1.8e-6, 1e-7, 8e-3, 0.31
-MOMENTS = 200  # of a training that are looked at
+# Seconds, as measured (experiments: what-a-run-takes); those of steps are in `reckoned`.
 BEGUN = 1 / 3  # of the Gaussians at the end, those of the start
-# Of a step on a GPU: to launch it, and per px and aperture sample.
-GPU_STEP, GPU_PX_SAMPLE = 1.5e-3, 1.2e-9
-CAMERA, POINTS = 2.5, 1.0  # of a photo on a core, whose camera has to be found; whose camera is given without points
-RESULT, RESULT_PX = 0.6, 8e-7  # of a photo, and of each px: read, and its results written, on a core (large-captures)
+CAMERA, POINTS = 1.7, 1.0  # of a photo on a core, whose camera has to be found; whose camera is given without points
+RESULT, RESULT_PX = 0.4, 8e-7  # of a photo, and of each px: read, and its results written, on a core (large-captures)
 GPU_START = 40.0  # kernels are built, once on a machine
 FIXED = 10.0  # imports, kernels read from the cache, the page
 # Bytes: of a photo's px its sharp photo and maps; of a Gaussian the checkpoint (value and two moments of 38 floats),
@@ -103,9 +100,9 @@ def expected(
     steps = options.steps or EFFORTS[options.quality].steps
     px = sum(frame.width * frame.height for frame in frames) / len(frames)
     if device.type == "cuda":
-        training = steps * (GPU_STEP + GPU_PX_SAMPLE * px * samples) + (0.0 if _kernels_built() else GPU_START)
+        training = steps * _step(most, px, samples, GPU) + (0.0 if _kernels_built() else GPU_START)
     else:
-        training = steps * _step(most, px, samples) / speed_of(CORES)
+        training = steps * _step(most, px, samples, CORE) / speed_of(CORES)
     cores = max(1, min(CORES, MOST_CORES))
     native = sum(w * h for w, h in sizes)
     points = 0.0 if points_known else POINTS if cameras_known else CAMERA
@@ -115,16 +112,16 @@ def expected(
     return Expected(seconds, disk, min(width, max(w for w, _ in sizes)), memory)
 
 
-def _step(most: int, px: float, samples: int) -> float:
-    """Seconds of a step on a core of a CPU, in the mean over the schedule; of a scene that needs its lens."""
-    planned, total = Schedule(steps=MOMENTS, gaussians=most), 0.0
-    for moment in range(MOMENTS):
-        t = (moment + 0.5) / MOMENTS
-        gaussians = most * BEGUN ** (1 - planned.share_grown(t))
-        sample = SAMPLE_GAUSSIAN * gaussians + SAMPLE_PX * px * planned.scale(t) ** 2 + SAMPLE
-        drawn, learned = next((span[2:] for span in SPANS[str(samples)] if span[0] <= t < span[1]), (1, 1))
-        total += sample * (DRAWING * drawn + (1 - DRAWING) * (learned or drawn))
-    return total / MOMENTS
+def _step(most: int, px: float, samples: int, costs: Costs) -> float:
+    """Seconds of a step, in the mean over the schedule; of a scene that needs its lens."""
+
+    def sampling(t: float) -> Sampling:
+        return next(
+            (Sampling(span[2], learned=span[3]) for span in SPANS[str(samples)] if span[0] <= t < span[1]), Sampling()
+        )
+
+    planned = Schedule(steps=MOMENTS, gaussians=most)
+    return sum(steps_of(planned, sampling, max(1, round(BEGUN * most)), px, costs)) / MOMENTS
 
 
 def _kernels_built() -> bool:

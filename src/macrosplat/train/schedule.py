@@ -108,7 +108,7 @@ class Schedule:
     dssim_share: float = 1.0  # of the lens model's weight of D-SSIM (`dssim_share`)
     mask_weight: float = 0.1  # of alpha against the masks, where there are any
 
-    def share(self, step: int) -> float:
+    def share(self, step: float) -> float:
         """How far a step is, 0 to 1."""
         first = self.reopened or self.steps  # steps of the run as it was planned
         if step < first:

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from macrosplat.cameras.records import Cameras
 from macrosplat.evaluate.means import Means, read_means
@@ -70,7 +71,7 @@ class Shown:
     before: tuple[Path | None, ...] = ()  # V, the photos as taken
     after: tuple[Path | None, ...] = ()  # V, sharp
     circles: tuple[Path | None, ...] = ()  # V, maps of the circle of confusion
-    blur: tuple[float | None, ...] = ()  # V, the largest diameter in those, px of the training width
+    blur: tuple[float | None, ...] = ()  # V, the largest diameter in those, px of the photo
 
 
 def write_page(run: Path) -> Path:
@@ -104,6 +105,9 @@ def of_run(run: Run) -> Shown:
         return next((path for path in paths if path.is_file()), None)
 
     scales = read_scales(run)
+    circles = tuple(
+        existing(run.map("coc_colour", name)) if name in scales and scales[name].coc_scale else None for name in names
+    )
     return Shown(
         title=run.folder.resolve().name,
         scene=read_own(run.scene).as_tensors(),
@@ -117,9 +121,21 @@ def of_run(run: Run) -> Shown:
         evaluation=read_means(run),
         before=tuple(run.taken(name) for name in names),
         after=tuple(existing(run.sharp(name)) for name in names),
-        circles=tuple(existing(run.map("coc_colour", name)) for name in names),
-        blur=tuple(2 * 65535 * scales[name].coc_scale if name in scales else None for name in names),
+        circles=circles,
+        blur=tuple(
+            None if circle is None else _widest(circle, scales[name].coc_scale, width)
+            for name, circle, (width, _) in zip(names, circles, cameras.sizes, strict=True)
+        ),
     )
+
+
+def _widest(circle: Path, scale: float, width: int) -> float | None:
+    """The largest diameter of the circle of confusion in a map, px of a photo so wide; None of a damaged map."""
+    try:
+        with Image.open(circle) as picture:
+            return 2 * 65535 * scale * width / picture.width
+    except (OSError, ValueError, SyntaxError):
+        return None
 
 
 def of_file(path: Path) -> Shown:

@@ -158,7 +158,7 @@ def photos(facts: dict[str, Any], pictures: list[list[str | None]], blur: Sequen
 
     Args:
         pictures: V of taken, sharp, circle of confusion: data addresses, None where there is none.
-        blur: [V] the largest diameter of the circle of confusion, px of the training width.
+        blur: [V] the largest diameter of the circle of confusion, px of the photo.
     """
     figures = []
     for i, sides in enumerate(pictures):
