@@ -52,7 +52,8 @@ def main() -> None:
         photos = tuple(photo for photo in opened.photos if photo.name in kept)
         with Progress() as progress:
             found = solve(replace(opened, photos=photos, cameras=given), Path(scratch) / "sfm", asked.seed, progress)
-    print(f"{asked.capture.name}, {asked.cameras}: true k1 {truth.get('lens', {}).get('k1', 0):.3f}, {len(found.points)} points")
+    k1 = truth.get("lens", {}).get("k1", 0)
+    print(f"{asked.capture.name}, {asked.cameras}: true k1 {k1:.3f}, {len(found.points)} points")
     for name, cameras in {"given": given, "corrected": found.cameras}.items():
         off, k1 = np.abs(focal(cameras) / true - 1), cameras.distortion[0]
         bent = f"{k1.params[4]:.3f}" if k1 else "none"
