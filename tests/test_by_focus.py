@@ -1,4 +1,4 @@
-"""Focal lengths held to the law of their focus: a thin lens of 60 mm, of whose photos one has key points that are wrong."""
+"""Focal lengths held to the law of their focus: a thin lens of 60 mm, and one photo whose key points are wrong."""
 
 import numpy as np
 import pytest

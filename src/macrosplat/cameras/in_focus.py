@@ -7,8 +7,8 @@ confusion of radius r they are
 
     ln g_o = ln T_p - ln(1 + (r / r_half)^2) / 2,    r = c fx |1 / d0 - 1 / d|.
 
-All T_p, the focus distances d0 of the photos and c (pupil over r_half) are found together, under a Cauchy loss. To divide
-by the sharpest observation of a point instead, which is blurred, too, errs by five times as much (experiments:
+All T_p, the focus distances d0 of the photos and c (pupil over r_half) are found together, under a Cauchy loss. To
+divide by the sharpest observation of a point instead, which is blurred, too, errs by five times as much (experiments:
 focal-by-focus).
 """
 
