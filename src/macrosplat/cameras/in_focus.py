@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,24 +150,25 @@ class _Fit:
             rest -= self.textures(-0.5 * np.log1p(away**2))
             weight = 1 / (1 + (rest / NOISE) ** 2)
             by_slope, by_focus = -(away**2) / (1 + away**2), -slope * self.relative * away / (1 + away**2)
-            rows = np.tile(np.arange(len(rest)), 2)
-            columns = np.concatenate([self.photo, np.full(len(rest), self.count)])
-            steep = csr_array(
-                (np.concatenate([by_focus * step * seen[self.photo], by_slope]), (rows, columns)),
-                shape=(len(rest), self.count + 1),
-            )
-            each = csr_array((weight, (self.point, np.arange(len(rest)))), shape=(self.point.max() + 1, len(rest)))
-            of_points = each @ steep  # [P, V + 1]
-            total = np.maximum(each @ np.ones(len(rest)), 1e-12)
-            normal = (steep.T @ (steep.multiply(weight[:, None]).tocsr())).toarray()
-            normal -= (of_points.T @ of_points.multiply(1 / total[:, None]).tocsr()).toarray()
-            target = steep.T @ (weight * rest) - of_points.T @ ((each @ rest) / total)
+            one = np.arange(len(rest))
+            rows, columns = np.tile(one, 2), np.concatenate([self.photo, np.full(len(rest), self.count)])
+            slopes = np.concatenate([by_focus * step * seen[self.photo], by_slope])
+            total = np.maximum(np.bincount(self.point, weight), 1e-12)[self.point]
+            # Jacobian [O, V + 1], plain and weighted; what makes weighted sums and means over the points of [O, ...].
+            steep, weighed = (csr_array((x, (rows, columns))) for x in (slopes, np.tile(weight, 2) * slopes))
+            sums, means = (csr_array((x, (self.point, one))) for x in (weight, weight / total))
+            normal = _dense(steep.T @ weighed) - _dense((sums @ steep).T @ (means @ steep))
+            target = weighed.T @ rest - (sums @ steep).T @ (means @ rest)
             inverse = np.linalg.pinv(normal, hermitian=True)
             along = np.clip(inverse @ target, -1, 1)
             nearness, slope = nearness + step * along[:-1], slope * float(np.exp(along[-1]))
-            square = float((weight * rest**2).sum() / max(weight.sum() - len(total) - self.count, 1.0))
+            square = float((weight * rest**2).sum() / max(weight.sum() - len(np.unique(self.point)) - self.count, 1.0))
             if np.abs(along).max() < 1e-3:
                 break
         sigma = step * np.sqrt(np.maximum(np.diag(inverse)[:-1] * square, 0))
         inside = (nearness > self.candidates[0]) & (nearness < self.candidates[-1])
         return Focus(nearness, np.where(seen & inside & (sigma > 0), sigma, np.inf))
+
+
+def _dense(sparse: Any) -> Array:
+    return sparse.toarray()
