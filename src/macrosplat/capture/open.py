@@ -18,7 +18,7 @@ from macrosplat.capture.doubles import doubles, is_one_photo
 from macrosplat.capture.records import Capture
 from macrosplat.photos.find import find_photos, with_masks
 from macrosplat.photos.names import listed
-from macrosplat.photos.read import read_photo
+from macrosplat.photos.read import bytes_reading, read_photo
 from macrosplat.photos.records import Looking, Photo
 from macrosplat.photos.usable import WIDTH, all_blurred, detail
 from macrosplat.support.errors import MacrosplatError
@@ -27,7 +27,6 @@ from macrosplat.support.threads import ordered, workers
 
 # Two photos give one blurred pair of rays per point, and no way to notice that they are wrong.
 FEWEST_PHOTOS = 3
-READING = 40  # bytes per pixel that a photo takes while it is read
 ZOOMED = 1.02  # lenses that round their focal length differ by less
 FEWEST_PX = 16  # a side of fewer holds no feature, and nothing that could be sharp
 
@@ -142,7 +141,7 @@ def _one_elsewhere(photos: tuple[Photo, ...]) -> list[str]:
 
 
 def _nothing_in_focus(photos: tuple[Photo, ...]) -> list[str]:
-    threads = workers(READING * max(photo.width * photo.height for photo in photos))
+    threads = workers(bytes_reading(photos))
     details = np.array(list(ordered(lambda photo: detail(read_photo(photo, WIDTH)), photos, threads)))
     return [photo.name for photo, blurred in zip(photos, all_blurred(details), strict=True) if blurred]
 

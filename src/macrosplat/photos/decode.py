@@ -65,8 +65,12 @@ _grey_profile = functools.lru_cache(maxsize=8)(read_grey_profile)
 _gamma_profile = functools.lru_cache(maxsize=8)(gamma_profile)
 
 
-def decode(path: Path) -> NDArray[Any]:
+def decode(path: Path, least: int | None = None) -> NDArray[Any]:
     """The pixels of a photo, as the module says.
+
+    Args:
+        least: px of either side that suffice, for a picture to be looked at: JPEG and RAW can be opened at half of
+            their size and less in a fraction of the time.
 
     Raises:
         MacrosplatError: the reader for this format is not installed.
@@ -78,7 +82,12 @@ def decode(path: Path) -> NDArray[Any]:
             # Linear, the camera's white balance, and nothing that depends on the picture itself (brightening, a white
             # level taken from its maximum): the exposures of one capture stay comparable.
             pixels = raw.postprocess(
-                gamma=(1, 1), no_auto_bright=True, adjust_maximum_thr=0, output_bps=16, use_camera_wb=True
+                gamma=(1, 1),
+                no_auto_bright=True,
+                adjust_maximum_thr=0,
+                output_bps=16,
+                use_camera_wb=True,
+                half_size=least is not None and min(raw.sizes.width, raw.sizes.height) >= 2 * least,
             )
         return pixels.astype(np.float32) / (LEVELS - 1)
     if kind == "tiff":
@@ -88,6 +97,8 @@ def decode(path: Path) -> NDArray[Any]:
     if kind == "heif":
         extra("pillow_heif", "heif", path).register_heif_opener()
     with open_picture(path) as opened:
+        if least is not None:
+            opened.draft(None, (least, least))
         if kind == "tiff":
             with tifffile.TiffFile(path) as tiff:
                 opened.seek(photo_page(tiff))

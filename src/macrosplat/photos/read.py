@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,18 @@ from macrosplat.photos.records import Photo, resized
 from macrosplat.photos.resample import area_average
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.errors import MacrosplatError
+
+# Bytes a pixel that a photo takes while it is read: as JPEG, and at the most.
+JPEG, DEEPEST = 12.0, 40.0
+
+
+def bytes_reading(photos: Iterable[Photo]) -> float:
+    """Bytes that reading one of them takes at the most, at any width below its own."""
+    return max((_per_pixel(photo) * photo.width * photo.height for photo in photos), default=0.0)
+
+
+def _per_pixel(photo: Photo) -> float:
+    return JPEG if photo.path.suffix.lower() in (".jpg", ".jpeg") else DEEPEST
 
 
 def read_photo(photo: Photo, width: int | None = None) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import below, write_whole
-from macrosplat.web.pictures import THREADS, fitting, photo_if_there, read_picture
+from macrosplat.web.pictures import SIZES, THREADS, fitting, photo_if_there, read_picture
 
 FOLDER = "page"  # beside index.html
 SIDES = ("taken", "sharp")
@@ -56,7 +56,7 @@ def gallery(
     sides = [len([1 for file in files if file]) for files in (before, after)]
     pixels = sum(width * height for width, height in sizes) * sum(sides) / max(len(names), 1)
     widest = max((width for width, _ in sizes), default=0) if pixels * WEBP_BYTES < budget else None
-    taken = [file and functools.partial(photo_if_there, file) for file in before]
+    taken = [file and functools.partial(photo_if_there, file, widest or SIZES[0][0]) for file in before]
     made = [file and functools.partial(read_picture, file) for file in (*after, *circles)]
     beside: set[Path] = set()  # written already: files at native size that are surely needed, as they are opened
     if folder is not None and write:

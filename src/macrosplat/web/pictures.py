@@ -25,14 +25,17 @@ SAMPLE, SURELY = 48, 1.5  # pictures that tell what all take; times the budget, 
 SIZES = ((640, 80), (480, 78), (400, 72), (320, 66), (240, 60), (160, 50))
 
 
-def read_picture(path: Path) -> Image.Image:
+def read_picture(path: Path, least: int | None = None) -> Image.Image:
     """A photo of any format that a capture may have, upright, 8 bit sRGB.
+
+    Args:
+        least: px of either side that suffice (`decode`).
 
     Raises:
         MacrosplatError: it is damaged.
     """
     try:
-        pixels = decode(path)
+        pixels = decode(path, least)
     except MacrosplatError:
         raise
     except Exception as error:  # whatever a decoder raises
@@ -40,10 +43,10 @@ def read_picture(path: Path) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels if pixels.dtype == np.uint8 else to_bytes(to_srgb(pixels))))
 
 
-def photo_if_there(path: Path) -> Image.Image | None:
-    """A photo of the capture; None where somebody has damaged it since."""
+def photo_if_there(path: Path, width: int | None = None) -> Image.Image | None:
+    """A photo of the capture, at least so wide (None: as it is); None where somebody has damaged it since."""
     try:
-        return read_picture(path)
+        return read_picture(path, width)
     except MacrosplatError:
         return None
 
@@ -116,4 +119,4 @@ def _reduced(picture: Image.Image, width: int) -> Image.Image:
     if picture.width <= width:
         return picture
     height = max(1, round(picture.height * width / picture.width))
-    return picture.resize((width, height), Image.Resampling.LANCZOS)
+    return picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)

@@ -14,7 +14,7 @@ import msgspec
 
 from macrosplat.run import Run
 from macrosplat.support.json import checked, load_json
-from macrosplat.web.pictures import fitting, photo_if_there, read_picture
+from macrosplat.web.pictures import SIZES, fitting, photo_if_there, read_picture
 from macrosplat.web.policy import policy
 
 LARGEST = 6_000_000  # bytes that the pictures may take
@@ -45,7 +45,7 @@ def stack_page(run: Run) -> str:
     files = [run.taken(one.photo) for one in slices]
     # The two that are looked at closely are embedded larger than the slices.
     large, _ = fitting([functools.partial(read_picture, file) for file in made], LARGEST // 2, 1600)
-    small, _ = fitting([file and functools.partial(photo_if_there, file) for file in files], LARGEST // 2)
+    small, _ = fitting([file and functools.partial(photo_if_there, file, SIZES[0][0]) for file in files], LARGEST // 2)
     template = importlib.resources.files("macrosplat.web").joinpath("template.html").read_text(encoding="utf-8")
     style = template[template.index("<style>") : template.index("</style>") + len("</style>")]
     style = style.replace("$aspect", "4 / 3").replace("$backdrop", "none")

@@ -21,7 +21,7 @@ from scipy.ndimage import maximum_filter
 from macrosplat.cameras.records import Distortion
 from macrosplat.cameras.undistort import colmap_camera, pinhole_of, rescaled
 from macrosplat.photos.masks import read_mask
-from macrosplat.photos.read import read_photo
+from macrosplat.photos.read import bytes_reading, read_photo
 from macrosplat.photos.records import Photo, resized
 from macrosplat.support.colmap import disk_told, open_database, pycolmap
 from macrosplat.support.scratch import library_scratch
@@ -37,7 +37,8 @@ Progress = Callable[[float, str], None]
 # px of the longer side. A defocused photo holds no more detail than this shows (a blur of 10 px at 640 is 25 px
 # here), and the time of SIFT grows with the square of it, that of matching with up to the fourth power.
 WORK_SIDE = 1200
-READING = 40  # bytes per pixel that a photo takes while it is read
+# Where cameras are given points only begin a scene, and calibrate by the hundreds.
+GIVEN_SIDE = 800
 MAX_ANGLE = 0.7  # rad between two descriptors of unit length that may match (COLMAP's default)
 SILENT = pycolmap.logging.Level.FATAL.value
 
@@ -153,9 +154,9 @@ class Features:
         return (self.side - np.array(self.size)) / 2
 
 
-def working_size(width: int, height: int) -> tuple[int, int]:
+def working_size(width: int, height: int, side: int = WORK_SIDE) -> tuple[int, int]:
     """(width, height) of a photo in which features are sought."""
-    return resized(width, height, round(width * min(1.0, WORK_SIDE / max(width, height))))
+    return resized(width, height, round(width * min(1.0, side / max(width, height))))
 
 
 def interruptible(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -178,18 +179,20 @@ def extract(
     extraction: Extraction,
     folder: Path,
     progress: Progress,
+    side: int = WORK_SIDE,
 ) -> list[Features]:
     """The features of every photo as taken, in the order of `photos`. Points outside a photo's mask are left out.
 
     Args:
         folder: for scratch files, which are removed. pycolmap finds features on several cores only in files: its
             extractor for arrays holds the interpreter (28 s against 15 s on 30 photos, two cores).
+        side: px of the longer side, at the most.
     """
     found = []
     step = 2 * CORES  # photos per call, between which progress is told
     for start in range(0, len(photos), step):
         some = slice(start, start + step)
-        found += _extract_some(photos[some], extraction, folder)
+        found += _extract_some(photos[some], extraction, folder, side)
         progress(len(found) / len(photos), f"feature points of photo {len(found)} of {len(photos)}")
     return found
 
@@ -208,8 +211,8 @@ def extract_pictures(pictures: Sequence[NDArray[np.uint8]], extraction: Extracti
     return [_features(picture, None, *found) for picture, found in zip(pictures, raw, strict=True)]
 
 
-def _extract_some(photos: tuple[Photo, ...], extraction: Extraction, folder: Path) -> list[Features]:
-    sizes = [working_size(photo.width, photo.height) for photo in photos]
+def _extract_some(photos: tuple[Photo, ...], extraction: Extraction, folder: Path, side: int) -> list[Features]:
+    sizes = [working_size(photo.width, photo.height, side) for photo in photos]
     with library_scratch(folder, ".features.", _bytes_of(sizes)) as scratch:
 
         def put(n: int) -> NDArray[np.uint8]:
@@ -217,7 +220,7 @@ def _extract_some(photos: tuple[Photo, ...], extraction: Extraction, folder: Pat
             _put(rgb, Path(scratch), n)
             return rgb
 
-        threads = workers(READING * max(photo.width * photo.height for photo in photos))
+        threads = workers(bytes_reading(photos))
         colours = list(ordered(put, range(len(photos)), threads))
         raw = _extracted(Path(scratch), len(photos), extraction)
     found = []

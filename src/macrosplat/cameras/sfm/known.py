@@ -13,7 +13,7 @@ import numpy as np
 
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.sfm import mapping, refine
-from macrosplat.cameras.sfm.features import GUIDED, Features, Progress, extract, within
+from macrosplat.cameras.sfm.features import GIVEN_SIDE, GUIDED, Features, Progress, extract, within
 from macrosplat.cameras.sfm.guided import match_guided
 from macrosplat.photos.records import Photo
 from macrosplat.support.colmap import pycolmap
@@ -37,7 +37,7 @@ def key_points(
         MacrosplatError: a photo cannot be read, or a name is none of them.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    return extract(_named(photos, names), GUIDED, workdir, progress or silent)
+    return extract(_named(photos, names), GUIDED, workdir, progress or silent, GIVEN_SIDE)
 
 
 def _named(photos: Sequence[Photo], names: Sequence[str]) -> tuple[Photo, ...]:
