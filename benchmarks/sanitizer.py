@@ -51,8 +51,9 @@ def main() -> int:
 
 
 def inside() -> None:
-    from macrosplat.bench.setting import Size
     from term_cost import CASES, trainer_of
+
+    from macrosplat.bench.setting import Size
 
     for size in (Size(1500, 96, 64, 3), Size(300, 61, 45, 1)):
         for samples in (1, 4):
