@@ -68,11 +68,11 @@ def _without_specks(place: NDArray[np.float32], most: NDArray[np.float32]) -> ND
     for k, box in enumerate(find_objects(number), 1):
         about = tuple(slice(max(0, side.start - 2), side.stop + 2) for side in box)
         island = number[about] == k
-        shore = binary_dilation(island, np.ones((3, 3)), iterations=2) & ~binary_dilation(island, np.ones((3, 3)))
+        grown: NDArray[np.bool_] = np.asarray(binary_dilation(island, np.ones((3, 3))), bool)
+        shore = np.asarray(binary_dilation(grown, np.ones((3, 3))), bool) & ~grown
         middle = np.median(place[about][island])
         if not told[about][island].mean() > 0.5 and (np.abs(place[about][shore] - middle) > AWAY / 2).all():
-            island = binary_dilation(island, np.ones((3, 3)))
-            mended[about][island] = steady[about][island]
+            mended[about][grown] = steady[about][grown]
     return mended
 
 
