@@ -13,6 +13,7 @@ from macrosplat.capture.made_masks import with_made_masks
 from macrosplat.capture.records import Capture
 from macrosplat.photos.find import find_photos
 from macrosplat.photos.silhouettes import silhouettes
+from macrosplat.support.colour import to_bytes, to_srgb
 
 WIDTH, HEIGHT = 160, 120
 
@@ -46,6 +47,22 @@ def test_before_a_plain_backdrop(tmp_path: Path) -> None:
         both = (mask > 127) & thing
         assert both.sum() > 0.98 * thing.sum()
         assert both.sum() > 0.88 * ((mask > 127) | thing).sum()
+
+
+def test_a_blurred_leg_is_kept_and_hardly_thickened(tmp_path: Path) -> None:
+    """5 px, by a blur of 4: where 0.4 of the contrast that is left lies, the leg would be 15 px."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    for n in range(3):
+        body = (x - 40) ** 2 + (y - 60) ** 2 < 25**2
+        leg = (abs(y - 50 - 5 * n) <= 2) & (x > 40) & (x < 140)
+        alpha = np.maximum(gaussian_filter(body.astype(float), 1), gaussian_filter(leg.astype(float), 4))
+        seen = to_srgb(0.03 * alpha + 0.7 * (1 - alpha))[..., None].repeat(3, 2)
+        Image.fromarray(to_bytes(seen)).save(tmp_path / f"{n}.png")
+    found = silhouettes(find_photos(tmp_path).photos)
+    assert found is not None
+    for mask in found.masks:
+        thick = (mask > 127)[:, 80:130].sum(0)
+        assert thick.min() >= 5 and thick.max() <= 12
 
 
 def test_before_a_room_that_stands_still_while_the_thing_turns(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 
 from macrosplat.brackets.composite import has_brackets, one_per_pose, spread
 from macrosplat.brackets.recognise import poses_of
-from macrosplat.cameras.aligned import aligned
-from macrosplat.cameras.calibrate import as_taken, calibrate, undistorted, with_distortion
+from macrosplat.cameras.calibrate import as_taken, undistorted
+from macrosplat.cameras.corrected import corrected, settled
 from macrosplat.cameras.plausible import refuse_impossible
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.targets import Readings
@@ -77,6 +77,8 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress, targets
     progress.stage("triangulating points", 100)
     tell = _advance(progress)
     taken = key_points(opened.photos, cameras.names, scratch, within(tell, 0.0, 0.6))
+    by_name = {photo.name: photo for photo in opened.photos}
+    photos = [by_name[name] for name in cameras.names]
     for again in ("", "triangulating points of corrected cameras"):
         if again:
             progress.stage(again, 100)
@@ -87,16 +89,12 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress, targets
         if any(opened.cameras.distortion):  # whoever knew it knew the focal lengths
             return Solved(cameras, points, opened.cameras.source)
         seen = as_taken(points, cameras)
-        found = calibrate(opened.cameras, seen, found)
+        found = corrected(opened.cameras, seen, photos, found)
         if not found.changed:
             return Solved(cameras, points, opened.cameras.source)
         cameras = found.cameras
-    # Blur moves key points, and with them the distortion: it is told again by where the pictures themselves agree.
-    if found.radial:
-        by_name = {photo.name: photo for photo in opened.photos}
-        told = calibrate(opened.cameras, aligned(seen, cameras, [by_name[name] for name in cameras.names]), found)
-        found = with_distortion(opened.cameras, seen, found, told)
-        cameras = found.cameras
+    found = settled(opened.cameras, seen, photos, found)
+    cameras = found.cameras
     for line in found.sentences():
         progress.note(line)
     return Solved(cameras, undistorted(seen, cameras), opened.cameras.source)

@@ -6,7 +6,9 @@ shares of the width, for pictures of `WIDTH` px.
 
 The backdrop of each photo is a smooth surface through the pixels at its border that have the colour which all photos
 share there, or what most photos show at a pixel. What differs from it is the object, soft shadows apart: they darken
-all channels alike, and have no edge. Blur spreads the object's outline; it lies where half of the contrast is left.
+all channels alike, and have no edge. Blur spreads the object's outline; it lies where half of the contrast is left,
+and closer in where blur has spread a thing so thin that it shows less than its whole contrast anywhere: light is kept
+by blur, so the area of what is drawn is that of the light which is missing.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from scipy import ndimage
 
 from macrosplat.photos.read import read_photo
 from macrosplat.photos.records import Photo
+from macrosplat.support.colour import to_linear
 from macrosplat.support.threads import ordered
 
 WIDTH = 480  # px at which silhouettes are sought: blur hides more
@@ -33,6 +36,12 @@ SHADOW_TINT, SHADOW_DEPTH, SHADOW_EDGE = 0.05, 0.5, 1.6
 # blurred edge; less keeps thin things beside thick ones, of which blur has left less than half.
 SHARE, REACH = 0.4, 1 / 60
 TEXTURED_SHARE = 0.25  # the same before a room of many colours, from which a thing differs now more, now less
+# Where the thing is darker than its backdrop, the same in linear light, of which it can take no more than all: the
+# share at an outline is from half to this, so that within `AREA_REACH` as much is drawn as light is missing. The whole
+# contrast is this share of the greatest within `WHOLE_REACH`, where some part is thick or in focus.
+THIN_SHARE, AREA_REACH, WHOLE, WHOLE_REACH = 0.8, 1 / 60, 0.75, 1 / 8
+STEPS = 8  # by which the share is found: to a 256th of its range
+FINE = 0.75 / 480  # blur of the photo, in which outlines are sought, of its width: less than of what finds the backdrop
 CORE = 0.3  # of the usual contrast: what holds nothing of more is no thing
 HOLE, SMALLEST = (
     0.003,
@@ -269,11 +278,15 @@ def _parts(picture: Picture, backdrop: Picture, texture: bool = False) -> _Parts
         a, b = np.clip(much / 0.3, 0, 1)[..., None], np.clip(some / 0.05, 0, 1)[..., None]
         backdrop = (backdrop + a * fine + (1 - a) * b * coarse).astype(np.float32)
     off = np.abs(soft - backdrop).max(-1)
-    strong = off[off > 3 * DIFFERS]
-    contrast = float(np.median(strong)) if len(strong) > 50 else 0.0
-    thing = _outlined(off, contrast, TEXTURED_SHARE if texture else SHARE)
+    strong = off > 3 * DIFFERS
+    contrast = float(np.median(off[strong])) if strong.sum() > 50 else 0.0
+    thing = _solid(_by_share(off, TEXTURED_SHARE if texture else SHARE), off, contrast)
+    rest = float((~behind & ~thing).mean())  # judged by the wide outline: blur about a thing is no cause for doubt
     levels = np.bincount(np.minimum(off[thing], 255).astype(int), minlength=256) / off.size
-    return _Parts(thing, float((~behind & ~thing).mean()), contrast, levels)
+    if not texture and contrast and np.median((soft - backdrop)[strong].mean(-1)) < 0:
+        sharper = np.asarray(ndimage.gaussian_filter(picture, (FINE * width, FINE * width, 0)), np.float32)
+        thing = _filled(_parts_on(_by_missing_light(sharper, backdrop), thing), off)
+    return _Parts(thing, rest, contrast, levels)
 
 
 def _labelled(region: Region, corners: bool = False) -> tuple[NDArray[np.int32], int]:
@@ -283,12 +296,45 @@ def _labelled(region: Region, corners: bool = False) -> tuple[NDArray[np.int32],
     return number, int(number.max())
 
 
-def _outlined(off: NDArray[np.float32], contrast: float, share: float) -> Region:
-    """The thing in a picture of how far its pixels are off the backdrop (levels)."""
-    width = off.shape[1]
-    reach = max(2, round(REACH * width))
-    most = ndimage.gaussian_filter(ndimage.maximum_filter(off, 2 * reach - 1), reach / 2)
-    thing = off > np.maximum(DIFFERS, share * most)
+def _by_share(off: NDArray[np.float32], share: float) -> Region:
+    """Where a picture of how far its pixels are off the backdrop (levels) has `share` of what it has nearby."""
+    return off > np.maximum(DIFFERS, share * _most(off, REACH))
+
+
+def _by_missing_light(picture: Picture, backdrop: Picture) -> Region:
+    """Where a thing darker than its backdrop is, each within `AREA_REACH` as large as the light that it takes."""
+    some = np.abs(picture - backdrop).max(-1) > DIFFERS
+    missing = np.abs(to_linear(picture / 255) - to_linear(backdrop / 255)).max(-1)
+    most = np.maximum(_most(missing, REACH), 1e-6)
+    alpha = np.minimum(missing / (WHOLE * np.maximum(_most(missing, WHOLE_REACH), most)), 1) * some
+    reach = 2 * max(1, round(AREA_REACH * picture.shape[1])) + 1
+
+    def around(values: NDArray) -> NDArray[np.float32]:
+        values = ndimage.uniform_filter(values.astype(np.float32), reach)
+        return np.asarray(ndimage.uniform_filter(values, reach), np.float32)
+
+    area, share = around(alpha), missing / most
+    low, high = np.full(alpha.shape, 0.5, np.float32), np.full(alpha.shape, THIN_SHARE, np.float32)
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        large = around(some & (share > middle)) > area
+        low, high = np.where(large, middle, low), np.where(large, high, middle)
+    return some & (share > around((low + high) / 2))
+
+
+def _most(values: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
+    """The greatest of the values within `reach` (of the width), smoothed."""
+    px = max(2, round(reach * values.shape[1]))
+    return np.asarray(ndimage.gaussian_filter(ndimage.maximum_filter(values, 2 * px - 1), px / 2), np.float32)
+
+
+def _solid(thing: Region, off: NDArray[np.float32], contrast: float) -> Region:
+    """Parts of a thing that are no specks, without holes.
+
+    Args:
+        off: how far pixels are off the backdrop (levels).
+        contrast: the usual of these.
+    """
     number, count = _labelled(thing, corners=True)
     solid = np.zeros(count + 1, bool)
     solid[np.unique(number[off > max(3 * DIFFERS, CORE * contrast)])] = True
@@ -296,12 +342,25 @@ def _outlined(off: NDArray[np.float32], contrast: float, share: float) -> Region
     area[0] = 0
     solid[0] = False
     solid &= area >= SMALLEST * max(1, area[solid].max(initial=0))
-    thing = solid[number]
-    holes = ndimage.binary_fill_holes(thing) & ~thing
+    return _filled(solid[number], off)
+
+
+def _parts_on(thing: Region, solid: Region) -> Region:
+    """The parts that reach into what is solid."""
+    number, count = _labelled(thing, corners=True)
+    reach = np.zeros(count + 1, bool)
+    reach[np.unique(number[solid])] = True
+    reach[0] = False
+    return reach[number]
+
+
+def _filled(thing: Region, off: NDArray[np.float32]) -> Region:
+    """Without holes that are small, or differ from the backdrop."""
+    holes = np.asarray(ndimage.binary_fill_holes(thing), bool) & ~thing
     number, count = _labelled(holes)
-    if count:
-        every = np.arange(count + 1)
-        fill = (ndimage.sum(holes, number, every) < HOLE * off.size) | (ndimage.mean(off, number, every) > DIFFERS)
-        fill[0] = False
-        thing = thing | fill[number]
-    return thing
+    if not count:
+        return thing
+    every = np.arange(count + 1)
+    fill = (ndimage.sum(holes, number, every) < HOLE * off.size) | (ndimage.mean(off, number, every) > DIFFERS)
+    fill[0] = False
+    return thing | fill[number]
