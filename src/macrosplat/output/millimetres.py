@@ -65,12 +65,14 @@ def check_scale(text: str, photos: Sequence[str] | None = None) -> None:
     if ends is None or photos is None:
         return
     named = ends[:1] if IN_PHOTO.fullmatch(ends[1]) else ends
-    meant = [found[0] if (found := matched([name], photos)) else None for name in named]
-    for name, one in zip(named, meant, strict=True):
-        if one is None:
+    meant: list[str] = []
+    for name in named:
+        found = matched([name], photos)
+        if not found:
             raise MacrosplatError(f"--scale-mm names {name}, which is no photo of the capture; correct the name.")
-    if len(meant) == 2 and meant[0] == meant[1]:
-        raise MacrosplatError(f"--scale-mm names {photos[meant[0]]} twice; name two photos.")
+        meant.append(photos[found[0]])
+    if len(named) == 2 and meant[0] == meant[1]:
+        raise MacrosplatError(f"--scale-mm names {meant[0]} twice; name two photos.")
 
 
 def find_scale(
