@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from macrosplat.cameras.calibrate import as_taken, calibrate, undistorted, with_distortion
+from macrosplat.cameras.calibrate import as_taken, calibrate, told_distortion, undistorted, with_distortion
 from macrosplat.cameras.records import Cameras, SparsePoints
 from making_captures import look_at
 
@@ -81,13 +81,14 @@ def test_observations_to_the_photo_as_taken_and_back():
 
 
 def test_a_distortion_that_others_have_told():
-    """Focal lengths follow a k1 that is held; nothing changes where it was not sure by these points."""
+    """Focal lengths follow a k1 that is held, and k1 is told under focal lengths that are held."""
     given, factor = ring(), 1 + 0.01 * np.cos(np.arange(VIEWS))
     factor /= factor.mean()
     points = observed(given, factor, -0.4)
     known = calibrate(given, points)
-    found = with_distortion(given, points, known, replace(known, k1=-0.4))
+    found = with_distortion(given, points, known, -0.4)
     assert found.k1 == -0.4 and found.radial and found.differ
     np.testing.assert_allclose(found.focal, factor, atol=1e-3)
     assert found.cameras.distortion[0] is not None and found.cameras.distortion[0].params[4] == -0.4
-    assert with_distortion(given, points, known, replace(known, radial=False)) is known
+    true = replace(known, focal=factor, k1=0.0)
+    assert told_distortion(given, points, true) == pytest.approx(-0.4, abs=4 * known.k1_sigma)

@@ -189,8 +189,17 @@ def test_what_is_spelt_well_is_left_alone():
         "bench --no-scaling",
         "view -- --strange",
         "--version",
+        "compare fly chess --out run",
+        "list runs --help",
     ):
         assert misspelt(words.split(), cli.COMMANDS) is None
+
+
+def test_of_several_photos_the_folder_is_asked_for(pipeline, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run("reconstruct photos/a.jpg photos/b.jpg --out run")
+    said = capsys.readouterr().err
+    assert "photos/a.jpg and photos/b.jpg" in said and "name the folder" in said and not pipeline.calls
 
 
 def test_what_is_not_there_is_not_of_a_wrong_kind(capsys):

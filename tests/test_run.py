@@ -40,9 +40,15 @@ def test_new_and_empty_folders_begin(begin, tmp_path):
 
 def test_a_run_is_not_overwritten(begin, tmp_path):
     before = begin()
+    before.sparse.mkdir(parents=True)
     with pytest.raises(MacrosplatError, match="holds a run already; add --resume"):
         begin()
     assert Run(tmp_path / "run").manifest == before.manifest
+
+
+def test_a_run_that_ended_before_anything_was_done_begins_anew(begin, tmp_path):
+    begin(Options(seed=1))
+    assert begin(Options(seed=2)).manifest.options.seed == 2 == Run(tmp_path / "run").manifest.options.seed
 
 
 def test_a_folder_of_something_else_is_not_touched(begin, tmp_path):

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, gaussian_filter
 
 from macrosplat import cli
 from macrosplat.capture.open import open_capture
@@ -20,6 +20,7 @@ from macrosplat.stack.peel import all_in_focus, fused
 from macrosplat.stack.reconstruct import name_of
 from macrosplat.support.colour import to_bytes, to_linear, to_srgb
 from macrosplat.support.metrics import psnr
+from macrosplat.web.page import html_of_run
 from making_photos import CANON, exif, save
 from making_stack import COUNT, HEIGHT, WIDEST, WIDTH, make_stack
 
@@ -48,6 +49,18 @@ def test_each_pixel_finds_its_slice(scene, found):
     edge = binary_dilation(disc, iterations=8) & binary_dilation(~disc, iterations=8)
     wrong = np.abs(found[1] - np.where(disc, 0, COUNT - 1))
     assert np.percentile(wrong[~edge], 95) < 0.3
+
+
+def test_a_plain_spot_that_nothing_tells_lies_where_its_surroundings_do():
+    """A sheet in focus in slice 1 of 4, with a plain patch; the far slice shows a spot of stray light in it."""
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[:96, :96] - 48.0
+    away = np.hypot(x, y)
+    sheet = np.where(away < 9, 0.3, 0.3 + 0.2 * gaussian_filter(rng.normal(size=(96, 96)), 1))
+    slices = [gaussian_filter(sheet, 0.3 + 2 * abs(s - 1)) for s in range(4)]
+    slices[3] += 0.12 * np.exp(-((away / 2) ** 2))
+    place = place_of([np.repeat(one[..., None], 3, 2).astype(np.float32) for one in slices], [away < 999] * 4)
+    assert np.abs(place - 1).max() < 1
 
 
 def test_blur_grows_as_the_lens_makes_it(found):
@@ -97,6 +110,9 @@ def test_a_stack_from_the_command_line(tmp_path, scene, capsys):
     assert depth[68, 90] < 0.1 * 65535 < 0.9 * 65535 < depth[10, 10]
     page = (run / "index.html").read_text()
     assert "beetle_3.png is focused nearest" in page and page.count("data:image/webp") == 7
+    (run / "lens.json").write_text(json.dumps({**lens, "nearest": None}))
+    page = html_of_run(run)
+    assert "the slices do not tell" in page and "From near" not in page
     before = (run / "sharp" / "beetle.png").read_bytes()
     assert cli.main(["reconstruct", str(tmp_path), "--out", str(run), "--resume"]) == 0
     assert (run / "sharp" / "beetle.png").read_bytes() == before

@@ -46,6 +46,15 @@ def test_projection(capture):
     assert (cameras.source, notes) == ("transforms", ())
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_json_as_editors_and_shells_of_windows_write_it(encoding, tmp_path, capture):
+    _, cameras, _ = capture()
+    path = tmp_path / "transforms.json"
+    path.write_bytes(path.read_text().encode(encoding))
+    again = read_transforms(path, find_photos(tmp_path).photos).cameras
+    np.testing.assert_array_equal(again.views, cameras.views)
+
+
 def test_intrinsics(capture):
     """Defaults, the angle of view, the size of the photo where none stands, and a frame's own before the file's."""
     _, cameras, _ = capture()

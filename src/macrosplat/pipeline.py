@@ -84,6 +84,8 @@ def reconstruct(
     device = choose(options.device, said.append)
     if options.scale_mm is not None:
         check_scale(options.scale_mm)
+    if not resume:
+        options.check_used()
     sizes = sizes_of(options, Run(out) if resume else None)
     if sizes is not None:
         opencv()
@@ -91,7 +93,9 @@ def reconstruct(
     began = time.monotonic()
     with Progress(more=shown) as progress, ExitStack() as holding:
         opened = _opened(capture, options, partial(_looking, progress, None if resume else options, device))
-        check_deblur(options)
+        check_deblur(options, opened.photos)
+        if options.scale_mm is not None:
+            check_scale(options.scale_mm, [photo.name for photo in opened.photos])
         alone, width = is_stack(opened), 0
         if not alone:
             width = _width(opened.photos, Run(out) if resume else None, options, device)

@@ -61,8 +61,10 @@ class Run:
                 f"{str(folder)!r} is no text (not UTF-8), and other programs write names as text; choose another --out."
             )
         run, asked = Run(folder), taken(capture, photos)
-        if not run.manifest_file.is_file():
-            if folder.is_dir() and any(folder.iterdir()):
+        # Of a run that ended before anything was done there is the record alone: it may begin with other options.
+        begun = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        if not run.manifest_file.is_file() or (not resume and begun == [run.manifest_file.name]):
+            if begun and begun != [run.manifest_file.name]:
                 raise MacrosplatError(
                     f"{folder} exists and holds no run of macrosplat; give --out a new or an empty folder."
                 )

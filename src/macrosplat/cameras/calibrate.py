@@ -17,7 +17,7 @@ from macrosplat.cameras.records import Cameras, Distortion, SparsePoints
 from macrosplat.cameras.undistort import colmap_camera, pinhole_of, rescaled
 
 ROUNDS = 20  # of Gauss-Newton steps under reweighting; a start 2 % off is found in 6
-SETTLED = 1e-6  # relative focal length: a step below it is the last
+SETTLED = 1e-6  # relative focal length, or displacement: a step below it is the last
 SURE = 5.0  # standard deviations: less is not told from none
 DIFFER = 3.0  # standard deviations, in the median over the photos, by which their focal lengths have to differ
 SEEN = (
@@ -111,21 +111,28 @@ def calibrate(cameras: Cameras, points: SparsePoints, known: Calibration | None 
     return Calibration(cameras, factor, used.focal_sigma, found.k1, found.k1_sigma, radial, differ, common)
 
 
-def with_distortion(cameras: Cameras, points: SparsePoints, known: Calibration, told: Calibration) -> Calibration:
-    """What is `known` of the same cameras by these points, with the distortion that other observations have `told`, and
-    the focal lengths that go with it."""
+def with_distortion(cameras: Cameras, points: SparsePoints, known: Calibration, k1: float) -> Calibration:
+    """What is `known` of the same cameras by these points, with a k1 that other observations have told, and the focal
+    lengths that go with it."""
     refined = np.bincount(points.photo, minlength=len(cameras)) >= LEAST
-    used = _solved(cameras, points, refined, common=known.common, radial=False, k1=told.k1)
-    if not (known.radial and told.radial) or used is None:
+    used = _solved(cameras, points, refined, common=known.common, radial=False, k1=k1)
+    if used is None:
         return known
     factor = _factors(used, refined, known.common, known.differ)
-    return replace(
-        told,
-        cameras=_corrected(cameras, factor, told.k1),
-        focal=factor,
-        focal_sigma=used.focal_sigma,
-        differ=known.differ,
-    )
+    return with_focal(cameras, replace(known, focal=factor, focal_sigma=used.focal_sigma, k1=k1))
+
+
+def with_focal(cameras: Cameras, found: Calibration) -> Calibration:
+    """The calibration with the cameras that go with its focal lengths and k1."""
+    return replace(found, cameras=_corrected(cameras, found.focal, found.k1 if found.radial else 0.0))
+
+
+def told_distortion(cameras: Cameras, points: SparsePoints, known: Calibration) -> float:
+    """k1 by these points, under the focal lengths that are known."""
+    held = replace(cameras, intrinsics=_corrected(cameras, known.focal, 0.0).intrinsics)
+    none = np.zeros(len(cameras), np.bool_)
+    found = _solved(held, points, none, common=True, radial=True, k1=known.k1)
+    return known.k1 if found is None else found.k1
 
 
 def _factors(used: _Solution, refined: NDArray[np.bool_], common: bool, differ: bool) -> NDArray[np.float64]:
@@ -239,7 +246,7 @@ def _solved(
         lens, xyz = lens + step, xyz + moves(along)
         if not np.isfinite(lens).all() or np.abs(lens[:-1]).max() > MOST:
             return None
-        if np.abs(step[:-1]).max(initial=0) < SETTLED:
+        if max(np.abs(step[:-1]).max(initial=0), abs(step[-1]) * radius.max()) < SETTLED:
             break
     sigma = np.sqrt(np.maximum(np.einsum("ia,ab,ib->i", basis, inverse, basis) * square, 0))
     sigma[:-1][~refined] = np.inf

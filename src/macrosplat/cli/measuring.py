@@ -55,7 +55,7 @@ class Compare:
     """Run several methods on captures whose truth is known, and compare them in tables and pictures.
 
     A method is [DEBLUR+]LENS[:OPTION=VALUE,...], for example
-    - plain, focus, covariance, blurnet, lens
+    - thin, plain, focus, covariance, blurnet
     - richardson-lucy+plain, FOLDER+plain (deblurred photos), "COMMAND {in} {out}+plain"
     - restormer+plain:deblur.weights=FILE
     - blurnet:depth=raw, blurnet:light=srgb,stages=one, covariance:most=3

@@ -28,13 +28,18 @@ SMALLEST = 8  # a deblurred photo may be that much smaller than its photo; less 
 Pixels = NDArray[np.uint8]  # [H, W, 3] sRGB
 
 
-def check_deblur(options: Options) -> None:
-    """Refuse what cannot work before a run is begun.
+NO_STACKS = "--deblur-first stack joins the slices of focus brackets, and there are none here."
+
+
+def check_deblur(options: Options, photos: Sequence[Photo] | None = None) -> None:
+    """Refuse what cannot work before a run is begun; photos: None where nobody knows them yet.
 
     Raises:
-        MacrosplatError: no such folder, command, package or file of weights.
+        MacrosplatError: no such folder, command, package or file of weights; no focus brackets.
     """
     how = options.deblur_first
+    if how == "stack" and photos is not None and all(photo.pose is None for photo in photos):
+        raise MacrosplatError(NO_STACKS)
     if how in ("none", "richardson-lucy", "stack"):
         return
     if how == "restormer":
@@ -87,7 +92,7 @@ def _made(photos: Sequence[Photo], taken: Sequence[Pixels], options: Options) ->
         return [richardson_lucy(photo, chosen.sigma, chosen.iterations) for photo in taken]
     if how == "stack":
         if all(photo.pose is None for photo in photos):
-            raise MacrosplatError("--deblur-first stack joins the slices of focus brackets, and there are none here.")
+            raise MacrosplatError(NO_STACKS)
         return stacked(photos, taken)
     if how == "restormer":
         from macrosplat.deblur.restormer import load_restormer, restore

@@ -6,8 +6,8 @@ keeps. No torch: the command line has to answer before torch has loaded.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, is_dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Annotated, Any, Literal, get_args
 
 from tyro.conf import arg
 from tyro.constructors import PrimitiveConstructorSpec
@@ -112,6 +112,32 @@ class Options:
     def aperture_samples(self) -> int:
         """From how many aperture samples a photo is rendered at the most."""
         return int(self.lens_settings().get("aperture_samples", "1"))
+
+    def check_used(self) -> None:
+        """Refuse what was asked for and would have no effect.
+
+        Raises:
+            MacrosplatError: an option of another lens model, or of another deblurrer, than the chosen one.
+        """
+        for lens in get_args(Lens):
+            if lens != self.lens and (idle := self._asked(lens)):
+                raise MacrosplatError(f"--{idle} is of --lens {lens}, and this is --lens {self.lens}; leave out one.")
+        of = {"sigma": "richardson-lucy", "iterations": "richardson-lucy", "weights": "restormer", "tile": "restormer"}
+        for name, how in of.items():
+            if how != self.deblur_first and getattr(self.deblur, name) != getattr(Deblur(), name):
+                raise MacrosplatError(
+                    f"--deblur.{name} is of --deblur-first {how}, and this is --deblur-first {self.deblur_first}; "
+                    "leave out one."
+                )
+
+    def _asked(self, lens: str) -> str | None:
+        """The first option of a lens model that is not as it is by default, as it is written."""
+        own = getattr(self, lens, None)
+        if not is_dataclass(own) or isinstance(own, type):
+            return None
+        usual = type(own)()
+        changed = [one.name for one in fields(own) if getattr(own, one.name) != getattr(usual, one.name)]
+        return f"{lens}.{changed[0].replace('_', '-')}" if changed else None
 
     def __post_init__(self) -> None:
         least = {"steps": 1, "width": 16, "max_gaussians": 100, "seed": 0, "hold_out": 0}

@@ -55,13 +55,24 @@ class Scale:
 LEAST_MM, MOST_MM = 1e-9, 1e9
 
 
-def check_scale(text: str) -> None:
-    """Whether `--scale-mm` can be read.
+def check_scale(text: str, photos: Sequence[str] | None = None) -> None:
+    """Whether `--scale-mm` can be read, and names photos that there are (None: nobody knows yet).
 
     Raises:
-        MacrosplatError: it cannot.
+        MacrosplatError: it cannot, or does not.
     """
-    _parsed(text)
+    ends, _ = _parsed(text)
+    if ends is None or photos is None:
+        return
+    named = ends[:1] if IN_PHOTO.fullmatch(ends[1]) else ends
+    meant: list[str] = []
+    for name in named:
+        found = matched([name], photos)
+        if not found:
+            raise MacrosplatError(f"--scale-mm names {name}, which is no photo of the capture; correct the name.")
+        meant.append(photos[found[0]])
+    if len(named) == 2 and meant[0] == meant[1]:
+        raise MacrosplatError(f"--scale-mm names {meant[0]} twice; name two photos.")
 
 
 def find_scale(

@@ -73,9 +73,10 @@ class Summary:
             things.append(("Advice", self.limit))
         elif self.coverage is not None and believed(self.report):
             things += [("Advice", said) for said in advice(self.coverage, self.report, named)]
-        fit = f"the scene through the lens is the photos to {self.fit_psnr:.1f} dB"
+        seen = "the scene" if self.report is None else "the scene, seen through the lens,"
+        fit = f"{seen} matches the photos to {self.fit_psnr:.1f} dB (PSNR)"
         took = f"{self.steps:,} steps, {duration(self.seconds)}"
-        return [*things, ("Fit", f"{fit}, scene.ply in viewers what we draw to {self.viewer_psnr:.1f} dB; {took}")]
+        return [*things, ("Fit", f"{fit}, scene.ply in viewers our pictures to {self.viewer_psnr:.1f} dB; {took}")]
 
     def notes(self) -> list[str]:
         """What else one should know, most important first."""

@@ -13,7 +13,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion, gaussian_filter, laplace, median_filter, uniform_filter
+from scipy.ndimage import (
+    binary_dilation,
+    binary_erosion,
+    find_objects,
+    gaussian_filter,
+    label,
+    laplace,
+    median_filter,
+    uniform_filter,
+)
 
 WIDTH = 1024  # px that slices are brought to; in larger ones grain is as fine as what is sharp
 FINE = 0.8  # px: grain is smoothed before sharpness is measured
@@ -23,6 +32,10 @@ REACH = ((3, 1.0), (12, 0.2), (64, 0.05))
 EPS = 1e-3  # variance of the guide (0 to 1) below which it has no edge
 PICKY = 2  # power of the relative sharpness
 MEDIAN = 5  # px: lone pixels are outvoted
+# An island that lies AWAY slices off the median of STEADY px and off all about it, and has less than WEAK of the
+# sharpness there (AROUND px), has no texture that tells where it is: it gets the median's place (experiments:
+# stack-specks). What hangs together with other things of its place is theirs.
+AWAY, STEADY, WEAK, AROUND = 1.5, 21, 0.7, 31
 RIM = 6  # px at the edge of a slice's frame that are not believed
 
 
@@ -42,7 +55,25 @@ def place_of(slices: Sequence[NDArray[np.float32]], inside: Sequence[NDArray[np.
         guided = Guided(guide, radius)
         for s, one in enumerate(sharp):
             total[s] += weight * np.maximum(guided(one), 0)
-    return median_filter(peak(total), MEDIAN).astype(np.float32)
+    return _without_specks(median_filter(peak(total), MEDIAN), total.max(0)).astype(np.float32)
+
+
+def _without_specks(place: NDArray[np.float32], most: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Places [H, W], without islands that nothing tells; `most` [H, W]: the sharpness of the sharpest slice."""
+    steady = median_filter(place, STEADY)
+    odd, told = np.abs(place - steady) > AWAY, most > WEAK * uniform_filter(most, AROUND)
+    number = np.zeros(place.shape, np.int32)
+    label(odd, np.ones((3, 3)), output=number)
+    mended = place.copy()
+    for k, box in enumerate(find_objects(number), 1):
+        about = tuple(slice(max(0, side.start - 2), side.stop + 2) for side in box)
+        island = number[about] == k
+        grown: NDArray[np.bool_] = np.asarray(binary_dilation(island, np.ones((3, 3))), bool)
+        shore = np.asarray(binary_dilation(grown, np.ones((3, 3))), bool) & ~grown
+        middle = np.median(place[about][island])
+        if not told[about][island].mean() > 0.5 and (np.abs(place[about][shore] - middle) > AWAY / 2).all():
+            mended[about][grown] = steady[about][grown]
+    return mended
 
 
 def sharpness(picture: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -35,7 +35,7 @@ def load_json(path: Path, finite: bool = False, remedy: str = "export it again, 
     """
     content = read_bytes(path, LONGEST)
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode(json.detect_encoding(content))  # UTF-16, too, which a Windows shell writes
         found = json.loads(
             text,
             parse_int=_integer,
@@ -45,7 +45,7 @@ def load_json(path: Path, finite: bool = False, remedy: str = "export it again, 
         if SURROGATE.search(text):  # half a character may stand for a byte of a file's name (PEP 383), for nothing else
             json.dumps(found, ensure_ascii=False).encode("utf-8", "surrogateescape")
     except UnicodeDecodeError as error:
-        raise MacrosplatError(f"{path} is not JSON (it is not UTF-8 text); {remedy}.") from error
+        raise MacrosplatError(f"{path} is not JSON (its bytes are no text); {remedy}.") from error
     except UnicodeEncodeError as error:
         raise MacrosplatError(f"{path} is not JSON (it holds half a character); {remedy}.") from error
     except ValueError as error:

@@ -23,6 +23,12 @@ def misspelt(words: Sequence[str], commands: Mapping[str, type]) -> str | None:
         return None
     if words[0] not in commands:
         return f"There is no command {words[0]}{_or(words[0], commands, 'macrosplat --help')}"
+    extra = [word for word in words[1:3] if not word.startswith("-")]
+    if len(extra) == 2 and _one_word(commands[words[0]]):
+        return (
+            f"`{words[0]}` takes one folder or file, and here are {extra[0]} and {extra[1]}; of photos, name the "
+            "folder that holds them."
+        )
     known = dict(options_of(commands[words[0]]))
     for n, word in enumerate(words[1:], 1):
         if word == "--":
@@ -52,7 +58,7 @@ def options_of(record: type, before: str = "") -> Iterator[tuple[str, tuple[str,
     hints = get_type_hints(record, include_extras=True)
     for field in dataclasses.fields(record):
         kind, extras = _bare(hints[field.name])
-        if any(extra in get_args(Positional[int])[1:] for extra in extras):
+        if _positional(extras):
             continue
         names = [extra.name for extra in extras if getattr(extra, "name", None) is not None]
         name = (names[0] if names else field.name).replace("_", "-")
@@ -63,6 +69,18 @@ def options_of(record: type, before: str = "") -> Iterator[tuple[str, tuple[str,
         yield f"--{before}{name}", choices
         if kind is bool:
             yield f"--{before}no-{name}", ()
+
+
+def _positional(extras: Sequence[Any]) -> bool:
+    return any(extra in get_args(Positional[int])[1:] for extra in extras)
+
+
+def _one_word(record: type) -> bool:
+    """Whether a command takes one word, or none, besides its options."""
+    hints = get_type_hints(record, include_extras=True)
+    kinds = [_bare(hints[field.name]) for field in dataclasses.fields(record)]
+    words = [kind for kind, extras in kinds if _positional(extras)]
+    return len(words) <= 1 and not any(get_origin(kind) in (list, tuple) for kind in words)
 
 
 def _bare(hint: Any) -> tuple[Any, tuple[Any, ...]]:

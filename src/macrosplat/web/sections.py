@@ -129,8 +129,9 @@ def trust(lens: LensReport | None, coverage: CoverageReport | None, made: Manife
     if made is not None and made.registered:
         rows["Cameras"] = f"{made.registered} of {len(made.photos)} photos were placed in space"
     if made is not None and made.summary is not None:
-        rows["Fit"] = f"through the lens as found, the scene is the photos to {made.summary.fit_psnr:.1f} dB"
-        rows["In viewers"] = f"this scene looks as macrosplat draws it to {made.summary.viewer_psnr:.1f} dB"
+        seen = "the scene" if lens is None else "the scene, seen through the lens as found,"
+        rows["Fit"] = f"{seen} matches the photos to {made.summary.fit_psnr:.1f} dB (PSNR)"
+        rows["In viewers"] = f"it looks as macrosplat draws it, to {made.summary.viewer_psnr:.1f} dB"
     return f"<h2>How far to trust it</h2>{_table(rows)}" if rows else ""
 
 

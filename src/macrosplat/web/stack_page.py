@@ -59,7 +59,12 @@ def stack_page(run: Run) -> str:
     )
     both = f'<img alt="one slice" src="{middle}"><img alt="all in focus" src="{large[0]}">'
     wiper = '<input type="range" min="0" max="100" value="50" aria-label="One slice to all in focus">'
-    near = f"{html.escape(lens.nearest)} is focused nearest." if lens.nearest else ""
+    depth = (
+        f"From near (yellow) to far (violet), relative. {html.escape(lens.nearest)} is focused nearest."
+        if lens.nearest
+        else f"From what is sharp in {html.escape(slices[0].photo)} (yellow) to what is sharp in "
+        f"{html.escape(slices[-1].photo)} (violet), relative. Which of them is near, the slices do not tell."
+    )
     title = html.escape(run.folder.resolve().name)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -68,7 +73,7 @@ def stack_page(run: Run) -> str:
         f'<title>{title}</title><link rel="icon" href="data:,">{style}</head><body><h1>{title}</h1><main>'
         '<p class="soft">Left of the line the middle slice, right of it all in focus.</p>'
         f'<div class="wiper">{both if middle else both[both.index("<img", 1) :]}{wiper}</div>'
-        f'<h2>Depth</h2><p class="soft">From near (yellow) to far (violet), relative. {near}</p>'
+        f'<h2>Depth</h2><p class="soft">{depth}</p>'
         f'<img style="width:100%" alt="depth" src="{large[1]}">'
         f'<h2>Slices</h2><div class="photos">{figures}</div></main><script>{SCRIPT}</script></body></html>'
     )
