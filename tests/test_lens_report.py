@@ -25,6 +25,13 @@ def test_lengths_in_both_units_and_f_numbers() -> None:
     assert got["sigma0"]["mm"] == pytest.approx(0.8 * 200 / 1600)
 
 
+def test_how_sure_lengths_are() -> None:
+    got = describe(replace(ONE_TO_ONE, pupil_uncertainty=0.08, focus_uncertainty={"b.jpg": 0.01}))
+    assert got["pupil_diameter"]["uncertainty"] == {"scene_units": 1.0, "mm": 2.0}
+    assert got["photos"][1]["focus_distance"]["uncertainty"] == pytest.approx({"scene_units": 0.9, "mm": 1.8})
+    assert "uncertainty" not in got["photos"][0]["focus_distance"]
+
+
 def test_without_a_scale_there_are_no_millimetres() -> None:
     got = describe(replace(ONE_TO_ONE, mm_per_unit=None))
     assert got["pupil_diameter"]["mm"] is None and got["f_number"] is None and got["effective_f_number"] is None

@@ -164,6 +164,19 @@ def test_frames_of_one_pixel_and_of_no_whole_tile():
         assert_close(draw(scene.map(fast), fast(view), [fast(w) for w in weights], pinhole=pinhole), expected)
 
 
+def test_splats_that_lie_over_more_tiles_than_are_looked_at_together():
+    pinhole = Pinhole(150.0, 150.0, 61.0, 42.0, 121, 83)
+    scene, view, weights = make_scene(7, 1), make_view(), weights_of(pinhole)
+    scene.log_scales[::2] += 1.5
+    expected = draw(scene, view, weights, pinhole=pinhole)
+    got = draw(scene.map(fast), fast(view), [fast(w) for w in weights], pinhole=pinhole)
+    assert_close(got, expected)
+    camera = pinhole.at(fast(view))
+    bins = bins_cuda.bin_splats(*project.project(scene.map(fast), camera, 1), pinhole.width, pinhole.height)
+    pairs = bins.offsets.diff()
+    assert int((pairs > bins_cuda.TOGETHER.value).sum()) >= 2 and int((pairs == 0).sum()) < 3
+
+
 def test_more_splats_than_a_block_and_more_tiles_than_pairs():
     scene, view = make_scene(130, 0, size=0.02), make_view()
     expected = draw(scene, view, incoming())

@@ -6,7 +6,7 @@ In: a `Capture`. Out: `Cameras`, `SparsePoints`, and the `TrainingInput` of thos
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from macrosplat.brackets.composite import has_brackets, one_per_pose, spread
 from macrosplat.brackets.recognise import poses_of
+from macrosplat.cameras.breathes import with_breathing
 from macrosplat.cameras.calibrate import as_taken, undistorted
 from macrosplat.cameras.corrected import corrected, settled
 from macrosplat.cameras.plausible import refuse_impossible
@@ -42,12 +43,20 @@ class Solved:
     unsure: tuple[str, ...] = ()  # photos whose cameras few others hold
 
 
-def solve(opened: Capture, scratch: Path, seed: int, progress: Progress, targets: Readings | None = None) -> Solved:
+def solve(
+    opened: Capture,
+    scratch: Path,
+    seed: int,
+    progress: Progress,
+    targets: Readings | None = None,
+    composed: bool = False,
+) -> Solved:
     """Cameras and points, as they were given or from the photos.
 
     Args:
         scratch: a folder for what structure from motion keeps on the way.
         targets: coded targets read in the photos.
+        composed: whether the photos are joined of several slices each, so that they are focused nowhere.
 
     Raises:
         MacrosplatError: no cameras can be found, or the given ones do not belong to the photos.
@@ -61,7 +70,7 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress, targets
         progress.stage("joining the slices of each pose", 1)
         poses = one_per_pose(opened.photos, opened.cameras, scratch / "composites")
         alone = Capture(opened.root, poses.photos, poses.cameras)
-        found = solve(alone, scratch, seed, progress)
+        found = solve(alone, scratch, seed, progress, composed=True)
         slices, seen = spread(poses, found.cameras, found.points, opened.photos)
         # Given cameras stay as they were given: a lens may zoom as it focuses.
         return Solved(opened.cameras or slices, seen, found.source, found.unsure)
@@ -70,6 +79,8 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress, targets
         cameras, points, report = solve_cameras(opened.photos, scratch, _advance(progress), seed, targets)
         for line in report.sentences:
             progress.note(line)
+        if not composed:
+            cameras, points = _breathing(opened, cameras, points, progress)
         return Solved(cameras, points, "sfm", report.unsure)
     if given is not None:
         return Solved(opened.cameras, given, opened.cameras.source)
@@ -98,6 +109,18 @@ def solve(opened: Capture, scratch: Path, seed: int, progress: Progress, targets
     for line in found.sentences():
         progress.note(line)
     return Solved(cameras, undistorted(seen, cameras), opened.cameras.source)
+
+
+def _breathing(
+    opened: Capture, cameras: Cameras, points: SparsePoints, progress: Progress
+) -> tuple[Cameras, SparsePoints]:
+    """Cameras found from the photos, with a focal length each where the lens surely breathes."""
+    by_name = {photo.name: photo for photo in opened.photos}
+    found = with_breathing(cameras, points, [by_name[name] for name in cameras.names])
+    if found is None:
+        return cameras, points
+    progress.note(found.sentence)
+    return found.cameras, replace(points, xyz=found.xyz)
 
 
 def _told(opened: Capture, progress: Progress) -> SparsePoints | None:

@@ -1,4 +1,6 @@
-"""What the calibrated cameras say of the lens: how far it breathes while it focuses, how far it distorts."""
+"""What the calibrated cameras say of the lens: how far it breathes while it focuses, how far it distorts, and how sure
+its lengths are.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +8,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from macrosplat.cameras.breathes import LEAST_SURE, differ
 from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.undistort import colmap_camera
 
 SURE = 4.0  # standard deviations: a slope that is less sure is not said
 LEAST = 1e-3  # relative: focal lengths that differ by less are alike
+
+# Standard deviations, relative, under given cameras and under those found from the photos: of the pupil, which photos
+# show too narrow rather than too wide, and of a focus distance (experiments: real-lens, breathing-by-focus).
+PUPIL_TOLD, PUPIL_FOUND = 0.03, 0.08
+FOCUS_TOLD, FOCUS_FOUND = 1.5e-3, 3e-3
+# Of b, by how much of the focus a lens breathes, where its photos do not tell: 0.5 at life size if it keeps its focal
+# length, less if it shortens.
+UNTOLD = 0.35
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,25 @@ def breathing(focus: Sequence[float], cameras: Cameras, unsure: float = 0.0) -> 
     if abs(slope) <= SURE * sigma or focal.std() <= unsure:
         return None
     return Breathing(slope, max(sigma, abs(slope) * unsure / focal.std()))
+
+
+def pupil_uncertainty(cameras: Cameras) -> float:
+    """Relative standard deviation of the pupil's diameter."""
+    return PUPIL_FOUND if cameras.source == "sfm" else PUPIL_TOLD
+
+
+def focus_uncertainties(focus: Sequence[float], cameras: Cameras) -> NDArray[np.float64]:
+    """[V] relative standard deviations of focus distances [V].
+
+    Cameras that are found from the photos step back where a lens breathes, and the focus with them: by as much as its
+    focal length changes.
+    """
+    distance = np.asarray(focus, np.float64)
+    if cameras.source != "sfm":
+        return np.full(len(distance), FOCUS_TOLD)
+    magnified = cameras.intrinsics[:, 0] / cameras.sizes.max(1) / distance
+    apart = magnified / magnified.mean() - 1
+    return np.hypot((LEAST_SURE if differ(cameras) else UNTOLD) * apart, FOCUS_FOUND)
 
 
 def distortion_at_corner(cameras: Cameras) -> float | None:

@@ -20,7 +20,7 @@ from macrosplat.lens.breathing import UNSURE
 from macrosplat.manifest import Figures
 from macrosplat.model.exposure import LN2
 from macrosplat.model.model import Model
-from macrosplat.output.calibrated import breathing, distortion_at_corner
+from macrosplat.output.calibrated import breathing, distortion_at_corner, focus_uncertainties, pupil_uncertainty
 from macrosplat.output.coverage import Coverage, coloured, cover, draw_coverage, plan
 from macrosplat.output.coverage_report import report_coverage, write_coverage
 from macrosplat.output.detail.photos import Deblurred, share_shown
@@ -113,7 +113,8 @@ def finish(
         agreeing = [found.in_focus for found in matches if found.in_focus is not None]
         trust = judge(middle, lens.sigma0_px, model.lens.exif, *matched, steps, agreeing)
         scale, odd = scale_of(run, model, shown, given, lens.focus_distances)
-        unsure = UNSURE if bool(model.rig.parameters["pose.breathing"].detach() != 0) else 0.0
+        followed = bool(model.rig.parameters["pose.breathing"].detach() != 0)
+        unsure = UNSURE if followed or given.cameras.source == "sfm" else 0.0
         reported = _lens_report(lens, stops, given, float(np.median(focal_px)), scale, odd, unsure)
         report = replace(
             reported, trust=trust, **_uncertainties(model, targets, lens, float(np.median(focal_px)), sampling)
@@ -254,6 +255,8 @@ def _lens_report(
         corner_focus=lens.corner_focus(),
         lateral=_lateral(lens, given),
         corner_distortion=distortion_at_corner(given.cameras),
+        pupil_uncertainty=pupil_uncertainty(given.cameras),
+        focus_uncertainty=dict(zip(names, focus_uncertainties(focus, given.cameras).tolist(), strict=True)),
         notes=odd
         + contradictions(scale, lens.pupil_diameter, given.photos, magnified)
         + differing(scale, given.cameras, given.photos, focus),

@@ -57,6 +57,8 @@ class LensReport:
     # By how much red and blue are magnified more than green, relative; None: not seen in these photos.
     lateral: tuple[float, float] | None = None
     lateral_uncertainty: tuple[float, float] | None = None
+    pupil_uncertainty: float | None = None  # relative standard deviation
+    focus_uncertainty: Mapping[str, float] = field(default_factory=dict)  # relative standard deviations, by photo name
     corner_distortion: float | None = None  # displacement of the corner, relative; None: a pinhole's cameras
 
 
@@ -76,6 +78,8 @@ def describe(report: LensReport) -> dict[str, Any]:
     middle = float(np.median(list(report.focus_distances.values())))
     out: dict[str, Any] = {
         "about": {
+            "uncertainty": "one standard deviation, besides mm_uncertainty; of pupil and focus by what captures with a "
+            "known lens were off",
             "pupil_diameter": "diameter of the entrance pupil",
             "sigma0": "blur left in perfect focus: standard deviation on the object, at the median focus distance",
             "sigma0_px": "the same in px of the training size",
@@ -104,7 +108,7 @@ def describe(report: LensReport) -> dict[str, Any]:
         "trust": report.trust.level if report.trust else None,
         "trust_because": report.trust.because if report.trust else None,
         "notes": list(report.notes),
-        "pupil_diameter": length(report.pupil_diameter),
+        "pupil_diameter": _give_or_take(report.pupil_diameter, report.pupil_uncertainty, length),
         "sigma0": length(report.sigma0_px * middle / report.focal_px),
         "sigma0_px": float(report.sigma0_px),
         "focal_px": float(report.focal_px),
@@ -122,7 +126,7 @@ def describe(report: LensReport) -> dict[str, Any]:
         "photos": [
             {
                 "photo": name,
-                "focus_distance": length(value),
+                "focus_distance": _give_or_take(value, report.focus_uncertainty.get(name), length),
                 "relative_aperture": float(report.relative_apertures.get(name, 1.0)),
                 "exposure_stops": [float(x) for x in report.exposure_stops.get(name, (0.0, 0.0, 0.0))],
                 **added[name],
@@ -131,6 +135,10 @@ def describe(report: LensReport) -> dict[str, Any]:
         ],
     }
     return out
+
+
+def _give_or_take(value: float, relative: float | None, length: Callable[[float], Any]) -> dict[str, Any]:
+    return length(value) | ({} if relative is None else {"uncertainty": length(relative * value)})
 
 
 def _breathing(report: LensReport) -> dict[str, float | None] | None:

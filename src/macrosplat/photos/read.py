@@ -14,8 +14,8 @@ from macrosplat.photos.resample import area_average
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.errors import MacrosplatError
 
-# Bytes a pixel that a photo takes while it is read: as JPEG, and at the most.
-JPEG, DEEPEST = 12.0, 40.0
+# Bytes a pixel that a photo takes while it is read: as JPEG (a progressive one), and at the most.
+JPEG, DEEPEST = 16.0, 40.0
 
 
 def bytes_reading(photos: Iterable[Photo]) -> float:

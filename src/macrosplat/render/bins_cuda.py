@@ -23,8 +23,9 @@ from macrosplat.render.capacity import current_buffer
 
 TILE = 8  # px; a power of two, fewer waste less of a splat's corners (experiments: raster-tile)
 BLOCK = 128  # splats or pairs a program
-PAIR_BLOCK = 8  # splats a program that looks for their tiles: all wait for the one with most
-LANES = 4  # tiles that it looks at of each in one go
+PAIR_BLOCK = 4  # splats a program that looks for their tiles: all wait for the one with most
+LANES = 8  # tiles that it looks at of each in one go
+TOGETHER = tl.constexpr(32)  # tiles of a splat that it looks at so; of wide splats the rest comes one splat at a time
 BUCKET = 256  # pairs that a program of the backward pass takes at most, chunks of it (experiments: raster-buckets)
 SEARCH = tl.constexpr(16)  # tiles a program looks for the beginning of, with as many probes a step
 ALPHA_MIN = tl.constexpr(constants.ALPHA_MIN)
@@ -85,6 +86,22 @@ def _touches(mx, my, a, b, c, reach, left, right, top, bottom):
     return ((dx == 0) & (dy == 0)) | on_side | on_lid
 
 
+@triton.jit
+def _hits(at, boxes, wide, x_lo, y_lo, mx, my, a, b, c, reach, TILE: tl.constexpr):
+    """Which of the tiles `at` of a splat's box it meets, and where these are."""
+    line = at // wide
+    tx, ty = x_lo + at - line * wide, y_lo + line
+    left, top = (tx * TILE).to(tl.float32) + 0.5, (ty * TILE).to(tl.float32) + 0.5
+    hit = (at < boxes) & _touches(mx, my, a, b, c, reach, left, left + (TILE - 1), top, top + (TILE - 1))
+    return hit, tx, ty
+
+
+@triton.jit
+def _one(values, mine):
+    """The number of a splat among those of all."""
+    return tl.sum(tl.where(mine, values, 0), 0)
+
+
 @triton.jit(do_not_specialize=["n", "ordered", "each", "capacity", "tiles_x", "tiles_y", "tiles"])
 def _pairs(
     splats, extents, order, counts, offsets, keys, owners, needed, n, ordered, each, capacity, tiles_x, tiles_y, tiles,
@@ -108,20 +125,17 @@ def _pairs(
     y_hi = tl.floor(tl.minimum(tl.maximum((my + ey) / TILE, -1.0), tiles_y - 1.0)).to(tl.int32)
     wide = tl.maximum(x_hi - x_lo + 1, 1)
     boxes = tl.where(drawn, tl.maximum(x_hi - x_lo + 1, 0) * tl.maximum(y_hi - y_lo + 1, 0), 0)
+    slot = tl.zeros([BLOCK], tl.int64)
+    frame = (i // each).to(tl.int32) * (tiles_x * tiles_y)
     if not COUNT_ONLY:
         slot = tl.load(offsets + rank, mask=inside, other=0)
-        frame = (i // each).to(tl.int32) * (tiles_x * tiles_y)
     found = tl.zeros([BLOCK], tl.int32)
     most = tl.max(boxes, 0)
     k = 0
-    while k < most:
-        at = k + tl.arange(0, LANES)[None, :]
-        line = at // wide[:, None]
-        tx, ty = x_lo[:, None] + at - line * wide[:, None], y_lo[:, None] + line
-        left, top = (tx * TILE).to(tl.float32) + 0.5, (ty * TILE).to(tl.float32) + 0.5
-        hit = (at < boxes[:, None]) & _touches(
-            mx[:, None], my[:, None], a[:, None], b[:, None], c[:, None], reach[:, None],
-            left, left + (TILE - 1), top, top + (TILE - 1),
+    while k < tl.minimum(most, TOGETHER):
+        hit, tx, ty = _hits(
+            k + tl.arange(0, LANES)[None, :], boxes[:, None], wide[:, None], x_lo[:, None], y_lo[:, None],
+            mx[:, None], my[:, None], a[:, None], b[:, None], c[:, None], reach[:, None], TILE,
         )  # fmt: skip
         hits = hit.to(tl.int32)
         if not COUNT_ONLY:
@@ -131,6 +145,28 @@ def _pairs(
             tl.store(owners + place, tl.broadcast_to(i.to(tl.int32)[:, None], [BLOCK, LANES]), mask=fits)
         found += tl.sum(hits, 1)
         k += LANES
+    if most > TOGETHER:
+        for j in range(BLOCK):
+            mine = tl.arange(0, BLOCK) == j
+            box, so_far, begin = _one(boxes, mine), _one(found, mine), _one(slot, mine)
+            cells, left_cell, top_cell, base = _one(wide, mine), _one(x_lo, mine), _one(y_lo, mine), _one(frame, mine)
+            owner = _one(i.to(tl.int32), mine)
+            x, y, far = _one(mx, mine), _one(my, mine), _one(reach, mine)
+            aa, bb, cc = _one(a, mine), _one(b, mine), _one(c, mine)
+            k = TOGETHER
+            while k < box:
+                hit, tx, ty = _hits(
+                    k + tl.arange(0, TOGETHER), box, cells, left_cell, top_cell, x, y, aa, bb, cc, far, TILE
+                )
+                hits = hit.to(tl.int32)
+                if not COUNT_ONLY:
+                    place = begin + (so_far + tl.cumsum(hits, 0) - hits)
+                    fits = hit & (place < capacity)
+                    tl.store(keys + place, (base + ty * tiles_x + tx).to(keys.dtype.element_ty), mask=fits)
+                    tl.store(owners + place, tl.zeros([TOGETHER], tl.int32) + owner, mask=fits)
+                so_far += tl.sum(hits, 0)
+                k += TOGETHER
+            found = tl.where(mine, so_far, found)
     if COUNT_ONLY:
         # One place further on: after summing up, an offset is where a splat begins.
         tl.store(counts + rank + 1, found, mask=inside)

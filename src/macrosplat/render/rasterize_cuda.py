@@ -28,7 +28,8 @@ SPLAT = tl.constexpr(constants.SPLAT)
 FORTH = {"num_warps": 1}  # a tile has two pixels for each of a program's threads
 BACK = {"num_warps": 1, "EXACT": True}
 CHUNK = 16  # splats at a time: the rows of a tensor core's matrix
-SUMS = {"BLOCK": 8, "ROWS": 4, "num_warps": 1}  # splats a program, and rows of each at a time, when these are summed
+SUMS = {"BLOCK": 4, "ROWS": 8, "num_warps": 1}  # splats a program, and rows of each at a time, when these are summed
+TOGETHER = tl.constexpr(32)  # rows of a splat that are summed so; of wide splats the rest comes one splat at a time
 
 
 @triton.jit(do_not_specialize=["n", "ordered", "capacity"])
@@ -44,12 +45,23 @@ def _sum_rows(order, offsets, rows, grad_splats, n, ordered, capacity, BLOCK: tl
     total = tl.zeros([BLOCK, 16], tl.float32)
     most = tl.max(end - start, 0)
     k = 0
-    while k < most:
+    while k < tl.minimum(most, TOGETHER):
         row = start[:, None] + (k + tl.arange(0, ROWS))[None, :]
         place = rows + row[:, :, None] * SPLAT + column[None, None, :]
         there = (row < end[:, None])[:, :, None] & kept[None, None, :]
         total += tl.sum(tl.load(place, mask=there, other=0.0), 1)
         k += ROWS
+    if most > TOGETHER:
+        for j in range(BLOCK):
+            mine = tl.arange(0, BLOCK) == j
+            at, last = tl.sum(tl.where(mine, start, 0), 0) + TOGETHER, tl.sum(tl.where(mine, end, 0), 0)
+            more = tl.zeros([16], tl.float32)
+            while at < last:
+                row = at + tl.arange(0, TOGETHER)
+                there = (row < last)[:, None] & kept[None, :]
+                more += tl.sum(tl.load(rows + row[:, None] * SPLAT + column[None, :], mask=there, other=0.0), 0)
+                at += TOGETHER
+            total += tl.where(mine[:, None], more[None, :], 0.0)
     tl.store(grad_splats + i[:, None] * SPLAT + column[None, :], total, mask=inside[:, None] & kept[None, :])
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from macrosplat.cameras.breathes import differ
 from macrosplat.cameras.focal import focals_px, knows_focal
 from macrosplat.capture.pixels import threads_reading
 from macrosplat.capture.records import TrainingInput
@@ -140,8 +141,9 @@ def _schedule(
         reopened=reopened,
         refine_poses=any(moves),
         refine_focal=all(moves),
-        # Nothing but EXIF tells it, and a lens that shortens breathes less (experiments: breathing-by-photos).
-        breathing=options.thin.aberrations == "all",
+        # Training does not tell it, and a lens that shortens breathes less than EXIF's law (experiments:
+        # breathing-by-photos); where the photos told it, the cameras have it.
+        breathing=options.thin.aberrations == "all" and not differ(given.cameras),
         **values,
         **of_photos,
     )
