@@ -12,6 +12,7 @@ import numpy as np
 
 from macrosplat.cameras.sfm import mapping
 from macrosplat.cameras.sfm.features import Features
+from macrosplat.cameras.sfm.sure import costs, unit_cost
 from macrosplat.support.colmap import pycolmap
 
 # Standard deviations, and share of a photo's width by which its corner is displaced: less is not told from none
@@ -34,27 +35,10 @@ def with_radial(model: pycolmap.Reconstruction, features: Sequence[Features], lo
         )
         camera.model, camera.params = radial.model, radial.params
     mapping.adjust(bent, loss, radial=True, end=mapping.EXACT)
-    before, after = (_costs(one, loss) for one in (model, bent))
-    unknowns = 6 * bent.num_reg_images() + 3 * len(bent.points3D)
-    spread = 2 * after.sum() / max(2 * len(after) - unknowns, 1)  # px^2, of what is left of the observations
-    sure = np.sqrt(max(0.0, 2 * (before.sum() - after.sum()) / max(spread, 1e-12)))
+    before, after = (costs(one, loss) for one in (model, bent))
+    sure = np.sqrt(max(0.0, 2 * (before.sum() - after.sum()) / max(unit_cost(bent, after), 1e-12)))
     seen = max((_displaced(bent, image_id, features) for image_id in bent.reg_image_ids()), default=0.0)
     return bent if sure > SURE and seen > SEEN else model
-
-
-def _costs(model: pycolmap.Reconstruction, loss: float) -> np.ndarray:
-    """[O] px^2, the Cauchy cost of every observation."""
-    costs = []
-    for image_id in sorted(model.reg_image_ids()):
-        image = model.images[image_id]
-        seen = image.get_observation_points2D()
-        if not seen:
-            continue
-        xyz = np.array([model.points3D[one.point3D_id].xyz for one in seen])
-        local = xyz @ image.cam_from_world().rotation.matrix().T + image.cam_from_world().translation
-        wrong = np.asarray(model.cameras[image.camera_id].img_from_cam(local)) - np.array([one.xy for one in seen])
-        costs.append(0.5 * loss**2 * np.log1p((wrong**2).sum(1) / loss**2))
-    return np.concatenate(costs) if costs else np.zeros(0)
 
 
 def _displaced(model: pycolmap.Reconstruction, image_id: int, features: Sequence[Features]) -> float:

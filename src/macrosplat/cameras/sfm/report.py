@@ -39,6 +39,7 @@ class SfmReport:
     focal_px: tuple[float, ...]  # per registered photo, px of its full size
     seconds: float
     unsure: tuple[str, ...] = ()  # names of registered photos whose cameras few others hold
+    focal_spread: float | None = None  # the share by which the focal lengths may be wrong; None: not known
     sentences: tuple[str, ...] = field(default=())
 
 
@@ -95,10 +96,11 @@ def sentences(report: SfmReport, best: Attempt, assumed: bool = False) -> tuple[
     least, most = min(report.focal_px), max(report.focal_px)
     focal = f"length is {least:.0f} px" if most < ALIKE * least else f"lengths are {least:.0f} to {most:.0f} px"
     nominal = "the one that is assumed, since EXIF tells none" if assumed else "the nominal one"
+    unsure = "" if report.focal_spread is None else f", give or take {100 * report.focal_spread:.2g} %"
     said = (
         f"{len(report.registered)} of {report.photos} photos were placed ({best.name} settings); "
         f"{100 * best.agreement:.0f} % of what pairs of photos agree on fits, mean error {best.error_px:.2f} px.",
-        f"The focal {focal}, {best.focal:.2f} times {nominal}.",
+        f"The focal {focal}, {best.focal:.2f} times {nominal}{unsure}.",
     )
     return (*said, *grouped(report.missing))
 

@@ -33,8 +33,9 @@ from macrosplat.cameras.sfm.features import (
 )
 from macrosplat.cameras.sfm.known import points_of, silent
 from macrosplat.cameras.sfm.pairs import in_order, joined, match_all, near, strong
-from macrosplat.cameras.sfm.polish import polished
+from macrosplat.cameras.sfm.polish import ALIGNED_LOSS, polished
 from macrosplat.cameras.sfm.report import Attempt, SfmReport, failure, reasons, sentences
+from macrosplat.cameras.sfm.sure import focal_spread
 from macrosplat.cameras.sfm.ties import with_ties
 from macrosplat.cameras.sfm.verify import agreement, verify
 from macrosplat.cameras.squares import focal_by_squares
@@ -50,6 +51,9 @@ from macrosplat.support.errors import MacrosplatError
 FOCAL_START = 2.0
 # Squares of coded targets tell the focal length where they do so to this share (experiments: coded-targets).
 SURE_FOCAL = 0.01
+# Blur moves many key points alike: focal lengths are off by up to so many standard deviations (experiments:
+# focal-spread).
+SPREADS = 4.0
 # For a second try, if the model is wrong: m = 0.2.
 OTHER_START = 1.2
 RADIAL = pycolmap.CameraModelId.SIMPLE_RADIAL
@@ -155,6 +159,10 @@ def solve_cameras(
     if squares is not None and squares.uncertainty < SURE_FOCAL:
         best.cameras = refine.with_focal(best.model, best.cameras, squares.factor)
         cameras, points = _result(best, photos)
+        spread: float | None = squares.uncertainty
+    else:
+        told = focal_spread(best.model, ALIGNED_LOSS)
+        spread = None if told is None else SPREADS * told
     progress(1.0, f"{len(cameras)} of {len(photos)} photos placed")
     names = [photo.name for photo in photos]
     missing = reasons(names, cameras.names, [len(one) for one in best.features], best.placed, best.weak)
@@ -166,9 +174,11 @@ def solve_cameras(
         focal_px=tuple(cameras.intrinsics[:, 0].tolist()),
         seconds=time.monotonic() - began,
         unsure=tuple(unsure),
+        focal_spread=spread,
     )
     assumed = not any(knows_focal(photo) for photo in photos)
-    return cameras, points, replace(report, sentences=sentences(report, best.attempt, assumed))
+    ended = replace(best.attempt, focal=_median_focal(best.cameras, _nominal(photos)))
+    return cameras, points, replace(report, sentences=sentences(report, ended, assumed))
 
 
 def _tries(
