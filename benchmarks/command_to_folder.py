@@ -72,8 +72,11 @@ def inside(arguments: list[str]) -> None:
     if profile is not None:
         profile.enable()
     begun = float(os.environ["BEGUN"])
-    from macrosplat import pipeline
     from macrosplat.cli import main as run
+    from macrosplat.cli import own_process
+
+    own_process()  # before the libraries, as the command does
+    from macrosplat import pipeline
 
     marks, kind = Marks(begun), pipeline.Progress
     marks.mark("interpreter and libraries")
