@@ -4,8 +4,9 @@
 
 The command is run N times in processes of their own (OUT, then OUT-1, ...), and each prints its stages in order: the
 interpreter and the libraries until the command begins, what comes before the first stage, every stage that the progress
-line names, and the end of the process. --profile: how many functions of the main thread to list after them, by the
-seconds spent in them (the profiler makes everything slower). SRC: sources to run, by default these.
+line names, and the end of the process; by the clock, and in processor time of all threads. --profile: how many
+functions of the main thread to list after them, by the seconds spent in them (the profiler makes everything slower).
+SRC: sources to run, by default these.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve()
 
@@ -39,27 +41,51 @@ def main() -> None:
         print(f"{time.time() - float(begun['BEGUN']):8.2f} s  in all\n", flush=True)
 
 
+class Marks:
+    """What a process has spent, by what it was at: a `Face` of progress."""
+
+    def __init__(self, began: float) -> None:
+        """Args: began: s since 1970."""
+        self.spent: dict[str, tuple[float, float]] = {}
+        self._at = began, 0.0
+
+    def mark(self, name: str) -> None:
+        """All since the last mark was for this."""
+        now, before, was = (time.time(), time.process_time()), self._at, self.spent.get(name, (0.0, 0.0))
+        self.spent[name] = was[0] + now[0] - before[0], was[1] + now[1] - before[1]
+        self._at = now
+
+    def begin(self, stage: Any, now: float) -> None:
+        self.mark("between stages" if len(self.spent) > 1 else "before the first stage")
+
+    def end(self, stage: Any, now: float) -> None:
+        self.mark(stage.name)
+
+    def moved(self, stage: Any, n: int, now: float) -> None: ...
+    def note(self, text: str) -> None: ...
+    def close(self) -> None: ...
+
+
 def inside(arguments: list[str]) -> None:
     """One run, in a process of its own."""
     profile = cProfile.Profile() if int(os.environ["PROFILE"]) else None
     if profile is not None:
         profile.enable()
     begun = float(os.environ["BEGUN"])
-    from macrosplat import pipeline
-    from macrosplat.bench.end_to_end import Seconds
     from macrosplat.cli import main as run
+    from macrosplat.cli import own_process
 
-    loaded, seen, kind = time.time(), Seconds(), pipeline.Progress
-    pipeline.Progress = lambda more=(): kind(more=(*more, seen))  # type: ignore[misc, assignment]
-    clock = time.monotonic()
+    own_process()  # before the libraries, as the command does
+    from macrosplat import pipeline
+
+    marks, kind = Marks(begun), pipeline.Progress
+    marks.mark("interpreter and libraries")
+    pipeline.Progress = lambda more=(): kind(more=(*more, marks))  # type: ignore[misc, assignment]
     sys.argv = ["macrosplat", *arguments]
     code = run()
-    whole = time.monotonic() - clock
-    opening = {} if seen.began is None else {"before the first stage": seen.began - clock}
-    shown = {"interpreter and libraries": loaded - begun, **opening, **seen.stages}
-    rest = whole - sum(opening.values()) - sum(seen.stages.values())
-    for name, seconds in (shown | {"between stages and after": rest}).items():
-        print(f"{seconds:8.2f} s  {name}")
+    marks.mark("after the last stage")
+    for name, (seconds, processor) in marks.spent.items():
+        print(f"{seconds:8.2f} s  {processor:8.2f} s of processor time  {name}")
     if profile is not None:
         profile.disable()
         stats = pstats.Stats(profile)

@@ -218,6 +218,11 @@ def test_zoom_shift_and_roll_are_found_to_a_tenth_of_a_px():
     assert np.abs(off).max() < 0.1, (found, off)
 
 
+def test_strips_tell_no_warp_across():
+    strip = speckle(3, 96, 2).mean(2)
+    assert np.array_equal(align([strip, np.roll(strip, 1, 1)]), np.tile([1.0, 0.0, 0.0, 0.0], (2, 1)))
+
+
 def test_only_focus_moved_means_no_warp():
     _, slices = halves(2)
     assert np.array_equal(align([one.mean(2) for one in slices]), np.tile([1.0, 0.0, 0.0, 0.0], (3, 1)))

@@ -76,6 +76,18 @@ def test_exposures_of_one_view_are_said(tmp_path: Path, seconds: float, said: st
     )
 
 
+@pytest.mark.parametrize(("ratio", "said"), [(4.0, True), (1.0, False)])
+def test_three_exposures_of_each_view_are_said(tmp_path: Path, ratio: float, said: bool) -> None:
+    for view in range(3):
+        for n in range(3):
+            tags = exif(**CANON)
+            tags.get_ifd(0x8769)[0x829A] = ratio ** (n - 1) / 100
+            light = speckle(view) * (0.5 + 0.2 * n)
+            save(tmp_path / f"IMG_{3 * view + n:04d}.jpg", to_bytes(to_srgb(light)), tags)
+    notes = notes_of(tmp_path)
+    assert ("differ by up to 4.0 stops (IMG_0000.jpg, IMG_0001.jpg, IMG_0002.jpg, by EXIF)" in notes) == said
+
+
 @pytest.mark.parametrize("edited", ["IMG_E0001.jpg", "IMG_0001-Edit.jpg", "IMG_0001 copy.jpg"])
 def test_an_edit_of_a_photo_is_said(tmp_path: Path, edited: str) -> None:
     for view in range(5):

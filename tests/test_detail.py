@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from scipy.signal import fftconvolve
 
-from macrosplat.output.detail import own
+from macrosplat.output.detail import own, photos
 from macrosplat.output.detail.believed import believed
 from macrosplat.output.detail.evidence import evident_sharpness
 from macrosplat.output.detail.grain import find_grain
@@ -291,3 +291,16 @@ def test_a_lens_that_explains_nothing_takes_nothing_back(lens_gain: float, wante
 
     share, looks = share_shown(SimpleNamespace(look=look), [photo, photo], ())  # type: ignore[arg-type]
     assert share == wanted and set(looks) == {0, 1}
+
+
+def test_of_what_was_drawn_as_much_is_kept_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo, plane, drawn = np.full((32, 48, 3), 128, np.uint8), torch.zeros(32, 48), torch.full((32, 48, 3), 0.5)
+
+    def kept(free: float) -> set[int]:
+        monkeypatch.setattr(photos, "available", lambda: free)
+        look = Look(Surface(None, plane + 1, plane), drawn, drawn)  # type: ignore[arg-type]
+        return set(share_shown(SimpleNamespace(look=lambda _: look), [photo] * 6, ())[1])  # type: ignore[arg-type]
+
+    monkeypatch.setattr(photos, "KEPT", 2 * plane.numel())
+    a_photo = photos.PER_PIXEL * plane.numel() / photos.OF_FREE
+    assert kept(0) == {0, 1} and kept(4.5 * a_photo) == {0, 1, 2, 3} and kept(100 * a_photo) == set(range(6))

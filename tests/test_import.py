@@ -26,6 +26,12 @@ def test_what_the_command_line_needs_leaves_the_heavy_packages_alone(module):
     assert heavy.isdisjoint(loaded)
 
 
+def test_the_command_has_one_thread_of_blas():
+    told = "print({one['num_threads'] for one in threadpool_info() if one['user_api'] == 'blas'})"
+    libraries = "import numpy, scipy.linalg; from threadpoolctl import threadpool_info"
+    assert python(f"from macrosplat.cli import own_process; own_process(); {libraries}; {told}") == "{1}"
+
+
 def test_public_names_are_listed_and_an_unknown_one_is_an_attribute_error():
     assert macrosplat.Options().lens == "thin"
     assert issubclass(macrosplat.MacrosplatError, Exception)

@@ -113,6 +113,14 @@ def test_a_stack_from_the_command_line(tmp_path, scene, capsys):
     (run / "lens.json").write_text(json.dumps({**lens, "nearest": None}))
     page = html_of_run(run)
     assert "the slices do not tell" in page and "From near" not in page
+    for words in (
+        ["export", "--format", "ply"],
+        ["continue", "--steps", "+10"],
+        ["evaluate", "--truth", str(tmp_path)],
+    ):
+        assert cli.main([words[0], str(run), *words[1:]]) == 2
+        assert "is a stack of one pose" in capsys.readouterr().err
+    assert cli.main(["export", str(run), "--format", "zip", "--out", str(tmp_path / "it.zip")]) == 0
     before = (run / "sharp" / "beetle.png").read_bytes()
     assert cli.main(["reconstruct", str(tmp_path), "--out", str(run), "--resume"]) == 0
     assert (run / "sharp" / "beetle.png").read_bytes() == before

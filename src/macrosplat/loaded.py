@@ -80,6 +80,8 @@ def load_run(run: Path, device: torch.device | None = None) -> LoadedRun:
     Raises:
         MacrosplatError: RUN holds no run, or one that is damaged.
     """
+    if Run(run).manifest_file.is_file():
+        Run(run).check_scene()
     state = checkpoint.load(Run(run).checkpoint)
     if device is not None:
         state.model.to(device)

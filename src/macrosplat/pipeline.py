@@ -199,6 +199,8 @@ def go_on(
             f"macrosplat reconstruct CAPTURE --out {out} --resume, with the options of before."
         )
     now = steps == NO_MORE
+    if steps is not None and run.manifest.stack is not None:
+        raise MacrosplatError(f"{out} is a stack of one pose, which is not trained: leave out --steps.")
     if steps is not None and not now:
         planned = run.manifest.planned or options.steps or EFFORTS[options.quality].steps
         with locked(out):

@@ -58,6 +58,8 @@ def place(opened: Capture, run: Run, progress: Progress, width: int | None) -> T
             progress.note(f"{few} add photos between and beside.")
     # Always as they read from there: cameras that were rounded on the way would not resume to the same bits.
     _, cameras, points, _ = read_colmap(run.sparse, opened.photos, upright=True)
+    # How sure lengths are depends on whether anybody knew the cameras.
+    cameras = replace(cameras, source=run.manifest.camera_source or cameras.source)
     given = training_input(opened, cameras, points, options.hold_out, width)
     if options.scale_mm is not None:  # its photos have to have cameras; said before the work, not after it
         find_scale(options.scale_mm, given.cameras, (), ())

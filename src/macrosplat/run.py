@@ -278,6 +278,18 @@ class Run:
     def page(self) -> Path:
         return self.folder / "index.html"
 
+    def check_scene(self) -> None:
+        """Refuse what wants a 3D scene of a run that makes none.
+
+        Raises:
+            MacrosplatError: it is one stack of slices, or no run.
+        """
+        if self.manifest.stack is not None:
+            raise MacrosplatError(
+                f"{self.folder} is a stack of one pose, which makes no 3D scene and no cameras: there are {self.page}, "
+                f"{self.sharp_folder} and {self.maps}."
+            )
+
     # What others make of it.
 
     @property

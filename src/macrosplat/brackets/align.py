@@ -207,6 +207,8 @@ def _places(shape: tuple[int, ...], warp: NDArray[np.float64]) -> NDArray[np.flo
 def _gauss_newton(a: NDArray[Any], b: NDArray[Any], warp: NDArray[np.float64]) -> NDArray[np.float64]:
     height, width = a.shape
     side = max(a.shape)
+    if min(a.shape) < 2:  # a strip tells nothing across
+        return warp
     y, x = np.mgrid[:height, :width]
     x, y = (x - (width - 1) / 2), (y - (height - 1) / 2)
     for _ in range(STEPS):

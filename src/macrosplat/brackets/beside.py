@@ -39,6 +39,18 @@ def taken_twice(
     ]
 
 
+def exposed(photos: Sequence[Photo], runs: Sequence[SliceRun]) -> list[str]:
+    """What to say of slices that differ as exposures do: where EXIF says so of most runs."""
+    stops = [_stops(photos[i] for i in run.slices) for run in runs]
+    if sum(one >= 2 * EXPOSED for one in stops) <= len(runs) / 2:
+        return []
+    names = listed(photos[i].name for i in runs[stops.index(max(stops))].slices)
+    return [
+        f"The slices of a pose differ by up to {max(stops):.1f} stops ({names}, "
+        "by EXIF), as brackets of exposures do: if their focus is one, leave one exposure of each."
+    ]
+
+
 def _is_copy(photos: Sequence[Photo], group: Sequence[int], picture: Callable[[int], Picture]) -> bool:
     a, b = group[:2]
     return is_copy(picture(a), picture(b), resized=photos[a].width != photos[b].width)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from macrosplat.brackets.align import thumbnail
 from macrosplat.brackets.alike import PROBES, SliceRun, alike, alike_among, of_several_places, runs_of
-from macrosplat.brackets.beside import edited, is_of, joined, of_one_size, taken_twice
+from macrosplat.brackets.beside import edited, exposed, is_of, joined, of_one_size, taken_twice
 from macrosplat.cameras.records import Cameras
 from macrosplat.photos.names import listed, matched, natural_key
 from macrosplat.photos.records import Photo
@@ -137,6 +137,7 @@ def _from_pictures(
         notes.append(f"Left out of their stacks: {listed(odd.values())}.")
     accepted = [SliceRun(_of_one_kind(photos, run.slices), run.odd) for run in accepted]
     accepted, copies = joined(photos, accepted, picture)
+    notes += exposed(photos, accepted)
     if copies:
         notes.append(f"Left out because they are the slices of a stack once more: {_names(photos[i] for i in copies)}.")
         odd |= dict.fromkeys(copies, "")

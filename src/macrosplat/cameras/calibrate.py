@@ -267,8 +267,11 @@ def _without_points(jacobian_point, jacobian_lens, wrong, weight, point, count: 
     right = of_points(np.einsum("oai,oa->oi", weighted, wrong))
     mixed = of_points(np.einsum("oai,oal->oil", weighted, jacobian_lens))
     solved = np.linalg.solve(own, np.concatenate([mixed, right[..., None]], 2))
-    normal = np.einsum("o,oal,oam->lm", weight, jacobian_lens, jacobian_lens, optimize=True)
-    normal -= np.einsum("pil,pim->lm", mixed, solved[..., :-1], optimize=True)
-    target = np.einsum("o,oal,oa->l", weight, jacobian_lens, wrong, optimize=True)
-    target -= np.einsum("pil,pi->l", mixed, solved[..., -1], optimize=True)
+    # Products of two matrices: einsum takes these for thousands of small ones.
+    change = jacobian_lens.shape[2]
+    by_lens, of_points_by_lens = jacobian_lens.reshape(-1, change), mixed.reshape(-1, change)
+    follow = solved.reshape(-1, change + 1)
+    weighted_by_lens = (weight[:, None, None] * jacobian_lens).reshape(-1, change).T
+    normal = weighted_by_lens @ by_lens - of_points_by_lens.T @ follow[:, :-1]
+    target = weighted_by_lens @ wrong.reshape(-1) - of_points_by_lens.T @ follow[:, -1]
     return normal, target, lambda step: solved[..., -1] - solved[..., :-1] @ step

@@ -152,12 +152,13 @@ class _Held(io.StringIO):
 
 
 def own_process() -> None:
-    """What only a program of our own may set for its whole process, before torch, pycolmap or Numba bring OpenMP.
+    """What only a program of our own may set for its whole process, before numpy, torch, pycolmap or Numba are loaded.
 
     Waiting threads sleep: spinning ones burn the time slice that the thread they wait for needs as soon as another
-    program wants a core.
+    program wants a core. Those of numpy's BLAS always spin, and our products are small (experiments: end-of-a-run).
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _refused(sentence: str) -> int:

@@ -83,7 +83,11 @@ def export(
     _check_place(out, format)
     from macrosplat.run import Run
 
-    _ = Run(run).manifest  # a folder that is no run is told so before what the format needs is asked for
+    # A folder that is no run, or has no scene, is told so before what the format needs is asked for.
+    if format == "zip":
+        _ = Run(run).manifest
+    else:
+        Run(run).check_scene()
     if out.resolve() in [one.resolve() for one in (Run(run).scene, Run(run).coverage_scene)]:
         raise MacrosplatError(f"{out} is the run's own, from which others are made; choose another --out.")
     if format == "mesh" and out.suffix.lower() == ".obj" and shape is not None and shape.texture:

@@ -172,10 +172,10 @@ def _coloured_some(begin, end, colours, k, sigma0, defocus, square, sigma):
     """sigma of each channel, of rows [R, W] of e and e^2."""
     _, width, channels = sigma.shape
     for y in range(begin, end):
-        for x in range(width):
-            e, ee = defocus[y, x], square[y, x]
-            for c in range(channels):
-                of_colour = ee + colours[c] * (e + e + colours[c])
+        for c in range(channels):
+            a = colours[c]
+            for x in range(width):
+                of_colour = square[y, x] + a * (np.float32(2.0) * defocus[y, x] + a)
                 sigma[y, x, c] = np.sqrt(sigma0 * sigma0 + k * k * max(of_colour, np.float32(0.0)))
 
 
@@ -189,21 +189,27 @@ def _coloured_gradients_some(begin, end, gradient, weight, colours, k, focus, si
     """As `_gradients`; sums of the focus are kept by channel, where they are those of the colours, too."""
     _, width, channels = gradient.shape
     centre = np.float32(1.0) / focus
+    pull = np.empty(width, np.float32)
     for y in range(begin, end):
-        sums[y] = np.float32(0.0)
-        for x in range(width):
-            e, ee = defocus[y, x], square[y, x]
-            pull = np.float32(0.0)
-            for c in range(channels):
+        pull[:] = np.float32(0.0)
+        total0, total1 = np.float32(0.0), np.float32(0.0)
+        for c in range(channels):
+            a, own = colours[c], np.float32(0.0)
+            for x in range(width):
                 g = gradient[y, x, c] / max(sigma[y, x, c], np.float32(1e-9))
-                own = g * (e + colours[c])
-                sums[y, 0] += g
-                sums[y, 1] += g * (ee + colours[c] * (e + e + colours[c]))
-                sums[y, 2 + c] += own
-                pull += own
-            inverse = centre - e
+                e = defocus[y, x]
+                total0 += g
+                total1 += g * (square[y, x] + a * (np.float32(2.0) * e + a))
+                part = g * (e + a)
+                own += part
+                pull[x] += part
+            sums[y, 2 + c] = own
+        sums[y, 0] = total0
+        sums[y, 1] = total1
+        for x in range(width):
+            inverse = centre - defocus[y, x]
             solid = weight[y, x] >= _SOLID
-            grad_depth[y, x] = k * k * pull * inverse * inverse if solid else np.float32(0.0)
+            grad_depth[y, x] = k * k * pull[x] * inverse * inverse if solid else np.float32(0.0)
 
 
 @njit

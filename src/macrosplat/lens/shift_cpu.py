@@ -56,14 +56,37 @@ def _given(i, size, first, weight):
     return kept
 
 
+@njit(inner=True)
+def _whole(size, first):
+    """Pixels begin ... end - 1 whose taps all lie inside."""
+    begin = min(max(0, -first), size)
+    return begin, max(begin, min(size, size - first - TAPS + 1))
+
+
+@njit(inner=True)
+def _along(line, first, weight, out):
+    """What each pixel takes of a line. Those whose taps lie inside are taken together, which LLVM vectorises."""
+    size = line.shape[0]
+    begin, end = _whole(size, first)
+    for x in range(begin):
+        out[x] = _gather(line, x, first, weight)
+    for x in range(end, size):
+        out[x] = _gather(line, x, first, weight)
+    w0, w1, w2, w3 = weight[0], weight[1], weight[2], weight[3]
+    taken, source = out[begin:end], line[begin + first :]
+    for x in range(end - begin):
+        taken[x] = w0 * source[x] + w1 * source[x + 1] + w2 * source[x + 2] + w3 * source[x + 3]
+
+
 @njit(part=True)
 def _shift_some(begin, end, frame, c, down, wy, along, wx, moved):
     _, width = frame.shape[:2]
+    line, out = np.empty(width, np.float32), np.empty(width, np.float32)
     for y in range(begin, end):
-        line = np.empty(width, np.float32)
         _gather_line(frame, y, c, down, wy, line)
+        _along(line, along, wx, out)
         for x in range(width):
-            moved[y, x, c] = _gather(line, x, along, wx)
+            moved[y, x, c] = out[x]
 
 
 @njit
@@ -71,25 +94,45 @@ def _shift(team, count, *arguments):
     spread(_shift_some, team, count, arguments)
 
 
+@njit(inner=True)
+def _across(line, first, weight, out):
+    """As `_along`, with the weights in the other order, and nothing of taps that lie outside."""
+    size = line.shape[0]
+    begin, end = _whole(size, first)
+    for x in range(size):
+        if x >= begin and x < end:
+            continue
+        total = np.float32(0.0)
+        for tap in range(TAPS):
+            at = x + first + tap
+            if at >= 0 and at < size:
+                total += weight[TAPS - 1 - tap] * line[at]
+        out[x] = total
+    w0, w1, w2, w3 = weight[3], weight[2], weight[1], weight[0]
+    taken, source = out[begin:end], line[begin + first :]
+    for x in range(end - begin):
+        taken[x] = w0 * source[x] + w1 * source[x + 1] + w2 * source[x + 2] + w3 * source[x + 3]
+
+
 @njit(part=True)
 def _back_some(begin, end, gradient, c, down, wy, along, wx, found):
     """The adjoint of `_shift`: pixels that take from this one lie on the other side of it."""
     height, width = gradient.shape[:2]
+    line, out = np.empty(width, np.float32), np.empty(width, np.float32)
     for y in range(begin, end):
-        line = np.zeros(width, np.float32)
+        line[:] = np.float32(0.0)
         for tap in range(TAPS + 1):
             at = y - down - tap if tap < TAPS else y
             w = wy[tap] if tap < TAPS else _given(y, height, down, wy)
             if at >= 0 and at < height and w != np.float32(0.0):
                 for x in range(width):
                     line[x] += w * gradient[at, x, c]
+        # Taps of the other pixels: as far to the other side, in the other order; what falls outside stays where it is.
+        _across(line, -along - (TAPS - 1), wx, out)
+        first, last = _whole(width, along)
         for x in range(width):
-            total = _given(x, width, along, wx) * line[x]
-            for tap in range(TAPS):
-                at = x - along - tap
-                if at >= 0 and at < width:
-                    total += wx[tap] * line[at]
-            found[y, x, c] = total
+            kept = np.float32(0.0) if x >= first and x < last else _given(x, width, along, wx)
+            found[y, x, c] = out[x] + kept * line[x]
 
 
 @njit
@@ -100,16 +143,28 @@ def _back(team, count, *arguments):
 @njit(part=True)
 def _slopes_some(begin, end, gradient, frame, c, down, wy, dy, along, wx, dx, sums):
     """Per row, the gradient of where samples lie: along, and down."""
-    _, width = frame.shape[:2]
+    height, width = frame.shape[:2]
+    line, sloped = np.empty(width, np.float32), np.empty(width, np.float32)
+    by_x, by_y = np.empty(width, np.float32), np.empty(width, np.float32)
     for y in range(begin, end):
-        line, sloped = np.empty(width, np.float32), np.empty(width, np.float32)
-        _gather_line(frame, y, c, down, wy, line)
-        _gather_line(frame, y, c, down, dy, sloped)
+        line[:] = np.float32(0.0)
+        sloped[:] = np.float32(0.0)
+        for tap in range(TAPS):
+            at = y + down + tap
+            if at < 0 or at >= height:
+                at = y
+            w, d = wy[tap], dy[tap]
+            for x in range(width):
+                value = frame[at, x, c]
+                line[x] += w * value
+                sloped[x] += d * value
+        _along(line, along, dx, by_x)
+        _along(sloped, along, wx, by_y)
         right, below = np.float32(0.0), np.float32(0.0)
         for x in range(width):
             g = gradient[y, x, c]
-            right += g * _gather(line, x, along, dx)
-            below += g * _gather(sloped, x, along, wx)
+            right += g * by_x[x]
+            below += g * by_y[x]
         sums[y, 0] = right
         sums[y, 1] = below
 

@@ -20,7 +20,7 @@ LEAST = 1e-3  # relative: focal lengths that differ by less are alike
 # Standard deviations, relative, under given cameras and under those found from the photos: of the pupil, which photos
 # show too narrow rather than too wide, and of a focus distance (experiments: real-lens, breathing-by-focus).
 PUPIL_TOLD, PUPIL_FOUND = 0.03, 0.08
-FOCUS_TOLD, FOCUS_FOUND = 1.5e-3, 3e-3
+FOCUS_TOLD, FOCUS_FOUND = 2.5e-3, 4e-3
 # Of b, by how much of the focus a lens breathes, where its photos do not tell: 0.5 at life size if it keeps its focal
 # length, less if it shortens.
 UNTOLD = 0.35

@@ -98,6 +98,13 @@ def finish(
                 radii.append(float(np.median(np.abs(found.defocus[there]))))
             maps[photo.name] = add_maps(writers, run, found.as_taken(given.cameras.distortion[v]))
             progress.advance()
+        del deblurred  # which holds what was drawn
+        # While the last of them are encoded.
+        progress.stage("fitting the scene for viewers")
+        backdrops = [model.behind(v, camera.frame).detach() for v, camera in enumerate(shown)]
+        fitted, viewer_psnr = fit_for_viewers(
+            model.gaussians.detach(), shown, backdrops, steps=VIEWER_STEPS, seed=options.seed
+        )
     matches = [future.result() for future in matching]
     write_index(run, maps)
 
@@ -127,11 +134,6 @@ def finish(
         ]
         covered = report_coverage(coverage, plan(coverage, slopes), report.focus_distances)
         write_coverage(run, covered, report.mm_per_unit, trust.level)
-    progress.stage("fitting the scene for viewers")
-    backdrops = [model.behind(v, camera.frame).detach() for v, camera in enumerate(shown)]
-    fitted, viewer_psnr = fit_for_viewers(
-        model.gaussians.detach(), shown, backdrops, steps=VIEWER_STEPS, seed=options.seed
-    )
     write_ply(run.scene, fitted)
     if coverage is not None:
         write_ply(run.coverage_scene, coloured(fitted, coverage))

@@ -102,8 +102,10 @@ def _inside(points: NDArray[np.float64], cameras: Cameras, v: int) -> tuple[NDAr
     local = points @ cameras.views[v, :3, :3].T + cameras.views[v, :3, 3]
     fx, fy, cx, cy = cameras.intrinsics[v]
     depth = np.maximum(local[:, 2], 1e-12)
-    px = np.stack([fx * local[:, 0] / depth + cx, fy * local[:, 1] / depth + cy], 1)
-    return (local[:, 2] > 0) & (px >= 0).all(1) & (px < cameras.sizes[v]).all(1), px
+    x, y = fx * local[:, 0] / depth + cx, fy * local[:, 1] / depth + cy
+    width, height = cameras.sizes[v]
+    inside = (local[:, 2] > 0) & (x >= 0) & (y >= 0) & (x < width) & (y < height)
+    return inside, np.stack([x, y], 1)
 
 
 def small_mask(path: Path | None, width: int) -> NDArray[np.bool_] | None:

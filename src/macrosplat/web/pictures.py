@@ -8,9 +8,10 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from PIL import Image
@@ -60,20 +61,25 @@ def fitting(
     Each is opened once, a few at a time: a hundred photos of 40 megapixels do not fit into memory together; and what is
     kept of each is no larger than a size that may fit, which some of them tell.
     """
-    sizes = ((widest, SIZES[0][1]), *SIZES) if widest else SIZES
+    sizes = SIZES
+    if widest:  # wider pictures of the same quality are the same
+        sizes = ((widest, SIZES[0][1]), *(size for size in SIZES if size[0] < widest or size[1] < SIZES[0][1]))
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         step = -(-len(pictures) // SAMPLE) if len(pictures) > SAMPLE else max(1, len(pictures))
         few = list(pool.map(lambda open_: _opened(open_, sizes[0][0]), pictures[::step]))
+        told: list[str | None] | None = None  # of the few, at the first of the sizes
         if len(pictures) > SAMPLE:
             much = SURELY * budget * len(few) / len(pictures)
-            while len(sizes) > 1 and _within(pool, few, sizes[0], int(much)) is None:
+            while len(sizes) > 1 and (told := _within(pool, few, sizes[0], int(much))) is None:
                 sizes = sizes[1:]
         rest = [open_ for n, open_ in enumerate(pictures) if n % step]
         others = iter(list(pool.map(lambda open_: _opened(open_, sizes[0][0]), rest)))
         first = iter([one and _reduced(one, sizes[0][0]) for one in few])
         kept = [next(others if n % step else first) for n in range(len(pictures))]
+        known = {step * n: one for n, one in enumerate(told or ())}
         for size in sizes[:-1]:
-            found = _within(pool, kept, size, budget)
+            found = _within(pool, kept, size, budget, known)
+            known = {}
             if found is not None:
                 return found, size[0]
         found = _within(pool, kept, sizes[-1], None)
@@ -82,18 +88,22 @@ def fitting(
 
 
 def _within(
-    pool: ThreadPoolExecutor, pictures: Sequence[Image.Image | None], size: tuple[int, int], budget: int | None
+    pool: ThreadPoolExecutor,
+    pictures: Sequence[Image.Image | None],
+    size: tuple[int, int],
+    budget: int | None,
+    known: Mapping[int, str | None] = MappingProxyType({}),
 ) -> list[str | None] | None:
-    """All pictures at a width and a quality; None as soon as they take more than `budget` bytes."""
+    """All pictures at a width and a quality, `known` of some; None as soon as they take more than `budget` bytes."""
     width, quality = size
     jobs = [
-        None if one is None else pool.submit(lambda one: address(_reduced(one, width), quality), one)
-        for one in pictures
+        None if one is None or n in known else pool.submit(lambda one: address(_reduced(one, width), quality), one)
+        for n, one in enumerate(pictures)
     ]
     found: list[str | None] = []
     taken = 0
-    for job in jobs:
-        found.append(None if job is None else job.result())
+    for n, job in enumerate(jobs):
+        found.append(known.get(n) if job is None else job.result())
         taken += len(found[-1] or "")
         if budget is not None and taken > budget:
             for rest in jobs:

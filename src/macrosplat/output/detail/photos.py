@@ -30,9 +30,11 @@ from macrosplat.output.trust import explains
 from macrosplat.photos.records import Photo
 from macrosplat.render import Camera
 from macrosplat.support.colour import to_srgb
+from macrosplat.support.memory import available
 from macrosplat.support.metrics import psnr
 
-KEPT = 1 << 22  # pixels of what was drawn that are kept: 270 MB
+# Of what was drawn of photos some is kept, in any case 270 MB: these pixels, or what a share of the free memory holds.
+KEPT, PER_PIXEL, OF_FREE = 1 << 22, 64, 0.05
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def share_shown(
     deblurred: Deblurred, photos: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.uint8] | None]
 ) -> tuple[float, dict[int, Look]]:
     """By what the lens model's radii have to be multiplied to be those that the photos show (see `believed`), 0 where
-    its lens explains them no better than none does; and what was drawn, of as many photos as `KEPT` allows.
+    its lens explains them no better than none does; and what was drawn, of as many photos as there is room for.
 
     Args:
         photos: V of [h, w, 3] sRGB at the training size. masks: V of [h, w], white = counts; None, or no masks at
@@ -132,7 +134,7 @@ def share_shown(
     def each(v: int) -> tuple[Tensor, Tensor]:
         look, photo = deblurred.look(v), photos[v] / 255.0
         radius = claimed_radius(look.seen)
-        if (v + 1) * radius.numel() <= KEPT:
+        if (v + 1) * radius.numel() <= _room(radius.device):
             looks[v] = look
         mask = masks[v] if masks else None
         where = None if mask is None else mask >= 128
@@ -144,6 +146,12 @@ def share_shown(
     share = believed(each(v) for v in range(len(photos)))
     through_lens, without = np.mean(fits, 0)
     return share if explains(float(through_lens), float(without)) else 0.0, looks
+
+
+def _room(device: torch.device) -> float:
+    """Pixels of what was drawn that are kept where it is drawn."""
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available() or 0.0
+    return max(KEPT, OF_FREE * free / PER_PIXEL)
 
 
 def _wider(camera: Camera, right: int, down: int) -> Camera:

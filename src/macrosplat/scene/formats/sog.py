@@ -19,6 +19,7 @@ from PIL import Image
 from macrosplat.scene.formats.curve import along_curve
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.support.files import write_whole
+from macrosplat.support.threads import ordered
 
 ENTRIES = 256  # of a codebook: a byte
 ROUNDS = 10  # of k-means
@@ -145,5 +146,7 @@ def _palette(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np
 
 def _nearest(rows: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.int64]:
     squares = (centres**2).sum(1) / 2
-    parts = [(squares - rows[at : at + CHUNK] @ centres.T).argmin(1) for at in range(0, len(rows), CHUNK)]
-    return np.concatenate(parts).astype(np.int64)
+    starts = range(0, len(rows), CHUNK)
+    # Threads of BLAS itself would do the products alone.
+    parts = ordered(lambda at: (squares - rows[at : at + CHUNK] @ centres.T).argmin(1), starts)
+    return np.concatenate(list(parts)).astype(np.int64)
