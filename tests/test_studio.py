@@ -196,6 +196,7 @@ def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
     job.wait(60)
     state = job.state()
     assert state["ended"] == "error" and "exit code 2" in state["said"] and "did you mean --quality" in state["said"]
+    assert not state["kept"]
 
 
 def test_only_files_that_were_made_of_a_finished_run_are_taken_away(desk: Desk, address: str, tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ class Job:
                 "ended": None if self.running else self._progress.ended,  # its last event is not its end
                 "seconds": time.time() - self.began,
                 "folder": os.fsencode(self.folder).decode("utf-8", "replace"),
+                "kept": (self.folder / "config.json").is_file(),  # not of what was refused before it began
                 "stopping": self.stopping,
             }
 

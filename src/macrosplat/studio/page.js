@@ -243,6 +243,7 @@ function drawRun(run) {
     show("take", run.scene && run.ended === "done" && state.taking?.name !== run.name);
     show("longer", run.ended === "interrupted" || (run.ended === "done" && run.stopping));
     $("where").textContent = run.folder;
+    show("kept", run.kept);
   }
   show("remarks", run.notes.length > 0);
   $("remarks").querySelector("summary").textContent = `Remarks (${run.notes.length})`;
