@@ -58,3 +58,12 @@ def test_only_what_is_sure_is_taken(hidden, monkeypatch):
     assert with_breathing(cameras, points, ()) is None  # all focused alike
     monkeypatch.setattr(breathes, "find_focus", lambda *_: Focus(near, np.where(np.arange(VIEWS) == 3, np.inf, 1e-6)))
     assert with_breathing(cameras, points, ()) is None  # one of which nobody knows
+
+
+def test_steps_that_lead_nowhere_tell_nothing(hidden):
+    cameras, points = hidden
+    behind = points.xyz.copy()
+    behind[0] *= 1e4
+    for xyz in (behind, np.where(np.arange(len(points.xyz))[:, None] == 0, np.nan, points.xyz)):
+        found = adjusted(cameras, replace(points, xyz=xyz), RELATIVE)
+        assert not found.sure and np.isfinite(found.cameras.views).all()

@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from macrosplat.cameras.patches import RADIUS, laid, turned_by
 from macrosplat.cameras.records import Cameras, SparsePoints
-from macrosplat.photos.read import read_photo
+from macrosplat.photos.read import read_photo, readers
 from macrosplat.photos.records import Photo
 from macrosplat.support.threads import ordered
 
@@ -49,7 +49,7 @@ def aligned(points: SparsePoints, cameras: Cameras, photos: Sequence[Photo], lea
         picture = read_photo(photo, round(photo.width * scale[v]))
         return gaussian_filter(picture @ np.array([0.299, 0.587, 0.114]) / 255, SMOOTH)
 
-    pictures = list(ordered(grey, range(len(photos))))
+    pictures = list(ordered(grey, range(len(photos)), readers(photos)))
     at = points.px * scale[points.photo, None]
     reference = _sharpest(points, pictures, at - 0.5)
     here = cameras.intrinsics * scale[:, None]

@@ -100,8 +100,11 @@ def adjusted(cameras: Cameras, points: SparsePoints, relative: Array) -> Breathi
     xyz, longer, b = points.xyz.copy(), 1.0, 0.0
     columns = np.concatenate([6 * photo[:, None] + np.arange(6), np.tile(6 * count + np.arange(2), (len(photo), 1))], 1)
     inverse, square = np.zeros((6 * count + 2,) * 2), 0.0
+    nothing = Breathing(cameras, points.xyz, 0.0, np.inf, relative)  # where steps do not settle
     for _ in range(ROUNDS):
         local = np.einsum("oij,oj->oi", turn[photo], xyz[point]) + shift[photo]
+        if not (np.isfinite(local).all() and (local[:, 2] > 0).all()):
+            return nothing
         ray = local[:, :2] / local[:, 2:]
         focal = scale * longer * (1 + b * relative[photo])[:, None]
         wrong = points.px - (focal * ray + centre)
@@ -129,6 +132,8 @@ def adjusted(cameras: Cameras, points: SparsePoints, relative: Array) -> Breathi
         square = float(weight @ distance**2) / max(float(freedom), 1.0)
         if abs(step[-1]) < SETTLED:
             break
+    else:
+        return nothing
     views = cameras.views.copy()
     views[:, :3, :3], views[:, :3, 3] = turn, shift
     changed = with_focal(replace(cameras, views=views), longer * (1 + b * relative))

@@ -25,7 +25,7 @@ from scipy.sparse import csr_array
 
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.photos.decode import TABLE_8
-from macrosplat.photos.read import read_photo
+from macrosplat.photos.read import read_photo, readers
 from macrosplat.photos.records import Photo
 from macrosplat.support.threads import ordered
 
@@ -92,7 +92,7 @@ def _strengths(points: SparsePoints, cameras: Cameras, photos: Sequence[Photo]) 
         return relative[tuple(np.clip(px[:, axis], 0, relative.shape[1 - axis] - 1) for axis in (1, 0))]
 
     strength = np.zeros(len(points.photo))
-    for v, own in enumerate(ordered(of, range(len(photos)))):
+    for v, own in enumerate(ordered(of, range(len(photos)), readers(photos))):
         strength[points.photo == v] = own
     return strength
 

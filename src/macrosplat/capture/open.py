@@ -18,12 +18,12 @@ from macrosplat.capture.doubles import doubles, is_one_photo
 from macrosplat.capture.records import Capture
 from macrosplat.photos.find import find_photos, with_masks
 from macrosplat.photos.names import listed
-from macrosplat.photos.read import bytes_reading, read_photo
+from macrosplat.photos.read import read_photo, readers
 from macrosplat.photos.records import Looking, Photo
 from macrosplat.photos.usable import WIDTH, all_blurred, detail
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import expanded
-from macrosplat.support.threads import ordered, workers
+from macrosplat.support.threads import ordered
 
 # Two photos give one blurred pair of rays per point, and no way to notice that they are wrong.
 FEWEST_PHOTOS = 3
@@ -141,7 +141,7 @@ def _one_elsewhere(photos: tuple[Photo, ...]) -> list[str]:
 
 
 def _nothing_in_focus(photos: tuple[Photo, ...]) -> list[str]:
-    threads = workers(bytes_reading(photos))
+    threads = readers(photos)
     details = np.array(list(ordered(lambda photo: detail(read_photo(photo, WIDTH)), photos, threads)))
     return [photo.name for photo, blurred in zip(photos, all_blurred(details), strict=True) if blurred]
 

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from macrosplat.cameras.undistort import read_undistorted, read_undistorted_mask
 from macrosplat.capture.records import TrainingInput
-from macrosplat.photos.read import bytes_reading
+from macrosplat.photos.read import readers
 from macrosplat.photos.shelf import Shelf
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.progress import Progress
-from macrosplat.support.threads import ordered, workers
+from macrosplat.support.threads import ordered
 
 
 def threads_reading(given: TrainingInput) -> int:
     """Threads that may each have a photo in work."""
-    return workers(bytes_reading(given.photos))
+    return readers(given.photos)
 
 
 def read_photos(

@@ -13,14 +13,15 @@ from macrosplat.photos.records import Photo, resized
 from macrosplat.photos.resample import area_average
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.threads import workers
 
 # Bytes a pixel that a photo takes while it is read: as JPEG (a progressive one), and at the most.
 JPEG, DEEPEST = 16.0, 40.0
 
 
-def bytes_reading(photos: Iterable[Photo]) -> float:
-    """Bytes that reading one of them takes at the most, at any width below its own."""
-    return max((_per_pixel(photo) * photo.width * photo.height for photo in photos), default=0.0)
+def readers(photos: Iterable[Photo]) -> int:
+    """How many of the photos may be read at a time, at any width below their own."""
+    return workers(max((_per_pixel(photo) * photo.width * photo.height for photo in photos), default=0.0))
 
 
 def _per_pixel(photo: Photo) -> float:

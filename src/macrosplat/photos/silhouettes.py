@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from macrosplat.photos.read import read_photo
+from macrosplat.photos.read import read_photo, readers
 from macrosplat.photos.records import Photo
 from macrosplat.support.colour import to_linear
 from macrosplat.support.threads import ordered
@@ -91,13 +91,13 @@ def silhouettes(photos: Sequence[Photo], progress: Callable[[], object] = lambda
     """
     some = list(photos[:: -(-len(photos) // SAMPLE)])
     pictures = []
-    for picture in ordered(lambda photo: read_photo(photo, WIDTH), some):
+    for picture in ordered(lambda photo: read_photo(photo, WIDTH), some, readers(some)):
         pictures.append(picture)
         progress()
     found = _of(pictures)
     if found is None or len(some) == len(photos):
         return found
-    return _of([*ordered(lambda photo: read_photo(photo, WIDTH), photos)])
+    return _of([*ordered(lambda photo: read_photo(photo, WIDTH), photos, readers(photos))])
 
 
 def _of(pictures: list[Taken]) -> Silhouettes | None:

@@ -21,11 +21,11 @@ from scipy.ndimage import maximum_filter
 from macrosplat.cameras.records import Distortion
 from macrosplat.cameras.undistort import colmap_camera, pinhole_of, rescaled
 from macrosplat.photos.masks import read_mask
-from macrosplat.photos.read import bytes_reading, read_photo
+from macrosplat.photos.read import read_photo, readers
 from macrosplat.photos.records import Photo, resized
 from macrosplat.support.colmap import disk_told, open_database, pycolmap
 from macrosplat.support.scratch import library_scratch
-from macrosplat.support.threads import CORES, ordered, workers
+from macrosplat.support.threads import CORES, ordered
 
 # Of a photo, those of the largest scale: where more are found, as on a textured ground, half of COLMAP's 8192 take a
 # quarter of the time to match, and the smallest are those that the next photo has blurred away. And bytes of each.
@@ -220,7 +220,7 @@ def _extract_some(photos: tuple[Photo, ...], extraction: Extraction, folder: Pat
             _put(rgb, Path(scratch), n)
             return rgb
 
-        threads = workers(bytes_reading(photos))
+        threads = readers(photos)
         colours = list(ordered(put, range(len(photos)), threads))
         raw = _extracted(Path(scratch), len(photos), extraction)
     found = []
