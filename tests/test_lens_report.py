@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from macrosplat.output.lens_report import LensReport, describe, read_lens, write_lens
+from macrosplat.output.lens_report import LensReport, describe, figures, read_lens, write_lens
 from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 
@@ -55,3 +55,8 @@ def test_written_and_read_back(tmp_path: Path) -> None:
     (tmp_path / "lens.json").write_text("{}")
     with pytest.raises(MacrosplatError, match=r"lens\.json"):
         read_lens(Run(tmp_path))
+
+
+def test_numbers_for_people_are_no_powers_of_ten():
+    assert [figures(value) for value in (0.854, 4.24, 18.4, 113.0, 1234.0)] == ["0.85", "4.2", "18", "110", "1200"]
+    assert figures(146.26, 3) == "146" and figures(1462.6, 3) == "1460"

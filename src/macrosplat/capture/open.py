@@ -154,6 +154,7 @@ def _too_small(photo: Photo) -> str | None:
 def _enough(root: Path, photos: tuple[Photo, ...], what: str, notes: list[str]) -> None:
     if len(photos) < FEWEST_PHOTOS:
         because = f" ({' '.join(notes)})" if notes else ""
+        what = what.replace("photos", "photo", 1) if len(photos) == 1 else what
         raise MacrosplatError(
             f"{root} has {len(photos)} {what}{because}; at least {FEWEST_PHOTOS} are needed, 20 or more are better."
         )

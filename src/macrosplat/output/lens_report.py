@@ -190,6 +190,11 @@ def believed(report: LensReport | None) -> bool:
     return report is None or report.trust is None or report.trust.level != "low"
 
 
+def figures(value: float, count: int = 2) -> str:
+    """A number with so many significant figures, never as a power of ten where a person reads it: 0.85, 18, 110."""
+    return f"{float(f'{value:.{count}g}'):.10g}"
+
+
 def in_words(report: LensReport) -> str:
     """The lens as photographers read it: f-number, magnification, depth of field and focus in mm where they are known,
     else pupil and focus in scene units, and what would give millimetres."""
@@ -202,14 +207,14 @@ def in_words(report: LensReport) -> str:
     known, words = _f_numbers(report, float(np.median(focus))), []
     if known["f_number"] is not None:
         effective = known["effective_f_number"]
-        words.append(f"f/{known['f_number']:.2g}" + (f" (effective f/{effective:.2g})" if effective else ""))
-    words.append(f"pupil {report.pupil_diameter * mm:.2g} mm")
+        words.append(f"f/{figures(known['f_number'])}" + (f" (effective f/{figures(effective)})" if effective else ""))
+    words.append(f"pupil {figures(report.pupil_diameter * mm)} mm")
     if known["magnification"] is not None:
         words.append(f"magnification {known['magnification']:.2f}")
     deep = depth_of_field_mm(report)
     if deep is not None:
-        words.append(f"depth of field {float(f'{deep:.2g}'):g} mm")
-    words.append(f"focused at {focus[0] * mm:.3g} to {focus[-1] * mm:.3g} mm")
+        words.append(f"depth of field {figures(deep)} mm")
+    words.append(f"focused at {figures(focus[0] * mm, 3)} to {figures(focus[-1] * mm, 3)} mm")
     if report.breathing is not None:
         words.append(f"breathing {100 * report.breathing.per_unit / mm:+.2g} % a mm")
     if report.colour_focus is not None:

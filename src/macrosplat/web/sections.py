@@ -10,7 +10,7 @@ from macrosplat.evaluate.means import Means
 from macrosplat.manifest import Manifest
 from macrosplat.output.coverage_report import CoverageReport
 from macrosplat.output.coverage_report import sentences as coverage_sentences
-from macrosplat.output.lens_report import LensReport, believed, depth_of_field_mm, describe
+from macrosplat.output.lens_report import LensReport, believed, depth_of_field_mm, describe, figures
 
 EDGE = 2.56  # width of an edge from 10 to 90 % of its height, in standard deviations of a Gaussian blur
 
@@ -82,14 +82,14 @@ def lens(report: LensReport | None) -> str:
     rows = {}
     if found["f_number"]:
         effective = found["effective_f_number"]
-        effective = f" (the light meter sees f/{effective:.2g})" if effective else ""
-        rows["Aperture"] = f"f/{found['f_number']:.2g}{effective}"
+        effective = f" (the light meter sees f/{figures(effective)})" if effective else ""
+        rows["Aperture"] = f"f/{figures(found['f_number'])}{effective}"
     if found["magnification"]:
         rows["Magnification"] = f"{found['magnification']:.2f} : 1 on the sensor"
     if deep:
-        rows["Depth of field"] = f"{float(f'{deep:.2g}'):g} mm, with a blur of up to 2 px"
-    rows["Focused at"] = f"{min(focus):.4g} to {max(focus):.4g} {unit} from the entrance pupil"
-    rows["Entrance pupil"] = f"{report.pupil_diameter * mm:.3g} {unit} wide"
+        rows["Depth of field"] = f"{figures(deep)} mm, with a blur of up to 2 px"
+    rows["Focused at"] = f"{figures(min(focus), 4)} to {figures(max(focus), 4)} {unit} from the entrance pupil"
+    rows["Entrance pupil"] = f"{figures(report.pupil_diameter * mm, 3)} {unit} wide"
     rows["Edges in focus"] = f"about {EDGE * report.sigma0_px:.2g} px wide (from 10 to 90 % of their height)"
     doubt = "" if believed(report) else f'<p class="soft">Uncertain: {html.escape(_because(report))}</p>'
     return f"<h2>The lens</h2>{doubt}{_table(rows)}"
@@ -233,10 +233,10 @@ def _where(facts: dict[str, Any], focus: float | None, blur: float | None) -> st
 
 def quality(means: Mapping[str, Means]) -> str:
     """Figures against a truth, where there was one, by what was compared."""
-    masked = any(figures.mask for figures in means.values())
+    masked = any(one.mask for one in means.values())
     rows = []
-    for name, figures in means.items():
-        parts = [figures.frame or {}, *([figures.mask or {}] if masked else [])]
+    for name, one in means.items():
+        parts = [one.frame or {}, *([one.mask or {}] if masked else [])]
         cells = [f"{part[k]:.{digits}f}" if k in part else "" for part in parts for k, digits in _FIGURES.items()]
         rows.append(f"<tr><th>{html.escape(name)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     if not rows:
