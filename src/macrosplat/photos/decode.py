@@ -200,11 +200,16 @@ def _array(photo: Image.Image) -> NDArray[np.uint8]:
     width, height = photo.size
     rows = max(1, BAND // max(width, 1))
     if height <= rows:
-        return np.asarray(photo.convert("RGB"))
+        return np.asarray(_rgb(photo))
     out = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, rows):
-        out[top : top + rows] = np.asarray(photo.crop((0, top, width, min(top + rows, height))).convert("RGB"))
+        out[top : top + rows] = np.asarray(_rgb(photo.crop((0, top, width, min(top + rows, height)))))
     return out
+
+
+def _rgb(photo: Image.Image) -> Image.Image:
+    """As `convert`, without a copy of what is RGB already."""
+    return photo if photo.mode == "RGB" else photo.convert("RGB")
 
 
 def _upright(photo: Image.Image) -> Image.Image:
