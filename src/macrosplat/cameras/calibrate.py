@@ -119,10 +119,10 @@ def with_distortion(cameras: Cameras, points: SparsePoints, known: Calibration, 
     if used is None:
         return known
     factor = _factors(used, refined, known.common, known.differ)
-    return with_focal(cameras, replace(known, focal=factor, focal_sigma=used.focal_sigma, k1=k1))
+    return with_its_cameras(cameras, replace(known, focal=factor, focal_sigma=used.focal_sigma, k1=k1))
 
 
-def with_focal(cameras: Cameras, found: Calibration) -> Calibration:
+def with_its_cameras(cameras: Cameras, found: Calibration) -> Calibration:
     """The calibration with the cameras that go with its focal lengths and k1."""
     return replace(found, cameras=_corrected(cameras, found.focal, found.k1 if found.radial else 0.0))
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 from macrosplat.cameras.aligned import aligned
 from macrosplat.cameras.by_focus import by_focus
-from macrosplat.cameras.calibrate import Calibration, calibrate, told_distortion, with_distortion, with_focal
+from macrosplat.cameras.calibrate import Calibration, calibrate, told_distortion, with_distortion, with_its_cameras
 from macrosplat.cameras.in_focus import find_focus
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.photos.records import Photo
 
-# Times that k1 and the focal lengths follow each other: k1 of beetle_real goes -0.71, -0.67, -0.65, -0.63, -0.63.
+# Times that k1 and the focal lengths follow each other (experiments: focal-by-focus).
 TURNS = 4
 
 
@@ -32,7 +32,7 @@ def corrected(
     if not found.differ:
         return found
     held = by_focus(found, find_focus(points, found.cameras, photos))
-    return found if held is None else with_focal(given, held)
+    return found if held is None else with_its_cameras(given, held)
 
 
 def settled(given: Cameras, points: SparsePoints, photos: Sequence[Photo], found: Calibration) -> Calibration:
@@ -51,5 +51,5 @@ def settled(given: Cameras, points: SparsePoints, photos: Sequence[Photo], found
         held = by_focus(with_distortion(given, points, found, k1), focus)
         if held is None:
             break
-        found = with_focal(given, held)
+        found = with_its_cameras(given, held)
     return found
