@@ -1,7 +1,7 @@
 """Channels in planes on a CPU: kernels read rows of numbers that lie side by side.
 
-Frames are [M, H, W, C] everywhere; where one stage of the lens hands them to the next, their memory may be that of planes
-[M, C, H, W], which spares both of them the sorting.
+Frames are [M, H, W, C] everywhere; where one stage of the lens hands them to the next, their memory may be that of
+planes [M, C, H, W], which spares both of them the sorting.
 """
 
 from __future__ import annotations

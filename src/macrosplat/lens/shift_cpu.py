@@ -17,8 +17,8 @@ ALONG, DOWN = 0, 1
 
 
 def _taps(offsets: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Of offsets [M, C, 2]: the first tap's place relative to the pixel [M, C, 2], along and down, and [M, C, 2, 2, TAPS]
-    weights and their slopes in where the sample lies."""
+    """Of offsets [M, C, 2]: the first tap's place relative to the pixel [M, C, 2], along and down, and its weights and
+    their slopes in where the sample lies [M, C, 2, 2, TAPS]."""
     firsts = torch.floor(-offsets.detach().double())
     numbers = []
     for offset, whole in zip(offsets.flatten().tolist(), firsts.flatten().tolist(), strict=True):

@@ -231,8 +231,8 @@ def backward(
     frames_wanted: bool,
     learned: Sequence[int],
 ):
-    """Gradients of frames [M, H, W, C], offsets [M, C, 2] and bends [M, C, 4] (None where not wanted). Those of channels
-    that are not `learned` are found with the others."""
+    """Gradients of frames [M, H, W, C], offsets [M, C, 2] and bends [M, C, 4] (None where not wanted), of channels
+    that are not `learned` with the others."""
     gradient = gradient.contiguous()
     found = _launched(gradient, offsets, bends, adjoint=True) if frames_wanted else None
     if not learned:
