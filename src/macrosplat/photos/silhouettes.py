@@ -48,7 +48,8 @@ HOLE, SMALLEST = (
     0.02,
 )  # of the frame: smaller holes are part of the object; of the largest: smaller parts are not
 # A hole of which this share looks like the backdrop in a shadow is open, where such a colour takes no more of the thing
-# itself, farther than `REACH` from its outline, than this: white chess pieces before white have 0.006, what is not pale 0.00003.
+# itself, farther than `REACH` from its outline, than this: white chess pieces before white have 0.006, what is not pale
+# 0.00004.
 HOLE_BEHIND, PALE = 0.1, 0.0005
 # There is no doubt if so much of the border has the backdrop's colour, the contrast is no less (levels), and what is
 # neither backdrop nor object no more than this (of the frame, mean and worst photo): shadows and tables on sweeps have
