@@ -259,7 +259,7 @@ def _parts(picture: Picture, backdrop: Picture, texture: bool = False) -> _Parts
         texture: it may have some, and is kept as it is where it is known.
     """
     height, width = picture.shape[:2]
-    soft = ndimage.gaussian_filter(picture, (width / 320, width / 320, 0))
+    soft = np.asarray(ndimage.gaussian_filter(picture, (width / 320, width / 320, 0)), np.float32)
     away = soft - backdrop if texture else soft
     sigma = 1.5 * width / 320
     edge = (
