@@ -42,9 +42,9 @@ from rich.table import Table
 from macrosplat.bench import end_to_end
 from macrosplat.bench.rates import REPEATS, calibrate
 from macrosplat.bench.rates import Rates as Rates
-from macrosplat.bench.setting import DEPTH as DEPTH
-from macrosplat.bench.setting import DISTANCE as DISTANCE
-from macrosplat.bench.setting import Size, make_setting, make_trainer
+from macrosplat.train.made_up import DEPTH as DEPTH
+from macrosplat.train.made_up import DISTANCE as DISTANCE
+from macrosplat.train.made_up import Size, make_setting, make_trainer
 from macrosplat.bench.stages import measure
 from macrosplat.options import Device
 from macrosplat.support.dispatch import choose

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from macrosplat.bench.rates import REPEATS, Rates, best
-from macrosplat.bench.setting import DISTANCE, MOST_BLUR, Setting, Size, make_setting, make_trainer
+from macrosplat.train.made_up import DISTANCE, MOST_BLUR, Setting, Size, make_setting, make_trainer
 from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.ladder import ladder
