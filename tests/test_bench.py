@@ -10,9 +10,9 @@ from numba.core.dispatcher import Dispatcher
 
 from macrosplat import bench
 from macrosplat.bench import Rates, Size, end_to_end, first_steps
-from macrosplat.loading import take_first_steps
 from macrosplat.lens import blur_cpu, coc_cpu
 from macrosplat.lens.coc import defocus
+from macrosplat.loading import take_first_steps
 from macrosplat.render import bins_cpu, over_cpu, project_cpu, rasterize_cpu, render, surface_cpu
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.progress import Progress
