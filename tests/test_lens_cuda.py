@@ -70,9 +70,10 @@ def test_shift(size, channels, bent):
     curved = 0.04 * (size[0] ** 2 + size[1] ** 2) ** 0.5 / 2  # neighbours move alike within 0.1 px
     bends = torch.randn(2, channels, 4) * torch.tensor([curved, curved, 0.03, 0.02]) if bent else None
     how, there = (offsets, bends), (offsets.to(DEVICE), bends.to(DEVICE) if bends is not None else None)
-    close(shift_cuda.forward(frames.to(DEVICE), *there), shift_cpu.forward(frames, *how), 1e-5)
-    expected = shift_cpu.backward(upstream, frames, *how, True, True)
-    got = shift_cuda.backward(upstream.to(DEVICE), frames.to(DEVICE), *there, True, True)
+    (moved, kept), (ours, ours_kept) = shift_cpu.forward(frames, *how), shift_cuda.forward(frames.to(DEVICE), *there)
+    close(ours, moved, 1e-5)
+    expected = shift_cpu.backward(upstream, kept, *how, True, range(channels))
+    got = shift_cuda.backward(upstream.to(DEVICE), ours_kept, *there, True, range(channels))
     assert (got[2] is None) == (bends is None) and len(got) == len(expected)
     for ours, theirs in zip(got[: 3 if bent else 2], expected, strict=False):
         close(ours, theirs, 1e-4)

@@ -1,36 +1,57 @@
-"""The shift on a CPU: row by row, first down the columns into a line, then along it."""
+"""The shift on a CPU: row by row of planes, first down the columns into a line, then along it."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
+from macrosplat.lens import bend_cpu
+from macrosplat.lens.planes_cpu import as_frames, read, written
 from macrosplat.lens.shift_reference import TAPS, slopes, weights
 from macrosplat.support.numba import kernel_lock, njit
 from macrosplat.support.spread import spread, team
 
+ALONG, DOWN = 0, 1
 
-def _taps(offset: float) -> tuple[int, np.ndarray]:
-    """First tap's place relative to the pixel, and [2, TAPS] weights and their slopes in where the sample lies."""
-    whole = math.floor(-offset)
-    f = -offset - whole
-    return whole - 1, np.array([weights(f), slopes(f)], np.float32)
+
+def _taps(offsets: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Of offsets [M, C, 2]: the first tap's place relative to the pixel [M, C, 2], along and down, and its weights and
+    their slopes in where the sample lies [M, C, 2, 2, TAPS]."""
+    firsts = torch.floor(-offsets.detach().double())
+    numbers = []
+    for offset, whole in zip(offsets.flatten().tolist(), firsts.flatten().tolist(), strict=True):
+        share = -offset - whole
+        numbers.append((weights(share), slopes(share)))
+    taps = np.array(numbers, np.float32).reshape(*offsets.shape, 2, TAPS)
+    firsts = firsts.long().numpy() - 1
+    return firsts, taps
 
 
 @njit(inner=True)
-def _gather_line(frame, y, c, first, weight, line):
+def _still(firsts, taps):
+    """Whether nothing moves: all weight is on the pixel's own place."""
+    return (
+        firsts[ALONG] == -1
+        and firsts[DOWN] == -1
+        and taps[ALONG, 0, 1] == np.float32(1.0)
+        and taps[DOWN, 0, 1] == np.float32(1.0)
+    )
+
+
+@njit(inner=True)
+def _down(plane, y, first, weight, line):
     """What row y takes of the rows around it."""
-    height, width = frame.shape[:2]
-    line[:] = np.float32(0.0)
-    for tap in range(TAPS):
-        at = y + first + tap
-        if at < 0 or at >= height:
-            at = y
-        w = weight[tap]
-        for x in range(width):
-            line[x] += w * frame[at, x, c]
+    height = plane.shape[0]
+    at = y + first
+    a0 = plane[at if at >= 0 and at < height else y]
+    a1 = plane[at + 1 if at + 1 >= 0 and at + 1 < height else y]
+    a2 = plane[at + 2 if at + 2 >= 0 and at + 2 < height else y]
+    a3 = plane[at + 3 if at + 3 >= 0 and at + 3 < height else y]
+    w0, w1, w2, w3 = weight[0], weight[1], weight[2], weight[3]
+    for x in range(line.shape[0]):
+        line[x] = w0 * a0[x] + w1 * a1[x] + w2 * a2[x] + w3 * a3[x]
 
 
 @njit(inner=True)
@@ -43,17 +64,6 @@ def _gather(line, x, first, weight):
             at = x
         total += weight[tap] * line[at]
     return total
-
-
-@njit(inner=True)
-def _given(i, size, first, weight):
-    """What pixel i keeps for itself of the taps that lie outside."""
-    kept = np.float32(0.0)
-    for tap in range(TAPS):
-        at = i + first + tap
-        if at < 0 or at >= size:
-            kept += weight[tap]
-    return kept
 
 
 @njit(inner=True)
@@ -79,14 +89,19 @@ def _along(line, first, weight, out):
 
 
 @njit(part=True)
-def _shift_some(begin, end, frame, c, down, wy, along, wx, moved):
-    _, width = frame.shape[:2]
-    line, out = np.empty(width, np.float32), np.empty(width, np.float32)
-    for y in range(begin, end):
-        _gather_line(frame, y, c, down, wy, line)
-        _along(line, along, wx, out)
-        for x in range(width):
-            moved[y, x, c] = out[x]
+def _shift_some(begin, end, planes, firsts, taps, moved):
+    """Rows of planes [M, C, H, W]."""
+    _, channels, height, width = planes.shape
+    line = np.empty(width, np.float32)
+    for row in range(begin, end):
+        plane, y = row // height, row % height
+        m, c = plane // channels, plane % channels
+        source, out, first, weight = planes[m, c], moved[m, c, y], firsts[m, c], taps[m, c]
+        if _still(first, weight):
+            out[:] = source[y]
+            continue
+        _down(source, y, first[DOWN], weight[DOWN, 0], line)
+        _along(line, first[ALONG], weight[ALONG, 0], out)
 
 
 @njit
@@ -95,19 +110,36 @@ def _shift(team, count, *arguments):
 
 
 @njit(inner=True)
+def _given(i, size, first, weight):
+    """What pixel i keeps for itself of the taps that lie outside."""
+    kept = np.float32(0.0)
+    for tap in range(TAPS):
+        at = i + first + tap
+        if at < 0 or at >= size:
+            kept += weight[tap]
+    return kept
+
+
+@njit(inner=True)
+def _back_at(line, x, first, weight):
+    """As `_gather`, with the weights in the other order, and nothing of taps that lie outside."""
+    total = np.float32(0.0)
+    for tap in range(TAPS):
+        at = x + first + tap
+        if at >= 0 and at < line.shape[0]:
+            total += weight[TAPS - 1 - tap] * line[at]
+    return total
+
+
+@njit(inner=True)
 def _across(line, first, weight, out):
-    """As `_along`, with the weights in the other order, and nothing of taps that lie outside."""
+    """What each pixel of a line is given back."""
     size = line.shape[0]
     begin, end = _whole(size, first)
-    for x in range(size):
-        if x >= begin and x < end:
-            continue
-        total = np.float32(0.0)
-        for tap in range(TAPS):
-            at = x + first + tap
-            if at >= 0 and at < size:
-                total += weight[TAPS - 1 - tap] * line[at]
-        out[x] = total
+    for x in range(begin):
+        out[x] = _back_at(line, x, first, weight)
+    for x in range(end, size):
+        out[x] = _back_at(line, x, first, weight)
     w0, w1, w2, w3 = weight[3], weight[2], weight[1], weight[0]
     taken, source = out[begin:end], line[begin + first :]
     for x in range(end - begin):
@@ -115,24 +147,40 @@ def _across(line, first, weight, out):
 
 
 @njit(part=True)
-def _back_some(begin, end, gradient, c, down, wy, along, wx, found):
+def _back_some(begin, end, gradient, firsts, taps, found):
     """The adjoint of `_shift`: pixels that take from this one lie on the other side of it."""
-    height, width = gradient.shape[:2]
-    line, out = np.empty(width, np.float32), np.empty(width, np.float32)
-    for y in range(begin, end):
-        line[:] = np.float32(0.0)
-        for tap in range(TAPS + 1):
-            at = y - down - tap if tap < TAPS else y
-            w = wy[tap] if tap < TAPS else _given(y, height, down, wy)
-            if at >= 0 and at < height and w != np.float32(0.0):
-                for x in range(width):
-                    line[x] += w * gradient[at, x, c]
+    _, channels, height, width = gradient.shape
+    line = np.empty(width, np.float32)
+    for row in range(begin, end):
+        plane, y = row // height, row % height
+        m, c = plane // channels, plane % channels
+        source, out, first, weight = gradient[m, c], found[m, c, y], firsts[m, c], taps[m, c]
+        if _still(first, weight):
+            out[:] = source[y]
+            continue
+        down, along, wy, wx = first[DOWN], first[ALONG], weight[DOWN, 0], weight[ALONG, 0]
+        # Rows that lie outside count nothing, and what they would have given is this row's own.
+        r0, r1, r2, r3 = y - down, y - down - 1, y - down - 2, y - down - 3
+        w0 = wy[0] if r0 >= 0 and r0 < height else np.float32(0.0)
+        w1 = wy[1] if r1 >= 0 and r1 < height else np.float32(0.0)
+        w2 = wy[2] if r2 >= 0 and r2 < height else np.float32(0.0)
+        w3 = wy[3] if r3 >= 0 and r3 < height else np.float32(0.0)
+        own = _given(y, height, down, wy)
+        a0, a1 = source[min(max(r0, 0), height - 1)], source[min(max(r1, 0), height - 1)]
+        a2, a3 = source[min(max(r2, 0), height - 1)], source[min(max(r3, 0), height - 1)]
+        for x in range(width):
+            line[x] = w0 * a0[x] + w1 * a1[x] + w2 * a2[x] + w3 * a3[x]
+        if own != np.float32(0.0):
+            taken = source[y]
+            for x in range(width):
+                line[x] += own * taken[x]
         # Taps of the other pixels: as far to the other side, in the other order; what falls outside stays where it is.
         _across(line, -along - (TAPS - 1), wx, out)
-        first, last = _whole(width, along)
-        for x in range(width):
-            kept = np.float32(0.0) if x >= first and x < last else _given(x, width, along, wx)
-            found[y, x, c] = out[x] + kept * line[x]
+        begins, ends = _whole(width, along)
+        for x in range(begins):
+            out[x] += _given(x, width, along, wx) * line[x]
+        for x in range(ends, width):
+            out[x] += _given(x, width, along, wx) * line[x]
 
 
 @njit
@@ -141,32 +189,31 @@ def _back(team, count, *arguments):
 
 
 @njit(part=True)
-def _slopes_some(begin, end, gradient, frame, c, down, wy, dy, along, wx, dx, sums):
-    """Per row, the gradient of where samples lie: along, and down."""
-    height, width = frame.shape[:2]
+def _slopes_some(begin, end, gradient, planes, learned, firsts, taps, sums):
+    """Per row of the channels of planes [M, C, H, W] that are `learned`, the gradient of where samples lie: along, and
+    down."""
+    _, _, height, width = planes.shape
     line, sloped = np.empty(width, np.float32), np.empty(width, np.float32)
-    by_x, by_y = np.empty(width, np.float32), np.empty(width, np.float32)
-    for y in range(begin, end):
-        line[:] = np.float32(0.0)
-        sloped[:] = np.float32(0.0)
-        for tap in range(TAPS):
-            at = y + down + tap
-            if at < 0 or at >= height:
-                at = y
-            w, d = wy[tap], dy[tap]
-            for x in range(width):
-                value = frame[at, x, c]
-                line[x] += w * value
-                sloped[x] += d * value
-        _along(line, along, dx, by_x)
-        _along(sloped, along, wx, by_y)
+    for row in range(begin, end):
+        plane, y = row // height, row % height
+        m, c = plane // len(learned), learned[plane % len(learned)]
+        first, weight, g = firsts[m, c], taps[m, c], gradient[m, c, y]
+        _down(planes[m, c], y, first[DOWN], weight[DOWN, 0], line)
+        _down(planes[m, c], y, first[DOWN], weight[DOWN, 1], sloped)
+        begins, ends = _whole(width, first[ALONG])
         right, below = np.float32(0.0), np.float32(0.0)
-        for x in range(width):
-            g = gradient[y, x, c]
-            right += g * by_x[x]
-            below += g * by_y[x]
-        sums[y, 0] = right
-        sums[y, 1] = below
+        for k in range(width - (ends - begins)):
+            x = k if k < begins else k + ends - begins
+            right += g[x] * _gather(line, x, first[ALONG], weight[ALONG, 1])
+            below += g[x] * _gather(sloped, x, first[ALONG], weight[ALONG, 0])
+        d0, d1, d2, d3 = weight[ALONG, 1, 0], weight[ALONG, 1, 1], weight[ALONG, 1, 2], weight[ALONG, 1, 3]
+        w0, w1, w2, w3 = weight[ALONG, 0, 0], weight[ALONG, 0, 1], weight[ALONG, 0, 2], weight[ALONG, 0, 3]
+        a, b, given = line[begins + first[ALONG] :], sloped[begins + first[ALONG] :], g[begins:ends]
+        for x in range(ends - begins):
+            right += given[x] * (d0 * a[x] + d1 * a[x + 1] + d2 * a[x + 2] + d3 * a[x + 3])
+            below += given[x] * (w0 * b[x] + w1 * b[x + 1] + w2 * b[x + 2] + w3 * b[x + 3])
+        sums[m, c, y, 0] = right
+        sums[m, c, y, 1] = below
 
 
 @njit
@@ -174,193 +221,38 @@ def _slopes(team, count, *arguments):
     spread(_slopes_some, team, count, arguments)
 
 
-@njit(inner=True)
-def _sample(x, y, middle, square, offset, bend):
-    """Where a pixel's sample lies, relative to it: right, down; its rho^2 and px from the middle."""
-    right = np.float32(x) - middle[0]
-    below = np.float32(y) - middle[1]
-    rho = (right * right + below * below) * square
-    larger = bend[2] + bend[3] * rho
-    along = -(offset[0] + bend[0] * rho + larger * right)
-    down = -(offset[1] + bend[1] * rho + larger * below)
-    return along, down, rho, right, below
-
-
-@njit(inner=True)
-def _weigh(by, weight, slope):
-    """First tap's place relative to the pixel; the weights of the taps and their slopes in where the sample lies."""
-    whole = np.floor(by)
-    f = np.float32(by - whole)
-    half, one = np.float32(0.5), np.float32(1.0)
-    weight[0] = f * (f * (one - half * f) - half)
-    weight[1] = one + f * f * (np.float32(1.5) * f - np.float32(2.5))
-    weight[2] = f * (half + f * (np.float32(2.0) - np.float32(1.5) * f))
-    weight[3] = f * f * (half * f - half)
-    slope[0] = f * (np.float32(2.0) - np.float32(1.5) * f) - half
-    slope[1] = f * (np.float32(4.5) * f - np.float32(5.0))
-    slope[2] = half + f * (np.float32(4.0) - np.float32(4.5) * f)
-    slope[3] = f * (np.float32(1.5) * f - one)
-    return np.int64(whole) - 1
-
-
-@njit(inner=True)
-def _place(i, first, tap, size):
-    at = i + first + tap
-    return at if at >= 0 and at < size else i
-
-
-@njit(part=True)
-def _bend_some(begin, end, frames, offsets, bends, middle, square, moved):
-    _, height, width, channels = frames.shape
-    for row in range(begin, end):
-        m, y = row // height, row % height
-        wx, wy, unused = np.empty(TAPS, np.float32), np.empty(TAPS, np.float32), np.empty(TAPS, np.float32)
-        for c in range(channels):
-            for x in range(width):
-                along, down, _, _, _ = _sample(x, y, middle, square, offsets[m, c], bends[m, c])
-                left, top = _weigh(along, wx, unused), _weigh(down, wy, unused)
-                total = np.float32(0.0)
-                for j in range(TAPS):
-                    line = np.float32(0.0)
-                    at = _place(y, top, j, height)
-                    for i in range(TAPS):
-                        line += wx[i] * frames[m, at, _place(x, left, i, width), c]
-                    total += wy[j] * line
-                moved[m, y, x, c] = total
-
-
-@njit
-def _bend(team, count, *arguments):
-    spread(_bend_some, team, count, arguments)
-
-
-@njit(part=True)
-def _unbend_some(begin, end, gradient, offsets, bends, middle, square, found):
-    """The adjoint of `_bend`: what each pixel took is given back, one plane a thread."""
-    _, height, width, channels = gradient.shape
-    for plane in range(begin, end):
-        m, c = plane // channels, plane % channels
-        wx, wy, unused = np.empty(TAPS, np.float32), np.empty(TAPS, np.float32), np.empty(TAPS, np.float32)
-        for y in range(height):
-            for x in range(width):
-                along, down, _, _, _ = _sample(x, y, middle, square, offsets[m, c], bends[m, c])
-                left, top = _weigh(along, wx, unused), _weigh(down, wy, unused)
-                g = gradient[m, y, x, c]
-                for j in range(TAPS):
-                    at = _place(y, top, j, height)
-                    for i in range(TAPS):
-                        found[m, at, _place(x, left, i, width), c] += g * wy[j] * wx[i]
-
-
-@njit
-def _unbend(team, count, *arguments):
-    spread(_unbend_some, team, count, arguments)
-
-
-@njit(part=True)
-def _bend_slopes_some(begin, end, gradient, frames, offsets, bends, middle, square, sums):
-    """Per row and channel, the gradients of where samples lie: along and down, alone and as they grow outwards."""
-    _, height, width, channels = frames.shape
-    for row in range(begin, end):
-        m, y = row // height, row % height
-        wx, wy = np.empty(TAPS, np.float32), np.empty(TAPS, np.float32)
-        dx, dy = np.empty(TAPS, np.float32), np.empty(TAPS, np.float32)
-        for c in range(channels):
-            total = sums[m, y, c]
-            total[:] = np.float32(0.0)
-            for x in range(width):
-                along, down, rho, right, below = _sample(x, y, middle, square, offsets[m, c], bends[m, c])
-                left, top = _weigh(along, wx, dx), _weigh(down, wy, dy)
-                by_x, by_y = np.float32(0.0), np.float32(0.0)
-                for j in range(TAPS):
-                    at = _place(y, top, j, height)
-                    line, sloped = np.float32(0.0), np.float32(0.0)
-                    for i in range(TAPS):
-                        value = frames[m, at, _place(x, left, i, width), c]
-                        line += wx[i] * value
-                        sloped += dx[i] * value
-                    by_x += wy[j] * sloped
-                    by_y += dy[j] * line
-                g = gradient[m, y, x, c]
-                outwards = g * (by_x * right + by_y * below)
-                total[0] += g * by_x
-                total[1] += g * by_y
-                total[2] += g * by_x * rho
-                total[3] += g * by_y * rho
-                total[4] += outwards
-                total[5] += outwards * rho
-
-
-@njit
-def _bend_slopes(team, count, *arguments):
-    spread(_bend_slopes_some, team, count, arguments)
-
-
-def _frame(frames: torch.Tensor) -> tuple[np.ndarray, np.float32]:
-    """The middle of a frame [2], in px from its first pixel, and 1 / (px to its corner)^2."""
-    height, width = frames.shape[1:3]
-    middle = np.array([width / 2 - 0.5, height / 2 - 0.5], np.float32)
-    return middle, np.float32(4.0 / (width * width + height * height))
-
-
-def forward(frames: torch.Tensor, offsets: torch.Tensor, bends: torch.Tensor | None = None) -> torch.Tensor:
-    """Moved frames [M, H, W, C]."""
-    moved = torch.empty_like(frames)
+def forward(frames: torch.Tensor, offsets: torch.Tensor, bends: torch.Tensor | None = None):
+    """Moved frames [M, H, W, C], and what `backward` needs of the frames."""
     if bends is not None:
-        how = offsets.detach().numpy(), bends.detach().numpy(), *_frame(frames)
-        with kernel_lock:
-            _bend(team(), len(frames) * frames.shape[1], frames.numpy(), *how, moved.numpy())
-        return moved
-    for frame, of_frame, out in zip(frames, offsets.tolist(), moved, strict=True):
-        for c, (right, below) in enumerate(of_frame):
-            if right == 0 and below == 0:
-                out[..., c] = frame[..., c]
-                continue
-            (along, wx), (down, wy) = _taps(right), _taps(below)
-            with kernel_lock:
-                _shift(team(), len(frame), frame.numpy(), c, down, wy[0], along, wx[0], out.numpy())
-    return moved
+        return bend_cpu.forward(frames, offsets, bends)
+    planes = read(frames)
+    moved = np.empty_like(planes)
+    with kernel_lock:
+        _shift(team(), planes[..., 0].size, planes, *_taps(offsets), moved)
+    return as_frames(moved), torch.from_numpy(planes)
 
 
 def backward(
     gradient: torch.Tensor,
-    frames: torch.Tensor,
+    kept: torch.Tensor,
     offsets: torch.Tensor,
     bends: torch.Tensor | None,
     frames_wanted: bool,
-    wanted: bool,
+    learned: Sequence[int],
 ):
-    """Gradients of frames [M, H, W, C], offsets [M, C, 2] and bends [M, C, 4] (None where not wanted)."""
+    """Gradients of frames [M, H, W, C] (None where not wanted), and of the channels of offsets [M, C, 2] and bends
+    [M, C, 4] that are learned; the others have none."""
     if bends is not None:
-        return _unbent(gradient, frames, offsets, bends, frames_wanted, wanted)
-    found = torch.empty_like(gradient) if frames_wanted else None
-    grad_offsets = torch.zeros_like(offsets) if wanted else None
-    sums = np.empty((gradient.shape[1], 2), np.float32)
-    for m, of_frame in enumerate(offsets.tolist()):
-        for c, (right, below) in enumerate(of_frame):
-            (along, wx), (down, wy) = _taps(right), _taps(below)
-            if found is not None and right == 0 and below == 0:
-                found[m, ..., c] = gradient[m, ..., c]
-            elif found is not None:
-                with kernel_lock:
-                    _back(team(), len(sums), gradient[m].numpy(), c, down, wy[0], along, wx[0], found[m].numpy())
-            if grad_offsets is not None:
-                numbers = down, wy[0], wy[1], along, wx[0], wx[1]
-                with kernel_lock:
-                    _slopes(team(), len(sums), gradient[m].numpy(), frames[m].numpy(), c, *numbers, sums)
-                grad_offsets[m, c] = -torch.from_numpy(sums.sum(0, dtype=np.float64)).float()
-    return found, grad_offsets, None
-
-
-def _unbent(gradient, frames, offsets, bends, frames_wanted: bool, wanted: bool):
-    how = offsets.detach().numpy(), bends.detach().numpy(), *_frame(gradient)
-    found = torch.zeros_like(gradient) if frames_wanted else None
+        return bend_cpu.backward(gradient, kept, offsets, bends, frames_wanted, learned)
+    given, numbers = read(gradient), _taps(offsets)
+    count, channels, height = given.shape[:3]
+    found = np.empty_like(given) if frames_wanted else None
+    sums = np.zeros((count, channels, height, 2), np.float32)
     with kernel_lock:
         if found is not None:
-            _unbend(team(), len(gradient) * gradient.shape[3], gradient.numpy(), *how, found.numpy())
-        if not wanted:
-            return found, None, None
-        sums = np.empty((len(gradient), gradient.shape[1], gradient.shape[3], 6), np.float32)
-        _bend_slopes(team(), len(gradient) * gradient.shape[1], gradient.numpy(), frames.numpy(), *how, sums)
-    total = -torch.from_numpy(sums.sum(1, dtype=np.float64)).float()
-    return found, total[..., :2].contiguous(), total[..., 2:].contiguous()
+            _back(team(), given[..., 0].size, given, *numbers, found)
+        if learned:
+            chosen = np.array(learned, np.int64)
+            _slopes(team(), count * len(learned) * height, given, kept.numpy(), chosen, *numbers, sums)
+    grad_offsets = -torch.from_numpy(sums.sum(2, dtype=np.float64)).float() if learned else None
+    return None if found is None else written(found), grad_offsets, None

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import triton
 import triton.language as tl
@@ -203,9 +205,10 @@ def _slopes(
             tl.store(out + NUMBERS * k + 5, -tl.sum(tl.where(own, larger * rho, 0.0), 0))
 
 
-def forward(frames: torch.Tensor, offsets: torch.Tensor, bends: torch.Tensor | None = None) -> torch.Tensor:
-    """Moved frames [M, H, W, C]."""
-    return _launched(frames, offsets, bends, adjoint=False)
+def forward(frames: torch.Tensor, offsets: torch.Tensor, bends: torch.Tensor | None = None):
+    """Moved frames [M, H, W, C], and what `backward` needs of the frames."""
+    frames = frames.contiguous()
+    return _launched(frames, offsets, bends, adjoint=False), frames
 
 
 def _launched(source: torch.Tensor, offsets: torch.Tensor, bends: torch.Tensor | None, adjoint: bool) -> torch.Tensor:
@@ -226,11 +229,13 @@ def backward(
     offsets: torch.Tensor,
     bends: torch.Tensor | None,
     frames_wanted: bool,
-    wanted: bool,
+    learned: Sequence[int],
 ):
-    """Gradients of frames [M, H, W, C], offsets [M, C, 2] and bends [M, C, 4] (None where not wanted)."""
+    """Gradients of frames [M, H, W, C], offsets [M, C, 2] and bends [M, C, 4] (None where not wanted), of channels
+    that are not `learned` with the others."""
+    gradient = gradient.contiguous()
     found = _launched(gradient, offsets, bends, adjoint=True) if frames_wanted else None
-    if not wanted:
+    if not learned:
         return found, None, None
     m, height, width, channels = gradient.shape
     blocks, numbers = triton.cdiv(height * width * channels, SUMS["BLOCK"]), 2 if bends is None else 6

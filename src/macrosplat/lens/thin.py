@@ -96,10 +96,11 @@ class Foci:
         own = self.by_channel(channels)
         offsets = points.new_zeros(len(u), channels, 2) if own is None else points[:, None] * own[:, None]
         if self.corner is None:
-            return shifted(views, offsets)
+            return shifted(views, offsets, moving=COLOURED)
         return shifted(views, offsets, curvature.bends(points, self.corner[0])[:, None].expand(-1, channels, -1))
 
 
+COLOURED = (0, 2)  # channels that differ from green
 ONE_FOCUS = Foci()
 
 
@@ -321,7 +322,7 @@ class ThinLens(Lens):
             height = camera.frame.height * self.width / camera.frame.width
             shares = lateral.magnified(self.parameters["lens.lateral"], self.width, height)
             still = taken.new_zeros(1, taken.shape[-1], 2)
-            taken = shifted(taken[None], still, lateral.bends(shares, taken.shape[-1]))[0]
+            taken = shifted(taken[None], still, lateral.bends(shares, taken.shape[-1]), COLOURED)[0]
         if self.seen("lens.vignetting") != NOT_SEEN:
             taken = vignetting.dimmed(taken, self.parameters["lens.vignetting"], self._squared_radii(camera))
         return taken
