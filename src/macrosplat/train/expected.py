@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from macrosplat.lens import Sampling
-from macrosplat.lens.thin import SPANS
+from macrosplat.lens.thin import Spans, spans_of
 from macrosplat.options import Options
 from macrosplat.photos.records import Photo, resized
 from macrosplat.render import Frame
@@ -99,10 +99,11 @@ def expected(
     most = options.max_gaussians or default_gaussians(options.quality, frames)
     steps = options.steps or EFFORTS[options.quality].steps
     px = sum(frame.width * frame.height for frame in frames) / len(frames)
+    spans = spans_of({"aperture_samples": "1"} | options.lens_settings(device.type == "cuda"))
     if device.type == "cuda":
-        training = steps * _step(most, px, samples, GPU) + (0.0 if _kernels_built() else GPU_START)
+        training = steps * _step(most, px, spans, GPU) + (0.0 if _kernels_built() else GPU_START)
     else:
-        training = steps * _step(most, px, samples, CORE) / speed_of(CORES)
+        training = steps * _step(most, px, spans, CORE) / speed_of(CORES)
     cores = max(1, min(CORES, MOST_CORES))
     native = sum(w * h for w, h in sizes)
     points = 0.0 if points_known else POINTS if cameras_known else CAMERA
@@ -112,13 +113,11 @@ def expected(
     return Expected(seconds, disk, min(width, max(w for w, _ in sizes)), memory)
 
 
-def _step(most: int, px: float, samples: int, costs: Costs) -> float:
+def _step(most: int, px: float, spans: Spans, costs: Costs) -> float:
     """Seconds of a step, in the mean over the schedule; of a scene that needs its lens."""
 
     def sampling(t: float) -> Sampling:
-        return next(
-            (Sampling(span[2], learned=span[3]) for span in SPANS[str(samples)] if span[0] <= t < span[1]), Sampling()
-        )
+        return next((Sampling(span[2], learned=span[3]) for span in spans if span[0] <= t < span[1]), Sampling())
 
     planned = Schedule(steps=MOMENTS, gaussians=most)
     return sum(steps_of(planned, sampling, max(1, round(BEGUN * most)), px, costs)) / MOMENTS
