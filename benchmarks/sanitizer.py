@@ -53,7 +53,7 @@ def main() -> int:
 def inside() -> None:
     from term_cost import CASES, trainer_of
 
-    from macrosplat.bench.setting import Size
+    from macrosplat.train.made_up import Size
 
     for size in (Size(1500, 96, 64, 3), Size(300, 61, 45, 1)):
         for samples in (1, 4):

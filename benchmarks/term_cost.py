@@ -18,8 +18,8 @@ from dataclasses import replace
 
 import torch
 
-from macrosplat.bench.setting import Size, make_setting, make_trainer
 from macrosplat.lens.terms import SEEN
+from macrosplat.train.made_up import Size, make_setting, make_trainer
 from macrosplat.train.trainer import Trainer
 
 COLOUR, DARK, FIELD, LATERAL = "lens.colour", "lens.vignetting", "lens.curvature", "lens.lateral"

@@ -12,6 +12,7 @@ from macrosplat import bench
 from macrosplat.bench import Rates, Size, end_to_end, first_steps
 from macrosplat.lens import blur_cpu, coc_cpu
 from macrosplat.lens.coc import defocus
+from macrosplat.loading import take_first_steps
 from macrosplat.render import bins_cpu, over_cpu, project_cpu, rasterize_cpu, render, surface_cpu
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.progress import Progress
@@ -99,7 +100,7 @@ def test_calibration_measures_something():
 
 def test_first_steps_compile_all_that_a_run_calls():
     """In a file of kernels, what no other kernel calls is called by a run."""
-    first_steps.take_first_steps()
+    take_first_steps(torch.device("cpu"), first_steps.SAMPLES, 1)
     for module in (project_cpu, rasterize_cpu, bins_cpu, over_cpu, surface_cpu, coc_cpu, blur_cpu, loss_cpu, adam_cpu):
         kernels = {name: one for name, one in vars(module).items() if isinstance(one, Dispatcher)}
         for name, kernel in kernels.items():

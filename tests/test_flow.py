@@ -41,6 +41,7 @@ ROOMS = (
     "live",
     "web",
     "studio",
+    "loading",
     "loop",
     "placing",
     "pipeline",

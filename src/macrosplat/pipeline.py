@@ -21,6 +21,7 @@ from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture
 from macrosplat.deblur import check_deblur
 from macrosplat.live import After, LiveView, Nobody, Preview, Watching, check_viser
+from macrosplat.loading import loading
 from macrosplat.loop import make_trainer, train
 from macrosplat.options import Device, Options
 from macrosplat.output.finish import finish
@@ -128,7 +129,8 @@ def reconstruct(
         opened = _with_masks(opened, run, progress)
         if device.type == "cpu" and opened.cameras is None and not run.sparse.is_dir():
             holding.enter_context(compiling())
-        given = place(opened, run, progress, width)
+        with nullcontext() if run.sparse.is_dir() else loading(device, options):
+            given = place(opened, run, progress, width)
         if rig_lens is None and options.place != "off" and place_missing(opened, run, device, progress):
             given = place(opened, run, progress, width)
         widest = max(photo.width for photo in given.photos)

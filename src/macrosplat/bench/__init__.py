@@ -42,14 +42,14 @@ from rich.table import Table
 from macrosplat.bench import end_to_end
 from macrosplat.bench.rates import REPEATS, calibrate
 from macrosplat.bench.rates import Rates as Rates
-from macrosplat.bench.setting import DEPTH as DEPTH
-from macrosplat.bench.setting import DISTANCE as DISTANCE
-from macrosplat.bench.setting import Size, make_setting, make_trainer
 from macrosplat.bench.stages import measure
 from macrosplat.options import Device
 from macrosplat.support.dispatch import choose
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json, write_whole
+from macrosplat.train.made_up import DEPTH as DEPTH
+from macrosplat.train.made_up import DISTANCE as DISTANCE
+from macrosplat.train.made_up import Size, make_setting, make_trainer
 
 SIZES = (Size(20_000, 400, 300, 2), Size(100_000, 800, 600, 3))
 SCALING = (  # what `--scaling` adds, for GPUs

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from macrosplat.bench.rates import REPEATS, Rates, best
-from macrosplat.bench.setting import DISTANCE, MOST_BLUR, Setting, Size, make_setting, make_trainer
 from macrosplat.lens.blur import variable_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.ladder import ladder
@@ -25,6 +24,7 @@ from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.dispatch import kernels_for
 from macrosplat.train.adam import Adam
 from macrosplat.train.loss import make_target, photo_loss
+from macrosplat.train.made_up import DISTANCE, MOST_BLUR, Setting, Size, make_setting, make_trainer
 from macrosplat.train.schedule import RATES
 
 STEPS = {"step, 1 aperture sample": 1, "step, 4 aperture samples": 4}

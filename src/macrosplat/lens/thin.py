@@ -56,6 +56,10 @@ SPANS: dict[str, Spans] = {
 }
 PUPIL_END = 0.1  # of the pupil's first rate, reached linearly when it is frozen: it has far to go and then to settle
 
+# The ring of the samples that a photo is compared with is turned so many times as far as that of the samples that
+# gradients go through: irrational, so that neither knows of the other.
+APART = math.sqrt(2)
+
 # When poses that SfM found begin to be refined: within the first span, where the blur is true at edges, too
 # (experiments: poses-from). With one sample there is no such span; the same is taken, and was not measured.
 POSES_FROM = 0.2
@@ -115,21 +119,23 @@ def defocused(
     # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
     least = 2 * residual_blur(sampling.samples) * pupil
 
-    def through(rows: Sequence[int], shares: Tensor | None = None) -> Tensor:
-        u, v, views = apertures(sampling, camera.view, pupil, focus, rows)
+    def through(which: Sampling, rows: Sequence[int], shares: Tensor | None = None) -> Tensor:
+        u, v, views = apertures(which, camera.view, pupil, focus, rows)
         seen = draw(camera.at(views, coplanar=True))
         seen = replace(seen, colour=foci.apart(seen.colour, u, v, camera.intrinsics[:2]))
         return blurred(seen, camera, least, focus, sigma0, foci, shares)
 
     learned = sampling.learned
     if not 0 < learned < sampling.samples or not torch.is_grad_enabled():
-        return through(range(sampling.samples))
-    first, rest, shares = learned_of(sampling.samples, learned)
-    taken = through(first, torch.cat([pupil.new_full((1,), share) for share in shares]))
+        return through(sampling, range(sampling.samples))
+    rows, shares = learned_of(sampling.samples, learned)
+    taken = through(sampling, rows, torch.cat([pupil.new_full((1,), share) for share in shares]))
     with torch.no_grad():
-        share = learned / sampling.samples
-        exact = share * taken + (1 - share) * through(rest)
-    # The picture of all samples with the gradient of some, which is that of all in the mean over the ring's turns.
+        # Others than those that gradients go through, on their own ring: what a few samples have of their own, and the
+        # pupil has not, would else count against the detail of the scene that it comes from (experiments: own-samples).
+        others = replace(sampling, angle=sampling.angle * APART)
+        parts = [range(k, min(k + learned, others.samples)) for k in range(0, others.samples, learned)]
+        exact = sum((len(part) / others.samples * through(others, part) for part in parts), torch.zeros_like(taken))
     return taken + (exact - taken).detach()
 
 

@@ -1,4 +1,4 @@
-"""The made-up scenes that are measured: always the same for a size."""
+"""Made-up scenes, always the same for a size: what is measured, and what kernels are loaded with."""
 
 from __future__ import annotations
 
@@ -79,23 +79,28 @@ def make_setting(size: Size, seed: int = 0) -> Setting:
 
 
 def make_trainer(
-    setting: Setting, samples: int, photos: int = 1, device: torch.device | str = "cpu", terms: bool = False
+    setting: Setting,
+    samples: int,
+    photos: int = 1,
+    device: torch.device | str = "cpu",
+    terms: bool = False,
+    learned: int = 0,
 ) -> Trainer:
-    """A trainer that stays at full resolution and density, and takes so many aperture samples; with `terms` it learns
-    those of the lens beyond the blur."""
-    gaussians, pinhole = setting.gaussians, setting.pinhole
+    """A trainer that stays at full resolution and density, and takes so many aperture samples, of which gradients go
+    through so many (0: all); with `terms` it learns those of the lens beyond the blur."""
+    gaussians, pinhole = setting.gaussians.map(lambda t: t.to(device, copy=True)), setting.pinhole
     with torch.no_grad():
-        seen, _ = render(gaussians, pinhole.at(torch.eye(4))).over(torch.full((3,), 0.2))
-    photo = to_bytes(to_srgb(seen.clamp(0, 1)).numpy())
+        seen, _ = render(gaussians, pinhole.at(torch.eye(4, device=device))).over(torch.full((3,), 0.2, device=device))
+    photo = to_bytes(to_srgb(seen.clamp(0, 1)).cpu().numpy())
     # Something to learn: the photo is the scene one pixel away.
     taken = [np.roll(photo, 1 + i, axis=1) for i in range(photos)]
     views = torch.eye(4).repeat(photos, 1, 1)
     start = LensStart(setting.pupil, (DISTANCE,) * photos, (1.0,) * photos, width=pinhole.width)
     lens = ThinLens(replace(start, settings={"aberrations": "auto"} if terms else {}))
-    lens.learn_from, lens.spans = 0.0, ((0.0, 1.0, samples, 0),) if samples > 1 else ()
+    lens.learn_from, lens.spans = 0.0, ((0.0, 1.0, samples, learned),) if samples > 1 else ()
     intrinsics, frames = pinhole.at(views[0]).intrinsics.repeat(photos, 1), [pinhole.frame] * photos
     model = Model(
-        gaussians=gaussians.map(lambda t: t.clone()),
+        gaussians=gaussians,
         lens=lens,
         rig=Rig(views, intrinsics, frames, torch.full((photos,), DISTANCE), setting.pixel),
         backdrop=Backdrop(torch.full((photos, 3, 4, 3), 0.2)),

@@ -1,0 +1,80 @@
+"""The kernels that a run will need, called once on a made-up scene: the CPU's are then in Numba's cache, a GPU's are
+loaded, and its context is there.
+
+A GPU's are loaded by a thread, while COLMAP finds points or cameras, which leaves Python alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+from macrosplat.lens.thin import SPANS
+from macrosplat.options import Options
+from macrosplat.output.detail.pyramid import collapsed, laplacian
+from macrosplat.output.detail.radius import blur_radius
+from macrosplat.render.surface import surface_depth
+from macrosplat.train.made_up import Size, make_setting, make_trainer
+
+SIZE = Size(gaussians=96, width=48, height=32, degree=3)
+STEPS = 3  # of each kind: taken as it comes, recorded, replayed
+Samples = Sequence[tuple[int, int]]  # of the aperture, and through how many of them gradients go (0: all)
+
+
+def take_first_steps(
+    device: torch.device, samples: Samples, steps: int, wanted: Callable[[], bool] = lambda: True
+) -> None:
+    """Every kernel of a training with a thin lens, and of the results, in the order in which a run needs them.
+
+    Args:
+        samples: one after the other, the last of several. wanted: is asked now and then whether to go on.
+    """
+    setting = make_setting(SIZE)
+    for count, learned in samples:
+        for terms in (True, False):
+            trainer = make_trainer(setting, count, device=device, terms=terms, learned=learned)
+            for _ in range(steps):
+                if not wanted():
+                    return
+                trainer.step()
+    trainer.settle()
+    with torch.no_grad():
+        model = trainer.model
+        camera = model.camera(0)
+        seen = model.draw(camera, 0)
+        surface_depth(model.gaussians.detach(), camera)
+        blur_radius(seen.depth, seen.alpha)
+        planes = seen.colour.permute(2, 0, 1).contiguous()
+        collapsed(laplacian(planes, 2))
+
+
+@contextlib.contextmanager
+def loading(device: torch.device, options: Options) -> Iterator[None]:
+    """A thread loads the kernels of a run on a GPU meanwhile; it has ended when this block has.
+
+    Nothing depends on it: what goes wrong in it goes wrong in the run as well, and is said there.
+    """
+    if device.type != "cuda" or options.lens != "thin":
+        yield
+        return
+    stopped = threading.Event()
+    spans = SPANS[options.lens_settings().get("aperture_samples", "4")]
+    samples = ((1, 0), *dict.fromkeys(span[2:] for span in spans))
+
+    def load() -> None:
+        with contextlib.suppress(Exception):
+            take_first_steps(device, samples, STEPS, lambda: not stopped.is_set())
+            torch.cuda.empty_cache()
+
+    thread = threading.Thread(target=load, name="loading", daemon=True)
+    thread.start()
+    try:
+        yield
+    except BaseException:
+        stopped.set()
+        raise
+    finally:
+        thread.join()

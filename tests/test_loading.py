@@ -1,0 +1,54 @@
+"""A GPU's kernels are loaded by a thread that ends with the work beside it, whatever either comes to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from macrosplat import loading
+from macrosplat.options import Options
+
+GPU = torch.device("cuda")
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What steps were asked for; they go on until they are not wanted, or fail soon."""
+    asked: list[Any] = []
+
+    def steps(device: torch.device, samples: loading.Samples, count: int, wanted: Callable[[], bool]) -> None:
+        asked.append((device, samples, count, threading.current_thread()))
+        end = time.monotonic() + 0.05
+        while wanted():
+            if time.monotonic() > end:
+                raise RuntimeError("out of memory")
+            time.sleep(0.005)
+        asked.append("stopped")
+
+    monkeypatch.setattr(loading, "take_first_steps", steps)
+    return asked
+
+
+def test_the_kinds_of_steps_that_a_run_takes(taken: list[Any]) -> None:
+    with loading.loading(GPU, Options(quality="draft")):
+        pass
+    ((device, samples, count, thread),) = taken
+    assert device == GPU and samples == ((1, 0), (8, 4), (4, 2))
+    assert count == loading.STEPS and not thread.is_alive()
+
+
+def test_it_stops_where_the_work_does(taken: list[Any]) -> None:
+    with pytest.raises(KeyboardInterrupt), loading.loading(GPU, Options()):
+        raise KeyboardInterrupt
+    assert taken[-1] == "stopped" and not taken[0][-1].is_alive()
+
+
+def test_no_thread_for_a_cpu_or_another_lens(taken: list[Any]) -> None:
+    with loading.loading(torch.device("cpu"), Options()), loading.loading(GPU, Options(lens="plain")):
+        pass
+    assert not taken
