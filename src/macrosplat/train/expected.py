@@ -29,7 +29,9 @@ from macrosplat.train.working_size import working_width
 
 # Seconds, as measured (experiments: what-a-run-takes); those of steps are in `reckoned`.
 BEGUN = 1 / 3  # of the Gaussians at the end, those of the start
-CAMERA, POINTS = 1.7, 1.0  # of a photo on a core, whose camera has to be found; whose camera is given without points
+# Of a photo of 640 x 480 px on a core, whose camera has to be found; whose camera is given without points. Larger ones
+# are looked at up to `FEATURES_SIDE`: points grow with their px, and the pairs of them that are compared faster.
+CAMERA, POINTS, VGA, CAMERA_GROWS = 1.3, 1.0, 640 * 480, 1.5
 RESULT, RESULT_PX = 0.4, 8e-7  # of a photo, and of each px: read, and its results written, on a core (large-captures)
 GPU_START = 40.0  # kernels are built, once on a machine
 FIXED = 10.0  # imports, kernels read from the cache, the page
@@ -106,8 +108,8 @@ def expected(
         training = steps * _step(most, px, spans, CORE) / speed_of(CORES)
     cores = max(1, min(CORES, MOST_CORES))
     native = sum(w * h for w, h in sizes)
-    points = 0.0 if points_known else POINTS if cameras_known else CAMERA
-    seconds = FIXED + training + (RESULT_PX * native + (RESULT + points) * len(sizes)) / cores
+    points = 0.0 if points_known else sum(_points(*size, cameras_known) for size in sizes) / speed_of(cores)
+    seconds = FIXED + training + points + (RESULT_PX * native + RESULT * len(sizes)) / cores
     disk = BYTES_PX * native + BYTES_GAUSSIAN * most + BYTES_PAGE
     memory = _memory(sizes, frames, most, samples, points_known)
     return Expected(seconds, disk, min(width, max(w for w, _ in sizes)), memory)
@@ -141,9 +143,19 @@ def _memory(
     return max(MEMORY_LEAST + MEMORY_PHOTO * len(sizes), points, training, result_memory(sizes)) + MEMORY_CORE * CORES
 
 
+def _points(width: int, height: int, cameras_known: bool) -> float:
+    """Seconds on a core that a photo takes until its camera and points are known. Small photos take no less."""
+    size = max(1.0, _looked_at(width, height) / VGA)
+    return POINTS * size if cameras_known else CAMERA * size**CAMERA_GROWS
+
+
+def _looked_at(width: int, height: int) -> float:
+    """Px in which feature points are sought."""
+    return width * height * min(1.0, FEATURES_SIDE / max(width, height)) ** 2
+
+
 def _features(width: int, height: int) -> float:
-    shrunk = min(1.0, FEATURES_SIDE / max(width, height)) ** 2
-    return min(MOST_FEATURES, FEATURES_PX * width * height * shrunk)
+    return min(MOST_FEATURES, FEATURES_PX * _looked_at(width, height))
 
 
 def result_memory(sizes: Sequence[tuple[int, int]]) -> float:
