@@ -65,6 +65,26 @@ def test_a_blurred_leg_is_kept_and_hardly_thickened(tmp_path: Path) -> None:
         assert thick.min() >= 5 and thick.max() <= 12
 
 
+@pytest.mark.parametrize("pale", [False, True])
+def test_a_hole_that_shows_the_backdrop_is_open_unless_the_thing_is_as_pale(tmp_path: Path, pale: bool) -> None:
+    """A brown ring with its shadow behind it; then a part of it is painted grey: the same hole could be paint."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    for n in range(3):
+        away = np.hypot(x - 70 - 8 * n, y - 60)
+        ring = (away < 34) & (away > 9)
+        inside = np.where(pale & (y > 75), 0.3, 0.0)[..., None]
+        inside = np.where(inside > 0, inside, [0.25, 0.12, 0.03])
+        alpha = gaussian_filter(ring.astype(float), 1)[..., None]
+        ground = 0.7 * np.where(away < 50, 0.75 + 0.25 * (away / 50) ** 2, 1)[..., None]
+        Image.fromarray(to_bytes(to_srgb(alpha * inside + (1 - alpha) * ground))).save(tmp_path / f"{n}.png")
+    found = silhouettes(find_photos(tmp_path).photos)
+    assert found is not None
+    for n, mask in enumerate(found.masks):
+        away = np.hypot(x - 70 - 8 * n, y - 60)
+        assert ((mask > 127) == pale)[away < 6].all()
+        assert (mask > 127)[(away > 12) & (away < 31)].all()
+
+
 def test_before_a_room_that_stands_still_while_the_thing_turns(tmp_path: Path) -> None:
     """The thing covers what is near its axis in every photo, and a ring about it in most."""
     random = np.random.default_rng(5)

@@ -95,12 +95,11 @@ def rows_of(values: Tensor, rows: Sequence[int]) -> Tensor:
 
 
 @cache
-def learned_of(samples: int, learned: int) -> tuple[list[int], list[int], list[float]]:
-    """Of the samples those that gradients go through, the others, and what each of the first stands for, as a multiple
-    of its own share of their mean. The pupil's centre stands for itself alone: nothing turns it."""
+def learned_of(samples: int, learned: int) -> tuple[list[int], list[float]]:
+    """Of the samples those that gradients go through, and what each of them stands for, as a multiple of its own share
+    of their mean. The pupil's centre stands for itself alone: nothing turns it."""
     centred = int(samples >= CENTRED and samples not in SPIRALS)
     of_ring = learned - centred
     first = [0][:centred] + [centred + k * (samples - centred) // of_ring for k in range(of_ring)]
-    rest = [k for k in range(samples) if k not in first]
     shares = [learned / samples][:centred] + [learned / samples * (samples - centred) / of_ring] * of_ring
-    return first, rest, shares
+    return first, shares

@@ -47,6 +47,10 @@ HOLE, SMALLEST = (
     0.003,
     0.02,
 )  # of the frame: smaller holes are part of the object; of the largest: smaller parts are not
+# A hole of which this share looks like the backdrop in a shadow is open, where such a colour takes no more of the thing
+# itself, farther than `REACH` from its outline, than this: white chess pieces before white have 0.006, what is not pale
+# 0.00004.
+HOLE_BEHIND, PALE = 0.1, 0.0005
 # There is no doubt if so much of the border has the backdrop's colour, the contrast is no less (levels), and what is
 # neither backdrop nor object no more than this (of the frame, mean and worst photo): shadows and tables on sweeps have
 # 0.04 (0.055), wood 0.08 (0.13), a dark room 0.04 (0.13); leaves fail at the border.
@@ -175,6 +179,8 @@ class _Parts:
     rest: float  # of the frame that is neither the thing nor its backdrop
     contrast: float  # levels between the two
     levels: NDArray[np.float64]  # [256] of the frame that is the thing and differs by so many levels from the backdrop
+    holes: Region | None = None  # of the thing, filled, that look like the backdrop
+    pale: float = 1.0  # of the thing that does so, too
 
 
 def _if_sure(parts: list[_Parts | None]) -> tuple[NDArray[np.uint8], ...] | None:
@@ -193,7 +199,12 @@ def _if_sure(parts: list[_Parts | None]) -> tuple[NDArray[np.uint8], ...] | None
         and AREA[0] <= min(areas)
         and max(areas) <= AREA[1]
     )
-    return tuple(np.where(part.thing, 255, 0).astype(np.uint8) for part in known) if sure else None
+    if not sure:
+        return None
+    things = [part.thing for part in known]
+    if np.mean([part.pale for part in known]) <= PALE:
+        things = [part.thing if part.holes is None else part.thing & ~part.holes for part in known]
+    return tuple(np.where(thing, 255, 0).astype(np.uint8) for thing in things)
 
 
 def _border(picture: NDArray) -> Region:
@@ -248,7 +259,7 @@ def _parts(picture: Picture, backdrop: Picture, texture: bool = False) -> _Parts
         texture: it may have some, and is kept as it is where it is known.
     """
     height, width = picture.shape[:2]
-    soft = ndimage.gaussian_filter(picture, (width / 320, width / 320, 0))
+    soft = np.asarray(ndimage.gaussian_filter(picture, (width / 320, width / 320, 0)), np.float32)
     away = soft - backdrop if texture else soft
     sigma = 1.5 * width / 320
     edge = (
@@ -260,10 +271,7 @@ def _parts(picture: Picture, backdrop: Picture, texture: bool = False) -> _Parts
     behind = np.zeros((height, width), bool)
     for _ in range(ROUNDS):
         off = np.abs(soft - backdrop).max(-1)
-        ratio = soft / np.maximum(backdrop, 8)
-        level = ratio.mean(-1)
-        shadow = (np.ptp(ratio, axis=-1) < SHADOW_TINT) & (level > SHADOW_DEPTH) & (level < 1.03)
-        shadow &= edge < SHADOW_EDGE * backdrop.mean(-1) / 200
+        shadow = _shaded(soft, backdrop) & (edge < SHADOW_EDGE * backdrop.mean(-1) / 200)
         like = np.asarray(ndimage.binary_opening((off < DIFFERS) | shadow), bool)
         number, count = _labelled(like)
         outside = np.zeros(count + 1, bool)
@@ -285,8 +293,30 @@ def _parts(picture: Picture, backdrop: Picture, texture: bool = False) -> _Parts
     levels = np.bincount(np.minimum(off[thing], 255).astype(int), minlength=256) / off.size
     if not texture and contrast and np.median((soft - backdrop)[strong].mean(-1)) < 0:
         sharper = np.asarray(ndimage.gaussian_filter(picture, (FINE * width, FINE * width, 0)), np.float32)
-        thing = _filled(_parts_on(_by_missing_light(sharper, backdrop), thing), off)
+        drawn = _parts_on(_by_missing_light(sharper, backdrop), thing)
+        thing = _filled(drawn, off)
+        holes, pale = _seen_through(thing, thing & ~drawn, _shaded(soft, backdrop))
+        return _Parts(thing, rest, contrast, levels, holes, pale)
     return _Parts(thing, rest, contrast, levels)
+
+
+def _shaded(picture: Picture, backdrop: Picture) -> Region:
+    """What has the backdrop's colours, in a soft shadow or not."""
+    ratio = picture / np.maximum(backdrop, 8)
+    level = ratio.mean(-1)
+    return (np.ptp(ratio, axis=-1) < SHADOW_TINT) & (level > SHADOW_DEPTH) & (level < 1.03)
+
+
+def _seen_through(thing: Region, holes: Region, shaded: Region) -> tuple[Region, float]:
+    """The holes that look like the backdrop, and which share of the thing, its outlines apart, does so."""
+    # Amid a wide hole nothing but its shadow takes light, and is drawn as if it were a thing.
+    holes = holes | np.asarray(ndimage.binary_fill_holes(holes), bool) & shaded
+    number, count = _labelled(holes)
+    behind = ndimage.mean(shaded, number, np.arange(count + 1)) >= HOLE_BEHIND
+    behind[0] = False
+    reach = max(1, round(REACH * thing.shape[1]))
+    inner = np.asarray(ndimage.binary_erosion(thing & ~holes, iterations=reach), bool)
+    return behind[number], float(shaded[inner].mean()) if inner.any() else 1.0
 
 
 def _labelled(region: Region, corners: bool = False) -> tuple[NDArray[np.int32], int]:

@@ -29,8 +29,9 @@ class Costs:
 
     def of(self, gaussians: float, px: float, sampling: Sampling) -> float:
         """Of a step with so many Gaussians, and px of a photo as it is seen in this step."""
-        drawn = max(1, sampling.samples)
-        samples = self.drawing * drawn + (1 - self.drawing) * (sampling.learned or drawn)
+        samples = max(1, sampling.samples)
+        if 0 < sampling.learned < samples:  # all are drawn, for the comparison, besides those that are learned from
+            samples = sampling.learned + self.drawing * samples
         return self.step + samples * (self.sample + self.gaussian * gaussians + self.px * px)
 
 
