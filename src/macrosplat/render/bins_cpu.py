@@ -95,7 +95,7 @@ def _pairs_some(begin, end, splats, extents, order, rows, each, tiles_x, tiles_y
         # Along a row the ellipse spans mx - dy forms[11] +- sqrt(forms[13] - forms[12] dy^2).
         forms[i, 10], forms[i, 11], forms[i, 12] = inverse, slope, (c - b * slope) * inverse
         forms[i, 13] = WIDER * reach * inverse
-        x_lo, x_hi, y_lo, y_hi = _box(splats, extents, i, tiles_x, tiles_y)
+        x_lo, x_hi, y_lo, _ = _box(splats, extents, i, tiles_x, tiles_y)
         n, line = 0, rows[rank]
         tile = i // each * tiles_x * tiles_y + y_lo * tiles_x
         q, span = forms[i, 12], forms[i, 13]
