@@ -3,13 +3,17 @@
     python benchmarks/term_cost.py [--device cpu] [--gaussians 100000 --width 800 --height 600 --samples 1 8]
 
 The scene is that of `macrosplat bench`. Terms are learned, as they are in the spans that have several aperture samples.
-Rounds of all cases take turns, and the best of each counts.
+Rounds of all cases take turns, and the best of each counts; its ratio to none is given, and that of the medians.
+On a CPU that others use: `NUMBA_NUM_THREADS=1 python benchmarks/term_cost.py --device cpu --processor-time --steps 1
+--rounds 24 ...`.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -30,7 +34,6 @@ CASES = {
     "curvature": (FIELD,),
     "all": ("poses", "breathing", COLOUR, DARK, FIELD, LATERAL),
 }
-ROUNDS = 4
 
 
 def trainer_of(size: Size, samples: int, device: str, terms: tuple[str, ...]) -> Trainer:
@@ -47,14 +50,14 @@ def trainer_of(size: Size, samples: int, device: str, terms: tuple[str, ...]) ->
     return trainer
 
 
-def seconds(trainer: Trainer, steps: int) -> float:
-    began = time.perf_counter()
+def seconds(trainer: Trainer, steps: int, clock: Callable[[], float]) -> float:
+    began = clock()
     for _ in range(steps):
         trainer.step()
     trainer.settle()
     if trainer.targets.device.type == "cuda":
         torch.cuda.synchronize()
-    return (time.perf_counter() - began) / steps
+    return (clock() - began) / steps
 
 
 def main() -> None:
@@ -65,19 +68,25 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=600)
     parser.add_argument("--samples", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--steps", type=int, default=50, help="of a round")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--processor-time", action="store_true", help="instead of the clock's")
     asked = parser.parse_args()
+    clock = time.process_time if asked.processor_time else time.perf_counter
     size = Size(asked.gaussians, asked.width, asked.height, 2)
     where = torch.cuda.get_device_name() if asked.device == "cuda" else "CPU"
     print(f"{size}; {where}")
     for samples in asked.samples:
         trainers = {name: trainer_of(size, samples, asked.device, terms) for name, terms in CASES.items()}
-        best = dict.fromkeys(CASES, float("inf"))
-        for turn in range(ROUNDS + 1):
+        taken: dict[str, list[float]] = {name: [] for name in CASES}
+        for trainer in trainers.values():
+            seconds(trainer, max(asked.steps, 3), clock)  # compiles and records
+        for _ in range(asked.rounds):
             for name, trainer in trainers.items():
-                taken = seconds(trainer, asked.steps)
-                best[name] = min(best[name], taken) if turn else best[name]  # the first round compiles and records
-        for name, taken in best.items():
-            print(f"{samples} samples, {name:20s} {1e3 * taken:9.3f} ms  {taken / best['none']:.3f}")
+                taken[name].append(seconds(trainer, asked.steps, clock))
+        least, middle = min(taken["none"]), statistics.median(taken["none"])
+        for name, times in taken.items():
+            ratios = f"{min(times) / least:.3f}  {statistics.median(times) / middle:.3f}"
+            print(f"{samples} samples, {name:20s} {1e3 * min(times):9.3f} ms  {ratios}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from macrosplat.lens.blur import variable_blur
+from macrosplat.lens.blur import mean_blur, variable_blur
 from macrosplat.lens.blur_reference import gather_blur, ladder_blur
 from macrosplat.lens.ladder import ladder
 
@@ -67,6 +67,31 @@ def test_kernel_computes_the_ladder(channels):
     # A knot of the table lies between the float32 and the float64 coordinate of some pixel: its slope may jump.
     difference = (grad_sigma.double() - wanted_grad_sigma).abs() / wanted_grad_sigma.abs().max()
     assert difference.max() <= 2e-3 and difference.median() <= 1e-5
+
+
+@pytest.mark.parametrize("pivot", [None, 1])
+def test_channels_apart(pivot):
+    """Kernel and exact gather against the ladder, where each channel has its own sigma."""
+    sharp = texture(20, 71)
+    sigma = (sigma_map("random", 20, 71, 4.0) + 0.5)[..., None] * torch.tensor([0.9, 1.0, 1.15])
+    upstream = texture(20, 71, seed=1) - 0.5
+    results = []
+    for dtype, in_planes in ((torch.float32, False), (torch.float32, True), (torch.float64, False)):
+        inputs = [t.to(dtype)[None].requires_grad_() for t in (sharp, sigma)]
+        given = [t.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1) if in_planes else t for t in inputs]
+        exact = dtype == torch.float64
+        blurred = ladder_blur(*(t[0] for t in given), pivot) if exact else mean_blur(*given, pivot)
+        results.append((blurred, *torch.autograd.grad(blurred, inputs, upstream.to(dtype))))
+    for one, other, wanted in zip(*results, strict=True):
+        assert torch.equal(one, other)
+        error = (one.double() - wanted).abs() / wanted.detach().abs().max()
+        assert error.max() <= 2e-3 and error.median() <= 1e-5  # knots of the table, as above
+    error = results[2][0] - gather_blur(sharp.double(), sigma.double(), pivot)
+    assert error.std() <= 0.005 * sharp.std()
+    if pivot is not None:
+        error = results[2][0] - gather_blur(sharp.double(), sigma.double())
+        assert error.std() <= 0.01 * sharp.std()  # by 10 and 15 % of sigma
+        assert torch.equal(results[0][0][..., 1], variable_blur(sharp[..., 1:2], sigma[..., 1])[..., 0])
 
 
 def test_gradient_of_sigma_is_that_of_the_exact_gather():

@@ -88,6 +88,15 @@ def test_three_exposures_of_each_view_are_said(tmp_path: Path, ratio: float, sai
     assert ("differ by up to 4.0 stops (IMG_0000.jpg, IMG_0001.jpg, IMG_0002.jpg, by EXIF)" in notes) == said
 
 
+@pytest.mark.parametrize(("light", "said"), [((0.25, 0.5, 1.0), True), ((0.8, 0.9, 1.0), False)])
+def test_exposures_without_exif_are_told_by_their_light(tmp_path: Path, light: tuple[float, ...], said: bool) -> None:
+    for view in range(3):
+        for n, gain in enumerate(light):
+            save(tmp_path / f"{view}_{n}.png", to_bytes(to_srgb(speckle(view) * gain)))
+    notes = notes_of(tmp_path)
+    assert ("differ by up to 2.0 stops (" in notes and "_2.png, by their light)" in notes) == said
+
+
 @pytest.mark.parametrize("edited", ["IMG_E0001.jpg", "IMG_0001-Edit.jpg", "IMG_0001 copy.jpg"])
 def test_an_edit_of_a_photo_is_said(tmp_path: Path, edited: str) -> None:
     for view in range(5):

@@ -45,6 +45,9 @@ def test_a_run_takes_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
     training = of(30, known=False, steps=1501, **run).seconds - of(30, known=False, steps=1, **run).seconds
     assert training == pytest.approx(56, rel=0.1)
     assert of(30, known=False, **run).seconds - training == pytest.approx(42, rel=0.1)
+    found = expected([(1728, 1152)] * 35, Options(**run), False, CPU).seconds  # experiments: sfm-quick, mary_rose
+    given = expected([(1728, 1152)] * 35, Options(**run), True, CPU, points_known=True).seconds
+    assert 258 / 2 < found - given < 268  # s of processor time, and by a clock that tests shared
     assert speed_of(1) == 1 and speed_of(16) == pytest.approx(3.37, abs=0.01)
 
 

@@ -12,7 +12,7 @@ from macrosplat.lens import LENSES, LensStart, Sampling, Sharp
 from macrosplat.lens.aperture import aperture_samples, sheared
 from macrosplat.lens.blur_reference import gather_blur
 from macrosplat.lens.plain import PlainLens
-from macrosplat.lens.thin import SIGMA0_MAX, SIGMA0_MIN, ThinLens
+from macrosplat.lens.thin import SIGMA0_MAX, SIGMA0_MIN, ThinLens, spans_of
 from macrosplat.render import Camera, Frame, Pinhole
 
 FX, FOCUS, PUPIL = 200.0, 5.0, 0.8
@@ -88,8 +88,11 @@ def test_points_are_a_setting_of_the_lens():
         return [span[2] for span in ThinLens(start).spans]
 
     assert [spans(n) for n in ("1", "4", "8", "16")] == [[], [8, 4], [8, 8], [8, 16]]
-    assert options.Options(quality="draft").lens_settings() == {"aperture_samples": "4", "aberrations": "auto"}
-    assert options.Options().lens_settings() == {"aperture_samples": "8", "aberrations": "auto"}
+    assert options.Options(quality="draft").lens_settings()["aperture_samples"] == "4"
+    chosen = {"aperture_samples": "8", "aberrations": "auto"}
+    assert options.Options().lens_settings() == chosen | {"aperture_from": "late"}
+    assert options.Options().lens_settings(on_gpu=True) == chosen | {"aperture_from": "early"}
+    assert spans_of(options.Options().lens_settings(on_gpu=True))[-1] == (0.3, 1.0, 8, 4)
 
 
 def test_shear_comes_after_the_pose():

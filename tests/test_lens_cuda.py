@@ -21,18 +21,26 @@ def close(ours, theirs, tolerance):
 
 
 @pytest.mark.parametrize(
-    ("size", "frames", "channels", "largest"),
-    [((19, 50), 1, 3, 2.4), ((6, 9), 2, 4, 9.5), ((3, 130), 1, 1, 9.5), ((5, 8), 3, 3, 3.0)],
+    ("size", "frames", "channels", "largest", "apart"),
+    [
+        ((19, 50), 1, 3, 2.4, ""),
+        ((6, 9), 2, 4, 9.5, "by one"),
+        ((3, 130), 1, 1, 9.5, ""),
+        ((5, 8), 3, 3, 3.0, "apart"),
+    ],
 )
-def test_blur(monkeypatch, size, frames, channels, largest):
+def test_blur(monkeypatch, size, frames, channels, largest, apart):
     monkeypatch.setattr(blur_cuda, "CHUNKS", 2)  # so that several programs walk down the larger frames
     if frames > 1 and channels == 3:  # one frame after the other
         monkeypatch.setattr(blur_cuda, "TOGETHER", 1)
     torch.manual_seed(0)
     sharp, sigma = torch.rand(frames, *size, channels), largest * torch.rand(frames, *size) + 0.1
+    pivot = 1 if apart == "by one" else None
+    if apart:
+        sigma = sigma[..., None] + torch.linspace(0.1, 0.4, channels)
     upstream = torch.randn(*size, channels)
-    blurred, saved = blur_cpu.forward(sharp, sigma, True)
-    ours, ours_saved = blur_cuda.forward(sharp.to(DEVICE), sigma.to(DEVICE), True)
+    blurred, saved = blur_cpu.forward(sharp, sigma, True, pivot)
+    ours, ours_saved = blur_cuda.forward(sharp.to(DEVICE), sigma.to(DEVICE), True, pivot)
     close(ours, blurred, 1e-5)
     expected = blur_cpu.backward(upstream, saved, True, True)
     for got, want in zip(blur_cuda.backward(upstream.to(DEVICE), ours_saved, True, True), expected, strict=True):

@@ -151,6 +151,13 @@ def test_bad_frame(capture, kind):
     assert "transforms.json, frame 1" in message and "\n" not in message
 
 
+def test_missing_photos_are_counted(capture):
+    with pytest.raises(
+        MacrosplatError, match=r"frame 1 .* names a photo, as 2 more do, that is missing: .*7\.jpg; put"
+    ):
+        capture(frames=[frame(f"{n}.jpg") for n in (1, 7, 2, 8, 9)])
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [

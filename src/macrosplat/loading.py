@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from macrosplat.lens.thin import SPANS
+from macrosplat.lens.thin import spans_of
 from macrosplat.options import Options
 from macrosplat.output.detail.pyramid import collapsed, laplacian
 from macrosplat.output.detail.radius import blur_radius
@@ -61,7 +61,7 @@ def loading(device: torch.device, options: Options) -> Iterator[None]:
         yield
         return
     stopped = threading.Event()
-    spans = SPANS[options.lens_settings().get("aperture_samples", "4")]
+    spans = spans_of(options.lens_settings(on_gpu=True))
     samples = ((1, 0), *dict.fromkeys(span[2:] for span in spans))
 
     def load() -> None:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePosixPath
 
+import numpy as np
+
 from macrosplat.brackets.alike import Picture, SliceRun, alike, is_copy, of_one_place, of_one_pose
 from macrosplat.photos.kinds import RAW, TIFF
 from macrosplat.photos.names import bare, listed
@@ -39,15 +41,16 @@ def taken_twice(
     ]
 
 
-def exposed(photos: Sequence[Photo], runs: Sequence[SliceRun]) -> list[str]:
-    """What to say of slices that differ as exposures do: where EXIF says so of most runs."""
-    stops = [_stops(photos[i] for i in run.slices) for run in runs]
+def exposed(photos: Sequence[Photo], runs: Sequence[SliceRun], picture: Callable[[int], Picture]) -> list[str]:
+    """What to say of slices that differ as exposures do: where EXIF says so of most runs, or, without it, pictures."""
+    told = any(photo.exif.seconds for photo in photos)
+    stops = [_stops(photos[i] for i in run.slices) if told else _apart(map(picture, run.slices)) for run in runs]
     if sum(one >= 2 * EXPOSED for one in stops) <= len(runs) / 2:
         return []
     names = listed(photos[i].name for i in runs[stops.index(max(stops))].slices)
     return [
-        f"The slices of a pose differ by up to {max(stops):.1f} stops ({names}, "
-        "by EXIF), as brackets of exposures do: if their focus is one, leave one exposure of each."
+        f"The slices of a pose differ by up to {max(stops):.1f} stops ({names}, by {'EXIF' if told else 'their light'}"
+        "), as brackets of exposures do: if their focus is one, leave one exposure of each."
     ]
 
 
@@ -74,6 +77,12 @@ def _stops(photos: Iterable[Photo]) -> float:
         if exif.seconds
     ]
     return max(light) - min(light) if light else 0.0
+
+
+def _apart(pictures: Iterable[Picture]) -> float:
+    """How many stops of light, in the mean over the frame, lie between pictures: focus moves light, and takes none."""
+    light = [math.log2(max(1e-4, float(np.square(picture).mean()))) for picture in pictures]
+    return max(light) - min(light)
 
 
 def joined(

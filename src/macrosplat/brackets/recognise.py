@@ -137,7 +137,7 @@ def _from_pictures(
         notes.append(f"Left out of their stacks: {listed(odd.values())}.")
     accepted = [SliceRun(_of_one_kind(photos, run.slices), run.odd) for run in accepted]
     accepted, copies = joined(photos, accepted, picture)
-    notes += exposed(photos, accepted)
+    notes += exposed(photos, accepted, picture)
     if copies:
         notes.append(f"Left out because they are the slices of a stack once more: {_names(photos[i] for i in copies)}.")
         odd |= dict.fromkeys(copies, "")

@@ -111,7 +111,7 @@ def read_transforms(path: Path, photos: Sequence[Photo], dropped: Collection[Pat
     placed = place(photos, entries, "transforms", there[: len(photos)], "is the second frame of this photo; remove it.")
     if placed.unplaced:
         entry = placed.unplaced[0]
-        raise MacrosplatError(f"{entry.where} names a photo {_why_not(path.parent, entry.name)}")
+        raise MacrosplatError(f"{entry.where} {_why_not(path.parent, entry.name, len(placed.unplaced) - 1)}")
     by_where = {frame.where: frame for frame in frames}
     masks = {}
     for photo, entry in zip(placed.photos, placed.entries, strict=True):
@@ -287,15 +287,18 @@ def _lens(frame: _Read, size: tuple[int, int]) -> Distortion:
     return lens_of(k[:2].tolist(), k[2:].tolist(), more, size)
 
 
-def _why_not(folder: Path, name: str) -> str:
-    """What to say of a photo that a frame names and that was not found."""
+def _why_not(folder: Path, name: str, others: int) -> str:
+    """What to say of a photo that a frame names and that was not found, as those of `others` were not."""
+    too = f", as {others} more do{'es' if others == 1 else ''}," if others else ""
     path = os.path.normpath(folder.absolute() / name)
     try:
         if os.path.isfile(path):
-            return f"of a kind that is not read, or in a folder that is not looked into: {path}; move or convert it."
+            where = f"of a kind that is not read, or in a folder that is not looked into: {path}"
+            return f"names a photo{too} {where}; move or convert it."
     except ValueError:  # a name that no disk takes
         pass
-    return f"that is missing: {plain(path, 300)}; put it there or remove the frame from the file."
+    what = "it there or remove the frame" if not others else "them there or remove the frames"
+    return f"names a photo{too} that is missing: {plain(path, 300)}; put {what} from the file."
 
 
 def _unused(path: Path) -> list[str]:

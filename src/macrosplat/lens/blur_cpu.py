@@ -11,14 +11,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from macrosplat.lens.blur_apart_cpu import climb_apart, descend_apart
+from macrosplat.lens.blur_rows_cpu import ROWS, RUN, filter_row, look_up
 from macrosplat.lens.ladder import ENTRIES, LEVELS, PAIRS, SIGMA_HALF, SIGMA_MAX, coordinate, ladder
+from macrosplat.lens.planes_cpu import as_frames, in_planes, read, write
 from macrosplat.support.numba import kernel_lock, njit
 from macrosplat.support.spread import spread, team
 
-ROWS = 8  # rows a thread takes at a time: their scratch stays in L1, and 600 rows still split evenly
-RUN = 64  # px of a row that share the decision whether a level is used: 4 AVX-512 vectors
 KEPT = 2**25  # bytes of a plane (1670 x 1670 px in colour) up to which scratch is kept between calls
-TOGETHER = 2**19  # px of frames that take a level at the same time: two planes of them stay in L3
+TOGETHER = 2**17  # px of frames that take a level at the same time: two planes of them stay in L2
 
 _COORDINATE_MAX = np.float32(coordinate(SIGMA_MAX))
 
@@ -56,82 +57,30 @@ def _planes(shape: tuple[int, int, int, int]) -> list[np.ndarray]:
     return planes
 
 
-@njit(inner=True)
-def mirror(i, n):
-    """The pixel that stands for pixel i outside 0 ... n - 1."""
-    i = i % (2 * n)
-    return i if i < n else 2 * n - 1 - i
-
-
-@njit(inner=True)
-def _filter_row(plane, y, taps, stride, padded, row):
-    """One row of the separable filter: down the columns into `padded`, then along it into `row`."""
-    height, width = plane.shape
-    reach = PAIRS * stride
-    t0, t1, t2, t3 = taps[0], taps[1], taps[2], taps[3]
-    inner = padded[reach : reach + width]
-    # Seven rows read and one written: LLVM vectorises only where it has few overlaps of arrays to rule out.
-    a0 = plane[y]
-    a1, b1 = plane[mirror(y - stride, height)], plane[mirror(y + stride, height)]
-    a2, b2 = plane[mirror(y - 2 * stride, height)], plane[mirror(y + 2 * stride, height)]
-    a3, b3 = plane[mirror(y - 3 * stride, height)], plane[mirror(y + 3 * stride, height)]
-    for x in range(width):
-        inner[x] = t0 * a0[x] + t1 * (a1[x] + b1[x]) + t2 * (a2[x] + b2[x]) + t3 * (a3[x] + b3[x])
-    for i in range(reach):
-        padded[i] = inner[mirror(i - reach, width)]
-        padded[reach + width + i] = inner[mirror(width + i, width)]
-    a1, b1 = padded[reach - stride :], padded[reach + stride :]
-    a2, b2 = padded[reach - 2 * stride :], padded[reach + 2 * stride :]
-    a3, b3 = padded[reach - 3 * stride :], padded[reach + 3 * stride :]
-    for x in range(width):
-        row[x] = t0 * inner[x] + t1 * (a1[x] + b1[x]) + t2 * (a2[x] + b2[x]) + t3 * (a3[x] + b3[x])
-
-
-@njit(inner=True)
-def _look_up(coordinates, table, weight, slope):
-    for x in range(coordinates.shape[0]):
-        v = coordinates[x]
-        i = np.uint32(v)
-        a = table[i]
-        d = table[i + np.uint32(1)] - a
-        weight[x] = a + (v - np.float32(i)) * d
-        slope[x] = d
-
-
 @njit(part=True)
-def _read_some(begin, end, frames, planes):
-    """[M, H, W, C] to [M, C, H, W]"""
-    _, height, width, channels = frames.shape
-    for line in range(begin, end):
-        m, y = line // height, line % height
+def _mean_some(begin, end, planes, part, added, frame):
+    """The mean of planes [M, C, H, W], as a frame [H, W, C]; `added` to what that holds."""
+    count, channels, _, width = planes.shape
+    line = np.empty(width, np.float32)
+    for y in range(begin, end):
         for c in range(channels):
-            source = frames[m, y, :, c]
-            target = planes[m, c, y]
-            for x in range(width):
-                target[x] = source[x]
+            line[:] = planes[0, c, y]
+            for m in range(1, count):
+                source = planes[m, c, y]
+                for x in range(width):
+                    line[x] += source[x]
+            target = frame[y, :, c]
+            if added:
+                for x in range(width):
+                    target[x] += part * line[x]
+            else:
+                for x in range(width):
+                    target[x] = part * line[x]
 
 
 @njit
-def _read(team, count, *arguments):
-    spread(_read_some, team, count, arguments)
-
-
-@njit(part=True)
-def _write_some(begin, end, planes, frames):
-    """[M, C, H, W] to [M, H, W, C]"""
-    _, height, width, channels = frames.shape
-    for line in range(begin, end):
-        m, y = line // height, line % height
-        for c in range(channels):
-            source = planes[m, c, y]
-            target = frames[m, y, :, c]
-            for x in range(width):
-                target[x] = source[x]
-
-
-@njit
-def _write(team, count, *arguments):
-    spread(_write_some, team, count, arguments)
+def _mean(team, count, *arguments):
+    spread(_mean_some, team, count, arguments)
 
 
 @njit(part=True)
@@ -182,7 +131,7 @@ def _climb_some(
             at = m * height + y
             if stride > 0:
                 for c in range(channels):
-                    _filter_row(below[m, c], y, taps, stride, padded, level[m, c, y])
+                    filter_row(below[m, c], y, taps, stride, padded, level[m, c, y])
             else:
                 for c in range(channels):
                     for x in range(width):
@@ -194,7 +143,7 @@ def _climb_some(
                     continue
                 start = run * RUN
                 stop = min(start + RUN, width)
-                _look_up(coordinates[at, start:stop], table, weight, slope)
+                look_up(coordinates[at, start:stop], table, weight, slope)
                 for c in range(channels):
                     source = level[m, c, y, start:stop]
                     target = blurred[m, c, y, start:stop]
@@ -226,7 +175,7 @@ def _descend_some(begin, end, above, level, taps, stride, coordinates, lowest, h
             at = m * height + y
             for c in range(channels):
                 if stride > 0:
-                    _filter_row(above[m, c], y, taps, stride, padded, level[m, c, y])
+                    filter_row(above[m, c], y, taps, stride, padded, level[m, c, y])
                 else:
                     level[m, c, y, :] = np.float32(0.0)
             for run in range(lowest.shape[1]):
@@ -234,7 +183,7 @@ def _descend_some(begin, end, above, level, taps, stride, coordinates, lowest, h
                     continue
                 start = run * RUN
                 stop = min(start + RUN, width)
-                _look_up(coordinates[at, start:stop], table, weight, slope)
+                look_up(coordinates[at, start:stop], table, weight, slope)
                 for c in range(channels):
                     source = gradient[0, c, y, start:stop]
                     target = level[m, c, y, start:stop]
@@ -249,13 +198,16 @@ def _descend(team, count, *arguments):
 
 @njit(part=True)
 def _sigma_gradient_some(begin, end, gradient, slopes, coordinates, result):
-    """Of M frames, whose rows lie one below the other in `coordinates` and in the result."""
-    _, channels, height, width = slopes.shape
+    """Of M frames, or of their channels if each has its own; their rows lie one below the other in `coordinates` and in
+    the result."""
+    frames, channels, height, width = slopes.shape
+    each = coordinates.shape[0] // (frames * height)
     for at in range(begin, end):
-        m, y = at // height, at % height
+        plane, y = at // height, at % height
+        m, k = plane // each, plane % each
         row = result[at]
         row[:] = np.float32(0.0)
-        for c in range(channels):
+        for c in range(k, channels if each == 1 else k + 1):
             g = gradient[0, c, y]
             s = slopes[m, c, y]
             for x in range(width):
@@ -277,86 +229,101 @@ def _levels_used(highest: np.ndarray, tables: _Tables) -> int:
     return max(k for k in range(LEVELS) if tables.support[k, 0] <= top) + 1
 
 
-def _together(frames: int, height: int, width: int) -> int:
-    """How many frames take a level at the same time: waking threads for each takes longer than a small one."""
-    return max(1, min(frames, TOGETHER // (height * width)))
+def _parts(frames: int, height: int, width: int) -> list[slice]:
+    """Frames that take a level at the same time: waking threads for each takes longer than a small one."""
+    each = max(1, min(frames, TOGETHER // (height * width)))
+    return [slice(first, min(first + each, frames)) for first in range(0, frames, each)]
 
 
-def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
-    """From sharp [M, H, W, C] and sigma [M, H, W]: returns the mean of the blurred [H, W, C], and what `backward`
-    needs."""
-    each = _together(*sigma.shape)
-    parts = zip(sharp.split(each), sigma.split(each), strict=True)
-    blurred, saved = zip(*(_some(*part, with_slopes) for part in parts), strict=True)
-    return (blurred[0][0] if len(sharp) == 1 else torch.cat(blurred).mean(0)), saved
-
-
-def _some(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
-    """Blurred [M, H, W, C], and what `_some_back` needs."""
+def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool, pivot: int | None = None):
+    """From sharp [M, H, W, C] and sigma [M, H, W] or [M, H, W, C]: returns the mean of the blurred [H, W, C], and what
+    `backward` needs."""
     count, height, width, channels = sharp.shape
-    runs = (width + RUN - 1) // RUN
-    blurred = torch.empty_like(sharp)
-    sigma_array = sigma.numpy().reshape(-1, width)
-    coordinates = np.empty((count * height, width), np.float32)
-    lowest, highest = np.empty((2, count * height, runs), np.float32)
+    blurred, saved = torch.empty(height, width, channels), []
+    sigmas = sigma.contiguous().numpy()[:, None] if sigma.ndim == 3 else read(sigma)
+    for part in _parts(count, height, width):
+        with kernel_lock:
+            result, kept = _some(sharp[part], sigmas[part], with_slopes, -1 if pivot is None else pivot)
+            _mean(team(), height, result, np.float32(1.0 / count), bool(saved), blurred.numpy())
+        saved.append(kept)
+    return blurred, (saved, in_planes(sharp) is not None)
+
+
+def _some(sharp: torch.Tensor, sigma: np.ndarray, with_slopes: bool, pivot: int):
+    """Blurred [M, C, H, W], which the next call overwrites, and what `_some_back` needs."""
+    count, height, width, channels = sharp.shape
+    each, runs = sigma.shape[1], (width + RUN - 1) // RUN
+    sigma = sigma.reshape(-1, width)
+    coordinates = np.empty(sigma.shape, np.float32)
+    lowest, highest = np.empty((2, len(sigma), runs), np.float32)
     slopes = np.empty((count if with_slopes else 0, channels, height, width), np.float32)
-    with kernel_lock:
-        tables = _get_tables()
-        below, level, result = _planes((count, channels, height, width))
-        _read(team(), count * height, sharp.numpy(), below)
-        _locate(team(), count * height, sigma_array, coordinates, lowest, highest)
-        levels, tasks = _levels_used(highest, tables), count * -(-height // ROWS)
-        common = (sigma_array, coordinates, lowest, highest)
-        _climb(
-            team(),
-            tasks,
-            below,
-            below,
-            tables.taps[0],
-            0,
-            *common,
-            tables.weights[0],
-            tables.support[0],
-            result,
-            slopes,
-        )
-        for k in range(1, levels):
-            rung = tables.taps[k], tables.strides[k]
-            _climb(team(), tasks, below, level, *rung, *common, tables.weights[k], tables.support[k], result, slopes)
-            below, level = level, below
-        _write(team(), count * height, result, blurred.numpy())
-    return blurred, (coordinates, lowest, highest, levels, slopes)
+    tables = _get_tables()
+    spare, level, result = _planes((count, channels, height, width))
+    below = read(sharp, spare)
+    _locate(team(), len(sigma), sigma, coordinates, lowest, highest)
+    telling = highest.reshape(count, each, height, runs)
+    levels, tasks = _levels_used(telling if pivot < 0 else telling[:, pivot], tables), count * -(-height // ROWS)
+    for k in range(levels):
+        rung = (tables.taps[k], tables.strides[k]) if k > 0 else (tables.taps[0], 0)
+        made = level if k > 0 else below
+        where = (sigma, coordinates, lowest, highest, tables.weights[k], tables.support[k])
+        if each == 1:
+            _climb(team(), tasks, below, made, *rung, *where, result, slopes)
+        else:
+            climb_apart(team(), tasks, below, made, *rung, pivot, *where, result, slopes)
+        if k > 0:
+            below, level = level, spare if k == 1 else below
+    return result, (coordinates, lowest, highest, pivot, levels, slopes)
 
 
 def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bool):
-    """From the mean's gradient [H, W, C]: those of sharp [M, H, W, C] and sigma [M, H, W] (None where not wanted)."""
-    frames = sum(len(one[0]) for one in saved) // len(gradient)
-    gradient = gradient / frames if frames > 1 else gradient
-    parts = zip(*(_some_back(gradient, one, sharp_wanted, sigma_wanted) for one in saved), strict=True)
-    return tuple(None if of[0] is None else of[0] if len(of) == 1 else torch.cat(of) for of in parts)
-
-
-def _some_back(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bool):
-    """Gradients of sharp [M, H, W, C] and sigma [M, H, W] (None where not wanted), by that of each of them alike."""
-    coordinates, lowest, highest, levels, slopes = saved
+    """From the mean's gradient [H, W, C]: those of sharp [M, H, W, C] and sigma, of its shape (None where not
+    wanted)."""
+    saved, planes = saved
     height, width, channels = gradient.shape
-    count = len(coordinates) // height
-    sharp_gradient = gradient.new_empty(count, height, width, channels) if sharp_wanted else None
-    sigma_gradient = torch.empty(count, height, width) if sigma_wanted else None
+    counts = [len(one[-1]) if len(one[-1]) else len(one[0]) // height for one in saved]
+    each = len(saved[0][0]) // (counts[0] * height)
+    frames = sum(counts)
+    shape = (frames, channels, height, width) if planes else (frames, height, width, channels)
+    sharp_gradient = np.empty(shape, np.float32) if sharp_wanted else None
+    sigma_gradient = np.empty((frames, each, height, width), np.float32) if sigma_wanted else None
     with kernel_lock:
-        tables = _get_tables()
-        above, level, planes = _planes((count, channels, height, width))
-        planes, tasks = planes[:1], count * -(-height // ROWS)
-        _read(team(), height, gradient.numpy()[None], planes)
-        if sigma_gradient is not None:
-            _sigma_gradient(
-                team(), count * height, planes, slopes, coordinates, sigma_gradient.numpy().reshape(-1, width)
-            )
-        if sharp_gradient is not None:
-            for k in range(levels - 1, -1, -1):
-                rung = (tables.taps[k + 1], tables.strides[k + 1]) if k + 1 < levels else (tables.taps[0], 0)
-                common = (coordinates, lowest, highest, tables.weights[k], tables.support[k])
-                _descend(team(), tasks, above, level, *rung, *common, planes)
-                above, level = level, above
-            _write(team(), count * height, above, sharp_gradient.numpy())
-    return sharp_gradient, sigma_gradient
+        given = read((gradient / frames if frames > 1 else gradient)[None])
+        first = 0
+        for count, one in zip(counts, saved, strict=True):
+            part = slice(first, first + count)
+            if sigma_gradient is not None:
+                rows = sigma_gradient[part].reshape(-1, width)
+                _sigma_gradient(team(), len(rows), given, one[-1], one[0], rows)
+            if sharp_gradient is not None:
+                _some_back(given, one, sharp_gradient[part], planes)
+            first += count
+    return (
+        None if sharp_gradient is None else as_frames(sharp_gradient) if planes else torch.from_numpy(sharp_gradient),
+        None
+        if sigma_gradient is None
+        else as_frames(sigma_gradient)
+        if each > 1
+        else torch.from_numpy(sigma_gradient)[:, 0],
+    )
+
+
+def _some_back(gradient: np.ndarray, saved, found: np.ndarray, planes: bool) -> None:
+    """Gradient of sharp, into `found` [M, C, H, W] or [M, H, W, C], by that of each of them alike [1, C, H, W]."""
+    coordinates, lowest, highest, pivot, levels, _ = saved
+    channels, height, width = gradient.shape[1:]
+    count = len(found)
+    tables = _get_tables()
+    above, level, _ = _planes((count, channels, height, width))
+    tasks = count * -(-height // ROWS)
+    for k in range(levels - 1, -1, -1):
+        rung = (tables.taps[k + 1], tables.strides[k + 1]) if k + 1 < levels else (tables.taps[0], 0)
+        where = (coordinates, lowest, highest, tables.weights[k], tables.support[k])
+        made = found if k == 0 and planes else level
+        if len(coordinates) == count * height:
+            _descend(team(), tasks, above, made, *rung, *where, gradient)
+        else:
+            descend_apart(team(), tasks, above, made, *rung, pivot, *where, gradient)
+        above, level = made, above
+    if not planes:
+        write(above, found)

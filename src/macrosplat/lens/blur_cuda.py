@@ -7,6 +7,7 @@ memory until one more launch weighs the up to four that a pixel reads and averag
 level's launch also adds the share of its own. With 16 levels that is 17 launches forward and 16 back. Frames are
 mirrored at their borders as in `blur_cpu.py`, so that every filter is its own adjoint. Nothing is read by the host: all
 levels are launched, and the programs of those that no pixel reads (the largest sigma is found first) end at once.
+Where each channel has a sigma of its own, a pixel looks into the table for each, or once for all, by that of a pivot.
 """
 
 # Triton's own types do not know what its compiler accepts.
@@ -32,6 +33,8 @@ WARPS = 1024  # of 32 pixels: fewer rows a program where they would be less than
 RUN = {"BLOCK": 128, "num_warps": 4}  # pixels of a program that works one by one
 TOGETHER = 640 << 20  # bytes of levels: as many frames at once as have no more
 
+ALIKE, APART = -2, -1  # instead of a pivot: the channels have one sigma, or each its own
+_ALIKE, _APART = tl.constexpr(ALIKE), tl.constexpr(APART)
 _ENTRIES = tl.constexpr(ENTRIES)
 _SIGMA_HALF = tl.constexpr(SIGMA_HALF)
 _READ = tl.constexpr(READ)
@@ -69,12 +72,25 @@ def mirror(i, n, far, FAR: tl.constexpr):
 
 
 @triton.jit
-def _share(coordinates, table, gradient, at, c, part, low, high, here, PADDED: tl.constexpr):
+def _share(
+    coordinates, table, gradient, at, c, part, low, high, here,
+    PADDED: tl.constexpr, CHANNELS: tl.constexpr, PIVOT: tl.constexpr,
+):  # fmt: skip
     """A level's own part of the gradient [pixels, channels], of the pixels `at` of a frame; 0 where not `here`."""
-    v = tl.load(coordinates + at, mask=here, other=-1.0)
-    used = here & (v >= low) & (v <= high)
-    g = tl.load(gradient + (at * PADDED)[:, None] + c, mask=used[:, None], other=0.0)
-    return (part * _weight(table, v, used))[:, None] * g
+    place = gradient + (at * PADDED)[:, None] + c
+    if PIVOT == _ALIKE:
+        v = tl.load(coordinates + at, mask=here, other=-1.0)
+        used = here & (v >= low) & (v <= high)
+        share = (part * _weight(table, v, v, used))[:, None] * tl.load(place, mask=used[:, None], other=0.0)
+    else:
+        kept = here[:, None] & (c < CHANNELS)
+        v = tl.load(coordinates + (at * CHANNELS)[:, None] + c, mask=kept, other=-1.0)
+        by = v
+        if PIVOT != _APART:
+            by = tl.load(coordinates + (at * CHANNELS + PIVOT)[:, None] + c * 0, mask=kept, other=-1.0)
+        used = kept & (by >= low) & (by <= high)
+        share = part * _weight(table, v, by, used) * tl.load(place, mask=used, other=0.0)
+    return share
 
 
 @triton.jit
@@ -89,7 +105,7 @@ def _rung(
     below, level, height, width, stride, far_down, far_along, chunks, t0, t1, t2, t3, top, needed_from, stored_from,
     coordinates, table, gradient, part, low, high,
     PADDED: tl.constexpr, SOURCE: tl.constexpr, TARGET: tl.constexpr, SHARE: tl.constexpr, FAR: tl.constexpr,
-    COLUMNS: tl.constexpr,
+    COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, PIVOT: tl.constexpr,
 ):  # fmt: skip
     """Filters along the rows and down the columns of frames [H, W, SOURCE] to [H, W, TARGET]; with SHARE adds the
     gradient [H, W, PADDED] times this level's weight (its `table`).
@@ -104,7 +120,8 @@ def _rung(
         c = tl.arange(0, PADDED)[None, :]
         kept = there[:, None] & (c < TARGET)
         frame = tl.program_id(2).to(tl.int64) * height * width
-        source, target, places = below + frame * SOURCE, level + frame * TARGET, coordinates + frame
+        source, target = below + frame * SOURCE, level + frame * TARGET
+        places = coordinates + (frame if PIVOT == _ALIKE else frame * CHANNELS)
         segment = tl.program_id(1) // stride
         # The first row that is stored; the others follow `stride` rows apart.
         start = tl.program_id(1) - segment * stride + segment * (_TAPS * chunks - 2 * _PAIRS) * stride
@@ -132,7 +149,10 @@ def _rung(
                     total = t0 * h3 + t1 * (h2 + h4) + t2 * (h1 + h5) + t3 * (h0 + h)
                     if SHARE:
                         here = there & (y >= start) & (y < height)
-                        total += _share(places, table, gradient, y * width + x, c, part, low, high, here, PADDED=PADDED)
+                        total += _share(
+                            places, table, gradient, y * width + x, c, part, low, high, here,
+                            PADDED=PADDED, CHANNELS=CHANNELS, PIVOT=PIVOT,
+                        )  # fmt: skip
                     h0, h1, h2, h3, h4, h5 = h1, h2, h3, h4, h5, h
                     o0, o1, o2, o3, o4, o5, o6 = o1, o2, o3, o4, o5, o6, total
                 # All at once: a store would keep the loads of the rows that follow waiting.
@@ -148,7 +168,10 @@ def _rung(
                 y = start
                 while y < stop:
                     at = y * width + x
-                    total = _share(places, table, gradient, at, c, part, low, high, there, PADDED=PADDED)
+                    total = _share(
+                        places, table, gradient, at, c, part, low, high, there,
+                        PADDED=PADDED, CHANNELS=CHANNELS, PIVOT=PIVOT,
+                    )  # fmt: skip
                     tl.store(target + (at * TARGET)[:, None] + c, total, mask=kept)
                     y += stride
 
@@ -168,9 +191,9 @@ def _coordinates(sigma, coordinates, top, pixels, highest, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _weight(table, v, used):
-    """Weight of one level at the table's coordinate v; 0 where not `used`."""
-    i = tl.minimum(tl.maximum(v, 0.0).to(tl.int32), _ENTRIES - 1)
+def _weight(table, v, by, used):
+    """Weight of one level at the table's coordinate v, along the entry of the coordinate `by`; 0 where not `used`."""
+    i = tl.minimum(tl.maximum(by, 0.0).to(tl.int32), _ENTRIES - 1)
     here = tl.load(table + i, mask=used, other=0.0)
     there = tl.load(table + i + 1, mask=used, other=0.0)
     return here + (v - i.to(tl.float32)) * (there - here)
@@ -179,7 +202,7 @@ def _weight(table, v, used):
 @triton.jit(do_not_specialize=["pixels", "frames", "before"])
 def _combine(
     sharp, levels, sigma, lowest, shares, blurred, slopes, coordinates, pixels, frames, before, part,
-    CHANNELS: tl.constexpr, PADDED: tl.constexpr, SLOPES: tl.constexpr, BLOCK: tl.constexpr,
+    CHANNELS: tl.constexpr, PADDED: tl.constexpr, SLOPES: tl.constexpr, BLOCK: tl.constexpr, PIVOT: tl.constexpr,
 ):  # fmt: skip
     """Each pixel's own levels, weighted, and the share of these frames of `pixels` each in the mean, added to that of
     the ones `before`; `levels` starts at level 1, level 0 is `sharp`."""
@@ -192,27 +215,45 @@ def _combine(
     frame = 0
     while frame < frames:
         at = frame * tl.cast(pixels, tl.int64)
-        s = tl.load(sigma + at + p, mask=inside, other=0.0)
-        v = tl.load(coordinates + at + p, mask=inside, other=0.0)
-        i = tl.minimum(v.to(tl.int32), _ENTRIES - 1)
-        fraction = v - i.to(tl.float32)
-        first = tl.load(lowest + i)
-        total = tl.zeros([BLOCK, PADDED], tl.float32) + (0.0 * s)[:, None]
+        if PIVOT == _ALIKE:
+            s = tl.load(sigma + at + p, mask=inside, other=0.0)[:, None]
+            v = tl.load(coordinates + at + p, mask=inside, other=0.0)
+            i = tl.minimum(v.to(tl.int32), _ENTRIES - 1)
+            fraction, first, some = v - i.to(tl.float32), tl.load(lowest + i), inside
+        else:
+            s = tl.load(sigma + at * CHANNELS + e, mask=kept, other=0.0)
+            v = tl.load(coordinates + at * CHANNELS + e, mask=kept, other=0.0)
+            by = v
+            if PIVOT != _APART:
+                by = tl.load(
+                    coordinates + at * CHANNELS + (p * CHANNELS + PIVOT)[:, None] + c * 0, mask=kept, other=0.0
+                )
+            i = tl.minimum(by.to(tl.int32), _ENTRIES - 1)
+            fraction, first, some = v - i.to(tl.float32), tl.load(lowest + i), kept
+        total = tl.zeros([BLOCK, PADDED], tl.float32) + 0.0 * s
         slope = tl.zeros([BLOCK, PADDED], tl.float32)
         for j in tl.static_range(_READ):
             here = tl.load(shares + i * (2 * _READ) + j)
             step = tl.load(shares + i * (2 * _READ) + _READ + j)
             weight = here + fraction * step
-            used = inside & ((weight != 0.0) | ((step != 0.0) & (fraction > 0.0)))
+            used = some & ((weight != 0.0) | ((step != 0.0) & (fraction > 0.0)))
             if SLOPES:
-                used = inside & ((weight != 0.0) | (step != 0.0))
+                used = some & ((weight != 0.0) | (step != 0.0))
             above = (first + (j - 1)).to(tl.int64)
-            place = (above * frames * pixels + at + p) * PADDED
-            value = tl.load(levels + place[:, None] + c, mask=(used & (above >= 0))[:, None], other=0.0)
-            if j == 0:
-                value += tl.load(sharp + at * CHANNELS + e, mask=kept & (used & (above < 0))[:, None], other=0.0)
-            total += weight[:, None] * value
-            slope += step[:, None] * value
+            if PIVOT == _ALIKE:
+                place = (above * frames * pixels + at + p) * PADDED
+                value = tl.load(levels + place[:, None] + c, mask=(used & (above >= 0))[:, None], other=0.0)
+                if j == 0:
+                    value += tl.load(sharp + at * CHANNELS + e, mask=kept & (used & (above < 0))[:, None], other=0.0)
+                total += weight[:, None] * value
+                slope += step[:, None] * value
+            else:
+                place = (above * frames * pixels + at + p[:, None]) * PADDED + c
+                value = tl.load(levels + place, mask=used & (above >= 0), other=0.0)
+                if j == 0:
+                    value += tl.load(sharp + at * CHANNELS + e, mask=used & (above < 0), other=0.0)
+                total += weight * value
+                slope += step * value
         mean += total
         if SLOPES:
             tl.store(slopes + at * CHANNELS + e, slope, mask=kept)
@@ -226,6 +267,7 @@ def _combine(
 def _top(
     gradient, padded, slopes, coordinates, table, top, level, grad_sigma, pixels, part, highest, low,
     CHANNELS: tl.constexpr, PADDED: tl.constexpr, SHARP: tl.constexpr, SIGMA: tl.constexpr, BLOCK: tl.constexpr,
+    PIVOT: tl.constexpr,
 ):  # fmt: skip
     """The highest level's share of the gradient (nothing is stored where `top` is below `low`), the gradient as the
     other levels read it, and that of sigma."""
@@ -235,20 +277,34 @@ def _top(
     kept = inside[:, None] & (c < CHANNELS)
     e = (p * CHANNELS)[:, None] + c
     frame = tl.program_id(1) * tl.cast(pixels, tl.int64)
-    v = tl.load(coordinates + frame + p, mask=inside, other=0.0)
+    if PIVOT == _ALIKE:
+        v = tl.load(coordinates + frame + p, mask=inside, other=0.0)[:, None]
+    else:
+        v = tl.load(coordinates + frame * CHANNELS + e, mask=kept, other=0.0)
     g = tl.load(gradient + e, mask=kept, other=0.0)
     if SHARP:
-        weight = part * _weight(table, v, inside & (v >= low))
+        by, used = v, inside[:, None]
+        if PIVOT != _ALIKE:
+            used = kept
+            if PIVOT != _APART:
+                place = (p * CHANNELS + PIVOT)[:, None] + c * 0
+                by = tl.load(coordinates + frame * CHANNELS + place, mask=kept, other=0.0)
+        weight = part * _weight(table, v, by, used & (by >= low))
         stored = p < tl.where(tl.load(top).to(tl.float32, bitcast=True) >= low, pixels, 0)
         place = level + (frame + p)[:, None] * PADDED + c
-        tl.store(place, weight[:, None] * g, mask=stored[:, None])
+        tl.store(place, weight * g, mask=stored[:, None])
         if (CHANNELS != PADDED) & (tl.program_id(1) == 0):
             tl.store(padded + (p * PADDED)[:, None] + c, g, mask=inside[:, None])
     if SIGMA:
-        total = tl.sum(g * tl.load(slopes + frame * CHANNELS + e, mask=kept, other=0.0), 1)
+        total = g * tl.load(slopes + frame * CHANNELS + e, mask=kept, other=0.0)
+        if PIVOT == _ALIKE:
+            total = tl.sum(total, 1)[:, None]
         rest = 1.0 - v * (1.0 / _ENTRIES)
-        total *= tl.where(v < highest, _ENTRIES / _SIGMA_HALF, 0.0) * rest * rest
-        tl.store(grad_sigma + frame + p, part * total, mask=inside)
+        total *= part * tl.where(v < highest, _ENTRIES / _SIGMA_HALF, 0.0) * rest * rest
+        if PIVOT == _ALIKE:
+            tl.store(grad_sigma + (frame + p)[:, None], total, mask=inside[:, None])
+        else:
+            tl.store(grad_sigma + frame * CHANNELS + e, total, mask=kept)
 
 
 def _filters(k: int, frames: int, height: int, width: int) -> tuple[tuple, tuple, bool]:
@@ -272,10 +328,13 @@ def _groups(frames: int, pixels: int, padded: int) -> list[slice]:
     return [slice(first, min(first + most, frames)) for first in range(0, frames, most)]
 
 
-def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
-    """From sharp [M, H, W, C] and sigma [M, H, W]: returns the mean of the blurred [H, W, C], and what `backward`
-    needs."""
+def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool, pivot: int | None = None):
+    """From sharp [M, H, W, C] and sigma [M, H, W] or [M, H, W, C]: returns the mean of the blurred [H, W, C], and what
+    `backward` needs."""
+    sharp, sigma = sharp.contiguous(), sigma.contiguous()
     frames, height, width, channels = sharp.shape
+    by = ALIKE if sigma.ndim == 3 else APART if pivot is None else pivot
+    how = {"CHANNELS": channels, "PADDED": triton.next_power_of_2(channels), "PIVOT": by}
     pixels, padded = height * width, triton.next_power_of_2(channels)
     highest, support = float(np.float32(coordinate(SIGMA_MAX))), ladder().support
     lowest, shares, _ = _tables(sharp.device)
@@ -284,7 +343,8 @@ def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
     blurred, coordinates = torch.empty_like(sharp[0]), torch.empty_like(sigma)
     top = torch.zeros(1, dtype=torch.int32, device=sharp.device)
     slopes = torch.empty_like(sharp) if with_slopes else None
-    _coordinates[(triton.cdiv(frames * pixels, 1024),)](sigma, coordinates, top, frames * pixels, highest, BLOCK=1024)
+    count = sigma.numel()
+    _coordinates[(triton.cdiv(count, 1024),)](sigma, coordinates, top, count, highest, BLOCK=1024)
     for group in groups:
         count, below, source = group.stop - group.start, sharp[group], channels
         levels = stack.flatten()[: (LEVELS - 1) * count * pixels * padded].view(LEVELS - 1, -1)
@@ -293,23 +353,25 @@ def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool):
             needed = float(support[k, 0])
             _rung[grid](
                 below, levels[k - 1], *numbers, top, needed, needed, coordinates, coordinates, sharp, 1.0, 0.0, 0.0,
-                PADDED=padded, SOURCE=source, TARGET=padded, SHARE=False, FAR=far, **STRIP,
+                SOURCE=source, TARGET=padded, SHARE=False, FAR=far, **how, **STRIP,
             )  # fmt: skip
             below, source = levels[k - 1], padded
         _combine[(triton.cdiv(pixels, RUN["BLOCK"]),)](
             sharp[group], levels, sigma[group], lowest, shares, blurred, blurred if slopes is None else slopes[group],
             coordinates[group], pixels, count, group.start, 1.0 / frames,
-            CHANNELS=channels, PADDED=padded, SLOPES=with_slopes, **RUN,
+            SLOPES=with_slopes, **how, **RUN,
         )  # fmt: skip
-    return blurred, (coordinates, top, highest, slopes)
+    return blurred, (coordinates, top, highest, slopes, by)
 
 
 def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bool):
-    """From the mean's gradient [H, W, C]: those of sharp [M, H, W, C] and sigma [M, H, W] (None where not wanted)."""
-    coordinates, top, highest, slopes = saved
-    frames, height, width = coordinates.shape
+    """From the mean's gradient [H, W, C]: those of sharp [M, H, W, C] and sigma, of its shape (None where not
+    wanted)."""
+    coordinates, top, highest, slopes, by = saved
+    frames, height, width = coordinates.shape[:3]
     channels, pixels, part = gradient.shape[2], height * width, 1.0 / frames
     padded = triton.next_power_of_2(channels)
+    how = {"CHANNELS": channels, "PADDED": padded, "PIVOT": by}
     whole, support = _tables(gradient.device)[2], ladder().support
     groups = _groups(frames, pixels, padded)
     grad_sharp = gradient.new_empty(frames, *gradient.shape) if sharp_wanted else None
@@ -322,7 +384,7 @@ def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bo
         _top[(triton.cdiv(pixels, RUN["BLOCK"]), count)](
             gradient, read, slopes[group] if sigma_wanted else gradient, places, whole[LEVELS - 1], top, level,
             places if grad_sigma is None else grad_sigma[group], pixels, part, highest, float(support[LEVELS - 1, 0]),
-            CHANNELS=channels, PADDED=padded, SHARP=sharp_wanted, SIGMA=sigma_wanted, **RUN,
+            SHARP=sharp_wanted, SIGMA=sigma_wanted, **how, **RUN,
         )  # fmt: skip
         if grad_sharp is None:
             continue
@@ -332,7 +394,7 @@ def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bo
             _rung[grid](
                 level, grad_sharp[group] if k == 0 else other, *numbers, top, float(support[k + 1, 0]),
                 min(low, 0.0) if k == 0 else low, places, whole[k], read, part, low, high,
-                PADDED=padded, SOURCE=padded, TARGET=channels if k == 0 else padded, SHARE=True, FAR=far, **STRIP,
+                SOURCE=padded, TARGET=channels if k == 0 else padded, SHARE=True, FAR=far, **how, **STRIP,
             )  # fmt: skip
             level, other = other, level
     return grad_sharp, grad_sigma

@@ -31,7 +31,7 @@ class _Defocus(torch.autograd.Function):
         weight, fx, pupil, focus, sigma0, *rest = ctx.saved_tensors
         colours, *saved = rest if ctx.coloured else (None, *rest)
         numbers = weight, fx, pupil, focus, sigma0, colours
-        grad_depth, grad_lens, grad_colours = ctx.kernels.backward(gradient.contiguous(), *numbers, *saved)
+        grad_depth, grad_lens, grad_colours = ctx.kernels.backward(gradient, *numbers, *saved)
         return grad_depth, None, *grad_lens, grad_colours
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from macrosplat.lens.coc_reference import CELL, SOLID
+from macrosplat.lens.planes_cpu import as_frames, read
 from macrosplat.support.numba import kernel_lock, njit
 from macrosplat.support.spread import spread, team
 
@@ -169,14 +170,16 @@ def _gradients(team, count, *arguments):
 
 @njit(part=True)
 def _coloured_some(begin, end, colours, k, sigma0, defocus, square, sigma):
-    """sigma of each channel, of rows [R, W] of e and e^2."""
-    _, width, channels = sigma.shape
-    for y in range(begin, end):
+    """sigma of each channel [M, C, H, W], of e and e^2 [M, H, W]."""
+    _, channels, height, width = sigma.shape
+    for row in range(begin, end):
+        m, y = row // height, row % height
+        e, ee = defocus[m, y], square[m, y]
         for c in range(channels):
-            a = colours[c]
+            a, own = colours[c], sigma[m, c, y]
             for x in range(width):
-                of_colour = square[y, x] + a * (np.float32(2.0) * defocus[y, x] + a)
-                sigma[y, x, c] = np.sqrt(sigma0 * sigma0 + k * k * max(of_colour, np.float32(0.0)))
+                of_colour = ee[x] + a * (np.float32(2.0) * e[x] + a)
+                own[x] = np.sqrt(sigma0 * sigma0 + k * k * max(of_colour, np.float32(0.0)))
 
 
 @njit
@@ -186,30 +189,32 @@ def _coloured(team, count, *arguments):
 
 @njit(part=True)
 def _coloured_gradients_some(begin, end, gradient, weight, colours, k, focus, sigma, defocus, square, grad_depth, sums):
-    """As `_gradients`; sums of the focus are kept by channel, where they are those of the colours, too."""
-    _, width, channels = gradient.shape
+    """As `_gradients`, of gradient and sigma [M, C, H, W]; sums of the focus are kept by channel, where they are those
+    of the colours, too."""
+    _, channels, height, width = gradient.shape
     centre = np.float32(1.0) / focus
-    pull = np.empty(width, np.float32)
-    for y in range(begin, end):
+    for row in range(begin, end):
+        m, y = row // height, row % height
+        e, ee, pull = defocus[m, y], square[m, y], grad_depth[m, y]
         pull[:] = np.float32(0.0)
         total0, total1 = np.float32(0.0), np.float32(0.0)
         for c in range(channels):
             a, own = colours[c], np.float32(0.0)
+            given, wide = gradient[m, c, y], sigma[m, c, y]
             for x in range(width):
-                g = gradient[y, x, c] / max(sigma[y, x, c], np.float32(1e-9))
-                e = defocus[y, x]
+                g = given[x] / max(wide[x], np.float32(1e-9))
+                part = g * (e[x] + a)
                 total0 += g
-                total1 += g * (square[y, x] + a * (np.float32(2.0) * e + a))
-                part = g * (e + a)
+                total1 += g * (ee[x] + a * (np.float32(2.0) * e[x] + a))
                 own += part
                 pull[x] += part
-            sums[y, 2 + c] = own
-        sums[y, 0] = total0
-        sums[y, 1] = total1
+            sums[row, 2 + c] = own
+        sums[row, 0] = total0
+        sums[row, 1] = total1
+        solid = weight[m, y]
         for x in range(width):
-            inverse = centre - defocus[y, x]
-            solid = weight[y, x] >= _SOLID
-            grad_depth[y, x] = k * k * pull[x] * inverse * inverse if solid else np.float32(0.0)
+            inverse = centre - e[x]
+            pull[x] = k * k * pull[x] * inverse * inverse if solid[x] >= _SOLID else np.float32(0.0)
 
 
 @njit
@@ -230,11 +235,12 @@ def forward(depth: torch.Tensor, weight: torch.Tensor, fx, pupil, focus, sigma0,
     results = sigma, defocus, square = tuple(torch.empty_like(depth) for _ in range(3))
     _all(depth.numpy(), weight.numpy(), fx, pupil, focus, sigma0, [t.numpy() for t in results])
     if colours is not None:
-        sigma = depth.new_empty(*depth.shape, len(colours))
-        k = np.float32(0.25 * float(pupil) * float(fx))
-        rows = [t.numpy().reshape(-1, *t.shape[2:]) for t in (defocus, square, sigma)]
+        frames, height, width = depth.shape
+        planes = np.empty((frames, len(colours), height, width), np.float32)
+        numbers = colours.detach().numpy(), np.float32(0.25 * float(pupil) * float(fx)), np.float32(float(sigma0))
         with kernel_lock:
-            _coloured(team(), len(rows[0]), colours.detach().numpy(), k, np.float32(float(sigma0)), *rows)
+            _coloured(team(), frames * height, *numbers, defocus.numpy(), square.numpy(), planes)
+        sigma = as_frames(planes)
     return sigma, (defocus, square)
 
 
@@ -256,20 +262,23 @@ def _all(depth: np.ndarray, weight: np.ndarray, fx, pupil, focus, sigma0, result
 
 def backward(gradient, weight, fx, pupil, focus, sigma0, colours, sigma, defocus, square):
     """Gradients of depth [M, H, W], of (fx, pupil, focus, sigma0), and of colours [C] (None without)."""
+    gradient = gradient.contiguous() if colours is None else gradient
     d0, diameter, focal = float(focus), float(pupil), float(fx)
     quarter = 0.25 * focal
     k = np.float32(quarter * diameter)
     grad_depth = torch.empty_like(weight)
-    # The frames one below the other: each pixel on its own, and sums per row.
-    rows = [t.numpy().reshape(-1, *t.shape[2:]) for t in (gradient, weight, sigma, defocus, square, grad_depth)]
-    sums = np.empty((len(rows[0]), 3 if colours is None else 2 + len(colours)), np.float32)
-    with kernel_lock:
-        if colours is None:
+    if colours is None:
+        # The frames one below the other: each pixel on its own, and sums per row.
+        rows = [t.numpy().reshape(-1, t.shape[2]) for t in (gradient, weight, sigma, defocus, square, grad_depth)]
+        sums = np.empty((len(rows[0]), 3), np.float32)
+        with kernel_lock:
             _gradients(team(), len(sums), *rows[:2], k, np.float32(d0), *rows[2:], sums)
-        else:
-            _coloured_gradients(
-                team(), len(sums), *rows[:2], colours.detach().numpy(), k, np.float32(d0), *rows[2:], sums
-            )
+    else:
+        arrays = [read(gradient), weight.numpy(), colours.detach().numpy(), k, np.float32(d0), read(sigma)]
+        arrays += [t.numpy() for t in (defocus, square, grad_depth)]
+        sums = np.empty((defocus[..., 0].numel(), 2 + len(colours)), np.float32)
+        with kernel_lock:
+            _coloured_gradients(team(), len(sums), *arrays, sums)
     total0, total1, *by_channel = (float(v) for v in sums.sum(axis=0, dtype=np.float64))
     grad_lens = (
         0.0625 * diameter * diameter * focal * total1,

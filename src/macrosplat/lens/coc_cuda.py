@@ -225,7 +225,7 @@ def _total(
 
 def backward(gradient, weight, fx, pupil, focus, sigma0, colours, sigma, defocus, square):
     """Gradients of depth [M, H, W], of (fx, pupil, focus, sigma0), and of colours [C] (None without)."""
-    channels = 1 if colours is None else len(colours)
+    gradient, channels = gradient.contiguous(), 1 if colours is None else len(colours)
     grad_depth, grad_lens = torch.empty_like(weight), gradient.new_empty(4 + channels)
     blocks = triton.cdiv(weight.numel(), SUMS["BLOCK"])
     sums = gradient.new_empty(blocks, 2 + channels)

@@ -66,13 +66,18 @@ def read(frames: torch.Tensor, planes: np.ndarray | None = None) -> np.ndarray:
     return planes
 
 
-def written(planes: np.ndarray) -> torch.Tensor:
-    """Frames [M, H, W, C], the channels of a pixel side by side."""
-    count, channels, height, width = planes.shape
-    frames = torch.empty(count, height, width, channels)
+def write(planes: np.ndarray, frames: np.ndarray) -> None:
+    """Into frames [M, H, W, C], the channels of a pixel side by side."""
     with kernel_lock:
-        _write(team(), count * height, planes, frames.numpy())
-    return frames
+        _write(team(), len(planes) * planes.shape[2], planes, frames)
+
+
+def written(planes: np.ndarray) -> torch.Tensor:
+    """The same, new."""
+    count, channels, height, width = planes.shape
+    frames = np.empty((count, height, width, channels), np.float32)
+    write(planes, frames)
+    return torch.from_numpy(frames)
 
 
 def as_frames(planes: np.ndarray) -> torch.Tensor:

@@ -75,7 +75,7 @@ class Options:
     """`png` (8 bit) or `tiff` (16 bit), with EXIF and profile."""
 
     lens: Annotated[Lens, arg(metavar="M")] = "thin"
-    """A thin lens, aperture and focus learned (others: --help-baselines)."""
+    """A thin lens, its numbers learned (others: --help-baselines)."""
 
     deblur_first: Annotated[str, arg(metavar="HOW")] = "none"
     """Deblur each photo by itself first (methods: --help-baselines)."""
@@ -101,12 +101,14 @@ class Options:
     covariance: Covariance = field(default_factory=Covariance)
     deblur: Deblur = field(default_factory=Deblur)
 
-    def lens_settings(self) -> dict[str, Any]:
-        """The options of the lens model that was chosen, by name."""
+    def lens_settings(self, on_gpu: bool = False) -> dict[str, Any]:
+        """The options of the lens model that was chosen, by name, as they are on a CPU or a GPU."""
         own = getattr(self, self.lens, None)
         chosen = asdict(own) if is_dataclass(own) and not isinstance(own, type) else {}
         if chosen.get("aperture_samples") == "auto":
             chosen["aperture_samples"] = APERTURE_SAMPLES[self.quality]
+        if chosen.get("aperture_from") == "auto":
+            chosen["aperture_from"] = "early" if on_gpu else "late"
         return chosen
 
     def aperture_samples(self) -> int:

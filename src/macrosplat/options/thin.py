@@ -13,7 +13,10 @@ class Thin:
     """`--lens thin`: a thin lens with a pupil of some width."""
 
     aperture_samples: Annotated[Literal["auto", "1", "4", "8", "16"], arg(metavar="M")] = "auto"
-    """Sub-aperture views of a photo; 1 is blind to what near things hide."""
+    """Sub-aperture views; 1 is blind to what near things hide."""
+
+    aperture_from: Annotated[Literal["auto", "early", "late"], arg(metavar="WHEN")] = "auto"
+    """Detail seen through all: `early`, finer, on a GPU; else `late`."""
 
     aberrations: Annotated[Literal["off", "auto", "all"], arg(metavar="A")] = "auto"
     """`auto`: fringes, curved focus, dark corners; `all`: breathing too."""

@@ -61,7 +61,8 @@ def begin(
     known: KnownLens | None = None,  # of a fixed rig
 ) -> Begun:
     """The trainer; of a run that goes on, with what it has learned."""
-    lens_start = lens_of(given, geometry, photos, options.seed, options.lens_settings(), all_blurred)
+    settings = options.lens_settings(device.type == "cuda")
+    lens_start = lens_of(given, geometry, photos, options.seed, settings, all_blurred)
     if state:
         lens_start = state.lens_start
     elif known is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from macrosplat.lens import Sampling
-from macrosplat.lens.thin import SPANS
+from macrosplat.lens.thin import Spans, spans_of
 from macrosplat.options import Options
 from macrosplat.photos.records import Photo, resized
 from macrosplat.render import Frame
@@ -29,7 +29,9 @@ from macrosplat.train.working_size import working_width
 
 # Seconds, as measured (experiments: what-a-run-takes); those of steps are in `reckoned`.
 BEGUN = 1 / 3  # of the Gaussians at the end, those of the start
-CAMERA, POINTS = 1.7, 1.0  # of a photo on a core, whose camera has to be found; whose camera is given without points
+# Of a photo of 640 x 480 px on a core, whose camera has to be found; whose camera is given without points. Larger ones
+# are looked at up to `FEATURES_SIDE`: points grow with their px, and the pairs of them that are compared faster.
+CAMERA, POINTS, VGA, CAMERA_GROWS = 1.3, 1.0, 640 * 480, 1.5
 RESULT, RESULT_PX = 0.4, 8e-7  # of a photo, and of each px: read, and its results written, on a core (large-captures)
 GPU_START = 40.0  # kernels are built, once on a machine
 FIXED = 10.0  # imports, kernels read from the cache, the page
@@ -99,26 +101,25 @@ def expected(
     most = options.max_gaussians or default_gaussians(options.quality, frames)
     steps = options.steps or EFFORTS[options.quality].steps
     px = sum(frame.width * frame.height for frame in frames) / len(frames)
+    spans = spans_of({"aperture_samples": "1"} | options.lens_settings(device.type == "cuda"))
     if device.type == "cuda":
-        training = steps * _step(most, px, samples, GPU) + (0.0 if _kernels_built() else GPU_START)
+        training = steps * _step(most, px, spans, GPU) + (0.0 if _kernels_built() else GPU_START)
     else:
-        training = steps * _step(most, px, samples, CORE) / speed_of(CORES)
+        training = steps * _step(most, px, spans, CORE) / speed_of(CORES)
     cores = max(1, min(CORES, MOST_CORES))
     native = sum(w * h for w, h in sizes)
-    points = 0.0 if points_known else POINTS if cameras_known else CAMERA
-    seconds = FIXED + training + (RESULT_PX * native + (RESULT + points) * len(sizes)) / cores
+    points = 0.0 if points_known else sum(_points(*size, cameras_known) for size in sizes) / speed_of(cores)
+    seconds = FIXED + training + points + (RESULT_PX * native + RESULT * len(sizes)) / cores
     disk = BYTES_PX * native + BYTES_GAUSSIAN * most + BYTES_PAGE
     memory = _memory(sizes, frames, most, samples, points_known)
     return Expected(seconds, disk, min(width, max(w for w, _ in sizes)), memory)
 
 
-def _step(most: int, px: float, samples: int, costs: Costs) -> float:
+def _step(most: int, px: float, spans: Spans, costs: Costs) -> float:
     """Seconds of a step, in the mean over the schedule; of a scene that needs its lens."""
 
     def sampling(t: float) -> Sampling:
-        return next(
-            (Sampling(span[2], learned=span[3]) for span in SPANS[str(samples)] if span[0] <= t < span[1]), Sampling()
-        )
+        return next((Sampling(span[2], learned=span[3]) for span in spans if span[0] <= t < span[1]), Sampling())
 
     planned = Schedule(steps=MOMENTS, gaussians=most)
     return sum(steps_of(planned, sampling, max(1, round(BEGUN * most)), px, costs)) / MOMENTS
@@ -142,9 +143,19 @@ def _memory(
     return max(MEMORY_LEAST + MEMORY_PHOTO * len(sizes), points, training, result_memory(sizes)) + MEMORY_CORE * CORES
 
 
+def _points(width: int, height: int, cameras_known: bool) -> float:
+    """Seconds on a core that a photo takes until its camera and points are known. Small photos take no less."""
+    size = max(1.0, _looked_at(width, height) / VGA)
+    return POINTS * size if cameras_known else CAMERA * size**CAMERA_GROWS
+
+
+def _looked_at(width: int, height: int) -> float:
+    """Px in which feature points are sought."""
+    return width * height * min(1.0, FEATURES_SIDE / max(width, height)) ** 2
+
+
 def _features(width: int, height: int) -> float:
-    shrunk = min(1.0, FEATURES_SIDE / max(width, height)) ** 2
-    return min(MOST_FEATURES, FEATURES_PX * width * height * shrunk)
+    return min(MOST_FEATURES, FEATURES_PX * _looked_at(width, height))
 
 
 def result_memory(sizes: Sequence[tuple[int, int]]) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from macrosplat.lens.blur_cpu import mirror
+from macrosplat.lens.blur_rows_cpu import mirror
 from macrosplat.support.colour import LINEAR_JOIN, OFFSET, SLOPE
 from macrosplat.support.numba import kernel_lock, njit
 from macrosplat.support.spread import spread, team
