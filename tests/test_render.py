@@ -218,3 +218,26 @@ def test_views_of_the_same_depths_are_sorted_once_and_have_the_same_bits(monkeyp
             monkeypatch.setattr(bins_cpu, "stable_order", counted)
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
     assert sorts == [60]
+
+
+def test_tiles_of_two_views_are_those_that_an_ellipse_meets():
+    """Against a count by brute force: every tile with a pixel that the splat draws, hardly any without, each once."""
+    pinhole, tile = Pinhole(120.0, 120.0, 82.0, 58.0, 161, 117), bins_cpu.TILE
+    scene = make_scene(60, 0, size=0.1).map(lambda t: t.float())
+    needles = torch.cat([scene.log_scales[:20] + torch.tensor([2.5, -3.0, -3.0]), scene.log_scales[20:]])
+    views = torch.stack([make_view(), make_view(sheared=False)]).float()
+    splats, extents = project(scene.with_(log_scales=needles), pinhole.at(views), 0)
+    table, reach = splats.reshape(-1, 10).numpy(), extents.reshape(-1, 2).numpy()
+    bins = bins_cpu.bin_splats(table, reach, pinhole.width, pinhole.height, views=2)
+    columns, rows = -(-pinhole.width // tile), -(-pinhole.height // tile)
+    listed = [(t, i) for t in range(len(bins.ranges) - 1) for i in bins.items[bins.ranges[t] : bins.ranges[t + 1]]]
+    assert len(listed) == len(set(listed)) and sorted(bins.slots) == list(range(len(listed)))
+    drawn = set()
+    y, x = np.mgrid[0 : pinhole.height, 0 : pinhole.width] + 0.5
+    for i, (mx, my, a, b, c, opacity) in enumerate(table[:, :6].astype(np.float64)):
+        power = (a * (x - mx) ** 2 + c * (y - my) ** 2) / 2 + b * (x - mx) * (y - my)
+        inside = (opacity * np.exp(-power) >= constants.ALPHA_MIN) & (reach[i, 0] > 0)
+        first = i // len(scene) * columns * rows
+        drawn |= {(first + v // tile * columns + u // tile, i) for v, u in zip(*np.nonzero(inside), strict=True)}
+    # An ellipse may meet a tile between the middles of its pixels.
+    assert drawn <= set(listed) and len(listed) < 1.02 * len(drawn)

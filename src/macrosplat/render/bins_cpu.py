@@ -17,6 +17,7 @@ ONE, TWO, HALF, ZERO = F(1), F(2), F(0.5), F(0)
 ALPHA_MIN, LOG2_MIN = F(constants.ALPHA_MIN), F(math.log2(constants.ALPHA_MIN))
 LOG2_E = F(1 / math.log(2))
 FORM = 16  # floats: 64 bytes
+LEAST = F(1e-12)  # of what rounding may make 0 of a needle
 WIDER = F(1.001)  # of an ellipse, so that no row is cut short by rounding: what lies outside draws nothing
 RUNS = 64  # a power of 2
 TILE_LOAD = 8  # pairs that a tile costs by itself
@@ -38,23 +39,18 @@ class Bins:
 
 
 @njit(inner=True)
-def _touches(mx, my, a, b, c, reach, left, right, top, bottom):
-    """Whether the ellipse a dx^2 + 2 b dx dy + c dy^2 <= reach meets a rectangle: the form's exact minimum over it."""
-    ox = left if mx < left else (right if mx > right else mx)
-    oy = top if my < top else (bottom if my > bottom else my)
-    dx, dy = ox - mx, oy - my
-    if dx == ZERO and dy == ZERO:
-        return True
-    # A convex form takes its minimum on one of the two edges that face the centre.
-    if dx != ZERO:
-        y = min(max(my - b * dx / c, top), bottom) - my
-        if a * dx * dx + TWO * b * dx * y + c * y * y <= reach:
-            return True
-    if dy != ZERO:
-        x = min(max(mx - b * dy / a, left), right) - mx
-        if a * x * x + TWO * b * x * dy + c * dy * dy <= reach:
-            return True
-    return False
+def _across(mx, my, slope, q, far, span, top, bottom):
+    """From where to where along x the ellipse lies within a strip; the end before the beginning where it does not.
+
+    At dy it spans mx - slope dy +- sqrt(span - q dy^2), farthest to the right at dy = far, to the left at -far.
+    """
+    least, most = top - my, bottom - my
+    nearest = max(least, -most, ZERO)
+    if q * nearest * nearest > span:
+        return ONE, ZERO
+    right, left = min(max(far, least), most), min(max(-far, least), most)
+    last = mx - slope * right + np.sqrt(max(span - q * right * right, ZERO))
+    return mx - slope * left - np.sqrt(max(span - q * left * left, ZERO)), last
 
 
 @njit(inline=True)
@@ -68,12 +64,11 @@ def _box(splats, extents, i, tiles_x, tiles_y):
 
 
 @njit(part=True)
-def _boxes_some(begin, end, splats, extents, order, offsets, tiles_x, tiles_y):
-    """How many tiles each splat's box has, at offsets[1:]: the caller sums them up."""
+def _boxes_some(begin, end, splats, extents, order, rows, tiles_x, tiles_y):
+    """How many rows of tiles each splat's box has, at rows[1:]: the caller sums them up."""
     for rank in range(begin, end):
-        i = order[rank]
-        x_lo, x_hi, y_lo, y_hi = _box(splats, extents, i, tiles_x, tiles_y)
-        offsets[rank + 1] = max(x_hi - x_lo + 1, 0) * max(y_hi - y_lo + 1, 0)
+        x_lo, x_hi, y_lo, y_hi = _box(splats, extents, order[rank], tiles_x, tiles_y)
+        rows[rank + 1] = max(y_hi - y_lo + 1, 0) if x_hi >= x_lo else 0
 
 
 @njit
@@ -82,8 +77,9 @@ def _boxes(team, count, *arguments):
 
 
 @njit(part=True)
-def _pairs_some(begin, end, splats, extents, order, room, each, tiles_x, tiles_y, forms, tiles, counts):
-    """Forms, the tiles that each splat's ellipse touches, from its `room` on, and how many, at counts[1:]."""
+def _pairs_some(begin, end, splats, extents, order, rows, each, tiles_x, tiles_y, forms, lines, counts):
+    """Forms; in which tiles of each row of its box a splat's ellipse lies, from `rows` on: the first, and how many; and
+    how many in all, at counts[1:]."""
     for rank in range(begin, end):
         i = order[rank]
         mx, my, a, b, c = splats[i, 0], splats[i, 1], splats[i, 2], splats[i, 3], splats[i, 4]
@@ -99,16 +95,20 @@ def _pairs_some(begin, end, splats, extents, order, room, each, tiles_x, tiles_y
         # Along a row the ellipse spans mx - dy forms[11] +- sqrt(forms[13] - forms[12] dy^2).
         forms[i, 10], forms[i, 11], forms[i, 12] = inverse, slope, (c - b * slope) * inverse
         forms[i, 13] = WIDER * reach * inverse
-        x_lo, x_hi, y_lo, y_hi = _box(splats, extents, i, tiles_x, tiles_y)
-        n = 0
-        start, first = room[rank], i // each * tiles_x * tiles_y
-        for ty in range(y_lo, y_hi + 1):
-            top, bottom = F(ty * TILE) + HALF, F(ty * TILE + TILE) - HALF
-            for tx in range(x_lo, x_hi + 1):
-                left, right = F(tx * TILE) + HALF, F(tx * TILE + TILE) - HALF
-                if _touches(mx, my, a, b, c, reach, left, right, top, bottom):
-                    tiles[start + n] = first + ty * tiles_x + tx
-                    n += 1
+        x_lo, x_hi, y_lo, _ = _box(splats, extents, i, tiles_x, tiles_y)
+        n, line = 0, rows[rank]
+        tile = i // each * tiles_x * tiles_y + y_lo * tiles_x
+        q, span = forms[i, 12], forms[i, 13]
+        steep = max(q, LEAST)
+        far = -slope * np.sqrt(span / (steep * (steep + slope * slope)))
+        for ty in range(y_lo, y_lo + rows[rank + 1] - line):
+            top = F(ty * TILE) + HALF  # of the pixels' middles
+            left, right = _across(mx, my, slope, q, far, span, top, top + F(TILE - 1))
+            # A tile's middles reach from its edge + 1/2 to the next one's - 1/2.
+            tx_lo = max(x_lo, int(np.ceil((left + HALF) / F(TILE))) - 1)
+            count = max(min(x_hi, int(np.floor((right - HALF) / F(TILE)))) - tx_lo + 1, 0) if left <= right else 0
+            lines[line, 0], lines[line, 1] = tile + (tx_lo if count else 0), count
+            n, line, tile = n + count, line + 1, tile + tiles_x
         counts[rank + 1] = n
 
 
@@ -118,29 +118,33 @@ def _pairs(team, count, *arguments):
 
 
 @njit(part=True)
-def _sort_by_tile_some(begin, end, tiles, order, views, room, offsets, ranges, items, slots):
+def _sort_by_tile_some(begin, end, lines, order, views, rows, offsets, ranges, items, slots):
     """Of some views, whose splats begin at `views` in the order: tiles and pairs of a view follow those of the last."""
     each = (ranges.shape[0] - 1) // (views.shape[0] - 1)
-    cursor = np.empty(each, np.int64)
+    cursor = np.empty(each + 1, np.int64)
     for m in range(begin, end):
         before = m * each
-        for tile in range(each):
+        for tile in range(each + 1):
             cursor[tile] = 0
-        for rank in range(views[m], views[m + 1]):
-            for n in range(offsets[rank + 1] - offsets[rank]):
-                cursor[tiles[room[rank] + n] - before] += 1
-        place = offsets[views[m]]
+        for line in range(rows[views[m]], rows[views[m + 1]]):  # by how many more a tile has than the one before it
+            first = lines[line, 0] - before
+            cursor[first] += 1
+            cursor[first + lines[line, 1]] -= 1
+        place, count = offsets[views[m]], 0
         for tile in range(each):
-            count = cursor[tile]
+            count += cursor[tile]
             cursor[tile] = ranges[before + tile] = place
             place += count
         for rank in range(views[m], views[m + 1]):
-            for n in range(offsets[rank + 1] - offsets[rank]):
-                tile = tiles[room[rank] + n] - before
-                place = cursor[tile]
-                cursor[tile] = place + 1
-                items[place] = order[rank]
-                slots[place] = offsets[rank] + n
+            slot = offsets[rank]
+            for line in range(rows[rank], rows[rank + 1]):
+                first = lines[line, 0] - before
+                for tile in range(first, first + lines[line, 1]):
+                    place = cursor[tile]
+                    cursor[tile] = place + 1
+                    items[place] = order[rank]
+                    slots[place] = slot
+                    slot += 1
 
 
 @njit
@@ -199,23 +203,23 @@ def bin_splats(
         else:
             orders.append(nearest[there[nearest + first]] + np.int32(first))
     order = np.concatenate(orders) if orders else np.empty(0, np.int32)
-    room, offsets = np.zeros(len(order) + 1, np.int64), np.zeros(len(order) + 1, np.int64)
-    _boxes(team(), len(order), splats, extents, order, room, tiles_x, tiles_y)
-    np.cumsum(room, out=room)
-    tiles, forms = np.empty(int(room[-1]), np.int32), _lines(len(splats))
-    _pairs(team(), len(order), splats, extents, order, room, each, tiles_x, tiles_y, forms, tiles, offsets)
+    rows, offsets = np.zeros(len(order) + 1, np.int64), np.zeros(len(order) + 1, np.int64)
+    _boxes(team(), len(order), splats, extents, order, rows, tiles_x, tiles_y)
+    np.cumsum(rows, out=rows)
+    lines, forms = np.empty((int(rows[-1]), 2), np.int32), _cache_lines(len(splats))
+    _pairs(team(), len(order), splats, extents, order, rows, each, tiles_x, tiles_y, forms, lines, offsets)
     np.cumsum(offsets, out=offsets)
     pairs = int(offsets[-1])
     items, slots = np.empty(pairs, np.int32), np.empty(pairs, np.int32)
     ranges, begin = np.empty(views * tiles_x * tiles_y + 1, np.int64), np.zeros(views + 1, np.int64)
     ranges[-1] = pairs
     np.cumsum([len(one) for one in orders], out=begin[1 : len(orders) + 1])
-    _sort_by_tile(team(), views, tiles, order, begin, room, offsets, ranges, items, slots)
+    _sort_by_tile(team(), views, lines, order, begin, rows, offsets, ranges, items, slots)
     stops = np.empty(len(ranges) - 1, np.int64)
     return Bins(order, offsets, ranges, items, slots, stops, extents, forms, _runs(ranges))
 
 
-def _lines(count: int) -> np.ndarray:
+def _cache_lines(count: int) -> np.ndarray:
     """[count, FORM], each row a cache line."""
     flat = np.empty((count + 1) * FORM, F)
     start = -flat.ctypes.data % (4 * FORM) // 4

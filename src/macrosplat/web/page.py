@@ -14,6 +14,7 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
@@ -161,16 +162,18 @@ def as_html(shown: Shown, folder: Path | None = None, write: bool = False) -> st
     Raises:
         MacrosplatError: the page's program is missing.
     """
-    fixed = {"program": _base64(program()), "scene": _base64(to_spz(shown.scene)), "coverage": ""}
+    if shown.coverage is not None and len(shown.coverage) != len(shown.scene):
+        raise MacrosplatError(
+            f"coverage.ply holds {len(shown.coverage)} Gaussians and scene.ply {len(shown.scene)}: they are not of "
+            "one run; remove coverage.ply, or reconstruct into a new folder."
+        )
+    with ThreadPoolExecutor(1) as aside:
+        scene = aside.submit(to_spz, shown.scene)
+        core = of_object(shown.scene, shown.cameras, shown.masks)
+        fixed = {"program": _base64(program()), "scene": _base64(scene.result()), "coverage": ""}
     if shown.coverage is not None:
-        if len(shown.coverage) != len(shown.scene):
-            raise MacrosplatError(
-                f"coverage.ply holds {len(shown.coverage)} Gaussians and scene.ply {len(shown.scene)}: they are not of "
-                "one run; remove coverage.ply, or reconstruct into a new folder."
-            )
         colours = to_bytes(0.5 + SH_C0 * shown.coverage.sh0.numpy())
         fixed["coverage"] = f'<script id="coverage-colours" type="text/plain">{_base64(colours.tobytes())}</script>'
-    core = of_object(shown.scene, shown.cameras, shown.masks)
     fixed["core"] = _base64(np.packbits(core, bitorder="little").tobytes())
     facts = facts_of(shown.scene, shown.cameras, core, shown.lens, shown.backdrop)
     names, sizes = [p["name"] for p in facts["photos"]], [p["size"] for p in facts["photos"]]

@@ -22,7 +22,7 @@ from macrosplat.support.errors import MacrosplatError
 
 THREADS = 8  # that open and encode
 # Width in px and WebP quality, tried in this order: half a phone's screen still tells a blurred photo from a sharp one.
-SAMPLE, SURELY = 48, 1.5  # pictures that tell what all take; times the budget, by them, that surely does not fit
+SAMPLE, SURELY = 24, 1.5  # pictures that tell what all take; times the budget, by them, that surely does not fit
 SIZES = ((640, 80), (480, 78), (400, 72), (320, 66), (240, 60), (160, 50))
 
 
@@ -74,7 +74,7 @@ def fitting(
                 sizes = sizes[1:]
         rest = [open_ for n, open_ in enumerate(pictures) if n % step]
         others = iter(list(pool.map(lambda open_: _opened(open_, sizes[0][0]), rest)))
-        first = iter([one and _reduced(one, sizes[0][0]) for one in few])
+        first = iter(list(pool.map(lambda one: one and _reduced(one, sizes[0][0]), few)))
         kept = [next(others if n % step else first) for n in range(len(pictures))]
         known = {step * n: one for n, one in enumerate(told or ())}
         for size in sizes[:-1]:

@@ -166,7 +166,7 @@ def _unpack_three(packed: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _pack_harmonics(sh_rest: NDArray[np.float32]) -> NDArray[np.uint8]:
     """[N, K, 3] to bytes in steps of the degree's bucket, so that 0 stays 0."""
-    step = np.array([SH_BUCKETS[0]] * 3 + [SH_BUCKETS[1]] * 12)[: sh_rest.shape[1], None]
+    step = np.array([SH_BUCKETS[0]] * 3 + [SH_BUCKETS[1]] * 12, np.float32)[: sh_rest.shape[1], None]
     flipped = SH_STEPS * sh_rest * FLIP_YZ[: sh_rest.shape[1], None]
     return _byte(SH_STEPS + step * np.rint(flipped / step))
 
