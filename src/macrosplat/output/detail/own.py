@@ -153,11 +153,14 @@ def detail_share(band: Tensor, grain: Tensor) -> Tensor:
 def energy_around(band: Tensor) -> Tensor:
     """[1, H, W] the mean square of a band [3, H, W] about each sample."""
     energy = band.square().mean(0, keepdim=True)
-    taps = torch.tensor(AROUND, device=band.device) / sum(AROUND)
-    for axis, shape in ((2, (1, 1, 1, -1)), (1, (1, 1, -1, 1))):
-        reach = len(AROUND) // 2
-        pad = (reach, reach, 0, 0) if axis == 2 else (0, 0, reach, reach)
-        energy = F.conv2d(F.pad(energy[None], pad, mode="replicate"), taps.view(shape))[0]
+    # Sums of shifted planes: a convolution of one channel takes five times as long on a CPU.
+    reach, total = len(AROUND) // 2, sum(AROUND)
+    for axis, pad in ((2, (reach, reach, 0, 0)), (1, (0, 0, reach, reach))):
+        count, padded = energy.shape[axis], F.pad(energy[None], pad, mode="replicate")[0]
+        energy = padded.narrow(axis, reach, count) * (AROUND[reach] / total)
+        for n in range(reach):
+            for start in (n, 2 * reach - n):
+                energy.add_(padded.narrow(axis, start, count), alpha=AROUND[n] / total)
     return energy
 
 
