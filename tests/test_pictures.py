@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from macrosplat.photos.decode import decode, plain_picture
+from macrosplat.photos.icc import ADOBE_RGB
 from macrosplat.web import pictures
 from macrosplat.web.gallery import gallery, linked
-from macrosplat.web.pictures import fitting
+from macrosplat.web.pictures import fitting, read_picture
 
 SIZES, SAMPLE, COUNT = ((64, 80), (48, 78), (32, 66), (16, 50)), 8, 24
 
@@ -44,3 +46,29 @@ def test_addresses_beside_a_page_are_those_that_a_browser_takes(tmp_path):
     for (address, _), name in zip(found.full, names, strict=True):
         assert address is not None and set(address) <= set(string.ascii_letters + string.digits + "%/._-~")
         assert there[unquote(urlsplit(address).path)] == tmp_path / "page" / "taken" / name
+
+
+@pytest.mark.parametrize(
+    "name, mode, options, plain",
+    [
+        ("a.jpg", "RGB", {"exif": Image.Exif(), "comment": b"mine"}, True),
+        ("a.png", "RGB", {"pnginfo": None}, True),
+        ("a.jpg", "RGB", {"icc_profile": ADOBE_RGB}, False),
+        ("a.jpg", "L", {}, False),
+        ("a.png", "RGBA", {}, False),
+        ("a.png", "P", {}, False),
+        ("a.tif", "RGB", {}, False),
+    ],
+)
+def test_a_plain_picture_is_what_is_decoded_without_what_a_file_tells_of_it(tmp_path, name, mode, options, plain):
+    noise = np.random.default_rng(1).integers(0, 255, (24, 32, 3), dtype=np.uint8)
+    if "exif" in options:
+        options["exif"][0x0112] = 6  # on its side
+    Image.fromarray(noise).convert(mode).save(tmp_path / name, **options)
+    picture = plain_picture(tmp_path / name)
+    assert (picture is not None) == plain
+    shown = read_picture(tmp_path / name)
+    assert shown.mode == "RGB" and not shown.info
+    pixels = decode(tmp_path / name)
+    if pixels.dtype == np.uint8:
+        np.testing.assert_array_equal(np.asarray(shown), pixels)

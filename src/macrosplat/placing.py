@@ -46,7 +46,7 @@ def place(opened: Capture, run: Run, progress: Progress, width: int | None) -> T
     if not run.sparse.is_dir():
         sizes = sizes_of(options, run)
         targets = find_targets(opened, sizes, run.targets, progress) if sizes is not None else None
-        solved = solve(opened, run.scratch, options.seed, progress, targets)
+        solved = solve(opened, run.scratch, options.seed, progress, targets, finer=options.quality != "draft")
         cameras, points = solved.cameras, solved.points
         # In this order: where there is a model, what it is of is known.
         run.update(camera_source=solved.source, registered=len(cameras), unsure=solved.unsure)

@@ -50,12 +50,14 @@ def solve(
     progress: Progress,
     targets: Readings | None = None,
     composed: bool = False,
+    finer: bool = True,
 ) -> Solved:
     """Cameras and points, as they were given or from the photos.
 
     Args:
         scratch: a folder for what structure from motion keeps on the way.
         targets: coded targets read in the photos.
+        finer: whether structure from motion takes its time over photos that few points hold.
         composed: whether the photos are joined of several slices each, so that they are focused nowhere.
 
     Raises:
@@ -70,13 +72,13 @@ def solve(
         progress.stage("joining the slices of each pose", 1)
         poses = one_per_pose(opened.photos, opened.cameras, scratch / "composites")
         alone = Capture(opened.root, poses.photos, poses.cameras)
-        found = solve(alone, scratch, seed, progress, composed=True)
+        found = solve(alone, scratch, seed, progress, composed=True, finer=finer)
         slices, seen = spread(poses, found.cameras, found.points, opened.photos)
         # Given cameras stay as they were given: a lens may zoom as it focuses.
         return Solved(opened.cameras or slices, seen, found.source, found.unsure)
     if opened.cameras is None:
         progress.stage("finding the cameras", 100)
-        cameras, points, report = solve_cameras(opened.photos, scratch, _advance(progress), seed, targets)
+        cameras, points, report = solve_cameras(opened.photos, scratch, _advance(progress), seed, targets, finer)
         for line in report.sentences:
             progress.note(line)
         if not composed:

@@ -31,7 +31,7 @@ from macrosplat.photos.icc import (
     read_grey_profile,
     read_profile,
 )
-from macrosplat.photos.kinds import BIG_TIFF_HEADS, is_heif, kind_of
+from macrosplat.photos.kinds import BIG_TIFF_HEADS, Kind, is_heif, kind_of
 from macrosplat.support.colour import to_linear
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.extras import install
@@ -97,14 +97,36 @@ def decode(path: Path, least: int | None = None) -> NDArray[Any]:
     if kind == "heif":
         extra("pillow_heif", "heif", path).register_heif_opener()
     with open_picture(path) as opened:
-        if least is not None:
-            opened.draft(None, (least, least))
-        if kind == "tiff":
-            with tifffile.TiffFile(path) as tiff:
-                opened.seek(photo_page(tiff))
-        icc = embedded_profile(path, opened)
-        told = None if icc else _told(path, opened)
-        return from_pillow(_upright(opened), icc, told)
+        return from_pillow(*_prepared(path, kind, opened, least))
+
+
+def plain_picture(path: Path, least: int | None = None) -> Image.Image | None:
+    """A picture whose bytes are what `decode` hands out (8 bit, RGB, sRGB), not copied; None: it is another kind."""
+    kind = kind_of(path)
+    if kind in ("raw", "tiff", "heif"):
+        return None
+    with open_picture(path) as opened:
+        photo, icc, told = _prepared(path, kind, opened, least)
+        profile = _profile(icc) if icc and photo.mode == "RGB" else told
+        if photo.mode != "RGB" or (icc and profile is None) or (profile is not None and not profile.is_srgb):
+            return None
+        photo.load()
+        photo.info = {}  # which writers would carry on
+        return photo
+
+
+def _prepared(
+    path: Path, kind: Kind, opened: Image.Image, least: int | None
+) -> tuple[Image.Image, bytes | None, MatrixProfile | None]:
+    """The picture upright, and what its colours are said to be (`from_pillow`)."""
+    if least is not None:
+        opened.draft(None, (least, least))
+    if kind == "tiff":
+        with tifffile.TiffFile(path) as tiff:
+            opened.seek(photo_page(tiff))
+    icc = embedded_profile(path, opened)
+    told = None if icc else _told(path, opened)
+    return _upright(opened), icc, told
 
 
 def embedded_profile(path: Path, opened: Image.Image) -> bytes | None:

@@ -32,6 +32,7 @@ BEGUN = 1 / 3  # of the Gaussians at the end, those of the start
 # Of a photo of 640 x 480 px on a core, whose camera has to be found; whose camera is given without points. Larger ones
 # are looked at up to `FEATURES_SIDE`: points grow with their px, and the pairs of them that are compared faster.
 CAMERA, POINTS, VGA, CAMERA_GROWS = 1.3, 1.0, 640 * 480, 1.5
+FINER = 0.5  # of such a photo whose camera is found by more points (experiments: sfm-together): no draft's is
 RESULT, RESULT_PX = 0.4, 8e-7  # of a photo, and of each px: read, and its results written, on a core (large-captures)
 GPU_START = 40.0  # kernels are built, once on a machine
 FIXED = 10.0  # imports, kernels read from the cache, the page
@@ -108,7 +109,8 @@ def expected(
         training = steps * _step(most, px, spans, CORE) / speed_of(CORES)
     cores = max(1, min(CORES, MOST_CORES))
     native = sum(w * h for w, h in sizes)
-    points = 0.0 if points_known else sum(_points(*size, cameras_known) for size in sizes) / speed_of(cores)
+    finding = 0.0 if cameras_known else CAMERA + FINER * (options.quality != "draft")
+    points = 0.0 if points_known else sum(_points(*size, finding) for size in sizes) / speed_of(cores)
     seconds = FIXED + training + points + (RESULT_PX * native + RESULT * len(sizes)) / cores
     disk = BYTES_PX * native + BYTES_GAUSSIAN * most + BYTES_PAGE
     memory = _memory(sizes, frames, most, samples, points_known)
@@ -143,10 +145,14 @@ def _memory(
     return max(MEMORY_LEAST + MEMORY_PHOTO * len(sizes), points, training, result_memory(sizes)) + MEMORY_CORE * CORES
 
 
-def _points(width: int, height: int, cameras_known: bool) -> float:
-    """Seconds on a core that a photo takes until its camera and points are known. Small photos take no less."""
+def _points(width: int, height: int, finding: float) -> float:
+    """Seconds on a core that a photo takes until its camera and points are known. Small photos take no less.
+
+    Args:
+        finding: seconds of a small photo until its camera is found; 0: it is given.
+    """
     size = max(1.0, _looked_at(width, height) / VGA)
-    return POINTS * size if cameras_known else CAMERA * size**CAMERA_GROWS
+    return finding * size**CAMERA_GROWS if finding else POINTS * size
 
 
 def _looked_at(width: int, height: int) -> float:

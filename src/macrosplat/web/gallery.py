@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,8 @@ from PIL import Image
 
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import below, write_whole
-from macrosplat.web.pictures import SIZES, THREADS, fitting, photo_if_there, read_picture
+from macrosplat.support.threads import workers
+from macrosplat.web.pictures import PIXEL, SIZES, fitting, photo_if_there, read_picture
 
 FOLDER = "page"  # beside index.html
 SIDES = ("taken", "sharp")
@@ -55,6 +55,7 @@ def gallery(
     """
     sides = [len([1 for file in files if file]) for files in (before, after)]
     pixels = sum(width * height for width, height in sizes) * sum(sides) / max(len(names), 1)
+    most = max((width * height for width, height in sizes), default=0)
     widest = max((width for width, _ in sizes), default=0) if pixels * WEBP_BYTES < budget else None
     taken = [file and functools.partial(photo_if_there, file, widest or SIZES[0][0]) for file in before]
     made = [file and functools.partial(read_picture, file) for file in (*after, *circles)]
@@ -66,7 +67,7 @@ def gallery(
                 if file and not _shown_as_is(file):
                     beside.add(file)
                     made[n] = functools.partial(_read_and_write, file, _beside(folder, "sharp", name))
-    found, width = fitting([*taken, *made], budget, widest)
+    found, width = fitting([*taken, *made], budget, widest, most)
     count = len(before)
     small = [[found[i + k * count] if k * count + i < len(found) else None for k in range(3)] for i in range(count)]
     if all(width >= w for w, _ in sizes) or folder is None:
@@ -76,7 +77,7 @@ def gallery(
     if write:
         jobs = [(file, _beside(folder, side, name)) for side, files in zip(SIDES, (before, after), strict=True)
                 for name, file in zip(names, files, strict=False) if file and file not in beside]  # fmt: skip
-        with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(workers(PIXEL * most)) as pool:
             list(pool.map(lambda job: _write(*job), jobs))
     full = [[_address(folder, side, name) for side in SIDES] for name in names[:count]]
     return Gallery(small, full)

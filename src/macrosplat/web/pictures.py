@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,11 +15,13 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image
 
-from macrosplat.photos.decode import decode
+from macrosplat.photos.decode import decode, plain_picture
 from macrosplat.support.colour import to_bytes, to_srgb
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.threads import workers
 
-THREADS = 8  # that open and encode
+PIXEL = 12.0  # bytes that each of its pixels takes while a picture is opened, at the most
+LARGE = 40e6  # px that a picture has, where nobody says
 # Width in px and WebP quality, tried in this order: half a phone's screen still tells a blurred photo from a sharp one.
 SAMPLE, SURELY = 24, 1.5  # pictures that tell what all take; times the budget, by them, that surely does not fit
 SIZES = ((640, 80), (480, 78), (400, 72), (320, 66), (240, 60), (160, 50))
@@ -36,6 +37,9 @@ def read_picture(path: Path, least: int | None = None) -> Image.Image:
         MacrosplatError: it is damaged.
     """
     try:
+        plain = plain_picture(path, least)
+        if plain is not None:
+            return plain
         pixels = decode(path, least)
     except MacrosplatError:
         raise
@@ -53,18 +57,24 @@ def photo_if_there(path: Path, width: int | None = None) -> Image.Image | None:
 
 
 def fitting(
-    pictures: Sequence[Callable[[], Image.Image | None] | None], budget: int, widest: int | None = None
+    pictures: Sequence[Callable[[], Image.Image | None] | None],
+    budget: int,
+    widest: int | None = None,
+    most: float = LARGE,
 ) -> tuple[list[str | None], int]:
     """Data addresses of all pictures, at the best of `SIZES` (and `widest`) at which they take `budget` bytes or less;
     and the width, in px, that none of them is wider than.
 
     Each is opened once, a few at a time: a hundred photos of 40 megapixels do not fit into memory together; and what is
     kept of each is no larger than a size that may fit, which some of them tell.
+
+    Args:
+        most: px that any of them has.
     """
     sizes = SIZES
     if widest:  # wider pictures of the same quality are the same
         sizes = ((widest, SIZES[0][1]), *(size for size in SIZES if size[0] < widest or size[1] < SIZES[0][1]))
-    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(workers(PIXEL * most)) as pool:
         step = -(-len(pictures) // SAMPLE) if len(pictures) > SAMPLE else max(1, len(pictures))
         few = list(pool.map(lambda open_: _opened(open_, sizes[0][0]), pictures[::step]))
         told: list[str | None] | None = None  # of the few, at the first of the sizes

@@ -33,7 +33,7 @@ from macrosplat.cameras.sfm.features import (
 )
 from macrosplat.cameras.sfm.known import points_of, silent
 from macrosplat.cameras.sfm.pairs import in_order, joined, match_all, near, strong
-from macrosplat.cameras.sfm.polish import ALIGNED_LOSS, polished
+from macrosplat.cameras.sfm.polish import polished
 from macrosplat.cameras.sfm.report import Attempt, SfmReport, failure, reasons, sentences
 from macrosplat.cameras.sfm.sure import focal_spread
 from macrosplat.cameras.sfm.ties import with_ties
@@ -118,6 +118,7 @@ def solve_cameras(
     progress: Progress | None = None,
     seed: int = 0,
     targets: Readings | None = None,
+    finer: bool = True,
 ) -> tuple[Cameras, SparsePoints, SfmReport]:
     """Structure from motion.
 
@@ -127,6 +128,7 @@ def solve_cameras(
         progress: called with a fraction (0 to 1) and what is being done.
         seed: of every random choice. The same seed gives the same cameras on the same machine and number of cores.
         targets: coded targets read in the photos, whose corners are points that photos share for sure.
+        finer: whether more points are sought in the end, where few hold some photo.
 
     Returns:
         The registered cameras in the order of the photos, points seen by at least three of them, and the report.
@@ -151,9 +153,8 @@ def solve_cameras(
     # By the points that photos were placed with: of those that are left in the end there are fewer.
     unsure = loosely_held(*_result(best, photos))
     polishing = within(progress, PRESETS[-1].span[1], 1.0)
-    best.model, best.cameras, best.features = polished(
-        best.model, best.features, photos, best.cameras, workdir, polishing, seed, radial=not targets
-    )
+    ended = polished(best.model, best.features, photos, best.cameras, workdir, polishing, seed, not targets, finer)
+    best.model, best.cameras, best.features = ended.model, ended.cameras, ended.features
     cameras, points = _result(best, photos)
     squares = focal_by_squares(targets, cameras, corner_points(targets, cameras)[0]) if targets else None
     if squares is not None and squares.uncertainty < SURE_FOCAL:
@@ -161,7 +162,7 @@ def solve_cameras(
         cameras, points = _result(best, photos)
         spread: float | None = squares.uncertainty
     else:
-        told = focal_spread(best.model, ALIGNED_LOSS)
+        told = focal_spread(best.model, ended.loss)
         spread = None if told is None else SPREADS * told
     progress(1.0, f"{len(cameras)} of {len(photos)} photos placed")
     names = [photo.name for photo in photos]
@@ -177,8 +178,8 @@ def solve_cameras(
         focal_spread=spread,
     )
     assumed = not any(knows_focal(photo) for photo in photos)
-    ended = replace(best.attempt, focal=_median_focal(best.cameras, _nominal(photos)))
-    return cameras, points, replace(report, sentences=sentences(report, ended, assumed))
+    told_of = replace(best.attempt, focal=_median_focal(best.cameras, _nominal(photos)))
+    return cameras, points, replace(report, sentences=sentences(report, told_of, assumed))
 
 
 def _tries(

@@ -19,13 +19,16 @@ from macrosplat.output.detail.pyramid import laplacian
 CELL = 4  # px: energy is measured in squares of that size, and over five of them
 BLURRED = 4.0  # px of radius that leave the finest octave a hundredth of its energy
 FEWEST = 500  # squares; from fewer, the quietest tenth of all tells the grain
-TIMES = 10.0  # of the grain that are half evident
+TIMES = 4.0  # of the grain that are half evident (experiments: lacking)
 # The photo's amplitude over the sharp render's, in each of the two finest octaves: up to LESS the photo is the blurred
 # one of the two, from AS_MUCH on it is not (experiments: own-grain).
 LESS, AS_MUCH = 0.6, 1.0
 # The finest octave's amplitude over the next one's: not evident up to the first, evident from the second to the third,
 # grain from the fourth on (experiments: sharp-by-slope).
 SLOPES = (0.4, 0.7, 2.0, 2.7)
+# That ratio where a photo is in focus that is sharp to the pixel. Of one that is softer (24 and more megapixels of a
+# lens that does not show as many) the first two are lower, at the lowest to this share.
+IN_FOCUS, FOCUSED, SOFTEST = 1.2, 1.0, 0.4
 FINER = 0.12  # energy of white grain in an octave over that in the next finer one
 
 
@@ -48,7 +51,11 @@ def evident_sharpness(grey: Tensor, drawn: Tensor, radius: Tensor) -> Tensor:
     evident = ((energy - grain) / (energy + TIMES * grain).clamp_min(1e-12)).clamp_min(0)
     above = [(shown - grain * FINER**k).clamp_min(0) for k, shown in enumerate(octaves)]
     slope = (above[0] / above[1].clamp_min(1e-9)).sqrt()
+    focused = (radius < FOCUSED) & (energy > TIMES * grain)
     blurry, sharp, grainy, grains = SLOPES
+    if int(focused.sum()) >= FEWEST:
+        soft = min(1.0, max(SOFTEST, float(slope[focused].median()) / IN_FOCUS))
+        blurry, sharp = soft * blurry, soft * sharp
     evident *= ((slope - blurry) / (sharp - blurry)).clamp(0, 1) * ((grains - slope) / (grains - grainy)).clamp(0, 1)
     for shown, wanted in zip(above, _energies(drawn), strict=True):
         share = (shown / wanted.clamp_min(1e-9)).sqrt()

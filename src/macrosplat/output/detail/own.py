@@ -6,7 +6,10 @@ away; and the radius of the circle of confusion [H, W]. Out: the deblurred photo
 In each octave of detail (spacing 2^k px) the photo counts as far as a blur of radius r leaves that octave:
 
     out_k = (1 - w_k) render_k + w_k (photo_k + taken_k),    w_k = exp(-(r / (KNEE 2^k))^4),
-    w_0 = w_1 / (1 + (r / FINE)^3)
+    w_0 = w_1 / (1 + (r / FINE)^3), and exp(-(r / KNEE)^4) where the render lacks the octave
+
+A blur only takes away: where the photo has more of the finest octave than the render, and no grain that would explain
+it, the render is the coarser of the two, as of a scene that was learned smaller than the photos.
 
 `taken` is the model's sharp render less its blurred one, both with the blur that even focus has: what is to be added to
 the photo where the octave is weakened by the blur. Where r = 0 the result is the photo itself. And where the photo is
@@ -25,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from macrosplat.output.detail.evidence import FINER
 from macrosplat.output.detail.grain import Grain
 from macrosplat.output.detail.pyramid import collapsed, halved, laplacian, levels_for
 
@@ -35,8 +39,12 @@ LEVELS = 5
 KNEE, FINE = 3.2, 1.7
 # px of the photo: by how much a radius may be too large (experiments: radius-by-surface, doubt), and one so small that
 # a photo evidently sharp has it from an error of depth.
-DOUBT, CLOSE = 1.0, 0.7
+DOUBT, CLOSE = 1.0, 1.0
 EVIDENT = 2  # octaves that a photo is seen to be sharp by (`evidence`)
+# Share of the photo's energy of the finest octave, over its grain, by which the render's is less where it lacks it. And
+# what of that octave's amplitude over the next one's is detail, and what is grain (experiments: lacking).
+LACKING, TIMES = 0.25, 2.0
+DETAIL, GRAINS = 1.3, 2.0
 AROUND = (1.0, 8.0, 28.0, 56.0, 70.0, 56.0, 28.0, 8.0, 1.0)  # taps: pixels over which an energy is taken
 ROWS = 1024  # of a band that is worked on at a time: 24 megapixels need not be there in ten copies
 
@@ -63,9 +71,9 @@ def keep_detail(
     assert taken.ndim == 3 and radius.ndim == 2, f"taken {tuple(taken.shape)}, radius {tuple(radius.shape)}"
     height, width = photo.shape[1:]
     levels = levels_for(height, width, LEVELS)
-    # A sample of the coarsest level reaches this far, and a band begins where such a sample stands: the bands are what
-    # the whole would be.
-    margin = 4 << levels
+    # A sample of the coarsest level reaches this far, and `lacking` 22 px; a band begins where a sample of the coarsest
+    # level stands: the bands are what the whole would be.
+    margin = max(4 << levels, 32)
     out = torch.empty_like(render)
     for top in range(0, height, ROWS):
         bottom = min(height, top + ROWS)
@@ -88,12 +96,15 @@ def joined_bands(
 ) -> Tensor:
     """[3, H, W] octave by octave `own` or `render`, by the radius [1, H, W] and how sure it is that `own` is sharp
     [1, H, W]; of the finest what is more than grain."""
-    bands = laplacian(render, levels)
-    for k, difference in enumerate(laplacian(own - render, levels)):
+    bands, differences = laplacian(render, levels), laplacian(own - render, levels)
+    coarse = None
+    if levels > 1:
+        coarse = lacking(bands[0], bands[0] + differences[0], bands[1] + differences[1], grain)
+    for k, difference in enumerate(differences):
         if k > 0:
             radius = halved(radius)
             sure = None if sure is None else halved(sure)
-        counts = weight(radius, k)
+        counts = weight(radius, k, coarse if k == 0 else None)
         if sure is not None and k < EVIDENT:
             counts = torch.maximum(counts, sure)
         if k == 0 and grain is not None:
@@ -102,22 +113,52 @@ def joined_bands(
     return collapsed(bands)
 
 
-def weight(radius: Tensor, level: int) -> Tensor:
-    """How much a photo blurred by `radius` (px) counts in the octave whose spacing is 2^level px."""
-    if level == 0:
-        return weight(radius, 1) / (1 + (radius / FINE) ** 3)
-    return torch.exp(-((radius / (KNEE * 2**level)) ** 4))
+def weight(radius: Tensor, level: int, coarse: Tensor | None = None) -> Tensor:
+    """How much a photo blurred by `radius` (px) counts in the octave whose spacing is 2^level px.
+
+    Args:
+        coarse: how far the render lacks the octave, 0 ... 1, where it is the finest.
+    """
+    left = torch.exp(-((radius / (KNEE * 2**level)) ** 4))
+    if level > 0:
+        return left
+    fine = weight(radius, 1) / (1 + (radius / FINE) ** 3)
+    return fine if coarse is None else fine + coarse * (left - fine)
+
+
+def lacking(drawn: Tensor, finest: Tensor, next: Tensor, grain: Tensor | None = None) -> Tensor:
+    """[1, H, W] in 0 ... 1: how far a render lacks the finest octave that a photo has.
+
+    Args:
+        drawn: [3, H, W] the render's finest octave. finest, next: [3, H, W] and half that size, the photo's two finest.
+        grain: [1, H, W] the variance of its grain in the finest.
+    """
+    height, width = drawn.shape[1:]
+    detail, coarser = energy_around(finest), energy_around(next)
+    # Samples of the next octave stand at every second pixel.
+    coarser = coarser.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :height, :width]
+    if grain is not None:
+        detail.sub_(grain, alpha=TIMES)
+        coarser.sub_(grain, alpha=TIMES * FINER)
+    less = (1 - energy_around(drawn) / detail.clamp_min_(1e-12)).div_(LACKING).clamp_(0, 1)
+    slope = (detail / coarser.clamp_min_(1e-9)).sqrt_()
+    return less.mul_(((GRAINS - slope) / (GRAINS - DETAIL)).clamp_(0, 1))
 
 
 def detail_share(band: Tensor, grain: Tensor) -> Tensor:
     """[1, H, W] how much of a band [3, H, W] is more than grain of this variance [1, H, W]."""
+    return (1 - grain / energy_around(band).clamp_min(1e-12)).clamp_min_(0)
+
+
+def energy_around(band: Tensor) -> Tensor:
+    """[1, H, W] the mean square of a band [3, H, W] about each sample."""
     energy = band.square().mean(0, keepdim=True)
     taps = torch.tensor(AROUND, device=band.device) / sum(AROUND)
     for axis, shape in ((2, (1, 1, 1, -1)), (1, (1, 1, -1, 1))):
         reach = len(AROUND) // 2
         pad = (reach, reach, 0, 0) if axis == 2 else (0, 0, reach, reach)
         energy = F.conv2d(F.pad(energy[None], pad, mode="replicate"), taps.view(shape))[0]
-    return (1 - grain / energy.clamp_min(1e-12)).clamp_min_(0)
+    return energy
 
 
 def enlarged(plane: Tensor, height: int, width: int, rows: slice) -> Tensor:
