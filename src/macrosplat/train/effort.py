@@ -29,8 +29,8 @@ EFFORTS = {
     "standard": Effort(steps=4000, per_pixel=0.6, gaussians=600_000, drop=0.1),
     "high": Effort(steps=8000, per_pixel=0.8, gaussians=1_000_000, drop=0.3),
 }
-# Up to so many px a photo is seen through several aperture samples from early on, on a GPU: that takes seconds, of large
-# photos minutes (experiments: own-samples).
+# Up to so many px a photo is seen through several aperture samples from early on, on a GPU: that takes seconds, and of
+# large photos minutes (experiments: own-samples).
 EARLY_PX = 500_000
 FEWEST = 2000  # Gaussians: below this even a thumbnail shows holes
 
