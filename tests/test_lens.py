@@ -14,6 +14,7 @@ from macrosplat.lens.blur_reference import gather_blur
 from macrosplat.lens.plain import PlainLens
 from macrosplat.lens.thin import SIGMA0_MAX, SIGMA0_MIN, ThinLens, spans_of
 from macrosplat.render import Camera, Frame, Pinhole
+from macrosplat.train.effort import affords_early
 
 FX, FOCUS, PUPIL = 200.0, 5.0, 0.8
 PINHOLE = Pinhole(fx=FX, fy=FX, cx=48.0, cy=36.0, width=96, height=72)
@@ -91,8 +92,15 @@ def test_points_are_a_setting_of_the_lens():
     assert options.Options(quality="draft").lens_settings()["aperture_samples"] == "4"
     chosen = {"aperture_samples": "8", "aberrations": "auto"}
     assert options.Options().lens_settings() == chosen | {"aperture_from": "late"}
-    assert options.Options().lens_settings(on_gpu=True) == chosen | {"aperture_from": "early"}
-    assert spans_of(options.Options().lens_settings(on_gpu=True))[-1] == (0.3, 1.0, 8, 4)
+    assert options.Options().lens_settings(early=True) == chosen | {"aperture_from": "early"}
+    assert spans_of(options.Options().lens_settings(early=True))[-1] == (0.3, 1.0, 8, 4)
+
+
+def test_only_a_gpu_sees_detail_through_several_samples_early_and_only_of_small_photos():
+    small, large = Frame(640, 480), Frame(1264, 948)
+    assert affords_early(torch.device("cuda"), [small])
+    assert not affords_early(torch.device("cuda"), [small, large])
+    assert not affords_early(torch.device("cpu"), [small])
 
 
 def test_shear_comes_after_the_pose():

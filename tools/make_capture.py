@@ -1,13 +1,15 @@
 """Path-traces a small capture with known truth through a thin lens: dark things in a light tent, or before black.
 
     pip install mitsuba        (3.9; and for its variant llvm_ad_rgb Debian's libllvm19)
-    python tools/make_capture.py OUT [--backdrop white|black] [--pattern mild|spots] [--gains 0.2] [--views 16]
-        [--width 240]
+    python tools/make_capture.py OUT [--backdrop white|black|sweep|table] [--pattern mild|spots] [--gains 0.2]
+        [--views 16] [--width 240]
 
 OUT then holds photos/, transforms.json (cameras), and the truth: sharp/, masks/, novel.json with novel/ and
 novel_masks/, truth.json. Lengths are millimetres. What is told apart here: a silhouette over a backdrop much
 brighter (or darker) than the thing, where blur in the wrong light or a backdrop in focus leaves a halo. With spots
 the things themselves have edges of nearly the silhouette's contrast, so that errors at both can be compared.
+Before a sweep (plain grey) or on a table with a pattern the things turn before one fixed camera, and table and
+lamps stand still, as on a turntable; masks are then of the things alone, and there are no novel views.
 macrosplat itself needs no mitsuba.
 """
 
@@ -28,15 +30,17 @@ FIELD = 30.0  # mm that the frame's width shows there
 CIRCLE = 0.021  # of the frame's width: radius of the circle of confusion 8 mm off the focus
 SENSOR = 24.0  # mm, width; only for the EXIF
 NOISE = 0.004  # sRGB, standard deviation
-SAMPLES = {"photos": 196, "sharp": 64}  # per px
+SAMPLES = {"photos": 196, "sharp": 64, "mask": 16}  # per px
 DARK, LIGHT = 0.015, 0.16  # linear albedo of the things' pattern
+STILL = ("sweep", "table")  # backdrops before which the things turn
+TURNTABLE = 0.6  # elevation of the camera there, radians
 SPOT, SPOTTED = 0.7, 0.3  # linear albedo of light spots, and the share of the things that they cover
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--backdrop", choices=("white", "black"), default="white")
+    parser.add_argument("--backdrop", choices=("white", "black", *STILL), default="white")
     parser.add_argument("--pattern", choices=("mild", "spots"), default="mild", help="of the things")
     parser.add_argument("--gains", type=float, default=0.0, help="exposures differ by up to this share")
     parser.add_argument("--views", type=int, default=16)
@@ -50,7 +54,10 @@ def main() -> None:
 def render_capture(options: argparse.Namespace) -> None:
     mi = _mitsuba()
     random = np.random.default_rng(options.seed)
-    scene = mi.load_dict(_things(mi, options.backdrop, options.pattern == "spots", random))
+    things = _things(mi, options.pattern == "spots", random)
+    still = options.backdrop in STILL
+    around = _surroundings(mi, options.backdrop)
+    scene, alone = mi.load_dict(things | around), mi.load_dict(things)
     width = options.width
     focal_px = DISTANCE / FIELD * width
     pupil = 2 * CIRCLE * width / focal_px / (1 / (DISTANCE - 8) - 1 / DISTANCE)
@@ -58,10 +65,17 @@ def render_capture(options: argparse.Namespace) -> None:
     gains = _gains(options.views, options.gains, random)
     photos, frames = [], []
     for n in range(options.views):
-        pose = _pose(math.pi * (n + 0.5) / options.views, (0.3, 0.75)[n % 2])
+        if still:  # the camera goes around the things, as they see it, and takes their surroundings along
+            turn = 2 * math.pi * n / options.views
+            pose = _pose(turn, TURNTABLE)
+            scene = mi.load_dict(things | {name: _turned(mi, one, turn) for name, one in around.items()})
+        else:
+            pose = _pose(math.pi * (n + 0.5) / options.views, (0.3, 0.75)[n % 2])
         focus = DISTANCE + 7.0 * math.sin(2.4 * n)
         taken, _ = _render(mi, scene, pose, width, SAMPLES["photos"], n, pupil / 2, focus)
         sharp, mask = _render(mi, scene, pose, width, SAMPLES["sharp"], n)
+        if still:
+            mask = _render(mi, alone, pose, width, SAMPLES["mask"], n)[1]
         noise = random.normal(0, NOISE, taken.shape)
         exif = {"f_number": focal_mm / pupil, "focal_mm": focal_mm}
         _save(options.out / "photos" / f"{n:03d}.jpg", _srgb(taken * gains[n]) + noise, exif)
@@ -70,7 +84,7 @@ def render_capture(options: argparse.Namespace) -> None:
         frames.append(_frame("photos", n, pose))
         photos.append({"photo": f"{n:03d}", "pose": f"{n:03d}", "focus_mm": focus, "gain": gains[n].tolist()})
     novel = []
-    for n in range(options.novel):
+    for n in range(0 if still else options.novel):
         pose = _pose(math.pi * (n + 0.8) / options.novel, 0.35 + 0.3 * (n % 3) / 2)
         sharp, mask = _render(mi, scene, pose, width, SAMPLES["sharp"], 1000 + n)
         _save(options.out / "novel" / f"{n:03d}.jpg", _srgb(sharp))
@@ -96,7 +110,7 @@ def _mitsuba():
     return mi
 
 
-def _things(mi, backdrop: str, spots: bool, random: np.random.Generator) -> dict:
+def _things(mi, spots: bool, random: np.random.Generator) -> dict:
     """Balls, rods and a cube in some 20 mm, dark, with a pattern to hold on to."""
     move = mi.ScalarTransform4f
 
@@ -118,14 +132,41 @@ def _things(mi, backdrop: str, spots: bool, random: np.random.Generator) -> dict
         scene[f"rod{k}"] = {"type": "cylinder", "p0": foot, "p1": tip, "radius": 0.35, "bsdf": dark()}
     to_world = move().translate([0.5, 1.5, 4.0]).rotate([0.8, 0.6, 0.0], 35.0).scale(1.8)
     scene["cube"] = {"type": "cube", "to_world": to_world, "bsdf": dark()}
+    return scene
+
+
+def _surroundings(mi, backdrop: str) -> dict:
+    """What stands about the things: light, and a table below them where they turn on one."""
+    move = mi.ScalarTransform4f
+    scene: dict = {}
     if backdrop == "white":
         scene["tent"] = {"type": "constant", "radiance": 0.85}
-    else:
+    if backdrop in STILL:
+        scene["light"] = {"type": "constant", "radiance": 0.35}
+        lamp = {"type": "area", "radiance": {"type": "rgb", "value": 4.5}}
+        to_world = move().look_at(origin=[60.0, -90.0, 150.0], target=[0.0, 0.0, 0.0], up=[0.0, 0.0, 1.0]).scale(90.0)
+        scene["lamp"] = {"type": "rectangle", "to_world": to_world, "emitter": lamp}
+        bsdf: dict = {"type": "diffuse", "reflectance": {"type": "rgb", "value": 0.6}}
+        if backdrop == "table":
+            grain = _pattern(False, np.random.default_rng(100))
+            bitmap = mi.Bitmap(np.clip(5 * grain - 0.05, 0.08, 0.8).astype(np.float32))
+            bsdf["reflectance"] = {"type": "bitmap", "bitmap": bitmap, "raw": True, "filter_type": "bilinear"}
+        to_world = move().translate([0.0, 0.0, -9.0]).scale(80.0)
+        scene["ground"] = {"type": "rectangle", "to_world": to_world, "bsdf": {"type": "twosided", "bsdf": bsdf}}
+    if backdrop == "black":
         for k, at in enumerate(([150.0, -40.0, 150.0], [-120.0, 100.0, 130.0])):
             lamp = {"type": "area", "radiance": {"type": "rgb", "value": 14.0}}
             to_world = move().look_at(origin=at, target=[0.0, 0.0, 0.0], up=[0.0, 0.0, 1.0]).scale(45.0)
             scene[f"lamp{k}"] = {"type": "rectangle", "to_world": to_world, "emitter": lamp}
     return scene
+
+
+def _turned(mi, shape: dict, turn: float) -> dict:
+    """A shape, turned about the vertical through the middle (radians)."""
+    if "to_world" not in shape:
+        return shape
+    about = mi.ScalarTransform4f().rotate([0.0, 0.0, 1.0], math.degrees(turn))
+    return {**shape, "to_world": about @ shape["to_world"]}
 
 
 def _pattern(spots: bool, random: np.random.Generator) -> np.ndarray:

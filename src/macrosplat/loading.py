@@ -61,7 +61,7 @@ def loading(device: torch.device, options: Options) -> Iterator[None]:
         yield
         return
     stopped = threading.Event()
-    spans = spans_of(options.lens_settings(on_gpu=True))
+    spans = spans_of(options.lens_settings(early=True))
     samples = ((1, 0), *dict.fromkeys(span[2:] for span in spans))
 
     def load() -> None:

@@ -54,7 +54,7 @@ SPANS: dict[str, Spans] = {
     "8": ((0.12, 0.3, 8, 4), (0.7, 1.0, 8, 4)),
     "16": ((0.12, 0.4, 8, 0), (0.7, 1.0, 16, 0)),
 }
-# From the end of the first span on, which is finer and takes 1.3 times as long on a GPU (experiments: own-samples).
+# From the end of the first span on, which is finer and takes longer (experiments: own-samples).
 EARLY: dict[str, Spans] = {
     "8": ((0.12, 0.3, 8, 4), (0.3, 1.0, 8, 4)),
     "16": ((0.12, 0.3, 8, 4), (0.3, 0.7, 8, 4), (0.7, 1.0, 16, 0)),

@@ -101,14 +101,14 @@ class Options:
     covariance: Covariance = field(default_factory=Covariance)
     deblur: Deblur = field(default_factory=Deblur)
 
-    def lens_settings(self, on_gpu: bool = False) -> dict[str, Any]:
-        """The options of the lens model that was chosen, by name, as they are on a CPU or a GPU."""
+    def lens_settings(self, early: bool = False) -> dict[str, Any]:
+        """The options of the lens model that was chosen, by name; `early`: what `auto` means of `aperture_from`."""
         own = getattr(self, self.lens, None)
         chosen = asdict(own) if is_dataclass(own) and not isinstance(own, type) else {}
         if chosen.get("aperture_samples") == "auto":
             chosen["aperture_samples"] = APERTURE_SAMPLES[self.quality]
         if chosen.get("aperture_from") == "auto":
-            chosen["aperture_from"] = "early" if on_gpu else "late"
+            chosen["aperture_from"] = "early" if early else "late"
         return chosen
 
     def aperture_samples(self) -> int:

@@ -16,7 +16,7 @@ class Thin:
     """Sub-aperture views; 1 is blind to what near things hide."""
 
     aperture_from: Annotated[Literal["auto", "early", "late"], arg(metavar="WHEN")] = "auto"
-    """Detail seen through all: `early`, finer, on a GPU; else `late`."""
+    """Detail seen through all: `early` (small photos, GPU) or `late`."""
 
     aberrations: Annotated[Literal["off", "auto", "all"], arg(metavar="A")] = "auto"
     """`auto`: fringes, curved focus, dark corners; `all`: breathing too."""

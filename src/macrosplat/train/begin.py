@@ -25,7 +25,7 @@ from macrosplat.model.start import Geometry, ModelStart, lens_of
 from macrosplat.options import Options
 from macrosplat.train import checkpoint
 from macrosplat.train.checkpoint import Checkpoint
-from macrosplat.train.effort import EFFORTS, default_gaussians, target_budget
+from macrosplat.train.effort import EFFORTS, affords_early, default_gaussians, target_budget
 from macrosplat.train.pilot import compare, of_one_blur
 from macrosplat.train.schedule import Schedule, by_poses, dssim_share
 from macrosplat.train.seen import views_in_frame
@@ -61,7 +61,7 @@ def begin(
     known: KnownLens | None = None,  # of a fixed rig
 ) -> Begun:
     """The trainer; of a run that goes on, with what it has learned."""
-    settings = options.lens_settings(device.type == "cuda")
+    settings = options.lens_settings(affords_early(device, geometry.frames))
     lens_start = lens_of(given, geometry, photos, options.seed, settings, all_blurred)
     if state:
         lens_start = state.lens_start

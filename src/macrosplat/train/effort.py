@@ -29,6 +29,9 @@ EFFORTS = {
     "standard": Effort(steps=4000, per_pixel=0.6, gaussians=600_000, drop=0.1),
     "high": Effort(steps=8000, per_pixel=0.8, gaussians=1_000_000, drop=0.3),
 }
+# Up to so many px a photo is seen through several aperture samples from early on, on a GPU: that takes seconds, and of
+# large photos minutes (experiments: own-samples).
+EARLY_PX = 500_000
 FEWEST = 2000  # Gaussians: below this even a thumbnail shows holes
 
 
@@ -37,6 +40,11 @@ def default_gaussians(quality: str, frames: Sequence[Frame]) -> int:
     pixels = max(frame.width * frame.height for frame in frames)
     effort = EFFORTS[quality]
     return max(FEWEST, min(effort.gaussians, round(effort.per_pixel * pixels)))
+
+
+def affords_early(device: torch.device, frames: Sequence[Frame]) -> bool:
+    """Whether photos of this size may be seen through several aperture samples from early on (`thin.spans_of`)."""
+    return device.type == "cuda" and max(frame.width * frame.height for frame in frames) <= EARLY_PX
 
 
 LESS_STEPS, LESS_GAUSSIANS = (

@@ -22,7 +22,15 @@ from macrosplat.support.dispatch import choose
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.memory import available
 from macrosplat.support.threads import CORES, speed_of
-from macrosplat.train.effort import EFFORTS, FEWEST_PHOTOS, FOR_PHOTOS, FOR_TARGETS, default_gaussians, estimate
+from macrosplat.train.effort import (
+    EFFORTS,
+    FEWEST_PHOTOS,
+    FOR_PHOTOS,
+    FOR_TARGETS,
+    affords_early,
+    default_gaussians,
+    estimate,
+)
 from macrosplat.train.reckoned import CORE, GPU, MOMENTS, Costs, steps_of
 from macrosplat.train.schedule import Schedule
 from macrosplat.train.working_size import working_width
@@ -102,7 +110,7 @@ def expected(
     most = options.max_gaussians or default_gaussians(options.quality, frames)
     steps = options.steps or EFFORTS[options.quality].steps
     px = sum(frame.width * frame.height for frame in frames) / len(frames)
-    spans = spans_of({"aperture_samples": "1"} | options.lens_settings(device.type == "cuda"))
+    spans = spans_of({"aperture_samples": "1"} | options.lens_settings(affords_early(device, frames)))
     if device.type == "cuda":
         training = steps * _step(most, px, spans, GPU) + (0.0 if _kernels_built() else GPU_START)
     else:
