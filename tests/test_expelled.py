@@ -45,7 +45,7 @@ def test_of_a_photo_with_a_wrong_camera(
     views[3] = views[0]  # stands where another stands
     wrong = replace(made.cameras, views=views)
 
-    def solved(opened: object, *_: object):
+    def solved(opened: object, *_: object, **__: object):
         return Solved(wrong, points(made.cameras), "sfm" if ours else "transforms")
 
     asked: list[int] = []
