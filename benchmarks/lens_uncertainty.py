@@ -82,8 +82,6 @@ def numbers(report: LensReport, truth: dict, mm: float) -> dict[str, tuple[float
         true = lens.get("focus_offset_rgb_mm", (0.0, 0.0, 0.0))
         pairs = zip(("red", "blue"), (0, 2), report.colour_focus, report.colour_uncertainty, strict=True)
         for name, k, found, sigma in pairs:
-            ("red", "blue"), (0, 2), report.colour_focus, report.colour_uncertainty, strict=True
-        ):
             out[f"{name} farther, mm"] = mm * found - (true[k] - true[1]), mm * sigma
     if report.vignetting is not None and report.vignetting_uncertainty is not None:
         out["stops in the corner"] = (
