@@ -23,7 +23,7 @@ from macrosplat.output.term_uncertainty import Told
 GIVES = 1.6
 # What all photos share and a scene can take over, px of the training width: radii of circles of confusion, how those of
 # the colours and of the corner differ from it, how far red and blue are out in the corner; stops in the corner.
-RADIUS, COLOUR, FIELD, LATERAL, STOPS = 0.2, 0.1, 0.4, 0.1, 0.05
+RADIUS, COLOUR, FIELD, LATERAL, STOPS = 0.25, 0.1, 0.4, 0.1, 0.05
 DISTORTED = 0.25  # px of the photos as taken, in the corner
 # Relative, under cameras found from the photos, besides: of the pupil, and of a focus distance.
 PUPIL_FOUND, FOCUS_FOUND = 0.08, 4e-3
