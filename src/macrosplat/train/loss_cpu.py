@@ -15,7 +15,19 @@ from macrosplat.lens.blur_rows_cpu import mirror
 from macrosplat.support.colour import LINEAR_JOIN, OFFSET, SLOPE
 from macrosplat.support.numba import kernel_lock, njit
 from macrosplat.support.spread import spread, team
-from macrosplat.train.loss_reference import BEYOND, BURNT, C1, C2, CURVE_END, GREY, POWER, REACH, SCALE, TANGENT, window_taps
+from macrosplat.train.loss_reference import (
+    BEYOND,
+    BURNT,
+    C1,
+    C2,
+    CURVE_END,
+    GREY,
+    POWER,
+    REACH,
+    SCALE,
+    TANGENT,
+    window_taps,
+)
 
 TAPS = 2 * REACH + 1
 STRIP = 100  # rows: 20 of them are done twice, and 600 rows x 3 channels make 18 tasks

@@ -20,7 +20,19 @@ import triton.language as tl
 
 from macrosplat.lens.blur_cuda import mirror
 from macrosplat.support.colour import LINEAR_JOIN, OFFSET, SLOPE
-from macrosplat.train.loss_reference import BEYOND, BURNT, C1, C2, CURVE_END, GREY, POWER, REACH, SCALE, TANGENT, window_taps
+from macrosplat.train.loss_reference import (
+    BEYOND,
+    BURNT,
+    C1,
+    C2,
+    CURVE_END,
+    GREY,
+    POWER,
+    REACH,
+    SCALE,
+    TANGENT,
+    window_taps,
+)
 
 STRIP = {"COLUMNS": 128, "num_warps": 2}  # px of a row that a program of the windows owns: two a thread
 # That it walks down, after ten for the windows' run-in (experiments: loss-rows).
