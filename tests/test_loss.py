@@ -70,7 +70,7 @@ def test_ssim_is_that_of_scikit_image():
 
 
 def test_a_burnt_out_photo_says_at_least_so_much():
-    """L1 alone: light beyond white counts for an eighth of what is lacking, and that much more beyond grey counts whole."""
+    """L1 alone: light beyond white counts for an eighth of what is lacking; beyond grey, whole."""
     far = 0.2  # sRGB
     for white, share in ((255, 0.125), (249, 1.0)):
         photo = torch.full((12, 12, 3), white, dtype=torch.uint8)

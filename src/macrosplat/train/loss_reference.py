@@ -3,9 +3,9 @@
     loss = sum_p w_p sum_c [ (1 - lambda) |x - y| + lambda (1 - SSIM(x, y)) ] / (3 sum_p w_p)
 
 x is the blurred render behind the sRGB curve, y the photo, w the mask. Where the photo is burnt out it only says that
-there was at least so much light: more than it shows counts for an eighth (`as_shown`). SSIM (Wang et al. 2004) of each channel has
-a Gaussian window of 11 taps and 1.5 px; frames are mirrored at their borders (the edge pixel repeated), so that
-every pixel has its term. The mask weighs the terms; the windows see all pixels.
+there was at least so much light: more than it shows counts for an eighth (`as_shown`). SSIM (Wang et al. 2004) of each
+channel has a Gaussian window of 11 taps and 1.5 px; frames are mirrored at their borders (the edge pixel repeated), so
+that every pixel has its term. The mask weighs the terms; the windows see all pixels.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ SCALE, POWER = 1 + OFFSET, 1 / EXPONENT
 TANGENT = SCALE * POWER * CURVE_END ** (POWER - 1)
 
 
-# Bytes of a photo from which on it is burnt out (JPEG and grain leave 255 a little), and what light beyond counts there:
-# not nothing, or parts that are white in all photos are mottled by what no photo sees (experiments: burnt-out).
+# Bytes of a photo from which on it is burnt out (JPEG and grain leave 255 a little), and what light beyond counts
+# there: not nothing, or parts that are white in all photos are mottled (experiments: burnt-out).
 BURNT, BEYOND = 250, 0.125
 
 
