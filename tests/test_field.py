@@ -17,7 +17,7 @@ WIDTH, HEIGHT = CAMERA.frame.width, CAMERA.frame.height
 
 
 def lens(**values: list[float]) -> ThinLens:
-    made = ThinLens(dataclasses.replace(START, width=WIDTH, settings={"aberrations": "auto"}))
+    made = ThinLens(dataclasses.replace(START, width=WIDTH, settings={"aberrations": "all"}))
     for name, numbers in values.items():
         made.parameters[f"lens.{name}"] = torch.tensor(numbers)
     return made

@@ -95,7 +95,8 @@ def test_shift(size, channels, bent):
 def test_loss(monkeypatch, size, masked):
     monkeypatch.setattr(loss_cuda, "ROWS", 12)  # so that several programs walk down the larger frames
     torch.manual_seed(0)
-    photo, blurred = (torch.rand(*size, 3) * 255).to(torch.uint8), torch.rand(*size, 3)
+    photo, blurred = (torch.rand(*size, 3) * 255).to(torch.uint8), 1.5 * torch.rand(*size, 3)
+    photo[:, ::3] = 252  # burnt out
     mask = (torch.rand(size) * 255).to(torch.uint8) if masked else None
     loss, saved = loss_cpu.forward(blurred, make_target(photo, mask), 0.2, True)
     gradient = loss_cpu.backward(torch.tensor(3.0), saved)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import replace
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ from macrosplat.run import Run
 from macrosplat.scene.formats.ply import write_ply
 from macrosplat.support.files import Writers
 from macrosplat.support.progress import Progress
+from macrosplat.support.threads import ahead
 from macrosplat.train.effort import spared
 from macrosplat.train.targets import Targets
 
@@ -85,9 +87,10 @@ def finish(
     matching: list[Future[Match]] = []
     maps: dict[str, Future] = {}
     with Writers() as writers:
-        for v, photo in enumerate(given.photos):
+        levels = ahead(deblurred.read, range(len(given.photos))) if deblurred.own else repeat(None)
+        for v, (its_own, photo) in enumerate(zip(levels, given.photos, strict=False)):
             look = deblurred.look(v)
-            writers.add(write_sharp, run, photo.name, deblurred(v, look), photo.path, options.sharp_format)
+            writers.add(write_sharp, run, photo.name, deblurred(v, look, its_own), photo.path, options.sharp_format)
             counts = targets.alpha_masks[v] if targets.alpha_masks else None  # what is masked was not learned
             found = _maps(model, shown[v], v, photo.name, look.seen, coverage)
             there = found.depth > 0
