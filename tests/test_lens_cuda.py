@@ -85,13 +85,18 @@ def test_shift(size, channels, bent):
     assert (got[2] is None) == (bends is None) and len(got) == len(expected)
     for ours, theirs in zip(got[: 3 if bent else 2], expected, strict=False):
         close(ours, theirs, 1e-4)
+    if not bent:
+        still = shift_cuda.backward(upstream.to(DEVICE), ours_kept, *there, True, ())
+        assert still[1] is None
+        close(still[0], expected[0], 1e-4)
 
 
 @pytest.mark.parametrize(("size", "masked"), [((24, 25), True), ((5, 140), False), ((4, 7), True), ((1, 6), False)])
 def test_loss(monkeypatch, size, masked):
     monkeypatch.setattr(loss_cuda, "ROWS", 12)  # so that several programs walk down the larger frames
     torch.manual_seed(0)
-    photo, blurred = (torch.rand(*size, 3) * 255).to(torch.uint8), torch.rand(*size, 3)
+    photo, blurred = (torch.rand(*size, 3) * 255).to(torch.uint8), 1.5 * torch.rand(*size, 3)
+    photo[:, ::3] = 252  # burnt out
     mask = (torch.rand(size) * 255).to(torch.uint8) if masked else None
     loss, saved = loss_cpu.forward(blurred, make_target(photo, mask), 0.2, True)
     gradient = loss_cpu.backward(torch.tensor(3.0), saved)

@@ -14,6 +14,7 @@ from macrosplat.train.loss import make_target, photo_loss
 def case(height, width, masked, seed=0):
     generator = torch.Generator().manual_seed(seed)
     photo = (torch.rand(height, width, 3, generator=generator) * 256).clamp(max=255).byte()
+    photo[: height // 3, ::2] = 252  # burnt out
     mask = (torch.rand(height, width, generator=generator) * 256).clamp(max=255).byte() if masked else None
     # From below 0 to above 1, in linear light, and close to the photo in part of the frame.
     blurred = torch.rand(height, width, 3, generator=generator) ** 2 * 1.5 - 0.02
@@ -55,8 +56,8 @@ def test_forward_alone_gives_the_same_number():
 
 def test_ssim_is_that_of_scikit_image():
     blurred, photo, _ = case(40, 50, False)
-    x = loss_reference.srgb_curve(blurred.double()).numpy()
-    y = photo.double().numpy() / 255
+    y = photo.double() / 255
+    x, y = loss_reference.as_shown(loss_reference.srgb_curve(blurred.double()), y).numpy(), y.numpy()
     _, wanted = structural_similarity(
         x, y, data_range=1.0, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
     )
@@ -66,6 +67,16 @@ def test_ssim_is_that_of_scikit_image():
         mask[row, column] = 255
         loss = photo_loss(blurred, make_target(photo, mask), 1.0)
         assert float(loss) == pytest.approx(1.0 - wanted[row, column].mean(), abs=2e-5)
+
+
+def test_a_burnt_out_photo_says_at_least_so_much():
+    """L1 alone: light beyond white counts for an eighth of what is lacking; beyond grey, whole."""
+    far = 0.2  # sRGB
+    for white, share in ((255, 0.125), (249, 1.0)):
+        photo = torch.full((12, 12, 3), white, dtype=torch.uint8)
+        for away, counts in ((far, share), (-far, 1.0)):
+            blurred = ((white / 255 + away + 0.055) / 1.055) ** 2.4 * torch.ones(12, 12, 3, dtype=torch.float64)
+            assert float(photo_loss(blurred, make_target(photo), 0.0)) == pytest.approx(counts * far, abs=1e-9)
 
 
 def test_curve():

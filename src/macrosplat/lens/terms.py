@@ -1,7 +1,7 @@
 """Terms of a lens that photos may or may not tell: when they are learned, and what less than shows is.
 
-Each is none at the start, learned from `LEARN_FROM` on, and decided once, at `DECIDED_AT`: what is then less than
-`least` is dropped, and the run goes on as if there were no such term.
+Each that is looked for is none at the start, learned from `LEARN_FROM` on, and decided once, at `DECIDED_AT`: what is
+then less than `least` is dropped, and the run goes on as if there were no such term.
 """
 
 from __future__ import annotations
@@ -32,11 +32,20 @@ class Term:
     least: float  # what shows, by `size`
     belief: float  # of the loss per unit^2: pulls to none what no photo tells
     size: Callable[[Tensor], float] = _largest
+    by_default: bool = True  # looked for without being asked
 
 
 TERMS = (
     Term("lens.colour", 2, colour.RATE, colour.LEAST, colour.BELIEF),
     Term("lens.vignetting", 2, vignetting.RATE, vignetting.LEAST, vignetting.BELIEF, vignetting.stops_lost),
-    Term("lens.curvature", 1, curvature.RATE, curvature.LEAST, curvature.BELIEF),
+    # Photos do not tell it: a curved field was not found, and flat ones were said to be curved
+    # (experiments: terms-by-default).
+    Term("lens.curvature", 1, curvature.RATE, curvature.LEAST, curvature.BELIEF, by_default=False),
     Term("lens.lateral", 2, lateral.RATE, lateral.LEAST, lateral.BELIEF),
 )
+
+
+def begins(term: Term, aberrations: str) -> float:
+    """What is decided of a term before training, by `--thin.aberrations`."""
+    asked = aberrations == "all" or (aberrations == "auto" and term.by_default)
+    return UNDECIDED if asked else NOT_SEEN

@@ -28,7 +28,7 @@ from macrosplat.lens.blur import mean_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.model import Draw, Lens, LensEstimate, LensPlan, LensStart, PhotoIndex, Sampling, Sharp, dolly
 from macrosplat.lens.shift import shifted
-from macrosplat.lens.terms import DECIDED_AT, LEARN_FROM, NOT_SEEN, SEEN, TERMS, UNDECIDED
+from macrosplat.lens.terms import DECIDED_AT, LEARN_FROM, NOT_SEEN, SEEN, TERMS, UNDECIDED, begins
 from macrosplat.render import Camera
 from macrosplat.support.dispatch import on_gpu, select_row
 
@@ -197,7 +197,7 @@ class ThinLens(Lens):
         self.spread = breathing.spread(self._began)
         self.aperture = torch.tensor(start.aperture)  # [V]
         self.width = start.width
-        asked = NOT_SEEN if start.settings.get("aberrations", "off") == "off" else UNDECIDED
+        asked = start.settings.get("aberrations", "off")
         self.parameters = {
             "lens.pupil": torch.tensor(math.log(start.pupil)),  # ln of scene units
             "lens.focus": torch.zeros(len(focus)),  # magnification in focus = that of the start (1 + focus)
@@ -205,7 +205,10 @@ class ThinLens(Lens):
         }
         self.rates = {"lens.pupil": PUPIL_RATE, "lens.focus": FOCUS_RATE, "lens.sigma0": SIGMA0_RATE}
         for term in TERMS:
-            self.parameters |= {term.name: torch.zeros(term.count), f"{term.name}_seen": torch.tensor(asked)}
+            self.parameters |= {
+                term.name: torch.zeros(term.count),
+                f"{term.name}_seen": torch.tensor(begins(term, asked)),
+            }
             self.rates[term.name] = term.rate
         self._seen: dict[str, float] = {}  # what `lens.colour_seen` and its like say, as far as the host has looked
         self._radii: dict[tuple[int, int], Tensor] = {}  # by size of the frame

@@ -19,4 +19,4 @@ class Thin:
     """Detail seen through all: `early` (small photos, GPU) or `late`."""
 
     aberrations: Annotated[Literal["off", "auto", "all"], arg(metavar="A")] = "auto"
-    """`auto`: fringes, curved focus, dark corners; `all`: breathing too."""
+    """`auto`: fringes, dark corners; `all`: curved focus, breathing too."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from macrosplat.render import constants
 from macrosplat.support.numba import njit
+from macrosplat.support.simd import prefetch
 from macrosplat.support.spread import spread, team
 
 F = np.float32
@@ -21,6 +22,7 @@ LEAST = F(1e-12)  # of what rounding may make 0 of a needle
 WIDER = F(1.001)  # of an ellipse, so that no row is cut short by rounding: what lies outside draws nothing
 RUNS = 64  # a power of 2
 TILE_LOAD = 8  # pairs that a tile costs by itself
+AHEAD = 8  # splats that are fetched before they are sorted
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,13 @@ def _box(splats, extents, i, tiles_x, tiles_y):
 
 
 @njit(part=True)
-def _boxes_some(begin, end, splats, extents, order, rows, tiles_x, tiles_y):
+def _boxes_some(begin, end, splats, extents, rows, tiles_x, tiles_y):
     """How many rows of tiles each splat's box has, at rows[1:]: the caller sums them up."""
-    for rank in range(begin, end):
-        x_lo, x_hi, y_lo, y_hi = _box(splats, extents, order[rank], tiles_x, tiles_y)
-        rows[rank + 1] = max(y_hi - y_lo + 1, 0) if x_hi >= x_lo else 0
+    for i in range(begin, end):
+        rows[i + 1] = 0
+        if extents[i, 0] > ZERO:
+            x_lo, x_hi, y_lo, y_hi = _box(splats, extents, i, tiles_x, tiles_y)
+            rows[i + 1] = max(y_hi - y_lo + 1, 0) if x_hi >= x_lo else 0
 
 
 @njit
@@ -77,11 +81,13 @@ def _boxes(team, count, *arguments):
 
 
 @njit(part=True)
-def _pairs_some(begin, end, splats, extents, order, rows, each, tiles_x, tiles_y, forms, lines, counts):
+def _pairs_some(begin, end, splats, extents, rows, each, tiles_x, tiles_y, forms, lines, counts):
     """Forms; in which tiles of each row of its box a splat's ellipse lies, from `rows` on: the first, and how many; and
-    how many in all, at counts[1:]."""
-    for rank in range(begin, end):
-        i = order[rank]
+    how many in all."""
+    for i in range(begin, end):
+        counts[i] = 0
+        if rows[i + 1] == rows[i]:
+            continue
         mx, my, a, b, c = splats[i, 0], splats[i, 1], splats[i, 2], splats[i, 3], splats[i, 4]
         reach = TWO * np.log(splats[i, 5] / ALPHA_MIN)
         inverse = ONE / a
@@ -96,12 +102,12 @@ def _pairs_some(begin, end, splats, extents, order, rows, each, tiles_x, tiles_y
         forms[i, 10], forms[i, 11], forms[i, 12] = inverse, slope, (c - b * slope) * inverse
         forms[i, 13] = WIDER * reach * inverse
         x_lo, x_hi, y_lo, _ = _box(splats, extents, i, tiles_x, tiles_y)
-        n, line = 0, rows[rank]
+        n, line = 0, rows[i]
         tile = i // each * tiles_x * tiles_y + y_lo * tiles_x
         q, span = forms[i, 12], forms[i, 13]
         steep = max(q, LEAST)
         far = -slope * np.sqrt(span / (steep * (steep + slope * slope)))
-        for ty in range(y_lo, y_lo + rows[rank + 1] - line):
+        for ty in range(y_lo, y_lo + rows[i + 1] - line):
             top = F(ty * TILE) + HALF  # of the pixels' middles
             left, right = _across(mx, my, slope, q, far, span, top, top + F(TILE - 1))
             # A tile's middles reach from its edge + 1/2 to the next one's - 1/2.
@@ -109,7 +115,7 @@ def _pairs_some(begin, end, splats, extents, order, rows, each, tiles_x, tiles_y
             count = max(min(x_hi, int(np.floor((right - HALF) / F(TILE)))) - tx_lo + 1, 0) if left <= right else 0
             lines[line, 0], lines[line, 1] = tile + (tx_lo if count else 0), count
             n, line, tile = n + count, line + 1, tile + tiles_x
-        counts[rank + 1] = n
+        counts[i] = n
 
 
 @njit
@@ -118,15 +124,17 @@ def _pairs(team, count, *arguments):
 
 
 @njit(part=True)
-def _sort_by_tile_some(begin, end, lines, order, views, rows, offsets, ranges, items, slots):
-    """Of some views, whose splats begin at `views` in the order: tiles and pairs of a view follow those of the last."""
+def _sort_by_tile_some(begin, end, splats, lines, order, views, rows, table, offsets, ranges, items, slots):
+    """Of some views of so many splats, which begin at `views` in the order: tiles and pairs of a view follow those of
+    the last."""
     each = (ranges.shape[0] - 1) // (views.shape[0] - 1)
     cursor = np.empty(each + 1, np.int64)
     for m in range(begin, end):
         before = m * each
         for tile in range(each + 1):
             cursor[tile] = 0
-        for line in range(rows[views[m]], rows[views[m + 1]]):  # by how many more a tile has than the one before it
+        # By how many more a tile has than the one before it.
+        for line in range(rows[m * splats], rows[m * splats + splats]):
             first = lines[line, 0] - before
             cursor[first] += 1
             cursor[first + lines[line, 1]] -= 1
@@ -135,14 +143,17 @@ def _sort_by_tile_some(begin, end, lines, order, views, rows, offsets, ranges, i
             count += cursor[tile]
             cursor[tile] = ranges[before + tile] = place
             place += count
+        last = views[m + 1] - 1
         for rank in range(views[m], views[m + 1]):
-            slot = offsets[rank]
-            for line in range(rows[rank], rows[rank + 1]):
+            prefetch(table, order[min(rank + 2 * AHEAD, last)])
+            prefetch(lines, rows[order[min(rank + AHEAD, last)]])
+            i, slot = order[rank], offsets[rank]
+            for line in range(rows[i], rows[i + 1]):
                 first = lines[line, 0] - before
                 for tile in range(first, first + lines[line, 1]):
                     place = cursor[tile]
                     cursor[tile] = place + 1
-                    items[place] = order[rank]
+                    items[place] = i
                     slots[place] = slot
                     slot += 1
 
@@ -203,18 +214,20 @@ def bin_splats(
         else:
             orders.append(nearest[there[nearest + first]] + np.int32(first))
     order = np.concatenate(orders) if orders else np.empty(0, np.int32)
-    rows, offsets = np.zeros(len(order) + 1, np.int64), np.zeros(len(order) + 1, np.int64)
-    _boxes(team(), len(order), splats, extents, order, rows, tiles_x, tiles_y)
+    # In the order that splats have in memory: what is gathered front to back waits for memory.
+    count = len(splats)
+    rows, counts, offsets = np.zeros(count + 1, np.int64), np.empty(count, np.int64), np.zeros(len(order) + 1, np.int64)
+    _boxes(team(), count, splats, extents, rows, tiles_x, tiles_y)
     np.cumsum(rows, out=rows)
-    lines, forms = np.empty((int(rows[-1]), 2), np.int32), _cache_lines(len(splats))
-    _pairs(team(), len(order), splats, extents, order, rows, each, tiles_x, tiles_y, forms, lines, offsets)
-    np.cumsum(offsets, out=offsets)
+    lines, forms = np.empty((int(rows[-1]), 2), np.int32), _cache_lines(count)
+    _pairs(team(), count, splats, extents, rows, each, tiles_x, tiles_y, forms, lines, counts)
+    np.cumsum(counts[order], out=offsets[1:])
     pairs = int(offsets[-1])
     items, slots = np.empty(pairs, np.int32), np.empty(pairs, np.int32)
     ranges, begin = np.empty(views * tiles_x * tiles_y + 1, np.int64), np.zeros(views + 1, np.int64)
     ranges[-1] = pairs
     np.cumsum([len(one) for one in orders], out=begin[1 : len(orders) + 1])
-    _sort_by_tile(team(), views, lines, order, begin, rows, offsets, ranges, items, slots)
+    _sort_by_tile(team(), views, each, lines, order, begin, rows, rows[:-1, None], offsets, ranges, items, slots)
     stops = np.empty(len(ranges) - 1, np.int64)
     return Bins(order, offsets, ranges, items, slots, stops, extents, forms, _runs(ranges))
 

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from macrosplat.render import constants
 from macrosplat.render.camera import Frame
-from macrosplat.scene import harmonics
-from macrosplat.scene.gaussians import SH_C0
+from macrosplat.render.sh_cpu import Y0, sh_basis, sh_slope
 from macrosplat.support.numba import kernel_lock, njit
 from macrosplat.support.spread import spread, team
 
@@ -17,62 +16,10 @@ F = np.float32
 VARIANCE, ALPHA_MIN, MARGIN = F(constants.PIXEL_VARIANCE), F(constants.ALPHA_MIN), F(constants.FOV_MARGIN)
 COMPENSATION_MIN = F(constants.COMPENSATION_MIN)
 SPLAT = constants.SPLAT
-Y0, C1 = F(SH_C0), F(harmonics.C1)
-C20, C21, C22 = (F(c) for c in harmonics.C2)
-C30, C31, C32, C33, C34 = (F(c) for c in harmonics.C3)
 ONE, TWO, HALF, ZERO = F(1), F(2), F(0.5), F(0)
 # Partial sums of the camera's gradients: their number fixes the order of summation, whatever the number of threads.
 CHUNKS = 64
-
-
-@njit(inner=True)
-def _sh_basis(x, y, z, degree, ys):
-    ys[0] = Y0
-    if degree > 0:
-        ys[1], ys[2], ys[3] = -C1 * y, C1 * z, -C1 * x
-    if degree > 1:
-        ys[4], ys[5], ys[6] = C20 * x * y, -C20 * y * z, C21 * (F(3) * z * z - ONE)
-        ys[7], ys[8] = -C20 * x * z, C22 * (x * x - y * y)
-    if degree > 2:
-        xx, yy, zz = x * x, y * y, z * z
-        ys[9], ys[10], ys[11] = -C30 * y * (F(3) * xx - yy), C31 * x * y * z, -C32 * y * (F(5) * zz - ONE)
-        ys[12], ys[13] = C33 * z * (F(5) * zz - F(3)), -C32 * x * (F(5) * zz - ONE)
-        ys[14], ys[15] = C34 * z * (xx - yy), -C30 * x * (xx - F(3) * yy)
-
-
-@njit(inner=True)
-def _sh_slope(x, y, z, degree, k):
-    """The gradient of Y_k as a polynomial in (x, y, z)."""
-    if k == 1:
-        return ZERO, -C1, ZERO
-    if k == 2:
-        return ZERO, ZERO, C1
-    if k == 3:
-        return -C1, ZERO, ZERO
-    if k == 4:
-        return C20 * y, C20 * x, ZERO
-    if k == 5:
-        return ZERO, -C20 * z, -C20 * y
-    if k == 6:
-        return ZERO, ZERO, F(6) * C21 * z
-    if k == 7:
-        return -C20 * z, ZERO, -C20 * x
-    if k == 8:
-        return TWO * C22 * x, -TWO * C22 * y, ZERO
-    xx, yy, zz = x * x, y * y, z * z
-    if k == 9:
-        return -F(6) * C30 * x * y, -F(3) * C30 * (xx - yy), ZERO
-    if k == 10:
-        return C31 * y * z, C31 * x * z, C31 * x * y
-    if k == 11:
-        return ZERO, -C32 * (F(5) * zz - ONE), -F(10) * C32 * y * z
-    if k == 12:
-        return ZERO, ZERO, C33 * (F(15) * zz - F(3))
-    if k == 13:
-        return -C32 * (F(5) * zz - ONE), ZERO, -F(10) * C32 * x * z
-    if k == 14:
-        return TWO * C34 * x * z, -TWO * C34 * y * z, C34 * (xx - yy)
-    return -F(3) * C30 * (xx - yy), F(6) * C30 * x * y, ZERO
+OPACITY, OWN = 9, 10  # what a Gaussian has of its own: its opacity's place, and floats in all
 
 
 @njit(inner=True)
@@ -92,11 +39,22 @@ def _axes(quats, log_scales, i, r, q):
 
 
 @njit(inner=True)
-def _half_covariance(view, q, m, t, jx, jy, jxz, jyz):
+def _own(quats, log_scales, logits, first, last, r, q, own):
+    """What the Gaussians of a chunk are to any camera, into own [n, OWN]: rotation times scale, opacity."""
+    for i in range(first, last):
+        _axes(quats, log_scales, i, r, q)
+        for k in range(3):
+            for j in range(3):
+                own[i - first, 3 * k + j] = q[k, j]
+        own[i - first, OPACITY] = ONE / (ONE + np.exp(-logits[i]))
+
+
+@njit(inner=True)
+def _half_covariance(view, own, i, m, t, jx, jy, jxz, jyz):
     """m = W q [3, 3], t = J m [2, 3]; the projected covariance is t t^T."""
     for r in range(3):
         for c in range(3):
-            m[r, c] = view[r, 0] * q[0, c] + view[r, 1] * q[1, c] + view[r, 2] * q[2, c]
+            m[r, c] = view[r, 0] * own[i, c] + view[r, 1] * own[i, 3 + c] + view[r, 2] * own[i, 6 + c]
     for c in range(3):
         t[0, c] = jx * m[0, c] + jxz * m[2, c]
         t[1, c] = jy * m[1, c] + jyz * m[2, c]
@@ -112,12 +70,15 @@ def _forward_some(
     for chunk in range(begin, end):
         r, q, wq = np.empty((3, 3), F), np.empty((3, 3), F), np.empty((3, 3), F)
         t, ys = np.empty((2, 3), F), np.empty(16, F)
+        first, last = chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS
+        own = np.empty((last - first, OWN), F)
+        _own(quats, log_scales, logits, first, last, r, q, own)
         for m in range(views.shape[0]):
             view, centre = views[m], centres[m]
             fx, fy, cx, cy = cameras[m, 0], cameras[m, 1], cameras[m, 2], cameras[m, 3]
             lo_x, hi_x = -cx / fx - MARGIN * HALF * width / fx, (width - cx) / fx + MARGIN * HALF * width / fx
             lo_y, hi_y = -cy / fy - MARGIN * HALF * height / fy, (height - cy) / fy + MARGIN * HALF * height / fy
-            for i in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS):
+            for i in range(first, last):
                 u, v, w = means[i, 0], means[i, 1], means[i, 2]
                 z = view[2, 0] * u + view[2, 1] * v + view[2, 2] * w + view[2, 3]
                 for c in range(SPLAT):
@@ -128,8 +89,7 @@ def _forward_some(
                 x = (view[0, 0] * u + view[0, 1] * v + view[0, 2] * w + view[0, 3]) / z
                 y = (view[1, 0] * u + view[1, 1] * v + view[1, 2] * w + view[1, 3]) / z
                 tx, ty = min(max(x, lo_x), hi_x), min(max(y, lo_y), hi_y)
-                _axes(quats, log_scales, i, r, q)
-                _half_covariance(view, q, wq, t, fx / z, fy / z, -fx * tx / z, -fy * ty / z)
+                _half_covariance(view, own, i - first, wq, t, fx / z, fy / z, -fx * tx / z, -fy * ty / z)
                 a0 = t[0, 0] * t[0, 0] + t[0, 1] * t[0, 1] + t[0, 2] * t[0, 2]
                 b = t[0, 0] * t[1, 0] + t[0, 1] * t[1, 1] + t[0, 2] * t[1, 2]
                 c0 = t[1, 0] * t[1, 0] + t[1, 1] * t[1, 1] + t[1, 2] * t[1, 2]
@@ -140,7 +100,7 @@ def _forward_some(
                 k2 = t[0, 0] * t[1, 1] - t[0, 1] * t[1, 0]
                 det0 = k0 * k0 + k1 * k1 + k2 * k2
                 det = det0 + VARIANCE * (a0 + c0 + VARIANCE)
-                opacity = np.sqrt(max(det0 / det, COMPENSATION_MIN)) / (ONE + np.exp(-logits[i]))
+                opacity = np.sqrt(max(det0 / det, COMPENSATION_MIN)) * own[i - first, OPACITY]
                 mx, my = fx * x + cx, fy * y + cy
                 splats[m, i, 0], splats[m, i, 1] = mx, my
                 splats[m, i, 2], splats[m, i, 3], splats[m, i, 4] = c / det, -b / det, a / det
@@ -148,7 +108,7 @@ def _forward_some(
 
                 dx, dy, dz = u - centre[0], v - centre[1], w - centre[2]
                 inverse = ONE / max(np.sqrt(dx * dx + dy * dy + dz * dz), F(1e-12))
-                _sh_basis(dx * inverse, dy * inverse, dz * inverse, degree, ys)
+                sh_basis(dx * inverse, dy * inverse, dz * inverse, degree, ys)
                 for channel in range(3):
                     colour = HALF + Y0 * sh0[i, channel]
                     for k in range(1, coefficients):
@@ -180,10 +140,9 @@ def _backward_some(
         grad_r, grad_m = np.empty((3, 3), F), np.empty((3, 3), F)
         t, grad_t, ys = np.empty((2, 3), F), np.empty((2, 3), F), np.empty(16, F)
         first, last = chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS
+        own, grad_own = np.empty((last - first, OWN), F), np.zeros((last - first, OWN), F)
+        _own(quats, log_scales, logits, first, last, r, q, own)
         grad_means[first:last] = ZERO
-        grad_log_scales[first:last] = ZERO
-        grad_quats[first:last] = ZERO
-        grad_logits[first:last] = ZERO
         grad_sh0[first:last] = ZERO
         grad_sh_rest[first:last] = ZERO
         for m in range(views.shape[0]):
@@ -200,9 +159,8 @@ def _backward_some(
                 x = (view[0, 0] * u + view[0, 1] * v + view[0, 2] * w + view[0, 3]) / z
                 y = (view[1, 0] * u + view[1, 1] * v + view[1, 2] * w + view[1, 3]) / z
                 tx, ty = min(max(x, lo_x), hi_x), min(max(y, lo_y), hi_y)
-                norm = _axes(quats, log_scales, i, r, q)
                 jx, jy, jxz, jyz = fx / z, fy / z, -fx * tx / z, -fy * ty / z
-                _half_covariance(view, q, wq, t, jx, jy, jxz, jyz)
+                _half_covariance(view, own, i - first, wq, t, jx, jy, jxz, jyz)
                 a0 = t[0, 0] * t[0, 0] + t[0, 1] * t[0, 1] + t[0, 2] * t[0, 2]
                 b = t[0, 0] * t[1, 0] + t[0, 1] * t[1, 1] + t[0, 2] * t[1, 2]
                 c0 = t[1, 0] * t[1, 0] + t[1, 1] * t[1, 1] + t[1, 2] * t[1, 2]
@@ -222,10 +180,9 @@ def _backward_some(
 
                 ratio = det0 / det
                 compensation = np.sqrt(max(ratio, COMPENSATION_MIN))
-                sigmoid = ONE / (ONE + np.exp(-logits[i]))
-                grad_logits[i] += grad_splats[m, i, 5] * compensation * sigmoid * (ONE - sigmoid)
+                grad_own[i - first, OPACITY] += grad_splats[m, i, 5] * compensation
                 if ratio > COMPENSATION_MIN:
-                    grad_ratio = grad_splats[m, i, 5] * sigmoid * HALF / (compensation * det)
+                    grad_ratio = grad_splats[m, i, 5] * own[i - first, OPACITY] * HALF / (compensation * det)
                     grad_a += grad_ratio * (c0 - ratio * c)
                     grad_c += grad_ratio * (a0 - ratio * a)
                     grad_b += grad_ratio * TWO * b * (ratio - ONE)
@@ -265,7 +222,7 @@ def _backward_some(
                 dx, dy, dz = u - centre[0], v - centre[1], w - centre[2]
                 inverse = ONE / max(np.sqrt(dx * dx + dy * dy + dz * dz), F(1e-12))
                 dx, dy, dz = dx * inverse, dy * inverse, dz * inverse
-                _sh_basis(dx, dy, dz, degree, ys)
+                sh_basis(dx, dy, dz, degree, ys)
                 e_x = e_y = e_z = ZERO
                 red, green, blue = HALF + Y0 * sh0[i, 0], HALF + Y0 * sh0[i, 1], HALF + Y0 * sh0[i, 2]
                 for k in range(1, coefficients):
@@ -285,7 +242,7 @@ def _backward_some(
                     out[0] += ys[k] * grad_red
                     out[1] += ys[k] * grad_green
                     out[2] += ys[k] * grad_blue
-                    e0, e1, e2 = _sh_slope(dx, dy, dz, degree, k)
+                    e0, e1, e2 = sh_slope(dx, dy, dz, degree, k)
                     e_x += scaled * e0
                     e_y += scaled * e1
                     e_z += scaled * e2
@@ -307,30 +264,43 @@ def _backward_some(
                     grad_view[m, chunk, row, 3] += g
                     for k in range(3):
                         grad_view[m, chunk, row, k] += (
-                            grad_m[row, 0] * q[k, 0] + grad_m[row, 1] * q[k, 1] + grad_m[row, 2] * q[k, 2]
+                            grad_m[row, 0] * own[i - first, 3 * k]
+                            + grad_m[row, 1] * own[i - first, 3 * k + 1]
+                            + grad_m[row, 2] * own[i - first, 3 * k + 2]
                         )
-                for k in range(3):  # q = r diag(s)
-                    scale = np.exp(log_scales[i, k])
-                    grad_scale = ZERO
-                    for row in range(3):
-                        g = view[0, row] * grad_m[0, k] + view[1, row] * grad_m[1, k] + view[2, row] * grad_m[2, k]
-                        grad_scale += g * r[row, k]
-                        grad_r[row, k] = g * scale
-                    grad_log_scales[i, k] += grad_scale * scale
-                qw, qx, qy, qz = quats[i, 0] * norm, quats[i, 1] * norm, quats[i, 2] * norm, quats[i, 3] * norm
-                d10, d02, d21 = grad_r[1, 0] - grad_r[0, 1], grad_r[0, 2] - grad_r[2, 0], grad_r[2, 1] - grad_r[1, 2]
-                s10, s02, s21 = grad_r[1, 0] + grad_r[0, 1], grad_r[0, 2] + grad_r[2, 0], grad_r[2, 1] + grad_r[1, 2]
-                grad_w = TWO * (qz * d10 + qy * d02 + qx * d21)
-                grad_i = TWO * (qy * s10 + qz * s02 + qw * d21 - TWO * qx * (grad_r[1, 1] + grad_r[2, 2]))
-                grad_j = TWO * (qx * s10 + qw * d02 + qz * s21 - TWO * qy * (grad_r[0, 0] + grad_r[2, 2]))
-                grad_k = TWO * (qw * d10 + qx * s02 + qy * s21 - TWO * qz * (grad_r[0, 0] + grad_r[1, 1]))
-                along = grad_w * qw + grad_i * qx + grad_j * qy + grad_k * qz
-                grad_quats[i, 0] += (grad_w - along * qw) * norm
-                grad_quats[i, 1] += (grad_i - along * qx) * norm
-                grad_quats[i, 2] += (grad_j - along * qy) * norm
-                grad_quats[i, 3] += (grad_k - along * qz) * norm
+                for row in range(3):
+                    for k in range(3):
+                        grad_own[i - first, 3 * row + k] += (
+                            view[0, row] * grad_m[0, k] + view[1, row] * grad_m[1, k] + view[2, row] * grad_m[2, k]
+                        )
             grad_camera[m, chunk, 0], grad_camera[m, chunk, 1] = sum_fx, sum_fy
             grad_camera[m, chunk, 2], grad_camera[m, chunk, 3] = sum_cx, sum_cy
+        for i in range(first, last):
+            of, opacity = grad_own[i - first], own[i - first, OPACITY]
+            grad_logits[i] = of[OPACITY] * opacity * (ONE - opacity)
+            grad_log_scales[i] = ZERO
+            grad_quats[i] = ZERO
+            if not extents[:, i, 0].any():
+                continue
+            norm = _axes(quats, log_scales, i, r, q)
+            for k in range(3):  # q = r diag(s)
+                scale, grad_scale = np.exp(log_scales[i, k]), ZERO
+                for row in range(3):
+                    grad_scale += of[3 * row + k] * r[row, k]
+                    grad_r[row, k] = of[3 * row + k] * scale
+                grad_log_scales[i, k] = grad_scale * scale
+            qw, qx, qy, qz = quats[i, 0] * norm, quats[i, 1] * norm, quats[i, 2] * norm, quats[i, 3] * norm
+            d10, d02, d21 = grad_r[1, 0] - grad_r[0, 1], grad_r[0, 2] - grad_r[2, 0], grad_r[2, 1] - grad_r[1, 2]
+            s10, s02, s21 = grad_r[1, 0] + grad_r[0, 1], grad_r[0, 2] + grad_r[2, 0], grad_r[2, 1] + grad_r[1, 2]
+            grad_w = TWO * (qz * d10 + qy * d02 + qx * d21)
+            grad_i = TWO * (qy * s10 + qz * s02 + qw * d21 - TWO * qx * (grad_r[1, 1] + grad_r[2, 2]))
+            grad_j = TWO * (qx * s10 + qw * d02 + qz * s21 - TWO * qy * (grad_r[0, 0] + grad_r[2, 2]))
+            grad_k = TWO * (qw * d10 + qx * s02 + qy * s21 - TWO * qz * (grad_r[0, 0] + grad_r[1, 1]))
+            along = grad_w * qw + grad_i * qx + grad_j * qy + grad_k * qz
+            grad_quats[i, 0] = (grad_w - along * qw) * norm
+            grad_quats[i, 1] = (grad_i - along * qx) * norm
+            grad_quats[i, 2] = (grad_j - along * qy) * norm
+            grad_quats[i, 3] = (grad_k - along * qz) * norm
 
 
 @njit

@@ -15,7 +15,19 @@ from macrosplat.lens.blur_rows_cpu import mirror
 from macrosplat.support.colour import LINEAR_JOIN, OFFSET, SLOPE
 from macrosplat.support.numba import kernel_lock, njit
 from macrosplat.support.spread import spread, team
-from macrosplat.train.loss_reference import C1, C2, CURVE_END, GREY, POWER, REACH, SCALE, TANGENT, window_taps
+from macrosplat.train.loss_reference import (
+    BEYOND,
+    BURNT,
+    C1,
+    C2,
+    CURVE_END,
+    GREY,
+    POWER,
+    REACH,
+    SCALE,
+    TANGENT,
+    window_taps,
+)
 
 TAPS = 2 * REACH + 1
 STRIP = 100  # rows: 20 of them are done twice, and 600 rows x 3 channels make 18 tasks
@@ -26,6 +38,7 @@ _C2 = np.float32(C2)
 _GREY = np.float32(GREY)
 _KNEE, _BELOW = np.float32(LINEAR_JOIN), np.float32(SLOPE)
 _END, _TANGENT = np.float32(CURVE_END), np.float32(TANGENT)
+_BURNT, _BEYOND, _WITHIN = np.uint8(BURNT), np.float32(BEYOND), np.float32(1.0 / BEYOND)
 _SCALE, _OFFSET, _POWER = np.float32(SCALE), np.float32(OFFSET), np.float32(POWER)
 
 # s^(-1/3) for s in 0.2365 ... 2 within 0.8 %: least-squares fit, weighted towards equal error everywhere.
@@ -138,10 +151,12 @@ def _sweep_some(begin, end, blurred, photo, mean, variance, weight, l1_share, ss
                     e[x] = source[3 * x]
                 for x in range(width):
                     v = _encode(e[x])
+                    value = scale * np.float32(y[x])
+                    v = value + _BEYOND * (v - value) if y[x] >= _BURNT and v > value else v
                     e[x] = v
                     q0[x] = v
                     q1[x] = (v - _GREY) * (v - _GREY)
-                    q2[x] = (v - _GREY) * (scale * np.float32(y[x]) - _GREY)
+                    q2[x] = (v - _GREY) * (value - _GREY)
                 _along(p0, width, rings[0, y1 % TAPS])
                 _along(p1, width, rings[1, y1 % TAPS])
                 _along(p2, width, rings[2, y1 % TAPS])
@@ -181,7 +196,9 @@ def _sweep_some(begin, end, blurred, photo, mean, variance, weight, l1_share, ss
                     g = l1_share * w[x] * sign - ssim_share * (
                         r0[x] + np.float32(2.0) * (e[x] - _GREY) * r1[x] + (value - _GREY) * r2[x]
                     )
-                    r3[x] = g * _slope(e[x], r3[x])
+                    beyond = y[x] >= _BURNT and away > 0
+                    slope = _slope(value + _WITHIN * away if beyond else e[x], r3[x])
+                    r3[x] = g * (_BEYOND * slope if beyond else slope)
                 target = gradient[y3, c:]
                 for x in range(width):
                     target[3 * x] = r3[x]

@@ -20,7 +20,19 @@ import triton.language as tl
 
 from macrosplat.lens.blur_cuda import mirror
 from macrosplat.support.colour import LINEAR_JOIN, OFFSET, SLOPE
-from macrosplat.train.loss_reference import C1, C2, CURVE_END, GREY, POWER, REACH, SCALE, TANGENT, window_taps
+from macrosplat.train.loss_reference import (
+    BEYOND,
+    BURNT,
+    C1,
+    C2,
+    CURVE_END,
+    GREY,
+    POWER,
+    REACH,
+    SCALE,
+    TANGENT,
+    window_taps,
+)
 
 STRIP = {"COLUMNS": 128, "num_warps": 2}  # px of a row that a program of the windows owns: two a thread
 # That it walks down, after ten for the windows' run-in (experiments: loss-rows).
@@ -37,6 +49,8 @@ _KNEE, _BELOW = tl.constexpr(LINEAR_JOIN), tl.constexpr(SLOPE)
 _END, _TANGENT = tl.constexpr(CURVE_END), tl.constexpr(TANGENT)
 _SCALE, _OFFSET, _POWER = tl.constexpr(SCALE), tl.constexpr(OFFSET + GREY), tl.constexpr(POWER)
 _BYTE = tl.constexpr(1.0 / 255.0)
+# Less grey, between two bytes.
+_BURNT, _BEYOND, _WITHIN = tl.constexpr((BURNT - 0.5) / 255.0 - GREY), tl.constexpr(BEYOND), tl.constexpr(1.0 / BEYOND)
 
 
 @triton.jit
@@ -75,9 +89,12 @@ def _encode(
     pixel = tl.program_id(1) * width + _mirrored(tl.minimum(i - _MARGIN, width + _MARGIN), width, FAR)
     i += tl.program_id(1) * pitch
     for c in tl.static_range(3):
-        linear = tl.load(blurred + pixel * 3 + c)
-        tl.store(shown + c * plane + i, _encoded(linear), mask=inside)
-        tl.store(meant + c * plane + i, tl.load(photo + c * frame + pixel).to(tl.float32) * _BYTE - _GREY, mask=inside)
+        value = tl.load(photo + c * frame + pixel).to(tl.float32) * _BYTE - _GREY
+        encoded = _encoded(tl.load(blurred + pixel * 3 + c))
+        beyond = (value > _BURNT) & (encoded > value)
+        encoded = tl.where(beyond, value + _BEYOND * (encoded - value), encoded)
+        tl.store(shown + c * plane + i, encoded, mask=inside)
+        tl.store(meant + c * plane + i, value, mask=inside)
     tl.store(ended, 0)
 
 
@@ -258,9 +275,12 @@ def _back(
                 g = l1_share * tl.load(weight + pixel, mask=there) * sign - ssim_share * (a + 2.0 * e * b + value * c)
                 linear = tl.load(blurred + pixel * 3 + tl.program_id(2), mask=there)
                 # The curve's derivative; in a function of its own it takes longer (experiments: raster-buckets).
-                slope = tl.div_rn(_POWER * (e + _OFFSET), tl.maximum(linear, _KNEE))
+                beyond = (value > _BURNT) & (away > 0.0)
+                encoded = tl.where(beyond, value + _WITHIN * away, e)
+                slope = tl.div_rn(_POWER * (encoded + _OFFSET), tl.maximum(linear, _KNEE))
                 slope = tl.where(linear < _END, slope, _TANGENT)
                 slope = tl.where(linear > _KNEE, slope, _BELOW)
+                slope = tl.where(beyond, _BEYOND * slope, slope)
                 tl.store(gradient + pixel * 3 + tl.program_id(2), g * slope, mask=there)
             y += 1
 

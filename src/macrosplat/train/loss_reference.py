@@ -2,9 +2,10 @@
 
     loss = sum_p w_p sum_c [ (1 - lambda) |x - y| + lambda (1 - SSIM(x, y)) ] / (3 sum_p w_p)
 
-x is the blurred render behind the sRGB curve, y the photo, w the mask. SSIM (Wang et al. 2004) of each channel has
-a Gaussian window of 11 taps and 1.5 px; frames are mirrored at their borders (the edge pixel repeated), so that
-every pixel has its term. The mask weighs the terms; the windows see all pixels.
+x is the blurred render behind the sRGB curve, y the photo, w the mask. Where the photo is burnt out it only says that
+there was at least so much light: more than it shows counts for an eighth (`as_shown`). SSIM (Wang et al. 2004) of each
+channel has a Gaussian window of 11 taps and 1.5 px; frames are mirrored at their borders (the edge pixel repeated), so
+that every pixel has its term. The mask weighs the terms; the windows see all pixels.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ SCALE, POWER = 1 + OFFSET, 1 / EXPONENT
 TANGENT = SCALE * POWER * CURVE_END ** (POWER - 1)
 
 
+# Bytes of a photo from which on it is burnt out (JPEG and grain leave 255 a little), and what light beyond counts
+# there: not nothing, or parts that are white in all photos are mottled (experiments: burnt-out).
+BURNT, BEYOND = 250, 0.125
+
+
 def window_taps() -> list[float]:
     """Centre tap, then the symmetric ones."""
     g = [math.exp(-0.5 * (j / WINDOW_SIGMA) ** 2) for j in range(REACH + 1)]
@@ -44,6 +50,12 @@ def srgb_curve(linear: torch.Tensor) -> torch.Tensor:
     above = SCALE * linear.clamp(LINEAR_JOIN, CURVE_END) ** POWER - OFFSET
     above = above + TANGENT * (linear - CURVE_END).clamp(min=0.0)
     return torch.where(linear > LINEAR_JOIN, above, SLOPE * linear)
+
+
+def as_shown(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """sRGB values x of a render as a photo y (0 to 1) can show them: above y and burnt out, next to y."""
+    beyond = (y > (BURNT - 0.5) / 255.0) & (x > y)
+    return torch.where(beyond, y + BEYOND * (x - y), x)
 
 
 def window_mean(planes: torch.Tensor) -> torch.Tensor:  # [C, H, W] to [C, H, W]
@@ -63,8 +75,8 @@ def window_mean(planes: torch.Tensor) -> torch.Tensor:  # [C, H, W] to [C, H, W]
 
 def photo_loss(blurred: torch.Tensor, target: Target, lambda_dssim: float) -> torch.Tensor:
     """As `loss.photo_loss`; the photo's window means and variances are computed anew."""
-    x = srgb_curve(blurred).permute(2, 0, 1)
-    y = target.photo.to(x.dtype) / 255.0
+    y = target.photo.to(blurred.dtype) / 255.0
+    x = as_shown(srgb_curve(blurred).permute(2, 0, 1), y)
     mean_x, mean_y = window_mean(x), window_mean(y)
     variance_x, variance_y, covariance = (
         window_mean((a - GREY) * (b - GREY)) - (mean_a - GREY) * (mean_b - GREY)

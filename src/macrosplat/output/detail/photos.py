@@ -68,13 +68,19 @@ class Deblurred:
         drawn = _shown(self.model.exposure.expose(seen.sharp.colour, v))
         return Look(seen, drawn, _shown(self.model.photograph(v, self.sampling)))
 
+    def read(self, v: int) -> NDArray[np.uint8]:
+        """[H, W, 3] sRGB of photo number v itself."""
+        distortion = self.distortion[v]
+        return read_undistorted(self.photos[v], None if keeps_frame(distortion) else distortion)
+
     @torch.no_grad()
-    def __call__(self, v: int, look: Look | None = None) -> NDArray[np.float32]:
-        """[H, W, 3] sRGB of photo number v; `look`: what was drawn of it already."""
+    def __call__(
+        self, v: int, look: Look | None = None, levels: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.float32]:
+        """[H, W, 3] sRGB of photo number v; `look`: what was drawn of it already, `levels`: what was `read`."""
         photo, camera, distortion = self.photos[v], self.cameras[v], self.distortion[v]
-        keeps = keeps_frame(distortion)
         if self.own and self.share == 0:  # no blur to take back: in focus means the photo itself
-            return np.divide(read_undistorted(photo, None if keeps else distortion), 255, dtype=np.float32)
+            return np.divide(self.read(v) if levels is None else levels, 255, dtype=np.float32)
         look = self.look(v) if look is None else look
         bend = AsTaken(distortion, photo.width, photo.height) if keeps_frame(distortion) else None
         drawn = look.drawn
@@ -87,8 +93,8 @@ class Deblurred:
         whole = bend is None or bool(bend.seen().all())
         if not self.own and whole:
             return _pixels(render)
-        levels = torch.tensor(read_undistorted(photo, None if keeps else distortion), device=render.device)
-        as_taken = _planes(levels.to(torch.float32).div_(255))
+        levels = self.read(v) if levels is None else levels
+        as_taken = _planes(torch.tensor(levels, device=render.device).to(torch.float32).div_(255))
         out = render
         if self.own:
             taken, radius = self._blur(v, look)
