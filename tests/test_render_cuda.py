@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from macrosplat.render import Camera, Pinhole, bins_cuda, project, project_cuda, rasterize, render
+from macrosplat.render import Camera, Pinhole, Plane, bins_cuda, project, project_cuda, rasterize, render
 from macrosplat.render.capacity import PairBuffer, fixed_capacity
 from macrosplat.scene import Gaussians
 from test_render import PINHOLE, incoming, make_scene, make_view
@@ -96,12 +96,12 @@ def test_views_of_the_same_depths_are_sorted_once_and_have_the_same_bits():
     splats = splats.detach().requires_grad_()
     assert torch.equal(splats[0, :, 9], splats[2, :, 9]) and (extents[0] > 0).ne(extents[1] > 0).any()
     results = []
-    for same_depths in (False, True):
-        drawn = rasterize.rasterize(splats, extents, PINHOLE.width, PINHOLE.height, same_depths)
+    for plane in (None, Plane()):
+        drawn = rasterize.rasterize(splats, extents, PINHOLE.width, PINHOLE.height, plane)
         results.append((*drawn, *torch.autograd.grad(drawn, [splats], weights)))
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
     table, reach = splats.detach().view(-1, 10), extents.view(-1, 2)
-    bins = bins_cuda.bin_splats(table, reach, PINHOLE.width, PINHOLE.height, 3, same_depths=True)
+    bins = bins_cuda.bin_splats(table, reach, PINHOLE.width, PINHOLE.height, 3, Plane())
     assert len(bins.order) == 30 and int(bins.offsets[-1]) == len(bins.items)
 
 

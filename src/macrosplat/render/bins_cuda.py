@@ -19,6 +19,7 @@ import triton.language as tl
 from torch import Tensor
 
 from macrosplat.render import constants
+from macrosplat.render.camera import Plane
 from macrosplat.render.capacity import current_buffer
 
 TILE = 8  # px; a power of two, fewer waste less of a splat's corners (experiments: raster-tile)
@@ -43,7 +44,7 @@ class Bins:
     and the ranks of each further frame follow.
     """
 
-    order: Tensor  # [N], or [N / frames]: splats, front to back; those that draw nothing come last
+    order: Tensor  # [N], or [N / frames]: splats, front to back
     offsets: Tensor  # [N + 1] where the pairs of a rank begin; may exceed M: those are dropped
     ranges: Tensor  # [tiles + 1] where the pairs of a tile begin, in tile order
     items: Tensor  # [M] the splat of a pair, in tile order
@@ -55,18 +56,12 @@ class Bins:
     bucket: int  # pairs
 
 
-@triton.jit(do_not_specialize=["n", "ordered"])
-def _depth_keys(splats, extents, keys, n, ordered, BLOCK: tl.constexpr):
-    """What the first `ordered` splats are sorted by, behind all others those that no frame draws."""
+@triton.jit(do_not_specialize=["ordered"])
+def _depth_keys(splats, keys, ordered, BLOCK: tl.constexpr):
+    """What the first `ordered` splats are sorted by."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < ordered
-    depth = tl.load(splats + i * SPLAT + DEPTH, mask=inside, other=0.0)
-    reach = tl.zeros([BLOCK], tl.float32)
-    at = i
-    while tl.min(at, 0) < n:
-        reach = tl.maximum(reach, tl.load(extents + at * 2, mask=inside, other=0.0))
-        at += ordered
-    tl.store(keys + i, tl.where(reach > 0, depth, float("inf")), mask=inside)
+    tl.store(keys + i, tl.load(splats + i * SPLAT + DEPTH, mask=inside, other=0.0), mask=inside)
 
 
 @triton.jit
@@ -188,19 +183,29 @@ def _lists(keys, slots, owners, items, ranges, buckets, capacity, tiles, BLOCK: 
         tl.store(ranges + tile, low.to(tl.int32), mask=tile <= tiles)
 
 
+def _order(splats: Tensor, count: int) -> Tensor:
+    """[count] the first so many splats, front to back."""
+    depths = torch.empty(count, device=splats.device)
+    _depth_keys[(max(triton.cdiv(count, BLOCK), 1),)](splats, depths, count, BLOCK)
+    return torch.sort(depths, stable=True).indices
+
+
 def bin_splats(
-    splats: Tensor, extents: Tensor, width: int, height: int, frames: int = 1, same_depths: bool = False
+    splats: Tensor, extents: Tensor, width: int, height: int, frames: int = 1, plane: Plane | None = None
 ) -> Bins:
     """Bins of splats [N, 10] with extents [N, 2] over a width x height frame, or over several: the first N / frames
-    splats lie in the first, and so on; with `same_depths` these have the depths of all others, too."""
+    splats lie in the first, and so on; of one `plane` these have the depths of all others, too."""
     n, device = splats.shape[0], splats.device
     tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
     tiles = frames * tiles_x * tiles_y
     each = max(n // frames, 1)
-    ordered = max(n // frames if same_depths else n, 1)
-    depths = torch.empty(min(n, ordered), device=device)
-    _depth_keys[(max(triton.cdiv(ordered, BLOCK), 1),)](splats, extents, depths, n, min(n, ordered), BLOCK)
-    order = torch.sort(depths, stable=True).indices
+    ordered = max(n // frames if plane else n, 1)
+    order = plane.order if plane else None
+    if order is None:
+        order = _order(splats, min(n, ordered))
+        if plane:
+            plane.order = order
+    assert len(order) == min(n, ordered), "one scene is drawn in a plane"
     counts = torch.empty(n + 1, dtype=torch.int32, device=device)
     counting, writing = ((max(triton.cdiv(n, sizes["BLOCK"]), 1),) for sizes in (COUNTING, WRITING))
     frame = tiles_x, tiles_y, tiles
