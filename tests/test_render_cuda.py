@@ -228,10 +228,10 @@ def test_what_a_buffer_needed_is_the_most_of_all_its_pictures():
 
 def test_no_pair_is_missing_and_none_is_doubled():
     """Against a count by brute force: tiles that hold a pixel which the splat reaches."""
-    scene, view = make_scene(40, 0).map(fast), fast(make_view())
-    splats, extents = project.project(scene, PINHOLE.at(view), 0)
-    bins = bins_cuda.bin_splats(splats, extents, PINHOLE.width, PINHOLE.height)
-    columns = math.ceil(PINHOLE.width / bins.tile)
+    scene, view, pinhole = make_scene(30, 0, size=0.1).map(fast), fast(make_view()), Pinhole(120, 120, 61, 41, 121, 83)
+    splats, extents = project.project(scene, pinhole.at(view), 0)
+    bins = bins_cuda.bin_splats(splats, extents, pinhole.width, pinhole.height)
+    columns = math.ceil(pinhole.width / bins.tile)
     ranges, items = bins.ranges.tolist(), bins.items.tolist()
     listed = [(t, i) for t in range(len(ranges) - 1) for i in items[ranges[t] : ranges[t + 1]]]
     assert len(listed) == len(set(listed)) == ranges[-1] == len(items)
@@ -239,7 +239,8 @@ def test_no_pair_is_missing_and_none_is_doubled():
     for t in range(len(ranges) - 1):  # front to back
         depths = splats[items[ranges[t] : ranges[t + 1]], 9]
         assert (depths.diff() >= 0).all()
-    y, x = torch.meshgrid(torch.arange(PINHOLE.height) + 0.5, torch.arange(PINHOLE.width) + 0.5, indexing="ij")
+    y, x = torch.meshgrid(torch.arange(pinhole.height) + 0.5, torch.arange(pinhole.width) + 0.5, indexing="ij")
+    met = set()
     for i, (mx, my, a, b, c, opacity) in enumerate(splats[:, :6].tolist()):
         dx, dy = x - mx, y - my
         alpha = opacity * torch.exp(-0.5 * (a * dx * dx + c * dy * dy) - b * dx * dy)
@@ -248,3 +249,5 @@ def test_no_pair_is_missing_and_none_is_doubled():
             (r // bins.tile * columns + q // bins.tile, i) for r, q in zip(rows.tolist(), cols.tolist(), strict=False)
         }
         assert reached <= set(listed)
+        met |= reached
+    assert len(listed) <= 1.02 * len(met), (len(listed), len(met))  # some are met between pixels' middles only

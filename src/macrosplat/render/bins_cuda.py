@@ -27,7 +27,7 @@ BLOCK = 128  # splats or pairs a program
 # Splats a program that counts their tiles, or writes them, so many of a row in one go; without fused operations, so
 # that what is counted is what is written.
 COUNTING = {"BLOCK": 32, "LANES": 1, "num_warps": 1, "enable_fp_fusion": False}
-WRITING = {"BLOCK": 16, "LANES": 2, "num_warps": 1, "enable_fp_fusion": False}
+WRITING = {"BLOCK": 8, "LANES": 4, "num_warps": 1, "enable_fp_fusion": False}
 LEAST = tl.constexpr(1e-12)  # of what rounding may make 0 of a needle
 WIDER = tl.constexpr(1.001)  # of an ellipse, so that no row is cut short by rounding: what lies outside draws nothing
 BUCKET = 256  # pairs that a program of the backward pass takes at most, chunks of it (experiments: raster-buckets)
@@ -124,7 +124,7 @@ def _pairs(
         first = mx - slope * left - tl.sqrt(tl.maximum(span - q * left * left, 0.0))
         # A tile's middles reach from its edge + 1/2 to the next one's - 1/2.
         begin = tl.maximum(_from(first + (0.5 - TILE), TILE), x_lo)
-        count = tl.minimum(_from(last + 0.5, TILE), x_hi + 1) - begin
+        count = tl.minimum(_from(last - 0.5, TILE), x_hi + 1) - begin
         count = tl.where((k < lines) & (q * nearest * nearest <= span), tl.maximum(count, 0), 0)
         if not COUNT_ONLY:
             widest = tl.max(count, 0)
