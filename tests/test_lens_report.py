@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from macrosplat.lens.terms import TERMS, UNDECIDED, begins
 from macrosplat.output.calibrated import Breathing
 from macrosplat.output.lens_report import LensReport, describe, read_lens, write_lens
-from macrosplat.output.lens_words import figures, give_or_take, in_words
+from macrosplat.output.lens_words import COLOUR, DARKER, FIELD, LATERAL, SOUGHT, figures, give_or_take, in_words
 from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.web import sections
 
 # 100 mm at 1:1: focus 200 mm before the pupil; 25 mm pupil = f/4; scene unit 2 mm.
 ONE_TO_ONE = LensReport(12.5, {"a.jpg": 100.0, "b.jpg": 90.0, "c.jpg": 110.0}, 0.8, 1600.0, 2.0, 100.0, {"b.jpg": 0.5})
@@ -96,6 +98,18 @@ def test_terms_are_read_back(tmp_path: Path) -> None:
     said = in_words(lens)
     assert "f/4.0 ± 0.2 (" in said and "pupil 25.0 ± 1.2 mm" in said and "breathing -0.600 ± 0.015 % a mm" in said
     assert "0.6 ± 0.2 mm farther (red)" in said and "distortion -1.01 ± 0.07 % at the corner" in said
+
+
+def test_what_was_not_looked_for_is_not_said_to_be_unseen() -> None:
+    names = {COLOUR: "lens.colour", DARKER: "lens.vignetting", FIELD: "lens.curvature", LATERAL: "lens.lateral"}
+    for asked, sought in SOUGHT.items():
+        assert [names[name] for name in sought] == [t.name for t in TERMS if begins(t, asked) == UNDECIDED]
+    rows = sections.lens(replace(ONE_TO_ONE, vignetting=0.51, vignetting_uncertainty=0.06))
+    assert "0.51 ± 0.06 stops darker in the corner" in rows and "Curvature of field" not in rows
+    unseen = (
+        "<th>Not seen in these photos</th><td>Focus breathing, longitudinal colour, lateral colour, distortion</td>"
+    )
+    assert unseen in rows
 
 
 def test_numbers_for_people_are_no_powers_of_ten():

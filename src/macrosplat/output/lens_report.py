@@ -95,7 +95,7 @@ def describe(report: LensReport) -> dict[str, Any]:
             "distance; null: not seen in these photos",
             "vignetting": "stops of light lost in the corner of the photos; null: not seen in these photos",
             "field_curvature": "how much farther than the middle the corners are in focus (< 0: nearer); null: not "
-            "seen in these photos",
+            "seen in these photos, or not looked for (--thin.aberrations all)",
             "lateral_colour": "how much larger than green, relative, red and blue are taken; null: not seen in these "
             "photos",
             "distortion_at_corner": "displacement of a photo's corner, relative: < 0 barrel, > 0 pincushion; null: the "

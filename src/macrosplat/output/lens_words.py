@@ -66,6 +66,8 @@ def pupil(report: LensReport) -> str:
 
 BREATHING, COLOUR, DARKER = "Focus breathing", "Longitudinal colour", "Vignetting"
 FIELD, LATERAL, DISTORTION = "Curvature of field", "Lateral colour", "Distortion"
+# What was looked for, by `--thin.aberrations` (`lens.terms.begins`), besides what the cameras say.
+SOUGHT = {"off": (), "auto": (COLOUR, DARKER, LATERAL), "all": (COLOUR, DARKER, FIELD, LATERAL)}
 SHORT = {BREATHING: "breathing", DISTORTION: "distortion"}  # that do not say themselves what they are
 
 

@@ -11,7 +11,16 @@ from macrosplat.manifest import Manifest
 from macrosplat.output.coverage_report import CoverageReport
 from macrosplat.output.coverage_report import sentences as coverage_sentences
 from macrosplat.output.lens_report import LensReport, believed, describe
-from macrosplat.output.lens_words import BREATHING, DISTORTION, depth_of_field_mm, figures, give_or_take, pupil, terms
+from macrosplat.output.lens_words import (
+    BREATHING,
+    DISTORTION,
+    SOUGHT,
+    depth_of_field_mm,
+    figures,
+    give_or_take,
+    pupil,
+    terms,
+)
 
 EDGE = 2.56  # width of an edge from 10 to 90 % of its height, in standard deviations of a Gaussian blur
 
@@ -94,10 +103,11 @@ def lens(report: LensReport | None, made: Manifest | None = None) -> str:
     rows["Focused at"] = f"{figures(min(focus), 4)} to {figures(max(focus), 4)} {unit} from the entrance pupil{each}"
     rows["Entrance pupil"] = f"{pupil(report)} {unit} wide"
     rows["Edges in focus"] = f"about {EDGE * report.sigma0_px:.2g} px wide (from 10 to 90 % of their height)"
-    asked = made is None or made.options.thin.aberrations != "off"
-    said = {name: text for name, text in terms(report).items() if asked or text or name in (BREATHING, DISTORTION)}
+    said = terms(report)
     rows |= {name: text for name, text in said.items() if text}
-    unseen = [name if n == 0 else name[0].lower() + name[1:] for n, name in enumerate(k for k in said if not said[k])]
+    sought = (BREATHING, *SOUGHT[made.options.thin.aberrations if made else "auto"], DISTORTION)
+    none = [name for name in sought if said[name] is None]
+    unseen = [name if n == 0 else name[0].lower() + name[1:] for n, name in enumerate(none)]
     if unseen:
         rows["Not seen in these photos"] = ", ".join(unseen)
     doubt = "" if believed(report) else f'<p class="soft">Uncertain: {html.escape(_because(report))}</p>'
