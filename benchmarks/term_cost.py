@@ -1,6 +1,7 @@
 """What terms of the lens cost: milliseconds of a whole step at full resolution, without and with them.
 
     python benchmarks/term_cost.py [--device cpu] [--gaussians 100000 --width 800 --height 600 --samples 1 8]
+        [--cases none "colour, breathing"]
 
 The scene is that of `macrosplat bench`. Terms are learned, as they are in the spans that have several aperture samples.
 Rounds of all cases take turns, and the best of each counts; its ratio to none is given, and that of the medians.
@@ -67,23 +68,28 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=800)
     parser.add_argument("--height", type=int, default=600)
     parser.add_argument("--samples", type=int, nargs="+", default=[1, 8])
+    parser.add_argument(
+        "--cases", nargs="+", choices=CASES, default=list(CASES), help="the first is what others cost more than"
+    )
     parser.add_argument("--steps", type=int, default=50, help="of a round")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--processor-time", action="store_true", help="instead of the clock's")
     asked = parser.parse_args()
+    cases = {name: CASES[name] for name in asked.cases}
     clock = time.process_time if asked.processor_time else time.perf_counter
     size = Size(asked.gaussians, asked.width, asked.height, 2)
     where = torch.cuda.get_device_name() if asked.device == "cuda" else "CPU"
     print(f"{size}; {where}")
     for samples in asked.samples:
-        trainers = {name: trainer_of(size, samples, asked.device, terms) for name, terms in CASES.items()}
-        taken: dict[str, list[float]] = {name: [] for name in CASES}
+        trainers = {name: trainer_of(size, samples, asked.device, terms) for name, terms in cases.items()}
+        taken: dict[str, list[float]] = {name: [] for name in cases}
         for trainer in trainers.values():
             seconds(trainer, max(asked.steps, 3), clock)  # compiles and records
         for _ in range(asked.rounds):
             for name, trainer in trainers.items():
                 taken[name].append(seconds(trainer, asked.steps, clock))
-        least, middle = min(taken["none"]), statistics.median(taken["none"])
+        first = taken[asked.cases[0]]
+        least, middle = min(first), statistics.median(first)
         for name, times in taken.items():
             ratios = f"{min(times) / least:.3f}  {statistics.median(times) / middle:.3f}"
             print(f"{samples} samples, {name:20s} {1e3 * min(times):9.3f} ms  {ratios}")

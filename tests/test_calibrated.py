@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from macrosplat.cameras.records import Cameras, Distortion
-from macrosplat.output.calibrated import FOCUS_TOLD, breathing, distortion_at_corner, focus_uncertainties
+from macrosplat.output.calibrated import STRETCHED, breathing, distortion_at_corner
 
 
 def cameras(focal: np.ndarray) -> Cameras:
@@ -22,8 +22,8 @@ def test_a_thin_lens_breathes_by_its_law():
     noise = 2e-4 * np.random.default_rng(0).normal(size=20)
     found = breathing(focus.tolist(), cameras(50 * f * focus / (focus - f) / (focus.mean() - f) * (1 + noise)))
     assert found is not None
-    assert found.per_unit == pytest.approx(-f / (142 * (142 - f)), abs=4 * found.uncertainty)
-    assert found.uncertainty < 5e-5
+    assert found.per_unit == pytest.approx(-f / (142 * (142 - f)), abs=2e-4)
+    assert STRETCHED < found.uncertainty / abs(found.per_unit) < 1.2 * STRETCHED
 
 
 def test_what_is_not_seen_is_not_said():
@@ -39,16 +39,3 @@ def test_distortion_at_the_corner():
     assert distortion_at_corner(given) is None
     bent = Distortion("OPENCV", (3200.0, 3200.0, 320.0, 240.0, -0.64, 0.0, 0.0, 0.0), 640, 480)
     assert distortion_at_corner(replace(given, distortion=(bent,) * 3)) == pytest.approx(-0.64 / 64, rel=1e-6)
-
-
-def test_how_sure_a_focus_is():
-    """Under given cameras as sure for all photos; under those found from the photos a breathing lens moves it by
-    d ln d0 = -b d ln m, b between none and a half."""
-    focus = np.linspace(138, 146, 20)
-    given = cameras(np.full(20, 3200.0))
-    np.testing.assert_array_equal(focus_uncertainties(focus.tolist(), given), FOCUS_TOLD)
-    hidden = 0.44 * (focus.mean() / focus - 1)
-    untold = focus_uncertainties(focus.tolist(), replace(given, source="sfm"))
-    assert untold.argmin() in (9, 10) and np.sqrt(np.mean((hidden / untold) ** 2)) == pytest.approx(1, abs=0.3)
-    told = replace(given, source="sfm", intrinsics=cameras(3200 * (1 + hidden)).intrinsics)
-    assert (focus_uncertainties(focus.tolist(), told) < untold).all()

@@ -7,7 +7,8 @@ import torch
 
 from macrosplat.lens import LensEstimate, Sampling, colour, terms
 from macrosplat.lens.thin import ThinLens
-from macrosplat.output.lens_report import describe, in_words
+from macrosplat.output.lens_report import describe
+from macrosplat.output.lens_words import in_words
 from test_lens import CAMERA, FOCUS, FX, START, plane
 from test_lens_report import ONE_TO_ONE
 

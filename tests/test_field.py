@@ -8,7 +8,8 @@ import torch
 from macrosplat.lens import Sampling, Sharp, curvature, lateral, terms
 from macrosplat.lens.thin import ThinLens
 from macrosplat.lens.vignetting import squared_radii
-from macrosplat.output.lens_report import describe, in_words
+from macrosplat.output.lens_report import describe
+from macrosplat.output.lens_words import in_words
 from test_lens import CAMERA, FOCUS, FX, START, plane
 from test_lens_report import ONE_TO_ONE
 
@@ -100,8 +101,11 @@ def test_reported_where_they_were_seen():
     found = made.estimate(torch.full((len(START.focus),), FX / WIDTH))
     assert found.lateral_px is None
     assert found.corner_focus() == pytest.approx(-2 * curvature.LEAST / (0.4 * FX) * 5.5**2, rel=0.1)
-    report = dataclasses.replace(ONE_TO_ONE, corner_focus=-0.45, lateral=(1e-3, -5e-4))
+    report = dataclasses.replace(
+        ONE_TO_ONE, corner_focus=-0.45, lateral=(1e-3, -5e-4), lateral_uncertainty=(2e-4, 2e-4)
+    )
     said = describe(report)
     assert said["field_curvature"]["mm"] == pytest.approx(-0.9)
     assert said["lateral_colour"]["blue"]["larger"] == pytest.approx(-5e-4)
-    assert "0.9 mm nearer in the corner" in in_words(report) and "red +0.10 % and blue -0.05 %" in in_words(report)
+    words = in_words(report)
+    assert "0.9 mm nearer in the corner" in words and "red +0.10 ± 0.02 % and blue -0.05 ± 0.02 %" in words

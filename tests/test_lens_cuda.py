@@ -85,6 +85,10 @@ def test_shift(size, channels, bent):
     assert (got[2] is None) == (bends is None) and len(got) == len(expected)
     for ours, theirs in zip(got[: 3 if bent else 2], expected, strict=False):
         close(ours, theirs, 1e-4)
+    if not bent:
+        still = shift_cuda.backward(upstream.to(DEVICE), ours_kept, *there, True, ())
+        assert still[1] is None
+        close(still[0], expected[0], 1e-4)
 
 
 @pytest.mark.parametrize(("size", "masked"), [((24, 25), True), ((5, 140), False), ((4, 7), True), ((1, 6), False)])

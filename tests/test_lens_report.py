@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from macrosplat.output.lens_report import LensReport, describe, figures, read_lens, write_lens
+from macrosplat.lens.terms import TERMS, UNDECIDED, begins
+from macrosplat.output.calibrated import Breathing
+from macrosplat.output.lens_report import LensReport, describe, read_lens, write_lens
+from macrosplat.output.lens_words import COLOUR, DARKER, FIELD, LATERAL, SOUGHT, figures, give_or_take, in_words
 from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.web import sections
 
 # 100 mm at 1:1: focus 200 mm before the pupil; 25 mm pupil = f/4; scene unit 2 mm.
 ONE_TO_ONE = LensReport(12.5, {"a.jpg": 100.0, "b.jpg": 90.0, "c.jpg": 110.0}, 0.8, 1600.0, 2.0, 100.0, {"b.jpg": 0.5})
@@ -57,6 +61,59 @@ def test_written_and_read_back(tmp_path: Path) -> None:
         read_lens(Run(tmp_path))
 
 
+def numbers(value, name: str = ""):
+    """Name and value of every number in what JSON holds."""
+    if isinstance(value, dict | list):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, part in pairs:
+            yield from numbers(part, f"{name}.{key}")
+    elif isinstance(value, float | int):
+        yield name, value
+
+
+def test_terms_are_read_back(tmp_path: Path) -> None:
+    """All that is written of them, and in words."""
+    lens = replace(
+        ONE_TO_ONE,
+        breathing=Breathing(-0.012, 0.0003),
+        colour_focus=(0.3, -0.25),
+        colour_uncertainty=(0.1, 0.05),
+        vignetting=0.51,
+        vignetting_uncertainty=0.06,
+        corner_focus=-0.45,
+        corner_uncertainty=0.2,
+        lateral=(1e-3, -5e-4),
+        lateral_uncertainty=(2e-4, 1e-4),
+        pupil_uncertainty=0.05,
+        focus_uncertainty={"a.jpg": 1e-3, "b.jpg": 2e-3, "c.jpg": 2e-3},
+        corner_distortion=-0.0101,
+        distortion_uncertainty=7e-4,
+    )
+    write_lens(Run(tmp_path), lens)
+    again = read_lens(Run(tmp_path))
+    assert again is not None
+    written, read = (dict(numbers(describe(report))) for report in (lens, again))
+    assert read == pytest.approx(written)
+    assert in_words(again) == in_words(lens)
+    said = in_words(lens)
+    assert "f/4.0 ± 0.2 (" in said and "pupil 25.0 ± 1.2 mm" in said and "breathing -0.600 ± 0.015 % a mm" in said
+    assert "0.6 ± 0.2 mm farther (red)" in said and "distortion -1.01 ± 0.07 % at the corner" in said
+
+
+def test_what_was_not_looked_for_is_not_said_to_be_unseen() -> None:
+    names = {COLOUR: "lens.colour", DARKER: "lens.vignetting", FIELD: "lens.curvature", LATERAL: "lens.lateral"}
+    for asked, sought in SOUGHT.items():
+        assert [names[name] for name in sought] == [t.name for t in TERMS if begins(t, asked) == UNDECIDED]
+    rows = sections.lens(replace(ONE_TO_ONE, vignetting=0.51, vignetting_uncertainty=0.06))
+    assert "0.51 ± 0.06 stops darker in the corner" in rows and "Curvature of field" not in rows
+    unseen = (
+        "<th>Not seen in these photos</th><td>Focus breathing, longitudinal colour, lateral colour, distortion</td>"
+    )
+    assert unseen in rows
+
+
 def test_numbers_for_people_are_no_powers_of_ten():
+    assert give_or_take(18.04, 0.93) == "18.0 ± 0.9" and give_or_take(-0.5733, 0.018, sign="+") == "-0.573 ± 0.018"
+    assert give_or_take(1234.0, 56.0) == "1230 ± 60" and give_or_take(0.27, None, sign="+") == "+0.27"
     assert [figures(value) for value in (0.854, 4.24, 18.4, 113.0, 1234.0)] == ["0.85", "4.2", "18", "110", "1200"]
     assert figures(146.26, 3) == "146" and figures(1462.6, 3) == "1460"

@@ -1,8 +1,8 @@
 """Path-traces a small capture with known truth through a thin lens: dark things in a light tent, or before black.
 
     pip install mitsuba        (3.9; and for its variant llvm_ad_rgb Debian's libllvm19)
-    python tools/make_capture.py OUT [--backdrop white|black|sweep|table] [--pattern mild|spots] [--gains 0.2]
-        [--views 16] [--width 240]
+    python tools/make_capture.py OUT [--backdrop white|black|sweep|table] [--things balls|shell]
+        [--pattern mild|spots] [--focus 146] [--gains 0.2] [--views 16] [--width 240]
 
 OUT then holds photos/, transforms.json (cameras), and the truth: sharp/, masks/, novel.json with novel/ and
 novel_masks/, truth.json. Lengths are millimetres. What is told apart here: a silhouette over a backdrop much
@@ -30,7 +30,7 @@ FIELD = 30.0  # mm that the frame's width shows there
 CIRCLE = 0.021  # of the frame's width: radius of the circle of confusion 8 mm off the focus
 SENSOR = 24.0  # mm, width; only for the EXIF
 NOISE = 0.004  # sRGB, standard deviation
-SAMPLES = {"photos": 196, "sharp": 64, "mask": 16}  # per px
+SAMPLES = {"photos": 196, "sharp": 16, "mask": 16}  # per px
 DARK, LIGHT = 0.015, 0.16  # linear albedo of the things' pattern
 STILL = ("sweep", "table")  # backdrops before which the things turn
 TURNTABLE = 0.6  # elevation of the camera there, radians
@@ -41,7 +41,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--backdrop", choices=("white", "black", *STILL), default="white")
+    parser.add_argument(
+        "--things", choices=("balls", "shell"), default="balls", help="balls, rods, a cube; or one shell"
+    )
     parser.add_argument("--pattern", choices=("mild", "spots"), default="mild", help="of the things")
+    parser.add_argument("--focus", type=float, help="mm from the pupil, in every photo; else anywhere in the things")
     parser.add_argument("--gains", type=float, default=0.0, help="exposures differ by up to this share")
     parser.add_argument("--views", type=int, default=16)
     parser.add_argument("--novel", type=int, default=6)
@@ -54,7 +58,7 @@ def main() -> None:
 def render_capture(options: argparse.Namespace) -> None:
     mi = _mitsuba()
     random = np.random.default_rng(options.seed)
-    things = _things(mi, options.pattern == "spots", random)
+    things = (_shell if options.things == "shell" else _things)(mi, options.pattern == "spots", random)
     still = options.backdrop in STILL
     around = _surroundings(mi, options.backdrop)
     scene, alone = mi.load_dict(things | around), mi.load_dict(things)
@@ -71,7 +75,7 @@ def render_capture(options: argparse.Namespace) -> None:
             scene = mi.load_dict(things | {name: _turned(mi, one, turn) for name, one in around.items()})
         else:
             pose = _pose(math.pi * (n + 0.5) / options.views, (0.3, 0.75)[n % 2])
-        focus = DISTANCE + 7.0 * math.sin(2.4 * n)
+        focus = options.focus or DISTANCE + 7.0 * math.sin(2.4 * n)
         taken, _ = _render(mi, scene, pose, width, SAMPLES["photos"], n, pupil / 2, focus)
         sharp, mask = _render(mi, scene, pose, width, SAMPLES["sharp"], n)
         if still:
@@ -110,14 +114,48 @@ def _mitsuba():
     return mi
 
 
+def _dark(mi, spots: bool, random: np.random.Generator) -> dict:
+    """A surface, dark, with a pattern to hold on to."""
+    texture = {"type": "bitmap", "bitmap": mi.Bitmap(_pattern(spots, random)), "raw": True, "filter_type": "bilinear"}
+    return {"type": "twosided", "bsdf": {"type": "diffuse", "reflectance": texture}}
+
+
+def _shell(mi, spots: bool, random: np.random.Generator) -> dict:
+    """A snail's shell of some 20 mm: a tube that widens along a spiral, ribbed, standing on its rim."""
+    along, around = 480, 96
+    t, a = (grid.ravel() for grid in np.meshgrid(np.linspace(0, 1, along), np.linspace(0, 1, around), indexing="ij"))
+    turn, grown = 2 * math.pi * 3 * t, np.exp(2.2 * (t - 1))
+    wide = grown * (3.6 + 0.25 * np.sin(18 * turn) + 0.1 * np.sin(2 * math.pi * 7 * a))
+    out = 5.2 * grown + wide * np.cos(2 * math.pi * a)
+    xyz = np.stack(
+        [out * np.cos(turn), 9.0 * (1 - grown) - 4.0 + wide * np.sin(2 * math.pi * a), out * np.sin(turn)], 1
+    )
+    first = (np.arange(along - 1)[:, None] * around + np.arange(around - 1)).ravel()
+    faces = np.concatenate([np.stack([first, first + around, first + 1], 1)] * 2)
+    faces[len(first) :] = np.stack([first + 1, first + around, first + around + 1], 1)
+    mesh = mi.Mesh(
+        "shell", len(xyz), len(faces), has_vertex_texcoords=True, props=_with_bsdf(mi, _dark(mi, spots, random))
+    )
+    values = mi.traverse(mesh)
+    values["vertex_positions"] = xyz.astype(np.float32).ravel()
+    values["vertex_texcoords"] = np.stack([3 * t, a], 1).astype(np.float32).ravel()
+    values["faces"] = faces.astype(np.uint32).ravel()
+    values.update()
+    return {"type": "scene", "integrator": {"type": "path", "max_depth": 4, "hide_emitters": False}, "shell": mesh}
+
+
+def _with_bsdf(mi, bsdf: dict):
+    props = mi.Properties()
+    props["surface"] = mi.load_dict(bsdf)
+    return props
+
+
 def _things(mi, spots: bool, random: np.random.Generator) -> dict:
     """Balls, rods and a cube in some 20 mm, dark, with a pattern to hold on to."""
     move = mi.ScalarTransform4f
 
     def dark() -> dict:
-        pattern = mi.Bitmap(_pattern(spots, random))
-        texture = {"type": "bitmap", "bitmap": pattern, "raw": True, "filter_type": "bilinear"}
-        return {"type": "twosided", "bsdf": {"type": "diffuse", "reflectance": texture}}
+        return _dark(mi, spots, random)
 
     scene: dict = {"type": "scene", "integrator": {"type": "path", "max_depth": 4, "hide_emitters": False}}
     for k in range(7):
@@ -209,7 +247,7 @@ def _render(mi, scene, pose, width, samples, seed, aperture=0.0, focus=1.0) -> t
             "rfilter": {"type": "box"},
             "pixel_format": "rgba",
         },
-        "sampler": {"type": "independent", "sample_count": samples},
+        "sampler": {"type": "multijitter", "sample_count": samples},
     }
     if aperture:
         sensor |= {"aperture_radius": aperture, "focus_distance": focus}

@@ -36,7 +36,7 @@ SECONDS_BETWEEN_CHECKPOINTS = 30.0
 LOG_EVERY = 100  # steps
 NO_LENS = (
     "A lens explains these photos no better than a pinhole does, in what neither was shown: they are sharp already, or "
-    "their blur does not follow depth, and they are kept as sharp as they are."
+    "their blur does not follow depth, or their cameras are wrong, and they are kept as sharp as they are."
 )
 
 

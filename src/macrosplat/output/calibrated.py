@@ -1,6 +1,4 @@
-"""What the calibrated cameras say of the lens: how far it breathes while it focuses, how far it distorts, and how sure
-its lengths are.
-"""
+"""What the calibrated cameras say of the lens: how far it breathes while it focuses, and how far it distorts."""
 
 from __future__ import annotations
 
@@ -8,22 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from macrosplat.cameras.breathes import LEAST_SURE, differ
 from macrosplat.cameras.records import Cameras
 from macrosplat.cameras.undistort import colmap_camera
 
 SURE = 4.0  # standard deviations: a slope that is less sure is not said
 LEAST = 1e-3  # relative: focal lengths that differ by less are alike
-
-# Standard deviations, relative, under given cameras and under those found from the photos: of the pupil, which photos
-# show too narrow rather than too wide, and of a focus distance (experiments: real-lens, breathing-by-focus).
-PUPIL_TOLD, PUPIL_FOUND = 0.03, 0.08
-FOCUS_TOLD, FOCUS_FOUND = 2.5e-3, 4e-3
-# Of b, by how much of the focus a lens breathes, where its photos do not tell: 0.5 at life size if it keeps its focal
-# length, less if it shortens.
-UNTOLD = 0.35
+# Relative, besides what the scatter about the line says: focus distances that are off together stretch the line
+# (experiments: how-sure).
+STRETCHED = 0.04
 
 
 @dataclass(frozen=True)
@@ -50,26 +41,7 @@ def breathing(focus: Sequence[float], cameras: Cameras, unsure: float = 0.0) -> 
     sigma = float(np.sqrt(rest @ rest / (len(focal) - 2) / (apart @ apart)))
     if abs(slope) <= SURE * sigma or focal.std() <= unsure:
         return None
-    return Breathing(slope, max(sigma, abs(slope) * unsure / focal.std()))
-
-
-def pupil_uncertainty(cameras: Cameras) -> float:
-    """Relative standard deviation of the pupil's diameter."""
-    return PUPIL_FOUND if cameras.source == "sfm" else PUPIL_TOLD
-
-
-def focus_uncertainties(focus: Sequence[float], cameras: Cameras) -> NDArray[np.float64]:
-    """[V] relative standard deviations of focus distances [V].
-
-    Cameras that are found from the photos step back where a lens breathes, and the focus with them: by as much as its
-    focal length changes.
-    """
-    distance = np.asarray(focus, np.float64)
-    if cameras.source != "sfm":
-        return np.full(len(distance), FOCUS_TOLD)
-    magnified = cameras.intrinsics[:, 0] / cameras.sizes.max(1) / distance
-    apart = magnified / magnified.mean() - 1
-    return np.hypot((LEAST_SURE if differ(cameras) else UNTOLD) * apart, FOCUS_FOUND)
+    return Breathing(slope, float(np.hypot(max(sigma, abs(slope) * unsure / focal.std()), STRETCHED * slope)))
 
 
 def distortion_at_corner(cameras: Cameras) -> float | None:

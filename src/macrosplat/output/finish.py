@@ -19,12 +19,12 @@ from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import LensEstimate, Sampling, Sharp
 from macrosplat.lens.breathing import UNSURE
 from macrosplat.manifest import Figures
-from macrosplat.model.exposure import LN2
 from macrosplat.model.model import Model
-from macrosplat.output.calibrated import breathing, distortion_at_corner, focus_uncertainties, pupil_uncertainty
+from macrosplat.output.calibrated import breathing, distortion_at_corner
 from macrosplat.output.coverage import Coverage, coloured, cover, draw_coverage, plan
 from macrosplat.output.coverage_report import report_coverage, write_coverage
 from macrosplat.output.detail.photos import Deblurred, share_shown
+from macrosplat.output.how_sure import uncertainties
 from macrosplat.output.lens_report import LensReport, write_lens
 from macrosplat.output.maps import PhotoMaps, add_maps, write_index
 from macrosplat.output.matched import Match, match
@@ -33,7 +33,7 @@ from macrosplat.output.scale import scale_of
 from macrosplat.output.sharp import write_sharp
 from macrosplat.output.summary import Summary
 from macrosplat.output.surface import Surface
-from macrosplat.output.term_uncertainty import covariance
+from macrosplat.output.term_uncertainty import told
 from macrosplat.output.trust import judge
 from macrosplat.output.viewer_fit import fit_for_viewers
 from macrosplat.render import Camera
@@ -125,10 +125,11 @@ def finish(
         scale, odd = scale_of(run, model, shown, given, lens.focus_distances)
         followed = bool(model.rig.parameters["pose.breathing"].detach() != 0)
         unsure = UNSURE if followed or given.cameras.source == "sfm" else 0.0
-        reported = _lens_report(lens, stops, given, float(np.median(focal_px)), scale, odd, unsure)
-        report = replace(
-            reported, trust=trust, **_uncertainties(model, targets, lens, float(np.median(focal_px)), sampling)
-        )
+        middle_px, blur_px = float(np.median(focal_px)), float(np.median(radii)) if radii else 0.0
+        reported = _lens_report(lens, stops, given, middle_px, scale, odd, unsure)
+        progress.stage("looking how surely the photos tell the lens")
+        sure = uncertainties(told(model, targets, sampling), lens, given.cameras, middle_px, blur_px)
+        report = replace(reported, trust=trust, **sure)
         write_lens(run, replace(report, notes=report.notes + ((limit,) if limit else ())))
         assert coverage is not None, "there is one of every lens that is known"
         slopes = [
@@ -192,35 +193,6 @@ def _coverage(model: Model, cameras: list[Camera], masks: Any) -> Coverage:
     return cover(model.gaussians, cameras, radius, masks)
 
 
-def _uncertainties(
-    model: Model, targets: Targets, lens: LensEstimate, focal_px: float, sampling: Sampling
-) -> dict[str, Any]:
-    """Standard deviations of the terms of the lens that were seen, as the report has them."""
-    found: dict[str, Any] = {}
-    # px where green is in focus -> 1 / scene units -> scene units of focus distance
-    unit = 2 / (lens.pupil_diameter * focal_px) * float(np.median(lens.focus_distances)) ** 2
-    frame = targets.frames[0]
-    corner_px = float(np.hypot(frame.width, frame.height)) / 2
-    if lens.colour_offsets is not None:
-        variances = np.diag(covariance(model, targets, "lens.colour", sampling))
-        if (variances >= 0).all():  # not a number where no photo tells
-            red, blue = unit * np.sqrt(variances)
-            found["colour_uncertainty"] = (float(red), float(blue))
-    if lens.vignetting is not None:
-        variance = float(covariance(model, targets, "lens.vignetting", sampling).sum())
-        if variance >= 0:
-            found["vignetting_uncertainty"] = variance**0.5 / LN2
-    if lens.corner_offset is not None:
-        variance = float(covariance(model, targets, "lens.curvature", sampling)[0, 0])
-        if variance >= 0:
-            found["corner_uncertainty"] = unit * variance**0.5
-    if lens.lateral_px is not None:
-        variances = np.diag(covariance(model, targets, "lens.lateral", sampling))
-        if (variances >= 0).all():
-            found["lateral_uncertainty"] = tuple(float(x) for x in np.sqrt(variances) / corner_px)
-    return found
-
-
 def _lateral(lens: LensEstimate, given: TrainingInput) -> tuple[float, float] | None:
     """By what share red and blue are larger."""
     if lens.lateral_px is None:
@@ -260,8 +232,6 @@ def _lens_report(
         corner_focus=lens.corner_focus(),
         lateral=_lateral(lens, given),
         corner_distortion=distortion_at_corner(given.cameras),
-        pupil_uncertainty=pupil_uncertainty(given.cameras),
-        focus_uncertainty=dict(zip(names, focus_uncertainties(focus, given.cameras).tolist(), strict=True)),
         notes=odd
         + contradictions(scale, lens.pupil_diameter, given.photos, magnified)
         + differing(scale, given.cameras, given.photos, focus),

@@ -60,6 +60,7 @@ class LensReport:
     pupil_uncertainty: float | None = None  # relative standard deviation
     focus_uncertainty: Mapping[str, float] = field(default_factory=dict)  # relative standard deviations, by photo name
     corner_distortion: float | None = None  # displacement of the corner, relative; None: a pinhole's cameras
+    distortion_uncertainty: float | None = None
 
 
 def write_lens(run: Run, report: LensReport) -> None:
@@ -78,8 +79,8 @@ def describe(report: LensReport) -> dict[str, Any]:
     middle = float(np.median(list(report.focus_distances.values())))
     out: dict[str, Any] = {
         "about": {
-            "uncertainty": "one standard deviation, besides mm_uncertainty; of pupil and focus by what captures with a "
-            "known lens were off",
+            "uncertainty": "one standard deviation, besides mm_uncertainty: by the curvature of the loss and how its "
+            "gradients differ, and by what runs with a known lens were off where the photos tell more than that",
             "pupil_diameter": "diameter of the entrance pupil",
             "sigma0": "blur left in perfect focus: standard deviation on the object, at the median focus distance",
             "sigma0_px": "the same in px of the training size",
@@ -91,16 +92,17 @@ def describe(report: LensReport) -> dict[str, Any]:
             "trust": "how far all this may be believed: high, fair or low; trust_because says why",
             "breathing": "change of the focal length in px with the focus distance; null: not seen in these photos",
             "colour_focus": "how much farther than green red and blue are in focus (< 0: nearer), at the median focus "
-            "distance, and its standard deviation by the curvature of the loss; null: not seen in these photos",
+            "distance; null: not seen in these photos",
             "vignetting": "stops of light lost in the corner of the photos; null: not seen in these photos",
-            "field_curvature": "how much farther than the middle the corners are in focus (< 0: nearer), and its "
-            "standard deviation by the curvature of the loss; null: not seen in these photos",
-            "lateral_colour": "how much larger than green, relative, red and blue are taken, and the standard "
-            "deviations by the curvature of the loss; null: not seen in these photos",
+            "field_curvature": "how much farther than the middle the corners are in focus (< 0: nearer); null: not "
+            "seen in these photos, or not looked for (--thin.aberrations all)",
+            "lateral_colour": "how much larger than green, relative, red and blue are taken; null: not seen in these "
+            "photos",
             "distortion_at_corner": "displacement of a photo's corner, relative: < 0 barrel, > 0 pincushion; null: the "
             "cameras have none",
             "f_number": "focal length / pupil diameter, as on the lens; effective: as the light meter sees it, "
             "f_number * (1 + magnification); both for a symmetric lens",
+            "f_number_uncertainty": "one standard deviation, that of the millimetres included",
         },
         "mm_per_unit": mm,
         "mm_per_unit_source": report.scale.source,
@@ -112,7 +114,8 @@ def describe(report: LensReport) -> dict[str, Any]:
         "sigma0": length(report.sigma0_px * middle / report.focal_px),
         "sigma0_px": float(report.sigma0_px),
         "focal_px": float(report.focal_px),
-        **_f_numbers(report, middle),
+        **f_numbers(report, middle),
+        "f_number_uncertainty": f_number_uncertainty(report, middle),
         "breathing": _breathing(report),
         "colour_focus": _colours(report, length),
         "vignetting": report.vignetting,
@@ -123,6 +126,7 @@ def describe(report: LensReport) -> dict[str, Any]:
         | {"uncertainty": None if report.corner_uncertainty is None else length(report.corner_uncertainty)},
         "lateral_colour": _lateral(report),
         "distortion_at_corner": report.corner_distortion,
+        "distortion_uncertainty": report.distortion_uncertainty,
         "photos": [
             {
                 "photo": name,
@@ -170,7 +174,7 @@ def _lateral(report: LensReport) -> dict[str, Any] | None:
     }
 
 
-def _f_numbers(report: LensReport, focus: float) -> dict[str, float | None]:
+def f_numbers(report: LensReport, focus: float) -> dict[str, float | None]:
     """None where focal length or scale are unknown, the pupil is shut, or the focus lies inside the focal length."""
     keys = ("f_number", "effective_f_number", "magnification")
     if report.mm_per_unit is None or report.focal_mm is None or report.pupil_diameter <= 0:
@@ -185,60 +189,17 @@ def _f_numbers(report: LensReport, focus: float) -> dict[str, float | None]:
     return dict(zip(keys, (number, number * (1 + magnification), magnification), strict=True))
 
 
+def f_number_uncertainty(report: LensReport, focus: float) -> float | None:
+    """Its standard deviation; None: it is not known, or not how sure it is."""
+    number = f_numbers(report, focus)["f_number"]
+    if number is None or report.pupil_uncertainty is None:
+        return None
+    return number * float(np.hypot(report.pupil_uncertainty, report.scale.uncertainty or 0.0))
+
+
 def believed(report: LensReport | None) -> bool:
     """Whether what rests on the lens may be said as it is; None: there is no lens that anything could rest on."""
     return report is None or report.trust is None or report.trust.level != "low"
-
-
-def figures(value: float, count: int = 2) -> str:
-    """A number with so many significant figures, never as a power of ten where a person reads it: 0.85, 18, 110."""
-    return f"{float(f'{value:.{count}g}'):.10g}"
-
-
-def in_words(report: LensReport) -> str:
-    """The lens as photographers read it: f-number, magnification, depth of field and focus in mm where they are known,
-    else pupil and focus in scene units, and what would give millimetres."""
-    mm, focus = report.mm_per_unit, sorted(report.focus_distances.values())
-    if mm is None:
-        return (
-            f"pupil {report.pupil_diameter:.3g} wide, focused at {focus[0]:.4g} to {focus[-1]:.4g} scene units "
-            "(--scale-mm would give millimetres)"
-        )
-    known, words = _f_numbers(report, float(np.median(focus))), []
-    if known["f_number"] is not None:
-        effective = known["effective_f_number"]
-        words.append(f"f/{figures(known['f_number'])}" + (f" (effective f/{figures(effective)})" if effective else ""))
-    words.append(f"pupil {figures(report.pupil_diameter * mm)} mm")
-    if known["magnification"] is not None:
-        words.append(f"magnification {known['magnification']:.2f}")
-    deep = depth_of_field_mm(report)
-    if deep is not None:
-        words.append(f"depth of field {figures(deep)} mm")
-    words.append(f"focused at {figures(focus[0] * mm, 3)} to {figures(focus[-1] * mm, 3)} mm")
-    if report.breathing is not None:
-        words.append(f"breathing {100 * report.breathing.per_unit / mm:+.2g} % a mm")
-    if report.colour_focus is not None:
-        sides = (f"{abs(x) * mm:.2g} mm {'farther' if x > 0 else 'nearer'}" for x in report.colour_focus)
-        words.append("in focus {} (red) and {} (blue) than green".format(*sides))
-    if report.vignetting is not None:
-        words.append(f"{report.vignetting:.1f} stops darker in the corner")
-    if report.corner_focus is not None:
-        side = "farther" if report.corner_focus > 0 else "nearer"
-        words.append(f"in focus {abs(report.corner_focus) * mm:.2g} mm {side} in the corner")
-    if report.lateral is not None:
-        words.append("red {:+.2f} % and blue {:+.2f} % larger than green".format(*(100 * x for x in report.lateral)))
-    if report.corner_distortion is not None:
-        words.append(f"distortion {100 * report.corner_distortion:+.1f} % at the corner")
-    sure = f", give or take {100 * report.scale.uncertainty:.2g} %" if report.scale.uncertainty else ""
-    return f"{', '.join(words)} (scale: {report.scale.source}{sure})"
-
-
-def depth_of_field_mm(report: LensReport) -> float | None:
-    """Of the median photo; None where it or the scale is unknown, or where it has no end."""
-    mm = report.mm_per_unit
-    added = optics(mm, report.pupil_diameter, report.focal_px, report.focus_distances, report.relative_apertures)
-    deep = [one["depth_of_field"]["mm"] for one in added.values() if one["depth_of_field"]["mm"] is not None]
-    return float(np.median(deep)) if deep else None
 
 
 def read_lens(run: Run) -> LensReport | None:
@@ -257,6 +218,7 @@ def read_lens(run: Run) -> LensReport | None:
         raise MacrosplatError(
             f"{path} is no lens report of macrosplat: a length in it is not positive, or a photo lacks something."
         )
+    colour, lateral, field = found.colour_focus, found.lateral_colour, found.field_curvature
     return LensReport(
         pupil_diameter=found.pupil_diameter.scene_units,
         focus_distances=focus,
@@ -270,12 +232,68 @@ def read_lens(run: Run) -> LensReport | None:
         trust=Trust(found.trust, found.trust_because) if found.trust else None,
         focal_mm=_focal_mm(found),
         magnification=found.magnification,
+        breathing=found.breathing and found.breathing.read(),
+        colour_focus=colour and (colour.red.scene_units, colour.blue.scene_units),
+        colour_uncertainty=colour and _both(colour.red.sure(), colour.blue.sure()),
+        vignetting=found.vignetting,
+        vignetting_uncertainty=found.vignetting_uncertainty,
+        corner_focus=field and field.scene_units,
+        corner_uncertainty=field and field.sure(),
+        lateral=lateral and (lateral.red.larger, lateral.blue.larger),
+        lateral_uncertainty=lateral and _both(lateral.red.uncertainty, lateral.blue.uncertainty),
+        pupil_uncertainty=found.pupil_diameter.relative(),
+        focus_uncertainty={
+            one.photo: sure for one in found.photos if (sure := one.focus_distance.relative()) is not None
+        },
+        corner_distortion=found.distortion_at_corner,
+        distortion_uncertainty=found.distortion_uncertainty,
     )
+
+
+def _both(red: float | None, blue: float | None) -> tuple[float, float] | None:
+    return None if red is None or blue is None else (red, blue)
+
+
+class _Plain(msgspec.Struct):
+    scene_units: float
+    mm: float | None = None
 
 
 class _Length(msgspec.Struct):
     scene_units: float
     mm: float | None = None
+    uncertainty: _Plain | None = None
+
+    def sure(self) -> float | None:
+        """Its standard deviation, scene units."""
+        return None if self.uncertainty is None else self.uncertainty.scene_units
+
+    def relative(self) -> float | None:
+        return None if self.uncertainty is None else self.uncertainty.scene_units / self.scene_units
+
+
+class _Colours(msgspec.Struct):
+    red: _Length
+    blue: _Length
+
+
+class _Share(msgspec.Struct):
+    larger: float
+    uncertainty: float | None = None
+
+
+class _Shares(msgspec.Struct):
+    red: _Share
+    blue: _Share
+
+
+class _Breathing(msgspec.Struct):
+    percent_per_scene_unit: float
+    relative_uncertainty: float = 0.0
+
+    def read(self) -> Breathing:
+        slope = self.percent_per_scene_unit / 100
+        return Breathing(slope, self.relative_uncertainty * abs(slope))
 
 
 class _Photo(msgspec.Struct):
@@ -297,6 +315,14 @@ class _File(msgspec.Struct):
     mm_uncertainty: float | None = None
     f_number: float | None = None
     magnification: float | None = None
+    breathing: _Breathing | None = None
+    colour_focus: _Colours | None = None
+    vignetting: float | None = None
+    vignetting_uncertainty: float | None = None
+    field_curvature: _Length | None = None
+    lateral_colour: _Shares | None = None
+    distortion_at_corner: float | None = None
+    distortion_uncertainty: float | None = None
     notes: list[str] = msgspec.field(default_factory=list)
     trust: Level | None = None
     trust_because: str | None = None

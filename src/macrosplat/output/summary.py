@@ -12,7 +12,8 @@ from pathlib import Path
 from macrosplat.lens import LensEstimate
 from macrosplat.output.coverage_report import CoverageReport
 from macrosplat.output.coverage_report import sentences as coverage_sentences
-from macrosplat.output.lens_report import LensReport, believed, in_words
+from macrosplat.output.lens_report import LensReport, believed
+from macrosplat.output.lens_words import in_words
 from macrosplat.run import Run
 from macrosplat.support.progress import duration
 from macrosplat.support.terminal import width_of, wrapped

@@ -1,9 +1,14 @@
-"""How surely the photos tell a term of the lens: from the curvature of the loss, and from how the photos differ.
+"""How surely the photos tell the numbers of a thin lens: by the curvature of the loss, and by how its gradients differ
+from place to place and from photo to photo.
 
-In: a model after its last step, which stays as it is, and the photos. Out: variances of the numbers of a term.
+In: a model after its last step, which stays as it is, and the photos. Out: `Told`, variances of the lens's numbers with
+the scene as it is; what the scene gives way is added where they are reported (`how_sure`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,49 +16,161 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from macrosplat.lens import Sampling
+from macrosplat.lens.terms import SEEN, TERMS
 from macrosplat.model.model import Model
+from macrosplat.render import Frame
+from macrosplat.support.colour import to_srgb
 from macrosplat.support.dispatch import one_torch_thread
-from macrosplat.train.loss import taken_loss
 from macrosplat.train.targets import Targets
 
-PHOTOS = 12  # that are looked at: evenly among all
-SCALE = 0.5  # of the training width: a quarter of the work
-# px, ln, px, px: between which the slope of the gradient is taken.
-STEP = {"lens.colour": 0.1, "lens.vignetting": 0.05, "lens.curvature": 0.1, "lens.lateral": 0.1}
+PHOTOS = 24  # that are looked at: evenly among all
+WIDEST = 320  # px that they are brought to: what a lens does to them shows at that size, for a quarter of the work
+BLOCKS = 4  # across a photo: what is wrong in one of them says nothing of the next
+# Between which the slope of a picture is taken: ln, ln, relative, px, ln, px, px.
+STEP = {
+    "lens.pupil": 0.02,
+    "lens.sigma0": 0.02,
+    "lens.focus": 1e-3,
+    "lens.colour": 0.05,
+    "lens.vignetting": 0.02,
+    "lens.curvature": 0.05,
+    "lens.lateral": 0.05,
+}
+FOCUS, CORNER = "lens.focus", "corner"
 
 
-def covariance(model: Model, targets: Targets, name: str, sampling: Sampling) -> NDArray[np.float64]:
-    """[n, n] of the n numbers of a parameter of the lens, in its units.
+@dataclass(frozen=True)
+class Told:
+    """Standard deviations; infinite: no photo tells."""
 
-    H^-1 S H^-1 / V (White 1982): H the curvature of the loss, S how the gradients of the V photos differ. The scene is
-    as it is: what it would take over, if the term were another, is not counted.
-    """
-    lens, found = model.lens, model.lens.parameters[name]
+    pupil: float  # relative
+    focus: NDArray[np.float64]  # [V] relative; of photos that were not looked at the median of the others
+    terms: Mapping[str, NDArray[np.float64]]  # by name of the parameter: its covariance [n, n]
+    corner: float  # displacement of the corner, relative to a pinhole's picture
+
+
+@dataclass(frozen=True)
+class Look:
+    """A photo beside what the model makes of it, by pixel."""
+
+    wrong: Tensor  # [H, W, 3] model less photo, sRGB
+    slopes: Tensor  # [G + 1, H, W, 3] of the model, by the numbers that all photos share, and the photo's own
+    weight: Tensor  # [H, W]
+
+
+@torch.no_grad()
+def told(model: Model, targets: Targets, sampling: Sampling) -> Told:
+    """What the photos tell of the lens, the scene, cameras and exposures being as they are."""
+    shared = [("lens.pupil", 0), ("lens.sigma0", 0)]
+    shared += [(t.name, k) for t in TERMS if _seen(model, t.name) for k in range(t.count)]
     photos = np.unique(np.linspace(0, len(targets) - 1, min(PHOTOS, len(targets))).round().astype(int)).tolist()
+    with one_torch_thread():
+        looks = [_look(model, targets, photo, sampling, shared) for photo in photos]
+    covariance, own = sandwich(looks)
+    nearer = 1 + model.lens.parameters[FOCUS].double().cpu().numpy()
+    focus = np.full(len(targets), float(np.median(own)))
+    focus[photos] = own
+    names = [name for name, _ in shared] + [CORNER]
+    terms = {}
+    for term in TERMS:
+        rows = [k for k, name in enumerate(names) if name == term.name]
+        if rows:
+            terms[term.name] = covariance[np.ix_(rows, rows)]
+    variances = np.diag(covariance)
+    return Told(float(variances[0] ** 0.5), focus / nearer, terms, float(variances[-1] ** 0.5))
 
-    def gradients(value: Tensor) -> NDArray[np.float64]:
-        """[photos, n] at another value."""
-        lens.parameters[name] = leaf = value.detach().clone().requires_grad_()
-        rows = []
-        for photo in photos:
-            target, frame = targets.at(photo, SCALE)
-            taken = model.photograph(photo, sampling, frame, with_alpha=target.alpha_target is not None)
-            loss = taken_loss(taken, target, lens.plan(1.0).dssim_weight, 0.0)
-            rows.append(torch.autograd.grad(loss, leaf)[0])
-        return torch.stack(rows).double().cpu().numpy()
 
+def sandwich(looks: Sequence[Look]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Covariance [G, G] of what all photos share, and the standard deviation [photos] of what each has of its own.
+
+    H^-1 S H^-1 (Huber 1967, White 1982): H the curvature of a smooth L1 loss by Gauss and Newton, S the sum over blocks
+    of the squares of their gradients, so that what is wrong together counts together. Of what all share the photos
+    are such blocks as well, and the larger of both counts.
+    """
+    smooth = float(torch.stack([look.wrong.abs().median() for look in looks]).median()) + 1e-6
+    count = len(looks[0].slopes) - 1
+    size = count + len(looks)
+    curvature, blocks, whole = np.zeros((size, size)), [], []
+    for n, look in enumerate(looks):
+        slopes = look.slopes.double()
+        wrong, weight = look.wrong.double(), look.weight.double()[..., None]
+        square = wrong.square() + smooth**2
+        bend = smooth**2 * square**-1.5 * weight
+        rows = [*range(count), count + n]
+        curvature[np.ix_(rows, rows)] += ((slopes * bend).flatten(1) @ slopes.flatten(1).T).cpu().numpy()
+        pulls = _sums((slopes * (wrong * square**-0.5 * weight)).sum(-1))
+        gradients = np.zeros((len(pulls), size))
+        gradients[:, rows] = pulls
+        blocks.append(gradients)
+        whole.append(gradients.sum(0))
+    # What no photo shows has no curvature: it is left out, and told by nothing.
+    shown = np.diag(curvature) > 0
+    scale = np.diag(curvature)[shown] ** -0.5
+    inverse = np.linalg.pinv(curvature[np.ix_(shown, shown)] * scale * scale[:, None], 1e-9, hermitian=True)
+    inverse *= scale * scale[:, None]
+
+    def covariance(gradients: NDArray[np.float64]) -> NDArray[np.float64]:
+        full = np.diag(np.where(shown, 0.0, np.inf))
+        full[np.ix_(shown, shown)] = inverse @ (gradients.T @ gradients)[np.ix_(shown, shown)] @ inverse
+        return full
+
+    by_block, by_photo = covariance(np.concatenate(blocks)), covariance(np.stack(whole))
+    here, there, wider = np.diag(by_block)[:count], np.diag(by_photo)[:count], np.ones(count)
+    rows = shown[:count]
+    wider[rows] = np.sqrt(np.maximum(1.0, there[rows] / here[rows].clip(1e-300)))
+    return by_block[:count, :count] * wider * wider[:, None], np.sqrt(np.diag(by_block)[count:])
+
+
+def _sums(values: Tensor) -> NDArray[np.float64]:
+    """[blocks, K] sums of [K, H, W] over square blocks."""
+    height, width = values.shape[1:]
+    side = -(-width // BLOCKS)
+    padded = torch.nn.functional.pad(values, (0, -width % side, 0, -height % side))
+    tiles = padded.unflatten(2, (-1, side)).unflatten(1, (-1, side))  # [K, rows, side, columns, side]
+    return tiles.sum((2, 4)).flatten(1).T.cpu().numpy()
+
+
+def _seen(model: Model, name: str) -> bool:
+    return float(model.lens.parameters[f"{name}_seen"]) == SEEN
+
+
+def _look(model: Model, targets: Targets, photo: int, sampling: Sampling, shared: Sequence[tuple[str, int]]) -> Look:
+    """A photo as the lens makes it from its aperture samples, and how that changes, as it does through the centre of
+    the pupil: all that is rendered again for the slopes is the blur."""
+    wanted, counts, frame = targets.seen(photo, min(1.0, WIDEST / targets.frames[photo].width))
+    taken = to_srgb(model.photograph(photo, sampling, frame).clamp(0, 1))
+    camera = model.camera(photo, frame)
+    sharp = model.draw(camera.at(camera.view[None]), photo)
+
+    def picture() -> Tensor:
+        light = model.lens.photograph(lambda *_: sharp, camera, photo, Sampling())
+        return to_srgb(model.exposure.expose(light, photo).clamp(0, 1))
+
+    slopes = [_slope(model, name, k, picture) for name, k in [*shared, (FOCUS, photo)]]
+    slopes.insert(-1, _outwards(taken, frame))
+    wrong = taken - torch.from_numpy(wanted).to(taken) / 255
+    weight = torch.ones_like(wrong[..., 0]) if counts is None else torch.from_numpy(counts).to(wrong)
+    return Look(wrong, torch.stack(slopes), weight)
+
+
+def _slope(model: Model, name: str, k: int, picture: Callable[[], Tensor]) -> Tensor:
+    """[H, W, 3] how a picture changes with a number of the lens."""
+    parameters, found = model.lens.parameters, model.lens.parameters[name]
+    sides = []
     try:
-        with one_torch_thread():
-            columns, here = [], []
-            for k in range(found.numel()):
-                step = torch.zeros_like(found)
-                step.view(-1)[k] = STEP[name]
-                above, below = gradients(found + step), gradients(found - step)
-                columns.append((above - below).mean(0) / (2 * STEP[name]))
-                here.append((above + below) / 2)
+        for step in (STEP[name], -STEP[name]):
+            parameters[name] = moved = found.detach().clone()
+            moved.view(-1)[k] += step
+            sides.append(picture())
     finally:
-        lens.parameters[name] = found
-    curvature = np.stack(columns, 1)
-    spread = np.atleast_2d(np.cov(np.mean(here, 0).T))
-    inverse = np.linalg.pinv((curvature + curvature.T) / 2)
-    return inverse @ spread @ inverse / len(photos)
+        parameters[name] = found
+    return (sides[0] - sides[1]) / (2 * STEP[name])
+
+
+def _outwards(taken: Tensor, frame: Frame) -> Tensor:
+    """[H, W, 3] how a picture changes as its corner moves outwards, relative to the way there, by a k1."""
+    down, right = torch.gradient(taken, dim=(0, 1))
+    x = torch.arange(frame.width, device=taken.device) + 0.5 - frame.width / 2
+    y = (torch.arange(frame.height, device=taken.device) + 0.5 - frame.height / 2)[:, None]
+    share = (x.square() + y.square()) / (0.25 * (frame.width**2 + frame.height**2))
+    return -(right * (x * share)[..., None] + down * (y * share)[..., None])

@@ -58,6 +58,8 @@ SURE_BORDER, SURE_CONTRAST, SURE_REST, SURE_WORST = 0.75, 80.0, 0.065, 0.1
 # And if no photo has more (of its frame) called the object that differs less from the backdrop than things do, `CORE`:
 # objects have 0.03 at the most, a dark room whose walls are lit here and there 0.14 and more (experiments: made-masks).
 SURE_WEAK = 0.06
+# Before a room that stands still no wall is taken for a thing, and a thing has here and there the room's own colours.
+SURE_WEAK_STILL = 0.1
 AREA = (0.005, 0.9)  # of the frame that a silhouette may have
 # A pixel stands still that differs by less than `DIFFERS` from its median in this share of the photos; the room does
 # if this share of the border's pixels do so.
@@ -143,7 +145,8 @@ def _before_still(pictures: list[Taken]) -> tuple[NDArray[np.uint8], ...] | None
         return None
     usual = np.where(still[..., None], usual, _spread(usual, still, 0.03 * usual.shape[1])[0])
     backdrop = usual.astype(np.float32)
-    return _if_sure(list(ordered(lambda taken: _parts(taken.astype(np.float32), backdrop, texture=True), pictures)))
+    parts = ordered(lambda taken: _parts(taken.astype(np.float32), backdrop, texture=True), pictures)
+    return _if_sure(list(parts), SURE_WEAK_STILL)
 
 
 def _seen_again(every: NDArray[np.float32]) -> tuple[Picture, Region]:
@@ -183,7 +186,7 @@ class _Parts:
     pale: float = 1.0  # of the thing that does so, too
 
 
-def _if_sure(parts: list[_Parts | None]) -> tuple[NDArray[np.uint8], ...] | None:
+def _if_sure(parts: list[_Parts | None], most_weak: float = SURE_WEAK) -> tuple[NDArray[np.uint8], ...] | None:
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return None
@@ -194,7 +197,7 @@ def _if_sure(parts: list[_Parts | None]) -> tuple[NDArray[np.uint8], ...] | None
     sure = (
         np.mean(rest) <= SURE_REST
         and max(rest) <= SURE_WORST
-        and max(part.levels[:weak].sum() for part in known) <= SURE_WEAK
+        and max(part.levels[:weak].sum() for part in known) <= most_weak
         and contrast >= SURE_CONTRAST
         and AREA[0] <= min(areas)
         and max(areas) <= AREA[1]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from macrosplat.render import constants
 from macrosplat.render.bins_cpu import LOG2_MIN, RUNS, SPREAD, TILE, Bins, bin_splats
+from macrosplat.render.camera import Plane
 from macrosplat.support.numba import kernel_lock, njit
 from macrosplat.support.simd import (
     LANES,
@@ -106,6 +107,17 @@ def _draw(forms, items, first, last, x0, y0, acc, scratch):
     return last
 
 
+@njit(inner=True)
+def _write(acc, k, m, y, x, count, colour, alpha, depth):
+    """So many pixels of a block of acc into the frame, from (x, y) on."""
+    for j in range(count):
+        alpha[m, y, x + j] = ONE - acc[k + j]
+        depth[m, y, x + j] = acc[k + 4 * LANES + j]
+    for j in range(count):
+        for channel in range(3):
+            colour[m, y, x + j, channel] = acc[k + (1 + channel) * LANES + j]
+
+
 @njit(part=True)
 def _forward_some(begin, end, forms, ranges, items, runs, colour, alpha, depth, stops):
     views, height, width = alpha.shape
@@ -116,18 +128,17 @@ def _forward_some(begin, end, forms, ranges, items, runs, colour, alpha, depth, 
             m, x0, y0 = tile // tiles, tile % tiles % tiles_x * TILE, tile % tiles // tiles_x * TILE
             rows, columns = min(TILE, height - y0), min(TILE, width - x0)
             acc[:] = ZERO
-            for x in range(columns):
-                for row in range(rows):
-                    acc[(x // LANES * TILE + row) * DRAWN + x % LANES] = ONE
+            for block in range(BLOCKS):
+                if block & (TILE - 1) < rows:
+                    left = columns - block // TILE * LANES  # light goes through the pixels that there are
+                    store(acc, DRAWN * block, select(ramp() < F(left), lanes(ONE), ZERO))
             stops[tile] = _draw(forms, items, ranges[tile], ranges[tile + 1], x0, y0, acc, scratch)
-            for row in range(rows):
-                for x in range(columns):
-                    k = (x // LANES * TILE + row) * DRAWN + x % LANES
-                    alpha[m, y0 + row, x0 + x] = ONE - acc[k]
-                    colour[m, y0 + row, x0 + x, 0] = acc[k + LANES]
-                    colour[m, y0 + row, x0 + x, 1] = acc[k + 2 * LANES]
-                    colour[m, y0 + row, x0 + x, 2] = acc[k + 3 * LANES]
-                    depth[m, y0 + row, x0 + x] = acc[k + 4 * LANES]
+            for block in range(BLOCKS):
+                row, x = block & (TILE - 1), block // TILE * LANES
+                if row < rows and x + LANES <= columns:
+                    _write(acc, DRAWN * block, m, y0 + row, x0 + x, LANES, colour, alpha, depth)
+                elif row < rows:
+                    _write(acc, DRAWN * block, m, y0 + row, x0 + x, columns - x, colour, alpha, depth)
 
 
 @njit
@@ -179,6 +190,22 @@ def _replay(forms, items, slots, first, last, x0, y0, acc, scratch, sums):
         store(sums, out + LANES, totals(s_b, s_z, s_b, s_z, s_b, s_z, s_b, s_z))
 
 
+@njit(inner=True)
+def _read(acc, k, m, y, x, count, colour, alpha, depth, grad_colour, grad_alpha, grad_depth):
+    """So many pixels of the frame, from (x, y) on, into a block of acc."""
+    for j in range(count):
+        gz = grad_depth[m, y, x + j]
+        acc[k + j] = ONE
+        acc[k + LANES + j] = gz * depth[m, y, x + j] - grad_alpha[m, y, x + j] * (ONE - alpha[m, y, x + j])
+        acc[k + 5 * LANES + j] = gz
+    for j in range(count):
+        for channel in range(3):
+            acc[k + (2 + channel) * LANES + j] = grad_colour[m, y, x + j, channel]
+    for j in range(count):
+        for channel in range(3):
+            acc[k + LANES + j] += grad_colour[m, y, x + j, channel] * colour[m, y, x + j, channel]
+
+
 @njit(part=True)
 def _backward_some(
     begin, end, forms, ranges, items, slots, runs, stops, colour, alpha, depth,
@@ -190,19 +217,16 @@ def _backward_some(
         acc, scratch = np.empty(BLOCKS * REPLAYED, F), np.empty(SCRATCH, F)
         for tile in range(runs[SPREAD[w]], runs[SPREAD[w] + 1]):
             m, x0, y0 = tile // tiles, tile % tiles % tiles_x * TILE, tile % tiles // tiles_x * TILE
-            acc[:] = ZERO
-            for row in range(min(TILE, height - y0)):
-                for x in range(min(TILE, width - x0)):
-                    k, py, px = (x // LANES * TILE + row) * REPLAYED + x % LANES, y0 + row, x0 + x
-                    acc[k] = ONE
-                    rest = -grad_alpha[m, py, px] * (ONE - alpha[m, py, px]) + grad_depth[m, py, px] * depth[m, py, px]
-                    acc[k + 5 * LANES] = grad_depth[m, py, px]
-                    for channel in range(3):
-                        g = grad_colour[m, py, px, channel]
-                        rest += g * colour[m, py, px, channel]
-                        acc[k + (2 + channel) * LANES] = g
-                    acc[k + LANES] = rest
-            _replay(forms, items, slots, ranges[tile], stops[tile], x0, y0, acc, scratch, sums)
+            if ranges[tile] < stops[tile]:
+                acc[:] = ZERO
+                for block in range(BLOCKS):
+                    row, x = block & (TILE - 1), block // TILE * LANES
+                    k, y, count = REPLAYED * block, y0 + row, min(LANES, width - x0 - x)
+                    if y < height and count == LANES:
+                        _read(acc, k, m, y, x0 + x, LANES, colour, alpha, depth, grad_colour, grad_alpha, grad_depth)
+                    elif y < height:
+                        _read(acc, k, m, y, x0 + x, count, colour, alpha, depth, grad_colour, grad_alpha, grad_depth)
+                _replay(forms, items, slots, ranges[tile], stops[tile], x0, y0, acc, scratch, sums)
             for position in range(stops[tile], ranges[tile + 1]):
                 for k in range(SPLAT):
                     sums[SUMS * slots[position] + k] = ZERO
@@ -239,14 +263,14 @@ def _reduce(team, count, *arguments):
     spread(_reduce_some, team, count, arguments)
 
 
-def forward(splats: Tensor, extents: Tensor, width: int, height: int, same_depths: bool = False):
+def forward(splats: Tensor, extents: Tensor, width: int, height: int, plane: Plane | None = None):
     """-> colour [H, W, 3], alpha [H, W], depth [H, W], and the bins that `backward` replays; of M views with M in
     front."""
     shape = (*splats.shape[:-2], height, width)
     colour, alpha, depth = torch.empty(*shape, 3), torch.empty(shape), torch.empty(shape)
     table, reach = splats.detach().reshape(-1, SPLAT).numpy(), extents.reshape(-1, 2).numpy()
     with kernel_lock:
-        bins = bin_splats(table, reach, width, height, math.prod(shape[:-2]), same_depths)
+        bins = bin_splats(table, reach, width, height, math.prod(shape[:-2]), plane)
         outputs = (*_frames(colour, alpha, depth), bins.stops)
         _forward(team(), RUNS, bins.forms, bins.ranges, bins.items, bins.runs, *outputs)
     return colour, alpha, depth, bins

@@ -197,7 +197,7 @@ def as_html(shown: Shown, folder: Path | None = None, write: bool = False) -> st
         about=sections.about(len(shown.before), len(shown.scene)),
         hint=sections.HINT,
         advice=sections.advice(shown.coverage_report, shown.lens, shown.made),
-        lens=sections.lens(shown.lens),
+        lens=sections.lens(shown.lens, shown.made),
         trust=sections.trust(shown.lens, shown.coverage_report, shown.made),
         photos=sections.photos(facts, pictures.small, shown.blur),
         quality=sections.quality(shown.evaluation),

@@ -10,7 +10,17 @@ from macrosplat.evaluate.means import Means
 from macrosplat.manifest import Manifest
 from macrosplat.output.coverage_report import CoverageReport
 from macrosplat.output.coverage_report import sentences as coverage_sentences
-from macrosplat.output.lens_report import LensReport, believed, depth_of_field_mm, describe, figures
+from macrosplat.output.lens_report import LensReport, believed, describe
+from macrosplat.output.lens_words import (
+    BREATHING,
+    DISTORTION,
+    SOUGHT,
+    depth_of_field_mm,
+    figures,
+    give_or_take,
+    pupil,
+    terms,
+)
 
 EDGE = 2.56  # width of an edge from 10 to 90 % of its height, in standard deviations of a Gaussian blur
 
@@ -72,7 +82,7 @@ def about(photos: int, gaussians: int) -> str:
     return " · ".join([*parts, f"{gaussians:,} Gaussians"])
 
 
-def lens(report: LensReport | None) -> str:
+def lens(report: LensReport | None, made: Manifest | None = None) -> str:
     """The lens as found, as photographers read it."""
     if report is None:
         return ""
@@ -83,14 +93,23 @@ def lens(report: LensReport | None) -> str:
     if found["f_number"]:
         effective = found["effective_f_number"]
         effective = f" (the light meter sees f/{figures(effective)})" if effective else ""
-        rows["Aperture"] = f"f/{figures(found['f_number'])}{effective}"
+        rows["Aperture"] = f"f/{give_or_take(found['f_number'], found['f_number_uncertainty'])}{effective}"
     if found["magnification"]:
         rows["Magnification"] = f"{found['magnification']:.2f} : 1 on the sensor"
     if deep:
         rows["Depth of field"] = f"{figures(deep)} mm, with a blur of up to 2 px"
-    rows["Focused at"] = f"{figures(min(focus), 4)} to {figures(max(focus), 4)} {unit} from the entrance pupil"
-    rows["Entrance pupil"] = f"{figures(report.pupil_diameter * mm, 3)} {unit} wide"
+    sure = [relative * report.focus_distances[name] * mm for name, relative in report.focus_uncertainty.items()]
+    each = f", each ± {figures(sorted(sure)[len(sure) // 2])}" if sure else ""
+    rows["Focused at"] = f"{figures(min(focus), 4)} to {figures(max(focus), 4)} {unit} from the entrance pupil{each}"
+    rows["Entrance pupil"] = f"{pupil(report)} {unit} wide"
     rows["Edges in focus"] = f"about {EDGE * report.sigma0_px:.2g} px wide (from 10 to 90 % of their height)"
+    said = terms(report)
+    rows |= {name: text for name, text in said.items() if text}
+    sought = (BREATHING, *SOUGHT[made.options.thin.aberrations if made else "auto"], DISTORTION)
+    none = [name for name in sought if said[name] is None]
+    unseen = [name if n == 0 else name[0].lower() + name[1:] for n, name in enumerate(none)]
+    if unseen:
+        rows["Not seen in these photos"] = ", ".join(unseen)
     doubt = "" if believed(report) else f'<p class="soft">Uncertain: {html.escape(_because(report))}</p>'
     return f"<h2>The lens</h2>{doubt}{_table(rows)}"
 

@@ -26,6 +26,7 @@ AT_ONCE = 10  # pairs that a thread takes after one another
 REACH, TOLERANCE = 1 / 8, 0.25
 NEAREST = 2.0  # px: nearer ones are the same spot found twice
 FOLLOWERS = 3  # neighbours that a match needs
+LEAST = 8  # matches of a pair: nothing can be verified from fewer
 # Above this many photos not all pairs are compared: their number grows with the square. Each photo has these many
 # partners then: those that it shares most with, by its largest feature points alone, and its neighbours in order.
 ALL_PAIRS, PARTNERS, NEIGHBOURS, LARGEST = 40, 12, 2, 300
@@ -94,7 +95,7 @@ def followers(
 
 
 def match_pairs(features: list[Features], pairs: list[tuple[int, int]], progress: Progress) -> Matches:
-    """The given pairs of photos. Those with fewer than 8 matches are left out (nothing can be verified from them)."""
+    """The given pairs of photos. Those with fewer than `LEAST` matches are left out."""
 
     def one(pair: tuple[int, int]) -> NDArray[np.int64]:
         return match(features[pair[0]], features[pair[1]])
@@ -102,7 +103,7 @@ def match_pairs(features: list[Features], pairs: list[tuple[int, int]], progress
     matches: Matches = {}
     with one_blas_thread():
         for count, (pair, found) in enumerate(zip(pairs, _each(one, pairs, features), strict=True), 1):
-            if len(found) >= 8:
+            if len(found) >= LEAST:
                 matches[pair] = found
             if count % 20 == 0 or count == len(pairs):
                 progress(count / len(pairs), f"matching pair {count} of {len(pairs)}")

@@ -40,6 +40,7 @@ class SfmReport:
     seconds: float
     unsure: tuple[str, ...] = ()  # names of registered photos whose cameras few others hold
     focal_spread: float | None = None  # the share by which the focal lengths may be wrong; None: not known
+    still: int = 0  # feature points of a photo that stand still while the object turns, and were left out
     sentences: tuple[str, ...] = field(default=())
 
 
@@ -49,8 +50,8 @@ def failure(best: Attempt, photos: int) -> str:
     if best.registered >= 3:
         what = f"{best.registered} of {photos} photos could be placed in space, but in contradiction to each other"
     return (
-        f"{what}; photograph with more overlap (15 degrees or less between neighbours) and a smaller aperture, or give "
-        "cameras (transforms.json, or a COLMAP model in sparse/0)."
+        f"{what}; photograph with more overlap (15 degrees or less between neighbours), a smaller aperture and a focus "
+        "that wanders in small steps, or give cameras (transforms.json, or a COLMAP model in sparse/0)."
     )
 
 
@@ -102,7 +103,10 @@ def sentences(report: SfmReport, best: Attempt, assumed: bool = False) -> tuple[
         f"{100 * best.agreement:.0f} % of what pairs of photos agree on fits, mean error {best.error_px:.2f} px.",
         f"The focal {focal}, {best.focal:.2f} times {nominal}{unsure}.",
     )
-    return (*said, *grouped(report.missing))
+    room = (
+        f"The room stands still while the object turns: some {report.still} feature points of each photo are left out.",
+    )
+    return (*said, *(room if report.still else ()), *grouped(report.missing))
 
 
 def grouped(missing: Mapping[str, str]) -> list[str]:

@@ -35,6 +35,7 @@ from macrosplat.cameras.sfm.known import points_of, silent
 from macrosplat.cameras.sfm.pairs import in_order, joined, match_all, near, strong
 from macrosplat.cameras.sfm.polish import polished
 from macrosplat.cameras.sfm.report import Attempt, SfmReport, failure, reasons, sentences
+from macrosplat.cameras.sfm.still import without_still
 from macrosplat.cameras.sfm.sure import focal_spread
 from macrosplat.cameras.sfm.ties import with_ties
 from macrosplat.cameras.sfm.verify import agreement, verify
@@ -106,10 +107,12 @@ class _Try:
     placed: list[int] = field(default_factory=list)  # all that the model holds
     weak: dict[int, int] = field(default_factory=dict)  # photo index: partners, where these are few
     right: bool = False  # the model as a whole can be believed
+    still: int = 0  # points of a photo that were left out since they stand still
 
     @property
     def rank(self) -> tuple[float, ...]:
-        return self.attempt.agreeing, self.attempt.agreement * self.attempt.observations
+        seen = self.attempt.observations  # a model without any may hold every photo
+        return self.attempt.agreeing if seen else 0, self.attempt.agreement * seen
 
 
 def solve_cameras(
@@ -147,7 +150,7 @@ def solve_cameras(
         if len(photos) - best.attempt.agreeing <= FEW_MISSING * len(photos):
             break
     best = max(tries, key=lambda one: one.rank)
-    if best.model is None or best.attempt.agreeing < 3:
+    if best.model is None or best.rank[0] < 3:
         raise MacrosplatError(failure(best.attempt, len(photos)))
     _leave_out(best.model, best.keep)
     # By the points that photos were placed with: of those that are left in the end there are fewer.
@@ -176,6 +179,7 @@ def solve_cameras(
         seconds=time.monotonic() - began,
         unsure=tuple(unsure),
         focal_spread=spread,
+        still=best.still,
     )
     assumed = not any(knows_focal(photo) for photo in photos)
     told_of = replace(best.attempt, focal=_median_focal(best.cameras, _nominal(photos)))
@@ -193,6 +197,7 @@ def _tries(
     """Try one preset: once, or twice if photos are missing or the model is wrong and another focal length may help."""
     features = extract(photos, preset.extraction, workdir, within(progress, 0.0, 0.5))
     matches = match_all(features, within(progress, 0.5, 0.6))
+    features, matches, still = without_still(features, matches)
     features, ties = with_ties(features, photos, targets)
     matches = joined(matches, ties)
     cameras = _start_cameras(photos, features, FOCAL_START)
@@ -205,6 +210,7 @@ def _tries(
                 features,
                 cameras,
                 weak=weak,
+                still=still,
             )
         ]
     tries, rescued, known = [], not preset.rescues, None
@@ -214,7 +220,7 @@ def _tries(
         if preset.led:
             verified = in_order(verified, len(photos))
         begun = Attempt(preset.name, focal_start=_median_focal(cameras, _nominal(photos)), note=NOTHING)
-        nothing = _Try(begun, features, cameras, weak=weak)
+        nothing = _Try(begun, features, cameras, weak=weak, still=still)
         placing = within(tell, 0.4, 1.0)
         best = _map(nothing, known, preset.led, not rescued, photos, verified, workdir, placing, seed)
         tries.append(best)
