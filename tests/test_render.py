@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from macrosplat.render import Camera, Pinhole, bins_cpu, constants, rasterize_reference, render
+from macrosplat.render import Camera, Pinhole, Plane, bins_cpu, constants, rasterize_reference, render
 from macrosplat.render.project import project
 from macrosplat.render.rasterize import rasterize
 from macrosplat.scene import Gaussians
@@ -211,12 +211,13 @@ def test_views_of_the_same_depths_are_sorted_once_and_have_the_same_bits(monkeyp
         return plain(values)
 
     results = []
-    for same_depths in (False, True):
-        drawn = rasterize(splats, extents, PINHOLE.width, PINHOLE.height, same_depths)
+    for plane in (None, Plane()):
+        drawn = rasterize(splats, extents, PINHOLE.width, PINHOLE.height, plane)
         results.append((*drawn, *torch.autograd.grad(drawn, [splats], weights)))
-        if not same_depths:
+        if plane is None:
             monkeypatch.setattr(bins_cpu, "stable_order", counted)
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    rasterize(splats[1:], extents[1:], PINHOLE.width, PINHOLE.height, plane)  # the others of that plane
     assert sorts == [60]
 
 

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from macrosplat.render import Camera, Pinhole, bins_cuda, project, project_cuda, rasterize, render
+from macrosplat.render import Camera, Pinhole, Plane, bins_cuda, project, project_cuda, rasterize, render
 from macrosplat.render.capacity import PairBuffer, fixed_capacity
 from macrosplat.scene import Gaussians
 from test_render import PINHOLE, incoming, make_scene, make_view
@@ -96,12 +96,12 @@ def test_views_of_the_same_depths_are_sorted_once_and_have_the_same_bits():
     splats = splats.detach().requires_grad_()
     assert torch.equal(splats[0, :, 9], splats[2, :, 9]) and (extents[0] > 0).ne(extents[1] > 0).any()
     results = []
-    for same_depths in (False, True):
-        drawn = rasterize.rasterize(splats, extents, PINHOLE.width, PINHOLE.height, same_depths)
+    for plane in (None, Plane()):
+        drawn = rasterize.rasterize(splats, extents, PINHOLE.width, PINHOLE.height, plane)
         results.append((*drawn, *torch.autograd.grad(drawn, [splats], weights)))
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
     table, reach = splats.detach().view(-1, 10), extents.view(-1, 2)
-    bins = bins_cuda.bin_splats(table, reach, PINHOLE.width, PINHOLE.height, 3, same_depths=True)
+    bins = bins_cuda.bin_splats(table, reach, PINHOLE.width, PINHOLE.height, 3, Plane())
     assert len(bins.order) == 30 and int(bins.offsets[-1]) == len(bins.items)
 
 
@@ -164,7 +164,7 @@ def test_frames_of_one_pixel_and_of_no_whole_tile():
         assert_close(draw(scene.map(fast), fast(view), [fast(w) for w in weights], pinhole=pinhole), expected)
 
 
-def test_splats_that_lie_over_more_tiles_than_are_looked_at_together():
+def test_splats_that_lie_over_many_tiles():
     pinhole = Pinhole(150.0, 150.0, 61.0, 42.0, 121, 83)
     scene, view, weights = make_scene(7, 1), make_view(), weights_of(pinhole)
     scene.log_scales[::2] += 1.5
@@ -174,7 +174,7 @@ def test_splats_that_lie_over_more_tiles_than_are_looked_at_together():
     camera = pinhole.at(fast(view))
     bins = bins_cuda.bin_splats(*project.project(scene.map(fast), camera, 1), pinhole.width, pinhole.height)
     pairs = bins.offsets.diff()
-    assert int((pairs > bins_cuda.TOGETHER.value).sum()) >= 2 and int((pairs == 0).sum()) < 3
+    assert int((pairs > 32).sum()) >= 2 and int((pairs == 0).sum()) < 3
 
 
 def test_more_splats_than_a_block_and_more_tiles_than_pairs():
@@ -228,10 +228,10 @@ def test_what_a_buffer_needed_is_the_most_of_all_its_pictures():
 
 def test_no_pair_is_missing_and_none_is_doubled():
     """Against a count by brute force: tiles that hold a pixel which the splat reaches."""
-    scene, view = make_scene(40, 0).map(fast), fast(make_view())
-    splats, extents = project.project(scene, PINHOLE.at(view), 0)
-    bins = bins_cuda.bin_splats(splats, extents, PINHOLE.width, PINHOLE.height)
-    columns = math.ceil(PINHOLE.width / bins.tile)
+    scene, view, pinhole = make_scene(30, 0, size=0.1).map(fast), fast(make_view()), Pinhole(120, 120, 61, 41, 121, 83)
+    splats, extents = project.project(scene, pinhole.at(view), 0)
+    bins = bins_cuda.bin_splats(splats, extents, pinhole.width, pinhole.height)
+    columns = math.ceil(pinhole.width / bins.tile)
     ranges, items = bins.ranges.tolist(), bins.items.tolist()
     listed = [(t, i) for t in range(len(ranges) - 1) for i in items[ranges[t] : ranges[t + 1]]]
     assert len(listed) == len(set(listed)) == ranges[-1] == len(items)
@@ -239,7 +239,8 @@ def test_no_pair_is_missing_and_none_is_doubled():
     for t in range(len(ranges) - 1):  # front to back
         depths = splats[items[ranges[t] : ranges[t + 1]], 9]
         assert (depths.diff() >= 0).all()
-    y, x = torch.meshgrid(torch.arange(PINHOLE.height) + 0.5, torch.arange(PINHOLE.width) + 0.5, indexing="ij")
+    y, x = torch.meshgrid(torch.arange(pinhole.height) + 0.5, torch.arange(pinhole.width) + 0.5, indexing="ij")
+    met = set()
     for i, (mx, my, a, b, c, opacity) in enumerate(splats[:, :6].tolist()):
         dx, dy = x - mx, y - my
         alpha = opacity * torch.exp(-0.5 * (a * dx * dx + c * dy * dy) - b * dx * dy)
@@ -248,3 +249,5 @@ def test_no_pair_is_missing_and_none_is_doubled():
             (r // bins.tile * columns + q // bins.tile, i) for r, q in zip(rows.tolist(), cols.tolist(), strict=False)
         }
         assert reached <= set(listed)
+        met |= reached
+    assert len(listed) <= 1.02 * len(met), (len(listed), len(met))  # some are met between pixels' middles only

@@ -202,7 +202,7 @@ def _weight(table, v, by, used):
 
 @triton.jit(do_not_specialize=["pixels", "frames", "before"])
 def _combine(
-    sharp, levels, sigma, lowest, shares, blurred, slopes, coordinates, pixels, frames, before, part,
+    sharp, levels, sigma, lowest, shares, blurred, slopes, coordinates, pivots, pixels, frames, before, part,
     CHANNELS: tl.constexpr, PADDED: tl.constexpr, SLOPES: tl.constexpr, BLOCK: tl.constexpr, PIVOT: tl.constexpr,
 ):  # fmt: skip
     """Each pixel's own levels, weighted, and the share of these frames of `pixels` each in the mean, added to that of
@@ -218,17 +218,14 @@ def _combine(
         at = frame * tl.cast(pixels, tl.int64)
         if PIVOT == _ALIKE:
             s = tl.load(sigma + at + p, mask=inside, other=0.0)[:, None]
-            v = tl.load(coordinates + at + p, mask=inside, other=0.0)
-            by, some = v, inside
+            by = tl.load(coordinates + at + p, mask=inside, other=0.0)
         else:
             s = tl.load(sigma + at * CHANNELS + e, mask=kept, other=0.0)
             v = tl.load(coordinates + at * CHANNELS + e, mask=kept, other=0.0)
-            by, some = v, kept
-            if PIVOT != _APART:
-                place = at * CHANNELS + (p * CHANNELS + PIVOT)[:, None] + c * 0
-                by = tl.load(coordinates + place, mask=kept, other=0.0)
+            by = v if PIVOT == _APART else tl.load(pivots + at + p, mask=inside, other=0.0)
+        some = kept if PIVOT == _APART else inside
         i = tl.minimum(by.to(tl.int32), _ENTRIES - 1)
-        fraction, first = v - i.to(tl.float32), tl.load(lowest + i)
+        fraction, first = by - i.to(tl.float32), tl.load(lowest + i)
         total = tl.zeros([BLOCK, PADDED], tl.float32) + 0.0 * s
         slope = tl.zeros([BLOCK, PADDED], tl.float32)
         for j in tl.static_range(_READ):
@@ -236,23 +233,25 @@ def _combine(
             step = tl.load(shares + i * (2 * _READ) + _READ + j)
             weight = here + fraction * step
             used = some & ((weight != 0.0) | ((step != 0.0) & (fraction > 0.0)))
-            if SLOPES:
+            if SLOPES | (PIVOT >= 0):
                 used = some & ((weight != 0.0) | (step != 0.0))
             above = (first + (j - 1)).to(tl.int64)
-            if PIVOT == _ALIKE:
-                place = (above * frames * pixels + at + p) * PADDED
-                value = tl.load(levels + place[:, None] + c, mask=(used & (above >= 0))[:, None], other=0.0)
-                if j == 0:
-                    value += tl.load(sharp + at * CHANNELS + e, mask=kept & (used & (above < 0))[:, None], other=0.0)
-                total += weight[:, None] * value
-                slope += step[:, None] * value
-            else:
+            if PIVOT == _APART:
                 place = (above * frames * pixels + at + p[:, None]) * PADDED + c
                 value = tl.load(levels + place, mask=used & (above >= 0), other=0.0)
                 if j == 0:
                     value += tl.load(sharp + at * CHANNELS + e, mask=used & (above < 0), other=0.0)
                 total += weight * value
                 slope += step * value
+            else:
+                place = (above * frames * pixels + at + p) * PADDED
+                value = tl.load(levels + place[:, None] + c, mask=(used & (above >= 0))[:, None], other=0.0)
+                if j == 0:
+                    value += tl.load(sharp + at * CHANNELS + e, mask=kept & (used & (above < 0))[:, None], other=0.0)
+                total += weight[:, None] * value
+                slope += step[:, None] * value
+        if PIVOT >= 0:  # the others, along the pivot's slope
+            total += (v - by[:, None]) * slope
         mean += total
         if SLOPES:
             tl.store(slopes + at * CHANNELS + e, slope, mask=kept)
@@ -359,7 +358,7 @@ def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool, pivot: 
             below, source = levels[k - 1], padded
         _combine[(triton.cdiv(pixels, RUN["BLOCK"]),)](
             sharp[group], levels, sigma[group], lowest, shares, blurred, blurred if slopes is None else slopes[group],
-            coordinates[group], pixels, count, group.start, 1.0 / frames,
+            coordinates[group], pivots[group], pixels, count, group.start, 1.0 / frames,
             SLOPES=with_slopes, **how, **RUN,
         )  # fmt: skip
     return blurred, (coordinates, pivots, top, highest, slopes, by)

@@ -1,5 +1,4 @@
-"""The shift on a GPU: a launch forward, one back, which tells how it moves as well where pictures move as a whole, and
-a small one that adds that up. Nothing is read by the host."""
+"""The shift on a GPU: a launch forward, one back, and one more for how it moves. Nothing is read by the host."""
 
 # Triton's own types do not know what its compiler accepts.
 # pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
@@ -21,8 +20,6 @@ RUN = {"BLOCK": 256, "num_warps": 4}  # numbers of a program
 # for how movements differ from pixel to pixel, by up to a tenth of a px.
 REACH = 3
 SUMS = {"BLOCK": 1024, "num_warps": 8}  # likewise, where they are added up
-BACK = {"BLOCK": 512, "num_warps": 4}  # likewise, on the way back
-WIDE = 256  # partial sums that are added up at once
 
 
 @triton.jit
@@ -80,80 +77,55 @@ def _where(offsets, bends, m, c, x, y, width, height, CHANNELS: tl.constexpr, BE
 
 @triton.jit
 def _kept(i, size, first, f):
-    """What pixel i keeps for itself of the taps that lie outside, and the slope of that."""
-    kept, slope = f * 0.0, f * 0.0
+    """What pixel i keeps for itself of the taps that lie outside."""
+    kept = f * 0.0
     for tap in tl.static_range(TAPS):
-        outside = (i + first + tap < 0) | (i + first + tap >= size)
-        kept += tl.where(outside, _weight(f, tap), 0.0)
-        slope += tl.where(outside, _slope(f, tap), 0.0)
-    return kept, slope
+        at = i + first + tap
+        kept += tl.where((at < 0) | (at >= size), _weight(f, tap), 0.0)
+    return kept
 
 
 @triton.jit(do_not_specialize=["height", "width"])
 def _moved(
-    source, offsets, bends, target, height, width, CHANNELS: tl.constexpr, BENT: tl.constexpr, BLOCK: tl.constexpr
+    source, offsets, bends, target, height, width,
+    CHANNELS: tl.constexpr, BENT: tl.constexpr, ADJOINT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
+    """The shift; with ADJOINT its transpose, of pictures that move as a whole."""
     e, inside, c, y, x = _numbers(height, width, CHANNELS, BLOCK)
     m = tl.program_id(1)
     along, fx, down, fy, _, _, _ = _where(offsets, bends, m, c, x, y, width, height, CHANNELS, BENT)
     here = m.to(tl.int64) * (height * width * CHANNELS)
     total = tl.zeros([BLOCK], tl.float32)
-    for j in tl.static_range(TAPS):
-        row = y + down + j
-        row = tl.where((row >= 0) & (row < height), row, y)
-        line = tl.zeros([BLOCK], tl.float32)
-        for i in tl.static_range(TAPS):
-            column = x + along + i
-            column = tl.where((column >= 0) & (column < width), column, x)
-            place = here + (row * width + column) * CHANNELS + c
-            line += _weight(fx, i) * tl.load(source + place, mask=inside, other=0.0)
-        total += _weight(fy, j) * line
-    tl.store(target + here + e, total, mask=inside)
-
-
-@triton.jit(do_not_specialize=["height", "width"])
-def _moved_back(
-    gradient, frames, offsets, target, sums, height, width,
-    CHANNELS: tl.constexpr, SLOPES: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    """The transpose of a shift of pictures that move as a whole. With SLOPES, per block, `sums` [blocks, M, C, 2] gets
-    the gradient of how they move, too: of what a pixel gave to others, it is the same by other weights."""
-    e, inside, c, y, x = _numbers(height, width, CHANNELS, BLOCK)
-    m = tl.program_id(1)
-    along, fx, down, fy, _, _, _ = _where(offsets, offsets, m, c, x, y, width, height, CHANNELS, False)
-    here = m.to(tl.int64) * (height * width * CHANNELS)
-    total, right, below = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32)
-    kept_x, slope_x = _kept(x, width, along, fx)
-    kept_y, slope_y = _kept(y, height, down, fy)
-    for j in tl.static_range(TAPS + 1):
-        if j < TAPS:
-            wy, sy, row = _weight(fy, j), _slope(fy, j), y - down - j
-        else:
-            wy, sy, row = kept_y, slope_y, y
-        there = inside & (row >= 0) & (row < height) & ((wy != 0.0) | (sy != 0.0))
-        for i in tl.static_range(TAPS + 1):
-            if i < TAPS:
-                wx, sx, column = _weight(fx, i), _slope(fx, i), x - along - i
+    if ADJOINT:
+        for j in tl.static_range(TAPS + 1):
+            if j < TAPS:
+                wy = _weight(fy, j)
+                row = y - down - j
             else:
-                wx, sx, column = kept_x, slope_x, x
-            used = there & (column >= 0) & (column < width)
-            if SLOPES:
-                used &= (wx != 0.0) | (sx != 0.0)
-            else:
-                used &= (wx != 0.0) & (wy != 0.0)
-            value = tl.load(gradient + here + (row * width + column) * CHANNELS + c, mask=used, other=0.0)
-            total += wy * wx * value
-            if SLOPES:
-                right += wy * sx * value
-                below += sy * wx * value
+                wy = _kept(y, height, down, fy)
+                row = y
+            there = inside & (row >= 0) & (row < height) & (wy != 0.0)
+            for i in tl.static_range(TAPS + 1):
+                if i < TAPS:
+                    wx = _weight(fx, i)
+                    column = x - along - i
+                else:
+                    wx = _kept(x, width, along, fx)
+                    column = x
+                used = there & (column >= 0) & (column < width) & (wx != 0.0)
+                total += wy * wx * tl.load(source + here + (row * width + column) * CHANNELS + c, mask=used, other=0.0)
+    else:
+        for j in tl.static_range(TAPS):
+            row = y + down + j
+            row = tl.where((row >= 0) & (row < height), row, y)
+            line = tl.zeros([BLOCK], tl.float32)
+            for i in tl.static_range(TAPS):
+                column = x + along + i
+                column = tl.where((column >= 0) & (column < width), column, x)
+                place = here + (row * width + column) * CHANNELS + c
+                line += _weight(fx, i) * tl.load(source + place, mask=inside, other=0.0)
+            total += _weight(fy, j) * line
     tl.store(target + here + e, total, mask=inside)
-    if SLOPES:
-        own = tl.load(frames + here + e, mask=inside, other=0.0)
-        right, below = own * right, own * below
-        out = sums + (tl.program_id(0) * tl.num_programs(1) + m) * (CHANNELS * 2)
-        for k in tl.static_range(CHANNELS):
-            tl.store(out + 2 * k, -tl.sum(tl.where(c == k, right, 0.0), 0))
-            tl.store(out + 2 * k + 1, -tl.sum(tl.where(c == k, below, 0.0), 0))
 
 
 @triton.jit
@@ -200,12 +172,12 @@ def _given_back(
 @triton.jit(do_not_specialize=["height", "width"])
 def _slopes(
     gradient, frames, offsets, bends, sums, height, width,
-    CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
+    CHANNELS: tl.constexpr, BENT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Per block, `sums` [blocks, M, C, 6] gets the gradient of how the channels of a bent shift move."""
+    """Per block, `sums` [blocks, M, C, 2], or 6 with BENT, gets the gradient of how the channels move."""
     e, inside, c, y, x = _numbers(height, width, CHANNELS, BLOCK)
     m = tl.program_id(1)
-    along, fx, down, fy, rho, outwards, downwards = _where(offsets, bends, m, c, x, y, width, height, CHANNELS, True)
+    along, fx, down, fy, rho, outwards, downwards = _where(offsets, bends, m, c, x, y, width, height, CHANNELS, BENT)
     here = m.to(tl.int64) * (height * width * CHANNELS)
     g = tl.load(gradient + here + e, mask=inside, other=0.0)
     right, below = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32)
@@ -218,31 +190,36 @@ def _slopes(
             value = tl.load(frames + here + (row * width + column) * CHANNELS + c, mask=inside, other=0.0)
             right += _weight(fy, j) * _slope(fx, i) * value
             below += _slope(fy, j) * _weight(fx, i) * value
-    out = sums + (tl.program_id(0) * tl.num_programs(1) + m) * (CHANNELS * 6)
+    NUMBERS: tl.constexpr = 6 if BENT else 2
+    out = sums + (tl.program_id(0) * tl.num_programs(1) + m) * (CHANNELS * NUMBERS)
     right, below = g * right, g * below
-    larger = right * outwards + below * downwards
     for k in tl.static_range(CHANNELS):
         own = c == k
-        tl.store(out + 6 * k, -tl.sum(tl.where(own, right, 0.0), 0))
-        tl.store(out + 6 * k + 1, -tl.sum(tl.where(own, below, 0.0), 0))
-        tl.store(out + 6 * k + 2, -tl.sum(tl.where(own, right * rho, 0.0), 0))
-        tl.store(out + 6 * k + 3, -tl.sum(tl.where(own, below * rho, 0.0), 0))
-        tl.store(out + 6 * k + 4, -tl.sum(tl.where(own, larger, 0.0), 0))
-        tl.store(out + 6 * k + 5, -tl.sum(tl.where(own, larger * rho, 0.0), 0))
+        tl.store(out + NUMBERS * k, -tl.sum(tl.where(own, right, 0.0), 0))
+        tl.store(out + NUMBERS * k + 1, -tl.sum(tl.where(own, below, 0.0), 0))
+        if BENT:
+            larger = right * outwards + below * downwards
+            tl.store(out + NUMBERS * k + 2, -tl.sum(tl.where(own, right * rho, 0.0), 0))
+            tl.store(out + NUMBERS * k + 3, -tl.sum(tl.where(own, below * rho, 0.0), 0))
+            tl.store(out + NUMBERS * k + 4, -tl.sum(tl.where(own, larger, 0.0), 0))
+            tl.store(out + NUMBERS * k + 5, -tl.sum(tl.where(own, larger * rho, 0.0), 0))
 
 
 def forward(frames: torch.Tensor, offsets: torch.Tensor, bends: torch.Tensor | None = None):
     """Moved frames [M, H, W, C], and what `backward` needs of the frames."""
     frames = frames.contiguous()
-    return _launched(frames, offsets, bends), frames
+    return _launched(frames, offsets, bends, adjoint=False), frames
 
 
-def _launched(source: torch.Tensor, offsets: torch.Tensor, bends: torch.Tensor | None) -> torch.Tensor:
+def _launched(source: torch.Tensor, offsets: torch.Tensor, bends: torch.Tensor | None, adjoint: bool) -> torch.Tensor:
     m, height, width, channels = source.shape
     grid = triton.cdiv(height * width * channels, RUN["BLOCK"]), m
     target = torch.empty_like(source)
-    bent, there = bends is not None, offsets if bends is None else bends
-    _moved[grid](source, offsets, there, target, height, width, CHANNELS=channels, BENT=bent, **RUN)
+    if adjoint and bends is not None:
+        _given_back[grid](source, offsets, bends, target, height, width, CHANNELS=channels, REACH=REACH, **RUN)
+        return target
+    how = {"CHANNELS": channels, "BENT": bends is not None, "ADJOINT": adjoint}
+    _moved[grid](source, offsets, offsets if bends is None else bends, target, height, width, **how, **RUN)
     return target
 
 
@@ -257,43 +234,16 @@ def backward(
     """Gradients of frames [M, H, W, C], offsets [M, C, 2] and bends [M, C, 4] (None where not wanted), of channels
     that are not `learned` with the others."""
     gradient = gradient.contiguous()
+    found = _launched(gradient, offsets, bends, adjoint=True) if frames_wanted else None
+    if not learned:
+        return found, None, None
     m, height, width, channels = gradient.shape
-    count, found = height * width * channels, torch.empty_like(gradient)
+    blocks, numbers = triton.cdiv(height * width * channels, SUMS["BLOCK"]), 2 if bends is None else 6
+    sums = gradient.new_empty(blocks, m, channels, numbers)
+    how = {"CHANNELS": channels, "BENT": bends is not None}
+    there = offsets if bends is None else bends
+    _slopes[(blocks, m)](gradient, frames, offsets, there, sums, height, width, **how, **SUMS)
+    total = sums.double().sum(0).float()
     if bends is None:
-        blocks = triton.cdiv(count, BACK["BLOCK"])
-        sums = gradient.new_empty(blocks, m, channels, 2) if learned else gradient
-        _moved_back[(blocks, m)](
-            gradient, frames if learned else gradient, offsets, found, sums, height, width,
-            CHANNELS=channels, SLOPES=bool(learned), **BACK,
-        )  # fmt: skip
-        return found if frames_wanted else None, _added(sums) if learned else None, None
-    if frames_wanted:
-        grid = triton.cdiv(count, RUN["BLOCK"]), m
-        _given_back[grid](gradient, offsets, bends, found, height, width, CHANNELS=channels, REACH=REACH, **RUN)
-    total = None
-    if learned:
-        blocks = triton.cdiv(count, SUMS["BLOCK"])
-        sums = gradient.new_empty(blocks, m, channels, 6)
-        _slopes[(blocks, m)](gradient, frames, offsets, bends, sums, height, width, CHANNELS=channels, **SUMS)
-        total = _added(sums)
-    by_offset, by_bend = (None, None) if total is None else (total[..., :2].contiguous(), total[..., 2:].contiguous())
-    return found if frames_wanted else None, by_offset, by_bend
-
-
-def _added(sums: torch.Tensor) -> torch.Tensor:
-    """[...] of [blocks, ...], added in one order and in float64."""
-    total = sums.new_empty(sums.shape[1:])
-    _total[(total.numel(),)](sums, total, len(sums), total.numel(), WIDE=WIDE)
-    return total
-
-
-@triton.jit(do_not_specialize=["blocks", "numbers"])
-def _total(sums, total, blocks, numbers, WIDE: tl.constexpr):
-    lane = tl.arange(0, WIDE)
-    added = tl.zeros([WIDE], tl.float64)
-    k = 0
-    while k < blocks:
-        place = (k + lane).to(tl.int64) * numbers + tl.program_id(0)
-        added += tl.load(sums + place, mask=k + lane < blocks, other=0.0).to(tl.float64)
-        k += WIDE
-    tl.store(total + tl.program_id(0), tl.sum(added, 0).to(tl.float32))
+        return found, total, None
+    return found, total[..., :2].contiguous(), total[..., 2:].contiguous()

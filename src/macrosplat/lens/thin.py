@@ -29,7 +29,7 @@ from macrosplat.lens.coc import defocus
 from macrosplat.lens.model import Draw, Lens, LensEstimate, LensPlan, LensStart, PhotoIndex, Sampling, Sharp, dolly
 from macrosplat.lens.shift import shifted
 from macrosplat.lens.terms import DECIDED_AT, LEARN_FROM, NOT_SEEN, SEEN, TERMS, UNDECIDED, begins
-from macrosplat.render import Camera
+from macrosplat.render import Camera, Plane
 from macrosplat.support.dispatch import on_gpu, select_row
 
 # Of Adam, per step, all relative: 0.3 % of the pupil at first (see `PUPIL_END`), 0.1 % of the focus distance,
@@ -129,11 +129,11 @@ def defocused(
     if sampling.samples == 1:
         return blurred(draw(camera.at(camera.view[None])), camera, pupil, focus, sigma0, foci)
     # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
-    least = 2 * residual_blur(sampling.samples) * pupil
+    least, plane = 2 * residual_blur(sampling.samples) * pupil, Plane()
 
     def through(which: Sampling, rows: Sequence[int], shares: Tensor | None = None) -> Tensor:
         u, v, views = apertures(which, camera.view, pupil, focus, rows)
-        seen = draw(camera.at(views, coplanar=True))
+        seen = draw(camera.at(views, plane))
         seen = replace(seen, colour=foci.apart(seen.colour, u, v, camera.intrinsics[:2]))
         return blurred(seen, camera, least, focus, sigma0, foci, shares)
 

@@ -6,5 +6,6 @@ project -> rasterize, each a differentiable stage with a fast CPU kernel and a p
 from macrosplat.render.camera import Camera as Camera
 from macrosplat.render.camera import Frame as Frame
 from macrosplat.render.camera import Pinhole as Pinhole
+from macrosplat.render.camera import Plane as Plane
 from macrosplat.render.render import Render as Render
 from macrosplat.render.render import render as render

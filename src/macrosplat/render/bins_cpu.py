@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from macrosplat.render import constants
+from macrosplat.render.camera import Plane
 from macrosplat.support.numba import njit
 from macrosplat.support.simd import prefetch
 from macrosplat.support.spread import spread, team
@@ -197,16 +198,19 @@ def stable_order(values: np.ndarray) -> np.ndarray:
 
 
 def bin_splats(
-    splats: np.ndarray, extents: np.ndarray, width: int, height: int, views: int = 1, same_depths: bool = False
+    splats: np.ndarray, extents: np.ndarray, width: int, height: int, views: int = 1, plane: Plane | None = None
 ) -> Bins:
     """Bins of the splats of M views [M * N, 10], view by view, with extents [M * N, 2], over frames of width x height.
 
     Args:
-        same_depths: whether each splat has one depth in all views.
+        plane: of views in which each splat has one depth.
     """
     tiles_x, tiles_y, each = -(-width // TILE), -(-height // TILE), len(splats) // views
     depths, there, orders = splats[:, constants.DEPTH], extents[:, 0] > 0, []
-    nearest = stable_order(depths[:each]) if same_depths and views > 1 else None
+    if plane is not None and plane.order is None:
+        plane.order = stable_order(depths[:each])
+    nearest = None if plane is None else plane.order
+    assert nearest is None or len(nearest) == each, "one scene is drawn in a plane"
     for first in range(0, len(splats), each) if each else ():
         if nearest is None:
             drawn = np.flatnonzero(there[first : first + each]).astype(np.int32) + np.int32(first)

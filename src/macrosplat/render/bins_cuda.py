@@ -19,13 +19,17 @@ import triton.language as tl
 from torch import Tensor
 
 from macrosplat.render import constants
+from macrosplat.render.camera import Plane
 from macrosplat.render.capacity import current_buffer
 
 TILE = 8  # px; a power of two, fewer waste less of a splat's corners (experiments: raster-tile)
 BLOCK = 128  # splats or pairs a program
-PAIR_BLOCK = 4  # splats a program that looks for their tiles: all wait for the one with most
-LANES = 8  # tiles that it looks at of each in one go
-TOGETHER = tl.constexpr(32)  # tiles of a splat that it looks at so; of wide splats the rest comes one splat at a time
+# Splats a program that counts their tiles, or writes them, so many of a row in one go; without fused operations, so
+# that what is counted is what is written.
+COUNTING = {"BLOCK": 32, "LANES": 1, "num_warps": 1, "enable_fp_fusion": False}
+WRITING = {"BLOCK": 8, "LANES": 4, "num_warps": 1, "enable_fp_fusion": False}
+LEAST = tl.constexpr(1e-12)  # of what rounding may make 0 of a needle
+WIDER = tl.constexpr(1.001)  # of an ellipse, so that no row is cut short by rounding: what lies outside draws nothing
 BUCKET = 256  # pairs that a program of the backward pass takes at most, chunks of it (experiments: raster-buckets)
 SEARCH = tl.constexpr(16)  # tiles a program looks for the beginning of, with as many probes a step
 ALPHA_MIN = tl.constexpr(constants.ALPHA_MIN)
@@ -40,7 +44,7 @@ class Bins:
     and the ranks of each further frame follow.
     """
 
-    order: Tensor  # [N], or [N / frames]: splats, front to back; those that draw nothing come last
+    order: Tensor  # [N], or [N / frames]: splats, front to back
     offsets: Tensor  # [N + 1] where the pairs of a rank begin; may exceed M: those are dropped
     ranges: Tensor  # [tiles + 1] where the pairs of a tile begin, in tile order
     items: Tensor  # [M] the splat of a pair, in tile order
@@ -52,18 +56,12 @@ class Bins:
     bucket: int  # pairs
 
 
-@triton.jit(do_not_specialize=["n", "ordered"])
-def _depth_keys(splats, extents, keys, n, ordered, BLOCK: tl.constexpr):
-    """What the first `ordered` splats are sorted by, behind all others those that no frame draws."""
+@triton.jit(do_not_specialize=["ordered"])
+def _depth_keys(splats, keys, ordered, BLOCK: tl.constexpr):
+    """What the first `ordered` splats are sorted by."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < ordered
-    depth = tl.load(splats + i * SPLAT + DEPTH, mask=inside, other=0.0)
-    reach = tl.zeros([BLOCK], tl.float32)
-    at = i
-    while tl.min(at, 0) < n:
-        reach = tl.maximum(reach, tl.load(extents + at * 2, mask=inside, other=0.0))
-        at += ordered
-    tl.store(keys + i, tl.where(reach > 0, depth, float("inf")), mask=inside)
+    tl.store(keys + i, tl.load(splats + i * SPLAT + DEPTH, mask=inside, other=0.0), mask=inside)
 
 
 @triton.jit
@@ -74,32 +72,9 @@ def splats_of(order, rank, inside, ordered):
 
 
 @triton.jit
-def _touches(mx, my, a, b, c, reach, left, right, top, bottom):
-    """Whether the ellipse a dx^2 + 2 b dx dy + c dy^2 <= reach meets a rectangle: the form's exact minimum over it."""
-    dx = tl.minimum(tl.maximum(mx, left), right) - mx
-    dy = tl.minimum(tl.maximum(my, top), bottom) - my
-    # A convex form takes its minimum on one of the two edges that face the centre.
-    y = tl.minimum(tl.maximum(my - (b / c) * dx, top), bottom) - my
-    x = tl.minimum(tl.maximum(mx - (b / a) * dy, left), right) - mx
-    on_side = (dx != 0) & (a * dx * dx + 2 * b * dx * y + c * y * y <= reach)
-    on_lid = (dy != 0) & (a * x * x + 2 * b * x * dy + c * dy * dy <= reach)
-    return ((dx == 0) & (dy == 0)) | on_side | on_lid
-
-
-@triton.jit
-def _hits(at, boxes, wide, x_lo, y_lo, mx, my, a, b, c, reach, TILE: tl.constexpr):
-    """Which of the tiles `at` of a splat's box it meets, and where these are."""
-    line = at // wide
-    tx, ty = x_lo + at - line * wide, y_lo + line
-    left, top = (tx * TILE).to(tl.float32) + 0.5, (ty * TILE).to(tl.float32) + 0.5
-    hit = (at < boxes) & _touches(mx, my, a, b, c, reach, left, left + (TILE - 1), top, top + (TILE - 1))
-    return hit, tx, ty
-
-
-@triton.jit
-def _one(values, mine):
-    """The number of a splat among those of all."""
-    return tl.sum(tl.where(mine, values, 0), 0)
+def _from(place, TILE: tl.constexpr):
+    """The first tile that begins at these px or behind them, which may be beyond an int."""
+    return tl.ceil(tl.minimum(tl.maximum(place / TILE, -1e6), 1e6)).to(tl.int32)
 
 
 @triton.jit(do_not_specialize=["n", "ordered", "each", "capacity", "tiles_x", "tiles_y", "tiles"])
@@ -107,6 +82,7 @@ def _pairs(
     splats, extents, order, counts, offsets, keys, owners, needed, n, ordered, each, capacity, tiles_x, tiles_y, tiles,
     TILE: tl.constexpr, BLOCK: tl.constexpr, LANES: tl.constexpr, COUNT_ONLY: tl.constexpr,
 ):  # fmt: skip
+    """How many tiles each splat meets, or who and which they are: through the rows of tiles of the ellipse's box."""
     rank = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = rank < n
     i = splats_of(order, rank, inside, ordered)
@@ -117,56 +93,54 @@ def _pairs(
     mx, my = tl.load(row, mask=drawn, other=0.0), tl.load(row + 1, mask=drawn, other=0.0)
     a, b = tl.load(row + 2, mask=drawn, other=1.0), tl.load(row + 3, mask=drawn, other=0.0)
     c, opacity = tl.load(row + 4, mask=drawn, other=1.0), tl.load(row + 5, mask=drawn, other=1.0)
-    reach = 2 * tl.log(opacity / ALPHA_MIN)
     # Held within the frame as floats: a wide splat's reach may be beyond an int.
     x_lo = tl.floor(tl.maximum(mx - ex, 0.0) / TILE).to(tl.int32)
     y_lo = tl.floor(tl.maximum(my - ey, 0.0) / TILE).to(tl.int32)
     x_hi = tl.floor(tl.minimum(tl.maximum((mx + ex) / TILE, -1.0), tiles_x - 1.0)).to(tl.int32)
     y_hi = tl.floor(tl.minimum(tl.maximum((my + ey) / TILE, -1.0), tiles_y - 1.0)).to(tl.int32)
-    wide = tl.maximum(x_hi - x_lo + 1, 1)
-    boxes = tl.where(drawn, tl.maximum(x_hi - x_lo + 1, 0) * tl.maximum(y_hi - y_lo + 1, 0), 0)
-    slot = tl.zeros([BLOCK], tl.int64)
-    frame = (i // each).to(tl.int32) * (tiles_x * tiles_y)
-    if not COUNT_ONLY:
-        slot = tl.load(offsets + rank, mask=inside, other=0)
+    lines = tl.where(drawn & (x_hi >= x_lo), tl.maximum(y_hi - y_lo + 1, 0), 0)
+    # At dy the ellipse spans mx - slope dy +- sqrt(span - q dy^2), farthest to the right at dy = far, to the left at
+    # -far.
+    inverse = 1.0 / a
+    slope, span = b * inverse, (2 * WIDER) * tl.maximum(tl.log(opacity / ALPHA_MIN), 0.0) * inverse
+    q = (c - b * slope) * inverse
+    steep = tl.maximum(q, LEAST)
+    far = -slope * tl.sqrt(span / (steep * (steep + slope * slope)))
+    tile = (i // each).to(tl.int32) * (tiles_x * tiles_y) + y_lo * tiles_x
     found = tl.zeros([BLOCK], tl.int32)
-    most = tl.max(boxes, 0)
+    place, end = tl.zeros([BLOCK], tl.int64), tl.zeros([BLOCK], tl.int64)
+    owner = i.to(tl.int32)[:, None] + tl.zeros([1, LANES], tl.int32)
+    if not COUNT_ONLY:
+        place = tl.load(offsets + rank, mask=inside, other=0)
+        end = tl.minimum(tl.load(offsets + rank + 1, mask=inside, other=0), capacity)
+    most = tl.max(lines, 0)
     k = 0
-    while k < tl.minimum(most, TOGETHER):
-        hit, tx, ty = _hits(
-            k + tl.arange(0, LANES)[None, :], boxes[:, None], wide[:, None], x_lo[:, None], y_lo[:, None],
-            mx[:, None], my[:, None], a[:, None], b[:, None], c[:, None], reach[:, None], TILE,
-        )  # fmt: skip
-        hits = hit.to(tl.int32)
+    while k < most:
+        top = ((y_lo + k) * TILE).to(tl.float32) + 0.5 - my  # of the row's first and last pixels' middles
+        bottom = top + (TILE - 1)
+        nearest = tl.maximum(tl.maximum(top, -bottom), 0.0)
+        right, left = tl.minimum(tl.maximum(far, top), bottom), tl.minimum(tl.maximum(-far, top), bottom)
+        last = mx - slope * right + tl.sqrt(tl.maximum(span - q * right * right, 0.0))
+        first = mx - slope * left - tl.sqrt(tl.maximum(span - q * left * left, 0.0))
+        # A tile's middles reach from its edge + 1/2 to the next one's - 1/2.
+        begin = tl.maximum(_from(first + (0.5 - TILE), TILE), x_lo)
+        count = tl.minimum(_from(last - 0.5, TILE), x_hi + 1) - begin
+        count = tl.where((k < lines) & (q * nearest * nearest <= span), tl.maximum(count, 0), 0)
         if not COUNT_ONLY:
-            place = slot[:, None] + (found[:, None] + tl.cumsum(hits, 1) - hits)
-            fits = hit & (place < capacity)
-            tl.store(keys + place, (frame[:, None] + ty * tiles_x + tx).to(keys.dtype.element_ty), mask=fits)
-            tl.store(owners + place, tl.broadcast_to(i.to(tl.int32)[:, None], [BLOCK, LANES]), mask=fits)
-        found += tl.sum(hits, 1)
-        k += LANES
-    if most > TOGETHER:
-        for j in range(BLOCK):
-            mine = tl.arange(0, BLOCK) == j
-            box, so_far, begin = _one(boxes, mine), _one(found, mine), _one(slot, mine)
-            cells, left_cell, top_cell, base = _one(wide, mine), _one(x_lo, mine), _one(y_lo, mine), _one(frame, mine)
-            owner = _one(i.to(tl.int32), mine)
-            x, y, far = _one(mx, mine), _one(my, mine), _one(reach, mine)
-            aa, bb, cc = _one(a, mine), _one(b, mine), _one(c, mine)
-            k = TOGETHER
-            while k < box:
-                hit, tx, ty = _hits(
-                    k + tl.arange(0, TOGETHER), box, cells, left_cell, top_cell, x, y, aa, bb, cc, far, TILE
-                )
-                hits = hit.to(tl.int32)
-                if not COUNT_ONLY:
-                    place = begin + (so_far + tl.cumsum(hits, 0) - hits)
-                    fits = hit & (place < capacity)
-                    tl.store(keys + place, (base + ty * tiles_x + tx).to(keys.dtype.element_ty), mask=fits)
-                    tl.store(owners + place, tl.zeros([TOGETHER], tl.int32) + owner, mask=fits)
-                so_far += tl.sum(hits, 0)
-                k += TOGETHER
-            found = tl.where(mine, so_far, found)
+            widest = tl.max(count, 0)
+            key = tile + begin
+            j = 0
+            while j < widest:
+                at = j + tl.arange(0, LANES)[None, :]
+                to = place[:, None] + at
+                fits = (at < count[:, None]) & (to < end[:, None])
+                tl.store(keys + to, (key[:, None] + at).to(keys.dtype.element_ty), mask=fits)
+                tl.store(owners + to, owner, mask=fits)
+                j += LANES
+            place += count
+            tile += tiles_x
+        found += count
+        k += 1
     if COUNT_ONLY:
         # One place further on: after summing up, an offset is where a splat begins.
         tl.store(counts + rank + 1, found, mask=inside)
@@ -179,9 +153,9 @@ def _pairs(
         # Unused room sorts behind all tiles.
         start = used + tl.program_id(0) * (BLOCK * LANES)
         while start < capacity:
-            place = start + tl.arange(0, BLOCK * LANES)
+            rest = start + tl.arange(0, BLOCK * LANES)
             unused = tl.full([BLOCK * LANES], 0, tl.int32) + tiles
-            tl.store(keys + place, unused.to(keys.dtype.element_ty), mask=place < capacity)
+            tl.store(keys + rest, unused.to(keys.dtype.element_ty), mask=rest < capacity)
             start += tl.num_programs(0) * (BLOCK * LANES)
 
 
@@ -209,27 +183,37 @@ def _lists(keys, slots, owners, items, ranges, buckets, capacity, tiles, BLOCK: 
         tl.store(ranges + tile, low.to(tl.int32), mask=tile <= tiles)
 
 
+def _order(splats: Tensor, count: int) -> Tensor:
+    """[count] the first so many splats, front to back."""
+    depths = torch.empty(count, device=splats.device)
+    _depth_keys[(max(triton.cdiv(count, BLOCK), 1),)](splats, depths, count, BLOCK)
+    return torch.sort(depths, stable=True).indices
+
+
 def bin_splats(
-    splats: Tensor, extents: Tensor, width: int, height: int, frames: int = 1, same_depths: bool = False
+    splats: Tensor, extents: Tensor, width: int, height: int, frames: int = 1, plane: Plane | None = None
 ) -> Bins:
     """Bins of splats [N, 10] with extents [N, 2] over a width x height frame, or over several: the first N / frames
-    splats lie in the first, and so on; with `same_depths` these have the depths of all others, too."""
+    splats lie in the first, and so on; of one `plane` these have the depths of all others, too."""
     n, device = splats.shape[0], splats.device
     tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
     tiles = frames * tiles_x * tiles_y
     each = max(n // frames, 1)
-    ordered = max(n // frames if same_depths else n, 1)
-    depths = torch.empty(min(n, ordered), device=device)
-    _depth_keys[(max(triton.cdiv(ordered, BLOCK), 1),)](splats, extents, depths, n, min(n, ordered), BLOCK)
-    order = torch.sort(depths, stable=True).indices
+    ordered = max(n // frames if plane else n, 1)
+    order = plane.order if plane else None
+    if order is None:
+        order = _order(splats, min(n, ordered))
+        if plane:
+            plane.order = order
+    assert len(order) == min(n, ordered), "one scene is drawn in a plane"
     counts = torch.empty(n + 1, dtype=torch.int32, device=device)
-    blocks, sizes = (
-        (max(triton.cdiv(n, PAIR_BLOCK), 1),),
-        {"TILE": TILE, "BLOCK": PAIR_BLOCK, "LANES": LANES, "num_warps": 1},
-    )
+    counting, writing = ((max(triton.cdiv(n, sizes["BLOCK"]), 1),) for sizes in (COUNTING, WRITING))
     frame = tiles_x, tiles_y, tiles
     nothing = (counts,) * 4
-    _pairs[blocks](splats, extents, order, counts, *nothing, n, ordered, each, 0, *frame, COUNT_ONLY=True, **sizes)
+    numbers = n, ordered, each
+    _pairs[counting](
+        splats, extents, order, counts, *nothing, *numbers, 0, *frame, TILE=TILE, COUNT_ONLY=True, **COUNTING
+    )
     offsets = torch.cumsum(counts, 0, dtype=torch.int64)
 
     buffer = current_buffer()
@@ -239,7 +223,7 @@ def bin_splats(
     keys = torch.empty(capacity, dtype=torch.int16 if tiles < 2**15 else torch.int32, device=device)
     owners = torch.empty(capacity, dtype=torch.int32, device=device)
     lists = (order, counts, offsets, keys, owners, needed)
-    _pairs[blocks](splats, extents, *lists, n, ordered, each, capacity, *frame, COUNT_ONLY=False, **sizes)
+    _pairs[writing](splats, extents, *lists, *numbers, capacity, *frame, TILE=TILE, COUNT_ONLY=False, **WRITING)
     keys, slots = torch.sort(keys, stable=True)
     items = torch.empty(capacity, dtype=torch.int32, device=device)
     ranges = torch.empty(tiles + 1, dtype=torch.int32, device=device)

@@ -6,6 +6,7 @@ World to camera in OpenCV axes, px of the picture that is drawn; a pixel's centr
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +21,14 @@ class Frame:
     near: float = 1e-2
 
 
+class Plane:
+    """What cameras have in common that stand in one plane across their common axis: a point has the same depth in all,
+    and so a scene's order by it is found but once."""
+
+    def __init__(self) -> None:
+        self.order: Any = None  # as the rasterizer's kernels keep it
+
+
 @dataclass(frozen=True)
 class Camera:
     """A pinhole somewhere, or M of them."""
@@ -27,7 +36,7 @@ class Camera:
     view: Tensor  # [4, 4] or [M, 4, 4] world to camera; any affine matrix (a lens shears it)
     intrinsics: Tensor  # [4] fx, fy, cx, cy in px; or [M, 4]
     frame: Frame
-    coplanar: bool = False  # M views from one plane across their common axis: a point has the same depth in all
+    plane: Plane | None = None  # of M views from one plane, in which nothing but one scene is drawn
 
     def __post_init__(self) -> None:
         assert self.view.ndim in (2, 3) and self.view.shape[-2:] == (4, 4), (
@@ -38,9 +47,9 @@ class Camera:
             f"intrinsics has shape {tuple(self.intrinsics.shape)}, expected {' or '.join(map(str, shapes))}"
         )
 
-    def at(self, view: Tensor, coplanar: bool = False) -> Camera:
+    def at(self, view: Tensor, plane: Plane | None = None) -> Camera:
         """The same camera elsewhere: [4, 4] or [M, 4, 4]."""
-        return replace(self, view=view, coplanar=coplanar)
+        return replace(self, view=view, plane=plane)
 
     def to(self, device: torch.device) -> Camera:
         """The same on a device."""

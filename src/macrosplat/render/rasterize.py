@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from macrosplat.render.camera import Plane
 from macrosplat.render.constants import SPLAT
 from macrosplat.support.dispatch import kernels_for
 
@@ -14,13 +15,13 @@ STAGE = "macrosplat.render.rasterize"
 
 
 def rasterize(
-    splats: Tensor, extents: Tensor, width: int, height: int, same_depths: bool = False
+    splats: Tensor, extents: Tensor, width: int, height: int, plane: Plane | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Composite splats in the order of their depth.
 
     Args:
         splats: [N, 10], extents: [N, 2] as `project` makes them; or those of M views, with M in front.
-        same_depths: whether each Gaussian has one depth in all views, which then need not be sorted one by one.
+        plane: of views in which each Gaussian has one depth, which then need not be sorted one by one.
 
     Returns:
         colour [H, W, 3] premultiplied, alpha [H, W], depth [H, W] (the alpha-weighted sum); M in front for M views.
@@ -32,7 +33,7 @@ def rasterize(
     assert extents.shape == (*shape, 2), f"extents has shape {tuple(extents.shape)}, expected {(*shape, 2)}"
     kernels = kernels_for(STAGE, splats)
     if not kernels.__name__.endswith("_reference"):
-        return _Rasterize.apply(kernels, splats, extents, width, height, same_depths)  # type: ignore[return-value]
+        return _Rasterize.apply(kernels, splats, extents, width, height, plane)  # type: ignore[return-value]
     if splats.ndim == 2:
         return kernels.rasterize(splats, extents, width, height)
     each = [kernels.rasterize(*view, width, height) for view in zip(splats, extents, strict=True)]
@@ -41,9 +42,9 @@ def rasterize(
 
 class _Rasterize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, kernels: Any, splats: Tensor, extents: Tensor, width: int, height: int, same_depths: bool):
+    def forward(ctx: Any, kernels: Any, splats: Tensor, extents: Tensor, width: int, height: int, plane: Plane | None):
         # `bins` say which splats lie over which tile; the backward pass replays the same lists.
-        colour, alpha, depth, bins = kernels.forward(splats, extents, width, height, same_depths)
+        colour, alpha, depth, bins = kernels.forward(splats, extents, width, height, plane)
         ctx.kernels, ctx.bins = kernels, bins
         ctx.save_for_backward(splats, colour, alpha, depth)
         return colour, alpha, depth

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from macrosplat.render import constants
 from macrosplat.render.bins_cpu import LOG2_MIN, RUNS, SPREAD, TILE, Bins, bin_splats
+from macrosplat.render.camera import Plane
 from macrosplat.support.numba import kernel_lock, njit
 from macrosplat.support.simd import (
     LANES,
@@ -262,14 +263,14 @@ def _reduce(team, count, *arguments):
     spread(_reduce_some, team, count, arguments)
 
 
-def forward(splats: Tensor, extents: Tensor, width: int, height: int, same_depths: bool = False):
+def forward(splats: Tensor, extents: Tensor, width: int, height: int, plane: Plane | None = None):
     """-> colour [H, W, 3], alpha [H, W], depth [H, W], and the bins that `backward` replays; of M views with M in
     front."""
     shape = (*splats.shape[:-2], height, width)
     colour, alpha, depth = torch.empty(*shape, 3), torch.empty(shape), torch.empty(shape)
     table, reach = splats.detach().reshape(-1, SPLAT).numpy(), extents.reshape(-1, 2).numpy()
     with kernel_lock:
-        bins = bin_splats(table, reach, width, height, math.prod(shape[:-2]), same_depths)
+        bins = bin_splats(table, reach, width, height, math.prod(shape[:-2]), plane)
         outputs = (*_frames(colour, alpha, depth), bins.stops)
         _forward(team(), RUNS, bins.forms, bins.ranges, bins.items, bins.runs, *outputs)
     return colour, alpha, depth, bins

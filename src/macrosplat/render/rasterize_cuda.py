@@ -21,6 +21,7 @@ from torch import Tensor
 
 from macrosplat.render import composite_cuda, constants
 from macrosplat.render.bins_cuda import Bins, bin_splats, splats_of
+from macrosplat.render.camera import Plane
 
 SPLAT = tl.constexpr(constants.SPLAT)
 
@@ -71,12 +72,12 @@ def _frame(bins: Bins, width: int, height: int) -> tuple[int, int, int, int]:
     return width, height, tiles_x, tiles_x * -(-height // bins.tile)
 
 
-def forward(splats: Tensor, extents: Tensor, width: int, height: int, same_depths: bool = False):
+def forward(splats: Tensor, extents: Tensor, width: int, height: int, plane: Plane | None = None):
     """-> colour [..., H, W, 3], alpha [..., H, W], depth [..., H, W], and the bins that `backward` replays; the splats
-    [..., N, 10] of several frames are drawn at once, and sorted once if they have the `same_depths`."""
+    [..., N, 10] of several frames are drawn at once, and sorted once if they lie in one `plane`."""
     frames = splats.shape[:-2]
     table, reach = splats.detach().reshape(-1, constants.SPLAT), extents.detach().reshape(-1, 2)
-    bins = bin_splats(table, reach, width, height, math.prod(frames), same_depths)
+    bins = bin_splats(table, reach, width, height, math.prod(frames), plane)
     colour = splats.new_empty(*frames, height, width, 3)
     alpha, depth = splats.new_empty(*frames, height, width), splats.new_empty(*frames, height, width)
     composite_cuda.forward_kernel[bins.stops.shape](

@@ -40,4 +40,4 @@ def render(gaussians: Gaussians, camera: Camera, sh_degree: int | None = None) -
     """
     degree = gaussians.sh_degree if sh_degree is None else min(sh_degree, gaussians.sh_degree)
     splats, extents = project(gaussians, camera, degree)
-    return Render(*rasterize(splats, extents, camera.frame.width, camera.frame.height, camera.coplanar))
+    return Render(*rasterize(splats, extents, camera.frame.width, camera.frame.height, camera.plane))
