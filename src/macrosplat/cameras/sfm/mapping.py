@@ -212,9 +212,10 @@ class _State:
     @classmethod
     def of(cls, model: pycolmap.Reconstruction) -> _State:
         frames = {model.images[i].frame_id for i in model.reg_image_ids()}
+        poses = {i: model.frames[i].rig_from_world for i in sorted(frames)}
         return cls(
             {i: np.array(camera.params) for i, camera in model.cameras.items()},
-            {i: pycolmap.Rigid3d(model.frames[i].rig_from_world.matrix()) for i in frames},
+            {i: pycolmap.Rigid3d(pose.matrix()) for i, pose in poses.items() if pose is not None},
             {i: np.array(point.xyz) for i, point in model.points3D.items()},
         )
 
@@ -224,7 +225,7 @@ class _State:
 
     def restore(self, model: pycolmap.Reconstruction) -> None:
         for i, params in self.cameras.items():
-            model.cameras[i].params = params
+            model.cameras[i].params = params.tolist()
         for i, pose in self.frames.items():
             model.frames[i].rig_from_world = pose
         for i, xyz in self.points.items():
