@@ -54,7 +54,7 @@ FOCAL_START = 2.0
 SURE_FOCAL = 0.01
 # Blur moves many key points alike: focal lengths are off by up to so many standard deviations (experiments:
 # focal-spread).
-SPREADS = 4.0
+SPREADS = 5.0
 # For a second try, if the model is wrong: m = 0.2.
 OTHER_START = 1.2
 RADIAL = pycolmap.CameraModelId.SIMPLE_RADIAL
