@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,10 @@ START_INLIERS, START_ANGLE = 30, 8.0  # of the first pair; degrees, median
 # the focal length and the distance follow each other along a flat valley. While matches still change nothing comes of
 # following it; the last adjustments do (experiments: sfm-quick).
 ROUGH, EXACT = 1e-6, 1e-7
+# A narrow field of view hardly tells a longer focal length from a greater distance. One that grows by more than this in
+# one adjustment, or shrinks to less than a third, has run away (experiments: turntables): it starts at twice the
+# nominal one, for what has one to four times; and polishing moves it by a few percent.
+RUNS_AWAY, POLISHED_AWAY = 2.0, 1.25
 # Of bundle adjustment: several add up in the order in which they end, and the same seed gives other cameras now and
 # then (experiments: sfm-led).
 THREADS = 1
@@ -154,15 +159,22 @@ def triangulate_tracks(
 
 
 def adjust(
-    model: pycolmap.Reconstruction, loss_px: float, focal: bool = True, radial: bool = False, end: float = ROUGH
+    model: pycolmap.Reconstruction,
+    loss_px: float,
+    focal: bool = True,
+    radial: bool = False,
+    end: float = ROUGH,
+    most: float = RUNS_AWAY,
 ) -> None:
     """Bundle adjustment of poses, points and focal lengths, under a Cauchy loss of `loss_px` px.
 
-    The focal length of a camera with fewer than `FOCAL_PHOTOS` photos stays as it is; without `focal` all do.
+    The focal length of a camera with fewer than `FOCAL_PHOTOS` photos stays as it is; without `focal` all do, and so do
+    all where one runs away.
 
     Args:
         radial: whether the distortion of cameras whose focal length is adjusted is, too.
         end: it stops where an iteration lowers the cost by less than this share.
+        most: times that a focal length may grow.
     """
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_focal_length = True
@@ -181,8 +193,43 @@ def adjust(
         if count < FOCAL_PHOTOS or not focal:
             config.set_constant_cam_intrinsics(camera_id)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    before = _State.of(model)
     # Not pycolmap.bundle_adjustment(): that sets the log level back and logs.
     pycolmap.create_default_bundle_adjuster(options, config, model).solve()
+    if focal and before.ran_away(model, most):
+        before.restore(model)
+        adjust(model, loss_px, False, radial, end)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What an adjustment changes of a model."""
+
+    cameras: dict[int, NDArray[np.float64]]
+    frames: dict[int, pycolmap.Rigid3d]
+    points: dict[int, NDArray[np.float64]]
+
+    @classmethod
+    def of(cls, model: pycolmap.Reconstruction) -> _State:
+        frames = {model.images[i].frame_id for i in model.reg_image_ids()}
+        poses = {i: model.frames[i].rig_from_world for i in sorted(frames)}
+        return cls(
+            {i: np.array(camera.params) for i, camera in model.cameras.items()},
+            {i: pycolmap.Rigid3d(pose.matrix()) for i, pose in poses.items() if pose is not None},
+            {i: np.array(point.xyz) for i, point in model.points3D.items()},
+        )
+
+    def ran_away(self, model: pycolmap.Reconstruction, most: float) -> bool:
+        grown = [model.cameras[i].params[0] / params[0] for i, params in self.cameras.items()]
+        return not all(1 / 3 <= one <= most for one in grown)
+
+    def restore(self, model: pycolmap.Reconstruction) -> None:
+        for i, params in self.cameras.items():
+            model.cameras[i].params = params.tolist()
+        for i, pose in self.frames.items():
+            model.frames[i].rig_from_world = pose
+        for i, xyz in self.points.items():
+            model.points3D[i].xyz = xyz
 
 
 def thin_out(model: pycolmap.Reconstruction, max_error: float, min_angle: float) -> None:

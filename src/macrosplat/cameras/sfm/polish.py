@@ -93,7 +93,7 @@ def _with_finer(first: Polished, photos: tuple[Photo, ...], folder: Path, progre
     model = mapping.triangulate_tracks(features, names, first.cameras, views, matches, folder, seed)
     for error in TOGETHER_ERRORS:
         mapping.thin_out(model, error, refine.KEEP_ANGLE)
-        mapping.adjust(model, refine.LOSS)
+        mapping.adjust(model, refine.LOSS, most=mapping.POLISHED_AWAY)
     mapping.leave_out_weak(model, mapping.POSE_INLIERS)
     if set(mapping.views_of(model)) != set(views):
         return first
@@ -118,7 +118,7 @@ def _placed(
         closer = mapping.triangulate_tracks(features, names, found, mapping.views_of(closer), matches, folder, seed)
         for error in (2 * most, most):
             mapping.thin_out(closer, error, refine.KEEP_ANGLE)
-            mapping.adjust(closer, refine.LOSS)
+            mapping.adjust(closer, refine.LOSS, most=mapping.POLISHED_AWAY)
         mapping.thin_out(closer, most, refine.KEEP_ANGLE)
         found = refine.cameras_of(closer, found)
     progress(0.8, "placing points by the pixels about them")
@@ -130,9 +130,9 @@ def _placed(
             if point.has_point3D():
                 point.xy = px[row]
     for error in ALIGNED_ERRORS:
-        mapping.adjust(closer, ALIGNED_LOSS, end=mapping.EXACT)
+        mapping.adjust(closer, ALIGNED_LOSS, end=mapping.EXACT, most=mapping.POLISHED_AWAY)
         mapping.thin_out(closer, error, refine.KEEP_ANGLE)
-    mapping.adjust(closer, ALIGNED_LOSS, end=mapping.EXACT)
+    mapping.adjust(closer, ALIGNED_LOSS, end=mapping.EXACT, most=mapping.POLISHED_AWAY)
     mapping.leave_out_weak(closer, mapping.POSE_INLIERS)
     if set(mapping.views_of(closer)) != set(mapping.views_of(model)):
         return None

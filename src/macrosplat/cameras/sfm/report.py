@@ -12,6 +12,9 @@ from macrosplat.photos.names import listed
 FEW_POINTS = 30
 ALIKE = 1.01  # focal lengths within this factor are told as one
 
+# A focal length that may be wrong by a larger share is not known.
+UNKNOWN_FOCAL = 0.3
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -98,6 +101,11 @@ def sentences(report: SfmReport, best: Attempt, assumed: bool = False) -> tuple[
     focal = f"length is {least:.0f} px" if most < ALIKE * least else f"lengths are {least:.0f} to {most:.0f} px"
     nominal = "the one that is assumed, since EXIF tells none" if assumed else "the nominal one"
     unsure = "" if report.focal_spread is None else f", give or take {100 * report.focal_spread:.2g} %"
+    if report.focal_spread is not None and report.focal_spread > UNKNOWN_FOCAL:
+        unsure = (
+            ", of which these photos tell next to nothing: give cameras, or photograph coded targets beside the object "
+            "(macrosplat targets)"
+        )
     said = (
         f"{len(report.registered)} of {report.photos} photos were placed ({best.name} settings); "
         f"{100 * best.agreement:.0f} % of what pairs of photos agree on fits, mean error {best.error_px:.2f} px.",

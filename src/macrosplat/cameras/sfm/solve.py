@@ -166,7 +166,8 @@ def solve_cameras(
         spread: float | None = squares.uncertainty
     else:
         told = focal_spread(best.model, ended.loss)
-        spread = None if told is None else SPREADS * told
+        held = abs(best.attempt.focal - best.attempt.focal_start) < 1e-6  # since it ran away
+        spread = None if told is None else 1.0 if held else SPREADS * told
     progress(1.0, f"{len(cameras)} of {len(photos)} photos placed")
     names = [photo.name for photo in photos]
     missing = reasons(names, cameras.names, [len(one) for one in best.features], best.placed, best.weak)

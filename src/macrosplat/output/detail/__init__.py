@@ -4,6 +4,7 @@
     radius      how blurred a photo is where: the circle of confusion, also over the backdrop and before near things
     believed    whether the photos show the blur that the lens model claims
     evidence    where the photo is evidently sharp, whatever is claimed
+    missing     how much of what defocus is said to have taken a photo lacks
     own         band by band, the photo where blur leaves the band, the render elsewhere
     photos      photo by photo, from what was learned
 

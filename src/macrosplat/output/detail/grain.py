@@ -1,7 +1,8 @@
 """A photo's grain: what its finest octave holds where blur has left nothing of the scene.
 
 In: a photo, the radius claimed, px. Out: the variance of that octave by brightness (light comes in photons: what is
-brighter has more grain, and a tone curve changes that again).
+brighter has more grain, and a tone curve changes that again). Blurred things and highlights hold something of it, too,
+and more of the next octave; white grain holds an eighth of its own there.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from macrosplat.output.detail.evidence import BLURRED
+from macrosplat.output.detail.evidence import BLURRED, FINER
 from macrosplat.output.detail.pyramid import laplacian
 
 CELL = 8  # px: variance is measured in squares of that size
 BINS = 8  # of brightness
 FEWEST = 50  # squares of a bin
-SHARE = 0.25  # of the blurred squares have less than what counts as grain: some hold more than it
+SHARE = 0.15  # of the blurred squares have less than what counts as grain: some hold more than it
+SCENE = 0.5  # energy of what is no grain in the finest octave, over the next one's, at the least
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def find_grain(photo: Tensor, radius: Tensor) -> Grain:
     """
     assert photo.ndim == 3 and radius.ndim == 2, f"{tuple(photo.shape)}, {tuple(radius.shape)}"
     # Channel by channel: a photo of 24 megapixels need not be there in three copies.
-    cells = torch.stack([_cells(laplacian(channel[None], 1)[0].square_()) for channel in photo]).mean(0)
+    cells = torch.stack([_grain_of(channel) for channel in photo]).mean(0).clamp_min_(0)
     bright = _cells(photo.mean(0, keepdim=True))
     radius = F.interpolate(radius[None, None], tuple(bright.shape), mode="bilinear", align_corners=False)[0, 0]
     blurred = (radius > BLURRED).cpu().numpy()
@@ -60,8 +62,14 @@ def find_grain(photo: Tensor, radius: Tensor) -> Grain:
     )
 
 
-def _cells(plane: Tensor) -> Tensor:
-    return F.avg_pool2d(plane[None], CELL, ceil_mode=True)[0, 0]
+def _grain_of(channel: Tensor) -> Tensor:
+    """Of each square the variance of a channel's finest octave, less what the next octave says is the scene."""
+    finest, next = (_cells(band.square_(), CELL >> k) for k, band in enumerate(laplacian(channel[None], 2)[:2]))
+    return finest.sub_(next, alpha=SCENE).div_(1 - SCENE * FINER)
+
+
+def _cells(plane: Tensor, cell: int = CELL) -> Tensor:
+    return F.avg_pool2d(plane[None], cell, ceil_mode=True)[0, 0]
 
 
 _LEVELS = np.arange(256) / 255

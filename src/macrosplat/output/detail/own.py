@@ -5,16 +5,17 @@ away; and the radius of the circle of confusion [H, W]. Out: the deblurred photo
 
 In each octave of detail (spacing 2^k px) the photo counts as far as a blur of radius r leaves that octave:
 
-    out_k = (1 - w_k) render_k + w_k (photo_k + taken_k),    w_k = exp(-(r / (KNEE 2^k))^4),
+    out_k = (1 - w_k) render_k + w_k (photo_k + m_k taken_k),    w_k = exp(-(r / (KNEE 2^k))^4),
     w_0 = w_1 / (1 + (r / FINE)^3), and exp(-(r / KNEE)^4) where the render lacks the octave
 
 A blur only takes away: where the photo has more of the finest octave than the render, and no grain that would explain
 it, the render is the coarser of the two, as of a scene that was learned smaller than the photos.
 
 `taken` is the model's sharp render less its blurred one, both with the blur that even focus has: what is to be added to
-the photo where the octave is weakened by the blur. Where r = 0 the result is the photo itself. And where the photo is
-evidently sharp, e in 0 ... 1, r may be `DOUBT` px less than it is said to be, of a small r nothing is given back, and
-the octaves that say so count whatever r is said to be:
+the photo where the octave is weakened by the blur; m_k is how much of it the photo lacks (`missing`), less where the
+model's photo is not like the photo. Where r = 0 the result is the photo itself. And where the photo is evidently sharp,
+e in 0 ... 1, r may be `DOUBT` px less than it is said to be, of a small r nothing is given back, and the octaves that
+say so count whatever r is said to be:
 
     r' = max(0, r - DOUBT e),    taken' = taken (1 - e exp(-(r / CLOSE)^2)),    w'_k = max(w_k, e), k < EVIDENT
 
@@ -24,12 +25,15 @@ added, with the energy about a pixel (Wiener). Where the render has the detail, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from macrosplat.output.detail.evidence import FINER
 from macrosplat.output.detail.grain import Grain
+from macrosplat.output.detail.missing import Missing, find_missing
 from macrosplat.output.detail.pyramid import collapsed, halved, laplacian, levels_for
 
 # Octaves. Coarser than 32 px a render has the photo's light already.
@@ -40,6 +44,8 @@ KNEE, FINE = 3.2, 1.7
 # px of the photo: by how much a radius may be too large (experiments: radius-by-surface, doubt), and one so small that
 # a photo evidently sharp has it from an error of depth.
 DOUBT, CLOSE = 1.0, 1.0
+# Energy of model's photo - photo, about a pixel, that counts against what the model says was taken there.
+WRONG = 0.1
 EVIDENT = 2  # octaves that a photo is seen to be sharp by (`evidence`)
 # Share of the photo's energy of the finest octave, over its grain, by which the render's is less where it lacks it. And
 # what of that octave's amplitude over the next one's is detail, and what is grain (experiments: lacking).
@@ -71,32 +77,63 @@ def keep_detail(
     assert taken.ndim == 3 and radius.ndim == 2, f"taken {tuple(taken.shape)}, radius {tuple(radius.shape)}"
     height, width = photo.shape[1:]
     levels = levels_for(height, width, LEVELS)
-    # A sample of the coarsest level reaches this far, and `lacking` 22 px; a band begins where a sample of the coarsest
-    # level stands: the bands are what the whole would be.
-    margin = max(4 << levels, 32)
+    # A sample of the coarsest level and an energy of the next one reach this far; a band begins where a sample of the
+    # coarsest level stands: the bands are what the whole would be.
+    margin = max(6 << levels, 32)
+    missing = _missing(photo, render, taken, radius, levels)
     out = torch.empty_like(render)
     for top in range(0, height, ROWS):
         bottom = min(height, top + ROWS)
         begin, end = max(0, top - margin), min(height, bottom + margin)
         rows = slice(begin, end)
         own, claimed = enlarged(taken, height, width, rows), enlarged(radius[None], height, width, rows).clamp_min_(0)
-        sure = None
+        said, sure = claimed, None
         if evident is not None:
             sure = enlarged(evident[None], height, width, rows)
             own.mul_(1 - sure * torch.exp(-((claimed / CLOSE) ** 2)))
-            claimed = claimed.sub_(sure, alpha=DOUBT).clamp_min_(0)
+            claimed = claimed.sub(sure, alpha=DOUBT).clamp_min_(0)
         noise = None if grain is None else grain.at(render[:, rows])
-        joined = joined_bands(own.add_(photo[:, rows]), render[:, rows], claimed, levels, noise, sure)
+        differences = laplacian(photo[:, rows] - render[:, rows], levels)
+        give_back(differences, own, said, missing)
+        joined = joined_bands(render[:, rows], differences, claimed, noise, sure)
         out[:, top:bottom] = joined[:, top - begin : bottom - begin].clamp_(0, 1)
     return out
 
 
+def _missing(photo: Tensor, render: Tensor, taken: Tensor, radius: Tensor, levels: int) -> Missing:
+    """Of the whole photo, whatever is worked on at a time."""
+    height, width = photo.shape[1:]
+    whole = slice(0, height)
+    said = enlarged(taken.mean(0, keepdim=True), height, width, whole)[0]
+    claimed = enlarged(radius[None], height, width, whole)[0].clamp_min_(0)
+    return find_missing(photo.mean(0), render.mean(0), said, claimed, levels)
+
+
+def give_back(differences: Sequence[Tensor], taken: Tensor, radius: Tensor, missing: Missing) -> None:
+    """Add to the bands of photo - render what defocus took [3, H, W], as far as the photo lacks it: by the radius
+    claimed [1, H, W], and less where the model's photo is not like the photo."""
+    for k, (difference, band) in enumerate(zip(differences, laplacian(taken, len(differences) - 1), strict=True)):
+        if k > 0:
+            radius = halved(radius)
+        share = missing.of(k, radius)
+        if isinstance(share, Tensor):
+            wrong = energy_around(difference + band).mul_(WRONG)
+            said = energy_around(band)
+            share = share.mul_(said.div_(wrong.add_(said).clamp_min_(1e-12)))
+        difference.add_(band.mul_(share))
+
+
 def joined_bands(
-    own: Tensor, render: Tensor, radius: Tensor, levels: int, grain: Tensor | None = None, sure: Tensor | None = None
+    render: Tensor,
+    differences: Sequence[Tensor],
+    radius: Tensor,
+    grain: Tensor | None = None,
+    sure: Tensor | None = None,
 ) -> Tensor:
-    """[3, H, W] octave by octave `own` or `render`, by the radius [1, H, W] and how sure it is that `own` is sharp
-    [1, H, W]; of the finest what is more than grain."""
-    bands, differences = laplacian(render, levels), laplacian(own - render, levels)
+    """[3, H, W] octave by octave the photo, whose bands differ so from the render's, or the render, by the radius
+    [1, H, W] and how sure it is that the photo is sharp [1, H, W]; of the finest what is more than grain."""
+    levels = len(differences) - 1
+    bands = laplacian(render, levels)
     coarse = None
     if levels > 1:
         coarse = lacking(bands[0], bands[0] + differences[0], bands[1] + differences[1], grain)
