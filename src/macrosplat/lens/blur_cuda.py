@@ -73,7 +73,7 @@ def mirror(i, n, far, FAR: tl.constexpr):
 
 @triton.jit
 def _share(
-    coordinates, pivots, table, gradient, at, c, part, low, high, here,
+    coordinates, table, gradient, at, c, part, low, high, here,
     PADDED: tl.constexpr, CHANNELS: tl.constexpr, PIVOT: tl.constexpr,
 ):  # fmt: skip
     """A level's own part of the gradient [pixels, channels], of the pixels `at` of a frame; 0 where not `here`."""
@@ -84,13 +84,11 @@ def _share(
         share = (part * _weight(table, v, v, used))[:, None] * tl.load(place, mask=used[:, None], other=0.0)
     else:
         kept = here[:, None] & (c < CHANNELS)
-        own = coordinates + (at * CHANNELS)[:, None] + c
-        if PIVOT == _APART:
-            by = tl.load(own, mask=kept, other=-1.0)
-        else:
-            by = tl.load(pivots + at, mask=here, other=-1.0)[:, None] + 0.0 * c
+        v = tl.load(coordinates + (at * CHANNELS)[:, None] + c, mask=kept, other=-1.0)
+        by = v
+        if PIVOT != _APART:
+            by = tl.load(coordinates + (at * CHANNELS + PIVOT)[:, None] + c * 0, mask=kept, other=-1.0)
         used = kept & (by >= low) & (by <= high)
-        v = by if PIVOT == _APART else tl.load(own, mask=used, other=0.0)
         share = part * _weight(table, v, by, used) * tl.load(place, mask=used, other=0.0)
     return share
 
@@ -105,7 +103,7 @@ def _line(source, x, c, SOURCE: tl.constexpr, PADDED: tl.constexpr):
 @triton.jit(do_not_specialize=["height", "width", "stride", "far_down", "far_along", "chunks", "table"])
 def _rung(
     below, level, height, width, stride, far_down, far_along, chunks, t0, t1, t2, t3, top, needed_from, stored_from,
-    coordinates, pivots, table, gradient, part, low, high,
+    coordinates, table, gradient, part, low, high,
     PADDED: tl.constexpr, SOURCE: tl.constexpr, TARGET: tl.constexpr, SHARE: tl.constexpr, FAR: tl.constexpr,
     COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, PIVOT: tl.constexpr,
 ):  # fmt: skip
@@ -123,7 +121,7 @@ def _rung(
         kept = there[:, None] & (c < TARGET)
         frame = tl.program_id(2).to(tl.int64) * height * width
         source, target = below + frame * SOURCE, level + frame * TARGET
-        own, by = coordinates + (frame if PIVOT == _ALIKE else frame * CHANNELS), pivots + frame
+        places = coordinates + (frame if PIVOT == _ALIKE else frame * CHANNELS)
         segment = tl.program_id(1) // stride
         # The first row that is stored; the others follow `stride` rows apart.
         start = tl.program_id(1) - segment * stride + segment * (_TAPS * chunks - 2 * _PAIRS) * stride
@@ -151,8 +149,10 @@ def _rung(
                     total = t0 * h3 + t1 * (h2 + h4) + t2 * (h1 + h5) + t3 * (h0 + h)
                     if SHARE:
                         here = there & (y >= start) & (y < height)
-                        at = y * width + x
-                        total += _share(own, by, table, gradient, at, c, part, low, high, here, PADDED, CHANNELS, PIVOT)
+                        total += _share(
+                            places, table, gradient, y * width + x, c, part, low, high, here,
+                            PADDED=PADDED, CHANNELS=CHANNELS, PIVOT=PIVOT,
+                        )  # fmt: skip
                     h0, h1, h2, h3, h4, h5 = h1, h2, h3, h4, h5, h
                     o0, o1, o2, o3, o4, o5, o6 = o1, o2, o3, o4, o5, o6, total
                 # All at once: a store would keep the loads of the rows that follow waiting.
@@ -168,15 +168,16 @@ def _rung(
                 y = start
                 while y < stop:
                     at = y * width + x
-                    total = _share(own, by, table, gradient, at, c, part, low, high, there, PADDED, CHANNELS, PIVOT)
+                    total = _share(
+                        places, table, gradient, at, c, part, low, high, there,
+                        PADDED=PADDED, CHANNELS=CHANNELS, PIVOT=PIVOT,
+                    )  # fmt: skip
                     tl.store(target + (at * TARGET)[:, None] + c, total, mask=kept)
                     y += stride
 
 
 @triton.jit
-def _coordinates(
-    sigma, coordinates, pivots, top, pixels, highest, CHANNELS: tl.constexpr, PIVOT: tl.constexpr, BLOCK: tl.constexpr
-):  # fmt: skip
+def _coordinates(sigma, coordinates, top, pixels, highest, BLOCK: tl.constexpr):
     """Each pixel's place in the table, and the largest of all: floats >= 0 are ordered as their bits are."""
     p = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = p < pixels
@@ -186,8 +187,6 @@ def _coordinates(
     v = tl.where(v > 0.0, v, 0.0)
     v = tl.where(v < highest, v, highest)
     tl.store(coordinates + p, v, mask=inside)
-    if PIVOT >= 0:
-        tl.store(pivots + p // CHANNELS, v, mask=inside & (p % CHANNELS == PIVOT))
     tl.atomic_max(top, tl.max(v, 0).to(tl.int32, bitcast=True))
 
 
@@ -202,7 +201,7 @@ def _weight(table, v, by, used):
 
 @triton.jit(do_not_specialize=["pixels", "frames", "before"])
 def _combine(
-    sharp, levels, sigma, lowest, shares, blurred, slopes, coordinates, pivots, pixels, frames, before, part,
+    sharp, levels, sigma, lowest, shares, blurred, slopes, coordinates, pixels, frames, before, part,
     CHANNELS: tl.constexpr, PADDED: tl.constexpr, SLOPES: tl.constexpr, BLOCK: tl.constexpr, PIVOT: tl.constexpr,
 ):  # fmt: skip
     """Each pixel's own levels, weighted, and the share of these frames of `pixels` each in the mean, added to that of
@@ -218,14 +217,19 @@ def _combine(
         at = frame * tl.cast(pixels, tl.int64)
         if PIVOT == _ALIKE:
             s = tl.load(sigma + at + p, mask=inside, other=0.0)[:, None]
-            by = tl.load(coordinates + at + p, mask=inside, other=0.0)
+            v = tl.load(coordinates + at + p, mask=inside, other=0.0)
+            i = tl.minimum(v.to(tl.int32), _ENTRIES - 1)
+            fraction, first, some = v - i.to(tl.float32), tl.load(lowest + i), inside
         else:
             s = tl.load(sigma + at * CHANNELS + e, mask=kept, other=0.0)
             v = tl.load(coordinates + at * CHANNELS + e, mask=kept, other=0.0)
-            by = v if PIVOT == _APART else tl.load(pivots + at + p, mask=inside, other=0.0)
-        some = kept if PIVOT == _APART else inside
-        i = tl.minimum(by.to(tl.int32), _ENTRIES - 1)
-        fraction, first = by - i.to(tl.float32), tl.load(lowest + i)
+            by = v
+            if PIVOT != _APART:
+                by = tl.load(
+                    coordinates + at * CHANNELS + (p * CHANNELS + PIVOT)[:, None] + c * 0, mask=kept, other=0.0
+                )
+            i = tl.minimum(by.to(tl.int32), _ENTRIES - 1)
+            fraction, first, some = v - i.to(tl.float32), tl.load(lowest + i), kept
         total = tl.zeros([BLOCK, PADDED], tl.float32) + 0.0 * s
         slope = tl.zeros([BLOCK, PADDED], tl.float32)
         for j in tl.static_range(_READ):
@@ -233,25 +237,23 @@ def _combine(
             step = tl.load(shares + i * (2 * _READ) + _READ + j)
             weight = here + fraction * step
             used = some & ((weight != 0.0) | ((step != 0.0) & (fraction > 0.0)))
-            if SLOPES | (PIVOT >= 0):
+            if SLOPES:
                 used = some & ((weight != 0.0) | (step != 0.0))
             above = (first + (j - 1)).to(tl.int64)
-            if PIVOT == _APART:
-                place = (above * frames * pixels + at + p[:, None]) * PADDED + c
-                value = tl.load(levels + place, mask=used & (above >= 0), other=0.0)
-                if j == 0:
-                    value += tl.load(sharp + at * CHANNELS + e, mask=used & (above < 0), other=0.0)
-                total += weight * value
-                slope += step * value
-            else:
+            if PIVOT == _ALIKE:
                 place = (above * frames * pixels + at + p) * PADDED
                 value = tl.load(levels + place[:, None] + c, mask=(used & (above >= 0))[:, None], other=0.0)
                 if j == 0:
                     value += tl.load(sharp + at * CHANNELS + e, mask=kept & (used & (above < 0))[:, None], other=0.0)
                 total += weight[:, None] * value
                 slope += step[:, None] * value
-        if PIVOT >= 0:  # the others, along the pivot's slope
-            total += (v - by[:, None]) * slope
+            else:
+                place = (above * frames * pixels + at + p[:, None]) * PADDED + c
+                value = tl.load(levels + place, mask=used & (above >= 0), other=0.0)
+                if j == 0:
+                    value += tl.load(sharp + at * CHANNELS + e, mask=used & (above < 0), other=0.0)
+                total += weight * value
+                slope += step * value
         mean += total
         if SLOPES:
             tl.store(slopes + at * CHANNELS + e, slope, mask=kept)
@@ -327,7 +329,8 @@ def _groups(frames: int, pixels: int, padded: int) -> list[slice]:
 
 
 def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool, pivot: int | None = None):
-    """The mean [H, W, C] of sharp [M, H, W, C], blurred by sigma [M, H, W] or [M, H, W, C], and what is kept."""
+    """From sharp [M, H, W, C] and sigma [M, H, W] or [M, H, W, C]: returns the mean of the blurred [H, W, C], and what
+    `backward` needs."""
     sharp, sigma = sharp.contiguous(), sigma.contiguous()
     frames, height, width, channels = sharp.shape
     by = ALIKE if sigma.ndim == 3 else APART if pivot is None else pivot
@@ -340,11 +343,8 @@ def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool, pivot: 
     blurred, coordinates = torch.empty_like(sharp[0]), torch.empty_like(sigma)
     top = torch.zeros(1, dtype=torch.int32, device=sharp.device)
     slopes = torch.empty_like(sharp) if with_slopes else None
-    # By themselves as well: most levels are not those of a pixel, and on the way back need no more to know it.
-    pivots = coordinates if by < 0 else torch.empty_like(coordinates[..., 0], memory_format=torch.contiguous_format)
-    _coordinates[(triton.cdiv(sigma.numel(), 1024),)](
-        sigma, coordinates, pivots, top, sigma.numel(), highest, CHANNELS=channels, PIVOT=by, BLOCK=1024
-    )
+    count = sigma.numel()
+    _coordinates[(triton.cdiv(count, 1024),)](sigma, coordinates, top, count, highest, BLOCK=1024)
     for group in groups:
         count, below, source = group.stop - group.start, sharp[group], channels
         levels = stack.flatten()[: (LEVELS - 1) * count * pixels * padded].view(LEVELS - 1, -1)
@@ -352,21 +352,22 @@ def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool, pivot: 
             grid, numbers, far = _filters(k, count, height, width)
             needed = float(support[k, 0])
             _rung[grid](
-                below, levels[k - 1], *numbers, top, needed, needed, *[coordinates] * 3, sharp, 1.0, 0.0, 0.0,
+                below, levels[k - 1], *numbers, top, needed, needed, coordinates, coordinates, sharp, 1.0, 0.0, 0.0,
                 SOURCE=source, TARGET=padded, SHARE=False, FAR=far, **how, **STRIP,
             )  # fmt: skip
             below, source = levels[k - 1], padded
         _combine[(triton.cdiv(pixels, RUN["BLOCK"]),)](
             sharp[group], levels, sigma[group], lowest, shares, blurred, blurred if slopes is None else slopes[group],
-            coordinates[group], pivots[group], pixels, count, group.start, 1.0 / frames,
+            coordinates[group], pixels, count, group.start, 1.0 / frames,
             SLOPES=with_slopes, **how, **RUN,
         )  # fmt: skip
-    return blurred, (coordinates, pivots, top, highest, slopes, by)
+    return blurred, (coordinates, top, highest, slopes, by)
 
 
 def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bool):
-    """Gradients of sharp [M, H, W, C] and sigma (None where not wanted) from the mean's [H, W, C]."""
-    coordinates, pivots, top, highest, slopes, by = saved
+    """From the mean's gradient [H, W, C]: those of sharp [M, H, W, C] and sigma, of its shape (None where not
+    wanted)."""
+    coordinates, top, highest, slopes, by = saved
     frames, height, width = coordinates.shape[:3]
     channels, pixels, part = gradient.shape[2], height * width, 1.0 / frames
     padded = triton.next_power_of_2(channels)
@@ -392,7 +393,7 @@ def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bo
             low, high = float(support[k, 0]), float(support[k, 1])
             _rung[grid](
                 level, grad_sharp[group] if k == 0 else other, *numbers, top, float(support[k + 1, 0]),
-                min(low, 0.0) if k == 0 else low, places, pivots[group], whole[k], read, part, low, high,
+                min(low, 0.0) if k == 0 else low, places, whole[k], read, part, low, high,
                 SOURCE=padded, TARGET=channels if k == 0 else padded, SHARE=True, FAR=far, **how, **STRIP,
             )  # fmt: skip
             level, other = other, level
