@@ -148,7 +148,7 @@ def _look(model: Model, targets: Targets, photo: int, sampling: Sampling, shared
 
     slopes = [_slope(model, name, k, picture) for name, k in [*shared, (FOCUS, photo)]]
     slopes.insert(-1, _outwards(taken, frame))
-    wrong = taken - torch.from_numpy(wanted).to(taken) / 255
+    wrong = taken - torch.tensor(wanted).to(taken) / 255
     weight = torch.ones_like(wrong[..., 0]) if counts is None else torch.from_numpy(counts).to(wrong)
     return Look(wrong, torch.stack(slopes), weight)
 
