@@ -20,6 +20,7 @@ import glob
 import json
 import math
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,10 @@ def render_capture(options: argparse.Namespace) -> None:
 
 def _mitsuba():
     """Mitsuba on a CPU; without LLVM its slow variant."""
-    libraries = sorted(glob.glob("/usr/lib/*/libLLVM*.so*"), key=lambda name: ("19" not in name, name))
+    found = glob.glob("/usr/lib/*/libLLVM*.so*")
+    libraries = sorted(
+        found, key=lambda name: [int(part) for part in re.findall(r"\d+", Path(name).name)], reverse=True
+    )
     if libraries:
         os.environ.setdefault("DRJIT_LIBLLVM_PATH", libraries[0])
     import mitsuba as mi
