@@ -14,8 +14,8 @@ red and blue are magnified on their own (`lateral`), and corners are darker (`vi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,11 @@ import torch
 from torch import Tensor
 
 from macrosplat.lens import breathing, colour, curvature, lateral, vignetting
-from macrosplat.lens.aperture import apertures, learned_of, residual_blur
-from macrosplat.lens.blur import mean_blur
-from macrosplat.lens.coc import defocus
+from macrosplat.lens.defocused import COLOURED, ONE_FOCUS, Foci, defocused
 from macrosplat.lens.model import Draw, Lens, LensEstimate, LensPlan, LensStart, PhotoIndex, Sampling, Sharp, dolly
 from macrosplat.lens.shift import shifted
 from macrosplat.lens.terms import DECIDED_AT, LEARN_FROM, NOT_SEEN, SEEN, TERMS, UNDECIDED, begins
-from macrosplat.render import Camera, Plane
+from macrosplat.render import Camera
 from macrosplat.support.dispatch import on_gpu, select_row
 
 # Of Adam, per step, all relative: 0.3 % of the pupil at first (see `PUPIL_END`), 0.1 % of the focus distance,
@@ -61,10 +59,6 @@ EARLY: dict[str, Spans] = {
 }
 PUPIL_END = 0.1  # of the pupil's first rate, reached linearly when it is frozen: it has far to go and then to settle
 
-# The ring of the samples that a photo is compared with is turned so many times as far as that of the samples that
-# gradients go through: irrational, so that neither knows of the other.
-APART = math.sqrt(2)
-
 # When poses that SfM found begin to be refined: within the first span, where the blur is true at edges, too
 # (experiments: poses-from). With one sample there is no such span; the same is taken, and was not measured.
 POSES_FROM = 0.2
@@ -75,113 +69,6 @@ def spans_of(settings: Mapping[str, Any]) -> Spans:
     samples = settings.get("aperture_samples", "4")
     early = settings.get("aperture_from", "late") == "early"
     return EARLY.get(samples, SPANS[samples]) if early else SPANS[samples]
-
-
-@dataclass(frozen=True)
-class Foci:
-    """How foci differ from that of green in the middle of the frame, in 1 / scene units."""
-
-    colours: Tensor | None = None  # [3] by what 1 / focus is more for red, green and blue
-    # [] by what it is more in the corner, and [H, W] the squared shares of the way there.
-    corner: tuple[Tensor, Tensor] | None = None
-
-    def by_channel(self, channels: int) -> Tensor | None:
-        """[C]: an alpha is in focus where green is."""
-        if self.colours is None or channels == 3:
-            return self.colours
-        return torch.cat([self.colours, torch.zeros_like(self.colours[:1])])
-
-    def flat(self, seen: Sharp) -> Tensor:
-        """Depths that a flat field blurs as this one blurs those that are seen."""
-        return seen.depth if self.corner is None else curvature.flattened(seen.depth, *self.corner)
-
-    def apart(self, views: Tensor, u: Tensor, v: Tensor, focal: Tensor) -> Tensor:
-        """Sub-aperture views [M, H, W, C] from (u, v) [M] (scene units), each channel where its own focus has it.
-
-        Args:
-            focal: [2] fx, fy px.
-        """
-        if self.colours is None and self.corner is None:
-            return views
-        channels = views.shape[-1]
-        points = torch.stack([u * focal[0], v * focal[1]], -1)  # [M, 2] px per 1 / scene unit
-        own = self.by_channel(channels)
-        offsets = points.new_zeros(len(u), channels, 2) if own is None else points[:, None] * own[:, None]
-        if self.corner is None:
-            return shifted(views, offsets, moving=COLOURED)
-        return shifted(views, offsets, curvature.bends(points, self.corner[0])[:, None].expand(-1, channels, -1))
-
-
-GREEN, COLOURED = 1, (0, 2)  # channels: that of the focus, and those that differ
-ONE_FOCUS = Foci()
-
-
-def defocused(
-    draw: Draw,
-    camera: Camera,
-    pupil: Tensor,  # [] scene units, diameter of the entrance pupil
-    focus: Tensor,  # [] scene units, distance of the focal plane
-    sigma0: Tensor,  # [] px of this frame, blur in focus
-    sampling: Sampling,
-    foci: Foci = ONE_FOCUS,
-) -> Tensor:
-    """[H, W, C] what a thin lens takes."""
-    if sampling.samples == 1:
-        return blurred(draw(camera.at(camera.view[None])), camera, pupil, focus, sigma0, foci)
-    # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
-    least, plane = 2 * residual_blur(sampling.samples) * pupil, Plane()
-
-    def through(which: Sampling, rows: Sequence[int], shares: Tensor | None = None) -> Tensor:
-        u, v, views = apertures(which, camera.view, pupil, focus, rows)
-        seen = draw(camera.at(views, plane))
-        seen = replace(seen, colour=foci.apart(seen.colour, u, v, camera.intrinsics[:2]))
-        return blurred(seen, camera, least, focus, sigma0, foci, shares)
-
-    learned = sampling.learned
-    if not 0 < learned < sampling.samples or not torch.is_grad_enabled():
-        return through(sampling, range(sampling.samples))
-    rows, shares = learned_of(sampling.samples, learned)
-    taken = through(sampling, rows, torch.cat([pupil.new_full((1,), share) for share in shares]))
-    with torch.no_grad():
-        # Others than those that gradients go through, on their own ring: what a few samples have of their own, and the
-        # pupil has not, would else count against the detail of the scene that it comes from (experiments: own-samples).
-        others = replace(sampling, angle=sampling.angle * APART)
-        parts = [range(k, min(k + learned, others.samples)) for k in range(0, others.samples, learned)]
-        exact = sum((len(part) / others.samples * through(others, part) for part in parts), torch.zeros_like(taken))
-    return taken + (exact - taken).detach()
-
-
-class _Sharing(torch.autograd.Function):
-    """Frames [M, ...] as they are, whose gradients are multiplied by shares [M]."""
-
-    @staticmethod
-    def forward(ctx: Any, frames: Tensor, shares: Tensor) -> Tensor:
-        ctx.save_for_backward(shares)
-        return frames.view_as(frames)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]
-        (shares,) = ctx.saved_tensors
-        return gradient * shares.view(-1, *(1,) * (gradient.ndim - 1)), None
-
-
-def blurred(
-    seen: Sharp,
-    camera: Camera,
-    pupil: Tensor,
-    focus: Tensor,
-    sigma0: Tensor,
-    foci: Foci = ONE_FOCUS,
-    shares: Tensor | None = None,  # [M] what the gradients of each count for; None: all alike
-) -> Tensor:
-    """The mean of M sub-aperture views, each blurred by a pupil."""
-    own = foci.by_channel(seen.colour.shape[-1])
-    sigma = defocus(foci.flat(seen), seen.alpha, camera.intrinsics[0], pupil, focus, sigma0, own)
-    # The residual blur of a sample is small, and that of a colour differs from it by less (experiments: about-green).
-    pivot = GREEN if own is not None and len(seen.colour) > 1 else None
-    if shares is None:
-        return mean_blur(seen.colour, sigma, pivot)
-    return mean_blur(_Sharing.apply(seen.colour, shares), _Sharing.apply(sigma, shares), pivot)  # type: ignore[arg-type]
 
 
 class ThinLens(Lens):
