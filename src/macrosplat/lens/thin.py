@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from macrosplat.lens import breathing, colour, curvature, lateral, vignetting
+from macrosplat.lens import breathing, colour, curvature, lateral, motion, vignetting
 from macrosplat.lens.defocused import COLOURED, ONE_FOCUS, Foci, defocused
 from macrosplat.lens.model import Draw, Lens, LensEstimate, LensPlan, LensStart, PhotoIndex, Sampling, Sharp, dolly
 from macrosplat.lens.shift import shifted
@@ -97,6 +97,10 @@ class ThinLens(Lens):
                 f"{term.name}_seen": torch.tensor(begins(term, asked)),
             }
             self.rates[term.name] = term.rate
+        self._moved: list[bool] | None = None  # what `lens.motion_seen` says, likewise
+        if start.settings.get("motion", "off") == "on":
+            self.parameters |= motion.parameters(len(focus))
+            self.rates["lens.motion"] = motion.RATE
         self._seen: dict[str, float] = {}  # what `lens.colour_seen` and its like say, as far as the host has looked
         self._radii: dict[tuple[int, int], Tensor] = {}  # by size of the frame
         if start.all_blurred:
@@ -116,6 +120,8 @@ class ThinLens(Lens):
         for term in TERMS:
             if gradients.get(term.name) is not None:
                 gradients[term.name] = gradients[term.name] + term.belief * self.parameters[term.name].detach()
+        if gradients.get("lens.motion") is not None:
+            gradients["lens.motion"] = gradients["lens.motion"] + motion.BELIEF * self.parameters["lens.motion"].detach()
         if self.exif is None or self._expected is None or gradients.get("lens.pupil") is None:
             return
         # Nothing pulls a wider pupil down but the photos and the bound: photos err to the narrow side, and a lens that
@@ -130,6 +136,7 @@ class ThinLens(Lens):
     def plan(self, t: float) -> LensPlan:
         samples, learned = next((span[2:] for span in self.spans if span[0] <= t < span[1]), (1, 0))
         rates = dict(self.rates)
+        rates.pop("lens.motion", None)
         settled_at = self.spans[0][1] if self.spans else math.inf
         for term in TERMS:
             if t < LEARN_FROM or self.seen(term.name) == NOT_SEEN:
@@ -143,6 +150,8 @@ class ThinLens(Lens):
             rates = {}
         # Through the pupil's centre alone the focal length runs away (experiments: focal-by-one-sample).
         focal = samples > 1 or not self.spans
+        if self.some_moved():
+            rates["lens.motion"] = motion.RATE
         return LensPlan(Sampling(samples, learned=learned), rates, poses=t >= self.poses_from, focal=focal)
 
     def undecided(self, t: float) -> bool:
@@ -162,6 +171,33 @@ class ThinLens(Lens):
         if name not in self._seen:
             self._seen[name] = float(self.parameters[f"{name}_seen"].detach())
         return self._seen[name]
+
+    def moved(self, photo: int) -> bool:
+        if "lens.motion" not in self.parameters:
+            return False
+        if self._moved is None:
+            self._moved = (self.parameters["lens.motion_seen"].detach() == SEEN).tolist()
+        return self._moved[photo]
+
+    def some_moved(self) -> bool:
+        """Whether any photo is known to have moved."""
+        return "lens.motion" in self.parameters and any(self.moved(photo) for photo in range(len(self.aperture)))
+
+    def say_moved(self, photo: int, numbers: Tensor | None) -> None:
+        """Decide whether a photo moved during its exposure, and how (`motion.screw`): [6] px, None: it did not."""
+        with torch.no_grad():
+            self.parameters["lens.motion_seen"][photo] = NOT_SEEN if numbers is None else SEEN
+            self.parameters["lens.motion"][photo] = 0.0 if numbers is None else numbers
+        self._moved = None
+
+    def screw(self, photo: PhotoIndex, camera: Camera, focus: Tensor) -> Tensor:
+        """[4, 4] along which the camera of a photo moves during the exposure."""
+        wide, high = self.width, self.width * camera.frame.height / camera.frame.width
+        # Of photos that are taken together, some moved.
+        decided = select_row(self.parameters["lens.motion_seen"].detach(), photo).clamp_min(NOT_SEEN)
+        numbers = decided * select_row(self.parameters["lens.motion"], photo)
+        focal = camera.intrinsics[0].detach() * (wide / camera.frame.width)
+        return motion.screw(numbers, focus.detach(), focal, motion.reach_of(wide, high))
 
     def foci(self, photo: PhotoIndex, camera: Camera) -> Foci:
         """How those of a photo differ."""
@@ -221,7 +257,9 @@ class ThinLens(Lens):
 
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         numbers = self._numbers(photo, camera)
-        taken = defocused(draw, camera, *numbers, sampling, self.foci(photo, camera))
+        moved = self.moved(photo) if isinstance(photo, int) else sampling.moving
+        screw = self.screw(photo, camera, numbers[1]) if moved else None
+        taken = defocused(draw, camera, *numbers, sampling, self.foci(photo, camera), screw)
         if self.seen("lens.lateral") != NOT_SEEN:
             height = camera.frame.height * self.width / camera.frame.width
             shares = lateral.magnified(self.parameters["lens.lateral"], self.width, height)
