@@ -283,7 +283,7 @@ INSTANTS = 12  # of an exposure with motion
 
 
 def _shake(n: int, most: float, width: int, focal_px: float, focus: float, seed: int) -> Shake:
-    """Of photo n: in any direction, by at least a third of the most, a part of it as a turn of the camera; and a roll."""
+    """Of photo n: in any direction, by at least a third of the most, some of it as a turn of the camera; and a roll."""
     if not most:
         return STEADY
     random = np.random.default_rng([seed, n])

@@ -87,7 +87,9 @@ def defocused(
         if screw is None:
             u, v, views = apertures(which, camera.view, pupil, focus, rows)
         else:
-            u, v, sheared = apertures(which, torch.eye(4, dtype=camera.view.dtype, device=camera.view.device), pupil, focus, rows)
+            u, v, sheared = apertures(
+                which, torch.eye(4, dtype=camera.view.dtype, device=camera.view.device), pupil, focus, rows
+            )
             views = motion.moved(sheared, screw, camera.view, which.samples, rows, shares is not None)
         seen = draw(camera.at(views, plane))
         seen = replace(seen, colour=foci.apart(seen.colour, u, v, camera.intrinsics[:2]))

@@ -98,6 +98,9 @@ class LensEstimate:
     corner_offset: float | None = None
     # How far red and blue are farther out in the corner than green, px of the training width; None: likewise.
     lateral_px: tuple[float, float] | None = None
+    # V px of the training width by which what is in focus moved during the exposure (None: it did not); None: not
+    # looked for.
+    motion_px: tuple[float | None, ...] | None = None
 
     def corner_focus(self) -> float | None:
         """By how much farther than the middle the corner is in focus, scene units, at the middle of the focus
@@ -180,9 +183,20 @@ class Lens(Protocol):
         """Whether a photo is known to have moved during its exposure. May wait for the device, once."""
         return False
 
+    def smear(self, depth: Tensor, camera: Camera, photo: int) -> Tensor | None:
+        """[H, W] px of the frame by which what is seen at depth [H, W] moved during the exposure; None: nothing did."""
+        return None
+
     def some_moved(self) -> bool:
         """Whether any is."""
         return False
+
+    def looks(self, t: float) -> bool:
+        """Whether photos are to be looked at for motion before the step at `t` of the training."""
+        return False
+
+    def looked(self, t: float) -> None:
+        """They were."""
 
     def undecided(self, t: float) -> bool:
         """Whether a question about the lens is to be decided before the step at `t` of the training."""

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from macrosplat.lens.aperture import CENTRED, SPIRALS
 from macrosplat.lens.model import CENTRE_INSTANTS
+from macrosplat.render import Camera
 
 NUMBERS = 6
 MOVING = 4  # of them, first, that move what is in focus
@@ -32,6 +33,9 @@ ORDER = 0.382  # of others: each is so many of their number later than the one b
 TERMS = 5  # of the series of exp: 1e-7 for a turn of 0.2 radians, and the exposures of hands turn by a hundredth
 
 
+# Of the training: when photos are looked at for motion (`train.motion`). Full resolution begins at 0.4.
+LOOKS = tuple(round(0.45 + 0.05 * n, 2) for n in range(10))
+LEAST = 1.0  # px: less does not show
 # Of Adam, px per step.
 RATE = 2e-2
 BELIEF = 1e-5  # of the loss per px^2: pulls to none what no photo tells
@@ -39,7 +43,11 @@ BELIEF = 1e-5  # of the loss per px^2: pulls to none what no photo tells
 
 def parameters(count: int) -> dict[str, Tensor]:
     """Of so many photos, at the start: how they move, and what is decided of each (`lens.terms`)."""
-    return {"lens.motion": torch.zeros(count, NUMBERS), "lens.motion_seen": torch.full((count,), -1.0)}
+    return {
+        "lens.motion": torch.zeros(count, NUMBERS),
+        "lens.motion_seen": torch.zeros(count),
+        "lens.motion_looks": torch.zeros(()),  # that were taken
+    }
 
 
 def screw(numbers: Tensor, focus: Tensor, focal: Tensor, reach: float) -> Tensor:
@@ -69,9 +77,18 @@ def along(screw: Tensor, instants: Tensor) -> Tensor:
 
 
 def times(first: Tensor, second: Tensor) -> Tensor:
-    """[M, 4, 4] products of matrices [M, 4, 4] and [M, 4, 4] or [4, 4]: sums of a few numbers, as on a GPU it is no work
-    for a library."""
+    """[M, 4, 4] products of matrices [M, 4, 4] and [M, 4, 4] or [4, 4]: of a few numbers, no work for a library."""
     return (first[:, :, :, None] * second[..., None, :, :]).sum(-2)
+
+
+def smear(screw: Tensor, depth: Tensor, camera: Camera) -> Tensor:
+    """[H, W] px of the camera's frame that a photo moved over its exposure what is seen at depth [H, W] (camera z)."""
+    height, width = depth.shape
+    fx, fy, cx, cy = camera.intrinsics
+    x = (torch.arange(width, dtype=depth.dtype, device=depth.device) + 0.5 - cx) / fx
+    y = ((torch.arange(height, dtype=depth.dtype, device=depth.device) + 0.5 - cy) / fy)[:, None]
+    by_x, by_y, by_z = (row[0] * x + row[1] * y + row[2] + row[3] / depth for row in screw[:3])
+    return torch.hypot(fx * (by_x - x * by_z), fy * (by_y - y * by_z))
 
 
 def reach_of(width: float, height: float) -> float:
@@ -103,7 +120,8 @@ def moved(
 def instants_of(samples: int, rows: tuple[int, ...], learned: bool = False) -> tuple[float, ...]:
     """When each of these aperture samples is taken, in exposures from its middle on.
 
-    Their weighted mean is 0 and their second moment that of all instants, 1/12. The pupil's centre is taken in the middle.
+    Their weighted mean is 0 and their second moment that of all instants, 1/12. The pupil's centre is taken in the
+    middle.
 
     Args:
         learned: the rows are those that gradients go through (`aperture.learned_of`): they stand for all.
@@ -135,6 +153,6 @@ def spread_evenly(count: int, weight: float = 1.0) -> tuple[float, ...]:
 
 
 def length(numbers: Tensor) -> Tensor:
-    """[...] px of the training width over the exposure, in the mean over the frame (root mean square): how far what is in
-    focus moves under numbers [..., 6]."""
+    """[...] px of the training width over the exposure: how far what is in focus moves under numbers [..., 6], in the
+    mean over the frame (root mean square)."""
     return numbers[..., :MOVING].square().sum(-1).sqrt()

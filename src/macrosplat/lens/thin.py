@@ -73,6 +73,7 @@ def spans_of(settings: Mapping[str, Any]) -> Spans:
 
 class ThinLens(Lens):
     name = "thin"
+    least_motion = motion.LEAST
     poses_from = POSES_FROM
 
     def __init__(self, start: LensStart) -> None:
@@ -97,6 +98,7 @@ class ThinLens(Lens):
                 f"{term.name}_seen": torch.tensor(begins(term, asked)),
             }
             self.rates[term.name] = term.rate
+        self._looks: int | None = None  # what `lens.motion_looks` says, as far as the host has looked
         self._moved: list[bool] | None = None  # what `lens.motion_seen` says, likewise
         if start.settings.get("motion", "off") == "on":
             self.parameters |= motion.parameters(len(focus))
@@ -121,7 +123,9 @@ class ThinLens(Lens):
             if gradients.get(term.name) is not None:
                 gradients[term.name] = gradients[term.name] + term.belief * self.parameters[term.name].detach()
         if gradients.get("lens.motion") is not None:
-            gradients["lens.motion"] = gradients["lens.motion"] + motion.BELIEF * self.parameters["lens.motion"].detach()
+            gradients["lens.motion"] = (
+                gradients["lens.motion"] + motion.BELIEF * self.parameters["lens.motion"].detach()
+            )
         if self.exif is None or self._expected is None or gradients.get("lens.pupil") is None:
             return
         # Nothing pulls a wider pupil down but the photos and the bound: photos err to the narrow side, and a lens that
@@ -190,6 +194,22 @@ class ThinLens(Lens):
             self.parameters["lens.motion"][photo] = 0.0 if numbers is None else numbers
         self._moved = None
 
+    def motion(self, photo: int) -> Tensor:
+        """[6] px of a photo over its exposure (`motion.screw`); 0: it did not move."""
+        return self.parameters["lens.motion"].detach()[photo] * float(self.moved(photo))
+
+    def looks(self, t: float) -> bool:
+        if "lens.motion" not in self.parameters:
+            return False
+        if self._looks is None:
+            self._looks = round(float(self.parameters["lens.motion_looks"].detach()))
+        return self._looks < sum(t >= due for due in motion.LOOKS)
+
+    def looked(self, t: float) -> None:
+        with torch.no_grad():
+            self.parameters["lens.motion_looks"].fill_(sum(t >= due for due in motion.LOOKS))
+        self._looks = None
+
     def screw(self, photo: PhotoIndex, camera: Camera, focus: Tensor) -> Tensor:
         """[4, 4] along which the camera of a photo moves during the exposure."""
         wide, high = self.width, self.width * camera.frame.height / camera.frame.width
@@ -198,6 +218,11 @@ class ThinLens(Lens):
         numbers = decided * select_row(self.parameters["lens.motion"], photo)
         focal = camera.intrinsics[0].detach() * (wide / camera.frame.width)
         return motion.screw(numbers, focus.detach(), focal, motion.reach_of(wide, high))
+
+    def smear(self, depth: Tensor, camera: Camera, photo: int) -> Tensor | None:
+        if not self.moved(photo):
+            return None
+        return motion.smear(self.screw(photo, camera, self.focus(photo, camera)), depth, camera)
 
     def foci(self, photo: PhotoIndex, camera: Camera) -> Foci:
         """How those of a photo differ."""
@@ -277,6 +302,13 @@ class ThinLens(Lens):
         depth = foci.flat(sharp)
         return self.pupil(photo, camera) / 2 * camera.intrinsics[0] * (1 / self.focus(photo, camera) - 1 / depth)
 
+    def _lengths(self) -> tuple[float | None, ...] | None:
+        """[V] px by which photos moved; None: it was not looked for."""
+        if "lens.motion" not in self.parameters:
+            return None
+        lengths = [float(motion.length(self.motion(photo))) for photo in range(len(self.aperture))]
+        return tuple(px if px >= motion.LEAST else None for px in lengths)
+
     @torch.no_grad()
     def estimate(self, focal: Tensor) -> LensEstimate:
         nearness = self.reference * (1 + self.parameters["lens.focus"])
@@ -302,5 +334,6 @@ class ThinLens(Lens):
             colour_offsets=(float(red), float(blue)) if seen["lens.colour"] else None,
             vignetting=vignetting.stops_lost(self.parameters["lens.vignetting"]) if seen["lens.vignetting"] else None,
             corner_offset=float(corner) if seen["lens.curvature"] else None,
+            motion_px=self._lengths(),
             lateral_px=tuple(self.parameters["lens.lateral"].tolist()) if seen["lens.lateral"] else None,
         )

@@ -20,3 +20,6 @@ class Thin:
 
     aberrations: Annotated[Literal["off", "auto", "all"], arg(metavar="A")] = "auto"
     """`auto`: fringes, dark corners; `all`: curved focus, breathing too."""
+
+    motion: Annotated[Literal["off", "on"], arg(metavar="M")] = "off"
+    """`on`: photos by hand that moved during the exposure, each by itself."""

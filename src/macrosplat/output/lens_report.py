@@ -61,6 +61,10 @@ class LensReport:
     focus_uncertainty: Mapping[str, float] = field(default_factory=dict)  # relative standard deviations, by photo name
     corner_distortion: float | None = None  # displacement of the corner, relative; None: a pinhole's cameras
     distortion_uncertainty: float | None = None
+    # px of the training size by which what a photo has in focus moved during its exposure, by photo name (None: not
+    # seen in it); None: not looked for.
+    motion_px: Mapping[str, float | None] | None = None
+    motion_uncertainty: Mapping[str, float] = field(default_factory=dict)  # px, standard deviations of those
 
 
 def write_lens(run: Run, report: LensReport) -> None:
@@ -100,6 +104,9 @@ def describe(report: LensReport) -> dict[str, Any]:
             "photos",
             "distortion_at_corner": "displacement of a photo's corner, relative: < 0 barrel, > 0 pincushion; null: the "
             "cameras have none",
+            "motion": "how many photos moved during their exposure; null: not looked for (--thin.motion on). Of a "
+            "photo how far what it has in focus moved, in the mean over the frame, px of the training size and in "
+            "lengths; null: not seen in it",
             "f_number": "focal length / pupil diameter, as on the lens; effective: as the light meter sees it, "
             "f_number * (1 + magnification); both for a symmetric lens",
             "f_number_uncertainty": "one standard deviation, that of the millimetres included",
@@ -127,12 +134,14 @@ def describe(report: LensReport) -> dict[str, Any]:
         "lateral_colour": _lateral(report),
         "distortion_at_corner": report.corner_distortion,
         "distortion_uncertainty": report.distortion_uncertainty,
+        "motion": None if report.motion_px is None else {"photos": len(motions(report)), "of": len(report.motion_px)},
         "photos": [
             {
                 "photo": name,
                 "focus_distance": _give_or_take(value, report.focus_uncertainty.get(name), length),
                 "relative_aperture": float(report.relative_apertures.get(name, 1.0)),
                 "exposure_stops": [float(x) for x in report.exposure_stops.get(name, (0.0, 0.0, 0.0))],
+                "motion": _motion(report, name, value, length),
                 **added[name],
             }
             for name, value in report.focus_distances.items()
@@ -152,6 +161,23 @@ def _breathing(report: LensReport) -> dict[str, float | None] | None:
     percent = {"percent_per_scene_unit": found.per_unit, "percent_per_mm": None if mm is None else found.per_unit / mm}
     sure = found.uncertainty / abs(found.per_unit)
     return {**{k: None if v is None else 100 * v for k, v in percent.items()}, "relative_uncertainty": sure}
+
+
+def motions(report: LensReport) -> dict[str, float]:
+    """px of the training size, of the photos that are known to have moved."""
+    return {name: px for name, px in (report.motion_px or {}).items() if px is not None}
+
+
+def _motion(report: LensReport, name: str, focus: float, length: Callable[[float], Any]) -> dict[str, Any] | None:
+    px = motions(report).get(name)
+    if px is None:
+        return None
+    sure = report.motion_uncertainty.get(name)
+    return {
+        "px": px,
+        "uncertainty_px": sure,
+        **length(px * focus / report.focal_px),
+    }
 
 
 def _colours(report: LensReport, length: Callable[[float], Any]) -> dict[str, Any] | None:
@@ -247,6 +273,10 @@ def read_lens(run: Run) -> LensReport | None:
         },
         corner_distortion=found.distortion_at_corner,
         distortion_uncertainty=found.distortion_uncertainty,
+        motion_px=found.motion and {one.photo: one.motion and one.motion.px for one in found.photos},
+        motion_uncertainty={
+            one.photo: sure for one in found.photos if one.motion and (sure := one.motion.uncertainty_px) is not None
+        },
     )
 
 
@@ -296,11 +326,22 @@ class _Breathing(msgspec.Struct):
         return Breathing(slope, self.relative_uncertainty * abs(slope))
 
 
+class _Motion(msgspec.Struct):
+    px: float
+    uncertainty_px: float | None = None
+
+
+class _Motions(msgspec.Struct):
+    photos: int
+    of: int
+
+
 class _Photo(msgspec.Struct):
     photo: str
     focus_distance: _Length
     relative_aperture: float = 1.0
     exposure_stops: list[float] = msgspec.field(default_factory=lambda: [0.0, 0.0, 0.0])
+    motion: _Motion | None = None
 
 
 class _File(msgspec.Struct):
@@ -323,6 +364,7 @@ class _File(msgspec.Struct):
     lateral_colour: _Shares | None = None
     distortion_at_corner: float | None = None
     distortion_uncertainty: float | None = None
+    motion: _Motions | None = None
     notes: list[str] = msgspec.field(default_factory=list)
     trust: Level | None = None
     trust_because: str | None = None

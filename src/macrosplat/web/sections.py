@@ -14,6 +14,7 @@ from macrosplat.output.lens_report import LensReport, believed, describe
 from macrosplat.output.lens_words import (
     BREATHING,
     DISTORTION,
+    MOTION,
     SOUGHT,
     depth_of_field_mm,
     figures,
@@ -106,6 +107,7 @@ def lens(report: LensReport | None, made: Manifest | None = None) -> str:
     said = terms(report)
     rows |= {name: text for name, text in said.items() if text}
     sought = (BREATHING, *SOUGHT[made.options.thin.aberrations if made else "auto"], DISTORTION)
+    sought += (MOTION,) if report.motion_px is not None else ()
     none = [name for name in sought if said[name] is None]
     unseen = [name if n == 0 else name[0].lower() + name[1:] for n, name in enumerate(none)]
     if unseen:

@@ -123,7 +123,7 @@ class Deblurred:
 
 def claimed_radius(seen: Surface) -> Tensor:
     """[h, w] px of the render: how blurred the lens model says that a photo is."""
-    return blur_radius(seen.radius, seen.there.to(seen.depth.dtype))
+    return blur_radius(seen.blur, seen.there.to(seen.depth.dtype))
 
 
 def share_shown(
