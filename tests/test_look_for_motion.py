@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 from macrosplat.train.motion import Blur, blur_between, moved
 
 RANDOM = np.random.default_rng(0)
-PICTURE = gaussian_filter(RANDOM.random((90, 120, 3)), (1.5, 1.5, 0)) * 3
+PICTURE = gaussian_filter(RANDOM.random((60, 80, 3)), (1.5, 1.5, 0)) * 3
 
 
 def smeared(picture: np.ndarray, px: float, degrees: float) -> np.ndarray:

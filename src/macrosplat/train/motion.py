@@ -38,6 +38,7 @@ SAMPLES = 8  # of the aperture, through which the model's photos are made
 SMOOTH = 1.0  # px: grain and single pixels tell nothing
 BLOCKS = 4  # across a photo: what is wrong in one of them says nothing of the next
 ROUNDS = 5  # of least squares, whose weights fall beyond twice the median of what is left
+NOTHING = 1e-9  # sRGB^2 / px^4, mean square of second derivatives
 SURE = 2.0  # standard deviations
 CREDITED = 0.5  # of what a photo is sharper than the model's in every direction (experiments: motion)
 
@@ -116,7 +117,7 @@ def blur_between(photo: Tensor, picture: Tensor, weight: Tensor) -> Blur | None:
     less, weight = less.double(), weight.double()[..., None].expand_as(less)
     strength = slopes[:3].square().sum(0)
     shown = (strength > strength.mean()) & (weight > 0)
-    if not bool(shown.any()):
+    if not bool(shown.any()) or float(strength.mean()) < NOTHING:
         return None
     solved, robust = torch.zeros(5, dtype=torch.float64), weight
     for _ in range(ROUNDS):
