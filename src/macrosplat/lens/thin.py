@@ -185,7 +185,7 @@ class ThinLens(Lens):
 
     def some_moved(self) -> bool:
         """Whether any photo is known to have moved."""
-        return "lens.motion" in self.parameters and any(self.moved(photo) for photo in range(len(self.aperture)))
+        return self.moved(0) or any(self._moved or ())
 
     def say_moved(self, photo: int, numbers: Tensor | None) -> None:
         """Decide whether a photo moved during its exposure, and how (`motion.screw`): [6] px, None: it did not."""
