@@ -73,7 +73,6 @@ def spans_of(settings: Mapping[str, Any]) -> Spans:
 
 class ThinLens(Lens):
     name = "thin"
-    least_motion = motion.LEAST
     poses_from = POSES_FROM
 
     def __init__(self, start: LensStart) -> None:
