@@ -61,6 +61,12 @@ class LensReport:
     focus_uncertainty: Mapping[str, float] = field(default_factory=dict)  # relative standard deviations, by photo name
     corner_distortion: float | None = None  # displacement of the corner, relative; None: a pinhole's cameras
     distortion_uncertainty: float | None = None
+    # Of the diaphragm: how many, by how many degrees a corner is turned clockwise from pointing upwards, and how
+    # straight they are, 0 to 1; None: not seen in these photos.
+    blades: tuple[int, float, float] | None = None
+    blades_uncertainty: tuple[float, float] | None = None  # degrees, and of how straight they are
+    cats_eye: float | None = None  # share of the pupil that is left in the corner; None: not seen in these photos
+    cats_eye_uncertainty: float | None = None
 
 
 def write_lens(run: Run, report: LensReport) -> None:
@@ -94,6 +100,11 @@ def describe(report: LensReport) -> dict[str, Any]:
             "colour_focus": "how much farther than green red and blue are in focus (< 0: nearer), at the median focus "
             "distance; null: not seen in these photos",
             "vignetting": "stops of light lost in the corner of the photos; null: not seen in these photos",
+            "blades": "of the diaphragm, as highlights behind the focus show it: count, degrees by which a corner is "
+            "turned clockwise from pointing upwards, and how straight they are (1: a polygon, 0: round); null: not "
+            "seen in these photos",
+            "cats_eye": "share of the pupil that the lens's rims leave in the corner, where highlights are lemons; the "
+            "light that it costs is part of vignetting; null: not seen in these photos",
             "field_curvature": "how much farther than the middle the corners are in focus (< 0: nearer); null: not "
             "seen in these photos, or not looked for (--thin.aberrations all)",
             "lateral_colour": "how much larger than green, relative, red and blue are taken; null: not seen in these "
@@ -120,6 +131,9 @@ def describe(report: LensReport) -> dict[str, Any]:
         "colour_focus": _colours(report, length),
         "vignetting": report.vignetting,
         "vignetting_uncertainty": report.vignetting_uncertainty,
+        "blades": _blades(report),
+        "cats_eye": report.cats_eye,
+        "cats_eye_uncertainty": report.cats_eye_uncertainty,
         "field_curvature": None
         if report.corner_focus is None
         else length(report.corner_focus)
@@ -174,6 +188,14 @@ def _lateral(report: LensReport) -> dict[str, Any] | None:
     }
 
 
+def _blades(report: LensReport) -> dict[str, Any] | None:
+    if report.blades is None:
+        return None
+    turned, straight = report.blades_uncertainty or (None, None)
+    names = "count", "turned", "turned_uncertainty", "straight", "straight_uncertainty"
+    return dict(zip(names, (*report.blades[:2], turned, report.blades[2], straight), strict=True))
+
+
 def f_numbers(report: LensReport, focus: float) -> dict[str, float | None]:
     """None where focal length or scale are unknown, the pupil is shut, or the focus lies inside the focal length."""
     keys = ("f_number", "effective_f_number", "magnification")
@@ -218,7 +240,7 @@ def read_lens(run: Run) -> LensReport | None:
         raise MacrosplatError(
             f"{path} is no lens report of macrosplat: a length in it is not positive, or a photo lacks something."
         )
-    colour, lateral, field = found.colour_focus, found.lateral_colour, found.field_curvature
+    colour, lateral, field, blades = found.colour_focus, found.lateral_colour, found.field_curvature, found.blades
     return LensReport(
         pupil_diameter=found.pupil_diameter.scene_units,
         focus_distances=focus,
@@ -247,11 +269,15 @@ def read_lens(run: Run) -> LensReport | None:
         },
         corner_distortion=found.distortion_at_corner,
         distortion_uncertainty=found.distortion_uncertainty,
+        blades=blades and (blades.count, blades.turned, blades.straight),
+        blades_uncertainty=blades and _both(blades.turned_uncertainty, blades.straight_uncertainty),
+        cats_eye=found.cats_eye,
+        cats_eye_uncertainty=found.cats_eye_uncertainty,
     )
 
 
-def _both(red: float | None, blue: float | None) -> tuple[float, float] | None:
-    return None if red is None or blue is None else (red, blue)
+def _both(one: float | None, other: float | None) -> tuple[float, float] | None:
+    return None if one is None or other is None else (one, other)
 
 
 class _Plain(msgspec.Struct):
@@ -296,6 +322,14 @@ class _Breathing(msgspec.Struct):
         return Breathing(slope, self.relative_uncertainty * abs(slope))
 
 
+class _Blades(msgspec.Struct):
+    count: int
+    turned: float
+    straight: float
+    turned_uncertainty: float | None = None
+    straight_uncertainty: float | None = None
+
+
 class _Photo(msgspec.Struct):
     photo: str
     focus_distance: _Length
@@ -323,6 +357,9 @@ class _File(msgspec.Struct):
     lateral_colour: _Shares | None = None
     distortion_at_corner: float | None = None
     distortion_uncertainty: float | None = None
+    blades: _Blades | None = None
+    cats_eye: float | None = None
+    cats_eye_uncertainty: float | None = None
     notes: list[str] = msgspec.field(default_factory=list)
     trust: Level | None = None
     trust_because: str | None = None

@@ -14,6 +14,7 @@ from macrosplat.train.density import densify
 from macrosplat.train.eager import Eager
 from macrosplat.train.extra import add_anywhere
 from macrosplat.train.ranks import Ranks
+from macrosplat.train.rim_look import look_at_rim
 from macrosplat.train.schedule import Plan, Schedule
 from macrosplat.train.seen import weakly_observed
 from macrosplat.train.step import AHEAD
@@ -43,7 +44,7 @@ class Trainer(Training):
         if lens.undecided(self.schedule.share(self.done)):
             self.settle()  # may go back
             if lens.undecided(self.schedule.share(self.done)):
-                lens.decide()
+                lens.decide(lambda: look_at_rim(self.model, self.targets))
         step = self.done
         plan = self.schedule.at(step, self.start, self.model.lens, self.batch)
         with one_torch_thread():
