@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from macrosplat.lens import curvature
+from macrosplat.lens import curvature, motion
 from macrosplat.lens.aperture import apertures, learned_of, residual_blur, rows_of
 from macrosplat.lens.blur import mean_blur
 from macrosplat.lens.coc import defocus
@@ -77,15 +77,22 @@ def defocused(
     sampling: Sampling,
     foci: Foci = ONE_FOCUS,
     opening: Opening = ROUND,
+    screw: Tensor | None = None,  # [4, 4] along which the camera moves during the exposure (`motion`)
 ) -> Tensor:
     """[H, W, C] what a thin lens takes."""
     if sampling.samples == 1:
-        return blurred(draw(camera.at(camera.view[None])), camera, pupil, focus, sigma0, foci, opening)
+        views = camera.view[None] if screw is None else motion.centres(screw, camera.view)
+        return blurred(draw(camera.at(views)), camera, pupil, focus, sigma0, foci, opening, whole=True)
     # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
-    least, plane = 2 * residual_blur(sampling.samples) * pupil, Plane()
+    least, plane = 2 * residual_blur(sampling.samples) * pupil, Plane() if screw is None else None
 
     def through(which: Sampling, rows: Sequence[int], shares: Tensor | None = None) -> Tensor:
-        u, v, views = apertures(which, camera.view, pupil, focus, rows, opening.blades)
+        if screw is None:
+            u, v, views = apertures(which, camera.view, pupil, focus, rows, opening.blades)
+        else:
+            still = torch.eye(4, dtype=camera.view.dtype, device=camera.view.device)
+            u, v, sheared = apertures(which, still, pupil, focus, rows, opening.blades)
+            views = motion.moved(sheared, screw, camera.view, which.samples, rows, shares is not None)
         seen = draw(camera.at(views, plane))
         colour = foci.apart(seen.colour, u, v, camera.intrinsics[:2])
         weights = opening.weights(which, pupil)
@@ -130,13 +137,14 @@ def blurred(
     foci: Foci = ONE_FOCUS,
     opening: Opening = ROUND,
     shares: Tensor | None = None,  # [M] what the gradients of each count for; None: all alike
+    whole: bool = False,  # whether `pupil` is the lens's own, and not what completes its samples
 ) -> Tensor:
     """The mean of M sub-aperture views, each blurred by a pupil."""
     own = foci.by_channel(seen.colour.shape[-1])
     depth = opening.narrowed(foci.flat(seen), focus)
     sigma = defocus(depth, seen.alpha, camera.intrinsics[0], pupil, focus, sigma0, own)
     # The residual blur of a sample is small, and that of a colour differs from it by less (experiments: about-green).
-    pivot = GREEN if own is not None and len(seen.colour) > 1 else None
+    pivot = GREEN if own is not None and len(seen.colour) > 1 and not whole else None
     if shares is None:
         return mean_blur(seen.colour, sigma, pivot)
     return mean_blur(_Sharing.apply(seen.colour, shares), _Sharing.apply(sigma, shares), pivot)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ red and blue are magnified on their own (`lateral`), and corners are darker (`vi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,12 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from macrosplat.lens import blades, breathing, cats_eye, colour, curvature, lateral, rim, vignetting
+from macrosplat.lens import blades, breathing, cats_eye, colour, curvature, lateral, motion, rim, vignetting
 from macrosplat.lens.defocused import COLOURED, ONE_FOCUS, Foci, defocused
 from macrosplat.lens.model import Draw, Lens, LensEstimate, LensPlan, LensStart, PhotoIndex, Sampling, Sharp, dolly
 from macrosplat.lens.opening import ROUND, Opening
 from macrosplat.lens.rim import RimTold
 from macrosplat.lens.shift import shifted
+from macrosplat.lens.spans import spans_of
 from macrosplat.lens.terms import DECIDED_AT, LEARN_FROM, LOOKED_AT, NOT_SEEN, SEEN, TERMS, UNDECIDED, begins
 from macrosplat.render import Camera
 from macrosplat.support.dispatch import on_gpu, select_row
@@ -42,24 +43,6 @@ PUPIL_RATE, FOCUS_RATE, SIGMA0_RATE = 3e-3, 1e-3, 2e-3
 BELIEF = 6e-4
 SIGMA0_MIN, SIGMA0_MAX = 0.05, 1.5  # px: diffraction, anti-alias filter, demosaicing; more than that is defocus
 
-# When by how many samples, by `--thin.aperture-samples`: begin, end, samples, and through how many of them gradients go
-# (0: all). They cost as many renders: early at resolution 1/2, where they are cheap and find the lens, and at the end.
-# Between them, detail is drawn through the pupil's centre alone and the lens is frozen: learned that way, the pupil
-# comes out 20 % too small where much is occluded. The pupil itself is learned in the first span only: at full
-# resolution, parts that no photo has in focus keep their blur in the scene and pull it down by another 5 %.
-# How many and when was tried out (experiments: aperture-spans, aperture-spiral, some-samples).
-Spans = tuple[tuple[float, float, int, int], ...]
-SPANS: dict[str, Spans] = {
-    "1": (),
-    "4": ((0.12, 0.4, 8, 4), (0.7, 1.0, 4, 2)),
-    "8": ((0.12, 0.3, 8, 4), (0.7, 1.0, 8, 4)),
-    "16": ((0.12, 0.4, 8, 0), (0.7, 1.0, 16, 0)),
-}
-# From the end of the first span on, which is finer and takes longer (experiments: own-samples).
-EARLY: dict[str, Spans] = {
-    "8": ((0.12, 0.3, 8, 4), (0.3, 1.0, 8, 4)),
-    "16": ((0.12, 0.3, 8, 4), (0.3, 0.7, 8, 4), (0.7, 1.0, 16, 0)),
-}
 PUPIL_END = 0.1  # of the pupil's first rate, reached linearly when it is frozen: it has far to go and then to settle
 
 # When poses that SfM found begin to be refined: within the first span, where the blur is true at edges, too
@@ -68,15 +51,9 @@ POSES_FROM = 0.2
 BLADES, CATS_EYE = "lens.blades", "lens.cats_eye"
 
 
-def spans_of(settings: Mapping[str, Any]) -> Spans:
-    """By the options of the lens: `aperture_samples`, `aperture_from`."""
-    samples = settings.get("aperture_samples", "4")
-    early = settings.get("aperture_from", "late") == "early"
-    return EARLY.get(samples, SPANS[samples]) if early else SPANS[samples]
-
-
 class ThinLens(Lens):
     name = "thin"
+    least_motion = motion.LEAST
     poses_from = POSES_FROM
 
     def __init__(self, start: LensStart) -> None:
@@ -106,6 +83,11 @@ class ThinLens(Lens):
             "lens.blades": torch.zeros(3),  # of `blades`; never learned, but told by one look
             "lens.blades_seen": torch.tensor(UNDECIDED if self._orders else NOT_SEEN),
         }
+        self._looks: int | None = None  # what `lens.motion_looks` says, as far as the host has looked
+        self._moved: list[bool] | None = None  # what `lens.motion_seen` says, likewise
+        if start.settings.get("motion", "off") == "on":
+            self.parameters |= motion.parameters(len(focus))
+            self.rates["lens.motion"] = motion.RATE
         self._seen: dict[str, float] = {}  # what `lens.colour_seen` and its like say, as far as the host has looked
         self._radii: dict[tuple[int, int], Tensor] = {}  # by size of the frame
         self._towards: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
@@ -126,6 +108,10 @@ class ThinLens(Lens):
         for term in TERMS:
             if gradients.get(term.name) is not None:
                 gradients[term.name] = gradients[term.name] + term.belief * self.parameters[term.name].detach()
+        if gradients.get("lens.motion") is not None:
+            gradients["lens.motion"] = (
+                gradients["lens.motion"] + motion.BELIEF * self.parameters["lens.motion"].detach()
+            )
         if self.exif is None or self._expected is None or gradients.get("lens.pupil") is None:
             return
         # Nothing pulls a wider pupil down but the photos and the bound: photos err to the narrow side, and a lens that
@@ -142,6 +128,7 @@ class ThinLens(Lens):
     def plan(self, t: float) -> LensPlan:
         samples, learned = next((span[2:] for span in self.spans if span[0] <= t < span[1]), (1, 0))
         rates = dict(self.rates)
+        rates.pop("lens.motion", None)
         settled_at = self.spans[0][1] if self.spans else math.inf
         for term in TERMS:
             seen = self.seen(term.name)
@@ -158,6 +145,8 @@ class ThinLens(Lens):
             rates[BLADES] = 0.0  # never learned; but such a step is not of the kind that those before were
         # Through the pupil's centre alone the focal length runs away (experiments: focal-by-one-sample).
         focal = samples > 1 or not self.spans
+        if self.some_moved():
+            rates["lens.motion"] = motion.RATE
         return LensPlan(Sampling(samples, learned=learned), rates, poses=t >= self.poses_from, focal=focal)
 
     def undecided(self, t: float) -> bool:
@@ -208,6 +197,54 @@ class ThinLens(Lens):
         if name not in self._seen:
             self._seen[name] = float(self.parameters[f"{name}_seen"].detach())
         return self._seen[name]
+
+    def moved(self, photo: int) -> bool:
+        if "lens.motion" not in self.parameters:
+            return False
+        if self._moved is None:
+            self._moved = (self.parameters["lens.motion_seen"].detach() == SEEN).tolist()
+        return self._moved[photo]
+
+    def some_moved(self) -> bool:
+        """Whether any photo is known to have moved."""
+        return "lens.motion" in self.parameters and any(self.moved(photo) for photo in range(len(self.aperture)))
+
+    def say_moved(self, photo: int, numbers: Tensor | None) -> None:
+        """Decide whether a photo moved during its exposure, and how (`motion.screw`): [6] px, None: it did not."""
+        with torch.no_grad():
+            self.parameters["lens.motion_seen"][photo] = NOT_SEEN if numbers is None else SEEN
+            self.parameters["lens.motion"][photo] = 0.0 if numbers is None else numbers
+        self._moved = None
+
+    def motion(self, photo: int) -> Tensor:
+        """[6] px of a photo over its exposure (`motion.screw`); 0: it did not move."""
+        return self.parameters["lens.motion"].detach()[photo] * float(self.moved(photo))
+
+    def looks(self, t: float) -> bool:
+        if "lens.motion" not in self.parameters:
+            return False
+        if self._looks is None:
+            self._looks = round(float(self.parameters["lens.motion_looks"].detach()))
+        return self._looks < sum(t >= due for due in motion.LOOKS)
+
+    def looked(self, t: float) -> None:
+        with torch.no_grad():
+            self.parameters["lens.motion_looks"].fill_(sum(t >= due for due in motion.LOOKS))
+        self._looks = None
+
+    def screw(self, photo: PhotoIndex, camera: Camera, focus: Tensor) -> Tensor:
+        """[4, 4] along which the camera of a photo moves during the exposure."""
+        wide, high = self.width, self.width * camera.frame.height / camera.frame.width
+        # Of photos that are taken together, some moved.
+        decided = select_row(self.parameters["lens.motion_seen"].detach(), photo).clamp_min(NOT_SEEN)
+        numbers = decided * select_row(self.parameters["lens.motion"], photo)
+        focal = camera.intrinsics[0].detach() * (wide / camera.frame.width)
+        return motion.screw(numbers, focus.detach(), focal, motion.reach_of(wide, high))
+
+    def smear(self, depth: Tensor, camera: Camera, photo: int) -> Tensor | None:
+        if not self.moved(photo):
+            return None
+        return motion.smear(self.screw(photo, camera, self.focus(photo, camera)), depth, camera)
 
     def foci(self, photo: PhotoIndex, camera: Camera) -> Foci:
         """How those of a photo differ."""
@@ -283,7 +320,9 @@ class ThinLens(Lens):
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         numbers = self._numbers(photo, camera)
         opening = self.opening(photo, camera)
-        taken = defocused(draw, camera, *numbers, sampling, self.foci(photo, camera), opening)
+        moved = self.moved(photo) if isinstance(photo, int) else sampling.moving
+        screw = self.screw(photo, camera, numbers[1]) if moved else None
+        taken = defocused(draw, camera, *numbers, sampling, self.foci(photo, camera), opening, screw)
         return self._developed(taken, camera, opening)
 
     def _developed(self, taken: Tensor, camera: Camera, opening: Opening) -> Tensor:
@@ -308,6 +347,13 @@ class ThinLens(Lens):
             foci = replace(foci, corner=(foci.corner[0], shares))
         depth = foci.flat(sharp)
         return self.pupil(photo, camera) / 2 * camera.intrinsics[0] * (1 / self.focus(photo, camera) - 1 / depth)
+
+    def _lengths(self) -> tuple[float | None, ...] | None:
+        """[V] px by which photos moved; None: it was not looked for."""
+        if "lens.motion" not in self.parameters:
+            return None
+        lengths = [float(motion.length(self.motion(photo))) for photo in range(len(self.aperture))]
+        return tuple(px if px >= motion.LEAST else None for px in lengths)
 
     @torch.no_grad()
     def estimate(self, focal: Tensor) -> LensEstimate:
@@ -334,6 +380,7 @@ class ThinLens(Lens):
             colour_offsets=(float(red), float(blue)) if seen["lens.colour"] else None,
             vignetting=self._stops_lost(),
             corner_offset=float(corner) if seen["lens.curvature"] else None,
+            motion_px=self._lengths(),
             lateral_px=tuple(self.parameters["lens.lateral"].tolist()) if seen["lens.lateral"] else None,
             blades=tuple(self.parameters[BLADES].tolist()) if self.seen(BLADES) == SEEN else None,
             cats_eye=float(self.parameters[CATS_EYE]) if seen[CATS_EYE] else None,

@@ -25,3 +25,6 @@ class Thin:
 
     blades: Annotated[Blades, arg(metavar="N")] = "auto"
     """Of the diaphragm, 5 to 9; `auto`: if photos show them; or `round`."""
+
+    motion: Annotated[Literal["off", "on"], arg(metavar="M")] = "off"
+    """`on`: of photos by hand, that moved during their exposure."""

@@ -31,6 +31,7 @@ from macrosplat.output.lens_report import LensReport, write_lens
 from macrosplat.output.maps import PhotoMaps, add_maps, write_index
 from macrosplat.output.matched import Match, match
 from macrosplat.output.millimetres import Scale, contradictions, differing, magnification
+from macrosplat.output.motion_sure import SURE, motion_uncertainties
 from macrosplat.output.scale import scale_of
 from macrosplat.output.sharp import write_sharp
 from macrosplat.output.summary import Summary
@@ -97,7 +98,8 @@ def finish(
             counts = targets.alpha_masks[v] if targets.alpha_masks else None  # what is masked was not learned
             found = _maps(model, shown[v], v, photo.name, look.seen, coverage)
             there = found.depth > 0
-            pictures = look.taken.cpu().numpy(), look.drawn.cpu().numpy(), found.defocus if lens is not None else None
+            blur = look.seen.blur.cpu().numpy() if lens is not None else None
+            pictures = look.taken.cpu().numpy(), look.drawn.cpu().numpy(), blur
             where = None if counts is None else counts >= 128
             matching.append(writers.add(match, photo.name, targets.photos[v], where, *pictures, there))
             if there.any():  # elsewhere there is no circle of confusion
@@ -133,7 +135,7 @@ def finish(
         progress.stage("looking how surely the photos tell the lens")
         rim = look_at_rim(model, targets) if lens.blades is not None else None
         sure = uncertainties(told(model, targets, sampling), lens, given.cameras, middle_px, blur_px, rim)
-        report = replace(reported, trust=trust, **sure)
+        report = replace(reported, trust=trust, **sure, **_motion(model, targets, lens, given))
         write_lens(run, replace(report, notes=report.notes + ((limit,) if limit else ())))
         assert coverage is not None, "there is one of every lens that is known"
         slopes = [
@@ -205,6 +207,19 @@ def _lateral(lens: LensEstimate, given: TrainingInput) -> tuple[float, float] | 
     corner = float(np.hypot(width, height)) / 2 * lens.width_px / float(width)
     red, blue = lens.lateral_px
     return red / corner, blue / corner
+
+
+def _motion(model: Model, targets: Targets, lens: LensEstimate, given: TrainingInput) -> dict[str, Any]:
+    """What the report says of it; nothing where it was not looked for."""
+    if lens.motion_px is None:
+        return {}
+    sure = motion_uncertainties(model, targets)
+    moved = {
+        name: px if px is not None and px > SURE * sure[v] else None
+        for v, (name, px) in enumerate(zip(given.cameras.names, lens.motion_px, strict=True))
+    }
+    known = {name: sure[v] for v, name in enumerate(moved) if moved[name] is not None}
+    return {"motion_px": moved, "motion_uncertainty": known}
 
 
 def _lens_report(

@@ -16,6 +16,7 @@ from macrosplat.output.lens_words import (
     BLADES,
     BREATHING,
     DISTORTION,
+    MOTION,
     SOUGHT,
     depth_of_field_mm,
     figures,
@@ -109,6 +110,7 @@ def lens(report: LensReport | None, made: Manifest | None = None) -> str:
     rows |= {name: text for name, text in said.items() if text}
     thin = made.options.thin if made else Thin()
     sought = (BREATHING, *SOUGHT[thin.aberrations], *[BLADES][: thin.blades != "round"], DISTORTION)
+    sought += (MOTION,) if report.motion_px is not None else ()
     none = [name for name in sought if said[name] is None]
     unseen = [name if n == 0 else name[0].lower() + name[1:] for n, name in enumerate(none)]
     if unseen:
