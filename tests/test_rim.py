@@ -13,7 +13,7 @@ from macrosplat.lens.blades import ORDERS, shaped
 from macrosplat.lens.rim import NAMES, RimTold
 from macrosplat.lens.thin import ThinLens
 from macrosplat.support.colour import to_bytes, to_srgb
-from macrosplat.train.rim_look import look_at_rim
+from macrosplat.train import rim_look
 from making_training import make_trainer
 from test_cats_eye import disc
 from test_lens import CAMERA, FX, START, one_by_one
@@ -38,7 +38,7 @@ def draw(camera, reshape=None) -> Sharp:
 def through(lens: ThinLens, blades=None, corner=0.0) -> torch.Tensor:
     """Their photo, by many points of the pupil."""
     pupil, focus, _ = lens._numbers(0, CAMERA)
-    u, v = disc(120)
+    u, v = disc(160)
     if blades is not None:
         u, v = shaped(u, v, torch.tensor(blades, dtype=torch.float64))
     u, v = u.float(), v.float()
@@ -71,7 +71,6 @@ def test_points_of_light_through_a_polygon_or_a_lemon():
     assert abs(found[corner]) < 0.03 and abs(found[0]) < 0.02
     found = told(through(lens, corner=0.15))
     assert found[corner] == pytest.approx(0.15, abs=0.03)
-    assert np.abs(found[2:]).max() < 0.5  # four points of light do not tell a lemon from all of the polygons
 
 
 def record(straight: float, sure: float, corner: float = 0.0, corner_sure: float = 0.01) -> RimTold:
@@ -117,8 +116,9 @@ def test_a_lens_is_decided_once_by_one_look():
     assert not said.undecided(1.0)
 
 
-def test_photos_of_a_bladed_lens_and_of_a_round_one():
+def test_photos_of_a_bladed_lens_and_of_a_round_one(monkeypatch):
     """The scene as it is: what the lens made of it through seven blades is told, and that it was round."""
+    monkeypatch.setattr(rim_look, "PHOTOS", 1)
     model, targets = (trainer := make_trainer(1)[0]).model, trainer.targets
     lens = model.lens
 
@@ -133,7 +133,7 @@ def test_photos_of_a_bladed_lens_and_of_a_round_one():
             taken = [model.photograph(v, Sampling(32, 0.2)).clamp(0, 1) for v in range(2)]
         targets.photos = [to_bytes(to_srgb(light).numpy()) for light in taken]
         turn_to((0.0, 0.0, 0.0), terms.NOT_SEEN)
-        swings.append(look_at_rim(model, targets).blades(7)[0])
+        swings.append(rim_look.look_at_rim(model, targets).blades(7)[0])
     corner = complex(math.cos(1.4 + math.pi), math.sin(1.4 + math.pi))
     found = (swings[0] - swings[1]) / corner
     assert 0.5 < found.real < 1.3 and abs(found.imag) < 0.35
