@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.linalg import expm
 
-from macrosplat.lens import LensStart, Sampling, Sharp, motion
+from macrosplat.lens import LensStart, Sampling, Sharp, aperture, motion
 from macrosplat.lens.aperture import learned_of
 from macrosplat.lens.thin import ThinLens
 from macrosplat.render import Camera, Frame, Pinhole
@@ -136,3 +136,20 @@ def test_gradients_are_those_of_differences(sampling):
         ]
     wanted = torch.stack([(up - down) / 2e-4 for up, down in sides])
     torch.testing.assert_close(found, wanted, rtol=2e-4, atol=1e-5)
+
+
+def test_on_a_gpu_it_is_the_same_motion(monkeypatch):
+    """Aperture samples by their kernel, in Triton's interpreter where there is no GPU."""
+
+    def taken() -> tuple[torch.Tensor, ...]:
+        made = lens(3.0, 1.0, 0.5, 0.7, 0.2, -0.3)
+        leaves = [made.parameters[name].requires_grad_() for name in ("lens.motion", "lens.pupil", "lens.focus")]
+        sampling = Sampling(8, torch.tensor(0.3), learned=4, moving=True)
+        picture = made.photograph(waves(4.5), CAMERA, torch.tensor([0]), sampling)
+        weights = torch.sin(torch.arange(picture.numel(), dtype=torch.float32)).view(picture.shape)
+        return picture.detach(), *torch.autograd.grad((weights * picture).sum(), leaves)
+
+    wanted = taken()
+    monkeypatch.setattr(aperture, "on_gpu", lambda tensor: True)
+    for found, known in zip(taken(), wanted, strict=True):
+        torch.testing.assert_close(found, known, rtol=1e-3, atol=1e-4)

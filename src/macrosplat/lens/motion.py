@@ -35,7 +35,8 @@ TERMS = 5  # of the series of exp: 1e-7 for a turn of 0.2 radians, and the expos
 
 # Of the training: when photos are looked at for motion (`train.motion`). Full resolution begins at 0.4.
 LOOKS = tuple(round(0.45 + 0.05 * n, 2) for n in range(10))
-LEAST = 1.0  # px: less does not show
+# px: where more is seen, a photo moved; of one that is known to have moved less does not show (experiments: motion).
+SEEN_FROM, LEAST = 1.5, 1.0
 # Of Adam, px per step.
 RATE = 2e-2
 BELIEF = 1e-5  # of the loss per px^2: pulls to none what no photo tells

@@ -53,7 +53,6 @@ BLADES, CATS_EYE = "lens.blades", "lens.cats_eye"
 
 class ThinLens(Lens):
     name = "thin"
-    least_motion = motion.LEAST
     poses_from = POSES_FROM
 
     def __init__(self, start: LensStart) -> None:
@@ -207,7 +206,7 @@ class ThinLens(Lens):
 
     def some_moved(self) -> bool:
         """Whether any photo is known to have moved."""
-        return "lens.motion" in self.parameters and any(self.moved(photo) for photo in range(len(self.aperture)))
+        return self.moved(0) or any(self._moved or ())
 
     def say_moved(self, photo: int, numbers: Tensor | None) -> None:
         """Decide whether a photo moved during its exposure, and how (`motion.screw`): [6] px, None: it did not."""

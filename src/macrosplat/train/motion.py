@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from macrosplat.lens import Sampling
+from macrosplat.lens.motion import LEAST, SEEN_FROM
 from macrosplat.lens.thin import ThinLens
 from macrosplat.model.model import Model
 from macrosplat.support.colour import to_srgb
@@ -82,7 +83,7 @@ def _of_photo(model: Model, lens: ThinLens, targets: Targets, photo: int, scale:
         return None
     before = lens.motion(photo) * scale  # [6] px of this frame
     shift = before[:2].double().cpu().numpy()
-    found = moved(blur, shift, scale * lens.least_motion)
+    found = moved(blur, shift, scale * (LEAST if lens.moved(photo) else SEEN_FROM))
     if found is None:
         return None
     # What rolls goes on to do so, and as much more.
