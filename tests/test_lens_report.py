@@ -11,7 +11,17 @@ import pytest
 from macrosplat.lens.terms import TERMS, UNDECIDED, begins
 from macrosplat.output.calibrated import Breathing
 from macrosplat.output.lens_report import LensReport, describe, read_lens, write_lens
-from macrosplat.output.lens_words import COLOUR, DARKER, FIELD, LATERAL, SOUGHT, figures, give_or_take, in_words
+from macrosplat.output.lens_words import (
+    CLIPPED,
+    COLOUR,
+    DARKER,
+    FIELD,
+    LATERAL,
+    SOUGHT,
+    figures,
+    give_or_take,
+    in_words,
+)
 from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.web import sections
@@ -108,12 +118,14 @@ def test_terms_are_read_back(tmp_path: Path) -> None:
 
 def test_what_was_not_looked_for_is_not_said_to_be_unseen() -> None:
     names = {COLOUR: "lens.colour", DARKER: "lens.vignetting", FIELD: "lens.curvature", LATERAL: "lens.lateral"}
+    names[CLIPPED] = "lens.cats_eye"
     for asked, sought in SOUGHT.items():
         assert [names[name] for name in sought] == [t.name for t in TERMS if begins(t, asked) == UNDECIDED]
     rows = sections.lens(replace(ONE_TO_ONE, vignetting=0.51, vignetting_uncertainty=0.06))
     assert "0.51 ± 0.06 stops darker in the corner" in rows and "Curvature of field" not in rows
     unseen = (
-        "<th>Not seen in these photos</th><td>Focus breathing, longitudinal colour, lateral colour, distortion</td>"
+        "<th>Not seen in these photos</th>"
+        "<td>Focus breathing, longitudinal colour, lateral colour, cat&#x27;s eyes, blades, distortion</td>"
     )
     assert unseen in rows
     still = replace(ONE_TO_ONE, motion_px=dict.fromkeys(ONE_TO_ONE.focus_distances))

@@ -1,7 +1,8 @@
 """What a thin lens takes: sharp renders of the scene, each blurred by what its pupil makes of the depths, and averaged.
 
 In: `draw(camera)`, pupil and focus distance (scene units), the blur in focus (px), how the aperture is sampled, foci
-that differ by channel or place (`Foci`). Out: light [H, W, C]. Sharp renders are all that is asked of the scene.
+that differ by channel or place (`Foci`), the pupil's shape (`Opening`). Out: light [H, W, C]. Sharp renders are all
+that is asked of the scene.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import torch
 from torch import Tensor
 
 from macrosplat.lens import curvature, motion
-from macrosplat.lens.aperture import apertures, learned_of, residual_blur
+from macrosplat.lens.aperture import apertures, learned_of, residual_blur, rows_of
 from macrosplat.lens.blur import mean_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.model import Draw, Sampling, Sharp
+from macrosplat.lens.opening import ROUND, Opening
 from macrosplat.lens.shift import shifted
 from macrosplat.render import Camera, Plane
 
@@ -74,26 +76,29 @@ def defocused(
     sigma0: Tensor,  # [] px of this frame, blur in focus
     sampling: Sampling,
     foci: Foci = ONE_FOCUS,
+    opening: Opening = ROUND,
     screw: Tensor | None = None,  # [4, 4] along which the camera moves during the exposure (`motion`)
 ) -> Tensor:
     """[H, W, C] what a thin lens takes."""
     if sampling.samples == 1:
         views = camera.view[None] if screw is None else motion.centres(screw, camera.view)
-        return blurred(draw(camera.at(views)), camera, pupil, focus, sigma0, foci, whole=True)
+        return blurred(draw(camera.at(views)), camera, pupil, focus, sigma0, foci, opening, whole=True)
     # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
     least, plane = 2 * residual_blur(sampling.samples) * pupil, Plane() if screw is None else None
 
     def through(which: Sampling, rows: Sequence[int], shares: Tensor | None = None) -> Tensor:
         if screw is None:
-            u, v, views = apertures(which, camera.view, pupil, focus, rows)
+            u, v, views = apertures(which, camera.view, pupil, focus, rows, opening.blades)
         else:
-            u, v, sheared = apertures(
-                which, torch.eye(4, dtype=camera.view.dtype, device=camera.view.device), pupil, focus, rows
-            )
+            still = torch.eye(4, dtype=camera.view.dtype, device=camera.view.device)
+            u, v, sheared = apertures(which, still, pupil, focus, rows, opening.blades)
             views = motion.moved(sheared, screw, camera.view, which.samples, rows, shares is not None)
         seen = draw(camera.at(views, plane))
-        seen = replace(seen, colour=foci.apart(seen.colour, u, v, camera.intrinsics[:2]))
-        return blurred(seen, camera, least, focus, sigma0, foci, shares)
+        colour = foci.apart(seen.colour, u, v, camera.intrinsics[:2])
+        weights = opening.weights(which, pupil)
+        if weights is not None:  # they hardly change within a residual blur
+            colour = colour * rows_of(weights, rows)[..., None]
+        return blurred(replace(seen, colour=colour), camera, least, focus, sigma0, foci, opening, shares)
 
     learned = sampling.learned
     if not 0 < learned < sampling.samples or not torch.is_grad_enabled():
@@ -130,12 +135,14 @@ def blurred(
     focus: Tensor,
     sigma0: Tensor,
     foci: Foci = ONE_FOCUS,
+    opening: Opening = ROUND,
     shares: Tensor | None = None,  # [M] what the gradients of each count for; None: all alike
     whole: bool = False,  # whether `pupil` is the lens's own, and not what completes its samples
 ) -> Tensor:
     """The mean of M sub-aperture views, each blurred by a pupil."""
     own = foci.by_channel(seen.colour.shape[-1])
-    sigma = defocus(foci.flat(seen), seen.alpha, camera.intrinsics[0], pupil, focus, sigma0, own)
+    depth = opening.narrowed(foci.flat(seen), focus)
+    sigma = defocus(depth, seen.alpha, camera.intrinsics[0], pupil, focus, sigma0, own)
     # The residual blur of a sample is small, and that of a colour differs from it by less (experiments: about-green).
     pivot = GREEN if own is not None and len(seen.colour) > 1 and not whole else None
     if shares is None:

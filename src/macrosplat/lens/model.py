@@ -98,6 +98,10 @@ class LensEstimate:
     corner_offset: float | None = None
     # How far red and blue are farther out in the corner than green, px of the training width; None: likewise.
     lateral_px: tuple[float, float] | None = None
+    # How many blades, the angle of the middle of one (radians, from the right downwards) and how straight they are;
+    # None: not seen in the photos.
+    blades: tuple[float, ...] | None = None
+    cats_eye: float | None = None  # the corner's t of `lens.cats_eye`; None: likewise
     # V px of the training width by which what is in focus moved during the exposure (None: it did not); None: not
     # looked for.
     motion_px: tuple[float | None, ...] | None = None
@@ -202,8 +206,12 @@ class Lens(Protocol):
         """Whether a question about the lens is to be decided before the step at `t` of the training."""
         return False
 
-    def decide(self) -> None:
-        """Decide it, from what was learned so far. May wait for the device."""
+    def decide(self, look: Callable[[], Any] | None = None) -> None:
+        """Decide it, from what was learned so far. May wait for the device.
+
+        Args:
+            look: compares the photos with what the pupil's rim makes of them (`rim.RimTold`); None: it cannot be asked.
+        """
 
     def believe(self, gradients: dict[str, Any]) -> None:
         """Add to the gradients of a step what is known of the lens beforehand; without gradients of its own."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-VERSION = 6  # of config.json: one more whenever an option is added
+VERSION = 7  # of config.json: one more whenever an option is added
 OLDEST = 2  # that can be read
 # By the first version that has them: options by their names on the command line, as what was done before.
 ADDED: dict[int, dict[str, Any]] = {
@@ -16,6 +16,7 @@ ADDED: dict[int, dict[str, Any]] = {
     4: {"targets": None},
     5: {"thin.aperture_from": "late"},
     6: {"thin.motion": "off"},
+    7: {"thin.blades": "round"},
 }
 
 

@@ -17,7 +17,9 @@ import torch
 from macrosplat.cameras.distort import with_focal
 from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import LensEstimate, Sampling, Sharp
+from macrosplat.lens.blades import turned
 from macrosplat.lens.breathing import UNSURE
+from macrosplat.lens.cats_eye import left
 from macrosplat.manifest import Figures
 from macrosplat.model.model import Model
 from macrosplat.output.calibrated import breathing, distortion_at_corner
@@ -44,6 +46,7 @@ from macrosplat.support.files import Writers
 from macrosplat.support.progress import Progress
 from macrosplat.support.threads import ahead
 from macrosplat.train.effort import spared
+from macrosplat.train.rim_look import look_at_rim
 from macrosplat.train.targets import Targets
 
 
@@ -130,7 +133,8 @@ def finish(
         middle_px, blur_px = float(np.median(focal_px)), float(np.median(radii)) if radii else 0.0
         reported = _lens_report(lens, stops, given, middle_px, scale, odd, unsure)
         progress.stage("looking how surely the photos tell the lens")
-        sure = uncertainties(told(model, targets, sampling), lens, given.cameras, middle_px, blur_px)
+        rim = look_at_rim(model, targets) if lens.blades is not None else None
+        sure = uncertainties(told(model, targets, sampling), lens, given.cameras, middle_px, blur_px, rim)
         report = replace(reported, trust=trust, **sure, **_motion(model, targets, lens, given))
         write_lens(run, replace(report, notes=report.notes + ((limit,) if limit else ())))
         assert coverage is not None, "there is one of every lens that is known"
@@ -244,6 +248,8 @@ def _lens_report(
         breathing=breathing(focus, given.cameras, unsure),
         colour_focus=lens.colour_focus(),
         vignetting=lens.vignetting,
+        blades=None if lens.blades is None else turned(lens.blades),
+        cats_eye=None if lens.cats_eye is None else left(lens.cats_eye),
         corner_focus=lens.corner_focus(),
         lateral=_lateral(lens, given),
         corner_distortion=distortion_at_corner(given.cameras),

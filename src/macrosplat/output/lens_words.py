@@ -68,16 +68,19 @@ def pupil(report: LensReport) -> str:
 
 BREATHING, COLOUR, DARKER = "Focus breathing", "Longitudinal colour", "Vignetting"
 FIELD, LATERAL, DISTORTION = "Curvature of field", "Lateral colour", "Distortion"
-MOTION = "Motion during the exposure"
+BLADES, CLIPPED, MOTION = "Blades", "Cat's eyes", "Motion during the exposure"
 # What was looked for, by `--thin.aberrations` (`lens.terms.begins`), besides what the cameras say.
-SOUGHT = {"off": (), "auto": (COLOUR, DARKER, LATERAL), "all": (COLOUR, DARKER, FIELD, LATERAL)}
+SOUGHT = {"off": (), "auto": (COLOUR, DARKER, LATERAL, CLIPPED), "all": (COLOUR, DARKER, FIELD, LATERAL, CLIPPED)}
+CURVED = 0.7  # of a polygon: blades that are less straight are said to be curved
 SHORT = {BREATHING: "breathing", DISTORTION: "distortion"}  # that do not say themselves what they are
 
 
 def terms(report: LensReport) -> dict[str, str | None]:
     """By name what was found of the lens beyond its blur; None: it was not seen in these photos."""
     mm, unit = (report.mm_per_unit, "mm") if report.mm_per_unit else (1.0, "scene units")
-    said: dict[str, str | None] = dict.fromkeys((BREATHING, COLOUR, DARKER, FIELD, LATERAL, DISTORTION, MOTION))
+    said: dict[str, str | None] = dict.fromkeys(
+        (BREATHING, COLOUR, DARKER, FIELD, LATERAL, BLADES, CLIPPED, DISTORTION, MOTION)
+    )
 
     def away(length: float, sure: float | None) -> str:
         far = give_or_take(abs(length) * mm, None if sure is None else sure * mm)
@@ -97,6 +100,13 @@ def terms(report: LensReport) -> dict[str, str | None]:
         pairs = zip(report.lateral, report.lateral_uncertainty or (None, None), strict=True)
         shares = (percent(*pair) for pair in pairs)
         said[LATERAL] = "red {} % and blue {} % larger than green".format(*shares)
+    if report.blades is not None:
+        count, turned, straight = report.blades
+        by = give_or_take(turned, report.blades_uncertainty and report.blades_uncertainty[0])
+        said[BLADES] = f"{count} {'curved ' if straight < CURVED else ''}blades, turned by {by}°"
+    if report.cats_eye is not None:
+        sure = None if report.cats_eye_uncertainty is None else 100 * report.cats_eye_uncertainty
+        said[CLIPPED] = f"{give_or_take(100 * report.cats_eye, sure)} % of the pupil left in the corner"
     if report.corner_distortion is not None:
         corner = percent(report.corner_distortion, report.distortion_uncertainty)
         said[DISTORTION] = f"{corner} % at the corner"

@@ -15,6 +15,7 @@ from macrosplat.train.eager import Eager
 from macrosplat.train.extra import add_anywhere
 from macrosplat.train.motion import look_for_motion
 from macrosplat.train.ranks import Ranks
+from macrosplat.train.rim_look import look_at_rim
 from macrosplat.train.schedule import Plan, Schedule
 from macrosplat.train.seen import weakly_observed
 from macrosplat.train.step import AHEAD
@@ -44,7 +45,7 @@ class Trainer(Training):
         if lens.undecided(self.schedule.share(self.done)):
             self.settle()  # may go back
             if lens.undecided(self.schedule.share(self.done)):
-                lens.decide()
+                lens.decide(lambda: look_at_rim(self.model, self.targets))
         if lens.looks(self.schedule.share(self.done)):
             self.settle()
             if lens.looks(t := self.schedule.share(self.done)):
