@@ -34,9 +34,10 @@ SPOT = 0.1  # in the pupil's radius: sigma of their blur, half of the way from o
 SURE = 3.5  # standard deviations from which a shape is seen: of five numbers of blades chance makes one in 100 runs
 SURE_OF_SAID = 2.5  # where the number of blades was said
 STRAIGHT = 0.4  # of a polygon's swing: what swings less is round
-# Slopes, in this order: by the pupil's relative width, by the corner's t of `cats_eye`, and by how straight n blades
-# are that have a corner at the angle 0, and at a quarter of the way to the next.
-NAMES = ("pupil", "cats_eye", *(f"{side}{order}" for order in ORDERS for side in ("cos", "sin")))
+# Slopes, in this order: by the pupil's relative width, by the corner's t of `cats_eye`, by light that falls off as
+# `vignetting` has it, which is no sign of a shape, and by how straight n blades are that have a corner at the angle 0,
+# and at a quarter of the way to the next.
+NAMES = ("pupil", "cats_eye", "second", "fourth", *(f"{side}{order}" for order in ORDERS for side in ("cos", "sin")))
 
 
 def slopes(
@@ -75,6 +76,7 @@ def slopes(
     away, (cosine, sine) = towards
     found[0] -= 2 * taken
     found[1] += (4 / math.pi * away)[..., None] * taken
+    found[2], found[3] = away[..., None] ** 2 * taken, away[..., None] ** 4 * taken
     for k in range(AROUND):
         view = seen_from(u[k : k + 1], v[k : k + 1], SPOT) * (2 / AROUND)
         found[0] += view
@@ -83,8 +85,8 @@ def slopes(
         found[1] -= (away * ((1 + twice).clamp_min(0) / 2).sqrt())[..., None] * view
         for n, order in enumerate(ORDERS):
             wave, angle = swing(order) / faded(order), 2 * math.pi * k * order / AROUND
-            found[2 + 2 * n] += wave * math.cos(angle) * view
-            found[3 + 2 * n] += wave * math.sin(angle) * view
+            found[4 + 2 * n] += wave * math.cos(angle) * view
+            found[5 + 2 * n] += wave * math.sin(angle) * view
     return taken, found
 
 

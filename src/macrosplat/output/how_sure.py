@@ -25,7 +25,7 @@ GIVES = 1.6
 # What all photos share and a scene can take over, px of the training width: radii of circles of confusion, how those of
 # the colours and of the corner differ from it, how far red and blue are out in the corner; stops in the corner; pupil
 # radii that rims reach into it there.
-RADIUS, COLOUR, FIELD, LATERAL, STOPS, CLIPPED = 0.25, 0.1, 0.4, 0.1, 0.05, 0.02
+RADIUS, COLOUR, FIELD, LATERAL, STOPS, CLIPPED = 0.25, 0.1, 0.4, 0.1, 0.05, 0.05
 DISTORTED = 0.25  # px of the photos as taken, in the corner
 # Relative, under cameras found from the photos, besides: of the pupil, and of a focus distance.
 PUPIL_FOUND, FOCUS_FOUND = 0.08, 4e-3
