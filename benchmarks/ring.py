@@ -65,6 +65,7 @@ def on_a_scene(run: Path, width: int | None) -> None:
     import torch
 
     from macrosplat.lens import Sampling, aperture, thin
+    from macrosplat.lens.defocused import blurred
     from macrosplat.support.colour import to_srgb
     from macrosplat.support.dispatch import one_torch_thread
     from macrosplat.train.checkpoint import load
@@ -85,12 +86,12 @@ def on_a_scene(run: Path, width: int | None) -> None:
             def draw(camera, reshape=None):
                 return model.draw(camera, photo, None, reshape)  # noqa: B023
 
-            pupil, focus = lens.pupil(photo), lens.focus(photo, camera)
+            pupil, focus = lens.pupil(photo, camera), lens.focus(photo, camera)
             sigma0 = lens.sigma0() * (camera.frame.width / lens.width)
             u, v = (torch.tensor([r * f(a) for r, a in at]) * pupil / 2 for f in (math.cos, math.sin))
             # The spots of so many points lie closer than a pixel: only sigma0 is left to blur.
             exact = sum(
-                thin.blurred(draw(camera.at(seen)), camera, 0.06 * pupil, focus, sigma0)
+                blurred(draw(camera.at(seen)), camera, 0.06 * pupil, focus, sigma0)
                 for seen in aperture.sheared(camera.view, u, v, focus)[:, None]
             )
             exact = to_srgb((exact / SAMPLES).clamp(0, 1))

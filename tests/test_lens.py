@@ -12,7 +12,8 @@ from macrosplat.lens import LENSES, LensStart, Sampling, Sharp
 from macrosplat.lens.aperture import aperture_samples, sheared
 from macrosplat.lens.blur_reference import gather_blur
 from macrosplat.lens.plain import PlainLens
-from macrosplat.lens.thin import SIGMA0_MAX, SIGMA0_MIN, ThinLens, spans_of
+from macrosplat.lens.spans import spans_of
+from macrosplat.lens.thin import SIGMA0_MAX, SIGMA0_MIN, ThinLens
 from macrosplat.render import Camera, Frame, Pinhole
 from macrosplat.train.effort import affords_early
 

@@ -11,7 +11,17 @@ import pytest
 from macrosplat.lens.terms import TERMS, UNDECIDED, begins
 from macrosplat.output.calibrated import Breathing
 from macrosplat.output.lens_report import LensReport, describe, read_lens, write_lens
-from macrosplat.output.lens_words import COLOUR, DARKER, FIELD, LATERAL, SOUGHT, figures, give_or_take, in_words
+from macrosplat.output.lens_words import (
+    CLIPPED,
+    COLOUR,
+    DARKER,
+    FIELD,
+    LATERAL,
+    SOUGHT,
+    figures,
+    give_or_take,
+    in_words,
+)
 from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.web import sections
@@ -88,6 +98,8 @@ def test_terms_are_read_back(tmp_path: Path) -> None:
         focus_uncertainty={"a.jpg": 1e-3, "b.jpg": 2e-3, "c.jpg": 2e-3},
         corner_distortion=-0.0101,
         distortion_uncertainty=7e-4,
+        motion_px={"a.jpg": 3.12, "b.jpg": None, "c.jpg": 1.6},
+        motion_uncertainty={"a.jpg": 0.28, "c.jpg": 0.3},
     )
     write_lens(Run(tmp_path), lens)
     again = read_lens(Run(tmp_path))
@@ -97,19 +109,28 @@ def test_terms_are_read_back(tmp_path: Path) -> None:
     assert in_words(again) == in_words(lens)
     said = in_words(lens)
     assert "f/4.0 ± 0.2 (" in said and "pupil 25.0 ± 1.2 mm" in said and "breathing -0.600 ± 0.015 % a mm" in said
+    assert "2 of 3 photos moved during the exposure, by up to 3.1 ± 0.3 px (0.39 mm)" in said
+    assert in_words(replace(lens, mm_per_unit=None)).endswith(
+        "; 2 of 3 photos moved during the exposure, by up to 3.1 ± 0.3 px"
+    )
     assert "0.6 ± 0.2 mm farther (red)" in said and "distortion -1.01 ± 0.07 % at the corner" in said
 
 
 def test_what_was_not_looked_for_is_not_said_to_be_unseen() -> None:
     names = {COLOUR: "lens.colour", DARKER: "lens.vignetting", FIELD: "lens.curvature", LATERAL: "lens.lateral"}
+    names[CLIPPED] = "lens.cats_eye"
     for asked, sought in SOUGHT.items():
         assert [names[name] for name in sought] == [t.name for t in TERMS if begins(t, asked) == UNDECIDED]
     rows = sections.lens(replace(ONE_TO_ONE, vignetting=0.51, vignetting_uncertainty=0.06))
     assert "0.51 ± 0.06 stops darker in the corner" in rows and "Curvature of field" not in rows
     unseen = (
-        "<th>Not seen in these photos</th><td>Focus breathing, longitudinal colour, lateral colour, distortion</td>"
+        "<th>Not seen in these photos</th>"
+        "<td>Focus breathing, longitudinal colour, lateral colour, cat&#x27;s eyes, blades, distortion</td>"
     )
     assert unseen in rows
+    still = replace(ONE_TO_ONE, motion_px=dict.fromkeys(ONE_TO_ONE.focus_distances))
+    assert "distortion, motion during the exposure</td>" in sections.lens(still)
+    assert describe(still)["motion"] == {"photos": 0, "of": 3} and describe(ONE_TO_ONE)["motion"] is None
 
 
 def test_numbers_for_people_are_no_powers_of_ten():

@@ -77,15 +77,19 @@ def test_a_lens_of_a_photo(monkeypatch, focal, sigma0):
         assert_same(*result, [*leaves, camera.intrinsics], which)
 
 
-@pytest.mark.parametrize(("samples", "rows"), [(4, range(4)), (8, range(8)), (8, (0, 1, 3, 5))])
-def test_aperture_samples(monkeypatch, samples, rows):
+@pytest.mark.parametrize(
+    ("samples", "rows", "blades"),
+    [(4, range(4), None), (8, range(8), (5, 0.3, 1.0)), (8, (0, 1, 3, 5), None), (8, (0, 1, 3, 5), (8, -0.1, 0.6))],
+)
+def test_aperture_samples(monkeypatch, samples, rows, blades):
     view, angle = torch.eye(4, device=DEVICE), torch.tensor(0.4, device=DEVICE)
     view[:3] += 0.3 * normal(3, 4)
     leaves = [leaf(t) for t in (view, *torch.tensor([0.7, 3.1], device=DEVICE))]
+    shape = None if blades is None else torch.tensor(blades, device=DEVICE)
     result = []
     for on_gpu in (True, False):
         monkeypatch.setattr(aperture, "on_gpu", lambda _, on_gpu=on_gpu: on_gpu)
-        result.append(aperture.apertures(Sampling(samples, angle=angle), *leaves, rows))
+        result.append(aperture.apertures(Sampling(samples, angle=angle), *leaves, rows, shape))
     for which in ((0, 1, 2), (2,), (1,)):
         assert_same(*result, leaves, which)
 

@@ -7,9 +7,10 @@ import torch
 
 from macrosplat.lens import Sampling
 from macrosplat.output import term_uncertainty
-from macrosplat.output.term_uncertainty import BLOCKS, Look, _look, _outwards, sandwich, told
+from macrosplat.output.term_uncertainty import _look, _outwards, told
 from macrosplat.render import Frame
 from macrosplat.support.colour import to_bytes, to_srgb
+from macrosplat.train.sandwich import BLOCKS, Look, sandwich
 from making_training import make_trainer
 
 SIDE, SIGMA, PHOTOS = 40, 0.02, 40
@@ -31,7 +32,8 @@ def test_what_is_wrong_together_counts_once(side):
     looks = [
         Look(per_block(w, side), per_block(s, side), torch.ones(SIDE, SIDE)) for w, s in zip(wrong, slopes, strict=True)
     ]
-    covariance, own = sandwich(looks)
+    covariance, own, step = sandwich(looks)
+    assert abs(step[0]) < 4 * covariance[0, 0] ** 0.5 and step[1] == 0
     r = random.normal(0, SIGMA, 50_000)
     smooth = np.median(np.abs(r))
     psi, bend = r / np.hypot(r, smooth), smooth**2 / np.hypot(r, smooth) ** 3

@@ -2,7 +2,7 @@
 
     pip install mitsuba        (3.9; and for its variant llvm_ad_rgb Debian's libllvm19)
     python tools/make_capture.py OUT [--backdrop white|black|sweep|table] [--things balls|shell]
-        [--pattern mild|spots] [--focus 146] [--gains 0.2] [--views 16] [--width 240]
+        [--pattern mild|spots] [--focus 146] [--gains 0.2] [--motion 4] [--views 16] [--width 240]
 
 OUT then holds photos/, transforms.json (cameras), and the truth: sharp/, masks/, novel.json with novel/ and
 novel_masks/, truth.json. Lengths are millimetres. What is told apart here: a silhouette over a backdrop much
@@ -21,10 +21,12 @@ import json
 import math
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 DISTANCE = 150.0  # mm from the pupil to the middle of the things
 FIELD = 30.0  # mm that the frame's width shows there
@@ -48,6 +50,7 @@ def main() -> None:
     parser.add_argument("--pattern", choices=("mild", "spots"), default="mild", help="of the things")
     parser.add_argument("--focus", type=float, help="mm from the pupil, in every photo; else anywhere in the things")
     parser.add_argument("--gains", type=float, default=0.0, help="exposures differ by up to this share")
+    parser.add_argument("--motion", type=float, default=0.0, help="px that two of three photos move by, at the most")
     parser.add_argument("--views", type=int, default=16)
     parser.add_argument("--novel", type=int, default=6)
     parser.add_argument("--width", type=int, default=240)
@@ -77,7 +80,8 @@ def render_capture(options: argparse.Namespace) -> None:
         else:
             pose = _pose(math.pi * (n + 0.5) / options.views, (0.3, 0.75)[n % 2])
         focus = options.focus or DISTANCE + 7.0 * math.sin(2.4 * n)
-        taken, _ = _render(mi, scene, pose, width, SAMPLES["photos"], n, pupil / 2, focus)
+        shake = _shake(n, options.motion, width, focal_px, focus, options.seed) if n % 3 else STEADY
+        taken = _exposed(mi, scene, pose, shake, width, n, pupil / 2, focus)
         sharp, mask = _render(mi, scene, pose, width, SAMPLES["sharp"], n)
         if still:
             mask = _render(mi, alone, pose, width, SAMPLES["mask"], n)[1]
@@ -87,7 +91,8 @@ def render_capture(options: argparse.Namespace) -> None:
         _save(options.out / "sharp" / f"{n:03d}.jpg", _srgb(sharp * gains[n]))
         _save(options.out / "masks" / f"{n:03d}.png", mask)
         frames.append(_frame("photos", n, pose))
-        photos.append({"photo": f"{n:03d}", "pose": f"{n:03d}", "focus_mm": focus, "gain": gains[n].tolist()})
+        told = {"photo": f"{n:03d}", "pose": f"{n:03d}", "focus_mm": focus, "gain": gains[n].tolist()}
+        photos.append(told | ({"motion_px": list(shake.px)} if options.motion else {}))
     novel = []
     for n in range(0 if still else options.novel):
         pose = _pose(math.pi * (n + 0.8) / options.novel, 0.35 + 0.3 * (n % 3) / 2)
@@ -262,6 +267,44 @@ def _render(mi, scene, pose, width, samples, seed, aperture=0.0, focus=1.0) -> t
     # An environment counts as something seen unless it is hidden.
     first = mi.load_dict({"type": "path", "max_depth": 2, "hide_emitters": True})
     return seen, np.array(mi.render(scene, sensor=camera, spp=samples, seed=seed, integrator=first))[..., 3]
+
+
+@dataclass(frozen=True)
+class Shake:
+    """How a camera moves during an exposure: what it sees turns about it, and shifts (OpenCV axes)."""
+
+    px: tuple[float, float, float]  # by which what is in focus moves: right, down, and in the mean by the roll
+    turn: np.ndarray  # [3] radians
+    shift: np.ndarray  # [3] mm
+
+
+STEADY = Shake((0.0, 0.0, 0.0), np.zeros(3), np.zeros(3))
+INSTANTS = 12  # of an exposure with motion
+
+
+def _shake(n: int, most: float, width: int, focal_px: float, focus: float, seed: int) -> Shake:
+    """Of photo n: in any direction, by at least a third of the most, some of it as a turn of the camera; and a roll."""
+    if not most:
+        return STEADY
+    random = np.random.default_rng([seed, n])
+    way, along = 2 * math.pi * random.random(), most * random.uniform(1 / 3, 1)
+    right, down, roll = along * math.cos(way), along * math.sin(way), along * random.uniform(-0.5, 0.5)
+    turned, reach = random.random(), width * 1.25 / math.sqrt(12)
+    turn = np.array([-down * turned / focal_px, right * turned / focal_px, roll / reach])
+    return Shake((right, down, roll), turn, np.array([right, down, 0.0]) * (1 - turned) * focus / focal_px)
+
+
+def _exposed(mi, scene, pose, shake: Shake, width: int, seed: int, aperture: float, focus: float) -> np.ndarray:
+    """Colour [H, W, 3] linear, the mean over the exposure."""
+    if shake is STEADY:
+        return _render(mi, scene, pose, width, SAMPLES["photos"], seed, aperture, focus)[0]
+    flip, total = np.diag([1.0, -1.0, -1.0, 1.0]), 0.0
+    for k in range(INSTANTS):
+        t, seen = (k + 0.5) / INSTANTS - 0.5, np.eye(4)
+        seen[:3, :3], seen[:3, 3] = Rotation.from_rotvec(t * shake.turn).as_matrix(), t * shake.shift
+        moved = pose @ flip @ np.linalg.inv(seen) @ flip
+        total += _render(mi, scene, moved, width, SAMPLES["photos"] // INSTANTS, 100 * seed + k, aperture, focus)[0]
+    return total / INSTANTS
 
 
 def _gains(views: int, most: float, random: np.random.Generator) -> np.ndarray:

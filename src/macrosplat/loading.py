@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from macrosplat.lens.thin import spans_of
+from macrosplat.lens.spans import spans_of
 from macrosplat.options import Options
 from macrosplat.output.detail.pyramid import collapsed, laplacian
 from macrosplat.output.detail.radius import blur_radius

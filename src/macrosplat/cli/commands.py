@@ -46,9 +46,8 @@ class Reconstruct:
     """Make sharp photos and a sharp 3D scene of a folder of blurred photos.
 
     In RUN then:
-    - index.html: all of it to look at, offline
+    - index.html: all of it to look at, offline; scene.ply: the Gaussian splats, for any 3DGS viewer
     - sharp/: every photo, deblurred; maps/: their depth, circle of confusion and coverage
-    - scene.ply: the Gaussian splats, for any 3DGS viewer
     - lens.json, transforms.json, coverage.json: aperture and focus, cameras, where to focus next
 
     Slices of a single pose become one all-in-focus picture and a depth map.

@@ -11,6 +11,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from macrosplat.lens.blades import shaped
 from macrosplat.lens.model import Sampling
 from macrosplat.support.dispatch import on_gpu
 
@@ -37,7 +38,7 @@ def sheared(view: Tensor, u: Tensor, v: Tensor, focus: Tensor) -> Tensor:
 
 
 def apertures(
-    sampling: Sampling, view: Tensor, pupil: Tensor, focus: Tensor, rows: Sequence[int]
+    sampling: Sampling, view: Tensor, pupil: Tensor, focus: Tensor, rows: Sequence[int], blades: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Some of the samples: u, v [M] (scene units) and the views [M, 4, 4] from there; arguments as of `sheared`."""
     n, angle = sampling.samples, sampling.angle
@@ -46,8 +47,8 @@ def apertures(
 
         centred = int(n >= CENTRED)
         ring_of = centred, LAYOUTS[8 if centred else 4][0], 2 * math.pi / (n - centred)
-        return Apertures.apply(view, pupil, focus, angle, rows, *ring_of)  # type: ignore[return-value]
-    u, v = (pupil / 2 * x for x in aperture_samples(sampling, pupil)[:2])
+        return Apertures.apply(view, pupil, focus, angle, rows, *ring_of, blades)  # type: ignore[return-value]
+    u, v = (pupil / 2 * x for x in aperture_samples(sampling, pupil, blades)[:2])
     if len(rows) < n:
         u, v = rows_of(u, rows), rows_of(v, rows)
     return u, v, sheared(view, u, v, focus)
@@ -58,26 +59,32 @@ def residual_blur(samples: int) -> float:
     return math.sqrt((1 - SPIRAL**2) / 4) if samples in SPIRALS else LAYOUTS[8 if samples >= CENTRED else 4][1]
 
 
-def aperture_samples(sampling: Sampling, like: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Where the samples [M] lie, in the pupil's radius, and their `residual_blur`."""
-    if sampling.samples in SPIRALS:
-        return _spiral(sampling, like)
+def aperture_samples(sampling: Sampling, like: Tensor, blades: Tensor | None = None) -> tuple[Tensor, Tensor, float]:
+    """Where the samples [M] lie, in the pupil's radius, and their `residual_blur`; None: the pupil is round."""
+    u, v = _spiral(sampling, like) if sampling.samples in SPIRALS else _ring(sampling, like)
+    if blades is not None:
+        u, v = shaped(u, v, blades)
+    return u, v, residual_blur(sampling.samples)
+
+
+def _ring(sampling: Sampling, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Few of them: round the middle of a disc, of which, with their residual blur, they have the second moment."""
     centred = sampling.samples >= CENTRED
     radius = LAYOUTS[8 if centred else 4][0]
     u, v = (radius * x for x in ring(sampling.samples - centred, sampling.angle, like))
     if centred:
         centre = torch.zeros_like(u[:1])
         u, v = torch.cat([centre, u]), torch.cat([centre, v])
-    return u, v, residual_blur(sampling.samples)
+    return u, v
 
 
-def _spiral(sampling: Sampling, like: Tensor) -> tuple[Tensor, Tensor, float]:
-    """`aperture_samples` of many: evenly over a disc, of which they have the second moment, radius^2 / 4."""
+def _spiral(sampling: Sampling, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Many of them: evenly over a disc, of which they have the second moment, radius^2 / 4."""
     n = sampling.samples
     k = torch.arange(n, dtype=like.dtype, device=like.device)
     radius, turn = SPIRAL * ((k + 0.5) / n).sqrt(), GOLDEN_TURN * k + sampling.angle
     u, v = radius * turn.cos(), radius * turn.sin()
-    return u - u.mean(), v - v.mean(), residual_blur(n)
+    return u - u.mean(), v - v.mean()
 
 
 def ring(samples: int, angle: float | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,6 +43,9 @@ class Draw(Protocol):
         ...
 
 
+CENTRE_INSTANTS = 4  # at which a photo that moved is taken through the pupil's centre alone
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How the aperture is sampled by a lens that can do so: by so many sub-aperture views.
@@ -57,11 +60,13 @@ class Sampling:
     # Through how many of them gradients go, each standing for some of the others as well: their mean is what all have,
     # for less work. 0: through all.
     learned: int = 0
+    # Whether the photo moved during its exposure: the host says so of one that only the device knows.
+    moving: bool = False
 
     @property
     def at_once(self) -> int:
         """Views that are drawn together where gradients are asked for."""
-        return self.learned or self.samples
+        return CENTRE_INSTANTS if self.moving and self.samples == 1 else self.learned or self.samples
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,13 @@ class LensEstimate:
     corner_offset: float | None = None
     # How far red and blue are farther out in the corner than green, px of the training width; None: likewise.
     lateral_px: tuple[float, float] | None = None
+    # How many blades, the angle of the middle of one (radians, from the right downwards) and how straight they are;
+    # None: not seen in the photos.
+    blades: tuple[float, ...] | None = None
+    cats_eye: float | None = None  # the corner's t of `lens.cats_eye`; None: likewise
+    # V px of the training width by which what is in focus moved during the exposure (None: it did not); None: not
+    # looked for.
+    motion_px: tuple[float | None, ...] | None = None
 
     def corner_focus(self) -> float | None:
         """By how much farther than the middle the corner is in focus, scene units, at the middle of the focus
@@ -171,12 +183,35 @@ class Lens(Protocol):
         """The photo [H, W, C], linear light, that photo `photo` would be; C as `Sharp.colour` has."""
         ...
 
+    def moved(self, photo: int) -> bool:
+        """Whether a photo is known to have moved during its exposure. May wait for the device, once."""
+        return False
+
+    def smear(self, depth: Tensor, camera: Camera, photo: int) -> Tensor | None:
+        """[H, W] px of the frame by which what is seen at depth [H, W] moved during the exposure; None: nothing did."""
+        return None
+
+    def some_moved(self) -> bool:
+        """Whether any is."""
+        return False
+
+    def looks(self, t: float) -> bool:
+        """Whether photos are to be looked at for motion before the step at `t` of the training."""
+        return False
+
+    def looked(self, t: float) -> None:
+        """They were."""
+
     def undecided(self, t: float) -> bool:
         """Whether a question about the lens is to be decided before the step at `t` of the training."""
         return False
 
-    def decide(self) -> None:
-        """Decide it, from what was learned so far. May wait for the device."""
+    def decide(self, look: Callable[[], Any] | None = None) -> None:
+        """Decide it, from what was learned so far. May wait for the device.
+
+        Args:
+            look: compares the photos with what the pupil's rim makes of them (`rim.RimTold`); None: it cannot be asked.
+        """
 
     def believe(self, gradients: dict[str, Any]) -> None:
         """Add to the gradients of a step what is known of the lens beforehand; without gradients of its own."""

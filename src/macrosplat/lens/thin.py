@@ -8,28 +8,30 @@ holds the image distance. The photo is made in one of two ways:
   the pupil, each sheared so that the plane of focus stays put, given the residual blur that completes the disc's second
   moment, and averaged.
 Where the photos show it, red and blue have a focus of their own (`colour`), the field of focus is curved (`curvature`),
-red and blue are magnified on their own (`lateral`), and corners are darker (`vignetting`).
+red and blue are magnified on their own (`lateral`), and corners are darker (`vignetting`); the pupil has blades
+(`blades`), and is clipped away from the middle of the frame (`cats_eye`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from macrosplat.lens import breathing, colour, curvature, lateral, vignetting
-from macrosplat.lens.aperture import apertures, learned_of, residual_blur
-from macrosplat.lens.blur import mean_blur
-from macrosplat.lens.coc import defocus
+from macrosplat.lens import blades, breathing, cats_eye, colour, curvature, lateral, motion, rim, vignetting
+from macrosplat.lens.defocused import COLOURED, ONE_FOCUS, Foci, defocused
 from macrosplat.lens.model import Draw, Lens, LensEstimate, LensPlan, LensStart, PhotoIndex, Sampling, Sharp, dolly
+from macrosplat.lens.opening import ROUND, Opening
+from macrosplat.lens.rim import RimTold
 from macrosplat.lens.shift import shifted
-from macrosplat.lens.terms import DECIDED_AT, LEARN_FROM, NOT_SEEN, SEEN, TERMS, UNDECIDED, begins
-from macrosplat.render import Camera, Plane
+from macrosplat.lens.spans import spans_of
+from macrosplat.lens.terms import DECIDED_AT, LEARN_FROM, LOOKED_AT, NOT_SEEN, SEEN, TERMS, UNDECIDED, begins
+from macrosplat.render import Camera
 from macrosplat.support.dispatch import on_gpu, select_row
 
 # Of Adam, per step, all relative: 0.3 % of the pupil at first (see `PUPIL_END`), 0.1 % of the focus distance,
@@ -41,147 +43,12 @@ PUPIL_RATE, FOCUS_RATE, SIGMA0_RATE = 3e-3, 1e-3, 2e-3
 BELIEF = 6e-4
 SIGMA0_MIN, SIGMA0_MAX = 0.05, 1.5  # px: diffraction, anti-alias filter, demosaicing; more than that is defocus
 
-# When by how many samples, by `--thin.aperture-samples`: begin, end, samples, and through how many of them gradients go
-# (0: all). They cost as many renders: early at resolution 1/2, where they are cheap and find the lens, and at the end.
-# Between them, detail is drawn through the pupil's centre alone and the lens is frozen: learned that way, the pupil
-# comes out 20 % too small where much is occluded. The pupil itself is learned in the first span only: at full
-# resolution, parts that no photo has in focus keep their blur in the scene and pull it down by another 5 %.
-# How many and when was tried out (experiments: aperture-spans, aperture-spiral, some-samples).
-Spans = tuple[tuple[float, float, int, int], ...]
-SPANS: dict[str, Spans] = {
-    "1": (),
-    "4": ((0.12, 0.4, 8, 4), (0.7, 1.0, 4, 2)),
-    "8": ((0.12, 0.3, 8, 4), (0.7, 1.0, 8, 4)),
-    "16": ((0.12, 0.4, 8, 0), (0.7, 1.0, 16, 0)),
-}
-# From the end of the first span on, which is finer and takes longer (experiments: own-samples).
-EARLY: dict[str, Spans] = {
-    "8": ((0.12, 0.3, 8, 4), (0.3, 1.0, 8, 4)),
-    "16": ((0.12, 0.3, 8, 4), (0.3, 0.7, 8, 4), (0.7, 1.0, 16, 0)),
-}
 PUPIL_END = 0.1  # of the pupil's first rate, reached linearly when it is frozen: it has far to go and then to settle
-
-# The ring of the samples that a photo is compared with is turned so many times as far as that of the samples that
-# gradients go through: irrational, so that neither knows of the other.
-APART = math.sqrt(2)
 
 # When poses that SfM found begin to be refined: within the first span, where the blur is true at edges, too
 # (experiments: poses-from). With one sample there is no such span; the same is taken, and was not measured.
 POSES_FROM = 0.2
-
-
-def spans_of(settings: Mapping[str, Any]) -> Spans:
-    """By the options of the lens: `aperture_samples`, `aperture_from`."""
-    samples = settings.get("aperture_samples", "4")
-    early = settings.get("aperture_from", "late") == "early"
-    return EARLY.get(samples, SPANS[samples]) if early else SPANS[samples]
-
-
-@dataclass(frozen=True)
-class Foci:
-    """How foci differ from that of green in the middle of the frame, in 1 / scene units."""
-
-    colours: Tensor | None = None  # [3] by what 1 / focus is more for red, green and blue
-    # [] by what it is more in the corner, and [H, W] the squared shares of the way there.
-    corner: tuple[Tensor, Tensor] | None = None
-
-    def by_channel(self, channels: int) -> Tensor | None:
-        """[C]: an alpha is in focus where green is."""
-        if self.colours is None or channels == 3:
-            return self.colours
-        return torch.cat([self.colours, torch.zeros_like(self.colours[:1])])
-
-    def flat(self, seen: Sharp) -> Tensor:
-        """Depths that a flat field blurs as this one blurs those that are seen."""
-        return seen.depth if self.corner is None else curvature.flattened(seen.depth, *self.corner)
-
-    def apart(self, views: Tensor, u: Tensor, v: Tensor, focal: Tensor) -> Tensor:
-        """Sub-aperture views [M, H, W, C] from (u, v) [M] (scene units), each channel where its own focus has it.
-
-        Args:
-            focal: [2] fx, fy px.
-        """
-        if self.colours is None and self.corner is None:
-            return views
-        channels = views.shape[-1]
-        points = torch.stack([u * focal[0], v * focal[1]], -1)  # [M, 2] px per 1 / scene unit
-        own = self.by_channel(channels)
-        offsets = points.new_zeros(len(u), channels, 2) if own is None else points[:, None] * own[:, None]
-        if self.corner is None:
-            return shifted(views, offsets, moving=COLOURED)
-        return shifted(views, offsets, curvature.bends(points, self.corner[0])[:, None].expand(-1, channels, -1))
-
-
-GREEN, COLOURED = 1, (0, 2)  # channels: that of the focus, and those that differ
-ONE_FOCUS = Foci()
-
-
-def defocused(
-    draw: Draw,
-    camera: Camera,
-    pupil: Tensor,  # [] scene units, diameter of the entrance pupil
-    focus: Tensor,  # [] scene units, distance of the focal plane
-    sigma0: Tensor,  # [] px of this frame, blur in focus
-    sampling: Sampling,
-    foci: Foci = ONE_FOCUS,
-) -> Tensor:
-    """[H, W, C] what a thin lens takes."""
-    if sampling.samples == 1:
-        return blurred(draw(camera.at(camera.view[None])), camera, pupil, focus, sigma0, foci)
-    # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
-    least, plane = 2 * residual_blur(sampling.samples) * pupil, Plane()
-
-    def through(which: Sampling, rows: Sequence[int], shares: Tensor | None = None) -> Tensor:
-        u, v, views = apertures(which, camera.view, pupil, focus, rows)
-        seen = draw(camera.at(views, plane))
-        seen = replace(seen, colour=foci.apart(seen.colour, u, v, camera.intrinsics[:2]))
-        return blurred(seen, camera, least, focus, sigma0, foci, shares)
-
-    learned = sampling.learned
-    if not 0 < learned < sampling.samples or not torch.is_grad_enabled():
-        return through(sampling, range(sampling.samples))
-    rows, shares = learned_of(sampling.samples, learned)
-    taken = through(sampling, rows, torch.cat([pupil.new_full((1,), share) for share in shares]))
-    with torch.no_grad():
-        # Others than those that gradients go through, on their own ring: what a few samples have of their own, and the
-        # pupil has not, would else count against the detail of the scene that it comes from (experiments: own-samples).
-        others = replace(sampling, angle=sampling.angle * APART)
-        parts = [range(k, min(k + learned, others.samples)) for k in range(0, others.samples, learned)]
-        exact = sum((len(part) / others.samples * through(others, part) for part in parts), torch.zeros_like(taken))
-    return taken + (exact - taken).detach()
-
-
-class _Sharing(torch.autograd.Function):
-    """Frames [M, ...] as they are, whose gradients are multiplied by shares [M]."""
-
-    @staticmethod
-    def forward(ctx: Any, frames: Tensor, shares: Tensor) -> Tensor:
-        ctx.save_for_backward(shares)
-        return frames.view_as(frames)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]
-        (shares,) = ctx.saved_tensors
-        return gradient * shares.view(-1, *(1,) * (gradient.ndim - 1)), None
-
-
-def blurred(
-    seen: Sharp,
-    camera: Camera,
-    pupil: Tensor,
-    focus: Tensor,
-    sigma0: Tensor,
-    foci: Foci = ONE_FOCUS,
-    shares: Tensor | None = None,  # [M] what the gradients of each count for; None: all alike
-) -> Tensor:
-    """The mean of M sub-aperture views, each blurred by a pupil."""
-    own = foci.by_channel(seen.colour.shape[-1])
-    sigma = defocus(foci.flat(seen), seen.alpha, camera.intrinsics[0], pupil, focus, sigma0, own)
-    # The residual blur of a sample is small, and that of a colour differs from it by less (experiments: about-green).
-    pivot = GREEN if own is not None and len(seen.colour) > 1 else None
-    if shares is None:
-        return mean_blur(seen.colour, sigma, pivot)
-    return mean_blur(_Sharing.apply(seen.colour, shares), _Sharing.apply(sigma, shares), pivot)  # type: ignore[arg-type]
+BLADES, CATS_EYE = "lens.blades", "lens.cats_eye"
 
 
 class ThinLens(Lens):
@@ -210,8 +77,19 @@ class ThinLens(Lens):
                 f"{term.name}_seen": torch.tensor(begins(term, asked)),
             }
             self.rates[term.name] = term.rate
+        self._orders = blades.sought(start.settings.get("blades", "round"))
+        self.parameters |= {
+            "lens.blades": torch.zeros(3),  # of `blades`; never learned, but told by one look
+            "lens.blades_seen": torch.tensor(UNDECIDED if self._orders else NOT_SEEN),
+        }
+        self._looks: int | None = None  # what `lens.motion_looks` says, as far as the host has looked
+        self._moved: list[bool] | None = None  # what `lens.motion_seen` says, likewise
+        if start.settings.get("motion", "off") == "on":
+            self.parameters |= motion.parameters(len(focus))
+            self.rates["lens.motion"] = motion.RATE
         self._seen: dict[str, float] = {}  # what `lens.colour_seen` and its like say, as far as the host has looked
         self._radii: dict[tuple[int, int], Tensor] = {}  # by size of the frame
+        self._towards: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         if start.all_blurred:
             del self.rates["lens.sigma0"]
         self.exif = start.exif
@@ -229,6 +107,10 @@ class ThinLens(Lens):
         for term in TERMS:
             if gradients.get(term.name) is not None:
                 gradients[term.name] = gradients[term.name] + term.belief * self.parameters[term.name].detach()
+        if gradients.get("lens.motion") is not None:
+            gradients["lens.motion"] = (
+                gradients["lens.motion"] + motion.BELIEF * self.parameters["lens.motion"].detach()
+            )
         if self.exif is None or self._expected is None or gradients.get("lens.pupil") is None:
             return
         # Nothing pulls a wider pupil down but the photos and the bound: photos err to the narrow side, and a lens that
@@ -237,15 +119,19 @@ class ThinLens(Lens):
         gradients["lens.pupil"] = gradients["lens.pupil"] + BELIEF / self.exif.spread**2 * off
 
     def confine(self) -> None:
+        if self.seen(CATS_EYE) == SEEN:
+            self.parameters[CATS_EYE].detach().clamp_(cats_eye.LOWEST, cats_eye.MOST)
         if self.exif is not None:
             self.parameters["lens.pupil"].detach().clamp_(*self._bounds)
 
     def plan(self, t: float) -> LensPlan:
         samples, learned = next((span[2:] for span in self.spans if span[0] <= t < span[1]), (1, 0))
         rates = dict(self.rates)
+        rates.pop("lens.motion", None)
         settled_at = self.spans[0][1] if self.spans else math.inf
         for term in TERMS:
-            if t < LEARN_FROM or self.seen(term.name) == NOT_SEEN:
+            seen = self.seen(term.name)
+            if t < LEARN_FROM or seen == NOT_SEEN or (term.by_look and seen == UNDECIDED):
                 rates.pop(term.name, None)
         if self.spans and "lens.pupil" in rates:
             gone = min(1.0, max(0.0, (t - self.learn_from) / (settled_at - self.learn_from)))
@@ -254,27 +140,110 @@ class ThinLens(Lens):
             rates.pop("lens.pupil", None)
         if t < self.learn_from or (t >= settled_at and samples == 1):
             rates = {}
+        elif self.seen(BLADES) == SEEN:
+            rates[BLADES] = 0.0  # never learned; but such a step is not of the kind that those before were
         # Through the pupil's centre alone the focal length runs away (experiments: focal-by-one-sample).
         focal = samples > 1 or not self.spans
+        if self.some_moved():
+            rates["lens.motion"] = motion.RATE
         return LensPlan(Sampling(samples, learned=learned), rates, poses=t >= self.poses_from, focal=focal)
 
     def undecided(self, t: float) -> bool:
-        return t >= DECIDED_AT and any(self.seen(term.name) == UNDECIDED for term in TERMS)
+        return (t >= DECIDED_AT and bool(self._open(by_look=False))) or (
+            t >= LOOKED_AT and bool(self._open(by_look=True))
+        )
+
+    def _open(self, by_look: bool) -> list[str]:
+        """Terms that are undecided."""
+        names = [term.name for term in TERMS if term.by_look == by_look] + [BLADES][:by_look]
+        return [name for name in names if self.seen(name) == UNDECIDED]
 
     @torch.no_grad()
-    def decide(self) -> None:
+    def decide(self, look: Callable[[], RimTold] | None = None) -> None:
+        first = self._open(by_look=False)
         for term in TERMS:
-            if self.seen(term.name) != UNDECIDED:
-                continue
-            seen = SEEN if term.size(self.parameters[term.name]) >= term.least else NOT_SEEN
-            self._seen[term.name] = seen
-            self.parameters[f"{term.name}_seen"].fill_(seen)
+            if term.name in first:
+                self._decided(term.name, term.size(self.parameters[term.name]) >= term.least)
+        shape = self._open(by_look=True)
+        if not shape or (first and look is not None):  # its turn comes
+            return
+        told = look() if look is not None else None
+        if BLADES in shape:
+            found = told and rim.blades_seen(told, self._orders)
+            self.parameters[BLADES].copy_(torch.tensor(found or (0.0, 0.0, 0.0)))
+            self._decided(BLADES, found is not None)
+        if CATS_EYE in shape:
+            corner = told and rim.cats_eye_seen(told)
+            self.parameters[CATS_EYE].fill_(corner or 0.0)
+            if corner is not None and self.seen("lens.vignetting") == SEEN:
+                light = self.parameters["lens.vignetting"]
+                light.copy_(cats_eye.remaining(light, self.parameters[CATS_EYE]))
+            self._decided(CATS_EYE, corner is not None)
+
+    def _decided(self, name: str, seen: bool) -> None:
+        self._seen[name] = SEEN if seen else NOT_SEEN
+        self.parameters[f"{name}_seen"].fill_(self._seen[name])
+
+    def rim(self, draw: Draw, camera: Camera, photo: int) -> tuple[Tensor, Tensor]:
+        """A photo [H, W, C] and its slopes by the pupil's shape, as `rim.slopes`."""
+        numbers, towards = self._numbers(photo, camera), self._directions(camera)
+        opening = self.opening(photo, camera)
+        shape = self.foci(photo, camera), opening, towards
+        return rim.slopes(draw, camera, numbers, *shape, lambda taken: self._developed(taken, camera, opening))
 
     def seen(self, name: str) -> float:
         """What was decided of a term of the lens, as the host knows it."""
         if name not in self._seen:
             self._seen[name] = float(self.parameters[f"{name}_seen"].detach())
         return self._seen[name]
+
+    def moved(self, photo: int) -> bool:
+        if "lens.motion" not in self.parameters:
+            return False
+        if self._moved is None:
+            self._moved = (self.parameters["lens.motion_seen"].detach() == SEEN).tolist()
+        return self._moved[photo]
+
+    def some_moved(self) -> bool:
+        """Whether any photo is known to have moved."""
+        return self.moved(0) or any(self._moved or ())
+
+    def say_moved(self, photo: int, numbers: Tensor | None) -> None:
+        """Decide whether a photo moved during its exposure, and how (`motion.screw`): [6] px, None: it did not."""
+        with torch.no_grad():
+            self.parameters["lens.motion_seen"][photo] = NOT_SEEN if numbers is None else SEEN
+            self.parameters["lens.motion"][photo] = 0.0 if numbers is None else numbers
+        self._moved = None
+
+    def motion(self, photo: int) -> Tensor:
+        """[6] px of a photo over its exposure (`motion.screw`); 0: it did not move."""
+        return self.parameters["lens.motion"].detach()[photo] * float(self.moved(photo))
+
+    def looks(self, t: float) -> bool:
+        if "lens.motion" not in self.parameters:
+            return False
+        if self._looks is None:
+            self._looks = round(float(self.parameters["lens.motion_looks"].detach()))
+        return self._looks < sum(t >= due for due in motion.LOOKS)
+
+    def looked(self, t: float) -> None:
+        with torch.no_grad():
+            self.parameters["lens.motion_looks"].fill_(sum(t >= due for due in motion.LOOKS))
+        self._looks = None
+
+    def screw(self, photo: PhotoIndex, camera: Camera, focus: Tensor) -> Tensor:
+        """[4, 4] along which the camera of a photo moves during the exposure."""
+        wide, high = self.width, self.width * camera.frame.height / camera.frame.width
+        # Of photos that are taken together, some moved.
+        decided = select_row(self.parameters["lens.motion_seen"].detach(), photo).clamp_min(NOT_SEEN)
+        numbers = decided * select_row(self.parameters["lens.motion"], photo)
+        focal = camera.intrinsics[0].detach() * (wide / camera.frame.width)
+        return motion.screw(numbers, focus.detach(), focal, motion.reach_of(wide, high))
+
+    def smear(self, depth: Tensor, camera: Camera, photo: int) -> Tensor | None:
+        if not self.moved(photo):
+            return None
+        return motion.smear(self.screw(photo, camera, self.focus(photo, camera)), depth, camera)
 
     def foci(self, photo: PhotoIndex, camera: Camera) -> Foci:
         """How those of a photo differ."""
@@ -288,6 +257,21 @@ class ThinLens(Lens):
             offset = curvature.inverse_offset(self.parameters["lens.curvature"], *numbers)
             corner = offset, self._squared_radii(camera)
         return Foci(colours, corner)
+
+    def opening(self, photo: PhotoIndex, camera: Camera) -> Opening:
+        """The pupil's shape in a photo."""
+        shape = self.parameters[BLADES].detach() if self.seen(BLADES) == SEEN else None
+        if self.seen(CATS_EYE) != SEEN:
+            return ROUND if shape is None else Opening(shape)
+        away, towards = self._directions(camera)
+        t = cats_eye.stopped_down(self.parameters[CATS_EYE] * away, select_row(self.aperture, photo))
+        return Opening(shape, (t, towards))
+
+    def _directions(self, camera: Camera) -> tuple[Tensor, Tensor]:
+        size, like = (camera.frame.width, camera.frame.height), self.parameters["lens.pupil"]
+        if size not in self._towards or self._towards[size][0].device != like.device:
+            self._towards[size] = cats_eye.directions(*size, like.detach())
+        return self._towards[size]
 
     def _squared_radii(self, camera: Camera) -> Tensor:
         size, like = (camera.frame.width, camera.frame.height), self.parameters["lens.pupil"]
@@ -334,7 +318,18 @@ class ThinLens(Lens):
 
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         numbers = self._numbers(photo, camera)
-        taken = defocused(draw, camera, *numbers, sampling, self.foci(photo, camera))
+        opening = self.opening(photo, camera)
+        moved = self.moved(photo) if isinstance(photo, int) else sampling.moving
+        screw = self.screw(photo, camera, numbers[1]) if moved else None
+        taken = defocused(draw, camera, *numbers, sampling, self.foci(photo, camera), opening, screw)
+        return self._developed(taken, camera, opening)
+
+    def _developed(self, taken: Tensor, camera: Camera, opening: Opening) -> Tensor:
+        """With what a lens does to its picture, wherever in focus."""
+        if opening.clipped is not None:
+            # The pupil's shape alone tells how much is clipped: light that is lost besides is for `vignetting` to say.
+            left = cats_eye.moments(opening.clipped[0].detach())[0][..., None]
+            taken = torch.cat([taken[..., :3] * left, taken[..., 3:]], -1)
         if self.seen("lens.lateral") != NOT_SEEN:
             height = camera.frame.height * self.width / camera.frame.width
             shares = lateral.magnified(self.parameters["lens.lateral"], self.width, height)
@@ -351,6 +346,13 @@ class ThinLens(Lens):
             foci = replace(foci, corner=(foci.corner[0], shares))
         depth = foci.flat(sharp)
         return self.pupil(photo, camera) / 2 * camera.intrinsics[0] * (1 / self.focus(photo, camera) - 1 / depth)
+
+    def _lengths(self) -> tuple[float | None, ...] | None:
+        """[V] px by which photos moved; None: it was not looked for."""
+        if "lens.motion" not in self.parameters:
+            return None
+        lengths = [float(motion.length(self.motion(photo))) for photo in range(len(self.aperture))]
+        return tuple(px if px >= motion.LEAST else None for px in lengths)
 
     @torch.no_grad()
     def estimate(self, focal: Tensor) -> LensEstimate:
@@ -375,7 +377,19 @@ class ThinLens(Lens):
             sigma0_px=self.sigma0().item(),
             width_px=self.width,
             colour_offsets=(float(red), float(blue)) if seen["lens.colour"] else None,
-            vignetting=vignetting.stops_lost(self.parameters["lens.vignetting"]) if seen["lens.vignetting"] else None,
+            vignetting=self._stops_lost(),
             corner_offset=float(corner) if seen["lens.curvature"] else None,
+            motion_px=self._lengths(),
             lateral_px=tuple(self.parameters["lens.lateral"].tolist()) if seen["lens.lateral"] else None,
+            blades=tuple(self.parameters[BLADES].tolist()) if self.seen(BLADES) == SEEN else None,
+            cats_eye=float(self.parameters[CATS_EYE]) if seen[CATS_EYE] else None,
         )
+
+    def _stops_lost(self) -> float | None:
+        """In the corner, by cat's eyes and all else; None: not seen."""
+        stops = 0.0
+        if self.seen("lens.vignetting") == SEEN:
+            stops = vignetting.stops_lost(self.parameters["lens.vignetting"])
+        if self.seen(CATS_EYE) == SEEN:
+            stops -= math.log2(cats_eye.left(float(self.parameters[CATS_EYE])))
+        return stops if stops >= vignetting.LEAST else None

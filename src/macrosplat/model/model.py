@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from macrosplat.lens import Lens, LensEstimate, PhotoIndex, Reshape, Sampling, Sharp
-from macrosplat.lens.thin import SIGMA0_MIN, defocused
+from macrosplat.lens.defocused import defocused
+from macrosplat.lens.thin import SIGMA0_MIN
 from macrosplat.model.backdrop import Backdrop
 from macrosplat.model.exposure import Exposure
 from macrosplat.model.rig import Rig

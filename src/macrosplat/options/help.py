@@ -19,6 +19,7 @@ from macrosplat.options.thin import Thin
 class Photographers(Options):
     """What `reconstruct --help` shows."""
 
+    thin: Annotated[Thin, arg(help="")] = field(default_factory=Thin)  # its title says it; two lines less
     blurnet: Suppress[Blurnet] = field(default_factory=Blurnet)
     focus: Suppress[Focus] = field(default_factory=Focus)
     covariance: Suppress[Covariance] = field(default_factory=Covariance)

@@ -8,13 +8,15 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-VERSION = 5  # of config.json: one more whenever an option is added
+VERSION = 7  # of config.json: one more whenever an option is added
 OLDEST = 2  # that can be read
 # By the first version that has them: options by their names on the command line, as what was done before.
 ADDED: dict[int, dict[str, Any]] = {
     3: {"place": "off", "thin.aberrations": "off"},
     4: {"targets": None},
     5: {"thin.aperture_from": "late"},
+    6: {"thin.motion": "off"},
+    7: {"thin.blades": "round"},
 }
 
 

@@ -62,7 +62,7 @@ class Options:
     brackets: Annotated[Literal["auto", "off"], arg(metavar="B")] = "auto"
     """`auto` recognises focus brackets; `off`: each photo by itself."""
 
-    scale_mm: Annotated[str | None, arg(metavar="MM", help_behavior_hint="(default: from EXIF)")] = None
+    scale_mm: Annotated[str | None, arg(metavar="L", help_behavior_hint="(default: from EXIF)")] = None
     """Of a unit, or a.jpg:b.jpg=40, or a.jpg:x,y-x,y=5."""
 
     targets: Annotated[str | None, arg(metavar="T", help_behavior_hint="(default: none)")] = None

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
+Blades = Literal["auto", "round", "5", "6", "7", "8", "9"]
+
 
 @dataclass(frozen=True)
 class Thin:
@@ -20,3 +22,9 @@ class Thin:
 
     aberrations: Annotated[Literal["off", "auto", "all"], arg(metavar="A")] = "auto"
     """`auto`: fringes, dark corners; `all`: curved focus, breathing too."""
+
+    blades: Annotated[Blades, arg(metavar="N")] = "auto"
+    """Of the diaphragm, 5 to 9; `auto`: if photos show them; or `round`."""
+
+    motion: Annotated[Literal["off", "on"], arg(metavar="M")] = "off"
+    """`on`: of photos by hand, that moved during their exposure."""

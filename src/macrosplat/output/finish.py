@@ -17,7 +17,9 @@ import torch
 from macrosplat.cameras.distort import with_focal
 from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import LensEstimate, Sampling, Sharp
+from macrosplat.lens.blades import turned
 from macrosplat.lens.breathing import UNSURE
+from macrosplat.lens.cats_eye import left
 from macrosplat.manifest import Figures
 from macrosplat.model.model import Model
 from macrosplat.output.calibrated import breathing, distortion_at_corner
@@ -29,6 +31,7 @@ from macrosplat.output.lens_report import LensReport, write_lens
 from macrosplat.output.maps import PhotoMaps, add_maps, write_index
 from macrosplat.output.matched import Match, match
 from macrosplat.output.millimetres import Scale, contradictions, differing, magnification
+from macrosplat.output.motion_sure import SURE, motion_uncertainties
 from macrosplat.output.scale import scale_of
 from macrosplat.output.sharp import write_sharp
 from macrosplat.output.summary import Summary
@@ -43,6 +46,7 @@ from macrosplat.support.files import Writers
 from macrosplat.support.progress import Progress
 from macrosplat.support.threads import ahead
 from macrosplat.train.effort import spared
+from macrosplat.train.rim_look import look_at_rim
 from macrosplat.train.targets import Targets
 
 
@@ -94,7 +98,8 @@ def finish(
             counts = targets.alpha_masks[v] if targets.alpha_masks else None  # what is masked was not learned
             found = _maps(model, shown[v], v, photo.name, look.seen, coverage)
             there = found.depth > 0
-            pictures = look.taken.cpu().numpy(), look.drawn.cpu().numpy(), found.defocus if lens is not None else None
+            blur = look.seen.blur.cpu().numpy() if lens is not None else None
+            pictures = look.taken.cpu().numpy(), look.drawn.cpu().numpy(), blur
             where = None if counts is None else counts >= 128
             matching.append(writers.add(match, photo.name, targets.photos[v], where, *pictures, there))
             if there.any():  # elsewhere there is no circle of confusion
@@ -128,8 +133,9 @@ def finish(
         middle_px, blur_px = float(np.median(focal_px)), float(np.median(radii)) if radii else 0.0
         reported = _lens_report(lens, stops, given, middle_px, scale, odd, unsure)
         progress.stage("looking how surely the photos tell the lens")
-        sure = uncertainties(told(model, targets, sampling), lens, given.cameras, middle_px, blur_px)
-        report = replace(reported, trust=trust, **sure)
+        rim = look_at_rim(model, targets) if lens.blades is not None else None
+        sure = uncertainties(told(model, targets, sampling), lens, given.cameras, middle_px, blur_px, rim)
+        report = replace(reported, trust=trust, **sure, **_motion(model, targets, lens, given))
         write_lens(run, replace(report, notes=report.notes + ((limit,) if limit else ())))
         assert coverage is not None, "there is one of every lens that is known"
         slopes = [
@@ -203,6 +209,19 @@ def _lateral(lens: LensEstimate, given: TrainingInput) -> tuple[float, float] | 
     return red / corner, blue / corner
 
 
+def _motion(model: Model, targets: Targets, lens: LensEstimate, given: TrainingInput) -> dict[str, Any]:
+    """What the report says of it; nothing where it was not looked for."""
+    if lens.motion_px is None:
+        return {}
+    sure = motion_uncertainties(model, targets)
+    moved = {
+        name: px if px is not None and px > SURE * sure[v] else None
+        for v, (name, px) in enumerate(zip(given.cameras.names, lens.motion_px, strict=True))
+    }
+    known = {name: sure[v] for v, name in enumerate(moved) if moved[name] is not None}
+    return {"motion_px": moved, "motion_uncertainty": known}
+
+
 def _lens_report(
     lens: LensEstimate,
     stops: dict[str, list[float]],
@@ -229,6 +248,8 @@ def _lens_report(
         breathing=breathing(focus, given.cameras, unsure),
         colour_focus=lens.colour_focus(),
         vignetting=lens.vignetting,
+        blades=None if lens.blades is None else turned(lens.blades),
+        cats_eye=None if lens.cats_eye is None else left(lens.cats_eye),
         corner_focus=lens.corner_focus(),
         lateral=_lateral(lens, given),
         corner_distortion=distortion_at_corner(given.cameras),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from macrosplat.cameras.breathes import LEAST_SURE, differ
 from macrosplat.cameras.records import Cameras
 from macrosplat.lens import LensEstimate
+from macrosplat.lens.rim import RimTold
 from macrosplat.model.exposure import LN2
 from macrosplat.output.term_uncertainty import Told
 
@@ -22,8 +23,9 @@ from macrosplat.output.term_uncertainty import Told
 # many times as much as the curvature says.
 GIVES = 1.6
 # What all photos share and a scene can take over, px of the training width: radii of circles of confusion, how those of
-# the colours and of the corner differ from it, how far red and blue are out in the corner; stops in the corner.
-RADIUS, COLOUR, FIELD, LATERAL, STOPS = 0.25, 0.1, 0.4, 0.1, 0.05
+# the colours and of the corner differ from it, how far red and blue are out in the corner; stops in the corner; pupil
+# radii that rims reach into it there.
+RADIUS, COLOUR, FIELD, LATERAL, STOPS, CLIPPED = 0.25, 0.1, 0.4, 0.1, 0.05, 0.02
 DISTORTED = 0.25  # px of the photos as taken, in the corner
 # Relative, under cameras found from the photos, besides: of the pupil, and of a focus distance.
 PUPIL_FOUND, FOCUS_FOUND = 0.08, 4e-3
@@ -39,6 +41,7 @@ def uncertainties(
     cameras: Cameras,
     focal_px: float,  # at the training width
     blur_px: float,  # median radius of what the photos show
+    rim: RimTold | None = None,  # of a pupil that has blades
 ) -> dict[str, Any]:
     """Standard deviations of the lens's numbers, as the report has them; only of those that are said."""
     focus = np.asarray(lens.focus_distances)
@@ -57,13 +60,22 @@ def uncertainties(
         red, blue = unit * _deviations(told, "lens.colour", COLOUR)
         found["colour_uncertainty"] = (float(red), float(blue))
     if lens.vignetting is not None:
-        sure = GIVES * float(told.terms["lens.vignetting"].sum()) ** 0.5 / LN2
+        alone = told.terms.get("lens.vignetting")  # None: cat's eyes are all of it
+        sure = 0.0 if alone is None else GIVES * float(alone.sum()) ** 0.5 / LN2
         found["vignetting_uncertainty"] = float(np.hypot(sure, STOPS))
     if lens.corner_offset is not None:
         found["corner_uncertainty"] = float(unit * _deviations(told, "lens.curvature", FIELD)[0])
     if lens.lateral_px is not None:
         red, blue = _deviations(told, "lens.lateral", LATERAL) / corner_px
         found["lateral_uncertainty"] = (float(red), float(blue))
+    if lens.cats_eye is not None:
+        # Of a lemon's area, by how far apart its discs are.
+        slope = 4 / np.pi * np.sqrt(1 - lens.cats_eye**2)
+        found["cats_eye_uncertainty"] = float(slope * _deviations(told, "lens.cats_eye", CLIPPED)[0])
+    if lens.blades is not None and rim is not None:
+        count, _, straight = lens.blades
+        sure = GIVES * rim.blades(round(count))[1]
+        found["blades_uncertainty"] = (float(np.degrees(sure / (count * straight))), sure)
     if any(cameras.distortion):
         corner = float(np.median(np.hypot(*cameras.sizes.T))) / 2
         found["distortion_uncertainty"] = float(np.hypot(GIVES * told.corner, DISTORTED / corner))

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 import numpy as np
 
 from macrosplat.output.calibrated import Breathing
+from macrosplat.output.lens_file import File, Level, focal_mm
 from macrosplat.output.millimetres import Scale, optics
 from macrosplat.run import Run
 from macrosplat.support.errors import MacrosplatError
 from macrosplat.support.files import write_json
 from macrosplat.support.json import checked, load_json
-
-Level = Literal["high", "fair", "low"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +59,16 @@ class LensReport:
     focus_uncertainty: Mapping[str, float] = field(default_factory=dict)  # relative standard deviations, by photo name
     corner_distortion: float | None = None  # displacement of the corner, relative; None: a pinhole's cameras
     distortion_uncertainty: float | None = None
+    # Of the diaphragm: how many, by how many degrees a corner is turned clockwise from pointing upwards, and how
+    # straight they are, 0 to 1; None: not seen in these photos.
+    blades: tuple[int, float, float] | None = None
+    blades_uncertainty: tuple[float, float] | None = None  # degrees, and of how straight they are
+    cats_eye: float | None = None  # share of the pupil that is left in the corner; None: not seen in these photos
+    cats_eye_uncertainty: float | None = None
+    # px of the training size by which what a photo has in focus moved during its exposure, by photo name (None: not
+    # seen in it); None: not looked for.
+    motion_px: Mapping[str, float | None] | None = None
+    motion_uncertainty: Mapping[str, float] = field(default_factory=dict)  # px, standard deviations of those
 
 
 def write_lens(run: Run, report: LensReport) -> None:
@@ -94,12 +102,20 @@ def describe(report: LensReport) -> dict[str, Any]:
             "colour_focus": "how much farther than green red and blue are in focus (< 0: nearer), at the median focus "
             "distance; null: not seen in these photos",
             "vignetting": "stops of light lost in the corner of the photos; null: not seen in these photos",
+            "blades": "of the diaphragm, as highlights behind the focus show it: count, degrees by which a corner is "
+            "turned clockwise from pointing upwards, and how straight they are (1: a polygon, 0: round); null: not "
+            "seen in these photos",
+            "cats_eye": "share of the pupil that the lens's rims leave in the corner, where highlights are lemons; the "
+            "light that it costs is part of vignetting; null: not seen in these photos",
             "field_curvature": "how much farther than the middle the corners are in focus (< 0: nearer); null: not "
             "seen in these photos, or not looked for (--thin.aberrations all)",
             "lateral_colour": "how much larger than green, relative, red and blue are taken; null: not seen in these "
             "photos",
             "distortion_at_corner": "displacement of a photo's corner, relative: < 0 barrel, > 0 pincushion; null: the "
             "cameras have none",
+            "motion": "how many photos moved during their exposure; null: not looked for (--thin.motion on). Of a "
+            "photo how far what it has in focus moved, in the mean over the frame, px of the training size and in "
+            "lengths; null: not seen in it",
             "f_number": "focal length / pupil diameter, as on the lens; effective: as the light meter sees it, "
             "f_number * (1 + magnification); both for a symmetric lens",
             "f_number_uncertainty": "one standard deviation, that of the millimetres included",
@@ -120,6 +136,9 @@ def describe(report: LensReport) -> dict[str, Any]:
         "colour_focus": _colours(report, length),
         "vignetting": report.vignetting,
         "vignetting_uncertainty": report.vignetting_uncertainty,
+        "blades": _blades(report),
+        "cats_eye": report.cats_eye,
+        "cats_eye_uncertainty": report.cats_eye_uncertainty,
         "field_curvature": None
         if report.corner_focus is None
         else length(report.corner_focus)
@@ -127,12 +146,14 @@ def describe(report: LensReport) -> dict[str, Any]:
         "lateral_colour": _lateral(report),
         "distortion_at_corner": report.corner_distortion,
         "distortion_uncertainty": report.distortion_uncertainty,
+        "motion": None if report.motion_px is None else {"photos": len(motions(report)), "of": len(report.motion_px)},
         "photos": [
             {
                 "photo": name,
                 "focus_distance": _give_or_take(value, report.focus_uncertainty.get(name), length),
                 "relative_aperture": float(report.relative_apertures.get(name, 1.0)),
                 "exposure_stops": [float(x) for x in report.exposure_stops.get(name, (0.0, 0.0, 0.0))],
+                "motion": _motion(report, name, value, length),
                 **added[name],
             }
             for name, value in report.focus_distances.items()
@@ -154,6 +175,23 @@ def _breathing(report: LensReport) -> dict[str, float | None] | None:
     return {**{k: None if v is None else 100 * v for k, v in percent.items()}, "relative_uncertainty": sure}
 
 
+def motions(report: LensReport) -> dict[str, float]:
+    """px of the training size, of the photos that are known to have moved."""
+    return {name: px for name, px in (report.motion_px or {}).items() if px is not None}
+
+
+def _motion(report: LensReport, name: str, focus: float, length: Callable[[float], Any]) -> dict[str, Any] | None:
+    px = motions(report).get(name)
+    if px is None:
+        return None
+    sure = report.motion_uncertainty.get(name)
+    return {
+        "px": px,
+        "uncertainty_px": sure,
+        **length(px * focus / report.focal_px),
+    }
+
+
 def _colours(report: LensReport, length: Callable[[float], Any]) -> dict[str, Any] | None:
     if report.colour_focus is None:
         return None
@@ -172,6 +210,14 @@ def _lateral(report: LensReport) -> dict[str, Any] | None:
         name: {"larger": share, "uncertainty": sigma}
         for name, share, sigma in zip(("red", "blue"), report.lateral, sure, strict=True)
     }
+
+
+def _blades(report: LensReport) -> dict[str, Any] | None:
+    if report.blades is None:
+        return None
+    turned, straight = report.blades_uncertainty or (None, None)
+    names = "count", "turned", "turned_uncertainty", "straight", "straight_uncertainty"
+    return dict(zip(names, (*report.blades[:2], turned, report.blades[2], straight), strict=True))
 
 
 def f_numbers(report: LensReport, focus: float) -> dict[str, float | None]:
@@ -211,14 +257,14 @@ def read_lens(run: Run) -> LensReport | None:
     path = run.lens
     if not path.is_file():
         return None
-    found = checked(load_json(path, finite=True), _File, str(path))
+    found = checked(load_json(path, finite=True), File, str(path))
     focus = {one.photo: one.focus_distance.scene_units for one in found.photos}
     lengths = (found.focal_px, *focus.values(), *([] if found.mm_per_unit is None else [found.mm_per_unit]))
     if not focus or min(lengths) <= 0 or any(len(one.exposure_stops) != 3 for one in found.photos):
         raise MacrosplatError(
             f"{path} is no lens report of macrosplat: a length in it is not positive, or a photo lacks something."
         )
-    colour, lateral, field = found.colour_focus, found.lateral_colour, found.field_curvature
+    colour, lateral, field, blades = found.colour_focus, found.lateral_colour, found.field_curvature, found.blades
     return LensReport(
         pupil_diameter=found.pupil_diameter.scene_units,
         focus_distances=focus,
@@ -230,7 +276,7 @@ def read_lens(run: Run) -> LensReport | None:
         scale=Scale(found.mm_per_unit, found.mm_per_unit_source or "unknown", found.mm_uncertainty),
         notes=tuple(found.notes),
         trust=Trust(found.trust, found.trust_because) if found.trust else None,
-        focal_mm=_focal_mm(found),
+        focal_mm=focal_mm(found),
         magnification=found.magnification,
         breathing=found.breathing and found.breathing.read(),
         colour_focus=colour and (colour.red.scene_units, colour.blue.scene_units),
@@ -247,88 +293,16 @@ def read_lens(run: Run) -> LensReport | None:
         },
         corner_distortion=found.distortion_at_corner,
         distortion_uncertainty=found.distortion_uncertainty,
+        blades=blades and (blades.count, blades.turned, blades.straight),
+        blades_uncertainty=blades and _both(blades.turned_uncertainty, blades.straight_uncertainty),
+        cats_eye=found.cats_eye,
+        cats_eye_uncertainty=found.cats_eye_uncertainty,
+        motion_px=found.motion and {one.photo: one.motion and one.motion.px for one in found.photos},
+        motion_uncertainty={
+            one.photo: sure for one in found.photos if one.motion and (sure := one.motion.uncertainty_px) is not None
+        },
     )
 
 
-def _both(red: float | None, blue: float | None) -> tuple[float, float] | None:
-    return None if red is None or blue is None else (red, blue)
-
-
-class _Plain(msgspec.Struct):
-    scene_units: float
-    mm: float | None = None
-
-
-class _Length(msgspec.Struct):
-    scene_units: float
-    mm: float | None = None
-    uncertainty: _Plain | None = None
-
-    def sure(self) -> float | None:
-        """Its standard deviation, scene units."""
-        return None if self.uncertainty is None else self.uncertainty.scene_units
-
-    def relative(self) -> float | None:
-        return None if self.uncertainty is None else self.uncertainty.scene_units / self.scene_units
-
-
-class _Colours(msgspec.Struct):
-    red: _Length
-    blue: _Length
-
-
-class _Share(msgspec.Struct):
-    larger: float
-    uncertainty: float | None = None
-
-
-class _Shares(msgspec.Struct):
-    red: _Share
-    blue: _Share
-
-
-class _Breathing(msgspec.Struct):
-    percent_per_scene_unit: float
-    relative_uncertainty: float = 0.0
-
-    def read(self) -> Breathing:
-        slope = self.percent_per_scene_unit / 100
-        return Breathing(slope, self.relative_uncertainty * abs(slope))
-
-
-class _Photo(msgspec.Struct):
-    photo: str
-    focus_distance: _Length
-    relative_aperture: float = 1.0
-    exposure_stops: list[float] = msgspec.field(default_factory=lambda: [0.0, 0.0, 0.0])
-
-
-class _File(msgspec.Struct):
-    """What of `lens.json` is read back."""
-
-    pupil_diameter: _Length
-    sigma0_px: float
-    focal_px: float
-    photos: list[_Photo]
-    mm_per_unit: float | None = None
-    mm_per_unit_source: str | None = None
-    mm_uncertainty: float | None = None
-    f_number: float | None = None
-    magnification: float | None = None
-    breathing: _Breathing | None = None
-    colour_focus: _Colours | None = None
-    vignetting: float | None = None
-    vignetting_uncertainty: float | None = None
-    field_curvature: _Length | None = None
-    lateral_colour: _Shares | None = None
-    distortion_at_corner: float | None = None
-    distortion_uncertainty: float | None = None
-    notes: list[str] = msgspec.field(default_factory=list)
-    trust: Level | None = None
-    trust_because: str | None = None
-
-
-def _focal_mm(found: _File) -> float | None:
-    """What `f_number` was made from."""
-    mm, number = found.pupil_diameter.mm, found.f_number
-    return None if mm is None or number is None else number * mm
+def _both(one: float | None, other: float | None) -> tuple[float, float] | None:
+    return None if one is None or other is None else (one, other)

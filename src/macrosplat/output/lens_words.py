@@ -6,10 +6,11 @@ In: a `LensReport`. Out: the line of the summary, and what a table of the lens s
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
-from macrosplat.output.lens_report import LensReport, f_number_uncertainty, f_numbers
+from macrosplat.output.lens_report import LensReport, f_number_uncertainty, f_numbers, motions
 from macrosplat.output.millimetres import optics
 
 
@@ -34,9 +35,10 @@ def in_words(report: LensReport) -> str:
     else pupil and focus in scene units, and what would give millimetres."""
     mm, focus = report.mm_per_unit, sorted(report.focus_distances.values())
     if mm is None:
+        moved = terms(report)[MOTION]
         return (
             f"pupil {report.pupil_diameter:.3g} wide, focused at {focus[0]:.4g} to {focus[-1]:.4g} scene units "
-            "(--scale-mm would give millimetres)"
+            f"(--scale-mm would give millimetres){f'; {moved}' if moved else ''}"
         )
     middle, words = float(np.median(focus)), []
     known = f_numbers(report, middle)
@@ -66,15 +68,19 @@ def pupil(report: LensReport) -> str:
 
 BREATHING, COLOUR, DARKER = "Focus breathing", "Longitudinal colour", "Vignetting"
 FIELD, LATERAL, DISTORTION = "Curvature of field", "Lateral colour", "Distortion"
+BLADES, CLIPPED, MOTION = "Blades", "Cat's eyes", "Motion during the exposure"
 # What was looked for, by `--thin.aberrations` (`lens.terms.begins`), besides what the cameras say.
-SOUGHT = {"off": (), "auto": (COLOUR, DARKER, LATERAL), "all": (COLOUR, DARKER, FIELD, LATERAL)}
+SOUGHT = {"off": (), "auto": (COLOUR, DARKER, LATERAL, CLIPPED), "all": (COLOUR, DARKER, FIELD, LATERAL, CLIPPED)}
+CURVED = 0.7  # of a polygon: blades that are less straight are said to be curved
 SHORT = {BREATHING: "breathing", DISTORTION: "distortion"}  # that do not say themselves what they are
 
 
 def terms(report: LensReport) -> dict[str, str | None]:
     """By name what was found of the lens beyond its blur; None: it was not seen in these photos."""
     mm, unit = (report.mm_per_unit, "mm") if report.mm_per_unit else (1.0, "scene units")
-    said: dict[str, str | None] = dict.fromkeys((BREATHING, COLOUR, DARKER, FIELD, LATERAL, DISTORTION))
+    said: dict[str, str | None] = dict.fromkeys(
+        (BREATHING, COLOUR, DARKER, FIELD, LATERAL, BLADES, CLIPPED, DISTORTION, MOTION)
+    )
 
     def away(length: float, sure: float | None) -> str:
         far = give_or_take(abs(length) * mm, None if sure is None else sure * mm)
@@ -94,10 +100,31 @@ def terms(report: LensReport) -> dict[str, str | None]:
         pairs = zip(report.lateral, report.lateral_uncertainty or (None, None), strict=True)
         shares = (percent(*pair) for pair in pairs)
         said[LATERAL] = "red {} % and blue {} % larger than green".format(*shares)
+    if report.blades is not None:
+        count, turned, straight = report.blades
+        by = give_or_take(turned, report.blades_uncertainty and report.blades_uncertainty[0])
+        said[BLADES] = f"{count} {'curved ' if straight < CURVED else ''}blades, turned by {by}°"
+    if report.cats_eye is not None:
+        sure = None if report.cats_eye_uncertainty is None else 100 * report.cats_eye_uncertainty
+        said[CLIPPED] = f"{give_or_take(100 * report.cats_eye, sure)} % of the pupil left in the corner"
     if report.corner_distortion is not None:
         corner = percent(report.corner_distortion, report.distortion_uncertainty)
         said[DISTORTION] = f"{corner} % at the corner"
+    if moved := motions(report):
+        said[MOTION] = f"{_photos_moved(report, moved)} moved during the exposure, by {_up_to(report, moved)}"
     return said
+
+
+def _photos_moved(report: LensReport, moved: Mapping[str, float]) -> str:
+    return f"{len(moved)} of {len(report.motion_px or ())} photos"
+
+
+def _up_to(report: LensReport, moved: Mapping[str, float]) -> str:
+    """px of the training size, and mm where they are known."""
+    name, px = max(moved.items(), key=lambda one: one[1])
+    mm = report.mm_per_unit and px * report.focus_distances[name] / report.focal_px * report.mm_per_unit
+    far = give_or_take(px, report.motion_uncertainty.get(name))
+    return f"{'up to ' if len(moved) > 1 else ''}{far} px" + (f" ({figures(mm)} mm)" if mm else "")
 
 
 def percent(share: float, sure: float | None) -> str:

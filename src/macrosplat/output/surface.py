@@ -24,11 +24,20 @@ class Surface:
     sharp: Sharp  # as it is drawn
     depth: Tensor  # [H, W] camera z, scene units; 0 where nothing is
     radius: Tensor  # [H, W] px, signed, > 0 behind the focus; 0 where nothing is
+    smear: Tensor | None = None  # [H, W] px that it moved during the exposure; None: it did not
 
     @property
     def there(self) -> Tensor:
         """[H, W] whether a ray ends in the scene."""
         return self.depth > 0
+
+    @property
+    def blur(self) -> Tensor:
+        """[H, W] px, signed: the radius of a disc as wide as the blur by defocus and by motion, along the motion."""
+        if self.smear is None:
+            return self.radius
+        # Variances: of a disc its radius squared over 4, of a way its length squared over 12.
+        return torch.hypot(self.radius, self.smear / 3**0.5) * torch.where(self.radius < 0, -1.0, 1.0)
 
 
 @torch.no_grad()
@@ -38,7 +47,8 @@ def surface_of(model: Model, camera: Camera, photo: int) -> Surface:
     depth = median_of_nine(surface_depth(model.gaussians.detach(), camera))
     measured = sharp if model.lens.sigma_in_focus(camera) is None else replace(sharp, depth=depth)
     radius = torch.where(depth > 0, model.blur_radius(photo, measured), 0.0)
-    return Surface(sharp, depth, radius)
+    smear = model.lens.smear(depth, camera, photo)
+    return Surface(sharp, depth, radius, None if smear is None else torch.where(depth > 0, smear, 0.0))
 
 
 def median_of_nine(plane: Tensor) -> Tensor:

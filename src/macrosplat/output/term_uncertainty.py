@@ -21,12 +21,12 @@ from macrosplat.model.model import Model
 from macrosplat.render import Frame
 from macrosplat.support.colour import to_srgb
 from macrosplat.support.dispatch import one_torch_thread
+from macrosplat.train.sandwich import Look, sandwich
 from macrosplat.train.targets import Targets
 
 PHOTOS = 24  # that are looked at: evenly among all
 WIDEST = 320  # px that they are brought to: what a lens does to them shows at that size, for a quarter of the work
-BLOCKS = 4  # across a photo: what is wrong in one of them says nothing of the next
-# Between which the slope of a picture is taken: ln, ln, relative, px, ln, px, px.
+# Between which the slope of a picture is taken: ln, ln, relative, px, ln, px, px, pupil radii.
 STEP = {
     "lens.pupil": 0.02,
     "lens.sigma0": 0.02,
@@ -35,6 +35,7 @@ STEP = {
     "lens.vignetting": 0.02,
     "lens.curvature": 0.05,
     "lens.lateral": 0.05,
+    "lens.cats_eye": 0.01,
 }
 FOCUS, CORNER = "lens.focus", "corner"
 
@@ -49,15 +50,6 @@ class Told:
     corner: float  # displacement of the corner, relative to a pinhole's picture
 
 
-@dataclass(frozen=True)
-class Look:
-    """A photo beside what the model makes of it, by pixel."""
-
-    wrong: Tensor  # [H, W, 3] model less photo, sRGB
-    slopes: Tensor  # [G + 1, H, W, 3] of the model, by the numbers that all photos share, and the photo's own
-    weight: Tensor  # [H, W]
-
-
 @torch.no_grad()
 def told(model: Model, targets: Targets, sampling: Sampling) -> Told:
     """What the photos tell of the lens, the scene, cameras and exposures being as they are."""
@@ -66,7 +58,7 @@ def told(model: Model, targets: Targets, sampling: Sampling) -> Told:
     photos = np.unique(np.linspace(0, len(targets) - 1, min(PHOTOS, len(targets))).round().astype(int)).tolist()
     with one_torch_thread():
         looks = [_look(model, targets, photo, sampling, shared) for photo in photos]
-    covariance, own = sandwich(looks)
+    covariance, own, _ = sandwich(looks)
     nearer = 1 + model.lens.parameters[FOCUS].double().cpu().numpy()
     focus = np.full(len(targets), float(np.median(own)))
     focus[photos] = own
@@ -78,56 +70,6 @@ def told(model: Model, targets: Targets, sampling: Sampling) -> Told:
             terms[term.name] = covariance[np.ix_(rows, rows)]
     variances = np.diag(covariance)
     return Told(float(variances[0] ** 0.5), focus / nearer, terms, float(variances[-1] ** 0.5))
-
-
-def sandwich(looks: Sequence[Look]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Covariance [G, G] of what all photos share, and the standard deviation [photos] of what each has of its own.
-
-    H^-1 S H^-1 (Huber 1967, White 1982): H the curvature of a smooth L1 loss by Gauss and Newton, S the sum over blocks
-    of the squares of their gradients, so that what is wrong together counts together. Of what all share the photos
-    are such blocks as well, and the larger of both counts.
-    """
-    smooth = float(torch.stack([look.wrong.abs().median() for look in looks]).median()) + 1e-6
-    count = len(looks[0].slopes) - 1
-    size = count + len(looks)
-    curvature, blocks, whole = np.zeros((size, size)), [], []
-    for n, look in enumerate(looks):
-        slopes = look.slopes.double()
-        wrong, weight = look.wrong.double(), look.weight.double()[..., None]
-        square = wrong.square() + smooth**2
-        bend = smooth**2 * square**-1.5 * weight
-        rows = [*range(count), count + n]
-        curvature[np.ix_(rows, rows)] += ((slopes * bend).flatten(1) @ slopes.flatten(1).T).cpu().numpy()
-        pulls = _sums((slopes * (wrong * square**-0.5 * weight)).sum(-1))
-        gradients = np.zeros((len(pulls), size))
-        gradients[:, rows] = pulls
-        blocks.append(gradients)
-        whole.append(gradients.sum(0))
-    # What no photo shows has no curvature: it is left out, and told by nothing.
-    shown = np.diag(curvature) > 0
-    scale = np.diag(curvature)[shown] ** -0.5
-    inverse = np.linalg.pinv(curvature[np.ix_(shown, shown)] * scale * scale[:, None], 1e-9, hermitian=True)
-    inverse *= scale * scale[:, None]
-
-    def covariance(gradients: NDArray[np.float64]) -> NDArray[np.float64]:
-        full = np.diag(np.where(shown, 0.0, np.inf))
-        full[np.ix_(shown, shown)] = inverse @ (gradients.T @ gradients)[np.ix_(shown, shown)] @ inverse
-        return full
-
-    by_block, by_photo = covariance(np.concatenate(blocks)), covariance(np.stack(whole))
-    here, there, wider = np.diag(by_block)[:count], np.diag(by_photo)[:count], np.ones(count)
-    rows = shown[:count]
-    wider[rows] = np.sqrt(np.maximum(1.0, there[rows] / here[rows].clip(1e-300)))
-    return by_block[:count, :count] * wider * wider[:, None], np.sqrt(np.diag(by_block)[count:])
-
-
-def _sums(values: Tensor) -> NDArray[np.float64]:
-    """[blocks, K] sums of [K, H, W] over square blocks."""
-    height, width = values.shape[1:]
-    side = -(-width // BLOCKS)
-    padded = torch.nn.functional.pad(values, (0, -width % side, 0, -height % side))
-    tiles = padded.unflatten(2, (-1, side)).unflatten(1, (-1, side))  # [K, rows, side, columns, side]
-    return tiles.sum((2, 4)).flatten(1).T.cpu().numpy()
 
 
 def _seen(model: Model, name: str) -> bool:

@@ -43,7 +43,7 @@ class Eager:
         training, photo = self._training, self._training.photo(turn)
         target, frame = training.targets.at(photo, plan.scale)
         numbers = training.angle(plan, turn), training.key(Purpose.DROP, turn), training.weights
-        return gradients(training.model, plan.kind(frame), photo, target, *numbers)
+        return gradients(training.model, plan.kind(frame, training.moving(photo)), photo, target, *numbers)
 
     @torch.no_grad()
     def _mean(self, each: Sequence[tuple[Tensor, Mapping[str, Tensor | None]]]) -> tuple[Tensor, dict[str, Tensor]]:

@@ -43,7 +43,7 @@ def default_gaussians(quality: str, frames: Sequence[Frame]) -> int:
 
 
 def affords_early(device: torch.device, frames: Sequence[Frame]) -> bool:
-    """Whether photos of this size may be seen through several aperture samples from early on (`thin.spans_of`)."""
+    """Whether photos of this size may be seen through several aperture samples from early on (`spans.spans_of`)."""
     return device.type == "cuda" and max(frame.width * frame.height for frame in frames) <= EARLY_PX
 
 

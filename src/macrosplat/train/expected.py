@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from macrosplat.lens import Sampling
-from macrosplat.lens.thin import Spans, spans_of
+from macrosplat.lens.spans import Spans, spans_of
 from macrosplat.options import Options
 from macrosplat.photos.records import Photo, resized
 from macrosplat.render import Frame

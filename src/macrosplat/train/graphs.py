@@ -104,8 +104,9 @@ class Graphs:
         """What is compared with in a turn (`Training.turns`): the kind of step, the photos of its size, its slot."""
         training = self._training
         soon = (training.photo(turn + training.batch * later) for later in range(1, 1 + SOON))
-        bank, slot = training.targets.bank(training.photo(turn), plan.scale, soon)
-        return plan.kind(bank.frame), bank, slot
+        photo = training.photo(turn)
+        bank, slot = training.targets.bank(photo, plan.scale, soon)
+        return plan.kind(bank.frame, training.moving(photo)), bank, slot
 
     def _play(self, kind: Kind, bank: TargetBank) -> None:
         """Take a step of a kind: the first as it comes, which compiles what has to be compiled and counts pairs; the

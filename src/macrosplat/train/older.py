@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from macrosplat.lens import LENSES, LensStart
+from macrosplat.lens.terms import NOT_SEEN
 
-VERSION = 7  # of the file: one more whenever what is in it changes
+VERSION = 8  # of the file: one more whenever what is in it changes
 # What the lens models of a version learned less than those of the next, as settings that learn no more than that.
-SETTINGS: dict[int, dict[str, dict[str, str]]] = {4: {"thin": {"aberrations": "off"}}, 5: {}, 6: {}}
+SETTINGS: dict[int, dict[str, dict[str, str]]] = {4: {"thin": {"aberrations": "off"}}, 5: {}, 6: {}, 7: {}}
 
 
 def upgraded(state: dict[str, Any]) -> dict[str, Any]:
@@ -41,6 +42,8 @@ def upgraded(state: dict[str, Any]) -> dict[str, Any]:
         # It was in scene units; it is what it was at the start, and grows with the correction of the focal length.
         lens["lens.pupil"] = lens["lens.pupil"] - rig["pose.focal"]
     more = {"lens": {"name": name, "start": start}, "lens_parameters": lens, "rig_parameters": rig, "adam": adam}
+    if version == 7 and name == "thin":
+        lens["lens.cats_eye_seen"] = torch.tensor(NOT_SEEN)
     if version == 6:  # all cameras moved, or none
         more["rig"] = state["rig"] | {"moves": torch.ones(len(state["names"]))}
     return upgraded(state | more | {"version": version + 1})

@@ -74,10 +74,10 @@ class Plan:
     sampling: Sampling  # of the aperture
     dssim_weight: float
 
-    def kind(self, frame: Frame) -> Kind:
-        """What its launches depend on, for a photo of this size."""
+    def kind(self, frame: Frame, moving: bool = False) -> Kind:
+        """What its launches depend on, for a photo of this size, that moved during its exposure or did not."""
         of_lens, learns = self.sampling, tuple(sorted(self.rates))
-        return Kind(frame, of_lens.samples, self.sh_degree, learns, self.dssim_weight, of_lens.learned)
+        return Kind(frame, of_lens.samples, self.sh_degree, learns, self.dssim_weight, of_lens.learned, moving)
 
 
 @dataclass(frozen=True)

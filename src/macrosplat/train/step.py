@@ -31,11 +31,12 @@ class Kind:
     learns: tuple[str, ...]  # names of the parameters
     dssim_weight: float
     learned: int = 0  # samples that gradients go through; 0: all
+    moving: bool = False  # whether the photo moved during its exposure
 
     @property
     def sampling(self) -> Sampling:
         """Of the aperture, but for how its ring is turned."""
-        return Sampling(self.samples, learned=self.learned)
+        return Sampling(self.samples, learned=self.learned, moving=self.moving)
 
 
 @dataclass(frozen=True)

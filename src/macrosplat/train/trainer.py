@@ -13,7 +13,9 @@ from macrosplat.support.dispatch import one_torch_thread
 from macrosplat.train.density import densify
 from macrosplat.train.eager import Eager
 from macrosplat.train.extra import add_anywhere
+from macrosplat.train.motion import look_for_motion
 from macrosplat.train.ranks import Ranks
+from macrosplat.train.rim_look import look_at_rim
 from macrosplat.train.schedule import Plan, Schedule
 from macrosplat.train.seen import weakly_observed
 from macrosplat.train.step import AHEAD
@@ -43,7 +45,13 @@ class Trainer(Training):
         if lens.undecided(self.schedule.share(self.done)):
             self.settle()  # may go back
             if lens.undecided(self.schedule.share(self.done)):
-                lens.decide()
+                lens.decide(lambda: look_at_rim(self.model, self.targets))
+        if lens.looks(self.schedule.share(self.done)):
+            self.settle()
+            if lens.looks(t := self.schedule.share(self.done)):
+                look_for_motion(self.model, self.targets, self.schedule.scale(t))
+                lens.looked(t)
+                self.ranks.take_from_first([p for name, p in lens.parameters.items() if name.startswith("lens.motion")])
         step = self.done
         plan = self.schedule.at(step, self.start, self.model.lens, self.batch)
         with one_torch_thread():

@@ -56,6 +56,12 @@ class Training:
         """Which photo is taken in a turn."""
         return self.targets.photo_of(turn, self.seed)
 
+    def moving(self, photo: int) -> bool:
+        """Whether a photo is taken as one that moved. Photos of a batch all are if any did: their sums are of the same
+        parameters."""
+        lens = self.model.lens
+        return lens.moved(photo) if self.batch == 1 else lens.some_moved()
+
     def angle(self, plan: Plan, turn: int) -> float:
         """By which the ring of aperture samples is turned, radians."""
         return float(plan.sampling.angle) + GOLDEN * (turn - self.done)

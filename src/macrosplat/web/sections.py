@@ -8,12 +8,15 @@ from typing import Any
 
 from macrosplat.evaluate.means import Means
 from macrosplat.manifest import Manifest
+from macrosplat.options.thin import Thin
 from macrosplat.output.coverage_report import CoverageReport
 from macrosplat.output.coverage_report import sentences as coverage_sentences
 from macrosplat.output.lens_report import LensReport, believed, describe
 from macrosplat.output.lens_words import (
+    BLADES,
     BREATHING,
     DISTORTION,
+    MOTION,
     SOUGHT,
     depth_of_field_mm,
     figures,
@@ -105,7 +108,9 @@ def lens(report: LensReport | None, made: Manifest | None = None) -> str:
     rows["Edges in focus"] = f"about {EDGE * report.sigma0_px:.2g} px wide (from 10 to 90 % of their height)"
     said = terms(report)
     rows |= {name: text for name, text in said.items() if text}
-    sought = (BREATHING, *SOUGHT[made.options.thin.aberrations if made else "auto"], DISTORTION)
+    thin = made.options.thin if made else Thin()
+    sought = (BREATHING, *SOUGHT[thin.aberrations], *[BLADES][: thin.blades != "round"], DISTORTION)
+    sought += (MOTION,) if report.motion_px is not None else ()
     none = [name for name in sought if said[name] is None]
     unseen = [name if n == 0 else name[0].lower() + name[1:] for n, name in enumerate(none)]
     if unseen:

@@ -24,6 +24,7 @@ from macrosplat.output.detail.pyramid import halved, laplacian, levels_for
 
 FOCUSED = 1.0  # px: what is said to be less blurred than that is what the rest is compared with
 FROM = 3.0  # px: less blur than that is not told from grain
+UNTOLD = 2.0  # px: between the two, of which nothing is asked
 APART = 2  # octaves between the two that are compared
 NATURAL = 0.5  # their ratio in photographs in focus (amplitudes); stands in where nothing is said to be in focus
 NEIGHBOURS = 1  # samples of an octave to each side that its filter reaches (experiments: blur-shown)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,7 +21,7 @@ from macrosplat.cameras.undistort import read_undistorted
 from macrosplat.lens import Sampling
 from macrosplat.lens.blur import variable_blur
 from macrosplat.model.model import Model
-from macrosplat.output.detail.believed import believed
+from macrosplat.output.detail.believed import UNTOLD, believed
 from macrosplat.output.detail.evidence import evident_sharpness
 from macrosplat.output.detail.grain import find_grain
 from macrosplat.output.detail.own import keep_detail
@@ -101,10 +102,17 @@ class Deblurred:
             # Of a blur that the photos do not show, nothing is to be taken back either.
             taken, radius = self.share * taken, self.share * radius
             evident = evident_sharpness(as_taken.mean(0), render.mean(0), radius)
+            if look.seen.smear is not None:
+                evident = evident * self._still(v, look.seen.smear, evident)
             out = keep_detail(as_taken, render, taken, radius, evident, find_grain(as_taken, radius))
         if bend is not None and not whole:  # what no pinhole's picture shows stays as it was taken
             out = torch.where(torch.from_numpy(bend.seen()).to(out.device), out, as_taken)
         return _pixels(out)
+
+    def _still(self, v: int, smear: Tensor, like: Tensor) -> Tensor:
+        """As large as `like`, 0 ... 1: how little photo v moved. What is sharp across its way is not sharp along it."""
+        own = smear[None, None] * (self.photos[v].width / smear.shape[1])
+        return torch.exp(-(F.interpolate(own, tuple(like.shape), mode="bilinear", align_corners=False)[0, 0] ** 2))
 
     def _blur(self, v: int, look: Look) -> tuple[Tensor, Tensor]:
         """At training size, as taken: [3, h, w] sRGB what defocus takes from photo v; [h, w] its radius in px of it."""
@@ -123,7 +131,7 @@ class Deblurred:
 
 def claimed_radius(seen: Surface) -> Tensor:
     """[h, w] px of the render: how blurred the lens model says that a photo is."""
-    return blur_radius(seen.radius, seen.there.to(seen.depth.dtype))
+    return blur_radius(seen.blur, seen.there.to(seen.depth.dtype))
 
 
 def share_shown(
@@ -140,6 +148,9 @@ def share_shown(
     def each(v: int) -> tuple[Tensor, Tensor]:
         look, photo = deblurred.look(v), photos[v] / 255.0
         radius = claimed_radius(look.seen)
+        if look.seen.smear is not None:
+            # Blurred along one direction: what it has in focus is nothing to compare with, and tells nothing.
+            radius = claimed_radius(replace(look.seen, smear=None)).clamp_min(UNTOLD)
         if (v + 1) * radius.numel() <= _room(radius.device):
             looks[v] = look
         mask = masks[v] if masks else None
