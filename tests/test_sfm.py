@@ -12,6 +12,7 @@ import pycolmap
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from macrosplat.cameras.records import Cameras, Distortion
 from macrosplat.cameras.sfm import mapping
@@ -343,6 +344,27 @@ def test_along_epipolar_lines_only_what_lies_in_the_band_is_a_rival() -> None:
     assert np.mean(order[found[:, 1]] == found[:, 0]) > 0.95
     nothing = along_lines(px[0][:0], px[1], vectors[0][:0], vectors[1], f, band, ratio)
     assert nothing.shape == (0, 2)
+    # Every spot found once more half a px away: its own rival, unless it is known to be one spot.
+    px, vectors = (
+        [np.concatenate([p, p + np.array([0.5, 0, 0])]) for p in px],
+        [np.concatenate([v, v]) for v in vectors],
+    )
+    assert len(along_lines(*px, *vectors, f, band, ratio)) < 0.1 * len(wanted)
+    twice = along_lines(*px, *vectors, f, band, ratio, spot=3.0) % [300, 260]
+    assert len({*map(tuple, twice.tolist())} & {*map(tuple, wanted)}) > 0.95 * len(wanted)
+
+
+def test_a_blurred_copy_has_the_points_of_a_photo_that_was_blurred(corner: Corner, tmp_path: Path) -> None:
+    photo = corner.capture.photos[0]
+    blurred = tmp_path / "blurred.png"
+    Image.fromarray(gaussian_filter(np.asarray(Image.open(photo.path).convert("RGB")), (2, 2, 0))).save(blurred)
+    both = photo, Photo(blurred.name, blurred, photo.width, photo.height, ENGRAVED)
+    true = []
+    for extraction in (QUICK, replace(QUICK, copies=(2.0,))):
+        sharp, soft = extract(both, extraction, tmp_path, ignore)
+        rows = match(sharp, soft)
+        true.append((np.linalg.norm(sharp.px[rows[:, 0]] - soft.px[rows[:, 1]], axis=1) < 0.5).sum())
+    assert sharp.copied and true[1] > 2 * true[0]
 
 
 def test_added_rows_stay_out_of_the_first_extraction() -> None:

@@ -13,7 +13,7 @@ is solved by robust least squares, and V is added to what is known of its motion
 every direction, and a scene that holds some of the blur of all photos, or is not yet as fine as they are, takes away
 about the same: what counts as motion is by how much the larger eigenvalue is more than the other one, if that is more
 than none, or than half of it. Once the motion of some is known the scene gets sharper, and that of others is seen: so
-photos are looked at several times.
+photos are looked at several times. A look begins a motion or ends it; in between all its numbers follow the gradients.
 """
 
 from __future__ import annotations
@@ -86,10 +86,9 @@ def _of_photo(model: Model, lens: ThinLens, targets: Targets, photo: int, scale:
     found = moved(blur, shift, scale * (LEAST if lens.moved(photo) else SEEN_FROM))
     if found is None:
         return None
-    # What rolls goes on to do so, and as much more.
-    grown = float(np.linalg.norm(found) / max(np.linalg.norm(shift), 1e-9)) if shift.any() else 1.0
-    rest = before[2:] * min(grown, 2.0)
-    return torch.cat([torch.tensor(found).to(before), rest]) / scale
+    # What moves already is left to the gradients: a scene that got too sharp along its way would have it go farther,
+    # and get sharper still.
+    return lens.motion(photo) if lens.moved(photo) else torch.cat([torch.tensor(found).to(before), before[2:]]) / scale
 
 
 def moved(blur: Blur, before: NDArray[np.float64], least: float) -> NDArray[np.float64] | None:

@@ -10,6 +10,7 @@ In: a model, features and pictures. Out: features whose points have moved.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ def aligned(
 
 
 def _with(features: Features, keypoints: NDArray[np.float32]) -> Features:
-    return Features(keypoints, features.descriptors, features.rgb, features.size, features.own)
+    return replace(features, keypoints=keypoints)
 
 
 def _pairs(model: pycolmap.Reconstruction, features: Sequence[Features]) -> NDArray[np.int64]:

@@ -21,6 +21,8 @@ from macrosplat.support.threads import ordered
 # Neighbours that follow a match's affine map (`pairs`). Without any, cameras of cat that begin at the true ones end
 # 3.2 % off (30 % at worst), with one 0.9 to 1.2 % (6 to 8 %); two or three leave fewer points, and gain nothing.
 FOLLOWERS = 1
+# px: points of blurred copies that lie so near to one another are one spot, and no rivals.
+ONE_SPOT = 3.0
 # Above this many pairs (100 photos that all look alike) each photo has these many partners: the number of pairs would
 # grow with the square of the photos'.
 MOST_PAIRS, NEAR_PARTNERS, FAR_PARTNERS = 5000, 6, 12
@@ -54,10 +56,12 @@ def match_guided(
     points = [np.column_stack([one.px, np.ones(len(one))]) for one in features]
     vectors = [np.ascontiguousarray(one.descriptors, np.float32) for one in features]
 
+    spot = ONE_SPOT if any(one.copied for one in features) else 0.0
+
     def one(pair: tuple[int, int]) -> NDArray[np.int64]:
         i, j = pair
         fundamental = fundamental_matrix(views[i], views[j], calibrations[i], calibrations[j])
-        rows = along_lines(points[i], points[j], vectors[i], vectors[j], fundamental, band, max_ratio)
+        rows = along_lines(points[i], points[j], vectors[i], vectors[j], fundamental, band, max_ratio, spot)
         return followed(features[i], features[j], rows, FOLLOWERS)
 
     matches: Matches = {}
@@ -104,17 +108,19 @@ def along_lines(
     fundamental: NDArray[np.float64],  # [3, 3]
     band: float,
     max_ratio: float,
+    spot: float = 0.0,
 ) -> NDArray[np.int64]:
     """[M, 2] rows of points within `band` px of each other's lines, that are each other's nearest by descriptor, and
-    clearly nearer than the next one there."""
+    clearly nearer than the next one there that is farther than `spot` px from it."""
     lines_2, lines_1 = points_1 @ fundamental.T, points_2 @ fundamental
     reach_2, reach_1 = (band * np.hypot(lines[:, 0], lines[:, 1]) for lines in (lines_2, lines_1))
     best_1, next_1 = np.full((2, len(points_1)), -1.0, np.float32)
     best_2, next_2 = np.full((2, len(points_2)), -1.0, np.float32)
-    partner = np.zeros(len(points_1), np.int64)
+    partner, partner_2 = np.zeros(len(points_1), np.int64), np.zeros(len(points_2), np.int64)
     _compare(
         *(lines_2.astype(np.float32), points_2.astype(np.float32), reach_2.astype(np.float32)),
         *(reach_1.astype(np.float32), vectors_1, vectors_2, best_1, next_1, best_2, next_2, partner),
+        *(partner_2, points_1.astype(np.float32), spot**2),
     )
     rows = np.flatnonzero(best_1 > math.cos(MAX_ANGLE))
     rows = rows[best_1[rows] >= best_2[partner[rows]]]
@@ -124,8 +130,13 @@ def along_lines(
 
 
 @njit
-def _compare(lines, points, reach_2, reach_1, vectors_1, vectors_2, best_1, next_1, best_2, next_2, partner):
-    """Likeness to the nearest and the next one, of every point of both photos, and the nearest's row."""
+def _compare(
+    lines, points, reach_2, reach_1, vectors_1, vectors_2, best_1, next_1, best_2, next_2, partner, back, others, spot
+):
+    """Likeness to the nearest and the next one, of every point of both photos, and the nearest's rows.
+
+    Points nearer to the nearest than the root of `spot` are not the next one.
+    """
     x, y = points[:, 0].copy(), points[:, 1].copy()
     near = np.empty(len(x), np.uint8)
     for i in range(lines.shape[0]):
@@ -137,11 +148,18 @@ def _compare(lines, points, reach_2, reach_1, vectors_1, vectors_2, best_1, next
                 likeness = np.float32(0.0)
                 for k in range(vectors_1.shape[1]):
                     likeness += vectors_1[i, k] * vectors_2[j, k]
+                p, q = partner[i], back[j]
+                apart = (x[j] - x[p]) ** 2 + (y[j] - y[p]) ** 2 >= spot
                 if likeness > best_1[i]:
-                    best_1[i], next_1[i], partner[i] = likeness, best_1[i], j
-                elif likeness > next_1[i]:
+                    if apart:
+                        next_1[i] = best_1[i]
+                    best_1[i], partner[i] = likeness, j
+                elif likeness > next_1[i] and apart:
                     next_1[i] = likeness
+                apart = (others[i, 0] - others[q, 0]) ** 2 + (others[i, 1] - others[q, 1]) ** 2 >= spot
                 if likeness > best_2[j]:
-                    best_2[j], next_2[j] = likeness, best_2[j]
-                elif likeness > next_2[j]:
+                    if apart:
+                        next_2[j] = best_2[j]
+                    best_2[j], back[j] = likeness, i
+                elif likeness > next_2[j] and apart:
                     next_2[j] = likeness

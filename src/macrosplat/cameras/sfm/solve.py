@@ -1,7 +1,6 @@
 """Cameras from photos alone.
 
-In: the photos of a capture. Out: `Cameras` of the photos that could be placed, `SparsePoints`, an `SfmReport` of what
-was tried.
+In: the photos of a capture. Out: `Cameras` of the photos that could be placed, `SparsePoints`, an `SfmReport`.
 Attempts go from strict to loose and end with the first in which every photo stands and agrees with its neighbours.
 The world of solved cameras has an arbitrary place; its unit is the median distance from a camera to the points it sees.
 """
@@ -22,6 +21,7 @@ from macrosplat.cameras.records import Cameras, Distortion, SparsePoints
 from macrosplat.cameras.sfm import mapping, refine
 from macrosplat.cameras.sfm.features import (
     BLURRED,
+    EVEN,
     QUICK,
     Extraction,
     Features,
@@ -75,8 +75,9 @@ class Preset:
 
 
 PRESETS = (
-    Preset("quick", QUICK, True, True, (0.0, 0.35)),
-    Preset("thorough", BLURRED, False, False, (0.35, 0.9)),
+    Preset("quick", QUICK, True, True, (0.0, 0.3)),
+    Preset("blurred-copies", EVEN, True, True, (0.3, 0.55)),
+    Preset("thorough", BLURRED, False, False, (0.55, 0.9)),
 )
 # A model that pairs of photos agree with less than this is begun again so many times with other random numbers; of
 # models with as many photos the one with the most observations is taken (experiments: sfm-led).
