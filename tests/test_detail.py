@@ -231,7 +231,7 @@ def test_what_is_evidently_sharp_is_the_photo_whatever_is_claimed() -> None:
 
 
 def test_what_is_taken_from_blurred_neighbours_leaves_the_photo_in_focus_as_it_was() -> None:
-    """In stripes in focus between blurred ones of which defocus took a lot, in octaves that balance in the sum alone."""
+    """In stripes in focus between blurred ones of which defocus took a lot, in octaves that balance in sum alone."""
     photo = planes(*[natural(192, 288, 24)] * 3)
     stripes = (torch.arange(288) // 24 % 2).float().expand(192, 288).contiguous()
     taken = planes(*[0.5 * (natural(192, 288, 25) - 0.5)] * 3) * stripes
