@@ -17,13 +17,14 @@ from macrosplat.train.motion import blur_of
 from macrosplat.train.targets import Targets
 
 SURE = 2.0  # standard deviations: a motion of less is said to be none
-LEAST = 0.2  # px: what runs with known motion were off in the median (experiments: motion)
+# What runs with known motion were off: px, and relative (experiments: motion).
+LEAST, SHARE = 0.3, 0.25
 
 
 @torch.no_grad()
 def motion_uncertainties(model: Model, targets: Targets) -> dict[int, float]:
-    """Of each photo that moved, by its index: by how surely the blur is told that it has beyond its model's, and by
-    how much of that is left."""
+    """Of each photo that moved, by its index: by how surely the blur is told that it has beyond its model's; as much as
+    all of it where more is left than was found."""
     lens = model.lens
     assert isinstance(lens, ThinLens), f"{lens.name} knows no motion"
     found: dict[int, float] = {}
@@ -39,5 +40,5 @@ def motion_uncertainties(model: Model, targets: Targets) -> dict[int, float]:
             continue
         left, sure = blur.along(shift / px)
         # Variances of light are px^2 / 12.
-        found[photo] = math.hypot(LEAST, 6 * math.hypot(left, sure) / px)
+        found[photo] = px if abs(left) > px**2 / 12 else math.hypot(LEAST, SHARE * px, 6 * sure / px)
     return found

@@ -99,7 +99,8 @@ def moved(blur: Blur, before: NDArray[np.float64], least: float) -> NDArray[np.f
     along = vectors[:, 1]
     _, sure = blur.along(along)
     variance = values[1] - (values[0] if values[0] > 0 else CREDITED * values[0])
-    if variance < max(least**2 / 12, SURE * sure):
+    # Of a photo whose focus is wrong by more than that, the rest is not told to be motion (experiments: motion).
+    if variance < max(least**2 / 12, SURE * sure, values[0]):
         return None
     return math.sqrt(12 * variance) * (along if along @ before >= 0 else -along)
 
