@@ -15,7 +15,7 @@ from macrosplat.output.detail.believed import believed
 from macrosplat.output.detail.evidence import evident_sharpness
 from macrosplat.output.detail.grain import find_grain
 from macrosplat.output.detail.missing import find_missing
-from macrosplat.output.detail.own import DOUBT, enlarged, keep_detail, lacking, weight
+from macrosplat.output.detail.own import AS_TAKEN, DOUBT, enlarged, keep_detail, lacking, weight
 from macrosplat.output.detail.photos import Look, share_shown
 from macrosplat.output.detail.pyramid import collapsed, halved, laplacian, levels_for
 from macrosplat.output.detail.pyramid_reference import doubled
@@ -97,7 +97,7 @@ def test_what_defocus_took_away_is_given_back() -> None:
     truth = natural(128, 160, 3)
     blurred = through_disc(truth, 3.0)
     taken, render = planes(*[truth - blurred] * 3), planes(*[truth] * 3)
-    got = keep_detail(planes(*[blurred] * 3), render, taken, torch.zeros(8, 10))
+    got = keep_detail(planes(*[blurred] * 3), render, taken, torch.full((8, 10), 3.0))
     torch.testing.assert_close(got[1], planes(truth)[0].clamp(0, 1), atol=2e-6, rtol=0)
 
 
@@ -222,15 +222,22 @@ def test_what_is_evidently_sharp_is_the_photo_whatever_is_claimed() -> None:
     assert better[inside].square().mean() < 0.1 * plain[inside].square().mean()
     beyond = (slice(None), slice(16, -16), slice(220, None))
     torch.testing.assert_close(better[beyond], plain[beyond], atol=0.01, rtol=0)
-    # What defocus would have taken of a claimed half pixel is not given back there.
-    given = torch.full((1, 48, 72), 0.1)
-    small = keep_detail(photo, render, given, torch.full((48, 72), 0.1), evident)
-    torch.testing.assert_close(
-        small[inside],
-        (photo + 0.1 * (1 - evident.repeat_interleave(4, 0).repeat_interleave(4, 1)))[inside],
-        atol=0.04,
-        rtol=0,
-    )
+    # What defocus would have taken of a small claimed radius is given back in part, of next to none not at all.
+    given, evident = torch.full((1, 48, 72), 0.1), evident.repeat_interleave(4, 0).repeat_interleave(4, 1)
+    for small in (0.1, AS_TAKEN):
+        part = (1 - evident * np.exp(-(small**2))) * (1 - np.exp(-((small / AS_TAKEN) ** 4)))
+        got = keep_detail(photo, render, given, torch.full((48, 72), small), evident)
+        torch.testing.assert_close(got[inside], (photo + 0.1 * part)[inside], atol=0.02, rtol=0)
+
+
+def test_what_is_taken_from_blurred_neighbours_leaves_the_photo_in_focus_as_it_was() -> None:
+    """In stripes in focus between blurred ones of which defocus took a lot, in octaves that balance in sum alone."""
+    photo = planes(*[natural(192, 288, 24)] * 3)
+    stripes = (torch.arange(288) // 24 % 2).float().expand(192, 288).contiguous()
+    taken = planes(*[0.5 * (natural(192, 288, 25) - 0.5)] * 3) * stripes
+    kept = keep_detail(photo, photo, taken, 4 * stripes)
+    wrong = (kept - photo).square().mean(0)[stripes == 0].mean().sqrt()
+    assert wrong < 0.01 * taken.square().mean().sqrt()  # 0.25 if coarse octaves reach over
 
 
 def test_strong_lines_that_are_blurred_are_not_evidently_sharp() -> None:

@@ -19,6 +19,9 @@ say so count whatever r is said to be:
 
     r' = max(0, r - DOUBT e),    taken' = taken (1 - e exp(-(r / CLOSE)^2)),    w'_k = max(w_k, e), k < EVIDENT
 
+Coarse octaves of what was taken from blurred neighbours reach over what is in focus, where the finer ones, each with
+its own share, do not balance them: near r = 0 all that was given back is taken off again, exp(-(r / AS_TAKEN)^4) of it.
+
 What the finest octave adds to the render is detail and grain: of it only the share max(0, 1 - grain / energy) is
 added, with the energy about a pixel (Wiener). Where the render has the detail, too, the photo would add only grain.
 """
@@ -44,6 +47,8 @@ KNEE, FINE = 3.2, 1.7
 # px of the photo: by how much a radius may be too large (experiments: radius-by-surface, doubt), and one so small that
 # a photo evidently sharp has it from an error of depth.
 DOUBT, CLOSE = 1.0, 1.0
+# px of the photo: what is less blurred is the photo itself, not what its neighbours' coarse octaves make of it.
+AS_TAKEN = 0.7
 # Energy of model's photo - photo, about a pixel, that counts against what the model says was taken there.
 WRONG = 0.1
 EVIDENT = 2  # octaves that a photo is seen to be sharp by (`evidence`)
@@ -94,8 +99,9 @@ def keep_detail(
             claimed = claimed.sub(sure, alpha=DOUBT).clamp_min_(0)
         noise = None if grain is None else grain.at(render[:, rows])
         differences = laplacian(photo[:, rows] - render[:, rows], levels)
-        give_back(differences, own, said, missing)
+        given = give_back(differences, own, said, missing)
         joined = joined_bands(render[:, rows], differences, claimed, noise, sure)
+        joined.sub_(given.mul_(torch.exp(-((said / AS_TAKEN) ** 4))))
         out[:, top:bottom] = joined[:, top - begin : bottom - begin].clamp_(0, 1)
     return out
 
@@ -109,9 +115,10 @@ def _missing(photo: Tensor, render: Tensor, taken: Tensor, radius: Tensor, level
     return find_missing(photo.mean(0), render.mean(0), said, claimed, levels)
 
 
-def give_back(differences: Sequence[Tensor], taken: Tensor, radius: Tensor, missing: Missing) -> None:
+def give_back(differences: Sequence[Tensor], taken: Tensor, radius: Tensor, missing: Missing) -> Tensor:
     """Add to the bands of photo - render what defocus took [3, H, W], as far as the photo lacks it: by the radius
-    claimed [1, H, W], and less where the model's photo is not like the photo."""
+    claimed [1, H, W], and less where the model's photo is not like the photo. Returns [3, H, W], what they gained."""
+    given = []
     for k, (difference, band) in enumerate(zip(differences, laplacian(taken, len(differences) - 1), strict=True)):
         if k > 0:
             radius = halved(radius)
@@ -121,6 +128,8 @@ def give_back(differences: Sequence[Tensor], taken: Tensor, radius: Tensor, miss
             said = energy_around(band)
             share = share.mul_(said.div_(wrong.add_(said).clamp_min_(1e-12)))
         difference.add_(band.mul_(share))
+        given.append(band)
+    return collapsed(given)
 
 
 def joined_bands(
