@@ -27,4 +27,4 @@ class Thin:
     """Of the diaphragm, 5 to 9; `auto`: if photos show them; or `round`."""
 
     motion: Annotated[Literal["off", "on"], arg(metavar="M")] = "off"
-    """`on`: of photos by hand, that moved during their exposure."""
+    """Experimental, `on`: of photos that moved during their exposure."""
