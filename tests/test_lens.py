@@ -91,7 +91,7 @@ def test_points_are_a_setting_of_the_lens():
 
     assert [spans(n) for n in ("1", "4", "8", "16")] == [[], [8, 4], [8, 8], [8, 16]]
     assert options.Options(quality="draft").lens_settings()["aperture_samples"] == "4"
-    chosen = {"aperture_samples": "8", "aberrations": "auto"}
+    chosen = {"aperture_samples": "8", "aberrations": "auto", "blades": "auto", "motion": "off"}
     assert options.Options().lens_settings() == chosen | {"aperture_from": "late"}
     assert options.Options().lens_settings(early=True) == chosen | {"aperture_from": "early"}
     assert spans_of(options.Options().lens_settings(early=True))[-1] == (0.3, 1.0, 8, 4)
