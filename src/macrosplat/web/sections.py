@@ -252,7 +252,7 @@ def _where(facts: dict[str, Any], focus: float | None, blur: float | None) -> st
     """Where a photo is focused, and how blurred it is."""
     unit, scale = ("mm", facts["mm_per_unit"]) if facts["mm_per_unit"] else ("scene units", 1.0)
     parts = [f"focused at {focus * scale:.4g} {unit}"] if focus else []
-    return ", ".join([*parts, *([f"blur up to {blur:.2g} px"] if blur else [])])
+    return ", ".join([*parts, *([f"blur up to {figures(blur)} px"] if blur else [])])
 
 
 def quality(means: Mapping[str, Means]) -> str:
