@@ -4,12 +4,19 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 import numba
+import numpy as np
 import pytest
 import torch
 
+from macrosplat.lens.blades import ORDERS
+from macrosplat.lens.decided import BY_LOOK
+from macrosplat.lens.rim import NAMES, RimTold
+from macrosplat.lens.terms import NOT_SEEN, SEEN, UNDECIDED
+from macrosplat.lens.thin import ThinLens
 from macrosplat.support.ranks import free_port
 from macrosplat.train.adam import Adam
 from macrosplat.train.ranks import Ranks
@@ -105,3 +112,33 @@ def test_density_changes_as_often_by_photos_whatever_the_batch(batch: int) -> No
     trainer: Trainer = make_trainer(1000, densify_from=0.0, densify_until=1.0)[0]
     plans = [trainer.schedule.at(step, 900, trainer.model.lens, batch) for step in range(0, 1000, batch)]
     assert sum(plan.densify > 0 for plan in plans) == 9
+
+
+class Follower(Ranks):
+    """Rank 1 of 2, whose rank 0 was told of seven blades and of no cat's eye."""
+
+    told = (np.zeros(len(NAMES)), 1e-4 * np.eye(len(NAMES)))
+
+    def take_from_first(self, tensors: Iterable[torch.Tensor]) -> None:
+        self.told[0][NAMES.index("cos7")] = 0.9
+        for tensor, first in zip(tensors, self.told, strict=True):
+            tensor.copy_(torch.from_numpy(first))
+
+
+def test_what_rank_0_was_told_of_the_pupil_is_what_all_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own look would have seen a cat's eye and no blades."""
+    trainer, _ = make_trainer(STEPS, **SCHEDULE)
+    lens = trainer.model.lens
+    assert isinstance(lens, ThinLens)
+    lens.parameters |= {f"{name}_seen": torch.tensor(UNDECIDED) for name in BY_LOOK}
+    lens._seen.clear()
+    lens._orders = ORDERS
+    step = np.zeros(len(NAMES))
+    step[NAMES.index("cats_eye")] = 0.3
+    monkeypatch.setattr("macrosplat.train.trainer.look_at_rim", lambda *_: RimTold(step, 1e-4 * np.eye(len(NAMES))))
+    trainer.ranks = Follower(1, 2)
+    before = lens.plan(0.9).terms
+    lens.decide(trainer._told_of_rim)
+    assert [lens.seen(name) for name in BY_LOOK] == [SEEN, NOT_SEEN]
+    assert lens.parameters["lens.blades"][0].item() == 7 and lens.parameters["lens.cats_eye"].item() == 0
+    assert before == () and lens.plan(0.9).terms == ("lens.blades",)  # another kind of step, though nothing learns anew

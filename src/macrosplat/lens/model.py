@@ -79,6 +79,7 @@ class LensPlan:
     poses: bool = True  # whether poses that were found from the photos may be refined
     focal: bool = True  # whether their focal lengths may be, too: where blur errs, they follow it
     dssim_weight: float = 0.2  # of D-SSIM in the loss, as in 3D Gaussian Splatting (Kerbl et al. 2023)
+    terms: tuple[str, ...] = ()  # of the lens that change a photo: what is decided of one makes another kind of step
     extra: float = 0.0  # Gaussians that should have been added anywhere by now, as a share of the most there may be
 
 

@@ -15,7 +15,6 @@ red and blue are magnified on their own (`lateral`), and corners are darker (`vi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,14 +22,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from macrosplat.lens import blades, breathing, cats_eye, colour, curvature, lateral, motion, rim, vignetting
+from macrosplat.lens import breathing, cats_eye, colour, curvature, lateral, motion, rim, vignetting
+from macrosplat.lens.decided import BLADES, CATS_EYE, Decided
 from macrosplat.lens.defocused import COLOURED, ONE_FOCUS, Foci, defocused
 from macrosplat.lens.model import Draw, Lens, LensEstimate, LensPlan, LensStart, PhotoIndex, Sampling, Sharp, dolly
+from macrosplat.lens.moving import Moving
 from macrosplat.lens.opening import ROUND, Opening
-from macrosplat.lens.rim import RimTold
 from macrosplat.lens.shift import shifted
 from macrosplat.lens.spans import spans_of
-from macrosplat.lens.terms import DECIDED_AT, LEARN_FROM, LOOKED_AT, NOT_SEEN, SEEN, TERMS, UNDECIDED, begins
+from macrosplat.lens.terms import SEEN, TERMS
 from macrosplat.render import Camera
 from macrosplat.support.dispatch import on_gpu, select_row
 
@@ -48,10 +48,10 @@ PUPIL_END = 0.1  # of the pupil's first rate, reached linearly when it is frozen
 # When poses that SfM found begin to be refined: within the first span, where the blur is true at edges, too
 # (experiments: poses-from). With one sample there is no such span; the same is taken, and was not measured.
 POSES_FROM = 0.2
-BLADES, CATS_EYE = "lens.blades", "lens.cats_eye"
+OWN = ("lens.pupil", "lens.focus", "lens.sigma0")  # what every thin lens has
 
 
-class ThinLens(Lens):
+class ThinLens(Decided, Moving, Lens):
     name = "thin"
     poses_from = POSES_FROM
 
@@ -64,30 +64,17 @@ class ThinLens(Lens):
         self.spread = breathing.spread(self._began)
         self.aperture = torch.tensor(start.aperture)  # [V]
         self.width = start.width
-        asked = start.settings.get("aberrations", "off")
         self.parameters = {
             "lens.pupil": torch.tensor(math.log(start.pupil)),  # ln of scene units
             "lens.focus": torch.zeros(len(focus)),  # magnification in focus = that of the start (1 + focus)
             "lens.sigma0": torch.tensor(math.log(start.sigma0)),  # ln of px at the training width
         }
         self.rates = {"lens.pupil": PUPIL_RATE, "lens.focus": FOCUS_RATE, "lens.sigma0": SIGMA0_RATE}
-        for term in TERMS:
-            self.parameters |= {
-                term.name: torch.zeros(term.count),
-                f"{term.name}_seen": torch.tensor(begins(term, asked)),
-            }
-            self.rates[term.name] = term.rate
-        self._orders = blades.sought(start.settings.get("blades", "round"))
-        self.parameters |= {
-            "lens.blades": torch.zeros(3),  # of `blades`; never learned, but told by one look
-            "lens.blades_seen": torch.tensor(UNDECIDED if self._orders else NOT_SEEN),
-        }
-        self._looks: int | None = None  # what `lens.motion_looks` says, as far as the host has looked
-        self._moved: list[bool] | None = None  # what `lens.motion_seen` says, likewise
+        self.rates |= {term.name: term.rate for term in TERMS}
+        self.parameters |= self._terms(start.settings)
         if start.settings.get("motion", "off") == "on":
             self.parameters |= motion.parameters(len(focus))
             self.rates["lens.motion"] = motion.RATE
-        self._seen: dict[str, float] = {}  # what `lens.colour_seen` and its like say, as far as the host has looked
         self._radii: dict[tuple[int, int], Tensor] = {}  # by size of the frame
         self._towards: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         if start.all_blurred:
@@ -119,20 +106,15 @@ class ThinLens(Lens):
         gradients["lens.pupil"] = gradients["lens.pupil"] + BELIEF / self.exif.spread**2 * off
 
     def confine(self) -> None:
-        if self.seen(CATS_EYE) == SEEN:
+        if self.acts(CATS_EYE):
             self.parameters[CATS_EYE].detach().clamp_(cats_eye.LOWEST, cats_eye.MOST)
         if self.exif is not None:
             self.parameters["lens.pupil"].detach().clamp_(*self._bounds)
 
     def plan(self, t: float) -> LensPlan:
         samples, learned = next((span[2:] for span in self.spans if span[0] <= t < span[1]), (1, 0))
-        rates = dict(self.rates)
-        rates.pop("lens.motion", None)
+        rates = {name: rate for name, rate in self.rates.items() if name in OWN} | self.learned_at(t)
         settled_at = self.spans[0][1] if self.spans else math.inf
-        for term in TERMS:
-            seen = self.seen(term.name)
-            if t < LEARN_FROM or seen == NOT_SEEN or (term.by_look and seen == UNDECIDED):
-                rates.pop(term.name, None)
         if self.spans and "lens.pupil" in rates:
             gone = min(1.0, max(0.0, (t - self.learn_from) / (settled_at - self.learn_from)))
             rates["lens.pupil"] *= 1 - (1 - PUPIL_END) * gone
@@ -140,49 +122,12 @@ class ThinLens(Lens):
             rates.pop("lens.pupil", None)
         if t < self.learn_from or (t >= settled_at and samples == 1):
             rates = {}
-        elif self.seen(BLADES) == SEEN:
-            rates[BLADES] = 0.0  # never learned; but such a step is not of the kind that those before were
         # Through the pupil's centre alone the focal length runs away (experiments: focal-by-one-sample).
         focal = samples > 1 or not self.spans
         if self.some_moved():
             rates["lens.motion"] = motion.RATE
-        return LensPlan(Sampling(samples, learned=learned), rates, poses=t >= self.poses_from, focal=focal)
-
-    def undecided(self, t: float) -> bool:
-        return (t >= DECIDED_AT and bool(self._open(by_look=False))) or (
-            t >= LOOKED_AT and bool(self._open(by_look=True))
-        )
-
-    def _open(self, by_look: bool) -> list[str]:
-        """Terms that are undecided."""
-        names = [term.name for term in TERMS if term.by_look == by_look] + [BLADES][:by_look]
-        return [name for name in names if self.seen(name) == UNDECIDED]
-
-    @torch.no_grad()
-    def decide(self, look: Callable[[], RimTold] | None = None) -> None:
-        first = self._open(by_look=False)
-        for term in TERMS:
-            if term.name in first:
-                self._decided(term.name, term.size(self.parameters[term.name]) >= term.least)
-        shape = self._open(by_look=True)
-        if not shape or (first and look is not None):  # its turn comes
-            return
-        told = look() if look is not None else None
-        if BLADES in shape:
-            found = told and rim.blades_seen(told, self._orders)
-            self.parameters[BLADES].copy_(torch.tensor(found or (0.0, 0.0, 0.0)))
-            self._decided(BLADES, found is not None)
-        if CATS_EYE in shape:
-            corner = told and rim.cats_eye_seen(told)
-            self.parameters[CATS_EYE].fill_(corner or 0.0)
-            if corner is not None and self.seen("lens.vignetting") == SEEN:
-                light = self.parameters["lens.vignetting"]
-                light.copy_(cats_eye.remaining(light, self.parameters[CATS_EYE]))
-            self._decided(CATS_EYE, corner is not None)
-
-    def _decided(self, name: str, seen: bool) -> None:
-        self._seen[name] = SEEN if seen else NOT_SEEN
-        self.parameters[f"{name}_seen"].fill_(self._seen[name])
+        poses = t >= self.poses_from
+        return LensPlan(Sampling(samples, learned=learned), rates, poses=poses, focal=focal, terms=self.acting())
 
     def rim(self, draw: Draw, camera: Camera, photo: int) -> tuple[Tensor, Tensor]:
         """A photo [H, W, C] and its slopes by the pupil's shape, as `rim.slopes`."""
@@ -191,55 +136,6 @@ class ThinLens(Lens):
         shape = self.foci(photo, camera), opening, towards
         return rim.slopes(draw, camera, numbers, *shape, lambda taken: self._developed(taken, camera, opening))
 
-    def seen(self, name: str) -> float:
-        """What was decided of a term of the lens, as the host knows it."""
-        if name not in self._seen:
-            self._seen[name] = float(self.parameters[f"{name}_seen"].detach())
-        return self._seen[name]
-
-    def moved(self, photo: int) -> bool:
-        if "lens.motion" not in self.parameters:
-            return False
-        if self._moved is None:
-            self._moved = (self.parameters["lens.motion_seen"].detach() == SEEN).tolist()
-        return self._moved[photo]
-
-    def some_moved(self) -> bool:
-        """Whether any photo is known to have moved."""
-        return self.moved(0) or any(self._moved or ())
-
-    def say_moved(self, photo: int, numbers: Tensor | None) -> None:
-        """Decide whether a photo moved during its exposure, and how (`motion.screw`): [6] px, None: it did not."""
-        with torch.no_grad():
-            self.parameters["lens.motion_seen"][photo] = NOT_SEEN if numbers is None else SEEN
-            self.parameters["lens.motion"][photo] = 0.0 if numbers is None else numbers
-        self._moved = None
-
-    def motion(self, photo: int) -> Tensor:
-        """[6] px of a photo over its exposure (`motion.screw`); 0: it did not move."""
-        return self.parameters["lens.motion"].detach()[photo] * float(self.moved(photo))
-
-    def looks(self, t: float) -> bool:
-        if "lens.motion" not in self.parameters:
-            return False
-        if self._looks is None:
-            self._looks = round(float(self.parameters["lens.motion_looks"].detach()))
-        return self._looks < sum(t >= due for due in motion.LOOKS)
-
-    def looked(self, t: float) -> None:
-        with torch.no_grad():
-            self.parameters["lens.motion_looks"].fill_(sum(t >= due for due in motion.LOOKS))
-        self._looks = None
-
-    def screw(self, photo: PhotoIndex, camera: Camera, focus: Tensor) -> Tensor:
-        """[4, 4] along which the camera of a photo moves during the exposure."""
-        wide, high = self.width, self.width * camera.frame.height / camera.frame.width
-        # Of photos that are taken together, some moved.
-        decided = select_row(self.parameters["lens.motion_seen"].detach(), photo).clamp_min(NOT_SEEN)
-        numbers = decided * select_row(self.parameters["lens.motion"], photo)
-        focal = camera.intrinsics[0].detach() * (wide / camera.frame.width)
-        return motion.screw(numbers, focus.detach(), focal, motion.reach_of(wide, high))
-
     def smear(self, depth: Tensor, camera: Camera, photo: int) -> Tensor | None:
         if not self.moved(photo):
             return None
@@ -247,21 +143,21 @@ class ThinLens(Lens):
 
     def foci(self, photo: PhotoIndex, camera: Camera) -> Foci:
         """How those of a photo differ."""
-        if self.seen("lens.colour") == NOT_SEEN and self.seen("lens.curvature") == NOT_SEEN:
+        if not self.acts("lens.colour") and not self.acts("lens.curvature"):
             return ONE_FOCUS
         numbers = self._widest(photo, camera), camera.intrinsics[0] * (self.width / camera.frame.width)
         colours = corner = None
-        if self.seen("lens.colour") != NOT_SEEN:
+        if self.acts("lens.colour"):
             colours = colour.inverse_offsets(self.parameters["lens.colour"], *numbers)
-        if self.seen("lens.curvature") != NOT_SEEN:
+        if self.acts("lens.curvature"):
             offset = curvature.inverse_offset(self.parameters["lens.curvature"], *numbers)
             corner = offset, self._squared_radii(camera)
         return Foci(colours, corner)
 
     def opening(self, photo: PhotoIndex, camera: Camera) -> Opening:
         """The pupil's shape in a photo."""
-        shape = self.parameters[BLADES].detach() if self.seen(BLADES) == SEEN else None
-        if self.seen(CATS_EYE) != SEEN:
+        shape = self.parameters[BLADES].detach() if self.acts(BLADES) else None
+        if not self.acts(CATS_EYE):
             return ROUND if shape is None else Opening(shape)
         away, towards = self._directions(camera)
         t = cats_eye.stopped_down(self.parameters[CATS_EYE] * away, select_row(self.aperture, photo))
@@ -330,12 +226,12 @@ class ThinLens(Lens):
             # The pupil's shape alone tells how much is clipped: light that is lost besides is for `vignetting` to say.
             left = cats_eye.moments(opening.clipped[0].detach())[0][..., None]
             taken = torch.cat([taken[..., :3] * left, taken[..., 3:]], -1)
-        if self.seen("lens.lateral") != NOT_SEEN:
+        if self.acts("lens.lateral"):
             height = camera.frame.height * self.width / camera.frame.width
             shares = lateral.magnified(self.parameters["lens.lateral"], self.width, height)
             still = taken.new_zeros(1, taken.shape[-1], 2)
             taken = shifted(taken[None], still, lateral.bends(shares, taken.shape[-1]), COLOURED)[0]
-        if self.seen("lens.vignetting") != NOT_SEEN:
+        if self.acts("lens.vignetting"):
             taken = vignetting.dimmed(taken, self.parameters["lens.vignetting"], self._squared_radii(camera))
         return taken
 
@@ -346,13 +242,6 @@ class ThinLens(Lens):
             foci = replace(foci, corner=(foci.corner[0], shares))
         depth = foci.flat(sharp)
         return self.pupil(photo, camera) / 2 * camera.intrinsics[0] * (1 / self.focus(photo, camera) - 1 / depth)
-
-    def _lengths(self) -> tuple[float | None, ...] | None:
-        """[V] px by which photos moved; None: it was not looked for."""
-        if "lens.motion" not in self.parameters:
-            return None
-        lengths = [float(motion.length(self.motion(photo))) for photo in range(len(self.aperture))]
-        return tuple(px if px >= motion.LEAST else None for px in lengths)
 
     @torch.no_grad()
     def estimate(self, focal: Tensor) -> LensEstimate:
@@ -379,9 +268,9 @@ class ThinLens(Lens):
             colour_offsets=(float(red), float(blue)) if seen["lens.colour"] else None,
             vignetting=self._stops_lost(),
             corner_offset=float(corner) if seen["lens.curvature"] else None,
-            motion_px=self._lengths(),
+            motion_px=self._ways(len(self.aperture)),
             lateral_px=tuple(self.parameters["lens.lateral"].tolist()) if seen["lens.lateral"] else None,
-            blades=tuple(self.parameters[BLADES].tolist()) if self.seen(BLADES) == SEEN else None,
+            blades=tuple(self.parameters[BLADES].tolist()) if self.acts(BLADES) else None,
             cats_eye=float(self.parameters[CATS_EYE]) if seen[CATS_EYE] else None,
         )
 
@@ -390,6 +279,6 @@ class ThinLens(Lens):
         stops = 0.0
         if self.seen("lens.vignetting") == SEEN:
             stops = vignetting.stops_lost(self.parameters["lens.vignetting"])
-        if self.seen(CATS_EYE) == SEEN:
+        if self.acts(CATS_EYE):
             stops -= math.log2(cats_eye.left(float(self.parameters[CATS_EYE])))
         return stops if stops >= vignetting.LEAST else None

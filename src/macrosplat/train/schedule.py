@@ -73,11 +73,13 @@ class Plan:
     noise: float  # of the means, relative to MCMC's own
     sampling: Sampling  # of the aperture
     dssim_weight: float
+    terms: tuple[str, ...]  # of the lens that act
 
     def kind(self, frame: Frame, moving: bool = False) -> Kind:
         """What its launches depend on, for a photo of this size, that moved during its exposure or did not."""
-        of_lens, learns = self.sampling, tuple(sorted(self.rates))
-        return Kind(frame, of_lens.samples, self.sh_degree, learns, self.dssim_weight, of_lens.learned, moving)
+        lens, learns = self.sampling, tuple(sorted(self.rates))
+        how = self.sh_degree, learns, self.dssim_weight, lens.learned, moving, self.terms
+        return Kind(frame, lens.samples, *how)
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ class Schedule:
             noise=cooled if t < self.densify_until else 0.0,
             sampling=replace(of_lens.sampling, angle=step * GOLDEN) if ring else of_lens.sampling,
             dssim_weight=of_lens.dssim_weight * self.dssim_share,
+            terms=of_lens.terms,
         )
 
     def _wanted(self, t: float, start: int) -> int:

@@ -32,6 +32,7 @@ class Kind:
     dssim_weight: float
     learned: int = 0  # samples that gradients go through; 0: all
     moving: bool = False  # whether the photo moved during its exposure
+    terms: tuple[str, ...] = ()  # of the lens that act
 
     @property
     def sampling(self) -> Sampling:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from macrosplat.lens.rim import RimTold
 from macrosplat.model.model import Model
 from macrosplat.support.dispatch import one_torch_thread
 from macrosplat.train.density import densify
@@ -45,7 +46,7 @@ class Trainer(Training):
         if lens.undecided(self.schedule.share(self.done)):
             self.settle()  # may go back
             if lens.undecided(self.schedule.share(self.done)):
-                lens.decide(lambda: look_at_rim(self.model, self.targets))
+                lens.decide(self._told_of_rim)
         if lens.looks(self.schedule.share(self.done)):
             self.settle()
             if lens.looks(t := self.schedule.share(self.done)):
@@ -85,6 +86,13 @@ class Trainer(Training):
         Of several ranks all have to do so after the same step: in between only who finds it `settled` may ask.
         """
         self.done -= self._steps.settle()
+
+    def _told_of_rim(self) -> RimTold:
+        """What the photos tell of the pupil's shape: to all ranks the same, or they would train different lenses."""
+        told = look_at_rim(self.model, self.targets)
+        numbers = [torch.from_numpy(part).to(self.targets.device) for part in (told.step, told.covariance)]
+        self.ranks.take_from_first(numbers)
+        return RimTold(*(part.cpu().numpy() for part in numbers))
 
     @torch.no_grad()
     def _change_density(self, plan: Plan, step: int) -> None:
