@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from macrosplat.cameras.sfm.solve import _start_cameras
+from macrosplat.cameras.sfm.start import start_cameras
 from macrosplat.cameras.transforms import write_transforms
 from macrosplat.capture.open import open_capture
 from macrosplat.options import Options
@@ -128,7 +128,7 @@ def test_a_digital_zoom_has_intrinsics_of_its_own(tmp_path):
         save(tmp_path / f"{n}.jpg", texture(48, 32, n), tags)
     capture = open_capture(tmp_path, brackets=False)
     assert any("35 mm film (24 mm, 48 mm)" in note for note in capture.notes)
-    starts = _start_cameras(capture.photos, [SimpleNamespace(side=48)] * 4, 1.0)  # type: ignore[list-item]
+    starts = start_cameras(capture.photos, [SimpleNamespace(side=48)] * 4, 1.0)  # type: ignore[list-item]
     focal = [camera.focal_length for camera in starts]
     assert len({id(camera) for camera in starts}) == 2 and focal[3] == pytest.approx(2 * focal[0])
 

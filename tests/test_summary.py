@@ -72,7 +72,7 @@ def test_advice_of_one_place_is_one_advice() -> None:
 
 def test_photos_that_are_missing_for_one_reason_share_a_sentence() -> None:
     missing = {f"{n}.jpg": f"{n}.jpg has only {n} feature points: light it better." for n in range(3, 16)}
-    missing["x.jpg"] = "x.jpg was placed where it contradicts its neighbours: add photos between it and them."
+    missing["x.jpg"] = "x.jpg was placed where that contradicts what the neighbours show: add photos in between."
     said = grouped(missing)
     assert said == [
         "13 photos have only 3 to 15 feature points: light it better (3.jpg, 4.jpg, 5.jpg, 6.jpg, 7.jpg and 8 more).",

@@ -21,6 +21,7 @@ def test_a_run_that_agrees_with_exif_is_believed():
         ({"sigma0_px": 1.5}, "low", "--max-gaussians"),
         ({"through_lens": 29.46, "without": 29.45}, "low", "--lens plain"),
         ({"in_focus": [Agreement("a.jpg", 33, 39), Agreement("b.jpg", 21, 34)]}, "low", "1 of 2 photos; b.jpg 21 dB"),
+        ({"doubted": ("a.jpg", "b.jpg")}, "low", "a.jpg, b.jpg"),
         ({"pupil": 0.1299}, "low", "wider pupil than f/4"),
         ({"pupil": 0.0801}, "low", "narrower pupil than f/4"),
         ({"pupil": 0.115}, "fair", "+15 %"),

@@ -49,6 +49,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     camera_source: str | None = None  # `Cameras.source`
     registered: int | None = None  # photos that have a camera
     unsure: tuple[str, ...] = ()  # photos whose cameras few others hold, as structure from motion found them
+    doubted: tuple[str, ...] = ()  # photos by which structure from motion contradicts itself, if they are many
     placed: tuple[str, ...] | None = None  # photos that the scene of the others has placed; None: not tried
     # Photos whose cameras the scene has shown to be wrong; None: not looked yet.
     expelled: tuple[str, ...] | None = None

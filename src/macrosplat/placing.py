@@ -49,7 +49,7 @@ def place(opened: Capture, run: Run, progress: Progress, width: int | None) -> T
         solved = solve(opened, run.scratch, options.seed, progress, targets, finer=options.quality != "draft")
         cameras, points = solved.cameras, solved.points
         # In this order: where there is a model, what it is of is known.
-        run.update(camera_source=solved.source, registered=len(cameras), unsure=solved.unsure)
+        run.update(camera_source=solved.source, registered=len(cameras), unsure=solved.unsure, doubted=solved.doubted)
         write_colmap(run.sparse, cameras, points)
         for line in unconfirmed(cameras, points):
             progress.note(line)
@@ -133,7 +133,9 @@ def take_cameras(begun: Run, run: Run) -> None:
     if not begun.sparse.is_dir():
         raise MacrosplatError(f"{begun.folder} has no cameras yet; give --cameras-from a run that has.")
     found = begun.manifest
-    run.update(camera_source=found.camera_source, registered=found.registered, placed=found.placed)
+    run.update(
+        camera_source=found.camera_source, registered=found.registered, placed=found.placed, doubted=found.doubted
+    )
     with whole_folder(run.sparse) as part:
         shutil.copytree(begun.sparse, part, dirs_exist_ok=True)
 

@@ -2,7 +2,7 @@
 
 A calibrated focal length is the distance from lens to sensor. Far away that is the nominal focal length f (written on
 the lens); in macro it is further out, at f (1 + m) for magnification m, and EXIF does not say m. The value here is
-the nominal one: right for m near 0, half the true one at life size (m = 1), which `sfm.solve.FOCAL_START` allows for.
+the nominal one: right for m near 0, half the true one at life size (m = 1), which `sfm.start.FOCAL_START` allows for.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ class Solved:
     points: SparsePoints
     source: str  # where the cameras came from: `transforms`, `colmap` or `sfm`
     unsure: tuple[str, ...] = ()  # photos whose cameras few others hold
+    doubted: tuple[str, ...] = ()  # photos that contradict the others, and are so many that the others may be wrong
 
 
 def solve(
@@ -75,7 +76,7 @@ def solve(
         found = solve(alone, scratch, seed, progress, composed=True, finer=finer)
         slices, seen = spread(poses, found.cameras, found.points, opened.photos)
         # Given cameras stay as they were given: a lens may zoom as it focuses.
-        return Solved(opened.cameras or slices, seen, found.source, found.unsure)
+        return Solved(opened.cameras or slices, seen, found.source, found.unsure, found.doubted)
     if opened.cameras is None:
         progress.stage("finding the cameras", 100)
         cameras, points, report = solve_cameras(opened.photos, scratch, _advance(progress), seed, targets, finer)
@@ -83,7 +84,7 @@ def solve(
             progress.note(line)
         if not composed:
             cameras, points = _breathing(opened, cameras, points, progress)
-        return Solved(cameras, points, "sfm", report.unsure)
+        return Solved(cameras, points, "sfm", report.unsure, report.doubted)
     if given is not None:
         return Solved(opened.cameras, given, opened.cameras.source)
     cameras, found = opened.cameras, None

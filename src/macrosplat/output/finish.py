@@ -126,7 +126,7 @@ def finish(
         middle = lens.pupil_diameter / float(np.median(lens.focus_distances))
         matched = fit, float(np.mean([found.unblurred for found in matches]))
         agreeing = [found.in_focus for found in matches if found.in_focus is not None]
-        trust = judge(middle, lens.sigma0_px, model.lens.exif, *matched, steps, agreeing)
+        trust = judge(middle, lens.sigma0_px, model.lens.exif, *matched, steps, agreeing, run.manifest.doubted)
         scale, odd = scale_of(run, model, shown, given, lens.focus_distances)
         followed = bool(model.rig.parameters["pose.breathing"].detach() != 0)
         unsure = UNSURE if followed or given.cameras.source == "sfm" else 0.0

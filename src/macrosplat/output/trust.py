@@ -12,6 +12,7 @@ from macrosplat.lens.prior import PupilPrior
 from macrosplat.lens.thin import SIGMA0_MAX
 from macrosplat.output.in_focus import Agreement
 from macrosplat.output.lens_report import Trust
+from macrosplat.photos.names import listed
 
 PRESSED = 1.01  # times a bound of EXIF: the photos would go past it
 AGREES = 2.0  # standard deviations within which photos and EXIF are of one opinion
@@ -36,8 +37,15 @@ def judge(
     without: float,  # dB, the sharp pictures against the same
     steps: int,
     in_focus: Sequence[Agreement] = (),  # of the photos that have something in focus
+    doubted: Sequence[str] = (),  # names of photos by which the cameras that were found contradict themselves
 ) -> Trust:
     """The worst that can be said of a run."""
+    if doubted:
+        return Trust(
+            "low",
+            f"The cameras may be wrong: what {listed(doubted)} share with their neighbours does not fit there; add "
+            "photos between them, or give cameras.",
+        )
     if sigma0_px > SPREAD * SIGMA0_MAX:
         return Trust(
             "low",

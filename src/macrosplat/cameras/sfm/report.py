@@ -44,6 +44,7 @@ class SfmReport:
     unsure: tuple[str, ...] = ()  # names of registered photos whose cameras few others hold
     focal_spread: float | None = None  # the share by which the focal lengths may be wrong; None: not known
     still: int = 0  # feature points of a photo that stand still while the object turns, and were left out
+    doubted: tuple[str, ...] = ()  # names of registered photos that others contradict, too many to be left out
     sentences: tuple[str, ...] = field(default=())
 
 
@@ -79,14 +80,16 @@ def reasons(
         if feature_points[i] < FEW_POINTS:
             text = f"has only {feature_points[i]} feature points: light it better, or focus on a textured part"
         elif i in contradicting:
-            text = "was placed where it contradicts its neighbours: add photos between it and them"
+            text = "was placed where that contradicts what the neighbours show: add photos in between"
         elif partners.get(i) == 0:
             text = "shares next to nothing with the others: add photos between, or leave out what shows another thing"
         elif i in partners:
             others = "one other photo" if partners[i] == 1 else f"{partners[i]} other photos"
-            text = f"shares enough with only {others}: add photos between it and its neighbours"
+            text = f"shares enough with only {others}: add photos in between"
         else:
-            text = "could not be placed on the points seen by others: add photos near it, or focus on a part they share"
+            text = (
+                "could not be placed on the points seen by others: add photos nearby, or focus on what others show, too"
+            )
         why[name] = f"{name} {text}."
     return why
 
@@ -114,7 +117,12 @@ def sentences(report: SfmReport, best: Attempt, assumed: bool = False) -> tuple[
     room = (
         f"The room stands still while the object turns: some {report.still} feature points of each photo are left out.",
     )
-    return (*said, *(room if report.still else ()), *grouped(report.missing))
+    wrong = (
+        f"The cameras may be wrong: what {listed(report.doubted)} share with their neighbours does not fit there; if "
+        "something repeats on the thing, add photos between them, or give cameras.",
+    )
+    told = (*(room if report.still else ()), *(wrong if report.doubted else ()))
+    return (*said, *told, *grouped(report.missing))
 
 
 def grouped(missing: Mapping[str, str]) -> list[str]:

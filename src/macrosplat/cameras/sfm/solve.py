@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.cameras.calibrate import undistorted
-from macrosplat.cameras.focal import focals_px, knows_focal
+from macrosplat.cameras.focal import knows_focal
 from macrosplat.cameras.plausible import loosely_held
 from macrosplat.cameras.records import Cameras, Distortion, SparsePoints
 from macrosplat.cameras.sfm import mapping, refine
+from macrosplat.cameras.sfm.contradicted import NOBODY, Contradicted, contradicted, otherwise
 from macrosplat.cameras.sfm.features import (
     BLURRED,
     EVEN,
@@ -29,14 +30,14 @@ from macrosplat.cameras.sfm.features import (
     Progress,
     extract,
     within,
-    working_size,
 )
 from macrosplat.cameras.sfm.known import points_of, silent
 from macrosplat.cameras.sfm.pairs import in_order, joined, match_all, near, strong
 from macrosplat.cameras.sfm.polish import polished
 from macrosplat.cameras.sfm.report import Attempt, SfmReport, failure, reasons, sentences
+from macrosplat.cameras.sfm.start import FOCAL_START, OTHER_START, median_focal, nominal_focals, start_cameras
 from macrosplat.cameras.sfm.still import without_still
-from macrosplat.cameras.sfm.sure import focal_spread
+from macrosplat.cameras.sfm.sure import may_be_off
 from macrosplat.cameras.sfm.ties import with_ties
 from macrosplat.cameras.sfm.verify import agreement, verify
 from macrosplat.cameras.squares import focal_by_squares
@@ -46,17 +47,8 @@ from macrosplat.photos.records import Photo
 from macrosplat.support.colmap import pycolmap
 from macrosplat.support.errors import MacrosplatError
 
-# The nominal focal length times this is where SfM starts: m = 1, the middle of macro (`focal.py` explains m). Set
-# free at the end it is found from far off: to 2.2 % on fly (from 0.95 of the true one), 1.0 % on chess (1.15), 0.4 %
-# on skull (2.1).
-FOCAL_START = 2.0
 # Squares of coded targets tell the focal length where they do so to this share (experiments: coded-targets).
 SURE_FOCAL = 0.01
-# Blur moves many key points alike: focal lengths are off by up to so many standard deviations (experiments:
-# focal-spread).
-SPREADS = 5.0
-# For a second try, if the model is wrong: m = 0.2.
-OTHER_START = 1.2
 RADIAL = pycolmap.CameraModelId.SIMPLE_RADIAL
 # If photos are missing and the focal length has moved by more than this factor, the pairs were verified with a wrong
 # one: the attempt is repeated from where it ended.
@@ -108,6 +100,7 @@ class _Try:
     placed: list[int] = field(default_factory=list)  # all that the model holds
     weak: dict[int, int] = field(default_factory=dict)  # photo index: partners, where these are few
     right: bool = False  # the model as a whole can be believed
+    against: Contradicted = NOBODY  # photos that what their neighbours share with them speaks against
     still: int = 0  # points of a photo that were left out since they stand still
 
     @property
@@ -151,7 +144,7 @@ def solve_cameras(
         if len(photos) - best.attempt.agreeing <= FEW_MISSING * len(photos):
             break
     best = max(tries, key=lambda one: one.rank)
-    if best.model is None or best.rank[0] < 3:
+    if best.model is None or len(best.keep) < 3:
         raise MacrosplatError(failure(best.attempt, len(photos)))
     _leave_out(best.model, best.keep)
     # By the points that photos were placed with: of those that are left in the end there are fewer.
@@ -166,9 +159,9 @@ def solve_cameras(
         cameras, points = _result(best, photos)
         spread: float | None = squares.uncertainty
     else:
-        told = focal_spread(best.model, ended.loss)
+        told = may_be_off(best.model, ended.loss)
         held = abs(best.attempt.focal - best.attempt.focal_start) < 1e-6  # since it ran away
-        spread = None if told is None else 1.0 if held else SPREADS * told
+        spread = None if told is None else 1.0 if held else told
     progress(1.0, f"{len(cameras)} of {len(photos)} photos placed")
     names = [photo.name for photo in photos]
     missing = reasons(names, cameras.names, [len(one) for one in best.features], best.placed, best.weak)
@@ -182,9 +175,10 @@ def solve_cameras(
         unsure=tuple(unsure),
         focal_spread=spread,
         still=best.still,
+        doubted=tuple(names[i] for i in best.against.photos) if best.against.all_doubted else (),
     )
     assumed = not any(knows_focal(photo) for photo in photos)
-    told_of = replace(best.attempt, focal=_median_focal(best.cameras, _nominal(photos)))
+    told_of = replace(best.attempt, focal=median_focal(best.cameras, nominal_focals(photos)))
     return cameras, points, replace(report, sentences=sentences(report, told_of, assumed))
 
 
@@ -202,7 +196,7 @@ def _tries(
     features, matches, still = without_still(features, matches)
     features, ties = with_ties(features, photos, targets)
     matches = joined(matches, ties)
-    cameras = _start_cameras(photos, features, FOCAL_START)
+    cameras = start_cameras(photos, features, FOCAL_START)
     weak = _weakly_connected(matches, len(photos))
     if preset.rescues and len(weak) > WEAK_SHARE * len(photos):
         note = f"{len(weak)} photos have too few feature points in common with others"
@@ -221,7 +215,7 @@ def _tries(
         verified = verify(features, cameras, matches, mapping.PAIR_MATCHES, seed, within(tell, 0.0, 0.4))
         if preset.led:
             verified = in_order(verified, len(photos))
-        begun = Attempt(preset.name, focal_start=_median_focal(cameras, _nominal(photos)), note=NOTHING)
+        begun = Attempt(preset.name, focal_start=median_focal(cameras, nominal_focals(photos)), note=NOTHING)
         nothing = _Try(begun, features, cameras, weak=weak, still=still)
         placing = within(tell, 0.4, 1.0)
         best = _map(nothing, known, preset.led, not rescued, photos, verified, workdir, placing, seed)
@@ -239,7 +233,7 @@ def _tries(
             break
         start, jump = best.attempt.focal_start, best.attempt.focal / best.attempt.focal_start
         if not best.right and start == FOCAL_START:
-            cameras = _start_cameras(photos, features, OTHER_START)
+            cameras = start_cameras(photos, features, OTHER_START)
         elif best.right and max(jump, 1 / jump) > FOCAL_JUMP:
             cameras = best.cameras
         else:
@@ -271,18 +265,41 @@ def _map(
     sure, more = (first, MORE_STARTS) if led else ({}, 0)
     models = 3 + more
 
-    def improved(model: pycolmap.Reconstruction, begun: Matches, chance: int, tell: Progress) -> _Try:
-        refined = refine.improve(model, features, names, cameras, begun, verified, sure, workdir, tell, chance)
+    def improved(
+        model: pycolmap.Reconstruction, begun: Matches, chance: int, tell: Progress, believed: Matches = verified
+    ) -> _Try:
+        refined = refine.improve(model, features, names, cameras, begun, believed, sure, workdir, tell, chance)
         views = mapping.views_of(refined.model)
+        against = contradicted(features, verified, views, refine.calibrations(refined.cameras))
+        keep = [photo for photo in refined.agreeing if photo not in against.given_up]
+        agreeing = len(set(keep) - set(against.photos))
         return replace(
             nothing,
-            attempt=_score(nothing.attempt, refined, _nominal(photos)),
+            attempt=_score(nothing.attempt, refined, agreeing, nominal_focals(photos)),
             cameras=refined.cameras,
             model=refined.model,
-            keep=refined.agreeing,
+            keep=keep,
             placed=sorted(views),
             right=refined.right,
+            against=against,
         )
+
+    def made(begun: Matches, chance: int, tell: Progress, believed: Matches = verified) -> _Try:
+        tell(0.0, "placing photos")
+        model = mapping.register(features, names, cameras, begun, workdir, chance, within(tell, 0.0, 0.2))
+        if model is None or model.num_reg_images() < 3:
+            return nothing
+        views = mapping.views_of(model)
+        closer = near(believed, views, begun, refine.MAX_TURN, sure)
+        added = {pair: rows for pair, rows in closer.items() if pair not in begun}
+        told = agreement(features, added, views, refine.calibrations(cameras))
+        if told.share >= SURE:
+            begun = closer
+        elif closer.keys() != begun.keys():  # rings close with the weaker pairs, and false ones are left out
+            again = mapping.register(features, names, cameras, closer, workdir, chance, within(tell, 0.2, 0.4))
+            if again is not None and again.num_reg_images() >= model.num_reg_images():
+                model, begun = again, closer
+        return improved(model, begun, chance, within(tell, 0.4, 1.0), believed)
 
     if known is not None:
         views = mapping.views_of(known)
@@ -296,65 +313,30 @@ def _map(
         enough = (settled and not missing, few or not missing, settled or best.model is None)
         if enough[min(turn, 2)]:
             continue
-        chance = seed + max(0, turn - 1)
-        tell = within(progress, (turn + 1) / models, (turn + 2) / models)
-        tell(0.0, "placing photos")
-        model = mapping.register(features, names, cameras, begun, workdir, chance, within(tell, 0.0, 0.2))
-        if model is None or model.num_reg_images() < 3:
-            continue
-        views = mapping.views_of(model)
-        closer = near(verified, views, begun, refine.MAX_TURN, sure)
-        added = {pair: rows for pair, rows in closer.items() if pair not in begun}
-        told = agreement(features, added, views, refine.calibrations(cameras))
-        if told.share >= SURE:
-            begun = closer
-        elif closer.keys() != begun.keys():  # rings close with the weaker pairs, and false ones are left out
-            again = mapping.register(features, names, cameras, closer, workdir, chance, within(tell, 0.2, 0.4))
-            if again is not None and again.num_reg_images() >= model.num_reg_images():
-                model, begun = again, closer
-        found = improved(model, begun, chance, within(tell, 0.4, 1.0))
+        found = made(begun, seed + max(0, turn - 1), within(progress, (turn + 1) / models, (turn + 2) / models))
         if best.model is None or found.rank > best.rank:
             best = found
+    if best.model is not None and best.against.photos:
+        views, k = mapping.views_of(best.model), refine.calibrations(best.cameras)
+        believed = otherwise(features, verified, views, k, best.against.photos)
+        sure = strong(believed, len(photos)) if led else {}
+        found = made(strong(believed, len(photos)), seed, within(progress, 0.9, 1.0), believed)
+        best = max(best, found, key=lambda one: one.rank)
     return best
 
 
-def _median_focal(cameras: list[pycolmap.Camera], nominal: NDArray[np.float64]) -> float:
-    """In nominal focal lengths."""
-    return float(np.median(np.array([camera.focal_length_x for camera in cameras]) / nominal))
-
-
-def _score(begun: Attempt, refined: refine.Refined, nominal: NDArray[np.float64]) -> Attempt:
+def _score(begun: Attempt, refined: refine.Refined, agreeing: int, nominal: NDArray[np.float64]) -> Attempt:
     model = refined.model
     return Attempt(
         name=begun.name,
         registered=model.num_reg_images(),
-        agreeing=len(refined.agreeing),
+        agreeing=agreeing,
         agreement=refined.judged.share,
         observations=model.compute_num_observations(),
         error_px=model.compute_mean_reprojection_error(),
         focal_start=begun.focal_start,
-        focal=_median_focal(refined.cameras, nominal),
+        focal=median_focal(refined.cameras, nominal),
     )
-
-
-def _start_cameras(photos: tuple[Photo, ...], features: list[Features], factor: float) -> list[pycolmap.Camera]:
-    """A camera per photo; photos of one camera, zoom and longer side share theirs, whichever way up they are."""
-    nominal = _nominal(photos)
-    cameras: dict[tuple[object, ...], pycolmap.Camera] = {}
-    chosen = []
-    for photo, side, focal in zip(photos, (one.side for one in features), nominal, strict=True):
-        # Phones crop what they call another lens: only the equivalent tells.
-        key = (photo.exif.camera, photo.exif.focal_mm, photo.exif.focal_35mm, max(photo.width, photo.height))
-        if key not in cameras:
-            cameras[key] = mapping.pinhole(side, factor * focal, len(cameras) + 1)
-        chosen.append(cameras[key])
-    return chosen
-
-
-def _nominal(photos: tuple[Photo, ...]) -> NDArray[np.float64]:
-    """[V] nominal focal lengths in canvas px."""
-    sides = np.array([max(working_size(photo.width, photo.height)) for photo in photos])
-    return focals_px(photos) * sides / np.array([max(photo.width, photo.height) for photo in photos])
 
 
 def _weakly_connected(matches: Matches, count: int) -> dict[int, int]:

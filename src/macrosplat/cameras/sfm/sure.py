@@ -1,7 +1,8 @@
 """How sure a model is of its focal length.
 
-In: an adjusted model. Out: a standard deviation. A narrow field of view hardly tells a longer focal length from a
-greater distance: where the focal length is held elsewhere and all else adjusted, how much worse do the points fit?
+In: an adjusted model. Out: standard deviations. A narrow field of view hardly tells a longer focal length from a
+greater distance: where the focal length is held elsewhere and all else adjusted, how much worse do the points fit? And
+since blur moves the key points of a part of the thing alike: what does the focal length become without that part?
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ from collections import Counter
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.cluster.vq import kmeans2
 
 from macrosplat.cameras.sfm import mapping
 from macrosplat.support.colmap import pycolmap
 
 # By which share the focal length is held shorter and longer: less is lost in outliers that come and go.
 STEP = 0.06
+# Parts of the thing that are left out in turn.
+PARTS = 8
+# How many times the one and the other deviation focal lengths are off by at most (experiments: focal-spread).
+SPREADS, SPREADS_BY_PARTS = 5.0, 3.0
 
 
 def focal_spread(model: pycolmap.Reconstruction, loss: float) -> float | None:
@@ -36,6 +42,50 @@ def focal_spread(model: pycolmap.Reconstruction, loss: float) -> float | None:
         there += costs(held, loss).sum() / 2
     rise = (there - here.sum()) / max(unit_cost(model, here), 1e-12)
     return float(min(STEP / np.sqrt(2 * max(rise, 1e-12)), 1.0))
+
+
+def may_be_off(model: pycolmap.Reconstruction, loss: float) -> float | None:
+    """The share by which the focal lengths may be off; None where none was adjusted.
+
+    Args:
+        model: adjusted under a Cauchy loss of `loss` px; it is left as it is.
+    """
+    told = focal_spread(model, loss)
+    return None if told is None else float(np.hypot(SPREADS * told, SPREADS_BY_PARTS * spread_by_parts(model, loss)))
+
+
+def spread_by_parts(model: pycolmap.Reconstruction, loss: float) -> float:
+    """The standard deviation of the focal lengths, a share of them, by leaving out each part of the thing (jackknife).
+
+    Args:
+        model: adjusted under a Cauchy loss of `loss` px; it is left as it is.
+    """
+    ids = np.array(sorted(model.points3D))
+    if len(ids) < PARTS:
+        return 1.0
+    part, found = _parts(np.array([model.points3D[one].xyz for one in ids.tolist()])), []
+    for n in np.unique(part):
+        rest = pycolmap.Reconstruction(model)
+        for point in ids[part == n].tolist():
+            rest.delete_point3D(point)
+        mapping.adjust(rest, loss, end=mapping.EXACT)
+        grown = [camera.focal_length_x / model.cameras[i].focal_length_x for i, camera in sorted(rest.cameras.items())]
+        if all(one == 1 for one in grown):  # it ran away
+            return 1.0
+        found.append(np.log(grown))
+    return float(np.sqrt((len(found) - 1) * np.var(found, axis=0)).max())
+
+
+def _parts(xyz: NDArray[np.float64]) -> NDArray[np.int64]:
+    """[N] which part of the thing each of some points [N, 3] lies in."""
+    rng = np.random.default_rng(0)
+    middles = [xyz[0]]
+    while len(middles) < PARTS:
+        away = np.min([((xyz - middle) ** 2).sum(1) for middle in middles], axis=0)
+        if not away.any():
+            return np.zeros(len(xyz), np.int64)
+        middles.append(xyz[rng.choice(len(xyz), p=away / away.sum())])
+    return np.asarray(kmeans2(xyz, np.array(middles), minit="matrix", missing="warn")[1], np.int64)
 
 
 def unit_cost(model: pycolmap.Reconstruction, costs: NDArray[np.float64]) -> float:
