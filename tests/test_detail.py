@@ -10,8 +10,19 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from scipy.signal import fftconvolve
 
-from macrosplat.output.detail import own, photos
+from macrosplat.output.detail import (
+    energy_cpu,
+    energy_cuda,
+    own,
+    photos,
+    pyramid,
+    pyramid_cpu,
+    pyramid_cuda,
+    pyramid_reference,
+    radius_cuda,
+)
 from macrosplat.output.detail.believed import believed
+from macrosplat.output.detail.energy import energy_around
 from macrosplat.output.detail.evidence import evident_sharpness
 from macrosplat.output.detail.grain import find_grain
 from macrosplat.output.detail.missing import find_missing
@@ -41,6 +52,11 @@ def through_disc(picture: np.ndarray, radius: float) -> np.ndarray:
     return fftconvolve(padded, disc / disc.sum(), mode="valid")
 
 
+def on(kernels) -> str:
+    """Where kernels work: a GPU's on one if there is one, else in Triton's interpreter."""
+    return "cuda" if kernels.__name__.endswith("_cuda") and torch.cuda.is_available() else "cpu"
+
+
 def planes(*pictures: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.stack(pictures)).float()
 
@@ -63,13 +79,24 @@ def test_samples_of_a_halved_ramp_stay_where_they_are() -> None:
     torch.testing.assert_close(doubled(halved(ramp), 8, 32)[0, 0, 4:-4], torch.arange(4.0, 28.0))
 
 
-@pytest.mark.parametrize("size", [(64, 96), (37, 53), (1, 5)])
-def test_kernels_of_the_pyramid_are_plain_torch(size: tuple[int, int]) -> None:
-    picture = torch.rand(3, *size, generator=torch.Generator().manual_seed(3))
+@pytest.mark.parametrize("kernels", [pyramid_cpu, pyramid_cuda])
+@pytest.mark.parametrize("size", [(24, 40), (37, 53), (1, 5)])
+def test_kernels_of_the_pyramid_are_plain_torch(monkeypatch, kernels, size: tuple[int, int]) -> None:
+    exact = pyramid_reference
+    monkeypatch.setattr(pyramid, "kernels_for", lambda _, plane, __: kernels if plane.dtype == torch.float32 else exact)
+    picture = torch.rand(3, *size, generator=torch.Generator().manual_seed(3)).to(on(kernels))
     torch.testing.assert_close(halved(picture), halved(picture.double()).float(), atol=1e-6, rtol=0)
     for got, wanted in zip(laplacian(picture, 3), laplacian(picture.double(), 3), strict=True):
         torch.testing.assert_close(got, wanted.float(), atol=2e-6, rtol=0)
     torch.testing.assert_close(collapsed(laplacian(picture, 3)), picture, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kernels", [energy_cpu, energy_cuda])
+@pytest.mark.parametrize("size", [(3, 40, 61), (1, 3, 2)])
+def test_energy_of_a_band_is_that_of_plain_torch(kernels, size: tuple[int, int, int]) -> None:
+    band = torch.randn(size, generator=torch.Generator().manual_seed(4)).to(on(kernels))
+    torch.testing.assert_close(kernels.energy_around(band).double(), energy_around(band.double()), rtol=2e-6, atol=1e-7)
+    torch.testing.assert_close(kernels.energy_around(torch.full_like(band, -0.3)), torch.full_like(band[:1], 0.09))
 
 
 def test_in_focus_the_photo_itself_and_out_of_focus_the_render() -> None:
@@ -172,6 +199,8 @@ def test_radius_over_the_backdrop_and_behind_near_things() -> None:
     signed = torch.randn(37, 53, generator=torch.Generator().manual_seed(9)) * 6
     plain = blur_radius(signed.double(), torch.ones(37, 53).double()).float()
     torch.testing.assert_close(blur_radius(signed, torch.ones(37, 53)), plain, atol=1e-5, rtol=0)
+    reach = (-signed).clamp_min(0)
+    torch.testing.assert_close(torch.maximum(signed.abs(), radius_cuda.spread(reach)), plain, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("true, wanted", [(0.0, 0.0), (0.15, 0.0), (0.8, 1.0), (1.0, 1.0)])

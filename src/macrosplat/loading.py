@@ -14,6 +14,7 @@ import torch
 
 from macrosplat.lens.spans import spans_of
 from macrosplat.options import Options
+from macrosplat.output.detail.energy import energy_around
 from macrosplat.output.detail.pyramid import collapsed, laplacian
 from macrosplat.output.detail.radius import blur_radius
 from macrosplat.render.surface import surface_depth
@@ -48,7 +49,7 @@ def take_first_steps(
         surface_depth(model.gaussians.detach(), camera)
         blur_radius(seen.depth, seen.alpha)
         planes = seen.colour.permute(2, 0, 1).contiguous()
-        collapsed(laplacian(planes, 2))
+        energy_around(collapsed(laplacian(planes, 2)))
 
 
 @contextlib.contextmanager

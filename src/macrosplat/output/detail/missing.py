@@ -56,8 +56,8 @@ def find_missing(photo: Tensor, render: Tensor, taken: Tensor, radius: Tensor, l
         sums = []
         for product in (more.mul_(said), said.square_()):
             # Sums of whole planes: an addition to a place of a GPU's memory has no order.
-            sums.append([float((product * (bins == n)).sum(dtype=torch.float64)) for n in range(len(EDGES) + 1)])
-        missing, most = torch.tensor(sums, dtype=torch.float32, device=radius.device)
+            sums.append(torch.stack([(product * (bins == n)).sum(dtype=torch.float64) for n in range(len(EDGES) + 1)]))
+        missing, most = (total.float() for total in sums)
         shares.append(((missing + LITTLE) / (most + LITTLE)).clamp_(0, MOST))
         radius = halved(radius)
     return Missing(tuple(shares))

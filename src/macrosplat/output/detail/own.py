@@ -34,6 +34,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from macrosplat.output.detail.energy import energy_around
 from macrosplat.output.detail.evidence import FINER
 from macrosplat.output.detail.grain import Grain
 from macrosplat.output.detail.missing import Missing, find_missing
@@ -56,7 +57,6 @@ EVIDENT = 2  # octaves that a photo is seen to be sharp by (`evidence`)
 # what of that octave's amplitude over the next one's is detail, and what is grain (experiments: lacking).
 LACKING, TIMES = 0.25, 2.0
 DETAIL, GRAINS = 1.3, 2.0
-AROUND = (1.0, 8.0, 28.0, 56.0, 70.0, 56.0, 28.0, 8.0, 1.0)  # taps: pixels over which an energy is taken
 ROWS = 1024  # of a band that is worked on at a time: 24 megapixels need not be there in ten copies
 
 
@@ -194,20 +194,6 @@ def lacking(drawn: Tensor, finest: Tensor, next: Tensor, grain: Tensor | None = 
 def detail_share(band: Tensor, grain: Tensor) -> Tensor:
     """[1, H, W] how much of a band [3, H, W] is more than grain of this variance [1, H, W]."""
     return (1 - grain / energy_around(band).clamp_min(1e-12)).clamp_min_(0)
-
-
-def energy_around(band: Tensor) -> Tensor:
-    """[1, H, W] the mean square of a band [3, H, W] about each sample."""
-    energy = band.square().mean(0, keepdim=True)
-    # Sums of shifted planes: a convolution of one channel takes five times as long on a CPU.
-    reach, total = len(AROUND) // 2, sum(AROUND)
-    for axis, pad in ((2, (reach, reach, 0, 0)), (1, (0, 0, reach, reach))):
-        count, padded = energy.shape[axis], F.pad(energy[None], pad, mode="replicate")[0]
-        energy = padded.narrow(axis, reach, count) * (AROUND[reach] / total)
-        for n in range(reach):
-            for start in (n, 2 * reach - n):
-                energy.add_(padded.narrow(axis, start, count), alpha=AROUND[n] / total)
-    return energy
 
 
 def enlarged(plane: Tensor, height: int, width: int, rows: slice) -> Tensor:

@@ -32,7 +32,7 @@ from macrosplat.photos.records import Photo
 from macrosplat.render import Camera
 from macrosplat.support.colour import to_srgb
 from macrosplat.support.memory import available
-from macrosplat.support.metrics import psnr
+from macrosplat.support.metrics import LEAST_ERROR
 
 # Of what was drawn of photos some is kept, in any case 270 MB: these pixels, or what a share of the free memory holds.
 KEPT, PER_PIXEL, OF_FREE = 1 << 22, 64, 0.05
@@ -146,7 +146,8 @@ def share_shown(
     """
 
     def each(v: int) -> tuple[Tensor, Tensor]:
-        look, photo = deblurred.look(v), photos[v] / 255.0
+        look = deblurred.look(v)
+        photo = torch.tensor(photos[v], device=look.drawn.device).to(torch.float32).div_(255)
         radius = claimed_radius(look.seen)
         if look.seen.smear is not None:
             # Blurred along one direction: what it has in focus is nothing to compare with, and tells nothing.
@@ -154,15 +155,22 @@ def share_shown(
         if (v + 1) * radius.numel() <= _room(radius.device):
             looks[v] = look
         mask = masks[v] if masks else None
-        where = None if mask is None else mask >= 128
-        fits.append([psnr(drawn.cpu().numpy(), photo, where) for drawn in (look.taken, look.drawn)])
-        return torch.from_numpy(photo).to(radius).mean(2), radius
+        where = None if mask is None else torch.tensor(mask, device=photo.device) >= 128
+        fits.append([_psnr(drawn, photo, where) for drawn in (look.taken, look.drawn)])
+        return photo.mean(2), radius
 
     looks: dict[int, Look] = {}
-    fits: list[list[float]] = []
+    fits: list[list[Tensor]] = []
     share = believed(each(v) for v in range(len(photos)))
-    through_lens, without = np.mean(fits, 0)
+    through_lens, without = torch.tensor([[float(fit) for fit in pair] for pair in fits]).mean(0)
     return share if explains(float(through_lens), float(without)) else 0.0, looks
+
+
+def _psnr(drawn: Tensor, photo: Tensor, where: Tensor | None) -> Tensor:
+    """A scalar, dB, of [h, w, 3] where they count [h, w]; the host need not wait for it."""
+    error = (drawn - photo).double().square_().mean(2)
+    counts = torch.ones_like(error) if where is None else where.double()
+    return -10 * ((error * counts).sum() / counts.sum()).clamp_min(LEAST_ERROR).log10()
 
 
 def _room(device: torch.device) -> float:

@@ -55,5 +55,5 @@ def _add_doubled(base: Tensor, small: Tensor, factor: float) -> Tensor:
 
 
 def _kernels(plane: Tensor) -> ModuleType:
-    """Those of a CPU know no gradients."""
-    return kernels_for(STAGE, plane, () if plane.requires_grad else ("cpu",))
+    """Only plain torch knows gradients."""
+    return kernels_for(STAGE, plane, () if plane.requires_grad else ("cpu", "cuda"))
