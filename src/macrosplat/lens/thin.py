@@ -95,7 +95,7 @@ class ThinLens(Decided, Moving, Lens):
             if gradients.get(term.name) is not None:
                 gradients[term.name] = gradients[term.name] + term.belief * self.parameters[term.name].detach()
         ways = gradients.get("lens.motion")
-        if ways is not None:  # each photo in its turn: the others' losses say nothing of it either (experiments: motion)
+        if ways is not None:  # each photo in its turn, as its loss is (experiments: motion)
             taken = (ways != 0).any(1, keepdim=True)
             gradients["lens.motion"] = ways + motion.BELIEF * taken * self.parameters["lens.motion"].detach()
         if self.exif is None or self._expected is None or gradients.get("lens.pupil") is None:
