@@ -21,7 +21,7 @@ STEP = 0.06
 # Parts of the thing that are left out in turn.
 PARTS = 8
 # How many times the one and the other deviation focal lengths are off by at most (experiments: focal-spread).
-SPREADS, SPREADS_BY_PARTS = 5.0, 3.0
+SPREADS, SPREADS_BY_PARTS = 5.0, 4.0
 
 
 def focal_spread(model: pycolmap.Reconstruction, loss: float) -> float | None:
