@@ -20,6 +20,7 @@ EDGES = (1.0, 2.0, 4.0, 8.0)  # px of radius, between the bins
 # The finest octave is grain in good part; and what is coarser than these is light that spreads from elsewhere.
 FIRST = 1
 MOST = 1.3  # a scene is often too smooth, and what is taken from it too little (experiments: said-to-be-taken)
+JUDGED = 2  # octaves, finest first, that tell whether the photo is sharp nearly in focus
 LITTLE = 0.002  # sum of squares of what was taken; of so little the claim is half believed
 
 
@@ -38,6 +39,11 @@ class Missing:
         at = radius.clamp_min(1e-3).log2_().add_(0.5).clamp_(0, len(EDGES))
         first = at.floor().clamp_(max=len(EDGES) - 1).long()
         return torch.lerp(share[first], share[first + 1], at - first)
+
+    def still_there(self) -> float:
+        """0 ... 1: how much of what defocus is said to have taken from what it left nearly in focus (radius < EDGES[0])
+        the photo has nevertheless: in whichever of the two finest octaves it has less, since grain can hide one."""
+        return 1 - min(1.0, max((float(share[0]) for share in self.shares[:JUDGED]), default=1.0))
 
 
 def find_missing(photo: Tensor, render: Tensor, taken: Tensor, radius: Tensor, levels: int) -> Missing:

@@ -20,7 +20,8 @@ say so count whatever r is said to be:
     r' = max(0, r - DOUBT e),    taken' = taken (1 - e exp(-(r / CLOSE)^2)),    w'_k = max(w_k, e), k < EVIDENT
 
 Coarse octaves of what was taken from blurred neighbours reach over what is in focus, where the finer ones, each with
-its own share, do not balance them: near r = 0 all that was given back is taken off again, exp(-(r / AS_TAKEN)^4) of it.
+its own share, do not balance them: near r = 0 all that was given back is taken off again, exp(-(r / a)^4) of it; a is AS_TAKEN, or STILL s if that is more,
+where s is the share that a photo still has of what defocus is said to have taken of what is nearly in focus.
 
 What the finest octave adds to the render is detail and grain: of it only the share max(0, 1 - grain / energy) is
 added, with the energy about a pixel (Wiener). Where the render has the detail, too, the photo would add only grain.
@@ -50,6 +51,7 @@ KNEE, FINE = 3.2, 1.7
 DOUBT, CLOSE = 1.0, 1.0
 # px of the photo: what is less blurred is the photo itself, not what its neighbours' coarse octaves make of it.
 AS_TAKEN = 0.7
+STILL = 2.5  # and px of it if the photo has all that is said to be taken there (experiments: still-there)
 # Energy of model's photo - photo, about a pixel, that counts against what the model says was taken there.
 WRONG = 0.1
 EVIDENT = 2  # octaves that a photo is seen to be sharp by (`evidence`)
@@ -86,6 +88,7 @@ def keep_detail(
     # coarsest level stands: the bands are what the whole would be.
     margin = max(6 << levels, 32)
     missing = _missing(photo, render, taken, radius, levels)
+    as_taken = max(AS_TAKEN, STILL * missing.still_there())
     out = torch.empty_like(render)
     for top in range(0, height, ROWS):
         bottom = min(height, top + ROWS)
@@ -101,7 +104,7 @@ def keep_detail(
         differences = laplacian(photo[:, rows] - render[:, rows], levels)
         given = give_back(differences, own, said, missing)
         joined = joined_bands(render[:, rows], differences, claimed, noise, sure)
-        joined.sub_(given.mul_(torch.exp(-((said / AS_TAKEN) ** 4))))
+        joined.sub_(given.mul_(torch.exp(-((said / as_taken) ** 4))))
         out[:, top:bottom] = joined[:, top - begin : bottom - begin].clamp_(0, 1)
     return out
 
