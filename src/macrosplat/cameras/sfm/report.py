@@ -44,7 +44,7 @@ class SfmReport:
     unsure: tuple[str, ...] = ()  # names of registered photos whose cameras few others hold
     focal_spread: float | None = None  # the share by which the focal lengths may be wrong; None: not known
     still: int = 0  # feature points of a photo that stand still while the object turns, and were left out
-    doubted: tuple[str, ...] = ()  # names of registered photos that others contradict, too many to be left out
+    doubted: tuple[str, ...] = ()  # names of registered photos that contradict others, too many to be left out
     sentences: tuple[str, ...] = field(default=())
 
 
