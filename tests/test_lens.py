@@ -11,6 +11,7 @@ from macrosplat import options
 from macrosplat.lens import LENSES, LensStart, Sampling, Sharp
 from macrosplat.lens.aperture import aperture_samples, sheared
 from macrosplat.lens.blur_reference import gather_blur
+from macrosplat.lens.defocused import APART
 from macrosplat.lens.plain import PlainLens
 from macrosplat.lens.spans import spans_of
 from macrosplat.lens.thin import SIGMA0_MAX, SIGMA0_MIN, ThinLens
@@ -82,6 +83,26 @@ def test_gradients_of_some_samples_are_in_the_mean_those_of_the_whole_pupil():
 
     (same, wanted), (apart, _) = gradients(0), gradients(4)
     assert abs(float(apart - wanted)) < 0.05 * abs(float(same - wanted))
+
+
+def test_the_pupil_s_centre_is_drawn_once_for_the_samples_learned_from_and_those_compared_with():
+    """A photo taken by four samples; those compared with, on a ring of their own, make it what all eight see."""
+    drawn = []
+
+    @one_by_one
+    def draw(camera: Camera, reshape=None) -> Sharp:
+        drawn.append(camera.view)
+        y, x = torch.meshgrid(torch.arange(12.0), torch.arange(16.0), indexing="ij")
+        dx, dy = FX * camera.view[0, 3] / 4.2, FX * camera.view[1, 3] / 4.2
+        colour = torch.stack([torch.sin(x - dx), torch.cos(y - dy), torch.sin(x + y - dx - dy)], -1)
+        return Sharp(colour.requires_grad_(), torch.ones_like(x), torch.full_like(x, 4.2))
+
+    lens, camera = ThinLens(START), dataclasses.replace(CAMERA, frame=Frame(16, 12))
+    taken = lens.photograph(draw, camera, 0, Sampling(8, 0.3, 4))
+    centres = [view for view in drawn if torch.equal(view, camera.view)]
+    assert len(drawn) == 4 + 7 and len(centres) == 1
+    compared = lens.photograph(draw, camera, 0, Sampling(8, 0.3 * APART))
+    torch.testing.assert_close(taken, compared, atol=1e-6, rtol=0)
 
 
 def test_points_are_a_setting_of_the_lens():

@@ -111,6 +111,19 @@ def test_a_photo_that_did_not_move_is_taken_as_ever():
         assert torch.equal(on_device, known)
 
 
+def test_a_way_is_pulled_to_none_in_the_turn_of_its_photo_only():
+    """Of many photos each would else be pulled as often as there are photos for every time that it is compared."""
+    made = lens(2.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    made.say_moved(1, torch.tensor([0.0, 3.0, 0.0, 0.0, 0.0, 0.0]))
+    of_one = torch.zeros(2, 6)
+    of_one[1, :2] = torch.tensor([0.5, -0.25])
+    found = {"lens.motion": of_one.clone()}
+    made.believe(found)
+    expected = of_one.clone()
+    expected[1, 1] += 3.0 * motion.BELIEF
+    torch.testing.assert_close(found["lens.motion"], expected, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(4, 0.3)])
 def test_gradients_are_those_of_differences(sampling):
     """In double precision."""

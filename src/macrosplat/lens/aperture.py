@@ -26,6 +26,11 @@ CENTRED = 8  # from so many samples on, one of them is the pupil's centre
 SPIRALS, SPIRAL, GOLDEN_TURN = (16, 32), 0.95, 2.399963
 
 
+def has_centre(samples: int) -> bool:
+    """Whether the first of so many samples is the pupil's centre."""
+    return samples >= CENTRED and samples not in SPIRALS
+
+
 def sheared(view: Tensor, u: Tensor, v: Tensor, focus: Tensor) -> Tensor:
     """Views [..., 4, 4] from aperture samples (u, v) [...], sheared so that the plane of focus stays put.
 
@@ -105,7 +110,7 @@ def rows_of(values: Tensor, rows: Sequence[int]) -> Tensor:
 def learned_of(samples: int, learned: int) -> tuple[list[int], list[float]]:
     """Of the samples those that gradients go through, and what each of them stands for, as a multiple of its own share
     of their mean. The pupil's centre stands for itself alone: nothing turns it."""
-    centred = int(samples >= CENTRED and samples not in SPIRALS)
+    centred = int(has_centre(samples))
     of_ring = learned - centred
     first = [0][:centred] + [centred + k * (samples - centred) // of_ring for k in range(of_ring)]
     shares = [learned / samples][:centred] + [learned / samples * (samples - centred) / of_ring] * of_ring

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from macrosplat.lens import curvature, motion
-from macrosplat.lens.aperture import apertures, learned_of, residual_blur, rows_of
+from macrosplat.lens.aperture import apertures, has_centre, learned_of, residual_blur, rows_of
 from macrosplat.lens.blur import mean_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.model import Draw, Sampling, Sharp
@@ -86,31 +86,43 @@ def defocused(
     # A residual of 0.24 r is the sigma = r / 2 of a pupil 0.48 times as wide.
     least, plane = 2 * residual_blur(sampling.samples) * pupil, Plane() if screw is None else None
 
-    def through(which: Sampling, rows: Sequence[int], shares: Tensor | None = None) -> Tensor:
+    def through(
+        which: Sampling, rows: Sequence[int], shares: Tensor | None = None, first: Sharp | None = None
+    ) -> tuple[Tensor, Sharp]:
+        """What some of the samples see together, and each; `first`: what the first of them sees."""
         if screw is None:
             u, v, views = apertures(which, camera.view, pupil, focus, rows, opening.blades)
         else:
             still = torch.eye(4, dtype=camera.view.dtype, device=camera.view.device)
             u, v, sheared = apertures(which, still, pupil, focus, rows, opening.blades)
             views = motion.moved(sheared, screw, camera.view, which.samples, rows, shares is not None)
-        seen = draw(camera.at(views, plane))
+        if first is None:
+            seen = draw(camera.at(views, plane))
+        else:
+            more = draw(camera.at(views[1:], plane))
+            both = zip((first.colour, first.alpha, first.depth), (more.colour, more.alpha, more.depth), strict=True)
+            seen = Sharp(*(torch.cat(planes) for planes in both))
         colour = foci.apart(seen.colour, u, v, camera.intrinsics[:2])
         weights = opening.weights(which, pupil)
         if weights is not None:  # they hardly change within a residual blur
             colour = colour * rows_of(weights, rows)[..., None]
-        return blurred(replace(seen, colour=colour), camera, least, focus, sigma0, foci, opening, shares)
+        return blurred(replace(seen, colour=colour), camera, least, focus, sigma0, foci, opening, shares), seen
 
     learned = sampling.learned
     if not 0 < learned < sampling.samples or not torch.is_grad_enabled():
-        return through(sampling, range(sampling.samples))
+        return through(sampling, range(sampling.samples))[0]
     rows, shares = learned_of(sampling.samples, learned)
-    taken = through(sampling, rows, torch.cat([pupil.new_full((1,), share) for share in shares]))
+    taken, seen = through(sampling, rows, torch.cat([pupil.new_full((1,), share) for share in shares]))
     with torch.no_grad():
         # Others than those that gradients go through, on their own ring: what a few samples have of their own, and the
         # pupil has not, would else count against the detail of the scene that it comes from (experiments: own-samples).
         others = replace(sampling, angle=sampling.angle * APART)
-        parts = [range(k, min(k + learned, others.samples)) for k in range(0, others.samples, learned)]
-        exact = sum((len(part) / others.samples * through(others, part) for part in parts), torch.zeros_like(taken))
+        # The pupil's centre, which nothing turns, is one of either: it is drawn once.
+        centre = Sharp(seen.colour[:1], seen.alpha[:1], seen.depth[:1]) if has_centre(sampling.samples) else None
+        exact = torch.zeros_like(taken)
+        for k in range(0, others.samples, learned):
+            part = range(k, min(k + learned, others.samples))
+            exact += len(part) / others.samples * through(others, part, first=centre if k == 0 else None)[0]
     return taken + (exact - taken).detach()
 
 

@@ -19,7 +19,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from macrosplat.lens.aperture import CENTRED, SPIRALS
+from macrosplat.lens.aperture import has_centre
 from macrosplat.lens.model import CENTRE_INSTANTS
 from macrosplat.render import Camera
 
@@ -127,7 +127,7 @@ def instants_of(samples: int, rows: tuple[int, ...], learned: bool = False) -> t
     Args:
         learned: the rows are those that gradients go through (`aperture.learned_of`): they stand for all.
     """
-    centred = int(samples >= CENTRED and samples not in SPIRALS)
+    centred = int(has_centre(samples))
     turns = spread_evenly((len(rows) if learned else samples) - centred, (samples - centred) / samples)
     of_all = (0.0,) * centred + turns
     return of_all if learned else tuple(of_all[row] for row in rows)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -22,7 +23,7 @@ from macrosplat.lens.aperture import sheared
 from macrosplat.lens.blades import ORDERS, shaped, swing
 from macrosplat.lens.cats_eye import LEAST, MOST, weights
 from macrosplat.lens.defocused import Foci, blurred
-from macrosplat.lens.model import Draw
+from macrosplat.lens.model import Draw, Sharp
 from macrosplat.lens.opening import Opening
 from macrosplat.render import Camera, Plane
 
@@ -30,6 +31,7 @@ from macrosplat.render import Camera, Plane
 # the spiral does 5 and 8 times and the rings of training 7 times.
 RINGS = ((4, 0.2, 0.1), (11, 0.53, 0.4), (17, 0.85, 0.9))
 AROUND = 32  # views from the rim
+AT_ONCE = 8  # views that are drawn together: a GPU waits for each drawing
 SPOT = 0.1  # in the pupil's radius: sigma of their blur, half of the way from one to the next
 SURE = 3.5  # standard deviations from which a shape is seen: of five numbers of blades chance makes one in 100 runs
 SURE_OF_SAID = 2.5  # where the number of blades was said
@@ -53,41 +55,46 @@ def slopes(
     pupil, focus, sigma0 = numbers
     plane = Plane()
 
-    def seen_from(u: Tensor, v: Tensor, blur: float) -> Tensor:
-        """From a point (u, v) [1] in the pupil's radius."""
-        u, v = u * pupil / 2, v * pupil / 2
-        seen = draw(camera.at(sheared(camera.view, u, v, focus), plane))
-        seen = replace(seen, colour=foci.apart(seen.colour, u, v, camera.intrinsics[:2]))
+    def seen_from(u: Tensor, v: Tensor, counted: Tensor | None = None) -> list[Sharp]:
+        """From points (u, v) in the pupil's radius: views [M, ...] of some of them at a time."""
+        found = []
+        for part in torch.arange(len(u), device=u.device).split(AT_ONCE):
+            x, y = u[part] * pupil / 2, v[part] * pupil / 2
+            seen = draw(camera.at(sheared(camera.view, x, y, focus), plane))
+            colour = foci.apart(seen.colour, x, y, camera.intrinsics[:2])
+            found.append(replace(seen, colour=colour if counted is None else colour * counted[part][..., None]))
+        return found
+
+    def taken_of(seen: Sharp, blur: float) -> Tensor:
+        """Their mean, each blurred by a sigma in the pupil's radius."""
         return developed(blurred(seen, camera, 2 * blur * pupil, focus, sigma0, foci, opening))
 
-    taken = 0.0
     u, v = placed(RINGS, pupil)
     blur = math.sqrt(0.25 - sum(count * reach**2 for count, reach, _ in RINGS) / len(u) / 2)
     if opening.blades is not None:
         u, v = shaped(u, v, opening.blades)
     counted = None if opening.clipped is None else weights(u, v, *opening.clipped, one_ring=False)
-    for k in range(len(u)):
-        view = seen_from(u[k : k + 1], v[k : k + 1], blur) / len(u)
-        taken = taken + (view if counted is None else view * counted[k][..., None])
-    assert isinstance(taken, Tensor)
-    found = taken.new_zeros(len(NAMES), *taken.shape)
+    parts = [len(seen.colour) / len(u) * taken_of(seen, blur) for seen in seen_from(u, v, counted)]
+    taken = torch.stack(parts).sum(0)
     x, y = placed(((AROUND, 1.0, 0.0),), pupil)
     u, v = (x, y) if opening.blades is None else shaped(x, y, opening.blades)
+    views = torch.stack([taken_of(one, SPOT) for seen in seen_from(u, v) for one in _each(seen)]) * (2 / AROUND)
     away, (cosine, sine) = towards
-    found[0] -= 2 * taken
-    found[1] += (4 / math.pi * away)[..., None] * taken
-    found[2], found[3] = away[..., None] ** 2 * taken, away[..., None] ** 4 * taken
-    for k in range(AROUND):
-        view = seen_from(u[k : k + 1], v[k : k + 1], SPOT) * (2 / AROUND)
-        found[0] += view
-        # abs of the cosine of an angle by the cosine of twice of it
-        twice = (2 * x[k] ** 2 - 1) * cosine + 2 * x[k] * y[k] * sine
-        found[1] -= (away * ((1 + twice).clamp_min(0) / 2).sqrt())[..., None] * view
-        for n, order in enumerate(ORDERS):
-            wave, angle = swing(order) / faded(order), 2 * math.pi * k * order / AROUND
-            found[4 + 2 * n] += wave * math.cos(angle) * view
-            found[5 + 2 * n] += wave * math.sin(angle) * view
-    return taken, found
+    # abs of the cosine of an angle by the cosine of twice of it
+    twice = (2 * x**2 - 1)[:, None, None] * cosine + (2 * x * y)[:, None, None] * sine
+    cut = (away * ((1 + twice).clamp_min(0) / 2).sqrt())[..., None]
+    falls = [away[..., None] ** power * taken for power in (2, 4)]
+    eye = (4 / math.pi * away)[..., None] * taken - (cut * views).sum(0)
+    angles = 2 * math.pi / AROUND * torch.arange(AROUND, dtype=taken.dtype, device=taken.device)
+    waves = [swing(n) / faded(n) * way for n in ORDERS for way in ((n * angles).cos(), (n * angles).sin())]
+    shapes = (torch.stack(waves) @ views.flatten(1)).view(-1, *taken.shape)
+    return taken, torch.cat([torch.stack([views.sum(0) - 2 * taken, eye, *falls]), shapes])
+
+
+def _each(seen: Sharp) -> list[Sharp]:
+    """Its views one by one."""
+    parts = zip(seen.colour.split(1), seen.alpha.split(1), seen.depth.split(1), strict=True)
+    return [Sharp(*part) for part in parts]
 
 
 def faded(order: int) -> float:

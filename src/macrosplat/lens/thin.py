@@ -94,10 +94,10 @@ class ThinLens(Decided, Moving, Lens):
         for term in TERMS:
             if gradients.get(term.name) is not None:
                 gradients[term.name] = gradients[term.name] + term.belief * self.parameters[term.name].detach()
-        if gradients.get("lens.motion") is not None:
-            gradients["lens.motion"] = (
-                gradients["lens.motion"] + motion.BELIEF * self.parameters["lens.motion"].detach()
-            )
+        ways = gradients.get("lens.motion")
+        if ways is not None:  # each photo in its turn, as its loss is (experiments: motion)
+            taken = (ways != 0).any(1, keepdim=True)
+            gradients["lens.motion"] = ways + motion.BELIEF * taken * self.parameters["lens.motion"].detach()
         if self.exif is None or self._expected is None or gradients.get("lens.pupil") is None:
             return
         # Nothing pulls a wider pupil down but the photos and the bound: photos err to the narrow side, and a lens that

@@ -31,7 +31,7 @@ from macrosplat.output.lens_report import LensReport, write_lens
 from macrosplat.output.maps import PhotoMaps, add_maps, write_index
 from macrosplat.output.matched import Match, match
 from macrosplat.output.millimetres import Scale, contradictions, differing, magnification
-from macrosplat.output.motion_sure import SURE, motion_uncertainties
+from macrosplat.output.motion_sure import motion_uncertainties
 from macrosplat.output.scale import scale_of
 from macrosplat.output.sharp import write_sharp
 from macrosplat.output.summary import Summary
@@ -215,7 +215,7 @@ def _motion(model: Model, targets: Targets, lens: LensEstimate, given: TrainingI
         return {}
     sure = motion_uncertainties(model, targets)
     moved = {
-        name: px if px is not None and px > SURE * sure[v] else None
+        name: px if px is not None and np.isfinite(sure[v]) else None
         for v, (name, px) in enumerate(zip(given.cameras.names, lens.motion_px, strict=True))
     }
     known = {name: sure[v] for v, name in enumerate(moved) if moved[name] is not None}
