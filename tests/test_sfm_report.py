@@ -25,5 +25,5 @@ def test_cameras_that_may_be_wrong_are_said() -> None:
     names = ("a.jpg", "b.jpg", "c.jpg")
     report = SfmReport(3, names, {}, (), (2000.0,) * 3, 1.0, doubted=names[:2])
     said = sentences(report, Attempt("quick", 3, 3, 0.89, focal=2.0))
-    assert any(line.startswith("The cameras may be wrong: what a.jpg, b.jpg share") for line in said)
+    assert any(line.startswith("The cameras of a.jpg, b.jpg may be wrong") for line in said)
     assert not any("wrong" in line for line in sentences(replace(report, doubted=()), Attempt("quick", 3, 3, 0.95)))

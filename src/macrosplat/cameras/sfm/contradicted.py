@@ -85,10 +85,11 @@ def contradicted(
         rest -= wrong
         if len(found) > MOST * len(views):
             break
-    inside, out = sorted(found), np.array(sorted(rest), np.int64)
-    between = weights[np.ix_(out, inside)]
-    by, beside = (tuple(out[told.any(1)].tolist()) for told in (between < 0, between != 0))
-    return Contradicted(tuple(inside), len(found) > MOST * len(views), by, beside)
+    inside, out = (np.array(sorted(some), np.int64) for some in (found, rest))
+    between = np.ix_(out, inside)
+    of_all = _weights(features, verified, views, calibrations, 0)
+    by, beside = (tuple(out[told.any(1)].tolist()) for told in (weights[between] < 0, of_all[between] != 0))
+    return Contradicted(tuple(sorted(found)), len(found) > MOST * len(views), by, beside)
 
 
 def _weights(
@@ -96,8 +97,10 @@ def _weights(
     verified: Matches,
     views: dict[int, NDArray[np.float64]],
     calibrations: list[NDArray[np.float64]],
+    telling: int = TELLING_PAIR,
 ) -> NDArray[np.float64]:
-    """[V, V] how much speaks for each pair of photos to be held as it is; below 0: against it."""
+    """[V, V] how much speaks for each pair of photos to be held as it is; below 0: against it, by pairs with `telling`
+    matches."""
     weights = np.zeros((len(features), len(features)))
     for (i, j), rows in verified.items():
         if i not in views or j not in views:
@@ -107,7 +110,7 @@ def _weights(
         )
         if fits.mean() >= SUPPORTS:
             weights[i, j] = weights[j, i] = fits.sum()
-        elif fits.mean() < CONTRADICTS and len(rows) >= TELLING_PAIR:
+        elif fits.mean() < CONTRADICTS and len(rows) >= telling:
             turn = np.degrees(np.arccos(np.clip(views[i][2, :3] @ views[j][2, :3], -1, 1)))
             weights[i, j] = weights[j, i] = -OUTWEIGHS * len(rows) * max(1 - turn / SIDE_BY_SIDE, 0)
     return weights

@@ -118,7 +118,7 @@ def sentences(report: SfmReport, best: Attempt, assumed: bool = False) -> tuple[
         f"The room stands still while the object turns: some {report.still} feature points of each photo are left out.",
     )
     wrong = (
-        f"The cameras may be wrong: what {listed(report.doubted)} share with their neighbours does not fit there; if "
+        f"The cameras of {listed(report.doubted)} may be wrong: they, or photos beside them, contradict each other; if "
         "something repeats on the thing, add photos between them, or give cameras.",
     )
     told = (*(room if report.still else ()), *(wrong if report.doubted else ()))
