@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from macrosplat.cameras.sfm.contradicted import contradicted
+from macrosplat.cameras.sfm.contradicted import badly_explained, contradicted
 from macrosplat.cameras.sfm.features import Features
+from macrosplat.cameras.sfm.verify import Agreement
 
 SIDE, FOCAL, RING, STEP = 1000, 2000.0, 12, 15.0
 K = [np.array([[FOCAL, 0, SIDE / 2], [0, FOCAL, SIDE / 2], [0, 0, 1]])] * RING
@@ -81,11 +82,18 @@ def test_photos_that_a_pattern_holds_elsewhere_are_given_up_together() -> None:
     features, verified = photos(repeats=60, true=40)
     found = contradicted(features, verified, ring(WRONG, BY), K)
     assert found.given_up == WRONG
+    assert found.by == (6, 7, 8) and set(found.beside) > set(found.by)
 
 
 def test_few_matches_contradict_nothing() -> None:
     features, verified = photos(repeats=60, true=20)
     assert contradicted(features, verified, ring(WRONG, BY), K).photos == ()
+
+
+def test_a_model_that_explains_less_than_is_usual_is_doubted() -> None:
+    shares = np.array([0.95, 0.8, np.nan, 0.9])
+    assert badly_explained(Agreement(0.89, shares, 9), [0, 1, 3]) == (1, 3)
+    assert badly_explained(Agreement(0.93, shares, 9), [0, 1, 3]) == ()
 
 
 def test_where_too_many_are_contradicted_nobody_is_given_up() -> None:

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from macrosplat import loading
+from macrosplat.lens import LENSES, LensStart
 from macrosplat.options import Options
+from macrosplat.train.schedule import Schedule
 
 GPU = torch.device("cuda")
 
@@ -40,6 +42,22 @@ def test_the_kinds_of_steps_that_a_run_takes(taken: list[Any]) -> None:
     ((device, samples, count, thread),) = taken
     assert device == GPU and samples == ((1, 0), (8, 4), (4, 2))
     assert count == loading.STEPS and not thread.is_alive()
+
+
+def test_colours_are_of_every_degree_that_a_training_goes_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    degrees, make = [], loading.make_trainer
+
+    def made(*args: Any, **kwargs: Any) -> Any:
+        trainer = make(*args, **kwargs)
+        plan = trainer.schedule.at(0, 1, trainer.model.lens)
+        degrees.append((trainer.model.gaussians.sh_degree, plan.sh_degree))
+        return trainer
+
+    monkeypatch.setattr(loading, "make_trainer", made)
+    loading.take_first_steps(torch.device("cpu"), ((1, 0),), 1)
+    run = Schedule(steps=100, gaussians=1)
+    planned = {run.at(step, 1, LENSES["plain"](LensStart(1.0, (1.0,), (1.0,)))).sh_degree for step in range(100)}
+    assert set(degrees) == {(run.sh_degree, degree) for degree in planned}
 
 
 def test_it_stops_where_the_work_does(taken: list[Any]) -> None:

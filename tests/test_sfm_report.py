@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from macrosplat.cameras.sfm.report import grouped, reasons
+from dataclasses import replace
+
+from macrosplat.cameras.sfm.report import Attempt, SfmReport, grouped, reasons, sentences
 
 
 def test_a_photo_that_shares_nothing_is_told_from_one_that_shares_little() -> None:
@@ -17,3 +19,11 @@ def test_a_photo_that_shares_nothing_is_told_from_one_that_shares_little() -> No
     assert alone.endswith("(alone.jpg, other.jpg).") or alone.endswith("(alone.jpg and other.jpg).")
     assert little.startswith("2 photos share enough with only one other photo: ")
     assert plain == said["plain.jpg"]
+
+
+def test_cameras_that_may_be_wrong_are_said() -> None:
+    names = ("a.jpg", "b.jpg", "c.jpg")
+    report = SfmReport(3, names, {}, (), (2000.0,) * 3, 1.0, doubted=names[:2])
+    said = sentences(report, Attempt("quick", 3, 3, 0.89, focal=2.0))
+    assert any(line.startswith("The cameras of a.jpg, b.jpg may be wrong") for line in said)
+    assert not any("wrong" in line for line in sentences(replace(report, doubted=()), Attempt("quick", 3, 3, 0.95)))

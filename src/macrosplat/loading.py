@@ -7,6 +7,7 @@ A GPU's are loaded by a thread, while COLMAP finds points or cameras, which leav
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -17,10 +18,12 @@ from macrosplat.options import Options
 from macrosplat.output.detail.energy import energy_around
 from macrosplat.output.detail.pyramid import collapsed, laplacian
 from macrosplat.output.detail.radius import blur_radius
+from macrosplat.output.viewer_fit import fit_for_viewers
 from macrosplat.render.surface import surface_depth
 from macrosplat.train.made_up import Size, make_setting, make_trainer
+from macrosplat.train.schedule import Schedule
 
-SIZE = Size(gaussians=96, width=48, height=32, degree=3)
+SIZE = Size(gaussians=96, width=48, height=32, degree=Schedule(steps=1, gaussians=1).sh_degree)
 STEPS = 3  # of each kind: taken as it comes, recorded, replayed
 Samples = Sequence[tuple[int, int]]  # of the aperture, and through how many of them gradients go (0: all)
 
@@ -35,6 +38,9 @@ def take_first_steps(
     """
     setting = make_setting(SIZE)
     for count, learned in samples:
+        for degree in range(SIZE.degree):  # by which a training begins: projections of their own
+            if wanted():
+                make_trainer(setting, count, device=device, learned=learned, degree=degree).step()
         for terms in (True, False):
             trainer = make_trainer(setting, count, device=device, terms=terms, learned=learned)
             for _ in range(steps):
@@ -50,6 +56,8 @@ def take_first_steps(
         blur_radius(seen.depth, seen.alpha)
         planes = seen.colour.permute(2, 0, 1).contiguous()
         energy_around(collapsed(laplacian(planes, 2)))
+        behind = model.behind(0, camera.frame)
+    fit_for_viewers(model.gaussians.detach(), [camera], [behind], steps=3, wanted=math.inf)
 
 
 @contextlib.contextmanager

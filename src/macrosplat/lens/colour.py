@@ -8,6 +8,8 @@ of the training width: (D / 2) fx a, positive where it focuses nearer.
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -25,5 +27,12 @@ def inverse_offsets(radii: Tensor, pupil: Tensor, fx: Tensor) -> Tensor:
         radii: [2] px of red and blue where green is in focus. pupil: [] scene units, fx: [] px of the same width; a
             colour is no reason to change them.
     """
-    offsets = radii / (0.5 * pupil.detach() * fx.detach())
-    return torch.stack([offsets[0], torch.zeros_like(offsets[0]), offsets[1]])
+    with torch.no_grad():
+        halves = _channels(radii.device, radii.dtype) / (pupil * fx)
+    return (radii[:, None] * halves).sum(0)
+
+
+@cache
+def _channels(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """[2, 3] where red and blue stand, times what makes a radius of a diameter; made once: a recorded step must not."""
+    return torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 2.0]], device=device, dtype=dtype)

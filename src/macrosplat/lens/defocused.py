@@ -56,7 +56,8 @@ class Foci:
         if self.colours is None and self.corner is None:
             return views
         channels = views.shape[-1]
-        points = torch.stack([u * focal[0], v * focal[1]], -1)  # [M, 2] px per 1 / scene unit
+        with torch.no_grad():  # what is learned is px of the rim, however wide the pupil is
+            points = torch.stack([u, v], -1) * focal  # [M, 2] px per 1 / scene unit
         own = self.by_channel(channels)
         offsets = points.new_zeros(len(u), channels, 2) if own is None else points[:, None] * own[:, None]
         if self.corner is None:

@@ -43,7 +43,7 @@ def judge(
     if doubted:
         return Trust(
             "low",
-            f"The cameras may be wrong: what {listed(doubted)} share with their neighbours does not fit there; add "
+            f"The cameras of {listed(doubted)} may be wrong: they, or photos beside them, contradict each other; add "
             "photos between them, or give cameras.",
         )
     if sigma0_px > SPREAD * SIGMA0_MAX:

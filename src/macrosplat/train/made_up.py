@@ -85,9 +85,11 @@ def make_trainer(
     device: torch.device | str = "cpu",
     terms: bool = False,
     learned: int = 0,
+    degree: int | None = None,
 ) -> Trainer:
     """A trainer that stays at full resolution and density, and takes so many aperture samples, of which gradients go
-    through so many (0: all); with `terms` it learns those of the lens beyond the blur."""
+    through so many (0: all); with `terms` it learns those of the lens beyond the blur; colours change with the view
+    by harmonics up to a `degree` (None: by all that the scene has)."""
     gaussians, pinhole = setting.gaussians.map(lambda t: t.to(device, copy=True)), setting.pinhole
     with torch.no_grad():
         seen, _ = render(gaussians, pinhole.at(torch.eye(4, device=device))).over(torch.full((3,), 0.2, device=device))
@@ -112,7 +114,7 @@ def make_trainer(
         sh_degree=gaussians.sh_degree,
         half_from=0.0,
         full_from=0.0,
-        sh_from=(0.0, 0.0, 0.0),
+        sh_from=tuple(0.0 if degree is None or n < degree else math.inf for n in range(3)),
         densify_every=10**9,
     )
     targets = Targets(taken, frames, [None] * photos, device)

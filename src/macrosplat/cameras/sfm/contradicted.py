@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macrosplat.cameras.sfm.features import Features, Matches
-from macrosplat.cameras.sfm.verify import TELLING_PAIR, fits_model
+from macrosplat.cameras.sfm.verify import TELLING_PAIR, Agreement, fits_model
 
 # Shares of a pair's matches: from which on the model is supported by them, and up to which they contradict it.
 SUPPORTS, CONTRADICTS = 0.5, 0.3
@@ -24,6 +24,8 @@ SIDE_BY_SIDE = 50.0
 # Of matches that support the model as many outweigh one of views in one direction that contradicts it: they may repeat.
 OUTWEIGHS = 10.0
 MOST = 1 / 3  # of the photos: if more are contradicted, it is not told which are wrong
+# Share of what pairs agreed on that right models explain; one that was bent all over explained 0.89.
+USUAL = 0.91
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Contradicted:
 
     photos: tuple[int, ...] = ()
     all_doubted: bool = False  # so many that the others may as well be wrong
+    by: tuple[int, ...] = ()  # photos that speak against them: which side is wrong is a guess
+    beside: tuple[int, ...] = ()  # photos that hold them, or speak against them
 
     @property
     def given_up(self) -> tuple[int, ...]:
@@ -39,6 +43,11 @@ class Contradicted:
 
 
 NOBODY = Contradicted()
+
+
+def badly_explained(judged: Agreement, photos: Collection[int]) -> tuple[int, ...]:
+    """Which of the photos are explained worse than is usual, if the model as a whole is."""
+    return tuple(i for i in photos if judged.per_photo[i] < USUAL) if judged.share < USUAL else ()
 
 
 def otherwise(
@@ -76,7 +85,11 @@ def contradicted(
         rest -= wrong
         if len(found) > MOST * len(views):
             break
-    return Contradicted(tuple(sorted(found)), len(found) > MOST * len(views))
+    inside, out = (np.array(sorted(some), np.int64) for some in (found, rest))
+    between = np.ix_(out, inside)
+    of_all = _weights(features, verified, views, calibrations, 0)
+    by, beside = (tuple(out[told.any(1)].tolist()) for told in (weights[between] < 0, of_all[between] != 0))
+    return Contradicted(tuple(sorted(found)), len(found) > MOST * len(views), by, beside)
 
 
 def _weights(
@@ -84,8 +97,10 @@ def _weights(
     verified: Matches,
     views: dict[int, NDArray[np.float64]],
     calibrations: list[NDArray[np.float64]],
+    telling: int = TELLING_PAIR,
 ) -> NDArray[np.float64]:
-    """[V, V] how much speaks for each pair of photos to be held as it is; below 0: against it."""
+    """[V, V] how much speaks for each pair of photos to be held as it is; below 0: against it, by pairs with `telling`
+    matches."""
     weights = np.zeros((len(features), len(features)))
     for (i, j), rows in verified.items():
         if i not in views or j not in views:
@@ -95,7 +110,7 @@ def _weights(
         )
         if fits.mean() >= SUPPORTS:
             weights[i, j] = weights[j, i] = fits.sum()
-        elif fits.mean() < CONTRADICTS and len(rows) >= TELLING_PAIR:
+        elif fits.mean() < CONTRADICTS and len(rows) >= telling:
             turn = np.degrees(np.arccos(np.clip(views[i][2, :3] @ views[j][2, :3], -1, 1)))
             weights[i, j] = weights[j, i] = -OUTWEIGHS * len(rows) * max(1 - turn / SIDE_BY_SIDE, 0)
     return weights

@@ -44,7 +44,7 @@ class SfmReport:
     unsure: tuple[str, ...] = ()  # names of registered photos whose cameras few others hold
     focal_spread: float | None = None  # the share by which the focal lengths may be wrong; None: not known
     still: int = 0  # feature points of a photo that stand still while the object turns, and were left out
-    doubted: tuple[str, ...] = ()  # names of registered photos that others contradict, too many to be left out
+    doubted: tuple[str, ...] = ()  # names of registered photos that contradict others, too many to be left out
     sentences: tuple[str, ...] = field(default=())
 
 
@@ -118,7 +118,7 @@ def sentences(report: SfmReport, best: Attempt, assumed: bool = False) -> tuple[
         f"The room stands still while the object turns: some {report.still} feature points of each photo are left out.",
     )
     wrong = (
-        f"The cameras may be wrong: what {listed(report.doubted)} share with their neighbours does not fit there; if "
+        f"The cameras of {listed(report.doubted)} may be wrong: they, or photos beside them, contradict each other; if "
         "something repeats on the thing, add photos between them, or give cameras.",
     )
     told = (*(room if report.still else ()), *(wrong if report.doubted else ()))

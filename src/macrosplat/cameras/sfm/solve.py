@@ -19,7 +19,7 @@ from macrosplat.cameras.focal import knows_focal
 from macrosplat.cameras.plausible import loosely_held
 from macrosplat.cameras.records import Cameras, Distortion, SparsePoints
 from macrosplat.cameras.sfm import mapping, refine
-from macrosplat.cameras.sfm.contradicted import NOBODY, Contradicted, contradicted, otherwise
+from macrosplat.cameras.sfm.contradicted import NOBODY, Contradicted, badly_explained, contradicted, otherwise
 from macrosplat.cameras.sfm.features import (
     BLURRED,
     EVEN,
@@ -101,6 +101,7 @@ class _Try:
     weak: dict[int, int] = field(default_factory=dict)  # photo index: partners, where these are few
     right: bool = False  # the model as a whole can be believed
     against: Contradicted = NOBODY  # photos that what their neighbours share with them speaks against
+    doubted: tuple[int, ...] = ()  # photo indices that stay, and may be wrong
     still: int = 0  # points of a photo that were left out since they stand still
 
     @property
@@ -148,7 +149,8 @@ def solve_cameras(
         raise MacrosplatError(failure(best.attempt, len(photos)))
     _leave_out(best.model, best.keep)
     # By the points that photos were placed with: of those that are left in the end there are fewer.
-    unsure = loosely_held(*_result(best, photos))
+    loose = {*loosely_held(*_result(best, photos)), *(photos[i].name for i in best.against.by)}
+    unsure = [photos[i].name for i in best.keep if photos[i].name in loose] if 2 * len(loose) < len(best.keep) else []
     polishing = within(progress, PRESETS[-1].span[1], 1.0)
     ended = polished(best.model, best.features, photos, best.cameras, workdir, polishing, seed, not targets, finer)
     best.model, best.cameras, best.features = ended.model, ended.cameras, ended.features
@@ -175,7 +177,7 @@ def solve_cameras(
         unsure=tuple(unsure),
         focal_spread=spread,
         still=best.still,
-        doubted=tuple(names[i] for i in best.against.photos) if best.against.all_doubted else (),
+        doubted=tuple(names[i] for i in best.doubted),
     )
     assumed = not any(knows_focal(photo) for photo in photos)
     told_of = replace(best.attempt, focal=median_focal(best.cameras, nominal_focals(photos)))
@@ -270,9 +272,15 @@ def _map(
     ) -> _Try:
         refined = refine.improve(model, features, names, cameras, begun, believed, sure, workdir, tell, chance)
         views = mapping.views_of(refined.model)
-        against = contradicted(features, verified, views, refine.calibrations(refined.cameras))
+        k = refine.calibrations(refined.cameras)
+        against, judged = contradicted(features, verified, views, k), refined.judged
         keep = [photo for photo in refined.agreeing if photo not in against.given_up]
+        if against.given_up:
+            held = {photo: views[photo] for photo in keep}
+            judged = agreement(features, near(believed, held, believed, refine.MAX_TURN, sure), held, k)
         agreeing = len(set(keep) - set(against.photos))
+        may_be = against.photos if against.all_doubted else (*against.beside, *badly_explained(judged, keep))
+        doubted = tuple(sorted(set(may_be) & set(keep)))
         return replace(
             nothing,
             attempt=_score(nothing.attempt, refined, agreeing, nominal_focals(photos)),
@@ -282,6 +290,7 @@ def _map(
             placed=sorted(views),
             right=refined.right,
             against=against,
+            doubted=doubted,
         )
 
     def made(begun: Matches, chance: int, tell: Progress, believed: Matches = verified) -> _Try:
