@@ -20,8 +20,9 @@ say so count whatever r is said to be:
     r' = max(0, r - DOUBT e),    taken' = taken (1 - e exp(-(r / CLOSE)^2)),    w'_k = max(w_k, e), k < EVIDENT
 
 Coarse octaves of what was taken from blurred neighbours reach over what is in focus, where the finer ones, each with
-its own share, do not balance them: near r = 0 all that was given back is taken off again, exp(-(r / a)^4) of it; a is AS_TAKEN, or STILL s if that is more,
-where s is the share that a photo still has of what defocus is said to have taken of what is nearly in focus.
+its own share, do not balance them: near r = 0 all that was given back is taken off again, exp(-(r / a)^4) of it. Here a
+is AS_TAKEN, or STILL s if that is more, s being the share that the photo still has of what defocus is said to have
+taken of what is nearly in focus (`missing`).
 
 What the finest octave adds to the render is detail and grain: of it only the share max(0, 1 - grain / energy) is
 added, with the energy about a pixel (Wiener). Where the render has the detail, too, the photo would add only grain.
