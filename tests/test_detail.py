@@ -19,7 +19,6 @@ from macrosplat.output.detail import (
     pyramid_cpu,
     pyramid_cuda,
     pyramid_reference,
-    radius_cuda,
 )
 from macrosplat.output.detail.believed import believed
 from macrosplat.output.detail.energy import energy_around
@@ -199,8 +198,6 @@ def test_radius_over_the_backdrop_and_behind_near_things() -> None:
     signed = torch.randn(37, 53, generator=torch.Generator().manual_seed(9)) * 6
     plain = blur_radius(signed.double(), torch.ones(37, 53).double()).float()
     torch.testing.assert_close(blur_radius(signed, torch.ones(37, 53)), plain, atol=1e-5, rtol=0)
-    reach = (-signed).clamp_min(0)
-    torch.testing.assert_close(torch.maximum(signed.abs(), radius_cuda.spread(reach)), plain, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("true, wanted", [(0.0, 0.0), (0.15, 0.0), (0.8, 1.0), (1.0, 1.0)])

@@ -40,4 +40,4 @@ def _spread(before: Tensor) -> Tensor:
 
     What lies behind the focus can be left out: where it reaches something, that is in front of it.
     """
-    return kernels_for(STAGE, before).spread(before.clamp_min(0))
+    return kernels_for(STAGE, before, ("cpu",)).spread(before.clamp_min(0))
