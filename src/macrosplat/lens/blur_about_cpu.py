@@ -1,4 +1,4 @@
-"""Channels blurred on a CPU about one of them, the pivot: by its sigma, and its slope there times how far theirs lie off.
+"""Channels blurred on a CPU about one of them, the pivot: by its sigma, and its slope there times how far off they are.
 
 With levels L, their weights w at the pivot's coordinate v and the weights' slopes w', channel c of coordinate v_c is
 the sum of (w + (v_c - v) w') L_c: what the sums of w L_c and of w' L_c make, which the climb by the pivot's sigma alone
