@@ -1,7 +1,8 @@
 """The kernels that a run will need, called once on a made-up scene: the CPU's are then in Numba's cache, a GPU's are
 loaded, and its context is there.
 
-A GPU's are loaded by a thread, while COLMAP finds points or cameras, which leaves Python alone.
+A GPU's are loaded by a thread, while COLMAP finds points or cameras, which leaves Python alone; in a machine's first
+run several threads compile them before (`support/launches.py`).
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from macrosplat.output.detail.pyramid import collapsed, laplacian
 from macrosplat.output.detail.radius import blur_radius
 from macrosplat.output.viewer_fit import fit_for_viewers
 from macrosplat.render.surface import surface_depth
+from macrosplat.support.launches import compile_ahead, compiled_mark
+from macrosplat.support.threads import CORES
 from macrosplat.train.made_up import Size, make_setting, make_trainer
 from macrosplat.train.schedule import Schedule
 
 SIZE = Size(gaussians=96, width=48, height=32, degree=Schedule(steps=1, gaussians=1).sh_degree)
 STEPS = 3  # of each kind: taken as it comes, recorded, replayed
+MOST = 16  # threads that compile; of what holds the interpreter there is no more to share
 Samples = Sequence[tuple[int, int]]  # of the aperture, and through how many of them gradients go (0: all)
 
 
@@ -60,6 +64,16 @@ def take_first_steps(
     fit_for_viewers(model.gaussians.detach(), [camera], [behind], steps=3, wanted=math.inf)
 
 
+def _compile(samples: Samples, wanted: Callable[[], bool]) -> None:
+    """On a machine's first run: compile the kernels of these steps for its GPU, by all its cores."""
+    mark = compiled_mark(*(number for pair in samples for number in pair))
+    threads = min(CORES, MOST)
+    if threads > 1 and not mark.exists():
+        whole = compile_ahead(lambda: take_first_steps(torch.device("cpu"), samples, 1, wanted), threads, wanted)
+        if whole and wanted():
+            mark.touch()
+
+
 @contextlib.contextmanager
 def loading(device: torch.device, options: Options) -> Iterator[None]:
     """A thread loads the kernels of a run on a GPU meanwhile; it has ended when this block has.
@@ -73,9 +87,14 @@ def loading(device: torch.device, options: Options) -> Iterator[None]:
     spans = spans_of(options.lens_settings(early=True))
     samples = ((1, 0), *dict.fromkeys(span[2:] for span in spans))
 
+    def wanted() -> bool:
+        return not stopped.is_set()
+
     def load() -> None:
         with contextlib.suppress(Exception):
-            take_first_steps(device, samples, STEPS, lambda: not stopped.is_set())
+            _compile(samples, wanted)
+        with contextlib.suppress(Exception):
+            take_first_steps(device, samples, STEPS, wanted)
             torch.cuda.empty_cache()
 
     thread = threading.Thread(target=load, name="loading", daemon=True)

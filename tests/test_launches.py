@@ -1,0 +1,106 @@
+"""Kernels are compiled by threads, from launches that are only pretended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from macrosplat import loading
+from macrosplat.support import dispatch, launches
+from macrosplat.support.dispatch import as_on_a_gpu, kind_of, on_gpu
+
+interpreter = pytest.importorskip("triton.runtime.interpreter")
+
+KERNELS = """
+import triton
+import triton.language as tl
+
+@triton.jit(do_not_specialize=["n"])
+def add(x, n, BLOCK: tl.constexpr):
+    i = tl.arange(0, BLOCK)
+    tl.store(x + i, tl.load(x + i, mask=i < n) + 1, mask=i < n)
+
+@triton.jit
+def broken(x):
+    tl.store(x, tl.nothing_of_the_kind(x))
+"""
+PROGRAM = """
+import torch
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+import kernels
+from macrosplat.support import launches
+
+class Driver:  # of a GPU that is not there
+    get_current_target = lambda self: GPUTarget("cuda", 90, 32)
+    get_current_device = lambda self: 0
+    get_current_stream = lambda self, device: 0
+
+def work(broken):
+    x = torch.empty(8)
+    assert x.eq(0).all()
+    for block in 8, 16, 16:
+        kernels.add[(1,)](x, 5, BLOCK=block)
+    kernels.add[(1,)](x.half(), 5, BLOCK=8)
+    if broken:
+        kernels.broken[(1,)](x)
+    assert x.eq(0).all(), "nothing is launched"
+
+driver.set_active(Driver())
+launches._compile = lambda kernel, what: kernel.preload(what)  # what launches it has to be linked with the driver
+print([launches.compile_ahead(lambda: work(broken), 2, lambda: True) for broken in (False, True)])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Triton's compiler comes for Linux")
+def test_each_kernel_is_compiled_once_for_each_kind_of_arguments(tmp_path: Path) -> None:
+    (tmp_path / "kernels.py").write_text(KERNELS)
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    quiet = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    said = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env=quiet | {"TRITON_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+    )
+    assert said.stdout.strip() == "[True, False]", said.stderr
+    assert len(list(tmp_path.glob("cache/*/add.cubin"))) == 3
+
+
+def test_only_the_thread_that_pretends_is_on_a_gpu() -> None:
+    here, seen = torch.zeros(1), []
+    with as_on_a_gpu():
+        assert on_gpu(here) and not on_gpu(here.double()) and kind_of(torch.device("cpu")) == "cuda"
+        thread = threading.Thread(target=lambda: seen.append(on_gpu(here)))
+        thread.start()
+        thread.join()
+        name = dispatch.kernels_for("macrosplat.render.project", here).__name__
+    assert seen == [False] and name == "macrosplat.render.project_cuda" and not on_gpu(here)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are the interpreter's where there is no GPU")
+def test_first_steps_need_nothing_of_what_kernels_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    met: set[str] = set()
+
+    def note(self: Any, *args: Any, **kwargs: Any) -> None:
+        met.add(self.fn.__module__.removeprefix("macrosplat."))
+
+    monkeypatch.setattr(interpreter.GridExecutor, "__call__", note)
+    with as_on_a_gpu(), launches._Zeroed():
+        loading.take_first_steps(torch.device("cpu"), ((1, 0), (4, 2)), 1)
+    package = Path(loading.__file__).parent
+    written = {".".join(path.relative_to(package).with_suffix("").parts) for path in package.rglob("*_cuda.py")}
+    shared = {
+        "render.sh_cuda",
+        "render.projection_cuda",
+        "render.tables_cuda",
+        "train.random_cuda",
+    }  # other kernels call
+    assert written - met - shared == {"model.rig_cuda"}  # of cameras that are learned
