@@ -42,19 +42,25 @@ def compile_ahead(work: Callable[[], None], threads: int, wanted: Callable[[], b
         Whether all were; one that was not is compiled where it is launched, which says what is wrong with it.
     """
     from triton import knobs
+    from triton.runtime.jit import JITFunction
 
-    before = knobs.runtime.jit_cache_hook
+    kind: Any = JITFunction
+    runtime: Any = knobs.runtime
+    launch, before = kind.run, runtime.jit_cache_hook
     found: dict[tuple[Any, str], Future[None]] = {}
     pool = ThreadPoolExecutor(threads, "compiling")
 
     def instead(*, key: str, fn: Any, compile: dict[str, Any], **more: Any) -> bool | None:
-        if not pretending():
+        if not pretending():  # another thread, or one of the pool's
             return before(key=key, fn=fn, compile=compile, **more) if before else None
         if (fn.jit_function, key) not in found:
             found[fn.jit_function, key] = pool.submit(_compile, fn.jit_function, compile["specialization_data"])
-        return True  # which leaves out compiling and the launch
+        return True  # nothing more is to be done about it here
 
-    knobs.runtime.jit_cache_hook = instead
+    def run(kernel: Any, *args: Any, warmup: bool, **kwargs: Any) -> Any:
+        return launch(kernel, *args, warmup=warmup or pretending(), **kwargs)  # what is there is not launched, either
+
+    kind.run, runtime.jit_cache_hook = run, instead
     try:
         with as_on_a_gpu(), _Zeroed():
             work()
@@ -62,7 +68,7 @@ def compile_ahead(work: Callable[[], None], threads: int, wanted: Callable[[], b
             pass
     finally:
         pool.shutdown(cancel_futures=True)
-        knobs.runtime.jit_cache_hook = before
+        kind.run, runtime.jit_cache_hook = launch, before
     return all(one.done() and not one.cancelled() and one.exception() is None for one in found.values())
 
 
