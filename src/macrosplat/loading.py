@@ -11,6 +11,7 @@ import contextlib
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 
 import torch
 
@@ -27,6 +28,7 @@ from macrosplat.train.made_up import Size, make_setting, make_trainer
 from macrosplat.train.schedule import Schedule
 
 SIZE = Size(gaussians=96, width=48, height=32, degree=Schedule(steps=1, gaussians=1).sh_degree)
+PHOTOS = 2  # in the capture: a kernel that knows of one alone is another one
 STEPS = 3  # of each kind: taken as it comes, recorded, replayed
 MOST = 16  # threads that compile; of what holds the interpreter there is no more to share
 Samples = Sequence[tuple[int, int]]  # of the aperture, and through how many of them gradients go (0: all)
@@ -42,11 +44,11 @@ def take_first_steps(
     """
     setting = make_setting(SIZE)
     for count, learned in samples:
-        for degree in range(SIZE.degree):  # by which a training begins: projections of their own
+        for degree, whole in product(range(SIZE.degree), (True, False)):  # projections of their own, as it begins
             if wanted():
-                make_trainer(setting, count, device=device, learned=learned, degree=degree).step()
-        for terms in (True, False):
-            trainer = make_trainer(setting, count, device=device, terms=terms, learned=learned)
+                make_trainer(setting, count, PHOTOS, device, False, learned, degree, whole).step()
+        for terms, whole in ((False, True), (True, False), (False, False)):
+            trainer = make_trainer(setting, count, PHOTOS, device, terms, learned, whole=whole)
             for _ in range(steps):
                 if not wanted():
                     return
