@@ -63,7 +63,7 @@ def polished(
         model: image n + 1 is photo n; it is left as it is.
         cameras: one per photo.
         radial: whether the lens may bend.
-        finer: whether points of a finer extraction are sought, too, where a photo has few.
+        finer: whether points of blurred copies are sought, too, where a photo has few.
 
     Raises:
         MacrosplatError: a photo cannot be read any more.

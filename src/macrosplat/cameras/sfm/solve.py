@@ -126,7 +126,7 @@ def solve_cameras(
         progress: called with a fraction (0 to 1) and what is being done.
         seed: of every random choice. The same seed gives the same cameras on the same machine and number of cores.
         targets: coded targets read in the photos, whose corners are points that photos share for sure.
-        finer: whether more points are sought in the end, where few hold some photo.
+        finer: whether more points are sought in the end where few hold some photo. Where next to none do, they always are.
 
     Returns:
         The registered cameras in the order of the photos, points seen by at least three of them, and the report.
@@ -151,6 +151,7 @@ def solve_cameras(
     # By the points that photos were placed with: of those that are left in the end there are fewer, without copies.
     loose = set(loosely_held(*_result(best, photos)))
     polishing = within(progress, PRESETS[-1].span[1], 1.0)
+    finer = finer or bool(loose)
     ended = polished(best.model, best.features, photos, best.cameras, workdir, polishing, seed, not targets, finer)
     best.model, best.cameras, best.features = ended.model, ended.cameras, ended.features
     cameras, points = _result(best, photos)
