@@ -126,7 +126,7 @@ def solve_cameras(
         progress: called with a fraction (0 to 1) and what is being done.
         seed: of every random choice. The same seed gives the same cameras on the same machine and number of cores.
         targets: coded targets read in the photos, whose corners are points that photos share for sure.
-        finer: whether more points are sought in the end where few hold some photo. Where next to none do, they always are.
+        finer: whether more points are sought in the end where few hold some photo; they are where next to none do.
 
     Returns:
         The registered cameras in the order of the photos, points seen by at least three of them, and the report.
