@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ def add(x, n, BLOCK: tl.constexpr):
 def broken(x):
     tl.store(x, tl.nothing_of_the_kind(x))
 """
+WHAT = {"specialization_data": ""}
 PROGRAM = """
 import torch
 from triton.backends.compiler import GPUTarget
@@ -75,6 +77,35 @@ def test_each_kernel_is_compiled_once_for_each_kind_of_arguments(tmp_path: Path)
     )
     assert said.stdout.strip() == "[True, False]", said.stderr
     assert len(list(tmp_path.glob("cache/*/add.cubin"))) == 3
+
+
+def test_who_is_not_wanted_any_more_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    class Runtime:
+        jit_cache_hook: Any = None
+
+    class Kernel:
+        def run(self, *args: Any, warmup: bool) -> None:
+            for key in "ab":
+                said = Runtime.jit_cache_hook(key=key, fn=SimpleNamespace(jit_function=self), compile=WHAT)
+                assert said is True and warmup
+
+    def compile_one(kernel: Any, what: str) -> None:
+        began.set()
+        go_on.wait(5)
+
+    def work() -> None:
+        Kernel().run(warmup=False)
+        assert began.wait(5)
+        threading.Timer(0.5, go_on.set).start()  # after what waits its turn was given up
+
+    monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(knobs=SimpleNamespace(runtime=Runtime)))
+    monkeypatch.setitem(sys.modules, "triton.runtime.jit", SimpleNamespace(JITFunction=Kernel))
+    monkeypatch.setattr(launches, "_compile", compile_one)
+    plain = Kernel.run
+    assert launches.compile_ahead(work, 1, lambda: False) is False
+    assert Kernel.run is plain and Runtime.jit_cache_hook is None
 
 
 def test_only_the_thread_that_pretends_is_on_a_gpu() -> None:
