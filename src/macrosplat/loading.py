@@ -15,6 +15,7 @@ import torch
 
 from macrosplat.lens.spans import spans_of
 from macrosplat.options import Options
+from macrosplat.output.detail.bounds import bounded
 from macrosplat.output.detail.energy import energy_around
 from macrosplat.output.detail.pyramid import collapsed, laplacian
 from macrosplat.output.detail.radius import blur_radius
@@ -56,6 +57,7 @@ def take_first_steps(
         blur_radius(seen.depth, seen.alpha)
         planes = seen.colour.permute(2, 0, 1).contiguous()
         energy_around(collapsed(laplacian(planes, 2)))
+        bounded(planes, planes, planes, planes[:1], 2)
         behind = model.behind(0, camera.frame)
     fit_for_viewers(model.gaussians.detach(), [camera], [behind], steps=3, wanted=math.inf)
 

@@ -1,0 +1,39 @@
+"""A picture within its bounds in plain torch, on any device and in any dtype. Planes [C, H, W] as in `bounds`."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# sRGB; and how fast a render that is brighter lifts the bound (experiments: rims).
+SLACK, HEADROOM = 4 / 255, 3.0
+NEXT = 1  # px to each side, about a pixel
+Pair = tuple[Tensor, Tensor]  # of a photo within reach, and of large areas [3, ceil(H / 2), ceil(W / 2)]
+
+
+def highest(plane: Tensor, reach: int) -> Tensor:
+    """The most of the samples up to `reach` to each side of each."""
+    rows = F.max_pool2d(plane[None], (2 * reach + 1, 1), 1, (reach, 0))
+    return F.max_pool2d(rows, (1, 2 * reach + 1), 1, (0, reach))[0]
+
+
+def within(picture: Tensor, photo: Tensor, render: Tensor, radius: Tensor, most: Pair, least: Pair) -> Tensor:
+    """`picture` [3, H, W] no brighter and no darker."""
+    picture = torch.minimum(picture, _bound(photo, render, radius, *most))
+    return torch.maximum(picture, -_bound(-photo, -render, radius, *(-plane for plane in least)))
+
+
+def _bound(photo: Tensor, render: Tensor, radius: Tensor, reached: Tensor, area: Tensor) -> Tensor:
+    reached, area = doubled(reached, photo), doubled(area, photo)
+    room = ((reached - area).abs() - SLACK).clamp_min(0)
+    # A photo blurred by less than a pixel has no reach, and its grain.
+    near = highest(photo, NEXT)
+    bound = torch.maximum(torch.where(radius >= 1, torch.maximum(near, reached), near), area)
+    return bound + room + HEADROOM * (highest(render, NEXT) - bound - SLACK).clamp_min(0)
+
+
+def doubled(plane: Tensor, like: Tensor) -> Tensor:
+    """[C, ceil(H / 2), ceil(W / 2)] as large as `like` [C, H, W]: each sample for the two of a pair."""
+    height, width = like.shape[1:]
+    return plane.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :height, :width]
