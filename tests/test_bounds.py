@@ -77,3 +77,15 @@ def test_a_highlight_that_is_blurred_may_be_brighter_than_its_photo() -> None:
     assert photo.max() < 0.5
     got = bounded(of(sharp), of(photo), of(render), torch.full((1, *sharp.shape), 6.0), 4)
     np.testing.assert_allclose(got[0].numpy()[disc(2) > 0], 0.9, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_bound_has_no_steps(dtype: torch.dtype) -> None:
+    """A smooth ground whose radius grows from the left to the right, and a picture of it that is too dark."""
+    ground = np.tile(np.linspace(0.45, 0.55, 192), (160, 1))
+    radius = torch.linspace(0, 24, 192).expand(1, 160, 192).to(dtype)
+    photo = of(ground).to(dtype)
+    got = bounded(photo - 0.3, photo, photo.clone(), radius, 5)[0]
+    assert (got > photo[0] - 0.2).all()
+    steps = got[:, 1:] - got[:, :-1]
+    assert steps.abs().max() < 6 * 0.1 / 191

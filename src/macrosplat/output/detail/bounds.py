@@ -19,10 +19,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from macrosplat.output.detail.bounds_reference import Pair, doubled
+from macrosplat.output.detail.bounds_reference import Pair, doubled, farther
 from macrosplat.output.detail.pyramid import halved
 from macrosplat.support.dispatch import kernels_for
 
@@ -56,7 +55,7 @@ def _most(photos: Sequence[Tensor], radii: Sequence[Tensor]) -> Pair:
     for k in range(len(photos) - 2, -1, -1):
         near = highest(photos[k], REACH)
         # The blur of a radius from 2^(k + 2) px on reaches farther than this octave is looked through.
-        reached = torch.where(radii[k] >= 2 ** (k + 2), torch.maximum(near, doubled(reached, near)), near)
+        reached = farther(near, doubled(reached, near), radii[k] / 2 ** (k + 1) - 1)
         area = doubled(area, near)
     return reached, area
 

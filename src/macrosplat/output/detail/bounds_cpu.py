@@ -10,7 +10,8 @@ from macrosplat.output.detail.bounds_reference import HEADROOM, NEXT, SLACK, Pai
 from macrosplat.support.numba import kernel_lock, njit
 from macrosplat.support.spread import spread, team
 
-SLACK32, HEADROOM32, ZERO, ONE = np.float32(SLACK), np.float32(HEADROOM), np.float32(0), np.float32(1)
+SLACK32, HEADROOM32 = np.float32(SLACK), np.float32(HEADROOM)
+ZERO, QUARTER, ONE, TWO = np.float32(0), np.float32(0.25), np.float32(1), np.float32(2)
 
 
 @njit
@@ -60,10 +61,21 @@ def _highest(team, count, *arguments):
     spread(_highest_some, team, count, arguments)
 
 
+@njit
+def _between(plane, c, y, out):
+    """A row of a plane of twice the samples [W]: they stay where they are, means between them."""
+    _, height, width = plane.shape
+    above, below = y // 2, min(y // 2 + y % 2, height - 1)
+    for x in range(len(out)):
+        first, last = x // 2, min(x // 2 + x % 2, width - 1)
+        upper, lower = plane[c, above, first] + plane[c, above, last], plane[c, below, first] + plane[c, below, last]
+        out[x] = QUARTER * (upper + lower)
+
+
 @njit(part=True)
 def _within_some(begin, end, picture, photo, render, radius, reached, area, lowest, low_area, out):
     _, height, width = picture.shape
-    rows = np.empty((4, width + 2 * NEXT), np.float32)
+    rows, far = np.empty((4, width + 2 * NEXT), np.float32), np.empty((4, width), np.float32)
     most, least, drawn, drawn_least = rows[0], rows[1], rows[2], rows[3]
     for line in range(begin, end):
         c, y = line // height, line % height
@@ -71,18 +83,21 @@ def _within_some(begin, end, picture, photo, render, radius, reached, area, lowe
         _lowest_rows(photo, c, y, NEXT, least)
         _rows(render, c, y, NEXT, drawn)
         _lowest_rows(render, c, y, NEXT, drawn_least)
+        _between(reached, c, y, far[0])
+        _between(area, c, y, far[1])
+        _between(lowest, c, y, far[2])
+        _between(low_area, c, y, far[3])
         for x in range(width):
-            half_y, half_x = y // 2, x // 2
-            far = radius[y, x] >= ONE
-            there, level = reached[c, half_y, half_x], area[c, half_y, half_x]
+            share = min(max(TWO * radius[y, x] - ONE, ZERO), ONE)
+            there, level = far[0, x], far[1, x]
             bound = max(most[x], most[x + 1], most[x + 2])
-            bound = max(max(bound, there) if far else bound, level)
+            bound = max(bound + share * max(there - bound, ZERO), level)
             more = max(drawn[x], drawn[x + 1], drawn[x + 2]) - bound - SLACK32
             bound += max(abs(there - level) - SLACK32, ZERO) + HEADROOM32 * max(more, ZERO)
             value = min(picture[c, y, x], bound)
-            there, level = lowest[c, half_y, half_x], low_area[c, half_y, half_x]
+            there, level = far[2, x], far[3, x]
             bound = min(least[x], least[x + 1], least[x + 2])
-            bound = min(min(bound, there) if far else bound, level)
+            bound = min(bound - share * max(bound - there, ZERO), level)
             more = bound - min(drawn_least[x], drawn_least[x + 1], drawn_least[x + 2]) - SLACK32
             bound -= max(abs(there - level) - SLACK32, ZERO) + HEADROOM32 * max(more, ZERO)
             out[c, y, x] = max(value, bound)

@@ -29,11 +29,19 @@ def _bound(photo: Tensor, render: Tensor, radius: Tensor, reached: Tensor, area:
     room = ((reached - area).abs() - SLACK).clamp_min(0)
     # A photo blurred by less than a pixel has no reach, and its grain.
     near = highest(photo, NEXT)
-    bound = torch.maximum(torch.where(radius >= 1, torch.maximum(near, reached), near), area)
+    bound = torch.maximum(farther(near, reached, 2 * radius - 1), area)
     return bound + room + HEADROOM * (highest(render, NEXT) - bound - SLACK).clamp_min(0)
 
 
+def farther(near: Tensor, far: Tensor, share: Tensor) -> Tensor:
+    """The more of both as far as `share` says (0 ... 1, clamped), else `near`: no step where a radius grows."""
+    return near + share.clamp(0, 1) * (far - near).clamp_min(0)
+
+
 def doubled(plane: Tensor, like: Tensor) -> Tensor:
-    """[C, ceil(H / 2), ceil(W / 2)] as large as `like` [C, H, W]: each sample for the two of a pair."""
-    height, width = like.shape[1:]
-    return plane.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :height, :width]
+    """[C, ceil(H / 2), ceil(W / 2)] as large as `like` [C, H, W]: samples stay where they are, means between them."""
+    for axis in (1, 2):
+        at = torch.arange(like.shape[axis], device=plane.device)
+        after = (at // 2 + at % 2).clamp_max(plane.shape[axis] - 1)
+        plane = (plane.index_select(axis, at // 2) + plane.index_select(axis, after)) / 2
+    return plane
