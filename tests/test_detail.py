@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import distance_transform_edt
-from scipy.signal import fftconvolve
 
 from macrosplat.output.detail import (
     energy_cpu,
@@ -31,24 +30,7 @@ from macrosplat.output.detail.pyramid import collapsed, halved, laplacian, level
 from macrosplat.output.detail.pyramid_reference import doubled
 from macrosplat.output.detail.radius import blur_radius
 from macrosplat.output.surface import Surface
-
-
-def natural(height: int, width: int, seed: int) -> np.ndarray:
-    """[H, W] noise whose amplitude falls like 1 / frequency, as that of photographs does; mean 0.5, deviation 0.12."""
-    spectrum = np.fft.rfft2(np.random.default_rng(seed).standard_normal((height, width)))
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-    frequency[0, 0] = np.inf
-    plane = np.fft.irfft2(spectrum / frequency, (height, width))
-    return 0.5 + 0.12 * plane / plane.std()
-
-
-def through_disc(picture: np.ndarray, radius: float) -> np.ndarray:
-    """[H, W] blurred by a circle of confusion, its edge anti-aliased."""
-    reach = int(np.ceil(radius)) + 1
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    disc = np.clip(radius + 0.5 - np.hypot(x, y), 0, 1)
-    padded = np.pad(picture, reach, mode="reflect")
-    return fftconvolve(padded, disc / disc.sum(), mode="valid")
+from making_planes import natural, planes, through_disc
 
 
 def on(kernels) -> str:
@@ -56,8 +38,10 @@ def on(kernels) -> str:
     return "cuda" if kernels.__name__.endswith("_cuda") and torch.cuda.is_available() else "cpu"
 
 
-def planes(*pictures: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.stack(pictures)).float()
+@pytest.fixture
+def joined_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is joined, before it is brought back within its bounds (test_bounds)."""
+    monkeypatch.setattr(own, "bounded", lambda picture, *_: picture)
 
 
 @pytest.mark.parametrize("size", [(64, 96), (37, 53), (16, 17)])
@@ -98,7 +82,7 @@ def test_energy_of_a_band_is_that_of_plain_torch(kernels, size: tuple[int, int, 
     torch.testing.assert_close(kernels.energy_around(torch.full_like(band, -0.3)), torch.full_like(band[:1], 0.09))
 
 
-def test_in_focus_the_photo_itself_and_out_of_focus_the_render() -> None:
+def test_in_focus_the_photo_itself_and_out_of_focus_the_render(joined_only) -> None:
     photo, render = torch.rand(2, 3, 70, 90, generator=torch.Generator().manual_seed(0))
     nothing = torch.zeros(3, 7, 9)
     torch.testing.assert_close(keep_detail(photo, render, nothing, torch.zeros(7, 9)), photo, atol=2e-6, rtol=0)
@@ -118,7 +102,7 @@ def test_a_blurred_photo_keeps_what_is_coarser_than_its_blur() -> None:
     assert error(got[0].numpy()) < 0.5 * min(error(blurred), error(render))
 
 
-def test_what_defocus_took_away_is_given_back() -> None:
+def test_what_defocus_took_away_is_given_back(joined_only) -> None:
     """With a perfect model: photo + (in focus - blurred) is the truth at any radius, whatever the weights."""
     truth = natural(128, 160, 3)
     blurred = through_disc(truth, 3.0)
@@ -232,7 +216,7 @@ def test_without_blur_to_judge_the_lens_is_believed() -> None:
     assert believed([]) == 1.0
 
 
-def test_what_is_evidently_sharp_is_the_photo_whatever_is_claimed() -> None:
+def test_what_is_evidently_sharp_is_the_photo_whatever_is_claimed(joined_only) -> None:
     """Left a third in focus, the rest blurred; all is said to be blurred, the last third widely."""
     sharp = natural(192, 288, 13)
     taken = np.concatenate([sharp[:, :96], through_disc(sharp, 5.0)[:, 96:]], 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +59,21 @@ def test_colours_are_of_every_degree_that_a_training_goes_through(monkeypatch: p
     run = Schedule(steps=100, gaussians=1)
     planned = {run.at(step, 1, LENSES["plain"](LensStart(1.0, (1.0,), (1.0,)))).sh_degree for step in range(100)}
     assert set(degrees) == {(run.sh_degree, degree) for degree in planned}
+
+
+def test_kernels_are_compiled_by_threads_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def compile_ahead(work: Callable[[], None], threads: int, wanted: Callable[[], bool]) -> bool:
+        asked.append(threads)
+        return len(asked) > 1
+
+    monkeypatch.setattr(loading, "compile_ahead", compile_ahead)
+    monkeypatch.setattr(loading, "compiled_mark", lambda *of: tmp_path / "-".join(map(str, of)))
+    for cores in (1, 40, 4, 4):  # one thread has nobody to share with; of the second nothing is known
+        monkeypatch.setattr(loading, "CORES", cores)
+        loading._compile(((1, 0), (8, 4)), lambda: True)
+    assert asked == [loading.MOST, 4] and (tmp_path / "1-0-8-4").exists()
 
 
 def test_it_stops_where_the_work_does(taken: list[Any]) -> None:

@@ -367,6 +367,13 @@ def test_a_blurred_copy_has_the_points_of_a_photo_that_was_blurred(corner: Corne
     assert sharp.copied and true[1] > 2 * true[0]
 
 
+def test_a_photo_and_each_of_its_copies_have_so_many_points_at_the_most(corner: Corner, tmp_path: Path) -> None:
+    few = replace(QUICK, copies=(1.0, 2.0), most=40)
+    (found,) = extract(corner.capture.photos[:1], few, tmp_path, ignore)
+    (all_of_them,) = extract(corner.capture.photos[:1], replace(few, most=4096), tmp_path, ignore)
+    assert 40 <= len(found) <= 2 * 3 * 40 < len(all_of_them)  # some more: it keeps a level of scales, or not
+
+
 def test_added_rows_stay_out_of_the_first_extraction() -> None:
     first, more = descriptors(np.eye(128)[:3]), descriptors(np.eye(128)[3:5])
     both = first.with_more(more)

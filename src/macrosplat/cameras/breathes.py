@@ -33,8 +33,8 @@ HIGHEST = 0.7  # of b: a lens of one focal length that magnifies twice
 SPREAD = 0.01  # relative, of the magnifications: where photos are focused alike there is nothing to find
 FEWEST, MOST = 8, 200  # photos; the equations of more take minutes
 ALIKE = 1e-6  # relative: focal lengths that differ by more are of several lenses, or were told photo by photo
-ROUNDS = 25
-SETTLED = 1e-4  # of b: a step below it is the last
+ROUNDS = 60
+SETTLED = 0.003  # standard deviations of b: a step below it is the last
 LEAST_LOSS = 0.05  # px, of the Cauchy loss, which is 1.5 times the median distance
 
 
@@ -99,7 +99,7 @@ def adjusted(cameras: Cameras, points: SparsePoints, relative: Array) -> Breathi
     scale, centre = cameras.intrinsics[photo, :2], cameras.intrinsics[photo, 2:]
     xyz, longer, b = points.xyz.copy(), 1.0, 0.0
     columns = np.concatenate([6 * photo[:, None] + np.arange(6), np.tile(6 * count + np.arange(2), (len(photo), 1))], 1)
-    inverse, square = np.zeros((6 * count + 2,) * 2), 0.0
+    inverse, sigma = np.zeros((6 * count + 2,) * 2), np.inf
     nothing = Breathing(cameras, points.xyz, 0.0, np.inf, relative)  # where steps do not settle
     for _ in range(ROUNDS):
         local = np.einsum("oij,oj->oi", turn[photo], xyz[point]) + shift[photo]
@@ -130,14 +130,15 @@ def adjusted(cameras: Cameras, points: SparsePoints, relative: Array) -> Breathi
         shift = np.einsum("vij,vj->vi", turned, shift) + step[:-2].reshape(count, 6)[:, 3:]
         freedom = 2 * weight.sum() - 3 * len(xyz) - 6 * count + 5
         square = float(weight @ distance**2) / max(float(freedom), 1.0)
-        if abs(step[-1]) < SETTLED:
+        sigma = float(np.sqrt(max(inverse[-1, -1] * square, 0.0)))
+        if abs(step[-1]) < SETTLED * sigma:
             break
     else:
         return nothing
     views = cameras.views.copy()
     views[:, :3, :3], views[:, :3, 3] = turn, shift
     changed = with_focal(replace(cameras, views=views), longer * (1 + b * relative))
-    return Breathing(changed, xyz, b, float(np.sqrt(max(inverse[-1, -1] * square, 0.0))), relative)
+    return Breathing(changed, xyz, b, sigma, relative)
 
 
 def _without_points(by_camera, by_point, wrong, weight, point, columns, unknowns: int, count: int):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from macrosplat.model.constants import GRID
-from macrosplat.support.dispatch import select_row
+from macrosplat.support.dispatch import on_gpu, select_row
 
 
 class Backdrop:
@@ -32,7 +32,7 @@ class Backdrop:
 
     def spread(self, grid: Tensor, width: int, height: int) -> Tensor:
         """One grid [3, 4, 3] over a frame: [H, W, 3]."""
-        if grid.device.type == "cuda" and grid.dtype == torch.float32:
+        if on_gpu(grid):
             return _Spread.apply(grid, width, height)  # type: ignore[return-value]
         if (width, height) not in self._weights:
             self._weights[width, height] = (

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from macrosplat.support.dispatch import on_gpu
+
 
 def camera_centre(view: Tensor) -> Tensor:
     """The point [3] that an affine view [4, 4] maps to the camera's origin, or those [M, 3] of views [M, 4, 4];
     differentiable."""
-    if view.device.type == "cuda" and view.dtype == torch.float32:
+    if on_gpu(view):
         return _Centre.apply(view)  # type: ignore[return-value]
     # Cramer's rule, as the kernel has it.
     x, y, z, shift = view[..., :3, :].unbind(-1)

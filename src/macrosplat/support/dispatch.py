@@ -11,11 +11,34 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from types import ModuleType
 
 import torch
 
 from macrosplat.support.errors import MacrosplatError
+
+_as_on_a_gpu = ContextVar("as_on_a_gpu", default=False)
+
+
+@contextlib.contextmanager
+def as_on_a_gpu() -> Iterator[None]:
+    """This thread's tensors go to the kernels of a GPU meanwhile, wherever they are (`support/launches.py`)."""
+    before = _as_on_a_gpu.set(True)
+    try:
+        yield
+    finally:
+        _as_on_a_gpu.reset(before)
+
+
+def pretending() -> bool:
+    """Whether this thread is `as_on_a_gpu`."""
+    return _as_on_a_gpu.get()
+
+
+def kind_of(device: torch.device) -> str:
+    """Whose kernels serve a device: "cpu" or "cuda"."""
+    return "cuda" if _as_on_a_gpu.get() else device.type
 
 
 def kernels_for(stage: str, tensor: torch.Tensor, written: Sequence[str] = ("cpu", "cuda")) -> ModuleType:
@@ -26,14 +49,14 @@ def kernels_for(stage: str, tensor: torch.Tensor, written: Sequence[str] = ("cpu
     Args:
         written: the devices that kernels of this stage are written for.
     """
-    kind = tensor.device.type
+    kind = kind_of(tensor.device)
     fast = tensor.dtype != torch.float64 and kind in written
     return importlib.import_module(f"{stage}_{kind if fast else 'reference'}")
 
 
 def on_gpu(tensor: torch.Tensor) -> bool:
     """Whether a few numbers like these are worth a kernel of their own: a GPU takes longer to begin than to add."""
-    return tensor.device.type == "cuda" and tensor.dtype == torch.float32
+    return tensor.dtype == torch.float32 and kind_of(tensor.device) == "cuda"
 
 
 def choose(device: str, say: Callable[[str], None] | None = None) -> torch.device:

@@ -6,8 +6,6 @@ Every CPU kernel imports `njit` and `kernel_lock` from here, `spread` from besid
 from __future__ import annotations
 
 import contextlib
-import functools
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -21,6 +19,8 @@ from numba.core import config
 from numba.core.codegen import CPUCodeLibrary
 from numba.core.cpu import CPUTargetOptions
 from numba.core.options import TargetOptions
+
+from macrosplat.support.sources import digest
 
 # Numba's fall-back thread pool (workqueue) aborts the process when two threads enter it at once, and a kernel
 # uses every core anyway: kernels therefore take turns.
@@ -83,16 +83,10 @@ def njit(
     return decorate if function is None else decorate(function)
 
 
-@functools.cache
 def _sources() -> str:
     """A digest of all kernels. Numba looks at a kernel's own file only, but a kernel holds what it calls in others, and
     one of today beside one of yesterday crashes a process."""
-    package, total = Path(__file__).parents[1], hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        content = path.read_bytes()
-        if b"njit" in content:
-            total.update(f"{path.relative_to(package).as_posix()} {len(content)}\n".encode() + content)
-    return total.hexdigest()[:16]
+    return digest(b"njit")
 
 
 def _folder() -> Path:

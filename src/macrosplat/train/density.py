@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from macrosplat.scene.gaussians import Gaussians
+from macrosplat.support.dispatch import on_gpu
 from macrosplat.train.adam import Adam
 from macrosplat.train.constants import DEAD, NOISE_SHARPNESS
 from macrosplat.train.random import Purpose, key_of, normal, uniform64
@@ -121,7 +122,7 @@ def add_regulariser_gradient(
 
     MCMC's mild L1: what the photos do not ask for fades, and moves to where it is needed.
     """
-    if gaussians.means.device.type == "cuda":
+    if on_gpu(gaussians.means):
         from macrosplat.train import noise_cuda
 
         noise_cuda.add_regulariser_gradient(gaussians, grad_logits, grad_log_scales, opacity_weight, size_weight)

@@ -40,7 +40,7 @@ BEGUN = 1 / 3  # of the Gaussians at the end, those of the start
 # Of a photo of 640 x 480 px on a core, whose camera has to be found; whose camera is given without points. Larger ones
 # are looked at up to `FEATURES_SIDE`: points grow with their px, and the pairs of them that are compared faster.
 CAMERA, POINTS, VGA, CAMERA_GROWS = 1.3, 1.0, 640 * 480, 1.5
-FINER = 0.5  # of such a photo whose camera is found by more points (experiments: sfm-together): no draft's is
+FINER = 1.2  # of such a photo whose camera is found by more points (experiments: sfm-copies): of drafts hardly any is
 RESULT, RESULT_PX = 0.4, 8e-7  # of a photo, and of each px: read, and its results written, on a core (large-captures)
 GPU_START = 40.0  # kernels are built, once on a machine
 FIXED = 10.0  # imports, kernels read from the cache, the page

@@ -86,10 +86,11 @@ def make_trainer(
     terms: bool = False,
     learned: int = 0,
     degree: int | None = None,
+    whole: bool = False,
 ) -> Trainer:
     """A trainer that stays at full resolution and density, and takes so many aperture samples, of which gradients go
     through so many (0: all); with `terms` it learns those of the lens beyond the blur; colours change with the view
-    by harmonics up to a `degree` (None: by all that the scene has)."""
+    by harmonics up to a `degree` (None: by all that the scene has). `whole`: cameras and alpha are learned."""
     gaussians, pinhole = setting.gaussians.map(lambda t: t.to(device, copy=True)), setting.pinhole
     with torch.no_grad():
         seen, _ = render(gaussians, pinhole.at(torch.eye(4, device=device))).over(torch.full((3,), 0.2, device=device))
@@ -97,10 +98,18 @@ def make_trainer(
     # Something to learn: the photo is the scene one pixel away.
     taken = [np.roll(photo, 1 + i, axis=1) for i in range(photos)]
     views = torch.eye(4).repeat(photos, 1, 1)
-    start = LensStart(setting.pupil, (DISTANCE,) * photos, (1.0,) * photos, width=pinhole.width)
+    start = LensStart(
+        setting.pupil,
+        (DISTANCE,) * photos,
+        (1.0,) * photos,
+        width=pinhole.width,
+        focal=(pinhole.fx / pinhole.width,) * photos,
+    )
     lens = ThinLens(replace(start, settings={"aberrations": "auto"} if terms else {}))
     lens.learn_from, lens.spans = 0.0, ((0.0, 1.0, samples, learned),) if samples > 1 else ()
     intrinsics, frames = pinhole.at(views[0]).intrinsics.repeat(photos, 1), [pinhole.frame] * photos
+    if whole:
+        lens.poses_from = 0.0
     model = Model(
         gaussians=gaussians,
         lens=lens,
@@ -116,6 +125,8 @@ def make_trainer(
         full_from=0.0,
         sh_from=tuple(0.0 if degree is None or n < degree else math.inf for n in range(3)),
         densify_every=10**9,
+        refine_poses=whole,
     )
-    targets = Targets(taken, frames, [None] * photos, device)
+    masks = [np.full(photo.shape[:2], 255, np.uint8)] * photos if whole else ()
+    targets = Targets(taken, frames, [None] * photos, device, alpha_masks=masks)
     return Trainer(model.to(torch.device(device)), targets, schedule, setting.pixel, seed=0)

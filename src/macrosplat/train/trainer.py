@@ -10,7 +10,7 @@ from torch import Tensor
 
 from macrosplat.lens.rim import RimTold
 from macrosplat.model.model import Model
-from macrosplat.support.dispatch import one_torch_thread
+from macrosplat.support.dispatch import kind_of, one_torch_thread
 from macrosplat.train.density import densify
 from macrosplat.train.eager import Eager
 from macrosplat.train.extra import add_anywhere
@@ -30,7 +30,7 @@ class Trainer(Training):
     def __init__(self, model: Model, targets: Targets, schedule: Schedule, pixel: float, seed: int) -> None:
         """Args: pixel: scene units of one px of the training width at the object."""
         super().__init__(model, targets, schedule, pixel, seed)
-        if targets.device.type == "cuda":
+        if kind_of(targets.device) == "cuda":
             from macrosplat.train.graphs import Graphs
 
             self._steps = Graphs(self)

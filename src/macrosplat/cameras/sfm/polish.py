@@ -2,7 +2,8 @@
 
 Matches are sought once more, close to the epipolar lines of the poses found (from poses that are off by 1 % they had to
 be sought farther, among more that are false), and the pixels about the points place them. Where few points hold some
-photo, those of a finer extraction are placed the same way, and adjusted together with the first: each moves a photo by
+photo, it may lie far off, and the same few confirm it there: points of blurred copies, three times as many, are sought
+until they move the photos no more, then the first ones again, and all are adjusted together: each moves a photo by
 chances of its own. In: a model, features, photos. Out: `Polished`.
 """
 
@@ -15,22 +16,23 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from macrosplat.cameras.sfm import mapping, refine
 from macrosplat.cameras.sfm.align import aligned
-from macrosplat.cameras.sfm.features import GUIDED, Features, Matches, Progress, extract, read_grey, within
+from macrosplat.cameras.sfm.features import COPIES, Features, Matches, Progress, extract, read_grey, within
 from macrosplat.cameras.sfm.pairs import joined
 from macrosplat.cameras.sfm.radial import with_radial
 from macrosplat.photos.records import Photo
 from macrosplat.support.colmap import pycolmap
 
-# px on either side of an epipolar line, and what an observation may be off, by turns (experiments: sfm-polished).
-BAND, ERRORS = 2.0, (3.0, 2.0)
+# px on either side of an epipolar line, and what an observation may be off, by turns (experiments: sfm-polished); the
+# last one again, at most so often, until the photos hardly move (`refine.SETTLED`).
+BAND, ERRORS, AGAIN = 2.0, (3.0, 2.0), 4
 # px once the pixels have placed the points: of the Cauchy loss, and beyond which an observation is left out, by turns.
 ALIGNED_LOSS, ALIGNED_ERRORS = 0.5, (3.0, 1.5)
-# A photo with fewer points makes finer ones be sought. Together they are adjusted under a wider loss: so narrow a one
-# follows what both have in common that is no point (experiments: sfm-together).
-FEW, TOGETHER_ERRORS = 60, (4.0, 2.0)
+# A photo with fewer points makes those of copies be sought (experiments: sfm-copies).
+FEW = 60
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Polished:
     cameras: list[pycolmap.Camera]  # one per photo
     features: list[Features]  # of each photo: those that the model's points are made of, where they were placed
     loss: float  # px of the Cauchy loss that the model was adjusted under
+    copied: bool = False  # with points of blurred copies
 
 
 def polished(
@@ -60,67 +63,82 @@ def polished(
         model: image n + 1 is photo n; it is left as it is.
         cameras: one per photo.
         radial: whether the lens may bend.
-        finer: whether points of a finer extraction are sought, too, where a photo has few.
+        finer: whether points of blurred copies are sought, too, where a photo has few.
 
     Raises:
         MacrosplatError: a photo cannot be read any more.
     """
     few = finer and min(model.images[i].num_points3D for i in model.reg_image_ids()) < FEW
-    found = _placed(model, features, photos, cameras, folder, within(progress, 0.0, 0.3 if few else 1.0), seed)
+    first = _Begun(features, mapping.views_of(model), cameras, _of_others(model, features))
+    found = _placed(first, photos, folder, within(progress, 0.0, 0.2 if few else 1.0), seed)
     if found is None:
         return Polished(model, cameras, features, refine.LOSS)
     if few:
-        found = _with_finer(found, photos, folder, within(progress, 0.3, 1.0), seed)
+        found = _with_copies(first, found, photos, folder, within(progress, 0.2, 1.0), seed)
     if not radial:
         return found
     bent = with_radial(found.model, found.features, found.loss)
     return replace(found, model=bent, cameras=refine.cameras_of(bent, found.cameras))
 
 
-def _with_finer(first: Polished, photos: tuple[Photo, ...], folder: Path, progress: Progress, seed: int) -> Polished:
-    """With the points of a finer extraction; as it was where photos would be lost."""
-    fine = extract(photos, GUIDED, folder, within(progress, 0.0, 0.7))
-    bare = pycolmap.Reconstruction(first.model)
-    for point_id in list(bare.points3D):
-        bare.delete_point3D(point_id)
-    second = _placed(bare, fine, photos, first.cameras, folder, within(progress, 0.7, 0.95), seed)
-    if second is None:
-        return first
-    features = [a.with_more(b) for a, b in zip(first.features, second.features, strict=True)]
-    matches = joined(_of_tracks(first.model, [0] * len(photos)), _of_tracks(second.model, [*map(len, first.features)]))
-    views = mapping.views_of(first.model)
+@dataclass(frozen=True)
+class _Begun:
+    """What photos are placed from."""
+
+    features: list[Features]
+    views: dict[int, NDArray[np.float64]]  # photo index: [4, 4] world to camera
+    cameras: list[pycolmap.Camera]
+    matches: Matches  # besides those that are sought
+
+
+def _with_copies(
+    first: _Begun, found: Polished, photos: tuple[Photo, ...], folder: Path, progress: Progress, seed: int
+) -> Polished:
+    """With the points of blurred copies; as it was found where photos would be lost.
+
+    Args:
+        first: what `found` was made from.
+    """
+    features, views = extract(photos, COPIES, folder, within(progress, 0.0, 0.6)), mapping.views_of(found.model)
+    begun = _Begun(features, views, found.cameras, {})
+    copied = _placed(begun, photos, folder, within(progress, 0.6, 0.85), seed, AGAIN)
+    if copied is None:
+        return found
+    views = mapping.views_of(copied.model)
+    begun = replace(first, views=views, cameras=copied.cameras)
+    again = _placed(begun, photos, folder, within(progress, 0.85, 0.95), seed) or found
+    features = [a.with_more(b) for a, b in zip(again.features, copied.features, strict=True)]
+    matches = joined(_of_tracks(again.model, [0] * len(photos)), _of_tracks(copied.model, [*map(len, again.features)]))
     names = [photo.name for photo in photos]
-    model = mapping.triangulate_tracks(features, names, first.cameras, views, matches, folder, seed)
-    for error in TOGETHER_ERRORS:
-        mapping.thin_out(model, error, refine.KEEP_ANGLE)
-        mapping.adjust(model, refine.LOSS, most=mapping.POLISHED_AWAY)
-    mapping.leave_out_weak(model, mapping.POSE_INLIERS)
+    model = mapping.triangulate_tracks(features, names, copied.cameras, views, matches, folder, seed)
+    _end(model)
     if set(mapping.views_of(model)) != set(views):
-        return first
-    return Polished(model, refine.cameras_of(model, first.cameras), features, refine.LOSS)
+        return found
+    return Polished(model, refine.cameras_of(model, copied.cameras), features, ALIGNED_LOSS, True)
 
 
 def _placed(
-    model: pycolmap.Reconstruction,
-    features: list[Features],
-    photos: tuple[Photo, ...],
-    cameras: list[pycolmap.Camera],
-    folder: Path,
-    progress: Progress,
-    seed: int,
+    begun: _Begun, photos: tuple[Photo, ...], folder: Path, progress: Progress, seed: int, most: int = len(ERRORS)
 ) -> Polished | None:
-    """The same photos under points of `features`, placed by pixels; None where photos would be lost."""
-    names, closer, found = [photo.name for photo in photos], model, cameras
-    for turn, most in enumerate(ERRORS):
-        tell = within(progress, 0.4 * turn, 0.4 * (turn + 1))
-        along = refine.along_lines_of(mapping.views_of(closer), features, found, BAND, tell)
-        matches = joined(along, _of_others(model, features))
-        closer = mapping.triangulate_tracks(features, names, found, mapping.views_of(closer), matches, folder, seed)
-        for error in (2 * most, most):
+    """The same photos, placed by pixels; None where some would be lost.
+
+    Args:
+        most: rounds of matching.
+    """
+    names, features = [photo.name for photo in photos], begun.features
+    views, found = begun.views, begun.cameras
+    for turn in range(most):
+        tell = within(progress, 0.8 * turn / most, 0.8 * (turn + 1) / most)
+        matches = joined(refine.along_lines_of(views, features, found, BAND, tell), begun.matches)
+        closer = mapping.triangulate_tracks(features, names, found, views, matches, folder, seed)
+        off = ERRORS[min(turn, len(ERRORS) - 1)]
+        for error in (2 * off, off):
             mapping.thin_out(closer, error, refine.KEEP_ANGLE)
             mapping.adjust(closer, refine.LOSS, most=mapping.POLISHED_AWAY)
-        mapping.thin_out(closer, most, refine.KEEP_ANGLE)
-        found = refine.cameras_of(closer, found)
+        mapping.thin_out(closer, off, refine.KEEP_ANGLE)
+        found, before, views = refine.cameras_of(closer, found), views, mapping.views_of(closer)
+        if turn + 1 >= len(ERRORS) and refine.moved(before, views, closer) < refine.SETTLED:
+            break
     progress(0.8, "placing points by the pixels about them")
     held = [i - 1 for i in closer.reg_image_ids()]
     moved = aligned(closer, features, {i: read_grey(photos[i]) for i in held})
@@ -129,14 +147,19 @@ def _placed(
         for row, point in enumerate(image.points2D):
             if point.has_point3D():
                 point.xy = px[row]
-    for error in ALIGNED_ERRORS:
-        mapping.adjust(closer, ALIGNED_LOSS, end=mapping.EXACT, most=mapping.POLISHED_AWAY)
-        mapping.thin_out(closer, error, refine.KEEP_ANGLE)
-    mapping.adjust(closer, ALIGNED_LOSS, end=mapping.EXACT, most=mapping.POLISHED_AWAY)
-    mapping.leave_out_weak(closer, mapping.POSE_INLIERS)
-    if set(mapping.views_of(closer)) != set(mapping.views_of(model)):
+    _end(closer)
+    if set(mapping.views_of(closer)) != set(begun.views):
         return None
     return Polished(closer, refine.cameras_of(closer, found), moved, ALIGNED_LOSS)
+
+
+def _end(model: pycolmap.Reconstruction) -> None:
+    """Adjust a model whose points the pixels have placed."""
+    for error in ALIGNED_ERRORS:
+        mapping.adjust(model, ALIGNED_LOSS, end=mapping.EXACT, most=mapping.POLISHED_AWAY)
+        mapping.thin_out(model, error, refine.KEEP_ANGLE)
+    mapping.adjust(model, ALIGNED_LOSS, end=mapping.EXACT, most=mapping.POLISHED_AWAY)
+    mapping.leave_out_weak(model, mapping.POSE_INLIERS)
 
 
 def _of_others(model: pycolmap.Reconstruction, features: list[Features]) -> Matches:

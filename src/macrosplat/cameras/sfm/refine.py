@@ -119,7 +119,7 @@ def improve(
         mapping.leave_out_weak(model, mapping.POSE_INLIERS)
         cameras = cameras_of(model, cameras)
         now = mapping.views_of(model)
-        if now.keys() == views.keys() and _moved(views, now, model) < SETTLED:
+        if moved(views, now, model) < SETTLED:
             break
     now = mapping.views_of(model)
     judged = agreement(features, near(verified, now, verified, MAX_TURN, sure), now, calibrations(cameras))
@@ -136,17 +136,20 @@ def with_focal(model: pycolmap.Reconstruction, cameras: list[pycolmap.Camera], f
     return cameras_of(model, cameras)
 
 
-def _moved(
+def moved(
     before: dict[int, NDArray[np.float64]], after: dict[int, NDArray[np.float64]], model: pycolmap.Reconstruction
 ) -> float:
-    """Median distance of the centres after the best similarity, as a share of their distance from the points."""
+    """Median distance of the centres after the best similarity, as a share of their distance from the points; infinite
+    where a photo was lost or placed."""
+    if before.keys() != after.keys():
+        return float("inf")
     a, b = (centres_of(np.stack([v for _, v in sorted(views.items())])) for views in (before, after))
     found = pycolmap.estimate_sim3d(a, b)
     if found is None:
         return float("inf")
-    moved = np.linalg.norm(a @ found.matrix()[:, :3].T + found.matrix()[:, 3] - b, axis=1)
+    apart = np.linalg.norm(a @ found.matrix()[:, :3].T + found.matrix()[:, 3] - b, axis=1)
     middle = np.median([point.xyz for point in model.points3D.values()], axis=0) if model.num_points3D() else b.mean(0)
-    return float(np.median(moved) / np.median(np.linalg.norm(b - middle, axis=1)))
+    return float(np.median(apart) / np.median(np.linalg.norm(b - middle, axis=1)))
 
 
 def _guided(

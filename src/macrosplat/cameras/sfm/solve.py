@@ -126,7 +126,7 @@ def solve_cameras(
         progress: called with a fraction (0 to 1) and what is being done.
         seed: of every random choice. The same seed gives the same cameras on the same machine and number of cores.
         targets: coded targets read in the photos, whose corners are points that photos share for sure.
-        finer: whether more points are sought in the end, where few hold some photo.
+        finer: whether more points are sought in the end where few hold some photo; they are where next to none do.
 
     Returns:
         The registered cameras in the order of the photos, points seen by at least three of them, and the report.
@@ -148,13 +148,17 @@ def solve_cameras(
     if best.model is None or len(best.keep) < 3:
         raise MacrosplatError(failure(best.attempt, len(photos)))
     _leave_out(best.model, best.keep)
-    # By the points that photos were placed with: of those that are left in the end there are fewer.
-    loose = {*loosely_held(*_result(best, photos)), *(photos[i].name for i in best.against.by)}
-    unsure = [photos[i].name for i in best.keep if photos[i].name in loose] if 2 * len(loose) < len(best.keep) else []
+    # By the points that photos were placed with: of those that are left in the end there are fewer, without copies.
+    loose = set(loosely_held(*_result(best, photos)))
     polishing = within(progress, PRESETS[-1].span[1], 1.0)
+    finer = finer or bool(loose)
     ended = polished(best.model, best.features, photos, best.cameras, workdir, polishing, seed, not targets, finer)
     best.model, best.cameras, best.features = ended.model, ended.cameras, ended.features
     cameras, points = _result(best, photos)
+    if ended.copied:
+        loose &= set(loosely_held(cameras, points))
+    loose |= {photos[i].name for i in best.against.by}
+    unsure = [photos[i].name for i in best.keep if photos[i].name in loose] if 2 * len(loose) < len(best.keep) else []
     squares = focal_by_squares(targets, cameras, corner_points(targets, cameras)[0]) if targets else None
     if squares is not None and squares.uncertainty < SURE_FOCAL:
         best.cameras = refine.with_focal(best.model, best.cameras, squares.factor)

@@ -6,6 +6,7 @@
     evidence    where the photo is evidently sharp, whatever is claimed
     missing     how much of what defocus is said to have taken a photo lacks
     own         band by band, the photo where blur leaves the band, the render elsewhere
+    bounds      nothing brighter or darker than what is plain about
     photos      photo by photo, from what was learned
 
 In: what was learned, the photos as taken. Out: [H, W, 3] sRGB in [0, 1]. A scene has fewer Gaussians than a photo has

@@ -26,6 +26,8 @@ taken of what is nearly in focus (`missing`).
 
 What the finest octave adds to the render is detail and grain: of it only the share max(0, 1 - grain / energy) is
 added, with the energy about a pixel (Wiener). Where the render has the detail, too, the photo would add only grain.
+
+What swings beyond a plain area at the end is brought back to it (`bounds`).
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from macrosplat.output.detail.bounds import bounded
 from macrosplat.output.detail.energy import energy_around
 from macrosplat.output.detail.evidence import FINER
 from macrosplat.output.detail.grain import Grain
@@ -106,6 +109,8 @@ def keep_detail(
         given = give_back(differences, own, said, missing)
         joined = joined_bands(render[:, rows], differences, claimed, noise, sure)
         joined.sub_(given.mul_(torch.exp(-((said / as_taken) ** 4))))
+        if levels > 0:
+            joined = bounded(joined, photo[:, rows], render[:, rows], said, levels)
         out[:, top:bottom] = joined[:, top - begin : bottom - begin].clamp_(0, 1)
     return out
 
