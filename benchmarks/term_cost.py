@@ -5,8 +5,8 @@
 
 The scene is that of `macrosplat bench`. Terms are learned, as they are in the spans that have several aperture samples.
 Rounds of all cases take turns, and the best of each counts; its ratio to none is given, and that of the medians.
-On a CPU that others use: `NUMBA_NUM_THREADS=1 python benchmarks/term_cost.py --device cpu --processor-time --steps 1
---rounds 24 ...`.
+On a CPU with `OMP_WAIT_POLICY=passive`, as the command has it. On one that others use:
+`NUMBA_NUM_THREADS=1 python benchmarks/term_cost.py --device cpu --processor-time --steps 1 --rounds 24 ...`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import replace
 import torch
 
 from macrosplat.lens.terms import SEEN
+from macrosplat.support.memory import keep_freed
 from macrosplat.train.made_up import Size, make_setting, make_trainer
 from macrosplat.train.trainer import Trainer
 
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--processor-time", action="store_true", help="instead of the clock's")
     asked = parser.parse_args()
+    keep_freed()
     cases = {name: CASES[name] for name in asked.cases}
     clock = time.process_time if asked.processor_time else time.perf_counter
     size = Size(asked.gaussians, asked.width, asked.height, 2)

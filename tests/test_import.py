@@ -1,6 +1,7 @@
 """Importing the package: quick, without torch, and Numba's cache where the user's caches are."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,17 @@ def test_the_command_has_one_thread_of_blas():
     told = "print({one['num_threads'] for one in threadpool_info() if one['user_api'] == 'blas'})"
     libraries = "import numpy, scipy.linalg; from threadpoolctl import threadpool_info"
     assert python(f"from macrosplat.cli import own_process; own_process(); {libraries}; {told}") == "{1}"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries cannot be told")
+def test_the_command_keeps_what_a_step_frees():
+    faults = "resource.getrusage(resource.RUSAGE_SELF).ru_minflt"
+    # Planes of a step, more than glibc by itself keeps; each page of them that comes anew is a fault.
+    step = "planes = [np.ones(7 << 20, np.float32) for _ in range(6)]; del planes"
+    counted = f"{step}; {step}; before = {faults}; {step}; print({faults} - before)"
+    begin = "import resource; import numpy as np; from macrosplat.cli import own_process"
+    assert int(python(f"{begin}; own_process(); {counted}")) < 1000
+    assert int(python(f"{begin}; {counted}")) > 1000
 
 
 def test_public_names_are_listed_and_an_unknown_one_is_an_attribute_error():

@@ -25,6 +25,7 @@ from macrosplat.cli.measuring import Compare
 from macrosplat.cli.overview import overview
 from macrosplat.options.help import Baselines, Photographers
 from macrosplat.support.errors import MacrosplatError
+from macrosplat.support.memory import keep_freed
 from macrosplat.support.spelling import misspelt
 from macrosplat.support.stop import INTERRUPTS
 from macrosplat.support.terminal import shortened, width_of, wrapped
@@ -156,7 +157,9 @@ def own_process() -> None:
 
     Waiting threads sleep: spinning ones burn the time slice that the thread they wait for needs as soon as another
     program wants a core. Those of numpy's BLAS always spin, and our products are small (experiments: end-of-a-run).
+    Memory that a step frees is kept for the next.
     """
+    keep_freed()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 

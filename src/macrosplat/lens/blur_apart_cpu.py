@@ -1,35 +1,21 @@
 """The levels of the blur on a CPU where each channel has a sigma of its own.
 
-Rows of coordinates are those of all channels, one below the other. With a pivot (>= 0), its coordinate chooses the
-entries of the table for all channels, which go on along that entry's slope.
+Rows of coordinates are those of all channels, one below the other.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from macrosplat.lens.blur_rows_cpu import ROWS, RUN, filter_row, look_up
+from macrosplat.lens.blur_rows_cpu import ROWS, RUN, add, filter_row, look_up
 from macrosplat.lens.ladder import PAIRS
 from macrosplat.support.numba import njit
 from macrosplat.support.spread import spread
 
 
-@njit(inner=True)
-def _add(weight, source, target):
-    for x in range(target.shape[0]):
-        target[x] += weight[x] * source[x]
-
-
-@njit(inner=True)
-def _add_along(weight, slope, own, base, source, target):
-    """With the weights that an entry has at another coordinate."""
-    for x in range(target.shape[0]):
-        target[x] += (weight[x] + (own[x] - base[x]) * slope[x]) * source[x]
-
-
 @njit(part=True)
 def _climb_some(
-    begin, end, below, level, taps, stride, pivot, sigma, coordinates, lowest, highest, table, support, blurred, slopes
+    begin, end, below, level, taps, stride, sigma, coordinates, lowest, highest, table, support, blurred, slopes
 ):
     """As `blur_cpu`'s, of channels apart."""
     _, channels, height, width = below.shape
@@ -41,18 +27,16 @@ def _climb_some(
         weight = np.empty(RUN, np.float32)
         slope = np.empty(RUN, np.float32)
         for y in range(block * ROWS, min(block * ROWS + ROWS, height)):
-            base = (m * channels + pivot) * height + y
             for c in range(channels):
-                at = (m * channels + c) * height + y
+                plane = m * channels + c
+                at = plane * height + y
                 if stride > 0:
                     filter_row(below[m, c], y, taps, stride, padded, level[m, c, y])
                 else:
                     for x in range(width):
-                        blurred[m, c, y, x] = np.float32(0.0) * sigma[at, x]
+                        blurred[m, c, y, x] = np.float32(0.0) * sigma[plane, 0, y, x]
                     if with_slopes:
                         slopes[m, c, y, :] = np.float32(0.0)
-                if pivot >= 0:
-                    continue
                 for run in range(lowest.shape[1]):
                     if highest[at, run] < support[0] or lowest[at, run] > support[1]:
                         continue
@@ -60,24 +44,9 @@ def _climb_some(
                     stop = min(start + RUN, width)
                     look_up(coordinates[at, start:stop], table, weight, slope)
                     source = level[m, c, y, start:stop]
-                    _add(weight, source, blurred[m, c, y, start:stop])
+                    add(weight, source, blurred[m, c, y, start:stop])
                     if with_slopes:
-                        _add(slope, source, slopes[m, c, y, start:stop])
-            if pivot < 0:
-                continue
-            for run in range(lowest.shape[1]):
-                if highest[base, run] < support[0] or lowest[base, run] > support[1]:
-                    continue
-                start = run * RUN
-                stop = min(start + RUN, width)
-                about = coordinates[base, start:stop]
-                look_up(about, table, weight, slope)
-                for c in range(channels):
-                    source = level[m, c, y, start:stop]
-                    own = coordinates[(m * channels + c) * height + y, start:stop]
-                    _add_along(weight, slope, own, about, source, blurred[m, c, y, start:stop])
-                    if with_slopes:
-                        _add(slope, source, slopes[m, c, y, start:stop])
+                        add(slope, source, slopes[m, c, y, start:stop])
 
 
 @njit
@@ -86,9 +55,7 @@ def climb_apart(team, count, *arguments):
 
 
 @njit(part=True)
-def _descend_some(
-    begin, end, above, level, taps, stride, pivot, coordinates, lowest, highest, table, support, gradient
-):
+def _descend_some(begin, end, above, level, taps, stride, coordinates, lowest, highest, table, support, gradient):
     """As `blur_cpu`'s, of channels apart."""
     _, channels, height, width = level.shape
     blocks = (height + ROWS - 1) // ROWS
@@ -98,35 +65,19 @@ def _descend_some(
         weight = np.empty(RUN, np.float32)
         slope = np.empty(RUN, np.float32)
         for y in range(block * ROWS, min(block * ROWS + ROWS, height)):
-            base = (m * channels + pivot) * height + y
             for c in range(channels):
                 at = (m * channels + c) * height + y
                 if stride > 0:
                     filter_row(above[m, c], y, taps, stride, padded, level[m, c, y])
                 else:
                     level[m, c, y, :] = np.float32(0.0)
-                if pivot >= 0:
-                    continue
                 for run in range(lowest.shape[1]):
                     if highest[at, run] < support[0] or lowest[at, run] > support[1]:
                         continue
                     start = run * RUN
                     stop = min(start + RUN, width)
                     look_up(coordinates[at, start:stop], table, weight, slope)
-                    _add(weight, gradient[0, c, y, start:stop], level[m, c, y, start:stop])
-            if pivot < 0:
-                continue
-            for run in range(lowest.shape[1]):
-                if highest[base, run] < support[0] or lowest[base, run] > support[1]:
-                    continue
-                start = run * RUN
-                stop = min(start + RUN, width)
-                about = coordinates[base, start:stop]
-                look_up(about, table, weight, slope)
-                for c in range(channels):
-                    own = coordinates[(m * channels + c) * height + y, start:stop]
-                    given = gradient[0, c, y, start:stop]
-                    _add_along(weight, slope, own, about, given, level[m, c, y, start:stop])
+                    add(weight, gradient[0, c, y, start:stop], level[m, c, y, start:stop])
 
 
 @njit

@@ -8,9 +8,12 @@ repeated): then every filter is its own adjoint, and the backward pass is the sa
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
+from macrosplat.lens.blur_about_cpu import descend_about, mean_about, sigma_gradient_about
 from macrosplat.lens.blur_apart_cpu import climb_apart, descend_apart
 from macrosplat.lens.blur_rows_cpu import ROWS, RUN, filter_row, look_up
 from macrosplat.lens.ladder import ENTRIES, LEVELS, PAIRS, SIGMA_HALF, SIGMA_MAX, coordinate, ladder
@@ -84,26 +87,27 @@ def _mean(team, count, *arguments):
 
 
 @njit(part=True)
-def _locate_some(begin, end, sigma, coordinates, lowest, highest):
-    """Table coordinates, and their range in every run of a row; of rows [R, W]."""
-    _, width = sigma.shape
-    for y in range(begin, end):
+def _locate_some(begin, end, sigma, which, coordinates, lowest, highest):
+    """Table coordinates, and their range in every run of a row; of rows of sigma [M, :, H, W]."""
+    height, width = sigma.shape[2:]
+    for at in range(begin, end):
+        wide, place = sigma[at // height, which, at % height], coordinates[at]
         for run in range(lowest.shape[1]):
             start = run * RUN
             stop = min(start + RUN, width)
             low = _COORDINATE_MAX
             high = np.float32(0.0)
             for x in range(start, stop):
-                s = sigma[y, x]
+                s = wide[x]
                 v = np.float32(ENTRIES) * s / (s + np.float32(SIGMA_HALF))
                 # A sigma that is no number reads the table at 0; `_climb` lets it through to the result.
                 v = v if v > np.float32(0.0) else np.float32(0.0)
                 v = v if v < _COORDINATE_MAX else _COORDINATE_MAX
-                coordinates[y, x] = v
+                place[x] = v
                 low = min(low, v)
                 high = max(high, v)
-            lowest[y, run] = low
-            highest[y, run] = high
+            lowest[at, run] = low
+            highest[at, run] = high
 
 
 @njit
@@ -113,11 +117,11 @@ def _locate(team, count, *arguments):
 
 @njit(part=True)
 def _climb_some(
-    begin, end, below, level, taps, stride, sigma, coordinates, lowest, highest, table, support, blurred, slopes
+    begin, end, below, level, taps, stride, sigma, which, coordinates, lowest, highest, table, support, blurred, slopes
 ):
     """Makes a level of M frames (stride 0: it is `below` itself) and adds its share to the result and its derivative.
 
-    sigma, coordinates, lowest and highest have the frames' rows one below the other.
+    coordinates, lowest and highest, of sigma [M, which, H, W], have the frames' rows one below the other.
     """
     _, channels, height, width = below.shape
     with_slopes = slopes.shape[0] > 0
@@ -135,7 +139,7 @@ def _climb_some(
             else:
                 for c in range(channels):
                     for x in range(width):
-                        blurred[m, c, y, x] = np.float32(0.0) * sigma[at, x]
+                        blurred[m, c, y, x] = np.float32(0.0) * sigma[m, which, y, x]
                     if with_slopes:
                         slopes[m, c, y, :] = np.float32(0.0)
             for run in range(lowest.shape[1]):
@@ -243,37 +247,59 @@ def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool, pivot: 
     sigmas = sigma.contiguous().numpy()[:, None] if sigma.ndim == 3 else read(sigma)
     for part in _parts(count, height, width):
         with kernel_lock:
-            result, kept = _some(sharp[part], sigmas[part], with_slopes, -1 if pivot is None else pivot)
-            _mean(team(), height, result, np.float32(1.0 / count), bool(saved), blurred.numpy())
+            result, kept = _some(sharp[part], sigmas[part], with_slopes, pivot)
+            into = np.float32(1.0 / count), bool(saved), blurred.numpy()
+            if pivot is None:
+                _mean(team(), height, result, *into)
+            else:
+                mean_about(
+                    team(), height, result, kept.slopes, sigmas[part], pivot, kept.coordinates, kept.apart, *into
+                )
         saved.append(kept)
     return blurred, (saved, in_planes(sharp) is not None)
 
 
-def _some(sharp: torch.Tensor, sigma: np.ndarray, with_slopes: bool, pivot: int):
-    """Blurred [M, C, H, W], which the next call overwrites, and what `_some_back` needs."""
+@dataclass(frozen=True)
+class _Saved:
+    """What the way down needs of some frames. Rows of the table's coordinates lie one below the other: those of each
+    frame, or of each of its channels where they have sigmas of their own."""
+
+    frames: int
+    coordinates: np.ndarray  # [R, W]
+    lowest: np.ndarray  # [R, runs]
+    highest: np.ndarray  # [R, runs]
+    levels: int
+    slopes: np.ndarray  # [M, C, H, W], or none of them
+    pivot: int | None
+    apart: np.ndarray  # [M, C, H, W] how far a channel's coordinate lies from the pivot's, or none of them
+
+
+def _some(sharp: torch.Tensor, sigma: np.ndarray, with_slopes: bool, pivot: int | None) -> tuple[np.ndarray, _Saved]:
+    """Blurred [M, C, H, W], which the next call overwrites, by sigma [M, 1, H, W] or [M, C, H, W]."""
     count, height, width, channels = sharp.shape
-    each, runs = sigma.shape[1], (width + RUN - 1) // RUN
-    sigma = sigma.reshape(-1, width)
-    coordinates = np.empty(sigma.shape, np.float32)
-    lowest, highest = np.empty((2, len(sigma), runs), np.float32)
-    slopes = np.empty((count if with_slopes else 0, channels, height, width), np.float32)
+    runs, about = (width + RUN - 1) // RUN, pivot is not None
+    sigma, which = (sigma, pivot) if about else (sigma.reshape(-1, 1, height, width), 0)
+    rows = len(sigma) * height
+    coordinates, (lowest, highest) = np.empty((rows, width), np.float32), np.empty((2, rows, runs), np.float32)
+    shape = count, channels, height, width
+    slopes = np.empty(shape if with_slopes or about else (0, *shape[1:]), np.float32)
     tables = _get_tables()
-    spare, level, result = _planes((count, channels, height, width))
+    spare, level, result = _planes(shape)
     below = read(sharp, spare)
-    _locate(team(), len(sigma), sigma, coordinates, lowest, highest)
-    telling = highest.reshape(count, each, height, runs)
-    levels, tasks = _levels_used(telling if pivot < 0 else telling[:, pivot], tables), count * -(-height // ROWS)
+    _locate(team(), rows, sigma, which, coordinates, lowest, highest)
+    levels, tasks = _levels_used(highest, tables), count * -(-height // ROWS)
     for k in range(levels):
         rung = (tables.taps[k], tables.strides[k]) if k > 0 else (tables.taps[0], 0)
         made = level if k > 0 else below
-        where = (sigma, coordinates, lowest, highest, tables.weights[k], tables.support[k])
-        if each == 1:
-            _climb(team(), tasks, below, made, *rung, *where, result, slopes)
+        where = (coordinates, lowest, highest, tables.weights[k], tables.support[k])
+        if rows == count * height:
+            _climb(team(), tasks, below, made, *rung, sigma, which, *where, result, slopes)
         else:
-            climb_apart(team(), tasks, below, made, *rung, pivot, *where, result, slopes)
+            climb_apart(team(), tasks, below, made, *rung, sigma, *where, result, slopes)
         if k > 0:
             below, level = level, spare if k == 1 else below
-    return result, (coordinates, lowest, highest, pivot, levels, slopes)
+    apart = np.empty(shape if about else (0, *shape[1:]), np.float32)
+    return result, _Saved(count, coordinates, lowest, highest, levels, slopes, pivot, apart)
 
 
 def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bool):
@@ -281,23 +307,26 @@ def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bo
     wanted)."""
     saved, planes = saved
     height, width, channels = gradient.shape
-    counts = [len(one[-1]) if len(one[-1]) else len(one[0]) // height for one in saved]
-    each = len(saved[0][0]) // (counts[0] * height)
-    frames = sum(counts)
+    frames = sum(one.frames for one in saved)
+    each = channels if saved[0].pivot is not None else len(saved[0].coordinates) // (saved[0].frames * height)
     shape = (frames, channels, height, width) if planes else (frames, height, width, channels)
     sharp_gradient = np.empty(shape, np.float32) if sharp_wanted else None
     sigma_gradient = np.empty((frames, each, height, width), np.float32) if sigma_wanted else None
     with kernel_lock:
         given = read((gradient / frames if frames > 1 else gradient)[None])
         first = 0
-        for count, one in zip(counts, saved, strict=True):
-            part = slice(first, first + count)
+        for one in saved:
+            part = slice(first, first + one.frames)
             if sigma_gradient is not None:
-                rows = sigma_gradient[part].reshape(-1, width)
-                _sigma_gradient(team(), len(rows), given, one[-1], one[0], rows)
+                found, by = sigma_gradient[part], (given, one.slopes, one.coordinates)
+                if one.pivot is None:
+                    rows = found.reshape(-1, width)
+                    _sigma_gradient(team(), len(rows), *by, rows)
+                else:
+                    sigma_gradient_about(team(), one.frames * height, *by, one.apart, found)
             if sharp_gradient is not None:
                 _some_back(given, one, sharp_gradient[part], planes)
-            first += count
+            first += one.frames
     return (
         None if sharp_gradient is None else as_frames(sharp_gradient) if planes else torch.from_numpy(sharp_gradient),
         None
@@ -308,22 +337,23 @@ def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bo
     )
 
 
-def _some_back(gradient: np.ndarray, saved, found: np.ndarray, planes: bool) -> None:
+def _some_back(gradient: np.ndarray, saved: _Saved, found: np.ndarray, planes: bool) -> None:
     """Gradient of sharp, into `found` [M, C, H, W] or [M, H, W, C], by that of each of them alike [1, C, H, W]."""
-    coordinates, lowest, highest, pivot, levels, _ = saved
     channels, height, width = gradient.shape[1:]
-    count = len(found)
+    count, levels = len(found), saved.levels
     tables = _get_tables()
     above, level, _ = _planes((count, channels, height, width))
     tasks = count * -(-height // ROWS)
     for k in range(levels - 1, -1, -1):
         rung = (tables.taps[k + 1], tables.strides[k + 1]) if k + 1 < levels else (tables.taps[0], 0)
-        where = (coordinates, lowest, highest, tables.weights[k], tables.support[k])
+        where = (saved.coordinates, saved.lowest, saved.highest, tables.weights[k], tables.support[k])
         made = found if k == 0 and planes else level
-        if len(coordinates) == count * height:
+        if saved.pivot is not None:
+            descend_about(team(), tasks, above, made, *rung, *where, gradient, saved.apart)
+        elif len(saved.coordinates) == count * height:
             _descend(team(), tasks, above, made, *rung, *where, gradient)
         else:
-            descend_apart(team(), tasks, above, made, *rung, pivot, *where, gradient)
+            descend_apart(team(), tasks, above, made, *rung, *where, gradient)
         above, level = made, above
     if not planes:
         write(above, found)

@@ -51,3 +51,9 @@ def look_up(coordinates, table, weight, slope):
         d = table[i + np.uint32(1)] - a
         weight[x] = a + (v - np.float32(i)) * d
         slope[x] = d
+
+
+@njit(inner=True)
+def add(weight, source, target):
+    for x in range(target.shape[0]):
+        target[x] += weight[x] * source[x]

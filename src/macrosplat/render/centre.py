@@ -15,12 +15,10 @@ def camera_centre(view: Tensor) -> Tensor:
     differentiable."""
     if on_gpu(view):
         return _Centre.apply(view)  # type: ignore[return-value]
-    if view.ndim == 3:
-        return torch.stack([camera_centre(one) for one in view])
     # Cramer's rule, as the kernel has it.
-    x, y, z, shift = view[:3].unbind(1)
-    across = torch.stack([torch.linalg.cross(y, z), torch.linalg.cross(z, x), torch.linalg.cross(x, y)])
-    return -(across @ shift) / (across[0] @ x)
+    x, y, z, shift = view[..., :3, :].unbind(-1)
+    across = torch.linalg.cross(torch.stack([y, z, x], -2), torch.stack([z, x, y], -2))
+    return -(across @ shift[..., None])[..., 0] / (across[..., 0, :] * x).sum(-1, keepdim=True)
 
 
 class _Centre(torch.autograd.Function):
