@@ -26,6 +26,17 @@ def test_squares_are_of_the_photo_and_the_seed():
     assert np.mean([squares(v, 640, 480, 0).mean() for v in range(20)]) == pytest.approx(LEFT_OUT, abs=0.02)
 
 
+def test_squares_are_as_large_where_a_quarter_is_trained():
+    half, quarter = (
+        squares(3, 1280, 960, seed=0, scale=scale)[:: round(1 / scale), :: round(1 / scale)] for scale in (0.5, 0.25)
+    )
+    for small in (half, quarter):
+        corners = small[: small.shape[0] // 16 * 16, : small.shape[1] // 16 * 16].reshape(
+            small.shape[0] // 16, 16, -1, 16
+        )
+        assert (corners == corners[:, :1, :, :1]).all()
+
+
 def verdict_of(capture: Made) -> Verdict:
     trainer, begun = make_trainer(200, capture=capture)
     scene, model = trainer.model.gaussians.detach(), trainer.model

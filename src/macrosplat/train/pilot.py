@@ -1,4 +1,4 @@
-"""Which lens explains pixels that it was not shown: short trainings at half the resolution, before the real one.
+"""Which lens explains pixels that it was not shown: short trainings at a part of the resolution, before the real one.
 
 Squares of every photo are left out of the loss, and each candidate is judged by how far it is off there. A lens that is
 no better than one blur for all depths, beyond what chance makes, is not used: what it would take away is no defocus,
@@ -26,15 +26,17 @@ from macrosplat.train.schedule import Schedule
 from macrosplat.train.targets import Targets
 from macrosplat.train.trainer import Trainer
 
-SCALE = 0.5  # of the training width: the blur is half as wide, and a step a quarter of the work
-SQUARE = 32  # px of the training width, side of what is left out
+# Of the training width, px of it from which on a quarter is taken: the blur is narrower and a step less work, and in so
+# few steps a scene does not get as fine as large photos are (experiments: pilots).
+HALF, QUARTER, LARGE = 0.5, 0.25, 800
+SQUARE = 16  # px as it is trained, side of what is left out
 LEFT_OUT = 0.15  # of all squares
-RIM = 5  # px at `SCALE`: so far the window of SSIM looks from pixels that count into a square
+RIM = 5  # px as it is trained: so far the window of SSIM looks from pixels that count into a square
 STEPS, ROUNDS = 240, 8  # a pilot takes so many steps at the least, and so many times round the photos
 LONGER_STEPS, LONGER_ROUNDS = 800, 12  # the same of a longer look
 BEYOND = 2.0  # standard errors by which a lens has to be better than none
 POINT = 1e-3  # of a pupil: what is left has no depth of field to speak of
-WORTH = 0.015  # of the error: what a lens has to take off it, too (experiments: pilots)
+WORTH = 0.02  # of the error: what a lens has to take off it, too (experiments: pilots)
 CLEAR = 0.05  # of the error: takes a lens off so much, no longer look is needed
 SALT = 77  # of the random squares
 
@@ -77,11 +79,12 @@ def _plainly(worse: NDArray[np.float64]) -> bool:
     return bool(worse.mean() > BEYOND * chance)
 
 
-def squares(photo: int, width: int, height: int, seed: int) -> NDArray[np.bool_]:
+def squares(photo: int, width: int, height: int, seed: int, scale: float = HALF) -> NDArray[np.bool_]:
     """[H, W] what of a photo is left out: a function of its arguments."""
-    rows, columns = -(-height // SQUARE), -(-width // SQUARE)
+    side = round(SQUARE / scale)
+    rows, columns = -(-height // side), -(-width // side)
     chosen = np.random.default_rng([seed, SALT, photo]).random((rows, columns)) < LEFT_OUT
-    return chosen.repeat(SQUARE, 0).repeat(SQUARE, 1)[:height, :width]
+    return chosen.repeat(side, 0).repeat(side, 1)[:height, :width]
 
 
 def of_one_blur(start: LensStart) -> Lens:
@@ -102,14 +105,15 @@ def compare(
     longer: bool = False,
 ) -> Verdict:
     """Train each of them for a while, from the same start, and look at what was left out."""
-    left_out = [squares(v, p.width, p.height, seed) for v, p in enumerate(targets.frames)]
+    scale = HALF if max(frame.width for frame in targets.frames) < LARGE else QUARTER
+    left_out = [squares(v, p.width, p.height, seed, scale) for v, p in enumerate(targets.frames)]
     masks = [_without(mask, out) for mask, out in zip(targets.masks, left_out, strict=True)]
     shown = Targets(targets.photos, targets.frames, masks, targets.device, targets.budget)
     least, rounds = (LONGER_STEPS, LONGER_ROUNDS) if longer else (STEPS, ROUNDS)
     short = replace(
         schedule,
         steps=max(least, rounds * len(targets)),
-        half_from=0.0,
+        half_from=0.0 if scale == HALF else 2.0,
         full_from=2.0,
         sh_from=(),
         densify_until=0.0,
@@ -123,7 +127,7 @@ def compare(
         while trainer.done < short.steps:
             trainer.step()
         trainer.settle()
-        return np.array([_error(trainer, v, left_out[v], targets.masks[v]) for v in range(len(targets))])
+        return np.array([_error(trainer, v, scale, left_out[v], targets.masks[v]) for v in range(len(targets))])
 
     of_lenses = tuple(errors(lens) for lens in lenses)
     return Verdict(of_lenses, errors(constant), tuple(_pupil(lens) for lens in lenses))
@@ -139,9 +143,11 @@ def _without(mask: NDArray[np.uint8] | None, left_out: NDArray[np.bool_]) -> NDA
 
 
 @torch.no_grad()
-def _error(trainer: Trainer, photo: int, left_out: NDArray[np.bool_], mask: NDArray[np.uint8] | None) -> float:
+def _error(
+    trainer: Trainer, photo: int, scale: float, left_out: NDArray[np.bool_], mask: NDArray[np.uint8] | None
+) -> float:
     """Mean absolute difference where the photo was left out, away from what was shown."""
-    seen, _, frame = trainer.targets.seen(photo, SCALE)
+    seen, _, frame = trainer.targets.seen(photo, scale)
     taken = trainer.model.photograph(photo, Sampling(), frame, degree=0)
     off = np.abs(to_srgb(taken.clamp(0, 1)).cpu().numpy() - seen / 255.0).mean(2)
     inner = np.asarray(binary_erosion(_small(left_out, off.shape), iterations=RIM, border_value=1), bool)
