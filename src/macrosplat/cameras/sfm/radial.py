@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from macrosplat.cameras.sfm import mapping
+from macrosplat.cameras.sfm import bundle
 from macrosplat.cameras.sfm.features import Features
-from macrosplat.cameras.sfm.sure import costs, unit_cost
+from macrosplat.cameras.sfm.sure import unit_cost
 from macrosplat.support.colmap import pycolmap
 
 # Standard deviations, and share of a photo's width by which its corner is displaced: less is not told from none
@@ -20,11 +20,13 @@ from macrosplat.support.colmap import pycolmap
 SURE, SEEN = 5.0, 1.5e-3
 
 
-def with_radial(model: pycolmap.Reconstruction, features: Sequence[Features], loss: float) -> pycolmap.Reconstruction:
+def with_radial(
+    model: pycolmap.Reconstruction, features: Sequence[Features], noise: bundle.Noise
+) -> pycolmap.Reconstruction:
     """The model adjusted with one radial term for each camera, if that explains its points surely better.
 
     Args:
-        model: image n + 1 is photo n, of pinholes, adjusted under a Cauchy loss of `loss` px; it is left as it is.
+        model: image n + 1 is photo n, of pinholes, adjusted under `noise`; it is left as it is.
         features: of each photo.
     """
     bent = pycolmap.Reconstruction(model)
@@ -34,8 +36,8 @@ def with_radial(model: pycolmap.Reconstruction, features: Sequence[Features], lo
             model="SIMPLE_RADIAL", width=camera.width, height=camera.height, params=params, camera_id=camera_id
         )
         camera.model, camera.params = radial.model, radial.params
-    mapping.adjust(bent, loss, radial=True, end=mapping.EXACT)
-    before, after = (costs(one, loss) for one in (model, bent))
+    bundle.adjust(bent, noise, radial=True)
+    before, after = (bundle.costs(one, noise) for one in (model, bent))
     sure = np.sqrt(max(0.0, 2 * (before.sum() - after.sum()) / max(unit_cost(bent, after), 1e-12)))
     seen = max((_displaced(bent, image_id, features) for image_id in bent.reg_image_ids()), default=0.0)
     return bent if sure > SURE and seen > SEEN else model
