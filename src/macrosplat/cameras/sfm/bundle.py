@@ -249,7 +249,9 @@ class _Normal:
         solved = self.by_own.T @ _rows(columns, self.by_xyz @ inverse[self.point], size)
         reduced = self.own - (solved @ shared.T).toarray()
         reduced[np.diag_indices(len(reduced))] += damped * self.own.diagonal() + 1e-12
-        by = linalg.solve(reduced, self.wanted - solved @ self.wanted_of_points.ravel(), assume_a="sym")
+        alike = 1 / np.sqrt(self.own.diagonal() + 1e-12)  # a focal length and a turn have other units
+        wanted = self.wanted - solved @ self.wanted_of_points.ravel()
+        by = alike * linalg.solve(alike[:, None] * reduced * alike, alike * wanted, assume_a="sym")
         rest = self.wanted_of_points - (shared.T @ by).reshape(-1, 3)
         return by, np.einsum("pij,pj->pi", inverse, rest)
 
