@@ -64,7 +64,7 @@ def test_the_bend_of_the_lens_is_found():
     model = model_of(-0.15, 0.1)
     camera = model.cameras[1]
     bent = pycolmap.Camera(model="SIMPLE_RADIAL", width=SIDE, height=SIDE, params=[*camera.params, 0.0], camera_id=1)
-    camera.model, camera.params = bent.model, bent.params
+    camera.model, camera.params = bent.model, bent.params.tolist()
     bundle.adjust(model, ALIKE, radial=True)
     focal, _, _, k1 = model.cameras[1].params
     assert k1 == pytest.approx(-0.15, rel=0.02) and focal == pytest.approx(FOCAL, rel=0.002)

@@ -74,7 +74,7 @@ def adjust(
     begun = _Problem.of(model, noise, focal, radial)
     found = begun.solved()
     grown = found.lenses[:, 0] / begun.lenses[:, 0]
-    if focal and not ((1 / 3 <= grown) & (grown <= most)).all():
+    if focal and not ((grown >= 1 / 3) & (grown <= most)).all():
         found = _Problem.of(model, noise, focal=False).solved()
     found.into(model)
 
@@ -184,8 +184,10 @@ class _Problem:
         scaled = focal * weight / self.sigma / z
         # The derivative of the place in the photo by the place before the camera.
         bent = bend[:, :, None] * np.eye(2) + 2 * k1[:, None, None] * uv[:, :, None] * uv[:, None, :]
-        by_place = np.concatenate([bent, -np.einsum("oij,oj->oi", bent, uv)[:, :, None]], axis=2) * scaled[:, None, None]
-        by_turn = np.cross(turned[:, None, :], by_place)  # rows: J [-x]_cross = x cross J
+        by_place = (
+            np.concatenate([bent, -np.einsum("oij,oj->oi", bent, uv)[:, :, None]], axis=2) * scaled[:, None, None]
+        )
+        by_turn = np.asarray(np.cross(turned[:, None, :], by_place), np.float64)  # rows: J [-x]_cross = x cross J
         by_pose = np.concatenate([by_turn, by_place], axis=2)
         by_xyz = by_place @ self.turns[self.photo]
         by_focal = bend * uv * (weight / self.sigma)[:, None]

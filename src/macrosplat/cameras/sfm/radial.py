@@ -16,8 +16,8 @@ from macrosplat.cameras.sfm.features import Features
 from macrosplat.cameras.sfm.sure import unit_cost
 from macrosplat.support.colmap import pycolmap
 
-# Standard deviations, by how much better all points fit and by leaving out each of eight parts of the thing in turn, and
-# share of a photo's width by which its corner is displaced: less is not told from none (experiments: radial-by-photos).
+# Standard deviations, by how much better all points fit and by leaving out each part of the thing in turn, and share of
+# a photo's width by which its corner is displaced: less is not told from none (experiments: radial-by-photos).
 SURE, SURE_BY_PARTS, SEEN, PARTS = 5.0, 3.0, 1.5e-3, 8
 
 
