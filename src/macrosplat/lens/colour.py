@@ -9,9 +9,12 @@ of the training width: (D / 2) fx a, positive where it focuses nearer.
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from macrosplat.support.dispatch import kind_of
 
 RATE = 4e-3  # px of the training width, of Adam, per step
 BELIEF = 1e-6  # of the loss per px^2: pulls to no colour what no photo tells
@@ -27,9 +30,27 @@ def inverse_offsets(radii: Tensor, pupil: Tensor, fx: Tensor) -> Tensor:
         radii: [2] px of red and blue where green is in focus. pupil: [] scene units, fx: [] px of the same width; a
             colour is no reason to change them.
     """
+    if kind_of(radii.device) == "cpu" and radii.dtype == torch.float32:
+        return _Offsets.apply(radii, 2 / (float(pupil) * float(fx)))  # type: ignore[return-value]
     with torch.no_grad():
         halves = _channels(radii.device, radii.dtype) / (pupil * fx)
     return (radii[:, None] * halves).sum(0)
+
+
+class _Offsets(torch.autograd.Function):
+    """The same on a CPU, where two numbers are no work for torch."""
+
+    @staticmethod
+    def forward(ctx: Any, radii: Tensor, scale: float) -> Tensor:
+        ctx.scale = scale
+        red, blue = radii.tolist()
+        return radii.new_tensor([red * scale, 0.0, blue * scale])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor):  # type: ignore[override]
+        red, _, blue = gradient.tolist()
+        return gradient.new_tensor([red * ctx.scale, blue * ctx.scale]), None
 
 
 @cache

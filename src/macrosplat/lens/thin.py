@@ -32,7 +32,7 @@ from macrosplat.lens.shift import shifted
 from macrosplat.lens.spans import spans_of
 from macrosplat.lens.terms import SEEN, TERMS
 from macrosplat.render import Camera
-from macrosplat.support.dispatch import on_gpu, select_row
+from macrosplat.support.dispatch import kind_of, on_gpu, select_row
 
 # Of Adam, per step, all relative: 0.3 % of the pupil at first (see `PUPIL_END`), 0.1 % of the focus distance,
 # 0.2 % of sigma0. A pupil that starts far too wide has to come down before it is frozen, or light halos stay around
@@ -145,7 +145,8 @@ class ThinLens(Decided, Moving, Lens):
         """How those of a photo differ."""
         if not self.acts("lens.colour") and not self.acts("lens.curvature"):
             return ONE_FOCUS
-        numbers = self._widest(photo, camera), camera.intrinsics[0] * (self.width / camera.frame.width)
+        with torch.no_grad():  # neither says how wide the pupil is
+            numbers = self._widest(photo, camera), camera.intrinsics[0] * (self.width / camera.frame.width)
         colours = corner = None
         if self.acts("lens.colour"):
             colours = colour.inverse_offsets(self.parameters["lens.colour"], *numbers)
@@ -204,13 +205,19 @@ class ThinLens(Decided, Moving, Lens):
     def _numbers(self, photo: PhotoIndex, camera: Camera) -> tuple[Tensor, Tensor, Tensor]:
         """Pupil, focus distance (scene units) and blur in focus (px of the frame)."""
         leaves = [self.parameters[name] for name in ("lens.pupil", "lens.focus", "lens.sigma0")]
-        if not isinstance(photo, Tensor) or not on_gpu(leaves[0]):
-            return self.pupil(photo, camera), self.focus(photo, camera), self.sigma_in_focus(camera)
-        from macrosplat.lens.numbers_cuda import Numbers
-
         width = camera.frame.width
-        given = self.reference, self.aperture, self.focal, photo, camera.intrinsics[0]
-        return Numbers.apply(*leaves, *given, width, width / self.width, SIGMA0_MIN, SIGMA0_MAX)  # type: ignore
+        known, size = (self.reference, self.aperture, self.focal, photo), (width, width / self.width)
+        if isinstance(photo, Tensor) and on_gpu(leaves[0]):
+            from macrosplat.lens import numbers_cuda
+
+            given = *known, camera.intrinsics[0], *size
+            return numbers_cuda.Numbers.apply(*leaves, *given, SIGMA0_MIN, SIGMA0_MAX)  # type: ignore
+        if isinstance(photo, int) and leaves[0].dtype == torch.float32 and kind_of(leaves[0].device) == "cpu":
+            from macrosplat.lens import numbers_cpu
+
+            given = *known, camera.intrinsics, *size
+            return numbers_cpu.Numbers.apply(*leaves, *given, SIGMA0_MIN, SIGMA0_MAX)  # type: ignore
+        return self.pupil(photo, camera), self.focus(photo, camera), self.sigma_in_focus(camera)
 
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         numbers = self._numbers(photo, camera)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from macrosplat.lens.breathing import zooms
 from macrosplat.render import Camera, Frame
-from macrosplat.support.dispatch import on_gpu, select_row
+from macrosplat.support.dispatch import kind_of, on_gpu, select_row
 
 
 class Rig:
@@ -79,14 +79,18 @@ class Rig:
             frame = self.frames[photo]
         if torch.is_grad_enabled():
             self._frozen = {}  # about to change
+        learned = (self.parameters[name] for name in ("pose.turn", "pose.shift", "pose.focal", "pose.breathing"))
+        relative = magnifications if self._breathes else None
+        known = (relative, self.views, self.start, self._sizes, self.pivot_depth, self.moves)
+        size = (self.pixel, frame.width, frame.height)
         if isinstance(photo, Tensor) and on_gpu(self.views):
-            from macrosplat.model.rig_cuda import Learned
+            from macrosplat.model import rig_cuda
 
-            learned = (self.parameters[name] for name in ("pose.turn", "pose.shift", "pose.focal", "pose.breathing"))
-            known = (self.views, self.start, self._sizes, self.pivot_depth, self.moves, self._leaders, photo)
-            size = (self.pixel, frame.width, frame.height)
-            relative = magnifications if self._breathes else None
-            return Camera(*Learned.apply(*learned, relative, *known, *size), frame)  # type: ignore[misc]
+            return Camera(*rig_cuda.Learned.apply(*learned, *known, self._leaders, photo, *size), frame)  # type: ignore[misc]
+        if isinstance(photo, int) and self.views.dtype == torch.float32 and kind_of(self.views.device) == "cpu":
+            from macrosplat.model import rig_cpu
+
+            return Camera(*rig_cpu.Learned.apply(*learned, *known, self.leader[photo], photo, *size), frame)  # type: ignore[misc]
         f = self._focal(photo, magnifications)
         return Camera(self._view(photo, f), self._intrinsics(photo, frame, f), frame)
 
@@ -99,9 +103,9 @@ class Rig:
         if size not in self._frozen:
             with torch.no_grad():
                 magnifications = magnified()
-                every = [(v, self._focal(v, magnifications)) for v in range(len(self))]
-                views = torch.stack([self._view(v, f) for v, f in every])
-                self._frozen[size] = views, torch.stack([self._intrinsics(v, frame, f) for v, f in every])
+                every = [self.camera(v, frame, magnifications) for v in range(len(self))]
+            views, intrinsics = ([getattr(camera, name) for camera in every] for name in ("view", "intrinsics"))
+            self._frozen[size] = torch.stack(views), torch.stack(intrinsics)
         views, intrinsics = self._frozen[size]
         return Camera(select_row(views, photo), select_row(intrinsics, photo), frame)
 

@@ -7,35 +7,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from macrosplat.support.dispatch import on_gpu
+from macrosplat.support.dispatch import kernels_for
+
+STAGE = "macrosplat.render.centre"
 
 
 def camera_centre(view: Tensor) -> Tensor:
     """The point [3] that an affine view [4, 4] maps to the camera's origin, or those [M, 3] of views [M, 4, 4];
     differentiable."""
-    if on_gpu(view):
+    if view.dtype == torch.float32:
         return _Centre.apply(view)  # type: ignore[return-value]
-    # Cramer's rule, as the kernel has it.
+    # Cramer's rule, as the kernels have it.
     x, y, z, shift = view[..., :3, :].unbind(-1)
     across = torch.linalg.cross(torch.stack([y, z, x], -2), torch.stack([z, x, y], -2))
     return -(across @ shift[..., None])[..., 0] / (across[..., 0, :] * x).sum(-1, keepdim=True)
 
 
 class _Centre(torch.autograd.Function):
-    """One launch each way, where torch needs thirty."""
+    """One call each way, where torch needs thirty."""
 
     @staticmethod
     def forward(ctx: Any, view: Tensor) -> Tensor:
-        from macrosplat.render import centre_cuda
-
         view = view.contiguous()
+        ctx.kernels = kernels_for(STAGE, view)
         ctx.save_for_backward(view)
-        return centre_cuda.forward(view)
+        return ctx.kernels.forward(view.detach())
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        from macrosplat.render import centre_cuda
-
         (view,) = ctx.saved_tensors
-        return centre_cuda.backward(view, gradient.contiguous())
+        return ctx.kernels.backward(view.detach(), gradient.contiguous())

@@ -7,6 +7,7 @@ through `remap` and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -33,6 +34,7 @@ class Adam:
         self.first = {name: torch.zeros_like(p, requires_grad=False) for name, p in parameters.items()}
         self.second = {name: torch.zeros_like(p, requires_grad=False) for name, p in parameters.items()}
         self.counts = dict.fromkeys(parameters, 0)  # photos that a parameter learned from
+        self._flats: dict[str, tuple[tuple[torch.Tensor, ...], Any]] = {}
         self.batch = 1  # of them a step: the moments forget as fast by photos, whatever it is
 
     @property
@@ -42,6 +44,7 @@ class Adam:
 
     def step(self, gradients: Mapping[str, torch.Tensor | None]) -> None:
         """A parameter without a gradient (None or not named) stays, and so does its state."""
+        together = []  # what a CPU's kernel takes, all at once
         for name, gradient in gradients.items():
             if gradient is None:
                 continue
@@ -50,12 +53,30 @@ class Adam:
                 f"gradient of {name} is {tuple(gradient.shape)}, the parameter {tuple(parameter.shape)}"
             )
             self.counts[name] += self.batch
-            moments = self.first[name], self.second[name]
             # The bias after so many photos is that of so many steps of a batch.
-            how = self.rates[name], self.counts[name] / self.batch, *self.betas, EPS
+            how = self.rates[name], self.counts[name] / self.batch
+            gradient = gradient.detach().contiguous()
             fast = parameter.dtype == torch.float32
             kernels = kernels_for(STAGE, parameter) if fast else adam_reference
-            kernels.step(parameter.detach(), gradient.detach().contiguous(), *moments, *how)
+            if kernels.__name__.endswith("_cpu"):
+                together.append((self._flat(name), gradient, how))
+                continue
+            kernels.step(parameter.detach(), gradient, self.first[name], self.second[name], *how, *self.betas, EPS)
+        if together:
+            from macrosplat.train import adam_cpu
+
+            adam_cpu.step_all(together, *self.betas, EPS)
+
+    def _flat(self, name: str) -> tuple[Any, Any, Any]:
+        """A parameter and its moments as a CPU's kernel takes them, kept as long as they are these tensors."""
+        tensors = self.parameters[name], self.first[name], self.second[name]
+        kept = self._flats.get(name)
+        if kept is None or any(t is not of for t, of in zip(tensors, kept[0], strict=True)):
+            from macrosplat.train.adam_cpu import flat
+
+            parameter, first, second = map(flat, tensors)
+            kept = self._flats[name] = tensors, (parameter, first, second)
+        return kept[1]
 
     def bias_corrected_rate(self, name: str, rate: float) -> tuple[float, float]:
         """How far the next step of a parameter goes, as `step_with_device_rates` wants it."""
