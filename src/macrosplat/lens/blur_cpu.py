@@ -120,8 +120,9 @@ def _locate(team, count, *arguments):
 
 @njit(part=True)
 def _climb_some(
-    begin, end, below, level, taps, stride, sigma, which, entries, rest, lowest, highest, table, support, blurred, slopes
-):
+    begin, end, below, level, taps, stride, sigma, which, entries, rest, lowest, highest, table, support, blurred,
+    slopes,
+):  # fmt: skip
     """Makes a level of M frames (stride 0: it is `below` itself) and adds its share to the result and its derivative.
 
     entries, rest, lowest and highest, of sigma [M, which, H, W], have the frames' rows one below the other.
