@@ -45,7 +45,9 @@ def _add(team, count, *arguments):
     spread(_add_some, team, count, arguments)
 
 
-def add_position_noise(means: Tensor, log_scales: Tensor, quats: Tensor, logits: Tensor, noise: float, key: int) -> None:
+def add_position_noise(
+    means: Tensor, log_scales: Tensor, quats: Tensor, logits: Tensor, noise: float, key: int
+) -> None:
     """Moves the means of N Gaussians."""
     arrays = [t.detach().numpy() for t in (means, log_scales, quats, logits)]
     with kernel_lock:
