@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from macrosplat import loop, pipeline
-from macrosplat.lens import LENSES, start
+from macrosplat.lens import LENSES, LensStart, start
 from macrosplat.model.exposure import Exposure
 from macrosplat.model.model import Model
 from macrosplat.options import Options
@@ -66,12 +66,47 @@ def test_chance_is_no_reason_for_a_lens():
     assert dataclasses.replace(alike, errors=(better + rng.normal(0, 0.02, 30), better)).needed  # any of them
 
 
+def test_a_small_gain_is_looked_at_for_longer():
+    constant = np.random.default_rng(0).normal(0.05, 0.01, 30)
+    for gain, needed, doubtful in ((0.01, False, True), (0.03, True, True), (0.1, True, False), (-0.1, False, False)):
+        verdict = Verdict((constant * (1 - gain),), constant)
+        assert (verdict.needed, verdict.doubtful) == (needed, doubtful), gain
+
+
+class Chosen:
+    """A `compare` that says what it is told, and keeps what it was asked."""
+
+    def __init__(self, gains: list[float], pupil: float) -> None:
+        self.gains, self.pupil, self.asked = gains, pupil, []
+
+    def __call__(self, lenses, constant, start, targets, schedule, pixel, seed, longer=False) -> Verdict:
+        self.asked.append((len(lenses), longer))
+        error = np.full(8, 0.05)
+        gain = self.gains[len(self.asked) - 1]
+        return Verdict(tuple(error * (1 - gain) for _ in lenses), error, tuple(self.pupil for _ in lenses))
+
+
+@pytest.mark.parametrize(
+    ("gains", "lens", "pupil"),
+    [([0.2], "thin", 1.0), ([0.02, 0.0], "plain", 0.3), ([0.02, 0.02], "thin", 0.3), ([-1.0], "plain", 1.0)],
+)
+def test_the_longer_look_decides_and_tells_where_the_pupil_starts(gains, lens, pupil, monkeypatch):
+    chosen = Chosen(gains, pupil=0.2)
+    monkeypatch.setattr(begin, "compare", chosen)
+    found, best = begin._best_lens(LensStart(1.0, (10.0,), (1.0,)), None, None, None, 0.1, 0)
+    assert found.name == lens and best.pupil == pytest.approx(pupil)
+    assert chosen.asked == [(3, False), (1, True)][: len(gains)]
+
+
 @pytest.mark.parametrize("needed", [True, False])
 def test_a_run_takes_what_the_pilots_say(needed, tmp_path, monkeypatch):
     monkeypatch.setattr(begin, "PILOTS_FROM", 1)
     monkeypatch.setattr(pilot, "STEPS", 2)
     monkeypatch.setattr(pilot, "ROUNDS", 0)
+    monkeypatch.setattr(pilot, "LONGER_STEPS", 2)
+    monkeypatch.setattr(pilot, "LONGER_ROUNDS", 0)
     monkeypatch.setattr(Verdict, "needed", needed)
+    monkeypatch.setattr(Verdict, "doubtful", True)
     monkeypatch.setattr(finish, "VIEWER_STEPS", 2)
     monkeypatch.setattr(loop, "nothing_in_focus", lambda *_: None)
     monkeypatch.setattr(start, "pupil_prior", lambda photos, cameras: None)

@@ -19,6 +19,7 @@ from macrosplat.capture.pixels import threads_reading
 from macrosplat.capture.records import TrainingInput
 from macrosplat.lens import LENSES, Lens, LensStart
 from macrosplat.lens.known import KnownLens
+from macrosplat.lens.start import START_HIGH
 from macrosplat.model.exposure import start_exposure
 from macrosplat.model.model import Model
 from macrosplat.model.start import Geometry, ModelStart, lens_of
@@ -121,6 +122,10 @@ def _best_lens(
     lenses = [LENSES["thin"](replace(one, settings=THROUGH_THE_CENTRE)) for one in starts]
     verdict = compare(lenses, of_one_blur(starts[-1]), start, targets, schedule, pixel, seed)
     best = starts[verdict.best]
+    if verdict.doubtful:
+        lens = LENSES["thin"](replace(best, settings=THROUGH_THE_CENTRE))
+        verdict = compare([lens], of_one_blur(best), start, targets, schedule, pixel, seed, longer=True)
+        best = replace(best, pupil=min(best.pupil, START_HIGH * verdict.pupils[0]))
     return LENSES["thin" if verdict.needed else "plain"](best), best
 
 

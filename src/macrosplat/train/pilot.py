@@ -3,6 +3,9 @@
 Squares of every photo are left out of the loss, and each candidate is judged by how far it is off there. A lens that is
 no better than one blur for all depths, beyond what chance makes, is not used: what it would take away is no defocus,
 and sharp photos would become worse. One blur and not none, because poses that are a little off blur a scene, too.
+
+A scene that is hardly begun is off wherever it is, and a lens smooths what is far from its focus, which alone takes
+something off the error. Where it takes off little, a longer look has the word (experiments: pilots).
 """
 
 from __future__ import annotations
@@ -28,9 +31,11 @@ SQUARE = 32  # px of the training width, side of what is left out
 LEFT_OUT = 0.15  # of all squares
 RIM = 5  # px at `SCALE`: so far the window of SSIM looks from pixels that count into a square
 STEPS, ROUNDS = 240, 8  # a pilot takes so many steps at the least, and so many times round the photos
+LONGER_STEPS, LONGER_ROUNDS = 800, 12  # the same of a longer look
 BEYOND = 2.0  # standard errors by which a lens has to be better than none
 POINT = 1e-3  # of a pupil: what is left has no depth of field to speak of
-WORTH = 0.0075  # of the error: what a lens has to take off it, too (experiments: pilots)
+WORTH = 0.015  # of the error: what a lens has to take off it, too (experiments: pilots)
+CLEAR = 0.05  # of the error: takes a lens off so much, no longer look is needed
 SALT = 77  # of the random squares
 
 
@@ -40,6 +45,7 @@ class Verdict:
 
     errors: tuple[NDArray[np.float64], ...]  # of the lenses
     constant: NDArray[np.float64]  # of one blur for all depths
+    pupils: tuple[float, ...] = ()  # of the lenses, as learned, scene units
 
     @property
     def best(self) -> int:
@@ -49,11 +55,20 @@ class Verdict:
         return next(n for n, error in enumerate(self.errors) if not _plainly(error - least))
 
     @property
+    def gain(self) -> float:
+        """What a lens takes off the error, as a share of it; 0: nothing beyond what chance makes."""
+        better = [self.constant - error for error in self.errors]
+        return max((gain.mean() for gain in better if _plainly(gain)), default=0.0) / self.constant.mean()
+
+    @property
     def needed(self) -> bool:
         """Whether a lens is better than one blur for all depths."""
-        worth = WORTH * self.constant.mean()
-        better = [self.constant - error for error in self.errors]
-        return any(_plainly(gain) and gain.mean() > worth for gain in better)
+        return self.gain > WORTH
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it takes a longer look to know."""
+        return 0 < self.gain < CLEAR
 
 
 def _plainly(worse: NDArray[np.float64]) -> bool:
@@ -84,14 +99,16 @@ def compare(
     schedule: Schedule,
     pixel: float,
     seed: int,
+    longer: bool = False,
 ) -> Verdict:
     """Train each of them for a while, from the same start, and look at what was left out."""
     left_out = [squares(v, p.width, p.height, seed) for v, p in enumerate(targets.frames)]
     masks = [_without(mask, out) for mask, out in zip(targets.masks, left_out, strict=True)]
     shown = Targets(targets.photos, targets.frames, masks, targets.device, targets.budget)
+    least, rounds = (LONGER_STEPS, LONGER_ROUNDS) if longer else (STEPS, ROUNDS)
     short = replace(
         schedule,
-        steps=max(STEPS, ROUNDS * len(targets)),
+        steps=max(least, rounds * len(targets)),
         half_from=0.0,
         full_from=2.0,
         sh_from=(),
@@ -108,7 +125,12 @@ def compare(
         trainer.settle()
         return np.array([_error(trainer, v, left_out[v], targets.masks[v]) for v in range(len(targets))])
 
-    return Verdict(tuple(errors(lens) for lens in lenses), errors(constant))
+    of_lenses = tuple(errors(lens) for lens in lenses)
+    return Verdict(of_lenses, errors(constant), tuple(_pupil(lens) for lens in lenses))
+
+
+def _pupil(lens: Lens) -> float:
+    return float(lens.parameters["lens.pupil"].detach().exp())
 
 
 def _without(mask: NDArray[np.uint8] | None, left_out: NDArray[np.bool_]) -> NDArray[np.uint8]:
