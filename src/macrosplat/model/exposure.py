@@ -21,7 +21,7 @@ from macrosplat.cameras.parts import parts_of
 from macrosplat.cameras.records import SparsePoints
 from macrosplat.photos.records import Photo
 from macrosplat.support.colour import to_linear
-from macrosplat.support.dispatch import on_gpu, select_row
+from macrosplat.support.dispatch import kind_of, on_gpu, select_row
 from macrosplat.support.threads import ordered, workers
 
 LN2 = 0.6931471805599453  # a stop
@@ -64,6 +64,10 @@ class Exposure:
             from macrosplat.model.light_cuda import Expose
 
             return Expose.apply(light, gain)  # type: ignore[return-value]
+        if light.dtype == torch.float32 and kind_of(light.device) == "cpu":
+            from macrosplat.model import light_cpu
+
+            return light_cpu.Expose.apply(light, gain)  # type: ignore[return-value]
         return light * torch.cat([gain, gain.new_ones(light.shape[-1] - 3)]) if light.shape[-1] > 3 else light * gain
 
     def stops(self) -> list[list[float]]:
