@@ -158,6 +158,10 @@ def compared(trainer: Trainer, names: tuple[str, ...], truth: Truth) -> tuple[fl
     return float(photos), novel, outline, pupil, float(np.median(focus))
 
 
+def _with(kind: Any, changed: dict[str, Any], *args: Any, **planned: Any) -> Any:
+    return kind(*args, **(planned | changed))
+
+
 @contextlib.contextmanager
 def variant(model: str, values: str) -> Iterator[dict[str, Any]]:
     """The values in force for a lens model; yields those that are options."""
@@ -185,7 +189,7 @@ def variant(model: str, values: str) -> Iterator[dict[str, Any]]:
             planned[name] = value
         elif name in fields and name != "steps":
             before.insert(0, (begin_module, "Schedule", begin_module.Schedule))
-            begin_module.Schedule = functools.partial(begin_module.Schedule, **{name: value})  # type: ignore[misc]
+            begin_module.Schedule = functools.partial(_with, begin_module.Schedule, {name: value})  # type: ignore[misc]
         elif name in vars(Options()):
             options[name] = value
         else:

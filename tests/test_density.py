@@ -8,7 +8,10 @@ import torch
 from macrosplat.render import Pinhole, render
 from macrosplat.scene import Gaussians
 from macrosplat.train.adam import Adam
-from macrosplat.train.density import DEAD, NOISE, confine_shapes, densify, position_noise, remap, z_order
+from macrosplat.train.density import DEAD, NOISE, confine_shapes, densify, remap, z_order
+from macrosplat.train.noise_cpu import add_position_noise
+from macrosplat.train.noise_reference import position_noise
+from macrosplat.train.random import Purpose, key_of
 from macrosplat.train.seen import views_in_frame, weakly_observed
 
 PINHOLE = Pinhole(fx=60.0, fy=60.0, cx=32.5, cy=32.5, width=65, height=65)
@@ -201,3 +204,20 @@ def test_no_gaussian_is_a_needle():
     confine_shapes(log_scales, math.log(0.1), math.log(6.0))
     wanted = torch.tensor([[1.0, 12.0, 2.0], [9.0, 8.0, 0.1], [0.1, 0.1, 0.6]])
     torch.testing.assert_close(log_scales.exp(), wanted)
+
+
+def test_the_noise_of_a_step_is_the_reference_s():
+    random = torch.Generator().manual_seed(3)
+    scene = Gaussians(
+        means=torch.zeros(500, 3),
+        log_scales=2 * torch.randn(500, 3, generator=random),
+        quats=torch.randn(500, 4, generator=random),
+        opacity_logits=3 * torch.randn(500, generator=random) - 5,
+        sh0=torch.zeros(500, 3),
+        sh_rest=torch.zeros(500, 0, 3),
+    )
+    key = key_of(11, 3, Purpose.NOISE)
+    wanted = position_noise(scene, 0.7, key)
+    add_position_noise(scene.means, scene.log_scales, scene.quats, scene.opacity_logits, 0.7, key)
+    size = scene.log_scales.exp().square().amax(1, keepdim=True)  # its covariance moves a Gaussian
+    assert float(((scene.means - wanted) / size).abs().max()) < 2e-6 and float(wanted.abs().max()) > 0.1

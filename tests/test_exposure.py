@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from macrosplat.cameras.records import SparsePoints
 from macrosplat.model.backdrop import Backdrop
 from macrosplat.model.exposure import Exposure, exif_stops, start_exposure
 from macrosplat.model.model import Model
@@ -100,6 +101,28 @@ def test_photos_of_one_exposure_keep_it():
     begun = start_exposure(capture.points, capture.photos, capture.cameras.sizes)
     assert not begun.learned
     assert np.abs(begun.exposure.stops()).max() == 0
+
+
+@pytest.mark.parametrize("glossy, learned", [(1, False), (8, True)])
+def test_what_differs_on_a_part_of_the_thing_alone_is_gloss(glossy: int, learned: bool):
+    """Eight parts, each in a cell of every photo: the light of one, which has most points, or of all differs from photo
+    to photo."""
+    random, count = np.random.default_rng(3), 12
+    stops = np.where(np.arange(8) < glossy, random.normal(0, 0.3, (count, 1)), 0.0)
+    light = 0.15 * 2.0 ** (stops + random.normal(0, 0.03, stops.shape))
+    photos = [to_bytes(to_srgb(np.kron(one.reshape(2, 4), np.ones((24, 24)))))[..., None].repeat(3, 2) for one in light]
+    corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
+    middles = np.array([[24 * x + 12.5, 24 * y + 12.5] for y in range(2) for x in range(4)])
+    part = np.where(np.arange(160) < 96, 0, 1 + np.arange(160) % 7)
+    xyz = corners[part] + random.normal(0, 0.01, (160, 3))
+    points = SparsePoints(
+        xyz,
+        np.zeros((160, 3), np.uint8),
+        np.repeat(np.arange(160), count),
+        np.tile(np.arange(count), 160),
+        np.repeat(middles[part], count, 0),
+    )
+    assert start_exposure(points, photos, np.tile([96, 48], (count, 1))).learned == learned
 
 
 def taken(capture: Made, seconds: list[float]) -> list[Photo]:

@@ -17,9 +17,10 @@ from macrosplat.render import bins_cuda, capacity, centre_cuda, over, over_cuda,
 from macrosplat.render.centre import camera_centre
 from macrosplat.scene import Gaussians
 from macrosplat.train import adam, graphs, loss, loss_cuda, noise_cuda
-from macrosplat.train.density import confine_shapes, densify, position_noise
+from macrosplat.train.density import confine_shapes, densify
 from macrosplat.train.fit import Fit
 from macrosplat.train.graphs import Graphs
+from macrosplat.train.noise_reference import position_noise
 from macrosplat.train.random import Purpose, key_of
 from macrosplat.train.ranks import Ranks
 from macrosplat.train.step import Kind

@@ -5,6 +5,8 @@ import torch
 
 from macrosplat.lens import LensStart, colour
 from macrosplat.lens.thin import ThinLens
+from macrosplat.model.exposure import Exposure
+from macrosplat.model.light_cpu import Own
 from macrosplat.model.rig import Rig
 from macrosplat.render import Frame, Pinhole
 from macrosplat.render.centre import camera_centre
@@ -74,6 +76,25 @@ def test_a_lens_of_a_photo(focal, sigma0):
         own = [lens.parameters[name] for name in ("lens.pupil", "lens.focus", "lens.sigma0")]
         leaves.append([*own, seen.intrinsics] if focal else own)
     assert "Numbers" in type(results[0][0].grad_fn).__name__
+    assert_same(*results, *leaves)
+
+
+@pytest.mark.parametrize("photo", [0, 2])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_the_light_of_a_photo(photo, channels):
+    results, leaves = [], []
+    for dtype in (torch.float32, torch.float64):
+        gains, grids = (0.3 * normal(3, 3)).float().to(dtype), normal(3, 3, 4, 3, seed=1).float().to(dtype)
+        light = normal(7, 50, channels, seed=2).float().to(dtype)
+        own = [t.requires_grad_() for t in (gains, grids, light)]
+        gain = [(gains[n] - gains.mean(0)).exp() for n in (photo, 1)]
+        wanted = gain[0], grids[1] / gain[1]
+        if dtype == torch.float32:
+            wanted = Own.apply(gains, grids, photo, 1)
+        exposed = Exposure(gains).expose(light, photo, wanted[0])
+        results.append((*wanted, exposed))
+        leaves.append(own)
+    assert "Expose" in type(results[0][2].grad_fn).__name__
     assert_same(*results, *leaves)
 
 

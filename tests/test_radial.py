@@ -7,6 +7,7 @@ import pycolmap
 import pytest
 
 from macrosplat.cameras.sfm import mapping
+from macrosplat.cameras.sfm.bundle import Noise
 from macrosplat.cameras.sfm.radial import with_radial
 
 SIDE, FOCAL, COUNT = 640, 1600.0, 12
@@ -42,12 +43,13 @@ def model_of(k1: float, noise: float) -> pycolmap.Reconstruction:
 
 
 FEATURES = [SimpleNamespace(size=(640, 480))] * COUNT
+NOISE = Noise([np.ones(300)] * COUNT, 0.5)
 
 
 @pytest.mark.parametrize("k1", [-0.15, 0.12])
 def test_a_distortion_that_the_points_show_is_found(k1):
     model = model_of(k1, 0.3)
-    found = with_radial(model, FEATURES, 0.5)
+    found = with_radial(model, FEATURES, NOISE)
     focal, _, _, told = found.cameras[1].params
     assert told == pytest.approx(k1, rel=0.05) and focal == pytest.approx(FOCAL, rel=0.003)
     assert abs(model.cameras[1].focal_length_x / FOCAL - 1) > abs(focal / FOCAL - 1)
@@ -57,4 +59,4 @@ def test_a_distortion_that_the_points_show_is_found(k1):
 def test_of_one_that_they_do_not_surely_show_nothing_is_said(k1, noise):
     """None, one of a third of a pixel in the corner, and one that is lost in what key points are off by."""
     model = model_of(k1, noise)
-    assert with_radial(model, FEATURES, 0.5) is model
+    assert with_radial(model, FEATURES, NOISE) is model

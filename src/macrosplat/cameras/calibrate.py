@@ -204,7 +204,7 @@ def _solved(
     count, photo, point = len(cameras), points.photo, points.point
     rotation, shift = cameras.views[photo, :3, :3], cameras.views[photo, :3, 3]
     scale, centre = cameras.intrinsics[photo, :2], cameras.intrinsics[photo, 2:]
-    xyz, lens, rows = points.xyz.copy(), np.zeros(count + 1), np.arange(len(photo))
+    xyz, lens = points.xyz.copy(), np.zeros(count + 1)
     lens[-1] = k1
     # Directions in which the lens may change: orthonormal columns.
     basis = np.zeros((count + 1, int(refined.sum()) + 1))
@@ -227,23 +227,23 @@ def _solved(
         distance = np.hypot(*wrong.T)
         weight = 1 / (1 + (distance / max(1.5 * float(np.median(distance)), 1e-9)) ** 2)
         square = (weight * distance**2).sum() / max(2 * weight.sum() - 3 * len(xyz) - basis.shape[1], 1.0)
-        # Jacobians of a pixel by its ray, of the ray by the point as the camera sees it, of a pixel by the lens.
+        # Jacobians of a pixel by its ray, of the ray by the point as the camera sees it, of a pixel by the focal length
+        # of its photo and by k1.
         jacobian_ray = longer[:, :, None] * (
             bent[:, None, None] * np.eye(2) + 2 * lens[-1] * ray[:, :, None] * ray[:, None]
         )
         jacobian_local = np.zeros((len(photo), 2, 3))
         jacobian_local[:, 0, 0] = jacobian_local[:, 1, 1] = 1 / local[:, 2]
         jacobian_local[:, :, 2] = -ray / local[:, 2:]
-        jacobian_lens = np.zeros((len(photo), 2, count + 1))
-        jacobian_lens[rows, :, photo] = scale * ray * bent[:, None]
-        jacobian_lens[:, :, -1] = longer * ray * radius[:, None]
+        by_lens = np.stack([scale * ray * bent[:, None], longer * ray * radius[:, None]], 2)
         normal, target, moves = _without_points(
-            jacobian_ray @ jacobian_local @ rotation, jacobian_lens @ basis, wrong, weight, point, len(xyz)
+            jacobian_ray @ jacobian_local @ rotation, by_lens, wrong, weight, point, len(xyz), photo, count
         )
+        normal, target = basis.T @ normal @ basis, basis.T @ target
         inverse = np.linalg.pinv(normal)
         along = inverse @ target
         step = basis @ along
-        lens, xyz = lens + step, xyz + moves(along)
+        lens, xyz = lens + step, xyz + moves(step)
         if not np.isfinite(lens).all() or np.abs(lens[:-1]).max() > MOST:
             return None
         if max(np.abs(step[:-1]).max(initial=0), abs(step[-1]) * radius.max()) < SETTLED:
@@ -253,25 +253,32 @@ def _solved(
     return _Solution(lens[:-1], sigma[:-1], float(lens[-1]), float(sigma[-1]) if radial else np.inf)
 
 
-def _without_points(jacobian_point, jacobian_lens, wrong, weight, point, count: int):
-    """The normal equations of the lens, the points eliminated, and how the points follow a step of the lens."""
-    weighted = weight[:, None, None] * jacobian_point
-    each = csr_array((np.ones(len(point)), (point, np.arange(len(point)))), shape=(count, len(point)))
+def _without_points(by_point, by_lens, wrong, weight, point, points: int, photo, photos: int):
+    """The normal equations of all that the lens may be, the points eliminated, and how the points follow it.
+
+    Args:
+        by_point: [O, 2, 3], by_lens: [O, 2, 2] by the focal length of the observation's photo and by k1.
+    """
+    each = csr_array((np.ones(len(point)), (point, np.arange(len(point)))), shape=(points, len(point)))
 
     def of_points(values: NDArray[np.float64]) -> NDArray[np.float64]:
         """[N, ...] sums of what observations have [O, ...] over those of each point."""
-        return (each @ values.reshape(len(values), -1)).reshape(count, *values.shape[1:])
+        return (each @ values.reshape(len(values), -1)).reshape(points, *values.shape[1:])
 
-    own = of_points(np.einsum("oai,oaj->oij", weighted, jacobian_point))
+    weighted = (weight[:, None, None] * by_point).transpose(0, 2, 1)  # [O, 3, 2]
+    own = of_points(weighted @ by_point)
     own += (1e-9 * np.trace(own, axis1=1, axis2=2)[:, None, None] + 1e-30) * np.eye(3)
-    right = of_points(np.einsum("oai,oa->oi", weighted, wrong))
-    mixed = of_points(np.einsum("oai,oal->oil", weighted, jacobian_lens))
-    solved = np.linalg.solve(own, np.concatenate([mixed, right[..., None]], 2))
-    # Products of two matrices: einsum takes these for thousands of small ones.
-    change = jacobian_lens.shape[2]
-    by_lens, of_points_by_lens = jacobian_lens.reshape(-1, change), mixed.reshape(-1, change)
-    follow = solved.reshape(-1, change + 1)
-    weighted_by_lens = (weight[:, None, None] * jacobian_lens).reshape(-1, change).T
-    normal = weighted_by_lens @ by_lens - of_points_by_lens.T @ follow[:, :-1]
-    target = weighted_by_lens @ wrong.reshape(-1) - of_points_by_lens.T @ follow[:, -1]
-    return normal, target, lambda step: solved[..., -1] - solved[..., :-1] @ step
+    # By point, coordinate and what of the lens: of the focal lengths an observation knows its own photo's alone.
+    both = weighted @ by_lens
+    columns = photos + 2
+    place = (3 * point[:, None] + np.arange(3)) * columns + photo[:, None]
+    mixed = np.bincount(place.ravel(), both[..., 0].ravel(), 3 * points * columns).reshape(points, 3, columns)
+    mixed[..., -2:] = of_points(np.concatenate([both[..., 1:], weighted @ wrong[..., None]], 2))
+    solved = np.linalg.inv(own) @ mixed
+    squares = (weight[:, None, None] * by_lens).transpose(0, 2, 1) @ np.concatenate([by_lens, wrong[..., None]], 2)
+    of_photo = [np.bincount(photo, column, photos) for column in squares[:, 0].T]
+    normal = np.zeros((photos + 1, columns))
+    normal[range(photos), range(photos)], normal[:-1, -2], normal[:-1, -1] = of_photo
+    normal[-1, :-2], normal[-1, -2:] = of_photo[1], squares[:, 1, 1:].sum(0)
+    normal -= mixed[..., :-1].reshape(-1, columns - 1).T @ solved.reshape(-1, columns)
+    return normal[:, :-1], normal[:, -1], lambda step: solved[..., -1] - solved[..., :-1] @ step

@@ -18,7 +18,7 @@ _COORDINATE_MAX = np.float32(coordinate(SIGMA_MAX))
 
 
 @njit(part=True)
-def _mean_some(begin, end, planes, slopes, sigma, pivot, coordinates, apart, part, added, frame):
+def _mean_some(begin, end, planes, slopes, sigma, pivot, entries, rest, apart, part, added, frame):
     """The mean of planes [M, C, H, W] with what their slopes add, as a frame [H, W, C]; `added` to what that holds.
     Fills `apart`."""
     count, channels, height, width = planes.shape
@@ -33,14 +33,15 @@ def _mean_some(begin, end, planes, slopes, sigma, pivot, coordinates, apart, par
                         away[x] = np.float32(0.0)
                         line[x] += source[x]
                     continue
-                wide, about, slope = sigma[m, c, y], coordinates[m * height + y], slopes[m, c, y]
+                wide, slope, row = sigma[m, c, y], slopes[m, c, y], m * height + y
+                entry, beyond = entries[row], rest[row]
                 for x in range(width):
                     s = wide[x]
                     v = np.float32(ENTRIES) * s / (s + np.float32(SIGMA_HALF))
                     # A sigma that is no number is let through to the result.
                     v = v if v > np.float32(0.0) else np.float32(0.0)
                     v = v if v < _COORDINATE_MAX else _COORDINATE_MAX
-                    off = v - about[x]
+                    off = v - (np.float32(entry[x]) + beyond[x])
                     away[x] = off
                     line[x] += source[x] + (off + np.float32(0.0) * s) * slope[x]
             target = frame[y, :, c]
@@ -58,19 +59,19 @@ def mean_about(team, count, *arguments):
 
 
 @njit(part=True)
-def _sigma_gradient_some(begin, end, gradient, slopes, coordinates, apart, result):
+def _sigma_gradient_some(begin, end, gradient, slopes, entries, rest, apart, result):
     """Of rows of M frames: that of each channel's sigma [M, C, H, W]."""
     _, channels, height, width = slopes.shape
     for row in range(begin, end):
         m, y = row // height, row % height
-        about = coordinates[row]
+        entry, beyond = entries[row], rest[row]
         for c in range(channels):
             given, slope, away, found = gradient[0, c, y], slopes[m, c, y], apart[m, c, y], result[m, c, y]
             for x in range(width):
-                v = about[x] + away[x]
-                rest = np.float32(1.0) - v * np.float32(1.0 / ENTRIES)
+                v = np.float32(entry[x]) + beyond[x] + away[x]
+                left = np.float32(1.0) - v * np.float32(1.0 / ENTRIES)
                 inside = np.float32(ENTRIES / SIGMA_HALF) if v < _COORDINATE_MAX else np.float32(0.0)
-                found[x] = given[x] * slope[x] * inside * rest * rest
+                found[x] = given[x] * slope[x] * inside * left * left
 
 
 @njit
@@ -80,7 +81,7 @@ def sigma_gradient_about(team, count, *arguments):
 
 @njit(part=True)
 def _descend_some(
-    begin, end, above, level, taps, stride, coordinates, lowest, highest, table, support, gradient, apart
+    begin, end, above, level, taps, stride, entries, rest, lowest, highest, table, support, gradient, apart
 ):
     """As `blur_cpu`'s, of channels about the pivot."""
     _, channels, height, width = level.shape
@@ -102,7 +103,7 @@ def _descend_some(
                     continue
                 start = run * RUN
                 stop = min(start + RUN, width)
-                look_up(coordinates[at, start:stop], table, weight, slope)
+                look_up(entries[at, start:stop], rest[at, start:stop], table, weight, slope)
                 for c in range(channels):
                     source, away = gradient[0, c, y, start:stop], apart[m, c, y, start:stop]
                     target = level[m, c, y, start:stop]

@@ -1,13 +1,13 @@
 """The levels of the blur on a CPU where each channel has a sigma of its own.
 
-Rows of coordinates are those of all channels, one below the other.
+Rows of entries and rests are those of all channels, one below the other.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from macrosplat.lens.blur_rows_cpu import ROWS, RUN, add, filter_row, look_up
+from macrosplat.lens.blur_rows_cpu import ROWS, RUN, add, filter_row, look_up, weigh
 from macrosplat.lens.ladder import PAIRS
 from macrosplat.support.numba import njit
 from macrosplat.support.spread import spread
@@ -15,7 +15,7 @@ from macrosplat.support.spread import spread
 
 @njit(part=True)
 def _climb_some(
-    begin, end, below, level, taps, stride, sigma, coordinates, lowest, highest, table, support, blurred, slopes
+    begin, end, below, level, taps, stride, sigma, entries, rest, lowest, highest, table, support, blurred, slopes
 ):
     """As `blur_cpu`'s, of channels apart."""
     _, channels, height, width = below.shape
@@ -42,7 +42,7 @@ def _climb_some(
                         continue
                     start = run * RUN
                     stop = min(start + RUN, width)
-                    look_up(coordinates[at, start:stop], table, weight, slope)
+                    look_up(entries[at, start:stop], rest[at, start:stop], table, weight, slope)
                     source = level[m, c, y, start:stop]
                     add(weight, source, blurred[m, c, y, start:stop])
                     if with_slopes:
@@ -55,7 +55,7 @@ def climb_apart(team, count, *arguments):
 
 
 @njit(part=True)
-def _descend_some(begin, end, above, level, taps, stride, coordinates, lowest, highest, table, support, gradient):
+def _descend_some(begin, end, above, level, taps, stride, entries, rest, lowest, highest, table, support, gradient):
     """As `blur_cpu`'s, of channels apart."""
     _, channels, height, width = level.shape
     blocks = (height + ROWS - 1) // ROWS
@@ -63,7 +63,6 @@ def _descend_some(begin, end, above, level, taps, stride, coordinates, lowest, h
         m, block = task // blocks, task % blocks
         padded = np.empty(width + 2 * PAIRS * stride, np.float32)
         weight = np.empty(RUN, np.float32)
-        slope = np.empty(RUN, np.float32)
         for y in range(block * ROWS, min(block * ROWS + ROWS, height)):
             for c in range(channels):
                 at = (m * channels + c) * height + y
@@ -76,7 +75,7 @@ def _descend_some(begin, end, above, level, taps, stride, coordinates, lowest, h
                         continue
                     start = run * RUN
                     stop = min(start + RUN, width)
-                    look_up(coordinates[at, start:stop], table, weight, slope)
+                    weigh(entries[at, start:stop], rest[at, start:stop], table, weight)
                     add(weight, gradient[0, c, y, start:stop], level[m, c, y, start:stop])
 
 

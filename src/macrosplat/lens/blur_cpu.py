@@ -15,7 +15,7 @@ import torch
 
 from macrosplat.lens.blur_about_cpu import descend_about, mean_about, sigma_gradient_about
 from macrosplat.lens.blur_apart_cpu import climb_apart, descend_apart
-from macrosplat.lens.blur_rows_cpu import ROWS, RUN, filter_row, look_up
+from macrosplat.lens.blur_rows_cpu import ROWS, RUN, filter_row, look_up, weigh
 from macrosplat.lens.ladder import ENTRIES, LEVELS, PAIRS, SIGMA_HALF, SIGMA_MAX, coordinate, ladder
 from macrosplat.lens.planes_cpu import as_frames, in_planes, read, write
 from macrosplat.support.numba import kernel_lock, njit
@@ -87,11 +87,12 @@ def _mean(team, count, *arguments):
 
 
 @njit(part=True)
-def _locate_some(begin, end, sigma, which, coordinates, lowest, highest):
-    """Table coordinates, and their range in every run of a row; of rows of sigma [M, :, H, W]."""
+def _locate_some(begin, end, sigma, which, entries, rest, lowest, highest):
+    """Entries of the table and the rest of each coordinate, and the range of those in every run of a row; of rows of
+    sigma [M, :, H, W]."""
     height, width = sigma.shape[2:]
     for at in range(begin, end):
-        wide, place = sigma[at // height, which, at % height], coordinates[at]
+        wide, entry, beyond = sigma[at // height, which, at % height], entries[at], rest[at]
         for run in range(lowest.shape[1]):
             start = run * RUN
             stop = min(start + RUN, width)
@@ -103,7 +104,9 @@ def _locate_some(begin, end, sigma, which, coordinates, lowest, highest):
                 # A sigma that is no number reads the table at 0; `_climb` lets it through to the result.
                 v = v if v > np.float32(0.0) else np.float32(0.0)
                 v = v if v < _COORDINATE_MAX else _COORDINATE_MAX
-                place[x] = v
+                i = np.int32(v)
+                entry[x] = i
+                beyond[x] = v - np.float32(i)
                 low = min(low, v)
                 high = max(high, v)
             lowest[at, run] = low
@@ -117,11 +120,12 @@ def _locate(team, count, *arguments):
 
 @njit(part=True)
 def _climb_some(
-    begin, end, below, level, taps, stride, sigma, which, coordinates, lowest, highest, table, support, blurred, slopes
-):
+    begin, end, below, level, taps, stride, sigma, which, entries, rest, lowest, highest, table, support, blurred,
+    slopes,
+):  # fmt: skip
     """Makes a level of M frames (stride 0: it is `below` itself) and adds its share to the result and its derivative.
 
-    coordinates, lowest and highest, of sigma [M, which, H, W], have the frames' rows one below the other.
+    entries, rest, lowest and highest, of sigma [M, which, H, W], have the frames' rows one below the other.
     """
     _, channels, height, width = below.shape
     with_slopes = slopes.shape[0] > 0
@@ -147,7 +151,7 @@ def _climb_some(
                     continue
                 start = run * RUN
                 stop = min(start + RUN, width)
-                look_up(coordinates[at, start:stop], table, weight, slope)
+                look_up(entries[at, start:stop], rest[at, start:stop], table, weight, slope)
                 for c in range(channels):
                     source = level[m, c, y, start:stop]
                     target = blurred[m, c, y, start:stop]
@@ -165,7 +169,7 @@ def _climb(team, count, *arguments):
 
 
 @njit(part=True)
-def _descend_some(begin, end, above, level, taps, stride, coordinates, lowest, highest, table, support, gradient):
+def _descend_some(begin, end, above, level, taps, stride, entries, rest, lowest, highest, table, support, gradient):
     """Gradient of a level: what the level above (stride 0: none) passes down, and its own share of the result, whose
     gradient [C, H, W] is that of M frames alike."""
     _, channels, height, width = level.shape
@@ -174,7 +178,6 @@ def _descend_some(begin, end, above, level, taps, stride, coordinates, lowest, h
         m, block = task // blocks, task % blocks
         padded = np.empty(width + 2 * PAIRS * stride, np.float32)
         weight = np.empty(RUN, np.float32)
-        slope = np.empty(RUN, np.float32)
         for y in range(block * ROWS, min(block * ROWS + ROWS, height)):
             at = m * height + y
             for c in range(channels):
@@ -187,7 +190,7 @@ def _descend_some(begin, end, above, level, taps, stride, coordinates, lowest, h
                     continue
                 start = run * RUN
                 stop = min(start + RUN, width)
-                look_up(coordinates[at, start:stop], table, weight, slope)
+                weigh(entries[at, start:stop], rest[at, start:stop], table, weight)
                 for c in range(channels):
                     source = gradient[0, c, y, start:stop]
                     target = level[m, c, y, start:stop]
@@ -201,11 +204,11 @@ def _descend(team, count, *arguments):
 
 
 @njit(part=True)
-def _sigma_gradient_some(begin, end, gradient, slopes, coordinates, result):
-    """Of M frames, or of their channels if each has its own; their rows lie one below the other in `coordinates` and in
-    the result."""
+def _sigma_gradient_some(begin, end, gradient, slopes, entries, rest, result):
+    """Of M frames, or of their channels if each has its own; their rows lie one below the other in `entries`, `rest`
+    and the result."""
     frames, channels, height, width = slopes.shape
-    each = coordinates.shape[0] // (frames * height)
+    each = rest.shape[0] // (frames * height)
     for at in range(begin, end):
         plane, y = at // height, at % height
         m, k = plane // each, plane % each
@@ -217,10 +220,10 @@ def _sigma_gradient_some(begin, end, gradient, slopes, coordinates, result):
             for x in range(width):
                 row[x] += g[x] * s[x]
         for x in range(width):
-            v = coordinates[at, x]
-            rest = np.float32(1.0) - v * np.float32(1.0 / ENTRIES)
+            v = np.float32(entries[at, x]) + rest[at, x]
+            left = np.float32(1.0) - v * np.float32(1.0 / ENTRIES)
             inside = np.float32(1.0) if v < _COORDINATE_MAX else np.float32(0.0)
-            row[x] *= inside * np.float32(ENTRIES / SIGMA_HALF) * rest * rest
+            row[x] *= inside * np.float32(ENTRIES / SIGMA_HALF) * left * left
 
 
 @njit
@@ -253,7 +256,7 @@ def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool, pivot: 
                 _mean(team(), height, result, *into)
             else:
                 mean_about(
-                    team(), height, result, kept.slopes, sigmas[part], pivot, kept.coordinates, kept.apart, *into
+                    team(), height, result, kept.slopes, sigmas[part], pivot, kept.entries, kept.rest, kept.apart, *into
                 )
         saved.append(kept)
     return blurred, (saved, in_planes(sharp) is not None)
@@ -265,7 +268,8 @@ class _Saved:
     frame, or of each of its channels where they have sigmas of their own."""
 
     frames: int
-    coordinates: np.ndarray  # [R, W]
+    entries: np.ndarray  # [R, W]
+    rest: np.ndarray  # [R, W]
     lowest: np.ndarray  # [R, runs]
     highest: np.ndarray  # [R, runs]
     levels: int
@@ -280,18 +284,19 @@ def _some(sharp: torch.Tensor, sigma: np.ndarray, with_slopes: bool, pivot: int 
     runs, about = (width + RUN - 1) // RUN, pivot is not None
     sigma, which = (sigma, pivot) if about else (sigma.reshape(-1, 1, height, width), 0)
     rows = len(sigma) * height
-    coordinates, (lowest, highest) = np.empty((rows, width), np.float32), np.empty((2, rows, runs), np.float32)
+    entries, rest = np.empty((rows, width), np.uint16), np.empty((rows, width), np.float32)
+    lowest, highest = np.empty((2, rows, runs), np.float32)
     shape = count, channels, height, width
     slopes = np.empty(shape if with_slopes or about else (0, *shape[1:]), np.float32)
     tables = _get_tables()
     spare, level, result = _planes(shape)
     below = read(sharp, spare)
-    _locate(team(), rows, sigma, which, coordinates, lowest, highest)
+    _locate(team(), rows, sigma, which, entries, rest, lowest, highest)
     levels, tasks = _levels_used(highest, tables), count * -(-height // ROWS)
     for k in range(levels):
         rung = (tables.taps[k], tables.strides[k]) if k > 0 else (tables.taps[0], 0)
         made = level if k > 0 else below
-        where = (coordinates, lowest, highest, tables.weights[k], tables.support[k])
+        where = (entries, rest, lowest, highest, tables.weights[k], tables.support[k])
         if rows == count * height:
             _climb(team(), tasks, below, made, *rung, sigma, which, *where, result, slopes)
         else:
@@ -299,7 +304,7 @@ def _some(sharp: torch.Tensor, sigma: np.ndarray, with_slopes: bool, pivot: int 
         if k > 0:
             below, level = level, spare if k == 1 else below
     apart = np.empty(shape if about else (0, *shape[1:]), np.float32)
-    return result, _Saved(count, coordinates, lowest, highest, levels, slopes, pivot, apart)
+    return result, _Saved(count, entries, rest, lowest, highest, levels, slopes, pivot, apart)
 
 
 def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bool):
@@ -308,7 +313,7 @@ def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bo
     saved, planes = saved
     height, width, channels = gradient.shape
     frames = sum(one.frames for one in saved)
-    each = channels if saved[0].pivot is not None else len(saved[0].coordinates) // (saved[0].frames * height)
+    each = channels if saved[0].pivot is not None else len(saved[0].rest) // (saved[0].frames * height)
     shape = (frames, channels, height, width) if planes else (frames, height, width, channels)
     sharp_gradient = np.empty(shape, np.float32) if sharp_wanted else None
     sigma_gradient = np.empty((frames, each, height, width), np.float32) if sigma_wanted else None
@@ -318,7 +323,7 @@ def backward(gradient: torch.Tensor, saved, sharp_wanted: bool, sigma_wanted: bo
         for one in saved:
             part = slice(first, first + one.frames)
             if sigma_gradient is not None:
-                found, by = sigma_gradient[part], (given, one.slopes, one.coordinates)
+                found, by = sigma_gradient[part], (given, one.slopes, one.entries, one.rest)
                 if one.pivot is None:
                     rows = found.reshape(-1, width)
                     _sigma_gradient(team(), len(rows), *by, rows)
@@ -346,11 +351,11 @@ def _some_back(gradient: np.ndarray, saved: _Saved, found: np.ndarray, planes: b
     tasks = count * -(-height // ROWS)
     for k in range(levels - 1, -1, -1):
         rung = (tables.taps[k + 1], tables.strides[k + 1]) if k + 1 < levels else (tables.taps[0], 0)
-        where = (saved.coordinates, saved.lowest, saved.highest, tables.weights[k], tables.support[k])
+        where = (saved.entries, saved.rest, saved.lowest, saved.highest, tables.weights[k], tables.support[k])
         made = found if k == 0 and planes else level
         if saved.pivot is not None:
             descend_about(team(), tasks, above, made, *rung, *where, gradient, saved.apart)
-        elif len(saved.coordinates) == count * height:
+        elif len(saved.rest) == count * height:
             _descend(team(), tasks, above, made, *rung, *where, gradient)
         else:
             descend_apart(team(), tasks, above, made, *rung, *where, gradient)

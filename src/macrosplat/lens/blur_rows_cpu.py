@@ -43,14 +43,23 @@ def filter_row(plane, y, taps, stride, padded, row):
 
 
 @njit(inner=True)
-def look_up(coordinates, table, weight, slope):
-    for x in range(coordinates.shape[0]):
-        v = coordinates[x]
-        i = np.uint32(v)
+def look_up(entries, rest, table, weight, slope):
+    """Weights and their slopes: entries of the table, and what coordinates are beyond them."""
+    for x in range(entries.shape[0]):
+        i = np.uint32(entries[x])
         a = table[i]
         d = table[i + np.uint32(1)] - a
-        weight[x] = a + (v - np.float32(i)) * d
+        weight[x] = a + rest[x] * d
         slope[x] = d
+
+
+@njit(inner=True)
+def weigh(entries, rest, table, weight):
+    """The weights alone."""
+    for x in range(entries.shape[0]):
+        i = np.uint32(entries[x])
+        a = table[i]
+        weight[x] = a + rest[x] * (table[i + np.uint32(1)] - a)
 
 
 @njit(inner=True)

@@ -23,7 +23,7 @@ BELIEF = 1e-6  # of the loss per px^2: pulls to no colour what no photo tells
 LEAST = 0.25
 
 
-def inverse_offsets(radii: Tensor, pupil: Tensor, fx: Tensor) -> Tensor:
+def inverse_offsets(radii: Tensor, pupil: Tensor | float, fx: Tensor | float) -> Tensor:
     """[3] by what 1 / d0 is more for red, green and blue, 1 / scene units.
 
     Args:

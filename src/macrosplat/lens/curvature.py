@@ -18,13 +18,14 @@ LEAST = 0.4
 CLOSEST = 0.1  # of 1 / depth: a corner's focus never passes the lens
 
 
-def inverse_offset(radius: Tensor, pupil: Tensor, fx: Tensor) -> Tensor:
+def inverse_offset(radius: Tensor, pupil: Tensor | float, fx: Tensor | float) -> Tensor:
     """[] by what 1 / d0 is more in the corner, 1 / scene units.
 
     Args:
-        radius: [1] px. pupil: [] scene units, fx: [] px of the same width; the field is no reason to change them.
+        radius: [1] px. pupil: [] scene units, fx: [] px of the same width, both without gradient: the field is no
+            reason to change them.
     """
-    return radius[0] / (0.5 * pupil.detach() * fx.detach())
+    return radius[0] / (0.5 * pupil * fx)
 
 
 def flattened(depth: Tensor, offset: Tensor, squared_radii: Tensor) -> Tensor:

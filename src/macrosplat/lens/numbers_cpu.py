@@ -12,6 +12,15 @@ import torch
 from torch import Tensor
 
 
+def widest(
+    log_pupil: Tensor, start: Tensor, photo: int, intrinsics: Tensor, width: int, training: int
+) -> tuple[float, float]:
+    """The pupil where the relative aperture is 1, scene units, and fx in px of the training width."""
+    fx = float(intrinsics.detach().numpy()[0])
+    away = float(start.numpy()[photo]) * width / fx if len(start) else 1.0
+    return math.exp(log_pupil.item()) / away, fx * training / width
+
+
 class Numbers(torch.autograd.Function):
     """ln of the pupil [], offsets of the focus [V], ln of sigma0 [], references and relative apertures [V], focal
     lengths at the start [V] (empty: the camera's), a photo and its camera's intrinsics [4]; the frame's width, its

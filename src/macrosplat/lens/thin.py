@@ -145,8 +145,14 @@ class ThinLens(Decided, Moving, Lens):
         """How those of a photo differ."""
         if not self.acts("lens.colour") and not self.acts("lens.curvature"):
             return ONE_FOCUS
-        with torch.no_grad():  # neither says how wide the pupil is
-            numbers = self._widest(photo, camera), camera.intrinsics[0] * (self.width / camera.frame.width)
+        if isinstance(photo, int) and self._host_computes():
+            from macrosplat.lens import numbers_cpu
+
+            known = self.parameters["lens.pupil"], self.focal, photo, camera.intrinsics
+            numbers = numbers_cpu.widest(*known, camera.frame.width, self.width)
+        else:
+            with torch.no_grad():  # neither says how wide the pupil is
+                numbers = self._widest(photo, camera), camera.intrinsics[0] * (self.width / camera.frame.width)
         colours = corner = None
         if self.acts("lens.colour"):
             colours = colour.inverse_offsets(self.parameters["lens.colour"], *numbers)
@@ -192,6 +198,9 @@ class ThinLens(Decided, Moving, Lens):
         return 1 / (nearness * dolly(self.focal, camera, photo))
 
     def magnifications(self) -> Tensor:
+        if self._host_computes():  # in every step, of as many numbers as there are photos
+            own = self._began.numpy() * (1 + self.parameters["lens.focus"].detach().numpy())
+            return torch.from_numpy((own / own.mean() - 1) / np.float32(max(self.spread, breathing.LEAST)))
         magnified = self._began * (1 + self.parameters["lens.focus"].detach())
         return (magnified / magnified.mean() - 1) / max(self.spread, breathing.LEAST)
 
@@ -212,12 +221,17 @@ class ThinLens(Decided, Moving, Lens):
 
             given = *known, camera.intrinsics[0], *size
             return numbers_cuda.Numbers.apply(*leaves, *given, SIGMA0_MIN, SIGMA0_MAX)  # type: ignore
-        if isinstance(photo, int) and leaves[0].dtype == torch.float32 and kind_of(leaves[0].device) == "cpu":
+        if isinstance(photo, int) and self._host_computes():
             from macrosplat.lens import numbers_cpu
 
             given = *known, camera.intrinsics, *size
             return numbers_cpu.Numbers.apply(*leaves, *given, SIGMA0_MIN, SIGMA0_MAX)  # type: ignore
         return self.pupil(photo, camera), self.focus(photo, camera), self.sigma_in_focus(camera)
+
+    def _host_computes(self) -> bool:
+        """Whether the numbers of a photo are those of a CPU's kernels."""
+        like = self.parameters["lens.pupil"]
+        return like.dtype == torch.float32 and kind_of(like.device) == "cpu"
 
     def photograph(self, draw: Draw, camera: Camera, photo: PhotoIndex, sampling: Sampling) -> Tensor:
         numbers = self._numbers(photo, camera)

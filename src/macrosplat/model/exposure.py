@@ -17,19 +17,22 @@ from scipy.ndimage import uniform_filter1d
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from macrosplat.cameras.parts import parts_of
 from macrosplat.cameras.records import SparsePoints
 from macrosplat.photos.records import Photo
 from macrosplat.support.colour import to_linear
-from macrosplat.support.dispatch import on_gpu, select_row
+from macrosplat.support.dispatch import kind_of, on_gpu, select_row
 from macrosplat.support.threads import ordered, workers
 
 LN2 = 0.6931471805599453  # a stop
 PATCH = 0.02  # of the width: side of the squares whose light is compared between photos; wider than most blur
 FAINTEST = 0.004  # linear: darker patches are noise, flare and the steps of 8 bits
 BRIGHTEST = 0.8  # linear: brighter ones may hold pixels that are cut off at white
-# What gains may leave of the points' differences to be learned, without and with EXIF that tells the exposures: gloss
-# leaves more than photos whose exposures differ (experiments: exposure-gains).
+# What gains may leave of the differences between points of a part of the thing that they were not found by, to be
+# learned; without and with EXIF that tells the exposures: gloss leaves more than photos whose exposures differ
+# (experiments: exposure-gains). And so many parts.
 PLAIN, PLAIN_IF_TOLD = 0.84, 0.75
+PARTS = 8
 # ln, the mean of what may be left where gains contradict EXIF: where an object turns below fixed lamps more is.
 LEFT = 0.1
 EQUAL_STOPS = 0.05  # apart at the most, by EXIF: less is rounding
@@ -61,6 +64,10 @@ class Exposure:
             from macrosplat.model.light_cuda import Expose
 
             return Expose.apply(light, gain)  # type: ignore[return-value]
+        if light.dtype == torch.float32 and kind_of(light.device) == "cpu":
+            from macrosplat.model import light_cpu
+
+            return light_cpu.Expose.apply(light, gain)  # type: ignore[return-value]
         return light * torch.cat([gain, gain.new_ones(light.shape[-1] - 3)]) if light.shape[-1] > 3 else light * gain
 
     def stops(self) -> list[list[float]]:
@@ -87,14 +94,16 @@ def start_exposure(
     needed: gains also fit gloss and shading, which turn with the camera.
 
     ln of the light around observation o is a point's plus a photo's; the sum of absolute differences is least
-    (iteratively reweighted least squares, the points eliminated). Without photo terms what is left of the differences
-    is hardly more where all photos had one exposure, and much more where they had not. What EXIF tells of every photo
-    is believed, unless the photos agree better without it (they were developed alike), or gains are plainer still.
+    (iteratively reweighted least squares, the points eliminated). Photo terms that are found without a part of the
+    thing leave its differences as they are where all photos had one exposure, since gloss differs from part to part,
+    and much smaller where they had not. What EXIF tells of every photo is believed, unless the photos agree better
+    without it (they were developed alike), or gains are plainer still.
     """
     light, usable = _around(points, photos, full_sizes)
     count, stops = len(photos), exif_stops(records)
     told = np.zeros(count) if stops is None or float(np.ptp(stops)) < EQUAL_STOPS else LN2 * stops
-    found, alike, as_told, apart = np.zeros((count, 3)), 0.0, 0.0, 0.0
+    found, alike, as_told, apart, elsewhere = np.zeros((count, 3)), 0.0, 0.0, 0.0, 0.0
+    part = parts_of(np.asarray(points.xyz, np.float64), PARTS)
     for channel in range(3):
         kept = usable[:, channel]
         if kept.any():
@@ -103,9 +112,13 @@ def start_exposure(
             alike += _differences(value, point)
             as_told += _differences(value - told[photo], point)
             apart += _differences(value - found[photo, channel], point)
+            for n in range(PARTS):
+                held = part[point] == n
+                gains = _agreed(value[~held], point[~held], photo[~held], len(points), count)
+                elsewhere += _differences(value[held] - gains[photo[held]], point[held])
     if as_told >= alike:
         told, as_told = 0 * told, alike
-    learned = apart < (PLAIN if stops is None else PLAIN_IF_TOLD) * as_told
+    learned = elsewhere < (PLAIN if stops is None else PLAIN_IF_TOLD) * as_told
     if stops is not None and apart > LEFT * usable.sum():  # a flash or flicker would explain the differences
         learned = False
     gains = found if learned else np.repeat(told[:, None], 3, 1)

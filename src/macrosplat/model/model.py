@@ -19,7 +19,7 @@ from macrosplat.model.exposure import Exposure
 from macrosplat.model.rig import Rig
 from macrosplat.render import Camera, Frame, render
 from macrosplat.scene.gaussians import Gaussians
-from macrosplat.support.dispatch import on_gpu, select_row
+from macrosplat.support.dispatch import kind_of, on_gpu, select_row
 
 
 @dataclass
@@ -105,6 +105,8 @@ class Model:
             with_alpha: a fourth channel is how much of the light is the scene's, blurred along with the colours.
             frozen: nothing is learned of the camera.
         """
+        if isinstance(photo, Tensor) and kind_of(photo.device) == "cpu":
+            photo = int(photo)  # the host knows it, too
         camera = self.camera(photo, frame, frozen)
         gain, grid = self._own(photo)
         # One for all aperture samples, kept until the gradients are there.
@@ -171,6 +173,12 @@ class Model:
             from macrosplat.model.light_cuda import Own
 
             return Own.apply(self.exposure.log_gains, self.backdrop.grids, photo, leader)  # type: ignore[return-value]
+        grids = self.backdrop.grids
+        if isinstance(photo, int) and grids.dtype == torch.float32 and kind_of(grids.device) == "cpu":
+            from macrosplat.model import light_cpu
+
+            own = light_cpu.Own.apply(self.exposure.log_gains, grids, photo, leader)
+            return own  # type: ignore[return-value]
         return self.exposure.gain(photo), select_row(self.backdrop.grids, leader) / self.exposure.gain(leader)
 
 

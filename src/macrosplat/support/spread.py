@@ -21,7 +21,6 @@ import functools
 from typing import Any
 
 import llvmlite.binding
-import numba
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.typing import templates
@@ -41,7 +40,8 @@ _POOL = ir.FunctionType(
 
 def team() -> tuple[int, int]:
     """Where the pool is called, and how many threads it has: for the first argument of a kernel."""
-    return _pool(), numba.get_num_threads()
+    pool, threads = _pool(), parallel._get_num_threads  # type: ignore[attr-defined]  # there once the pool is
+    return pool, threads()
 
 
 @functools.cache

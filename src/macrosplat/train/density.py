@@ -15,8 +15,8 @@ from torch import Tensor
 from macrosplat.scene.gaussians import Gaussians
 from macrosplat.support.dispatch import on_gpu
 from macrosplat.train.adam import Adam
-from macrosplat.train.constants import DEAD, NOISE_SHARPNESS
-from macrosplat.train.random import Purpose, key_of, normal, uniform64
+from macrosplat.train.constants import DEAD
+from macrosplat.train.random import Purpose, key_of, uniform64
 
 MOST_COPIES = 51  # of one Gaussian in one go, as the paper's code has it
 # The paper has 80: 5e5 * 1.6e-4, its noise times its learning rate of the means, in units of 1000 px. Under a blur
@@ -92,27 +92,6 @@ def _polynomials() -> Tensor:
         ],
         dtype=torch.float64,
     )
-
-
-def position_noise(gaussians: Gaussians, noise: float, key: int) -> Tensor:
-    """[N, 3] what the means move by chance (SGLD, eq. 8): only nearly transparent Gaussians, along their own shape. On
-    the CPU; on a GPU see `noise_cuda`.
-
-    Args:
-        noise: times a Gaussian's covariance and a normal draw it is what a fully transparent one moves.
-        key: of `random.key_of`; each row has its own draws.
-    """
-    from macrosplat.render.project_reference import rotations
-
-    # Opaque ones would get less than 1e-4 of it: they are left out of the arithmetic.
-    opacity = torch.sigmoid(gaussians.opacity_logits)
-    faint = torch.nonzero(opacity < 0.1)[:, 0]
-    gate = torch.sigmoid(NOISE_SHARPNESS * (DEAD - opacity[faint]))
-    axes = rotations(gaussians.quats[faint]) * gaussians.log_scales[faint].exp()[:, None, :]
-    draw = normal(key, faint)
-    along = (axes * draw[:, :, None]).sum(1)  # of the draw, on each axis
-    moved = (axes * along[:, None, :]).sum(2) * (gate * noise)[:, None]
-    return torch.zeros_like(gaussians.means).index_copy_(0, faint, moved)
 
 
 def add_regulariser_gradient(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from macrosplat.train.density import confine_shapes, position_noise
+from macrosplat.train.density import confine_shapes
+from macrosplat.train.noise_cpu import add_position_noise
 from macrosplat.train.random import Purpose
 from macrosplat.train.step import gradients
 
@@ -35,7 +36,9 @@ class Eager:
             confine_shapes(gaussians.log_scales, training.smallest, training.slender)
             model.lens.confine()
             if plan.noise > 0:
-                gaussians.means.add_(position_noise(gaussians, training.noise(plan), training.key(Purpose.NOISE)))
+                noise = training.noise(plan), training.key(Purpose.NOISE)
+                of = gaussians.means, gaussians.log_scales, gaussians.quats, gaussians.opacity_logits
+                add_position_noise(*of, *noise)
         return loss
 
     def _gradients(self, plan: Plan, turn: int) -> tuple[Tensor, Mapping[str, Tensor | None]]:

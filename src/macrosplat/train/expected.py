@@ -42,7 +42,7 @@ BEGUN = 1 / 3  # of the Gaussians at the end, those of the start
 CAMERA, POINTS, VGA, CAMERA_GROWS = 1.3, 1.0, 640 * 480, 1.5
 FINER = 1.2  # of such a photo whose camera is found by more points (experiments: sfm-copies): of drafts hardly any is
 RESULT, RESULT_PX = 0.4, 8e-7  # of a photo, and of each px: read, and its results written, on a core (large-captures)
-GPU_START = 40.0  # kernels are built, once on a machine
+GPU_START = 25.0  # kernels are built, once on a machine
 FIXED = 10.0  # imports, kernels read from the cache, the page
 # Bytes: of a photo's px its sharp photo and maps; of a Gaussian the checkpoint (value and two moments of 38 floats),
 # and scene.ply with that of the coverage; of the page.

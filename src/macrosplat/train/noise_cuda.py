@@ -1,6 +1,6 @@
 """What stands before and after Adam on a GPU, a launch each: MCMC's regulariser, a note of the step, and MCMC's noise.
 
-The noise is `density.position_noise`'s, its random numbers those of `random.normal`.
+The noise is `noise_reference.position_noise`'s, its random numbers those of `random.normal`.
 """
 
 # Triton's own types do not know what its compiler accepts.

@@ -56,16 +56,20 @@ def _words(key, rows, out):
         out[i, 0], out[i, 1], out[i, 2], out[i, 3] = _philox(U(rows[i]), key)
 
 
+@njit(inner=True)
+def draws(key, row):
+    """Three normal draws of a row: by Box and Muller, two of each pair of words; the fourth is left."""
+    words = _philox(row, key)
+    first = np.sqrt(np.float32(-2) * np.log(max(_uniform(words[0]), SMALLEST)))
+    angle = TURN * _uniform(words[1])
+    second = np.sqrt(np.float32(-2) * np.log(max(_uniform(words[2]), SMALLEST)))
+    return first * np.cos(angle), first * np.sin(angle), second * np.cos(TURN * _uniform(words[3]))
+
+
 @njit(part=True)
 def _normals_some(begin, end, key, rows, out):
-    """By Box and Muller, two of each pair of words; the fourth is left."""
     for i in range(begin, end):
-        words = _philox(U(rows[i]), key)
-        first = np.sqrt(np.float32(-2) * np.log(max(_uniform(words[0]), SMALLEST)))
-        angle = TURN * _uniform(words[1])
-        out[i, 0], out[i, 1] = first * np.cos(angle), first * np.sin(angle)
-        second = np.sqrt(np.float32(-2) * np.log(max(_uniform(words[2]), SMALLEST)))
-        out[i, 2] = second * np.cos(TURN * _uniform(words[3]))
+        out[i, 0], out[i, 1], out[i, 2] = draws(key, U(rows[i]))
 
 
 @njit

@@ -116,11 +116,15 @@ class Features:
         """[N, 2] positions, canvas px."""
         return self.keypoints[:, :2].astype(np.float64)
 
+    @property
+    def sizes(self) -> NDArray[np.float64]:
+        """[N] scales of the points, canvas px."""
+        shape = self.keypoints[:, 2:].astype(np.float64)
+        return np.sqrt(np.abs(shape[:, 0] * shape[:, 3] - shape[:, 1] * shape[:, 2]))
+
     def largest(self, count: int) -> Features:
         """The `count` points of the largest scale: those that a blurred photo shows, too."""
-        shape = self.keypoints[:, 2:]
-        area = np.abs(shape[:, 0] * shape[:, 3] - shape[:, 1] * shape[:, 2])
-        rows = np.sort(np.argsort(-area, kind="stable")[:count])
+        rows = np.sort(np.argsort(-self.sizes, kind="stable")[:count])
         return self._only(rows)
 
     def first(self) -> Features:

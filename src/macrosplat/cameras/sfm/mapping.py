@@ -162,7 +162,6 @@ def adjust(
     model: pycolmap.Reconstruction,
     loss_px: float,
     focal: bool = True,
-    radial: bool = False,
     end: float = ROUGH,
     most: float = RUNS_AWAY,
 ) -> None:
@@ -172,14 +171,13 @@ def adjust(
     all where one runs away.
 
     Args:
-        radial: whether the distortion of cameras whose focal length is adjusted is, too.
         end: it stops where an iteration lowers the cost by less than this share.
         most: times that a focal length may grow.
     """
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_focal_length = True
     options.refine_principal_point = False
-    options.refine_extra_params = radial
+    options.refine_extra_params = False
     options.print_summary = False
     options.ceres.solver_options.num_threads = THREADS
     options.ceres.solver_options.function_tolerance = end
@@ -198,7 +196,7 @@ def adjust(
     pycolmap.create_default_bundle_adjuster(options, config, model).solve()
     if focal and before.ran_away(model, most):
         before.restore(model)
-        adjust(model, loss_px, False, radial, end)
+        adjust(model, loss_px, False, end)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ Matches are sought once more, close to the epipolar lines of the poses found (fr
 be sought farther, among more that are false), and the pixels about the points place them. Where few points hold some
 photo, it may lie far off, and the same few confirm it there: points of blurred copies, three times as many, are sought
 until they move the photos no more, then the first ones again, and all are adjusted together: each moves a photo by
-chances of its own. In: a model, features, photos. Out: `Polished`.
+chances of its own. At last each observation is trusted by the size of its key point. In: a model, features, photos.
+Out: `Polished`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from macrosplat.cameras.sfm import mapping, refine
+from macrosplat.cameras.sfm import bundle, mapping, refine
 from macrosplat.cameras.sfm.align import aligned
 from macrosplat.cameras.sfm.features import COPIES, Features, Matches, Progress, extract, read_grey, within
 from macrosplat.cameras.sfm.pairs import joined
@@ -42,7 +43,7 @@ class Polished:
     model: pycolmap.Reconstruction
     cameras: list[pycolmap.Camera]  # one per photo
     features: list[Features]  # of each photo: those that the model's points are made of, where they were placed
-    loss: float  # px of the Cauchy loss that the model was adjusted under
+    loss: float  # px of the Cauchy loss that its observations were chosen under
     copied: bool = False  # with points of blurred copies
 
 
@@ -75,9 +76,9 @@ def polished(
         return Polished(model, cameras, features, refine.LOSS)
     if few:
         found = _with_copies(first, found, photos, folder, within(progress, 0.2, 1.0), seed)
-    if not radial:
-        return found
-    bent = with_radial(found.model, found.features, found.loss)
+    noise = bundle.Noise.by_size(found.model, found.features)
+    bundle.adjust(found.model, noise, most=mapping.POLISHED_AWAY)
+    bent = with_radial(found.model, found.features, noise) if radial else found.model
     return replace(found, model=bent, cameras=refine.cameras_of(bent, found.cameras))
 
 

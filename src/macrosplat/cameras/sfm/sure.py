@@ -11,8 +11,8 @@ from collections import Counter
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.vq import kmeans2
 
+from macrosplat.cameras.parts import parts_of
 from macrosplat.cameras.sfm import mapping
 from macrosplat.support.colmap import pycolmap
 
@@ -48,10 +48,13 @@ def may_be_off(model: pycolmap.Reconstruction, loss: float) -> float | None:
     """The share by which the focal lengths may be off; None where none was adjusted.
 
     Args:
-        model: adjusted under a Cauchy loss of `loss` px; it is left as it is.
+        model: it is left as it is.
+        loss: px of a Cauchy loss, under which all its observations count alike here.
     """
-    told = focal_spread(model, loss)
-    return None if told is None else float(np.hypot(SPREADS * told, SPREADS_BY_PARTS * spread_by_parts(model, loss)))
+    alike = pycolmap.Reconstruction(model)
+    mapping.adjust(alike, loss, end=mapping.EXACT)
+    told = focal_spread(alike, loss)
+    return None if told is None else float(np.hypot(SPREADS * told, SPREADS_BY_PARTS * spread_by_parts(alike, loss)))
 
 
 def spread_by_parts(model: pycolmap.Reconstruction, loss: float) -> float:
@@ -63,7 +66,7 @@ def spread_by_parts(model: pycolmap.Reconstruction, loss: float) -> float:
     ids = np.array(sorted(model.points3D))
     if len(ids) < PARTS:
         return 1.0
-    part, found = _parts(np.array([model.points3D[one].xyz for one in ids.tolist()])), []
+    part, found = parts_of(np.array([model.points3D[one].xyz for one in ids.tolist()]), PARTS), []
     for n in np.unique(part):
         rest = pycolmap.Reconstruction(model)
         for point in ids[part == n].tolist():
@@ -74,18 +77,6 @@ def spread_by_parts(model: pycolmap.Reconstruction, loss: float) -> float:
             return 1.0
         found.append(np.log(grown))
     return float(np.sqrt((len(found) - 1) * np.var(found, axis=0)).max())
-
-
-def _parts(xyz: NDArray[np.float64]) -> NDArray[np.int64]:
-    """[N] which part of the thing each of some points [N, 3] lies in."""
-    rng = np.random.default_rng(0)
-    middles = [xyz[0]]
-    while len(middles) < PARTS:
-        away = np.min([((xyz - middle) ** 2).sum(1) for middle in middles], axis=0)
-        if not away.any():
-            return np.zeros(len(xyz), np.int64)
-        middles.append(xyz[rng.choice(len(xyz), p=away / away.sum())])
-    return np.asarray(kmeans2(xyz, np.array(middles), minit="matrix", missing="warn")[1], np.int64)
 
 
 def unit_cost(model: pycolmap.Reconstruction, costs: NDArray[np.float64]) -> float:
