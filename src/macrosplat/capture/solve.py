@@ -83,7 +83,7 @@ def solve(
         for line in report.sentences:
             progress.note(line)
         if not composed:
-            cameras, points = _breathing(opened, cameras, points, progress)
+            cameras, points = _breathing(opened, report.alike, progress) or (cameras, points)
         return Solved(cameras, points, "sfm", report.unsure, report.doubted)
     if given is not None:
         return Solved(opened.cameras, given, opened.cameras.source)
@@ -115,13 +115,16 @@ def solve(
 
 
 def _breathing(
-    opened: Capture, cameras: Cameras, points: SparsePoints, progress: Progress
-) -> tuple[Cameras, SparsePoints]:
-    """Cameras found from the photos, with a focal length each where the lens surely breathes."""
+    opened: Capture, found_alike: tuple[Cameras, SparsePoints] | None, progress: Progress
+) -> tuple[Cameras, SparsePoints] | None:
+    """Cameras found from the photos, with a focal length each; None: it is not sure that the lens breathes."""
+    if found_alike is None:
+        return None
+    cameras, points = found_alike
     by_name = {photo.name: photo for photo in opened.photos}
     found = with_breathing(cameras, points, [by_name[name] for name in cameras.names])
     if found is None:
-        return cameras, points
+        return None
     progress.note(found.sentence)
     return found.cameras, replace(points, xyz=found.xyz)
 

@@ -40,6 +40,15 @@ class Noise:
     loss: float  # of the Cauchy loss, sigmas
 
     @classmethod
+    def alike(cls, features: Sequence[Features], loss: float) -> Noise:
+        """All alike.
+
+        Args:
+            loss: px.
+        """
+        return cls([np.ones(len(one)) for one in features], loss)
+
+    @classmethod
     def by_size(cls, model: pycolmap.Reconstruction, features: Sequence[Features]) -> Noise:
         """In proportion to the sizes of the key points; by how much, the adjusted model tells."""
         sizes = [one.sizes for one in features]

@@ -4,8 +4,9 @@ Matches are sought once more, close to the epipolar lines of the poses found (fr
 be sought farther, among more that are false), and the pixels about the points place them. Where few points hold some
 photo, it may lie far off, and the same few confirm it there: points of blurred copies, three times as many, are sought
 until they move the photos no more, then the first ones again, and all are adjusted together: each moves a photo by
-chances of its own. At last each observation is trusted by the size of its key point. In: a model, features, photos.
-Out: `Polished`.
+chances of its own. At last each observation is trusted by the size of its key point; but a lens that breathes, whose
+focal lengths are taken for one here, is told better where all are trusted alike (experiments: large-points), so that
+model is kept beside. In: a model, features, photos. Out: `Polished`.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Polished:
     features: list[Features]  # of each photo: those that the model's points are made of, where they were placed
     loss: float  # px of the Cauchy loss that its observations were chosen under
     copied: bool = False  # with points of blurred copies
+    alike: pycolmap.Reconstruction | None = None  # the model by observations that are trusted alike
 
 
 def polished(
@@ -76,10 +78,13 @@ def polished(
         return Polished(model, cameras, features, refine.LOSS)
     if few:
         found = _with_copies(first, found, photos, folder, within(progress, 0.2, 1.0), seed)
-    noise = bundle.Noise.by_size(found.model, found.features)
-    bundle.adjust(found.model, noise, most=mapping.POLISHED_AWAY)
-    bent = with_radial(found.model, found.features, noise) if radial else found.model
-    return replace(found, model=bent, cameras=refine.cameras_of(bent, found.cameras))
+    alike, ended = found.model, pycolmap.Reconstruction(found.model)
+    noise = bundle.Noise.by_size(ended, found.features)
+    bundle.adjust(ended, noise, most=mapping.POLISHED_AWAY)
+    if radial:
+        alike = with_radial(alike, found.features, bundle.Noise.alike(found.features, found.loss))
+        ended = with_radial(ended, found.features, noise)
+    return replace(found, model=ended, cameras=refine.cameras_of(ended, found.cameras), alike=alike)
 
 
 @dataclass(frozen=True)

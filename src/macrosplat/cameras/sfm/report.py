@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.photos.names import listed
 
 # Feature points in a photo below which nothing can be expected of it.
@@ -46,6 +47,7 @@ class SfmReport:
     still: int = 0  # feature points of a photo that stand still while the object turns, and were left out
     doubted: tuple[str, ...] = ()  # names of registered photos that contradict others, too many to be left out
     sentences: tuple[str, ...] = field(default=())
+    alike: tuple[Cameras, SparsePoints] | None = None  # by observations trusted alike: for a lens that may breathe
 
 
 def failure(best: Attempt, photos: int) -> str:

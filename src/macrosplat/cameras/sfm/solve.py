@@ -164,7 +164,10 @@ def solve_cameras(
         best.cameras = refine.with_focal(best.model, best.cameras, squares.factor)
         cameras, points = _result(best, photos)
         spread: float | None = squares.uncertainty
+        alike = None  # the squares know the focal length
     else:
+        model = ended.alike or best.model
+        alike = _result(replace(best, model=model, cameras=refine.cameras_of(model, best.cameras)), photos)
         told = may_be_off(best.model, ended.loss)
         held = abs(best.attempt.focal - best.attempt.focal_start) < 1e-6  # since it ran away
         spread = None if told is None else 1.0 if held else told
@@ -182,6 +185,7 @@ def solve_cameras(
         focal_spread=spread,
         still=best.still,
         doubted=tuple(names[i] for i in best.doubted),
+        alike=alike,
     )
     assumed = not any(knows_focal(photo) for photo in photos)
     told_of = replace(best.attempt, focal=median_focal(best.cameras, nominal_focals(photos)))
