@@ -25,8 +25,7 @@ from macrosplat.support.colmap import pycolmap
 # The Cauchy loss, medians of what is left: 2.385 standard deviations of a coordinate are 95 % as efficient as least
 # squares, and the median distance in two dimensions is 1.177 of them.
 EFFICIENT = 2.385 / 1.177
-# The share of the cost by which a step lowers it that is the last one (a hundredth of it moves no focal length by
-# 0.02 %); and how many there are at the most.
+# The share of the cost by which the last step lowers it (experiments: large-points), and how many there may be.
 SETTLED, STEPS = 1e-5, 50
 # What damps them, a share of the diagonal: at first, at the least, and where it gives up.
 DAMPED, LEAST, MOST = 1e-6, 1e-9, 1e4

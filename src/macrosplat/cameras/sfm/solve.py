@@ -168,7 +168,7 @@ def solve_cameras(
     else:
         model = ended.alike or best.model
         alike = _result(replace(best, model=model, cameras=refine.cameras_of(model, best.cameras)), photos)
-        told = may_be_off(best.model, ended.loss)
+        told = may_be_off(model, ended.loss)
         held = abs(best.attempt.focal - best.attempt.focal_start) < 1e-6  # since it ran away
         spread = None if told is None else 1.0 if held else told
     progress(1.0, f"{len(cameras)} of {len(photos)} photos placed")

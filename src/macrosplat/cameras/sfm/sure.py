@@ -48,13 +48,10 @@ def may_be_off(model: pycolmap.Reconstruction, loss: float) -> float | None:
     """The share by which the focal lengths may be off; None where none was adjusted.
 
     Args:
-        model: it is left as it is.
-        loss: px of a Cauchy loss, under which all its observations count alike here.
+        model: adjusted under a Cauchy loss of `loss` px, all observations alike; it is left as it is.
     """
-    alike = pycolmap.Reconstruction(model)
-    mapping.adjust(alike, loss, end=mapping.EXACT)
-    told = focal_spread(alike, loss)
-    return None if told is None else float(np.hypot(SPREADS * told, SPREADS_BY_PARTS * spread_by_parts(alike, loss)))
+    told = focal_spread(model, loss)
+    return None if told is None else float(np.hypot(SPREADS * told, SPREADS_BY_PARTS * spread_by_parts(model, loss)))
 
 
 def spread_by_parts(model: pycolmap.Reconstruction, loss: float) -> float:
