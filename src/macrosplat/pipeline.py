@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from macrosplat.capture.ahead import Ahead, many
 from macrosplat.capture.made_masks import with_made_masks
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture
@@ -50,7 +51,6 @@ from macrosplat.train.trainer import Trainer
 from macrosplat.train.working_size import working_width
 
 NO_MORE = "+0"  # steps: what there is is enough
-MANY, MUCH = 100, 1e9  # photos, and px of all of them, that take more than some seconds to look through
 
 
 def reconstruct(
@@ -64,6 +64,7 @@ def reconstruct(
     results: bool = False,
     preview: bool = False,
     now: bool = False,
+    ahead: Ahead | None = None,
 ) -> Summary | StackSummary:
     """Sharp photos and a sharp scene of a folder of blurred photos; see `macrosplat reconstruct --help`.
 
@@ -75,6 +76,7 @@ def reconstruct(
         results: whether a run that is stopped while it trains writes the results of what there is.
         preview: whether RUN/preview.jpg shows the scene while it trains.
         now: of a run that is resumed, only the results of what it has learned so far.
+        ahead: has opened the capture already, as `options` have it.
 
     Raises:
         MacrosplatError: bad input; one sentence says what and where.
@@ -93,7 +95,8 @@ def reconstruct(
     viewer, meeting = _viewer(live), Meeting()
     began = time.monotonic()
     with Progress(more=shown) as progress, ExitStack() as holding:
-        opened = _opened(capture, options, partial(_looking, progress, None if resume else options, device))
+        looking = partial(_looking, progress, None if resume else options, device)
+        opened = _opened(capture, options, looking, ahead)
         check_deblur(options, opened.photos)
         if options.scale_mm is not None:
             check_scale(options.scale_mm, [photo.name for photo in opened.photos])
@@ -130,7 +133,7 @@ def reconstruct(
         if device.type == "cpu" and opened.cameras is None and not run.sparse.is_dir():
             holding.enter_context(compiling())
         with nullcontext() if run.sparse.is_dir() else loading(device, options):
-            given = place(opened, run, progress, width)
+            given = place(opened, run, progress, width, ahead)
         if rig_lens is None and options.place != "off" and place_missing(opened, run, device, progress):
             given = place(opened, run, progress, width)
         widest = max(photo.width for photo in given.photos)
@@ -256,15 +259,22 @@ def _looking(progress: Progress, options: Options | None, device: torch.device, 
 
     def begin(sizes: list[tuple[int, int]]) -> None:
         progress.stage("looking through the photos", len(sizes))
-        if options is not None and (len(sizes) > MANY or sum(width * height for width, height in sizes) > MUCH):
+        if options is not None and many(sizes):
             progress.note(expected(sizes, options, known, device).bound(len(sizes)))
 
     return Looking(begin, progress.advance)
 
 
-def _opened(capture: Path, options: Options, looking: Callable[[bool], Looking] | None = None) -> Capture:
+def _opened(
+    capture: Path,
+    options: Options,
+    looking: Callable[[bool], Looking] | None = None,
+    ahead: Ahead | None = None,
+) -> Capture:
     """The capture; with those photos, too, that a file of cameras does not name, where they are to be placed."""
-    opened = open_capture(capture, options.masks != "off", options.brackets == "auto", looking)
+    opened = None if ahead is None else ahead.capture()
+    if opened is None:
+        opened = open_capture(capture, options.masks != "off", options.brackets == "auto", looking)
     if options.place != "all" or not opened.unplaced or any(photo.pose is not None for photo in opened.photos):
         names = listed(photo.name for photo in opened.unplaced)
         left = f"Left out, having no camera: {names}; --place all seeks them by the scene of the others."
