@@ -8,11 +8,13 @@ from __future__ import annotations
 import io
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -171,8 +173,10 @@ def reconstruct(
             run.update(seconds=seconds, machine=machine(device))
         watching.trained()
         run.check_whole(capture, opened.photos)
-        summary = finish(run, trainer.model, trainer.targets, given, trainer.last_sampling(), trainer.done, progress)
-        _page(out, progress)
+        with _preparing(out) as (prepare, prepared):
+            learned = trainer.model, trainer.targets, given, trainer.last_sampling(), trainer.done
+            summary = finish(run, *learned, progress, prepare)
+            _page(out, progress, prepared)
         return summary
 
 
@@ -317,13 +321,31 @@ def follow(out: Path, capture: Path | None = None, device: Device | None = None)
         trainer.ranks.leave()
 
 
-def _page(out: Path, progress: Progress) -> None:
+@contextmanager
+def _preparing(out: Path) -> Iterator[tuple[Callable[[], object], Callable[[], Any]]]:
+    """What begins to make most of the page in a thread, and what waits for it; None where that went wrong."""
+    begun: list[Future[Any]] = []
+
+    def prepared() -> Any:
+        from macrosplat.web.page import prepare
+
+        return prepare(out)
+
+    def wait() -> Any:
+        with suppress(Exception):  # it is made once more then, which says what is wrong
+            return begun[0].result()
+
+    with ThreadPoolExecutor(1, "page") as pool:
+        yield lambda: begun.append(pool.submit(prepared)), wait
+
+
+def _page(out: Path, progress: Progress, prepared: Callable[[], Any] = lambda: None) -> None:
     """RUN/index.html; that it is missing is said, and spoils nothing else."""
     from macrosplat.web.page import write_page
 
     progress.stage("writing the page")
     try:
-        write_page(out)
+        write_page(out, prepared())
     except MacrosplatError as error:
         progress.note(str(error))
 

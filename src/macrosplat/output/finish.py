@@ -6,6 +6,7 @@ a `Summary`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from itertools import repeat
@@ -58,8 +59,13 @@ def finish(
     sampling: Sampling,  # of the aperture, as the last step had it
     steps: int,  # that were taken
     progress: Progress,
+    drawn: Callable[[], object] = lambda: None,
 ) -> Summary:
-    """Write all results; each file appears atomically, so an interrupted end is simply done again."""
+    """Write all results; each file appears atomically, so an interrupted end is simply done again.
+
+    Args:
+        drawn: is called when scene, cameras and pictures are there, and what is said of the lens is not yet.
+    """
     options, focal_scale = run.manifest.options, model.rig.focal()
     shown = model.cameras()
     factors = model.rig.focal_factors(model.lens.magnifications()).cpu().numpy().astype(np.float64)
@@ -119,6 +125,10 @@ def finish(
     stops = dict(zip(given.cameras.names, model.exposure.stops(), strict=True))
     run.update(exposure_stops={name: tuple(values) for name, values in stops.items()})
     run.write_cameras(cameras)
+    write_ply(run.scene, fitted)
+    if coverage is not None:
+        write_ply(run.coverage_scene, coloured(fitted, coverage))
+    drawn()
     limit = run.manifest.limit
     report, covered, fit = None, None, float(np.mean([found.fit for found in matches]))
     if lens is not None:
@@ -144,9 +154,6 @@ def finish(
         ]
         covered = report_coverage(coverage, plan(coverage, slopes), report.focus_distances)
         write_coverage(run, covered, report.mm_per_unit, trust.level)
-    write_ply(run.scene, fitted)
-    if coverage is not None:
-        write_ply(run.coverage_scene, coloured(fitted, coverage))
     gains, errors = np.mean(list(stops.values()), 1), [found.gain_error for found in matches]
     summary = Summary(
         run=run.folder,
