@@ -44,6 +44,7 @@ from macrosplat.render import Camera
 from macrosplat.run import Run
 from macrosplat.scene.formats.ply import write_ply
 from macrosplat.support.files import Writers
+from macrosplat.support.memory import give_back
 from macrosplat.support.progress import Progress
 from macrosplat.support.threads import ahead
 from macrosplat.train.effort import spared
@@ -66,6 +67,7 @@ def finish(
     Args:
         drawn: is called when scene, cameras and pictures are there, and what is said of the lens is not yet.
     """
+    give_back()
     options, focal_scale = run.manifest.options, model.rig.focal()
     shown = model.cameras()
     factors = model.rig.focal_factors(model.lens.magnifications()).cpu().numpy().astype(np.float64)
@@ -90,6 +92,7 @@ def finish(
         lensed = model.lens.sigma_in_focus(shown[0]) is not None
         share, looks = share_shown(deblurred, targets.photos, targets.alpha_masks) if lensed else (0.0, {})
         deblurred = replace(deblurred, own=True, share=share, looks=looks)
+        del looks  # else what was drawn stays to the end
         run.update(blur_shown=share)
         if lensed and share < 1:
             progress.note(SHARPER if share > 0 else SHARP)
@@ -113,6 +116,7 @@ def finish(
             maps[photo.name] = add_maps(writers, run, found.as_taken(given.cameras.distortion[v]))
             progress.advance()
         del deblurred  # which holds what was drawn
+        give_back()
         # While the last of them are encoded.
         progress.stage("fitting the scene for viewers")
         backdrops = [model.behind(v, camera.frame).detach() for v, camera in enumerate(shown)]
