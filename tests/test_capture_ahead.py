@@ -71,7 +71,7 @@ def test_whoever_leaves_does_not_wait(folder: Path, monkeypatch: pytest.MonkeyPa
     stopped = []
 
     def forever(*_: object, cancellation_token, **__: object) -> None:
-        while not cancellation_token.is_cancelled():
+        while not cancellation_token.is_cancelled:
             time.sleep(0.01)
         stopped.append(True)
 
