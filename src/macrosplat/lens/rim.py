@@ -31,7 +31,7 @@ from macrosplat.render import Camera, Plane
 # the spiral does 5 and 8 times and the rings of training 7 times.
 RINGS = ((4, 0.2, 0.1), (11, 0.53, 0.4), (17, 0.85, 0.9))
 AROUND = 32  # views from the rim
-AT_ONCE = 16  # views that are drawn together: a GPU waits for each drawing
+AT_ONCE = 8  # views that are drawn together: a GPU waits for each drawing
 SPOT = 0.1  # in the pupil's radius: sigma of their blur, half of the way from one to the next
 SURE = 3.5  # standard deviations from which a shape is seen: of five numbers of blades chance makes one in 100 runs
 SURE_OF_SAID = 2.5  # where the number of blades was said

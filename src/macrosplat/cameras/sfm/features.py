@@ -83,12 +83,9 @@ BLURRED = Extraction(peak_threshold=0.0007, edge_threshold=20.0, affine_shape=Tr
 # made as blurred as the other it leads to the same: half again to twice as many true matches (experiments: even-blur).
 EVEN = replace(QUICK, copies=(2.0,))
 # Under poses that are known nearly, where each photo is matched along epipolar lines alone: three times as many
-# observations as without copies (experiments: sfm-copies). Photos of 640 px have 800 to 1200 points in each; what a
-# pair takes to match grows with the square of them.
+# observations as without copies (experiments: sfm-copies). What a pair takes to match grows with the square of them.
 COPIES = replace(QUICK, copies=(1.0, 2.0, 4.0), most=1280)
-# With cameras to go by, half of the sizes do, in two thirds of the time: 1495 points instead of 1531 on fly, 0.9 % of
-# their observations over 3 mm off in depth instead of 1.3; 1781 instead of 1749 on chess, 1.3 instead of 1.1 %. With 3
-# sizes fly has 1300.
+# With cameras to go by, half of the sizes do, in two thirds of the time (experiments: sizes-pooled).
 GUIDED = replace(BLURRED, domain_sizes=5)
 
 
