@@ -51,9 +51,9 @@ def test_a_model_ends_at_the_focal_length_with_all_photos_and_added_points(
     names = [photo.name for photo in photos]
     begun = mapping.triangulate_tracks(features, names, [camera] * 9, views, matches, tmp_path, 0)
     monkeypatch.setattr("macrosplat.cameras.sfm.polish.FEW", 1000)
-    monkeypatch.setattr("macrosplat.cameras.sfm.polish.extract", lambda *_, **__: fine)
+    monkeypatch.setattr("macrosplat.cameras.sfm.polish.extract", lambda *_: fine)
     cameras, silent = [camera] * 9, lambda fraction, text: None
-    found = polished(begun, features, tuple(photos), cameras, tmp_path, silent, 0, finer=features if finer else None)
+    found = polished(begun, features, tuple(photos), cameras, tmp_path, silent, 0, finer=finer)
     model, cameras, moved = found.model, found.cameras, found.features
     assert begun.cameras[1].focal_length_x == pytest.approx(1.02 * FOCAL)  # the given model is left as it is
     assert cameras[0].focal_length_x == pytest.approx(FOCAL, rel=0.004)
@@ -100,11 +100,10 @@ def test_points_of_copies_bring_back_a_photo_that_few_points_hold(
     every = np.column_stack([np.arange(len(few))] * 2)
     matches = {(i, j): every for i in views for j in views if i < j}
     begun = mapping.triangulate_tracks(features, names, [camera] * 9, wrong, matches, tmp_path, 0)
-    monkeypatch.setattr("macrosplat.cameras.sfm.polish.extract", lambda *_, **__: copies)
+    monkeypatch.setattr("macrosplat.cameras.sfm.polish.extract", lambda *_: copies)
     off = {}
     for finer in (False, True):
-        quick = features if finer else None
-        found = polished(begun, features, tuple(photos), [camera] * 9, tmp_path, lambda *_: None, 0, finer=quick)
+        found = polished(begun, features, tuple(photos), [camera] * 9, tmp_path, lambda *_: None, 0, finer=finer)
         assert found.copied == finer
         own = mapping.views_of(found.model)
         assert own.keys() == views.keys()

@@ -58,7 +58,7 @@ def polished(
     progress: Progress,
     seed: int,
     radial: bool = True,
-    finer: Sequence[Features] | None = None,
+    finer: bool = False,
 ) -> Polished:
     """The same photos, more accurately; the model as it was where some of them would be lost.
 
@@ -66,20 +66,18 @@ def polished(
         model: image n + 1 is photo n; it is left as it is.
         cameras: one per photo.
         radial: whether the lens may bend.
-        finer: the quick points of each photo: points of blurred copies are sought, too, where a photo has few; None:
-            they are not.
+        finer: whether points of blurred copies are sought, too, where a photo has few.
 
     Raises:
         MacrosplatError: a photo cannot be read any more.
     """
-    few = min(model.images[i].num_points3D for i in model.reg_image_ids()) < FEW
+    few = finer and min(model.images[i].num_points3D for i in model.reg_image_ids()) < FEW
     first = _Begun(features, mapping.views_of(model), cameras, _of_others(model, features))
-    more = finer if few else None
-    found = _placed(first, photos, folder, within(progress, 0.0, 1.0 if more is None else 0.2), seed)
+    found = _placed(first, photos, folder, within(progress, 0.0, 0.2 if few else 1.0), seed)
     if found is None:
         return Polished(model, cameras, features, refine.LOSS)
-    if more is not None:
-        found = _with_copies(first, found, more, photos, folder, within(progress, 0.2, 1.0), seed)
+    if few:
+        found = _with_copies(first, found, photos, folder, within(progress, 0.2, 1.0), seed)
     alike, ended = found.model, pycolmap.Reconstruction(found.model)
     noise = bundle.Noise.by_size(ended, found.features)
     bundle.adjust(ended, noise, most=mapping.POLISHED_AWAY)
@@ -100,22 +98,14 @@ class _Begun:
 
 
 def _with_copies(
-    first: _Begun,
-    found: Polished,
-    quick: Sequence[Features],
-    photos: tuple[Photo, ...],
-    folder: Path,
-    progress: Progress,
-    seed: int,
+    first: _Begun, found: Polished, photos: tuple[Photo, ...], folder: Path, progress: Progress, seed: int
 ) -> Polished:
     """With the points of blurred copies; as it was found where photos would be lost.
 
     Args:
         first: what `found` was made from.
-        quick: the quick points of each photo.
     """
-    own, tell = [one.largest(3 * COPIES.most // 2) for one in quick], within(progress, 0.0, 0.6)
-    features, views = extract(photos, COPIES, folder, tell, own=own), mapping.views_of(found.model)
+    features, views = extract(photos, COPIES, folder, within(progress, 0.0, 0.6)), mapping.views_of(found.model)
     begun = _Begun(features, views, found.cameras, {})
     copied = _placed(begun, photos, folder, within(progress, 0.6, 0.85), seed, AGAIN)
     if copied is None:

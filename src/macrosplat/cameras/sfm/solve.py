@@ -152,8 +152,8 @@ def solve_cameras(
     # By the points that photos were placed with: of those that are left in the end there are fewer, without copies.
     loose = set(loosely_held(*_result(best, photos)))
     polishing = within(progress, PRESETS[-1].span[1], 1.0)
-    quick = [one.first() for one in tries[0].features] if finer or loose else None
-    ended = polished(best.model, best.features, photos, best.cameras, workdir, polishing, seed, not targets, quick)
+    finer = finer or bool(loose)
+    ended = polished(best.model, best.features, photos, best.cameras, workdir, polishing, seed, not targets, finer)
     best.model, best.cameras, best.features = ended.model, ended.cameras, ended.features
     cameras, points = _result(best, photos)
     if ended.copied:
