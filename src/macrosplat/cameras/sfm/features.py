@@ -83,7 +83,7 @@ BLURRED = Extraction(peak_threshold=0.0007, edge_threshold=20.0, affine_shape=Tr
 # made as blurred as the other it leads to the same: half again to twice as many true matches (experiments: even-blur).
 EVEN = replace(QUICK, copies=(2.0,))
 # What a model misses is looked at closer so, with what it has most in common with (experiments: sfm-closer).
-CLOSER = replace(QUICK, copies=(2.0,), most=1280)
+CLOSER = replace(QUICK, copies=(1.5, 3.0), most=1280)
 # Under poses that are known nearly, where each photo is matched along epipolar lines alone: three times as many
 # observations as without copies (experiments: sfm-copies). Photos of 640 px have 800 to 1200 points in each; what a
 # pair takes to match grows with the square of them.

@@ -17,7 +17,7 @@ from macrosplat.cameras.records import centres_of
 from macrosplat.cameras.sfm import mapping
 from macrosplat.cameras.sfm.features import Extraction, Features, Matches, Progress, extract, within
 from macrosplat.cameras.sfm.guided import match_guided
-from macrosplat.cameras.sfm.pairs import joined, match_all, near
+from macrosplat.cameras.sfm.pairs import FOLLOWERS_OF_COPIES, joined, match_all, near
 from macrosplat.cameras.sfm.verify import Agreement, agreement
 from macrosplat.photos.records import Photo
 from macrosplat.support.colmap import pycolmap
@@ -221,7 +221,7 @@ def rescue(
     begin = np.array([len(one) for one in own])
     behind = np.array([len(features[i]) for i in rows]) - begin
     added = {}
-    for (i, j), pair in match_all(both, within(progress, 0.8, 1.0)).items():
+    for (i, j), pair in match_all(both, within(progress, 0.8, 1.0), FOLLOWERS_OF_COPIES).items():
         new = pair >= begin[[i, j]]
         added[rows[i], rows[j]] = (pair + new * behind[[i, j]])[new.any(1)]
     features = list(features)
