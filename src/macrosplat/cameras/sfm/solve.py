@@ -40,6 +40,7 @@ from macrosplat.cameras.sfm.start import FOCAL_START, OTHER_START, median_focal,
 from macrosplat.cameras.sfm.still import without_still
 from macrosplat.cameras.sfm.sure import may_be_off
 from macrosplat.cameras.sfm.ties import with_ties
+from macrosplat.cameras.sfm.together import together
 from macrosplat.cameras.sfm.verify import agreement, verify
 from macrosplat.cameras.squares import focal_by_squares
 from macrosplat.cameras.targets import Readings, corner_points
@@ -283,7 +284,7 @@ def _map(
         views = mapping.views_of(refined.model)
         k = refine.calibrations(refined.cameras)
         against, judged = contradicted(features, verified, views, k), refined.judged
-        keep = [photo for photo in refined.agreeing if photo not in against.given_up]
+        keep = together(refined.model, [photo for photo in refined.agreeing if photo not in against.given_up])
         if against.given_up:
             held = {photo: views[photo] for photo in keep}
             judged = agreement(features, near(believed, held, believed, refine.MAX_TURN, sure), held, k)
