@@ -63,4 +63,4 @@ def test_focal_lengths_are_told_as_they_are():
     assert said((2133.0, 2134.0), False) == "The focal length is 2133 px, 1.05 times the nominal one."
     assert said((2133.0,), False, 0.0904).endswith("1.05 times the nominal one, give or take 9 %.")
     assert said((2133.0, 2500.0), False).startswith("The focal lengths are 2133 to 2500 px")
-    assert "times the one that is assumed, since EXIF tells none" in said((2133.0,), True)
+    assert "times the one that is assumed, since EXIF does not tell it" in said((2133.0,), True)
