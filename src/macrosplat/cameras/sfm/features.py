@@ -82,6 +82,8 @@ BLURRED = Extraction(peak_threshold=0.0007, edge_threshold=20.0, affine_shape=Tr
 # What is sharp in one photo and blurred in the next leads to other points in each, at whatever scale they are sought;
 # made as blurred as the other it leads to the same: half again to twice as many true matches (experiments: even-blur).
 EVEN = replace(QUICK, copies=(2.0,))
+# What a model misses is looked at closer so, with what it has most in common with (experiments: sfm-closer).
+CLOSER = replace(QUICK, copies=(1.5, 3.0), most=1280)
 # Under poses that are known nearly, where each photo is matched along epipolar lines alone: three times as many
 # observations as without copies (experiments: sfm-copies). Photos of 640 px have 800 to 1200 points in each; what a
 # pair takes to match grows with the square of them.
@@ -130,6 +132,10 @@ class Features:
     def first(self) -> Features:
         """Without the rows that `with_more` has added."""
         return self._only(slice(self.own))
+
+    def after(self, count: int) -> Features:
+        """Without the first `count` rows."""
+        return self._only(slice(count, None))
 
     def with_more(self, more: Features) -> Features:
         """With the rows of another extraction behind."""
@@ -202,6 +208,7 @@ def extract(
     folder: Path,
     progress: Progress,
     side: int = WORK_SIDE,
+    own: Sequence[Features] | None = None,
 ) -> list[Features]:
     """The features of every photo as taken, in the order of `photos`. Points outside a photo's mask are left out.
 
@@ -209,12 +216,13 @@ def extract(
         folder: for scratch files, which are removed. pycolmap finds features on several cores only in files: its
             extractor for arrays holds the interpreter (28 s against 15 s on 30 photos, two cores).
         side: px of the longer side, at the most.
+        own: the photos' own points, where they are known: only those of copies are sought.
     """
     found = []
     step = 2 * CORES  # photos per call, between which progress is told
     for start in range(0, len(photos), step):
         some = slice(start, start + step)
-        found += _extract_some(photos[some], extraction, folder, side)
+        found += _extract_some(photos[some], extraction, folder, side, own and own[some])
         progress(len(found) / len(photos), f"feature points of photo {len(found)} of {len(photos)}")
     return found
 
@@ -234,26 +242,19 @@ def extract_pictures(
     sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
     with library_scratch(folder, ".features.", _bytes_of(sizes)) as scratch:
         for n, picture in enumerate(pictures):
-            _put(picture, Path(scratch), n)
+            Image.fromarray(picture).convert("L").save(Path(scratch) / f"{n}.pgm")
         raw = _extracted(Path(scratch), len(pictures), extraction)
     masks = masks or [None] * len(pictures)
     return [_features(picture, mask, *found) for picture, mask, found in zip(pictures, masks, raw, strict=True)]
 
 
-def _extract_some(photos: tuple[Photo, ...], extraction: Extraction, folder: Path, side: int) -> list[Features]:
-    sizes = [working_size(photo.width, photo.height, side) for photo in photos]
-    with library_scratch(folder, ".features.", _bytes_of(sizes)) as scratch:
-
-        def put(n: int) -> NDArray[np.uint8]:
-            rgb = read_photo(photos[n], sizes[n][0])
-            _put(rgb, Path(scratch), n)
-            return rgb
-
-        threads = readers(photos)
-        colours = list(ordered(put, range(len(photos)), threads))
-        raw = _extracted(Path(scratch), len(photos), extraction)
+def _extract_some(
+    photos: tuple[Photo, ...], extraction: Extraction, folder: Path, side: int, own: Sequence[Features] | None
+) -> list[Features]:
+    widths = [working_size(photo.width, photo.height, side)[0] for photo in photos]
+    colours = list(ordered(lambda n: read_photo(photos[n], widths[n]), range(len(photos)), readers(photos)))
     masks = [_mask_of(photo, rgb.shape[1]) for photo, rgb in zip(photos, colours, strict=True)]
-    found = [_features(rgb, mask, *points) for rgb, mask, points in zip(colours, masks, raw, strict=True)]
+    found = list(own or extract_pictures(colours, replace(extraction, copies=()), folder, masks))
     for sigma in extraction.copies:
         copies = [_blurred(rgb, sigma) for rgb in colours]
         more = extract_pictures(copies, replace(extraction, copies=()), folder, masks)
@@ -288,13 +289,9 @@ def _bytes_of(sizes: Sequence[tuple[int, int]]) -> float:
     return sum(width * height for width, height in sizes) + JOURNAL * features + EMPTY_DATABASE
 
 
-def _put(rgb: NDArray[np.uint8], folder: Path, n: int) -> None:
-    Image.fromarray(rgb).convert("L").save(folder / f"{n}.png", compress_level=1)
-
-
 def _extracted(folder: Path, count: int, extraction: Extraction) -> list[tuple[NDArray, NDArray]]:
     """Key points and descriptors of the pictures that were put there, as COLMAP has them."""
-    names = [f"{n}.png" for n in range(count)]
+    names = [f"{n}.pgm" for n in range(count)]
     path = folder / "features.db"
     interruptible(
         pycolmap.extract_features,
