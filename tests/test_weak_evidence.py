@@ -67,4 +67,4 @@ def test_focal_lengths_are_told_as_they_are():
         "give or take 7.5 %."
     )
     assert said((2133.0, 2500.0), False).startswith("The focal lengths are 2133 to 2500 px")
-    assert "times the one that is assumed, since EXIF tells none" in said((2133.0,), True)
+    assert "times the one that is assumed, since EXIF does not tell it" in said((2133.0,), True)

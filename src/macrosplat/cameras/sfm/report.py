@@ -106,7 +106,7 @@ def sentences(report: SfmReport, best: Attempt, assumed: bool = False) -> tuple[
     """
     least, most = min(report.focal_px), max(report.focal_px)
     focal = f"length is {least:.0f} px" if most < ALIKE * least else f"lengths are {least:.0f} to {most:.0f} px"
-    nominal = "the one that is assumed, since EXIF tells none" if assumed else "EXIF's"
+    nominal = "the one that is assumed, since EXIF does not tell it" if assumed else "EXIF's"
     nearer = "" if assumed or best.focal < NEARER else " (which holds at infinity; at life size it is twice as long)"
     unsure = "" if report.focal_spread is None else f", give or take {100 * report.focal_spread:.2g} %"
     if report.focal_spread is not None and report.focal_spread > UNKNOWN_FOCAL:
