@@ -166,7 +166,7 @@ def _with(kind: Any, changed: dict[str, Any], *args: Any, **planned: Any) -> Any
 def variant(model: str, values: str) -> Iterator[dict[str, Any]]:
     """The values in force for a lens model; yields those that are options."""
     fields = {field.name for field in dataclasses.fields(schedule.Schedule)}
-    of_lens = ("spans", "learn_from", "poses_from", "blur_from", "joint_from")
+    of_lens = ("spans", "learn_from", "pupil_from", "poses_from", "blur_from", "joint_from")
     options: dict[str, Any] = {}
     planned: dict[str, Any] = {}
     before: list[tuple[Any, str, Any]] = []

@@ -7,7 +7,14 @@ import pytest
 from pycolmap import Rotation3d, Sim3d
 
 from macrosplat.cameras.records import Cameras
-from macrosplat.cameras.similarity import align_cameras, centre_errors, looked_at, mapped, refine_similarity
+from macrosplat.cameras.similarity import (
+    align_cameras,
+    align_rays,
+    centre_errors,
+    looked_at,
+    mapped,
+    refine_similarity,
+)
 from macrosplat.support.errors import MacrosplatError
 
 SIZE = (96, 72)
@@ -92,6 +99,52 @@ def test_wrong_cameras_do_not_pull() -> None:
     assert_same(got, TO_RUN, 1e-5)
     errors = centre_errors(truth, wrong, got)
     assert np.median(errors) < 1e-3 and errors[[2, 7, 11, 12, 16]].min() > 1
+
+
+def test_centres_on_one_circle_do_not_tell_where_the_object_is() -> None:
+    """A turntable whose cameras all nod by a third of a degree, and whose object lies where they then see it."""
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    centres = np.stack([126 * np.cos(angle), np.full(24, 82.0), 126 * np.sin(angle)], axis=1)
+    truth, points = cameras(centres, np.zeros(3)), np.random.default_rng(7).normal(0, 3, (40, 3))
+    nod = rotation((1, 0, 0), 1 / 3)
+    views = truth.views.copy()
+    views[:, :3] = nod @ views[:, :3]
+    run = mapped(TO_RUN, Cameras(truth.names, views, truth.intrinsics, truth.sizes, "sfm"))
+    views[5, :3, 3] += [4.0, -3.0, 0.0]  # a camera that sees something else
+    worse = mapped(TO_RUN, Cameras(truth.names, views, truth.intrinsics, truth.sizes, "sfm"))
+
+    def seen(views: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """[V, N, 2] px"""
+        cam = np.einsum("vij,...nj->vni" if at.ndim == 2 else "vij,vnj->vni", views[:, :3, :3], at)
+        cam = cam + views[:, None, :3, 3]
+        return 3200 * cam[..., :2] / cam[..., 2:]  # at the focal length of a macro photo of 640 px
+
+    # Where the run's cameras see each point as the true ones do: Gauss-Newton of its own, point by point.
+    start = align_cameras(truth, run)
+    there = start * points
+    for _ in range(10):
+        for n in range(len(points)):
+            now = seen(run.views, there[n : n + 1]) - seen(truth.views, points[n : n + 1])
+            slope = np.stack(
+                [
+                    (seen(run.views, there[n : n + 1] + h) - seen(run.views, there[n : n + 1])).ravel() / 1e-5
+                    for h in 1e-5 * np.eye(3)
+                ],
+                axis=1,
+            )
+            there[n] -= np.linalg.lstsq(slope, now.ravel(), rcond=None)[0]
+    assert np.abs(seen(run.views, there) - seen(truth.views, points)).max() < 1.0  # so there is such an object
+
+    def misses(found: Sim3d) -> np.ndarray:
+        return np.linalg.norm(seen(mapped(found, truth).views, there) - seen(truth.views, points), axis=2)
+
+    assert centre_errors(truth, run, start).max() < 0.02  # centres see nothing of it
+    assert np.median(misses(start)) > 15
+    assert misses(align_rays(start, truth, run)).max() < 1.0
+    assert np.median(misses(align_rays(align_cameras(truth, worse), truth, worse))) < 1.0
+    # Where there is an exact similarity it is found from a start that is off.
+    exact = mapped(TO_RUN, truth)
+    assert_same(align_rays(align_cameras(truth, run), truth, exact), TO_RUN, 1e-7)
 
 
 def test_errors_are_in_percent_of_the_distance() -> None:

@@ -34,12 +34,25 @@ def test_highest_is_a_maximum_filter(kernels, size: tuple[int, int, int], reach:
     np.testing.assert_array_equal(kernels.highest(torch.from_numpy(plane), reach).numpy(), wanted)
 
 
+@pytest.mark.parametrize("kernels", [bounds_cpu, bounds_reference])
+@pytest.mark.parametrize("size", [(9, 14), (8, 5), (1, 2), (1, 1)])
+def test_doubled_is_linear_between_samples(kernels, size: tuple[int, int]) -> None:
+    small = torch.rand(2, -(-size[0] // 2), -(-size[1] // 2), generator=torch.Generator().manual_seed(9))
+    wanted = small.double().numpy()
+    for axis in (1, 2):
+        at = np.minimum(np.arange(size[axis - 1]) / 2, small.shape[axis] - 1)
+        share = (at % 1)[:, None] if axis == 1 else at % 1
+        below, above = (wanted.take(side(at).astype(int), axis) for side in (np.floor, np.ceil))
+        wanted = (1 - share) * below + share * above
+    np.testing.assert_allclose(kernels.doubled(small, torch.empty(2, *size)).numpy(), wanted, atol=1e-6)
+
+
 @pytest.mark.parametrize("size", [(37, 53), (8, 5)])
 def test_bounds_are_those_of_plain_torch(size: tuple[int, int]) -> None:
     generator = torch.Generator().manual_seed(8)
     picture, photo, render = torch.rand(3, 3, *size, generator=generator)
     photo, render = 0.5 + 0.05 * photo, 0.5 + 0.1 * render
-    radius = 2.5 * torch.rand(1, *size, generator=generator)
+    radius = 6 * torch.rand(1, *size, generator=generator)
     wanted = bounded(picture.double(), photo.double(), render.double(), radius.double(), 3)
     assert (wanted < picture).any() and (wanted > picture).any() and (wanted == picture).any()
     torch.testing.assert_close(bounded(picture, photo, render, radius, 3).double(), wanted, atol=1e-6, rtol=0)

@@ -29,6 +29,7 @@ def test_a_run_that_spends_less_says_so():
     assert effort.spared("standard", 9000, 150_000, small) is None
     said = effort.spared("standard", 1500, 36_864, small)
     assert said is not None and "1,500 of 4,000 steps, at most 36,864 Gaussians instead of 184,320" in said
+    assert "at most 92,160 Gaussians instead of 184,320" in (effort.spared("standard", 12_000, 92_160, small) or "")
     assert effort.spared("draft", 1500, 76_800, small) is None
 
 

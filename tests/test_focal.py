@@ -5,6 +5,7 @@ import math
 import pytest
 
 from macrosplat.cameras.focal import focal_px, focals_px
+from macrosplat.capture.open import open_capture
 from macrosplat.photos.exif import exif_of
 from macrosplat.photos.find import find_photos
 from macrosplat.photos.records import Exif, Photo
@@ -53,6 +54,16 @@ def test_impossible_sensor_is_dropped(lie):
 def test_nothing_useful_is_none():
     assert exif_of(exif(FNumber=0, FocalLength=0), 600, 400) == Exif()
     assert exif_of(exif(FNumber=math.nan), 600, 400).f_number is None
+
+
+def test_what_exif_lacks_is_told(tmp_path):
+    """A focal length in mm without the size of the sensor is one: it tells no px."""
+    make_photos(tmp_path, 3, 48, 32, exif(FocalLength=60))
+    made = open_capture(tmp_path, brackets=False).notes
+    lacks = "No size of the sensor, nor a focal length as of 35 mm film, in the EXIF of "
+    assert any(note.startswith(lacks) for note in made) and not any("No focal length" in note for note in made)
+    make_photos(tmp_path, 3, 48, 32, exif())
+    assert any(note.startswith("No focal length in the EXIF of ") for note in open_capture(tmp_path).notes)
 
 
 def test_equivalent_is_by_the_diagonal():

@@ -9,7 +9,7 @@ from macrosplat.lens import LensStart, Sampling
 from macrosplat.lens.blurnet import BlurNet
 from macrosplat.lens.covariance import CovarianceLens
 from macrosplat.lens.terms import TERMS
-from macrosplat.lens.thin import PUPIL_END, ThinLens
+from macrosplat.lens.thin import FASTER, PUPIL_END, ThinLens
 from macrosplat.train.schedule import FEW_POSES, RATES, Schedule, by_poses
 
 START = 1000
@@ -65,7 +65,13 @@ def test_focal_lengths_are_learned_through_the_whole_pupil_only():
 def test_lens_is_held_until_there_is_a_scene():
     at = round(lens().learn_from * 10_000)
     assert not LENS.keys() & plan(at - 1).rates.keys()
-    assert plan(at).rates["lens.pupil"] == LENS["lens.pupil"]
+    assert plan(at).rates["lens.focus"] == LENS["lens.focus"]
+
+
+def test_foci_are_learned_before_the_pupil():
+    at = round(lens().pupil_from * 10_000)
+    assert "lens.focus" in plan(at - 1).rates and "lens.pupil" not in plan(at - 1).rates
+    assert plan(at).rates["lens.pupil"] == FASTER * LENS["lens.pupil"]
 
 
 def test_without_spans_there_is_one_sample_and_the_lens_learns_throughout():
@@ -77,9 +83,10 @@ def test_without_spans_there_is_one_sample_and_the_lens_learns_throughout():
 
 def test_the_pupil_s_rate_falls_until_it_is_held():
     held = round(10_000 * lens().spans[0][1])
-    first = round(10_000 * lens().learn_from)
-    assert plan(first).rates["lens.pupil"] == LENS["lens.pupil"] and "lens.pupil" not in plan(held).rates
-    assert plan(held - 1).rates["lens.pupil"] == pytest.approx(PUPIL_END * LENS["lens.pupil"], rel=0.01)
+    first = round(10_000 * lens().pupil_from)
+    whole = FASTER * LENS["lens.pupil"]
+    assert plan(first).rates["lens.pupil"] == whole and "lens.pupil" not in plan(held).rates
+    assert plan(held - 1).rates["lens.pupil"] == pytest.approx(PUPIL_END * whole, rel=0.01)
     assert plan(held - 1).rates["lens.focus"] == LENS["lens.focus"]
 
 

@@ -15,8 +15,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from macrosplat.cameras.records import Cameras, Distortion
-from macrosplat.cameras.sfm import mapping
-from macrosplat.cameras.sfm.features import QUICK, Features, extract, interruptible, working_size
+from macrosplat.cameras.sfm import mapping, refine
+from macrosplat.cameras.sfm.features import CLOSER, QUICK, Features, extract, interruptible, working_size
 from macrosplat.cameras.sfm.guided import along_lines, fundamental_matrix, pairs_within
 from macrosplat.cameras.sfm.known import triangulate
 from macrosplat.cameras.sfm.mapping import PAIR_MATCHES, pinhole
@@ -372,6 +372,34 @@ def test_a_photo_and_each_of_its_copies_have_so_many_points_at_the_most(corner: 
     (found,) = extract(corner.capture.photos[:1], few, tmp_path, ignore)
     (all_of_them,) = extract(corner.capture.photos[:1], replace(few, most=4096), tmp_path, ignore)
     assert 40 <= len(found) <= 2 * 3 * 40 < len(all_of_them)  # some more: it keeps a level of scales, or not
+
+
+def test_copies_alone_are_sought_where_the_own_points_are_known(corner: Corner, tmp_path: Path) -> None:
+    copies, photos = replace(QUICK, copies=(2.0,)), corner.capture.photos[:1]
+    (own,), (whole,) = (extract(photos, which, tmp_path, ignore) for which in (QUICK, copies))
+    (found,) = extract(photos, copies, tmp_path, ignore, own=[own])
+    assert np.array_equal(found.keypoints, whole.keypoints) and found.copied
+    assert np.array_equal(found.after(len(own)).keypoints, whole.keypoints[len(own) :])
+
+
+def test_what_is_missing_is_looked_at_closer_with_its_neighbours(
+    corner: Corner, features: list[Features], tmp_path: Path
+) -> None:
+    """Rows that are added lie behind the others, and each of their matches has one at least."""
+    tied = [one.with_more(descriptors(np.eye(128)[:2])) for one in features]
+    matches = {(2, n): np.zeros((9, 2), np.int64) for n in (3, 4, 7, 8)}
+    registered = [n for n in range(len(features)) if n != 2]
+    more, added = refine.rescue(registered, corner.capture.photos, tied, matches, CLOSER, tmp_path, ignore)
+    looked = [n for n in range(len(more)) if len(more[n]) > len(tied[n])]
+    assert set(looked) == {0, 1, 2, 3, 4, 7, 8} and set().union(*added) <= set(looked)
+    for (i, j), rows in added.items():
+        old = rows < [len(tied[i]), len(tied[j])]
+        assert not old.all(1).any() and (rows[old[:, 0], 0] < len(features[i])).all()
+        assert len(np.unique(rows, axis=0)) == len(rows)
+        if j - i == 1:
+            views, k = corner.truth.views, [np.array([[FOCAL, 0, 160], [0, FOCAL, 160], [0, 0, 1.0]])] * 2
+            assert fits_model(more[i].px[rows[:, 0]], more[j].px[rows[:, 1]], views[i], views[j], *k).mean() > 0.5
+    assert [one.own for one in more] == [one.own for one in tied]
 
 
 def test_added_rows_stay_out_of_the_first_extraction() -> None:

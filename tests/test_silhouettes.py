@@ -65,6 +65,27 @@ def test_a_blurred_leg_is_kept_and_hardly_thickened(tmp_path: Path) -> None:
         assert thick.min() >= 5 and thick.max() <= 12
 
 
+def test_outlines_are_as_fine_as_the_photo(tmp_path: Path) -> None:
+    """Legs of 3 px in focus, in photos larger than those that the backdrop is told from."""
+    width, height = 640, 480
+    y, x = np.mgrid[:height, :width]
+    truth = []
+    for n in range(3):
+        thing = (x - 320) ** 2 + (y - 150) ** 2 < 60**2
+        for leg in range(-2, 3):
+            thing |= (abs(x - 320 - 22 * leg - 3 * n) <= 1) & (y > 150) & (y < 440)
+        alpha = gaussian_filter(thing.astype(float), 0.5)
+        seen = to_srgb(0.03 * alpha + 0.7 * (1 - alpha))[..., None].repeat(3, 2)
+        Image.fromarray(to_bytes(seen)).save(tmp_path / f"{n}.png")
+        truth.append(thing)
+    found = silhouettes(find_photos(tmp_path).photos)
+    assert found is not None
+    for mask, thing in zip(found.masks, truth, strict=True):
+        assert mask.shape == thing.shape
+        legs = np.index_exp[200:430]
+        assert ((mask > 127) & thing)[legs].sum() > 0.95 * ((mask > 127) | thing)[legs].sum()
+
+
 @pytest.mark.parametrize("pale", [False, True])
 def test_a_hole_that_shows_the_backdrop_is_open_unless_the_thing_is_as_pale(tmp_path: Path, pale: bool) -> None:
     """A brown ring with its shadow behind it; then a part of it is painted grey: the same hole could be paint."""

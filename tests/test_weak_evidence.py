@@ -56,11 +56,15 @@ def test_what_rests_on_a_lens_that_is_not_believed_is_not_advised(tmp_path: Path
 
 
 def test_focal_lengths_are_told_as_they_are():
-    def said(focal_px: tuple[float, ...], assumed: bool, spread: float | None = None) -> str:
+    def said(focal_px: tuple[float, ...], assumed: bool, spread: float | None = None, times: float = 1.05) -> str:
         report = SfmReport(2, ("a", "b"), {}, (), focal_px, 1.0, focal_spread=spread)
-        return sentences(report, Attempt("quick", 2, 2, 1.0, focal=1.05), assumed)[1]
+        return sentences(report, Attempt("quick", 2, 2, 1.0, focal=times), assumed)[1]
 
-    assert said((2133.0, 2134.0), False) == "The focal length is 2133 px, 1.05 times the nominal one."
-    assert said((2133.0,), False, 0.0904).endswith("1.05 times the nominal one, give or take 9 %.")
+    assert said((2133.0, 2134.0), False) == "The focal length is 2133 px, 1.05 times EXIF's."
+    assert said((2133.0,), False, 0.0904).endswith("1.05 times EXIF's, give or take 9 %.")
+    assert said((3214.0,), False, 0.075, 2.12) == (
+        "The focal length is 3214 px, 2.12 times EXIF's (which holds at infinity; at life size it is twice as long), "
+        "give or take 7.5 %."
+    )
     assert said((2133.0, 2500.0), False).startswith("The focal lengths are 2133 to 2500 px")
-    assert "times the one that is assumed, since EXIF tells none" in said((2133.0,), True)
+    assert "times the one that is assumed, since EXIF does not tell it" in said((2133.0,), True)

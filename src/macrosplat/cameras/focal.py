@@ -34,7 +34,14 @@ def focal_px(photo: Photo) -> tuple[float, str]:
         focal = exif.focal_35mm / FULL_FRAME_DIAGONAL_MM * math.hypot(photo.width, photo.height)
         return focal, f"{exif.focal_35mm:g} mm, 35 mm equivalent (EXIF): {focal:.0f} px."
     focal = ASSUMED_FOCAL_PER_WIDTH * long
-    return focal, f"No focal length in the EXIF; {ASSUMPTION}: {focal:.0f} px."
+    return focal, f"{lacks(photo)} in the EXIF; {ASSUMPTION}: {focal:.0f} px."
+
+
+def lacks(photo: Photo) -> str:
+    """What the EXIF of a photo without a known focal length in px does not tell."""
+    if photo.exif.focal_mm:
+        return "No size of the sensor, nor a focal length as of 35 mm film,"
+    return "No focal length"
 
 
 def knows_focal(photo: Photo) -> bool:

@@ -1,4 +1,4 @@
-"""The similarity between two sets of the same cameras, from centres and orientations, then from renders.
+"""The similarity between two sets of the same cameras: from centres and orientations, from rays, from renders.
 
 In: the cameras of the truth and those of a run (whose SfM chose its own origin, axes and unit).
 Out: COLMAP's `Sim3d`, truth to run: x -> scale rotation x + translation. Rendering is a callable.
@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from macrosplat.cameras.records import Cameras
@@ -21,6 +22,9 @@ Array = NDArray[np.float64]
 RenderAt = Callable[[Array, int], NDArray[np.floating]]  # (view [4, 4] world to camera, camera index) -> [H, W, 3]
 
 ROBUST_ROUNDS = 30  # of reweighting; it settles in about ten
+SUBJECT = 0.3  # of what the frame's width shows: radius of the ball that rays are aligned in
+BALL = 5  # points across it
+RAY_ROUNDS = 4  # each with the last one's median as the scale of what is an outlier
 POOLS = (8, 4, 2)  # px: renders are averaged over such squares, coarse to fine
 MOST_STEPS = 3  # Gauss-Newton steps per size of square
 PROBE = 0.25  # finite differences move the scene by this part of a pooled pixel
@@ -93,6 +97,36 @@ def centre_errors(truth: Cameras, run: Cameras, similarity: pycolmap.Sim3d) -> A
     return 100.0 * np.linalg.norm(similarity * truth.centres - run.centres, axis=1) / distance
 
 
+def align_rays(similarity: pycolmap.Sim3d, truth: Cameras, run: Cameras) -> pycolmap.Sim3d:
+    """Refine `similarity` until mapped true cameras see points about the object in the directions the run's do.
+
+    Centres that lie on one circle, as a turntable's do, fit any circle; a turn that all cameras have in common is then
+    left over, and moves every picture. What is seen knows no such freedom, since a centre's error that a turn makes up
+    for does not count. Points fill a ball about what the cameras look at. Cauchy's loss, so that wrong cameras
+    (fewer than half) do not pull.
+
+    Args:
+        similarity: the start, truth to run.
+    """
+    pivot, distance = looked_at(run)
+    across = distance * float(np.median(run.sizes[:, 0] / run.intrinsics[:, 0]))
+    axis = np.linspace(-1.0, 1.0, BALL)
+    grid = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(-1, 3)
+    points = pivot + SUBJECT * across * grid[np.linalg.norm(grid, axis=1) < 1.0 + 1e-9]
+    wanted = _rays(run, points)
+    units = np.r_[np.ones(3), np.full(3, distance), 1.0]
+
+    def off(change: Array) -> Array:
+        moved = _moved(similarity, change * units, pivot)
+        return (_rays(mapped(moved, truth), points) - wanted).ravel()
+
+    change = np.zeros(7)
+    for _ in range(RAY_ROUNDS):
+        typical = np.median(np.linalg.norm(off(change).reshape(-1, 3), axis=1))
+        change = least_squares(off, change, loss="cauchy", f_scale=max(float(typical), 1e-9)).x
+    return _moved(similarity, change * units, pivot)
+
+
 def refine_similarity(
     similarity: pycolmap.Sim3d,
     truth: Cameras,
@@ -111,7 +145,7 @@ def refine_similarity(
     that does not lower the cost is halved, then dropped: the result is never worse than the start.
 
     Args:
-        similarity: the start, truth to run; right within about 8 px.
+        similarity: the start, truth to run; right within about 8 px (`align_rays`).
         truth: [V] true cameras of training photos.
         run: [V] the run's cameras of the same photos.
         render_at: sRGB (or any fixed curve) render of the run's scene with the intrinsics of camera index v.
@@ -174,6 +208,12 @@ def _spread(points: Array) -> float:
 def _angles(similarity: pycolmap.Sim3d, turns: Rotation) -> Array:
     """[V] angles between the similarity's rotation and every turn, rad."""
     return (Rotation.from_quat(similarity.rotation.quat).inv() * turns).magnitude()
+
+
+def _rays(cameras: Cameras, points: Array) -> Array:
+    """[V, N, 3] directions in which each camera sees the points, in its own axes, of length 1."""
+    at = np.einsum("vij,nj->vni", cameras.views[:, :3, :3], points) + cameras.views[:, None, :3, 3]
+    return at / np.linalg.norm(at, axis=2, keepdims=True)
 
 
 def _similarity(scale: float, rotation: Rotation, translation: Array) -> pycolmap.Sim3d:

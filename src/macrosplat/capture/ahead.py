@@ -87,7 +87,7 @@ class Ahead:
         if opened is None or opened.cameras is None or opened.points is not None or has_brackets(opened.photos):
             return {}
         photos = tuple(replace(photo, mask=None) for photo in opened.photos)
-        found = extract(photos, GUIDED, None, self._go_on, GIVEN_SIDE, lambda: not self._stopped.is_set())
+        found = extract(photos, GUIDED, None, self._go_on, GIVEN_SIDE, wanted=lambda: not self._stopped.is_set())
         return {photo.path: one for photo, one in zip(photos, found, strict=True)}
 
 

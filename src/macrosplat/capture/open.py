@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from macrosplat.brackets.recognise import find_brackets, is_one_picture, poses_of
-from macrosplat.cameras.focal import ASSUMPTION, knows_focal
+from macrosplat.cameras.focal import ASSUMPTION, knows_focal, lacks
 from macrosplat.cameras.given import find_given, not_read, read_given
 from macrosplat.cameras.records import Cameras
 from macrosplat.capture.doubles import doubles, is_one_photo
@@ -179,10 +179,11 @@ def _remarks(photos: tuple[Photo, ...], known_cameras: bool) -> list[str]:
             which = listed(f"{length:g} mm" for length in lengths)
             notes.append(f"The EXIF names {len(lengths)} {what} ({which}): each gets intrinsics of its own.")
             break
-    blind = [p.name for p in photos if not knows_focal(p)]
-    if blind and not known_cameras:
+    blind = [p for p in photos if not knows_focal(p)]
+    if not known_cameras:
         guess = ASSUMPTION if len(blind) == len(photos) else "the focal length of the other photos is assumed"
-        notes.append(f"No focal length in the EXIF of {listed(blind)}: {guess}.")
+        for lacking in dict.fromkeys(map(lacks, blind)):
+            notes.append(f"{lacking} in the EXIF of {listed(p.name for p in blind if lacks(p) == lacking)}: {guess}.")
     blind = [p.name for p in photos if p.exif.f_number is None]
     if blind:
         notes.append(f"No f-number in the EXIF of {listed(blind)}: the lens is fitted without it there.")

@@ -22,7 +22,7 @@ from PIL import Image
 
 from macrosplat.cameras.distort import AsTaken
 from macrosplat.cameras.records import Cameras, Distortion
-from macrosplat.cameras.similarity import align_cameras, centre_errors, mapped, refine_similarity
+from macrosplat.cameras.similarity import align_cameras, align_rays, centre_errors, mapped, refine_similarity
 from macrosplat.cameras.transforms import read_cameras_file
 from macrosplat.evaluate.fine import Fine, fine
 from macrosplat.evaluate.lpips import Lpips
@@ -83,9 +83,9 @@ def evaluate_run(
     """Compare, and write RUN/evaluation.json (atomically).
 
     Where the run's cameras were not given in the truth's frame, the true cameras of the photos are aligned with the
-    run's (`align_cameras`), then `refine_similarity` compares renders at both: novel views take no part in it. They are
-    drawn with the focal length that the run has found, as the photos it is aligned by are (Wang et al. 2021, NeRF--):
-    the focal length's error is a figure of its own.
+    run's (`align_cameras`), by what they see (`align_rays`), then `refine_similarity` compares renders at both: novel
+    views take no part in it. They are drawn with the focal length that the run has found, as the photos it is aligned
+    by are (Wang et al. 2021, NeRF--): the focal length's error is a figure of its own.
 
     Args:
         lpips: the network of a further figure; None: it is left out.
@@ -327,6 +327,7 @@ def _align(
     own, true = cameras.select(list(both)), truth.cameras.select(list(both.values()))
     start = align_cameras(true, own)
     errors = dict(zip(own.names, (float(e) for e in centre_errors(true, own, start)), strict=True))
+    start = align_rays(start, true, own)
     own_focal, true_focal = own.intrinsics[:, 0] / own.sizes[:, 0], true.intrinsics[:, 0] / true.sizes[:, 0]
     for v, lens in enumerate(own.distortion):
         if lens is not None:  # its pinhole may be another's: what undistorting leaves of the photo

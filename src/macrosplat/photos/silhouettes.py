@@ -7,8 +7,7 @@ shares of the width, for pictures of `WIDTH` px.
 The backdrop of each photo is a smooth surface through the pixels at its border that have the colour which all photos
 share there, or what most photos show at a pixel. What differs from it is the object, soft shadows apart: they darken
 all channels alike, and have no edge. Blur spreads the object's outline; it lies where half of the contrast is left,
-and closer in where blur has spread a thing so thin that it shows less than its whole contrast anywhere: light is kept
-by blur, so the area of what is drawn is that of the light which is missing.
+and closer in where blur has spread a thing so thin that it shows less than its whole contrast anywhere (`outlines`).
 """
 
 from __future__ import annotations
@@ -20,37 +19,36 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from macrosplat.photos.outlines import (
+    DIFFERS,
+    PALE,
+    REACH,
+    Coarse,
+    Outlined,
+    filled,
+    labelled,
+    largest,
+    most_nearby,
+    outlined,
+    prepared,
+    shaded,
+)
 from macrosplat.photos.read import read_photo, readers
 from macrosplat.photos.records import Photo
-from macrosplat.support.colour import to_linear
 from macrosplat.support.threads import ordered
 
 WIDTH = 480  # px at which silhouettes are sought: blur hides more
 BORDER = 1 / 40  # width of the border in which the backdrop is sought first
 ALIKE = 24.0  # levels about the backdrop's colour; its shading may go a little beyond
-DIFFERS = 8.0  # levels above noise and compression
-# A soft shadow: channels darken alike to this, to no less than this, with edges of no more than this (levels per px on
-# a backdrop of 200). The edges of things blurred by a twentieth of the frame are five times as steep.
-SHADOW_TINT, SHADOW_DEPTH, SHADOW_EDGE = 0.05, 0.5, 1.6
-# An outline lies where this share is left of the greatest contrast within `REACH`. Half would be the middle of a
+# A soft shadow has edges of no more than this (levels per px on a backdrop of 200). Those of things blurred by a
+# twentieth of the frame are five times as steep.
+SHADOW_EDGE = 1.6
+# A wide outline lies where this share is left of the greatest contrast within `REACH`. Half would be the middle of a
 # blurred edge; less keeps thin things beside thick ones, of which blur has left less than half.
-SHARE, REACH = 0.4, 1 / 60
+SHARE = 0.4
 TEXTURED_SHARE = 0.25  # the same before a room of many colours, from which a thing differs now more, now less
-# Where the thing is darker than its backdrop, the same in linear light, of which it can take no more than all: the
-# share at an outline is from half to this, so that within `AREA_REACH` as much is drawn as light is missing. The whole
-# contrast is this share of the greatest within `WHOLE_REACH`, where some part is thick or in focus.
-THIN_SHARE, AREA_REACH, WHOLE, WHOLE_REACH = 0.8, 1 / 60, 0.75, 1 / 8
-STEPS = 8  # by which the share is found: to a 256th of its range
-FINE = 0.75 / 480  # blur of the photo, in which outlines are sought, of its width: less than of what finds the backdrop
 CORE = 0.3  # of the usual contrast: what holds nothing of more is no thing
-HOLE, SMALLEST = (
-    0.003,
-    0.02,
-)  # of the frame: smaller holes are part of the object; of the largest: smaller parts are not
-# A hole of which this share looks like the backdrop in a shadow is open, where such a colour takes no more of the thing
-# itself, farther than `REACH` from its outline, than this: white chess pieces before white have 0.006, what is not pale
-# 0.00004.
-HOLE_BEHIND, PALE = 0.1, 0.0005
+SMALLEST = 0.02  # of the largest part: smaller ones are none of the object
 # There is no doubt if so much of the border has the backdrop's colour, the contrast is no less (levels), and what is
 # neither backdrop nor object no more than this (of the frame, mean and worst photo): shadows and tables on sweeps have
 # 0.04 (0.055), wood 0.08 (0.13), a dark room 0.04 (0.13); leaves fail at the border.
@@ -82,7 +80,7 @@ Region = NDArray[np.bool_]  # [H, W]
 class Silhouettes:
     """Of the photos of a capture, in their order, and what they were told from."""
 
-    masks: tuple[NDArray[np.uint8], ...]  # [H, W] 255 = object, `WIDTH` px wide or as wide as the photo
+    masks: tuple[NDArray[np.uint8], ...]  # [H, W] 255 = object; no wider than the photo
     why: str  # `PLAIN` or `STILL_ROOM`
 
 
@@ -101,29 +99,47 @@ def silhouettes(photos: Sequence[Photo], progress: Callable[[], object] = lambda
         pictures.append(picture)
         progress()
     found = _of(pictures)
-    if found is None or len(some) == len(photos):
-        return found
-    return _of([*ordered(lambda photo: read_photo(photo, WIDTH), photos, readers(photos))])
+    if found is not None and len(some) < len(photos):
+        found = _of([*ordered(lambda photo: read_photo(photo, WIDTH), photos, readers(photos))])
+    return None if found is None else Silhouettes(_drawn(photos, found[0]), found[1])
 
 
-def _of(pictures: list[Taken]) -> Silhouettes | None:
+def _drawn(photos: Sequence[Photo], parts: list[_Parts]) -> tuple[NDArray[np.uint8], ...]:
+    """Things by their own outlines, where these can be drawn; with holes where they are told from pale parts."""
+
+    def one(of: tuple[Photo, _Parts]) -> Outlined | None:
+        photo, part = of
+        return None if part.known is None else outlined(photo, part.known, part.thing)
+
+    found = list(ordered(one, zip(photos, parts, strict=True), readers(photos)))
+    pale = np.mean([1.0 if outline is None else outline.pale for outline in found])
+    things = []
+    for part, outline in zip(parts, found, strict=True):
+        thing = part.thing if outline is None else outline.thing
+        if outline is not None and pale <= PALE:
+            thing = thing & ~outline.holes
+        things.append(np.where(thing, 255, 0).astype(np.uint8))
+    return tuple(things)
+
+
+def _of(pictures: list[Taken]) -> tuple[list[_Parts], str] | None:
     if len(pictures) < 3:
         return None
     found = _before_plain(pictures)
     if found is not None:
-        return Silhouettes(found, PLAIN)
+        return found, PLAIN
     found = _before_still(pictures)
-    return None if found is None else Silhouettes(found, STILL_ROOM)
+    return None if found is None else (found, STILL_ROOM)
 
 
-def _before_plain(pictures: list[Taken]) -> tuple[NDArray[np.uint8], ...] | None:
+def _before_plain(pictures: list[Taken]) -> list[_Parts] | None:
     colour, share = _common_colour(pictures)
     if share < SURE_BORDER:
         return None
 
     def one(taken: Taken) -> _Parts | None:
         picture = taken.astype(np.float32)
-        likely = _border(picture) & (np.abs(picture - colour).max(-1) < ALIKE)
+        likely = _border(picture) & (largest(np.abs(picture - colour)) < ALIKE)
         if likely.sum() < 0.1 * _border(picture).sum():
             return None
         return _parts(picture, _surface(picture, likely))
@@ -131,7 +147,7 @@ def _before_plain(pictures: list[Taken]) -> tuple[NDArray[np.uint8], ...] | None
     return _if_sure(list(ordered(one, pictures)))
 
 
-def _before_still(pictures: list[Taken]) -> tuple[NDArray[np.uint8], ...] | None:
+def _before_still(pictures: list[Taken]) -> list[_Parts] | None:
     if len({picture.shape for picture in pictures}) > 1:
         return None
     every = np.stack(pictures[:: -(-len(pictures) // SAMPLE)]).astype(np.float32)
@@ -168,7 +184,7 @@ def _seen_again(every: NDArray[np.float32]) -> tuple[Picture, Region]:
     usual = (every * like[..., None]).sum(0) / np.maximum(like.sum(0), 1)[..., None]
     border, outside = _border(usual), np.zeros_like(like)
     for n, one in enumerate(like):
-        number, _ = _labelled(one)
+        number, _ = labelled(one)
         outside[n] = np.isin(number, np.unique(number[border & one])) & one
     often = outside.sum(0)
     return usual.astype(np.float32), (often >= RECURS * len(every)) & (often >= MOSTLY_OUTSIDE * like.sum(0))
@@ -182,11 +198,10 @@ class _Parts:
     rest: float  # of the frame that is neither the thing nor its backdrop
     contrast: float  # levels between the two
     levels: NDArray[np.float64]  # [256] of the frame that is the thing and differs by so many levels from the backdrop
-    holes: Region | None = None  # of the thing, filled, that look like the backdrop
-    pale: float = 1.0  # of the thing that does so, too
+    known: Coarse | None  # by which its outline can be drawn: it is darker than a plain backdrop
 
 
-def _if_sure(parts: list[_Parts | None], most_weak: float = SURE_WEAK) -> tuple[NDArray[np.uint8], ...] | None:
+def _if_sure(parts: list[_Parts | None], most_weak: float = SURE_WEAK) -> list[_Parts] | None:
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return None
@@ -202,12 +217,7 @@ def _if_sure(parts: list[_Parts | None], most_weak: float = SURE_WEAK) -> tuple[
         and AREA[0] <= min(areas)
         and max(areas) <= AREA[1]
     )
-    if not sure:
-        return None
-    things = [part.thing for part in known]
-    if np.mean([part.pale for part in known]) <= PALE:
-        things = [part.thing if part.holes is None else part.thing & ~part.holes for part in known]
-    return tuple(np.where(thing, 255, 0).astype(np.uint8) for thing in things)
+    return known if sure else None
 
 
 def _border(picture: NDArray) -> Region:
@@ -273,10 +283,10 @@ def _parts(picture: Picture, backdrop: Picture, texture: bool = False) -> _Parts
     border = _border(picture)
     behind = np.zeros((height, width), bool)
     for _ in range(ROUNDS):
-        off = np.abs(soft - backdrop).max(-1)
-        shadow = _shaded(soft, backdrop) & (edge < SHADOW_EDGE * backdrop.mean(-1) / 200)
+        off = largest(np.abs(soft - backdrop))
+        shadow = shaded(soft, backdrop) & (edge < SHADOW_EDGE * backdrop.mean(-1) / 200)
         like = np.asarray(ndimage.binary_opening((off < DIFFERS) | shadow), bool)
-        number, count = _labelled(like)
+        number, count = labelled(like)
         outside = np.zeros(count + 1, bool)
         outside[np.unique(number[border])] = True
         outside[0] = False
@@ -288,77 +298,19 @@ def _parts(picture: Picture, backdrop: Picture, texture: bool = False) -> _Parts
         coarse, some = _spread(picture - backdrop, inner, width / 20)
         a, b = np.clip(much / 0.3, 0, 1)[..., None], np.clip(some / 0.05, 0, 1)[..., None]
         backdrop = (backdrop + a * fine + (1 - a) * b * coarse).astype(np.float32)
-    off = np.abs(soft - backdrop).max(-1)
+    off = largest(np.abs(soft - backdrop))
     strong = off > 3 * DIFFERS
     contrast = float(np.median(off[strong])) if strong.sum() > 50 else 0.0
     thing = _solid(_by_share(off, TEXTURED_SHARE if texture else SHARE), off, contrast)
     rest = float((~behind & ~thing).mean())  # judged by the wide outline: blur about a thing is no cause for doubt
     levels = np.bincount(np.minimum(off[thing], 255).astype(int), minlength=256) / off.size
-    if not texture and contrast and np.median((soft - backdrop)[strong].mean(-1)) < 0:
-        sharper = np.asarray(ndimage.gaussian_filter(picture, (FINE * width, FINE * width, 0)), np.float32)
-        drawn = _parts_on(_by_missing_light(sharper, backdrop), thing)
-        thing = _filled(drawn, off)
-        holes, pale = _seen_through(thing, thing & ~drawn, _shaded(soft, backdrop))
-        return _Parts(thing, rest, contrast, levels, holes, pale)
-    return _Parts(thing, rest, contrast, levels)
-
-
-def _shaded(picture: Picture, backdrop: Picture) -> Region:
-    """What has the backdrop's colours, in a soft shadow or not."""
-    ratio = picture / np.maximum(backdrop, 8)
-    level = ratio.mean(-1)
-    return (np.ptp(ratio, axis=-1) < SHADOW_TINT) & (level > SHADOW_DEPTH) & (level < 1.03)
-
-
-def _seen_through(thing: Region, holes: Region, shaded: Region) -> tuple[Region, float]:
-    """The holes that look like the backdrop, and which share of the thing, its outlines apart, does so."""
-    # Amid a wide hole nothing but its shadow takes light, and is drawn as if it were a thing.
-    holes = holes | np.asarray(ndimage.binary_fill_holes(holes), bool) & shaded
-    number, count = _labelled(holes)
-    behind = ndimage.mean(shaded, number, np.arange(count + 1)) >= HOLE_BEHIND
-    behind[0] = False
-    reach = max(1, round(REACH * thing.shape[1]))
-    inner = np.asarray(ndimage.binary_erosion(thing & ~holes, iterations=reach), bool)
-    return behind[number], float(shaded[inner].mean()) if inner.any() else 1.0
-
-
-def _labelled(region: Region, corners: bool = False) -> tuple[NDArray[np.int32], int]:
-    """The number of each pixel's part of a region, from 1; 0 outside. `corners`: parts may hang together by those."""
-    number = np.zeros(region.shape, np.int32)
-    ndimage.label(region, np.ones((3, 3)) if corners else None, output=number)
-    return number, int(number.max())
+    darker = not texture and contrast and np.median((soft - backdrop)[strong].mean(-1)) < 0
+    return _Parts(thing, rest, contrast, levels, prepared(picture, backdrop) if darker else None)
 
 
 def _by_share(off: NDArray[np.float32], share: float) -> Region:
     """Where a picture of how far its pixels are off the backdrop (levels) has `share` of what it has nearby."""
-    return off > np.maximum(DIFFERS, share * _most(off, REACH))
-
-
-def _by_missing_light(picture: Picture, backdrop: Picture) -> Region:
-    """Where a thing darker than its backdrop is, each within `AREA_REACH` as large as the light that it takes."""
-    some = np.abs(picture - backdrop).max(-1) > DIFFERS
-    missing = np.abs(to_linear(picture / 255) - to_linear(backdrop / 255)).max(-1)
-    most = np.maximum(_most(missing, REACH), 1e-6)
-    alpha = np.minimum(missing / (WHOLE * np.maximum(_most(missing, WHOLE_REACH), most)), 1) * some
-    reach = 2 * max(1, round(AREA_REACH * picture.shape[1])) + 1
-
-    def around(values: NDArray) -> NDArray[np.float32]:
-        values = ndimage.uniform_filter(values.astype(np.float32), reach)
-        return np.asarray(ndimage.uniform_filter(values, reach), np.float32)
-
-    area, share = around(alpha), missing / most
-    low, high = np.full(alpha.shape, 0.5, np.float32), np.full(alpha.shape, THIN_SHARE, np.float32)
-    for _ in range(STEPS):
-        middle = (low + high) / 2
-        large = around(some & (share > middle)) > area
-        low, high = np.where(large, middle, low), np.where(large, high, middle)
-    return some & (share > around((low + high) / 2))
-
-
-def _most(values: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
-    """The greatest of the values within `reach` (of the width), smoothed."""
-    px = max(2, round(reach * values.shape[1]))
-    return np.asarray(ndimage.gaussian_filter(ndimage.maximum_filter(values, 2 * px - 1), px / 2), np.float32)
+    return off > np.maximum(DIFFERS, share * most_nearby(off, REACH))
 
 
 def _solid(thing: Region, off: NDArray[np.float32], contrast: float) -> Region:
@@ -368,32 +320,11 @@ def _solid(thing: Region, off: NDArray[np.float32], contrast: float) -> Region:
         off: how far pixels are off the backdrop (levels).
         contrast: the usual of these.
     """
-    number, count = _labelled(thing, corners=True)
+    number, count = labelled(thing, corners=True)
     solid = np.zeros(count + 1, bool)
     solid[np.unique(number[off > max(3 * DIFFERS, CORE * contrast)])] = True
     area = np.bincount(number.ravel())
     area[0] = 0
     solid[0] = False
     solid &= area >= SMALLEST * max(1, area[solid].max(initial=0))
-    return _filled(solid[number], off)
-
-
-def _parts_on(thing: Region, solid: Region) -> Region:
-    """The parts that reach into what is solid."""
-    number, count = _labelled(thing, corners=True)
-    reach = np.zeros(count + 1, bool)
-    reach[np.unique(number[solid])] = True
-    reach[0] = False
-    return reach[number]
-
-
-def _filled(thing: Region, off: NDArray[np.float32]) -> Region:
-    """Without holes that are small, or differ from the backdrop."""
-    holes = np.asarray(ndimage.binary_fill_holes(thing), bool) & ~thing
-    number, count = _labelled(holes)
-    if not count:
-        return thing
-    every = np.arange(count + 1)
-    fill = (ndimage.sum(holes, number, every) < HOLE * off.size) | (ndimage.mean(off, number, every) > DIFFERS)
-    fill[0] = False
-    return thing | fill[number]
+    return filled(solid[number], off)

@@ -47,17 +47,14 @@ def affords_early(device: torch.device, frames: Sequence[Frame]) -> bool:
     return device.type == "cuda" and max(frame.width * frame.height for frame in frames) <= EARLY_PX
 
 
-LESS_STEPS, LESS_GAUSSIANS = (
-    0.75,
-    0.5,
-)  # shares of a quality's, below which photos lose what one sees (experiments: spent)
+LESS = 0.75  # share of a quality's steps or Gaussians, below which photos lose what one sees (experiments: spent)
 
 
 def spared(quality: str, steps: int, most: int, frames: Sequence[Frame]) -> str | None:
     """A sentence on a run that was allowed plainly fewer steps or Gaussians than its quality takes; None of others."""
     effort, usual = EFFORTS[quality], default_gaussians(quality, frames)
-    few = [f"{steps:,} of {effort.steps:,} steps"] if steps < LESS_STEPS * effort.steps else []
-    few += [f"at most {most:,} Gaussians instead of {usual:,}"] if most < LESS_GAUSSIANS * usual else []
+    few = [f"{steps:,} of {effort.steps:,} steps"] if steps < LESS * effort.steps else []
+    few += [f"at most {most:,} Gaussians instead of {usual:,}"] if most < LESS * usual else []
     if not few:
         return None
     return (

@@ -106,7 +106,8 @@ def make_trainer(
         focal=(pinhole.fx / pinhole.width,) * photos,
     )
     lens = ThinLens(replace(start, settings={"aberrations": "auto"} if terms else {}))
-    lens.learn_from, lens.spans = 0.0, ((0.0, 1.0, samples, learned),) if samples > 1 else ()
+    lens.learn_from = lens.pupil_from = 0.0
+    lens.spans = ((0.0, 1.0, samples, learned),) if samples > 1 else ()
     intrinsics, frames = pinhole.at(views[0]).intrinsics.repeat(photos, 1), [pinhole.frame] * photos
     if whole:
         lens.poses_from = 0.0

@@ -82,6 +82,8 @@ BLURRED = Extraction(peak_threshold=0.0007, edge_threshold=20.0, affine_shape=Tr
 # What is sharp in one photo and blurred in the next leads to other points in each, at whatever scale they are sought;
 # made as blurred as the other it leads to the same: half again to twice as many true matches (experiments: even-blur).
 EVEN = replace(QUICK, copies=(2.0,))
+# What a model misses is looked at closer so, with what it has most in common with (experiments: sfm-closer).
+CLOSER = replace(QUICK, copies=(1.5, 3.0), most=1280)
 # Under poses that are known nearly, where each photo is matched along epipolar lines alone: three times as many
 # observations as without copies (experiments: sfm-copies). What a pair takes to match grows with the square of them.
 COPIES = replace(QUICK, copies=(1.0, 2.0, 4.0), most=1280)
@@ -127,6 +129,10 @@ class Features:
     def first(self) -> Features:
         """Without the rows that `with_more` has added."""
         return self._only(slice(self.own))
+
+    def after(self, count: int) -> Features:
+        """Without the first `count` rows."""
+        return self._only(slice(count, None))
 
     def with_more(self, more: Features) -> Features:
         """With the rows of another extraction behind."""
@@ -221,6 +227,7 @@ def extract(
     folder: Path | None,
     progress: Progress,
     side: int = WORK_SIDE,
+    own: Sequence[Features] | None = None,
     wanted: Callable[[], bool] = always,
 ) -> list[Features]:
     """The features of every photo as taken, in the order of `photos`. Points outside a photo's mask are left out.
@@ -229,13 +236,14 @@ def extract(
         folder: for scratch files, which are removed. pycolmap finds features on several cores only in files: its
             extractor for arrays holds the interpreter (28 s against 15 s on 30 photos, two cores). None: in memory.
         side: px of the longer side, at the most.
+        own: the photos' own points, where they are known: only those of copies are sought.
         wanted: is asked now and then whether to go on.
     """
     found = []
     step = 2 * CORES  # photos per call, between which progress is told
     for start in range(0, len(photos), step):
         some = slice(start, start + step)
-        found += _extract_some(photos[some], extraction, folder, side, wanted)
+        found += _extract_some(photos[some], extraction, folder, side, own and own[some], wanted)
         progress(len(found) / len(photos), f"feature points of photo {len(found)} of {len(photos)}")
     return found
 
@@ -244,6 +252,7 @@ def extract_pictures(
     pictures: Sequence[NDArray[np.uint8]],
     extraction: Extraction,
     folder: Path | None,
+    wanted: Callable[[], bool] = always,
 ) -> list[Features]:
     """The features of pictures [H, W, 3] sRGB, of any size, as they are, without those of blurred copies.
 
@@ -253,29 +262,25 @@ def extract_pictures(
     sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
     with library_scratch(folder, ".features.", _bytes_of(sizes)) as scratch:
         for n, picture in enumerate(pictures):
-            _put(picture, Path(scratch), n)
-        raw = _extracted(Path(scratch), len(pictures), extraction)
+            Image.fromarray(picture).convert("L").save(Path(scratch) / f"{n}.pgm")
+        raw = _extracted(Path(scratch), len(pictures), extraction, wanted)
     return [_features(picture, *found) for picture, found in zip(pictures, raw, strict=True)]
 
 
 def _extract_some(
-    photos: tuple[Photo, ...], extraction: Extraction, folder: Path | None, side: int, wanted: Callable[[], bool]
+    photos: tuple[Photo, ...],
+    extraction: Extraction,
+    folder: Path | None,
+    side: int,
+    own: Sequence[Features] | None,
+    wanted: Callable[[], bool],
 ) -> list[Features]:
-    sizes = [working_size(photo.width, photo.height, side) for photo in photos]
-    with library_scratch(folder, ".features.", _bytes_of(sizes)) as scratch:
-
-        def put(n: int) -> NDArray[np.uint8]:
-            rgb = read_photo(photos[n], sizes[n][0])
-            _put(rgb, Path(scratch), n)
-            return rgb
-
-        threads = readers(photos)
-        colours = list(ordered(put, range(len(photos)), threads))
-        raw = _extracted(Path(scratch), len(photos), extraction, wanted)
-    found = [_features(rgb, *points) for rgb, points in zip(colours, raw, strict=True)]
+    widths = [working_size(photo.width, photo.height, side)[0] for photo in photos]
+    colours = list(ordered(lambda n: read_photo(photos[n], widths[n]), range(len(photos)), readers(photos)))
+    found = list(own or extract_pictures(colours, replace(extraction, copies=()), folder, wanted))
     for sigma in extraction.copies:
         copies = [_blurred(rgb, sigma) for rgb in colours]
-        more = extract_pictures(copies, replace(extraction, copies=()), folder)
+        more = extract_pictures(copies, replace(extraction, copies=()), folder, wanted)
         found = [one.with_copies(also) for one, also in zip(found, more, strict=True)]
     return [one.inside(photo) for one, photo in zip(found, photos, strict=True)]
 
@@ -307,15 +312,11 @@ def _bytes_of(sizes: Sequence[tuple[int, int]]) -> float:
     return sum(width * height for width, height in sizes) + JOURNAL * features + EMPTY_DATABASE
 
 
-def _put(rgb: NDArray[np.uint8], folder: Path, n: int) -> None:
-    Image.fromarray(rgb).convert("L").save(folder / f"{n}.png", compress_level=1)
-
-
 def _extracted(
-    folder: Path, count: int, extraction: Extraction, wanted: Callable[[], bool] = always
+    folder: Path, count: int, extraction: Extraction, wanted: Callable[[], bool]
 ) -> list[tuple[NDArray, NDArray]]:
     """Key points and descriptors of the pictures that were put there, as COLMAP has them."""
-    names = [f"{n}.png" for n in range(count)]
+    names = [f"{n}.pgm" for n in range(count)]
     path = folder / "features.db"
     interruptible(
         pycolmap.extract_features,

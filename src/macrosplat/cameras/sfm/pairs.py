@@ -26,6 +26,7 @@ AT_ONCE = 10  # pairs that a thread takes after one another
 REACH, TOLERANCE = 1 / 8, 0.25
 NEAREST = 2.0  # px: nearer ones are the same spot found twice
 FOLLOWERS = 3  # neighbours that a match needs
+FOLLOWERS_OF_COPIES = 5  # where copies have several times as many points (experiments: sfm-closer)
 LEAST = 8  # matches of a pair: nothing can be verified from fewer
 # Above this many photos not all pairs are compared: their number grows with the square. Each photo has these many
 # partners then: those that it shares most with, by its largest feature points alone, and its neighbours in order.
@@ -41,9 +42,9 @@ STRONG_SHARE, STRONG_BEST = 0.5, 2
 TOLD_BY_ORDER, IN_ORDER_SHARE = 3.0, 0.15
 
 
-def match(first: Features, second: Features) -> NDArray[np.int64]:
-    """[M, 2] rows of points that are each other's nearest by descriptor, and whose neighbours follow their map."""
-    return followed(first, second, nearest(first, second), FOLLOWERS)
+def match(first: Features, second: Features, least: int = FOLLOWERS) -> NDArray[np.int64]:
+    """[M, 2] rows of points that are each other's nearest by descriptor, and whose map `least` neighbours follow."""
+    return followed(first, second, nearest(first, second), least)
 
 
 def followed(first: Features, second: Features, rows: NDArray[np.int64], least: int) -> NDArray[np.int64]:
@@ -94,11 +95,13 @@ def followers(
     return count
 
 
-def match_pairs(features: list[Features], pairs: list[tuple[int, int]], progress: Progress) -> Matches:
+def match_pairs(
+    features: list[Features], pairs: list[tuple[int, int]], progress: Progress, followers: int = FOLLOWERS
+) -> Matches:
     """The given pairs of photos. Those with fewer than `LEAST` matches are left out."""
 
     def one(pair: tuple[int, int]) -> NDArray[np.int64]:
-        return match(features[pair[0]], features[pair[1]])
+        return match(features[pair[0]], features[pair[1]], followers)
 
     matches: Matches = {}
     with one_blas_thread():
@@ -110,9 +113,9 @@ def match_pairs(features: list[Features], pairs: list[tuple[int, int]], progress
     return matches
 
 
-def match_all(features: list[Features], progress: Progress) -> Matches:
+def match_all(features: list[Features], progress: Progress, followers: int = FOLLOWERS) -> Matches:
     """Pairs of photos that may show the same: all of few photos, of many those that look alike (`pairs_of`)."""
-    return match_pairs(features, pairs_of(features), progress)
+    return match_pairs(features, pairs_of(features), progress, followers)
 
 
 def pairs_of(features: list[Features]) -> list[tuple[int, int]]:

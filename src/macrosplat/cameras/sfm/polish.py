@@ -33,7 +33,7 @@ from macrosplat.support.colmap import pycolmap
 BAND, ERRORS, AGAIN = 2.0, (3.0, 2.0), 4
 # px once the pixels have placed the points: of the Cauchy loss, and beyond which an observation is left out, by turns.
 ALIGNED_LOSS, ALIGNED_ERRORS = 0.5, (3.0, 1.5)
-# A photo with fewer points makes those of copies be sought (experiments: sfm-copies).
+# A photo with fewer points of its first extraction makes those of copies be sought (experiments: sfm-copies).
 FEW = 60
 
 
@@ -71,7 +71,7 @@ def polished(
     Raises:
         MacrosplatError: a photo cannot be read any more.
     """
-    few = finer and min(model.images[i].num_points3D for i in model.reg_image_ids()) < FEW
+    few = finer and min(_own(model.images[i], features[i - 1]) for i in model.reg_image_ids()) < FEW
     first = _Begun(features, mapping.views_of(model), cameras, _of_others(model, features))
     found = _placed(first, photos, folder, within(progress, 0.0, 0.2 if few else 1.0), seed)
     if found is None:
@@ -154,7 +154,9 @@ def _placed(
             if point.has_point3D():
                 point.xy = px[row]
     _end(closer)
-    if set(mapping.views_of(closer)) != set(begun.views):
+    # Where next to no points are left, no photo is left out as weak.
+    held_by = [closer.images[i].num_points3D for i in closer.reg_image_ids()]
+    if set(mapping.views_of(closer)) != set(begun.views) or min(held_by) < mapping.POSE_INLIERS:
         return None
     return Polished(closer, refine.cameras_of(closer, found), moved, ALIGNED_LOSS)
 
@@ -166,6 +168,11 @@ def _end(model: pycolmap.Reconstruction) -> None:
         mapping.thin_out(model, error, refine.KEEP_ANGLE)
     mapping.adjust(model, ALIGNED_LOSS, end=mapping.EXACT, most=mapping.POLISHED_AWAY)
     mapping.leave_out_weak(model, mapping.POSE_INLIERS)
+
+
+def _own(image: pycolmap.Image, features: Features) -> int:
+    """How many points of a photo's first extraction the model has."""
+    return int((np.array(image.get_observation_point2D_idxs(), np.int64) < len(features.first())).sum())
 
 
 def _of_others(model: pycolmap.Reconstruction, features: list[Features]) -> Matches:

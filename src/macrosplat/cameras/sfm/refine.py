@@ -6,7 +6,7 @@ far it agrees with pairs of photos.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from macrosplat.cameras.records import centres_of
 from macrosplat.cameras.sfm import mapping
 from macrosplat.cameras.sfm.features import Extraction, Features, Matches, Progress, extract, within
 from macrosplat.cameras.sfm.guided import match_guided
-from macrosplat.cameras.sfm.pairs import joined, match_all, near
+from macrosplat.cameras.sfm.pairs import FOLLOWERS_OF_COPIES, joined, match_all, near
 from macrosplat.cameras.sfm.verify import Agreement, agreement
 from macrosplat.photos.records import Photo
 from macrosplat.support.colmap import pycolmap
@@ -98,7 +98,8 @@ def improve(
         sure: those of strong pairs, which count however far apart the model has their photos: a bent ring hides what it
             contradicts that way.
     """
-    mapping.adjust(model, LOSS)
+    begun_px = {camera.camera_id: camera.focal_length_x for camera in cameras}
+    _adjust(model, begun_px)
     cameras = cameras_of(model, cameras)
     for turn in range(ROUNDS):
         views = mapping.views_of(model)
@@ -114,7 +115,7 @@ def improve(
         model = mapping.triangulate_tracks(features, names, cameras, placed, found, folder, seed)
         for error in (2 * KEEP_ERROR, KEEP_ERROR):
             mapping.thin_out(model, error, KEEP_ANGLE)
-            mapping.adjust(model, LOSS)
+            _adjust(model, begun_px)
         mapping.thin_out(model, KEEP_ERROR, KEEP_ANGLE)
         mapping.leave_out_weak(model, mapping.POSE_INLIERS)
         cameras = cameras_of(model, cameras)
@@ -124,6 +125,13 @@ def improve(
     now = mapping.views_of(model)
     judged = agreement(features, near(verified, now, verified, MAX_TURN, sure), now, calibrations(cameras))
     return Refined(model, cameras, judged, agreement(features, verified, now, calibrations(cameras)).share)
+
+
+def _adjust(model: pycolmap.Reconstruction, begun_px: Mapping[int, float]) -> None:
+    """Bundle adjustment in which focal lengths grow no further from those that all began with than in one (px, by
+    camera): in several in turn they would run away all the same."""
+    left = [mapping.RUNS_AWAY * begun_px[i] / camera.focal_length_x for i, camera in model.cameras.items()]
+    mapping.adjust(model, LOSS, most=max(1.0, min(left)))
 
 
 def with_focal(model: pycolmap.Reconstruction, cameras: list[pycolmap.Camera], factor: float) -> list[pycolmap.Camera]:
@@ -196,11 +204,14 @@ def rescue(
     photos: tuple[Photo, ...],
     features: list[Features],
     matches: Matches,
-    extraction: Extraction,
+    copies: Extraction,
     folder: Path,
     progress: Progress,
 ) -> tuple[list[Features], Matches]:
     """Look closer at photos that could not be registered, and at those that they have most in common with.
+
+    Args:
+        copies: how their blurred copies are looked at.
 
     Returns:
         All features, with rows added to those photos, and the matches of the added rows.
@@ -213,13 +224,17 @@ def rescue(
         # Photos are mostly taken in order: the neighbours by name, too.
         chosen.update(i for i in (photo - 2, photo - 1, photo + 1, photo + 2) if 0 <= i < len(photos))
     rows = sorted(chosen)
-    more = extract(tuple(photos[i] for i in rows), extraction, folder, within(progress, 0.0, 0.8))
-    found = match_all(more, within(progress, 0.8, 1.0))
-    offset = np.array([len(features[i]) for i in rows])
-    added = {(rows[i], rows[j]): pair + offset[[i, j]] for (i, j), pair in found.items()}
+    own = [features[i].first() for i in rows]
+    both = extract(tuple(photos[i] for i in rows), copies, folder, within(progress, 0.0, 0.8), own=own)
+    begin = np.array([len(one) for one in own])
+    behind = np.array([len(features[i]) for i in rows]) - begin
+    added = {}
+    for (i, j), pair in match_all(both, within(progress, 0.8, 1.0), FOLLOWERS_OF_COPIES).items():
+        new = pair >= begin[[i, j]]
+        added[rows[i], rows[j]] = (pair + new * behind[[i, j]])[new.any(1)]
     features = list(features)
-    for i, extra in zip(rows, more, strict=True):
-        features[i] = features[i].with_more(extra)
+    for i, one, count in zip(rows, both, begin.tolist(), strict=True):
+        features[i] = features[i].with_more(one.after(count))
     return features, added
 
 

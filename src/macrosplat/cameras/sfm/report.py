@@ -13,6 +13,8 @@ from macrosplat.photos.names import listed
 FEW_POINTS = 30
 ALIKE = 1.01  # focal lengths within this factor are told as one
 
+# EXIF's focal length times this: what is longer wants to be explained.
+NEARER = 1.1
 # A focal length that may be wrong by a larger share is not known.
 UNKNOWN_FOCAL = 0.3
 
@@ -104,7 +106,8 @@ def sentences(report: SfmReport, best: Attempt, assumed: bool = False) -> tuple[
     """
     least, most = min(report.focal_px), max(report.focal_px)
     focal = f"length is {least:.0f} px" if most < ALIKE * least else f"lengths are {least:.0f} to {most:.0f} px"
-    nominal = "the one that is assumed, since EXIF tells none" if assumed else "the nominal one"
+    nominal = "the one that is assumed, since EXIF does not tell it" if assumed else "EXIF's"
+    nearer = "" if assumed or best.focal < NEARER else " (which holds at infinity; at life size it is twice as long)"
     unsure = "" if report.focal_spread is None else f", give or take {100 * report.focal_spread:.2g} %"
     if report.focal_spread is not None and report.focal_spread > UNKNOWN_FOCAL:
         unsure = (
@@ -114,7 +117,7 @@ def sentences(report: SfmReport, best: Attempt, assumed: bool = False) -> tuple[
     said = (
         f"{len(report.registered)} of {report.photos} photos were placed ({best.name} settings); "
         f"{100 * best.agreement:.0f} % of what pairs of photos agree on fits, mean error {best.error_px:.2f} px.",
-        f"The focal {focal}, {best.focal:.2f} times {nominal}{unsure}.",
+        f"The focal {focal}, {best.focal:.2f} times {nominal}{nearer}{unsure}.",
     )
     room = (
         f"The room stands still while the object turns: some {report.still} feature points of each photo are left out.",

@@ -22,6 +22,7 @@ from macrosplat.cameras.sfm import mapping, refine
 from macrosplat.cameras.sfm.contradicted import NOBODY, Contradicted, badly_explained, contradicted, otherwise
 from macrosplat.cameras.sfm.features import (
     BLURRED,
+    CLOSER,
     EVEN,
     QUICK,
     Extraction,
@@ -39,6 +40,7 @@ from macrosplat.cameras.sfm.start import FOCAL_START, OTHER_START, median_focal,
 from macrosplat.cameras.sfm.still import without_still
 from macrosplat.cameras.sfm.sure import may_be_off
 from macrosplat.cameras.sfm.ties import with_ties
+from macrosplat.cameras.sfm.together import together
 from macrosplat.cameras.sfm.verify import agreement, verify
 from macrosplat.cameras.squares import focal_by_squares
 from macrosplat.cameras.targets import Readings, corner_points
@@ -61,15 +63,15 @@ class Preset:
 
     name: str
     extraction: Extraction
-    rescues: bool  # left early if hopeless; else what it misses is looked at closer by the thorough settings
+    closer: Extraction | None  # left early if hopeless; else what it misses is looked at closer by these settings
     led: bool  # by strong pairs and the order of the photos, which need many matches to tell anything
     span: tuple[float, float]  # of the progress bar
 
 
 PRESETS = (
-    Preset("quick", QUICK, True, True, (0.0, 0.3)),
-    Preset("blurred-copies", EVEN, True, True, (0.3, 0.55)),
-    Preset("thorough", BLURRED, False, False, (0.55, 0.9)),
+    Preset("quick", QUICK, CLOSER, True, (0.0, 0.3)),
+    Preset("blurred-copies", EVEN, CLOSER, True, (0.3, 0.55)),
+    Preset("thorough", BLURRED, None, False, (0.55, 0.9)),
 )
 # A model that pairs of photos agree with less than this is begun again so many times with other random numbers; of
 # models with as many photos the one with the most observations is taken (experiments: sfm-led).
@@ -208,7 +210,7 @@ def _tries(
     matches = joined(matches, ties)
     cameras = start_cameras(photos, features, FOCAL_START)
     weak = _weakly_connected(matches, len(photos))
-    if preset.rescues and len(weak) > WEAK_SHARE * len(photos):
+    if preset.closer and len(weak) > WEAK_SHARE * len(photos):
         note = f"{len(weak)} photos have too few feature points in common with others"
         return [
             _Try(
@@ -219,7 +221,7 @@ def _tries(
                 still=still,
             )
         ]
-    tries, rescued, known = [], not preset.rescues, None
+    tries, rescued, known = [], preset.closer is None, None
     for span in ((0.6, 0.75), (0.75, 0.9), (0.9, 1.0)):
         tell = within(progress, *span)
         verified = verify(features, cameras, matches, mapping.PAIR_MATCHES, seed, within(tell, 0.0, 0.4))
@@ -233,9 +235,9 @@ def _tries(
         missing = len(photos) - best.attempt.agreeing
         if missing == 0:
             break
-        if not rescued and missing <= RESCUE_SHARE * len(photos):
+        if preset.closer and not rescued and missing <= RESCUE_SHARE * len(photos):
             rescued = True
-            features, added = refine.rescue(best.keep, photos, features, matches, BLURRED, workdir, tell)
+            features, added = refine.rescue(best.keep, photos, features, matches, preset.closer, workdir, tell)
             matches, cameras, known = joined(matches, added), best.cameras, best.model
             continue
         known = None
@@ -282,7 +284,7 @@ def _map(
         views = mapping.views_of(refined.model)
         k = refine.calibrations(refined.cameras)
         against, judged = contradicted(features, verified, views, k), refined.judged
-        keep = [photo for photo in refined.agreeing if photo not in against.given_up]
+        keep = together(refined.model, [photo for photo in refined.agreeing if photo not in against.given_up])
         if against.given_up:
             held = {photo: views[photo] for photo in keep}
             judged = agreement(features, near(believed, held, believed, refine.MAX_TURN, sure), held, k)
@@ -322,7 +324,8 @@ def _map(
         views = mapping.views_of(known)
         begun = near(verified, views, verified, refine.MAX_TURN, sure)
         held = {(i, j): rows for (i, j), rows in begun.items() if i in views and j in views}
-        model = mapping.triangulate_tracks(features, names, cameras, views, held, workdir, seed)
+        # A missing photo mostly sees what one other saw.
+        model = mapping.triangulate_tracks(features, names, cameras, views, held, workdir, seed, least=2)
         best = improved(model, begun, seed, within(progress, 0.0, 1 / models))
     for turn, begun in enumerate((first, verified, *[first] * more)):
         missing, settled = len(photos) - best.attempt.agreeing, best.attempt.agreement >= SURE

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from macrosplat.output.detail.bounds_reference import Pair, doubled, farther
+from macrosplat.output.detail.bounds_reference import Pair
 from macrosplat.output.detail.pyramid import halved
 from macrosplat.support.dispatch import kernels_for
 
@@ -51,12 +51,13 @@ def bounded(picture: Tensor, photo: Tensor, render: Tensor, radius: Tensor, leve
 
 def _most(photos: Sequence[Tensor], radii: Sequence[Tensor]) -> Pair:
     """The most that octaves 1, 2, ... of a photo have within reach, and of large areas, in octave 1."""
+    kernels = kernels_for(STAGE, photos[0], WRITTEN)
     reached, area = highest(photos[-1], REACH), highest(photos[-1], AREA)
     for k in range(len(photos) - 2, -1, -1):
         near = highest(photos[k], REACH)
         # The blur of a radius from 2^(k + 2) px on reaches farther than this octave is looked through.
-        reached = farther(near, doubled(reached, near), radii[k] / 2 ** (k + 1) - 1)
-        area = doubled(area, near)
+        reached = kernels.reaching(near, reached, radii[k], 1 / 2 ** (k + 1))
+        area = kernels.doubled(area, near)
     return reached, area
 
 

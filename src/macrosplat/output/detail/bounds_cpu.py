@@ -11,7 +11,7 @@ from macrosplat.support.numba import kernel_lock, njit
 from macrosplat.support.spread import spread, team
 
 SLACK32, HEADROOM32 = np.float32(SLACK), np.float32(HEADROOM)
-ZERO, QUARTER, ONE, TWO = np.float32(0), np.float32(0.25), np.float32(1), np.float32(2)
+ZERO, QUARTER, HALF, ONE, TWO = (np.float32(number) for number in (0, 0.25, 0.5, 1, 2))
 
 
 @njit
@@ -66,10 +66,42 @@ def _between(plane, c, y, out):
     """A row of a plane of twice the samples [W]: they stay where they are, means between them."""
     _, height, width = plane.shape
     above, below = y // 2, min(y // 2 + y % 2, height - 1)
-    for x in range(len(out)):
-        first, last = x // 2, min(x // 2 + x % 2, width - 1)
-        upper, lower = plane[c, above, first] + plane[c, above, last], plane[c, below, first] + plane[c, below, last]
-        out[x] = QUARTER * (upper + lower)
+    for x in range((len(out) + 1) // 2):
+        out[2 * x] = HALF * (plane[c, above, x] + plane[c, below, x])
+    for x in range(len(out) // 2):
+        after = min(x + 1, width - 1)
+        upper, lower = plane[c, above, x] + plane[c, above, after], plane[c, below, x] + plane[c, below, after]
+        out[2 * x + 1] = QUARTER * (upper + lower)
+
+
+@njit(part=True)
+def _doubled_some(begin, end, plane, out):
+    height = out.shape[1]
+    for line in range(begin, end):
+        c, y = line // height, line % height
+        _between(plane, c, y, out[c, y])
+
+
+@njit
+def _doubled(team, count, *arguments):
+    spread(_doubled_some, team, count, arguments)
+
+
+@njit(part=True)
+def _reaching_some(begin, end, near, wide, radius, scale, out):
+    _, height, width = near.shape
+    far = np.empty(width, np.float32)
+    for line in range(begin, end):
+        c, y = line // height, line % height
+        _between(wide, c, y, far)
+        for x in range(width):
+            share = min(max(radius[y, x] * scale - ONE, ZERO), ONE)
+            out[c, y, x] = near[c, y, x] + share * max(far[x] - near[c, y, x], ZERO)
+
+
+@njit
+def _reaching(team, count, *arguments):
+    spread(_reaching_some, team, count, arguments)
 
 
 @njit(part=True)
@@ -113,6 +145,21 @@ def highest(plane: Tensor, reach: int) -> Tensor:
     with kernel_lock:
         source = plane.contiguous().numpy()
         _highest(team(), plane.shape[0] * plane.shape[1], source, reach, out.numpy())
+    return out
+
+
+def doubled(plane: Tensor, like: Tensor) -> Tensor:
+    out = torch.empty(plane.shape[0], *like.shape[1:])
+    with kernel_lock:
+        _doubled(team(), out.shape[0] * out.shape[1], plane.contiguous().numpy(), out.numpy())
+    return out
+
+
+def reaching(near: Tensor, wide: Tensor, radius: Tensor, scale: float) -> Tensor:
+    out = torch.empty(near.shape)
+    planes = [plane.contiguous().numpy() for plane in (near, wide, radius[0])]
+    with kernel_lock:
+        _reaching(team(), near.shape[0] * near.shape[1], *planes, np.float32(scale), out.numpy())
     return out
 
 

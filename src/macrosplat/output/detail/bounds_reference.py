@@ -18,6 +18,12 @@ def highest(plane: Tensor, reach: int) -> Tensor:
     return F.max_pool2d(rows, (1, 2 * reach + 1), 1, (0, reach))[0]
 
 
+def reaching(near: Tensor, wide: Tensor, radius: Tensor, scale: float) -> Tensor:
+    """The more of `near` [C, H, W] and of `wide`, which has half as many samples, by a radius [1, H, W] times `scale`:
+    from 1 on the latter counts, from 2 on in full."""
+    return farther(near, doubled(wide, near), radius * scale - 1)
+
+
 def within(picture: Tensor, photo: Tensor, render: Tensor, radius: Tensor, most: Pair, least: Pair) -> Tensor:
     """`picture` [3, H, W] no brighter and no darker."""
     picture = torch.minimum(picture, _bound(photo, render, radius, *most))

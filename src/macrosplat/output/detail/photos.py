@@ -31,11 +31,13 @@ from macrosplat.output.trust import explains
 from macrosplat.photos.records import Photo
 from macrosplat.render import Camera
 from macrosplat.support.colour import to_srgb
+from macrosplat.support.dispatch import kind_of
 from macrosplat.support.memory import available
 from macrosplat.support.metrics import LEAST_ERROR
 
 # Of what was drawn of photos some is kept, in any case 270 MB: these pixels, or what a share of the free memory holds.
 KEPT, PER_PIXEL, OF_FREE = 1 << 22, 64, 0.05
+ROWS = 64  # that a CPU turns into sRGB at a time: what it needs meanwhile is memory that it has had before
 
 
 @dataclass(frozen=True)
@@ -192,8 +194,13 @@ def _bent(picture: Tensor, bend: AsTaken, margin: tuple[int, int] = (0, 0)) -> T
 
 
 def _shown(light: Tensor) -> Tensor:
-    """Linear light as sRGB, as a photo holds it."""
-    return to_srgb(light.clamp(0, 1))
+    """Linear light [H, W, C] as sRGB, as a photo holds it."""
+    if kind_of(light.device) != "cpu":
+        return to_srgb(light.clamp(0, 1))
+    srgb = torch.empty_like(light)
+    for part, whole in zip(light.split(ROWS), srgb.split(ROWS), strict=True):
+        whole.copy_(to_srgb(part.clamp(0, 1)))
+    return srgb
 
 
 def _planes(pixels: Tensor) -> Tensor:
