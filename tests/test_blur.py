@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from macrosplat.lens.blur import mean_blur, variable_blur
+from macrosplat.lens.blur import each_blurred, mean_blur, variable_blur
 from macrosplat.lens.blur_reference import gather_blur, ladder_blur
 from macrosplat.lens.ladder import ladder
 
@@ -92,6 +92,16 @@ def test_channels_apart(pivot):
         error = results[2][0] - gather_blur(sharp.double(), sigma.double())
         assert error.std() <= 0.01 * sharp.std()  # by 10 and 15 % of sigma
         assert torch.equal(results[0][0][..., 1], variable_blur(sharp[..., 1:2], sigma[..., 1])[..., 0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("factors", [None, [0.9, 1.0, 1.15]])
+def test_every_frame_on_its_own(dtype, factors):
+    sharp = torch.stack([texture(12, 20, seed=n, dtype=dtype) for n in range(3)])
+    sigma = torch.stack([sigma_map("random", 12, 20, 1.0 + n) for n in range(3)]).to(dtype)
+    if factors is not None:
+        sigma = sigma[..., None] * torch.tensor(factors, dtype=dtype)
+    assert torch.equal(each_blurred(sharp, sigma), torch.stack(list(map(variable_blur, sharp, sigma))))
 
 
 def test_gradient_of_sigma_is_that_of_the_exact_gather():

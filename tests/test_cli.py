@@ -135,7 +135,8 @@ def test_words_reach_the_library_as_they_were_meant(pipeline, capsys):
 @pytest.mark.parametrize(("word", "port"), [("--live", 8080), ("--live 9001", 9001), ("--live 0", 0), ("", None)])
 def test_the_live_view_has_a_port_of_its_own_or_8080(pipeline, word, port):
     assert run(f"reconstruct photos --out run {word}") == 0
-    assert pipeline.calls[0][5:] == (() if port is None else ({"live": port},))
+    (more,) = pipeline.calls[0][5:]
+    assert more.pop("ahead") is not None and more == ({} if port is None else {"live": port})
 
 
 def test_a_strange_port_is_refused(capsys):

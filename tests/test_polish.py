@@ -66,6 +66,29 @@ def test_a_model_ends_at_the_focal_length_with_all_photos_and_added_points(
         assert np.array_equal(before.keypoints[COUNT:], after.keypoints[COUNT : COUNT + TIES])
 
 
+def test_a_model_is_left_as_it_was_where_no_points_are_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(2)
+    xyz = random.uniform(-0.6, 0.6, (60, 3))
+    views = {n: look_at(4 * np.array([np.sin(0.2 * n), 0.0, -np.cos(0.2 * n)]), np.zeros(3)) for n in range(4)}
+    features, photos = [], []
+    for n, view in views.items():
+        local = xyz @ view[:3, :3].T + view[:3, 3]
+        px = FOCAL * local[:, :2] / local[:, 2:] + SIDE / 2
+        keypoints = np.column_stack([px, np.tile([1, 0, 0, 1], (60, 1))]).astype(np.float32)
+        features.append(Features(keypoints, np.zeros((60, 128), np.float32), np.zeros((60, 3), np.uint8), (SIDE, SIDE)))
+        Image.new("RGB", (SIDE, SIDE)).save(tmp_path / f"{n}.png")
+        photos.append(Photo(f"{n}.png", tmp_path / f"{n}.png", SIDE, SIDE))
+    every = np.column_stack([np.arange(60)] * 2)
+    matches = {(i, j): every for i in views for j in views if i < j}
+    camera, names = mapping.pinhole(SIDE, FOCAL, 1), [photo.name for photo in photos]
+    begun = mapping.triangulate_tracks(features, names, [camera] * 4, views, matches, tmp_path, 0)
+    monkeypatch.setattr("macrosplat.cameras.sfm.refine.along_lines_of", lambda *_: {})
+    found = polished(begun, features, tuple(photos), [camera] * 4, tmp_path, lambda *_: None, 0)
+    assert found.model.num_points3D() == begun.num_points3D() > 50 and found.model.num_reg_images() == 4
+
+
 def test_points_of_copies_bring_back_a_photo_that_few_points_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

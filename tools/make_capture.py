@@ -178,7 +178,10 @@ def _things(mi, spots: bool, random: np.random.Generator) -> dict:
         tip = [11.0 * math.cos(turn + 0.5), 11.0 * math.sin(turn + 0.5), 4.5]
         scene[f"rod{k}"] = {"type": "cylinder", "p0": foot, "p1": tip, "radius": 0.35, "bsdf": dark()}
     to_world = move().translate([0.5, 1.5, 4.0]).rotate([0.8, 0.6, 0.0], 35.0).scale(1.8)
-    scene["cube"] = {"type": "cube", "to_world": to_world, "bsdf": dark()}
+    # Six faces of six patterns: Mitsuba's own cube has one on all, and looks alike from six sides.
+    for k, (axis, angle) in enumerate(((0, 0), (0, 90), (0, 180), (0, 270), (1, 90), (1, 270))):
+        face = to_world.rotate(np.eye(3)[axis].tolist(), angle).translate([0.0, 0.0, 1.0])
+        scene[f"face{k}"] = {"type": "rectangle", "to_world": face, "bsdf": dark()}
     return scene
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 import io
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from macrosplat.capture.ahead import Ahead, many
 from macrosplat.capture.made_masks import with_made_masks
 from macrosplat.capture.open import open_capture
 from macrosplat.capture.records import Capture
@@ -50,7 +53,6 @@ from macrosplat.train.trainer import Trainer
 from macrosplat.train.working_size import working_width
 
 NO_MORE = "+0"  # steps: what there is is enough
-MANY, MUCH = 100, 1e9  # photos, and px of all of them, that take more than some seconds to look through
 
 
 def reconstruct(
@@ -64,6 +66,7 @@ def reconstruct(
     results: bool = False,
     preview: bool = False,
     now: bool = False,
+    ahead: Ahead | None = None,
 ) -> Summary | StackSummary:
     """Sharp photos and a sharp scene of a folder of blurred photos; see `macrosplat reconstruct --help`.
 
@@ -75,6 +78,7 @@ def reconstruct(
         results: whether a run that is stopped while it trains writes the results of what there is.
         preview: whether RUN/preview.jpg shows the scene while it trains.
         now: of a run that is resumed, only the results of what it has learned so far.
+        ahead: has opened the capture already, as `options` have it.
 
     Raises:
         MacrosplatError: bad input; one sentence says what and where.
@@ -93,7 +97,8 @@ def reconstruct(
     viewer, meeting = _viewer(live), Meeting()
     began = time.monotonic()
     with Progress(more=shown) as progress, ExitStack() as holding:
-        opened = _opened(capture, options, partial(_looking, progress, None if resume else options, device))
+        looking = partial(_looking, progress, None if resume else options, device)
+        opened = _opened(capture, options, looking, ahead)
         check_deblur(options, opened.photos)
         if options.scale_mm is not None:
             check_scale(options.scale_mm, [photo.name for photo in opened.photos])
@@ -130,7 +135,7 @@ def reconstruct(
         if device.type == "cpu" and opened.cameras is None and not run.sparse.is_dir():
             holding.enter_context(compiling())
         with nullcontext() if run.sparse.is_dir() else loading(device, options):
-            given = place(opened, run, progress, width)
+            given = place(opened, run, progress, width, ahead)
         if rig_lens is None and options.place != "off" and place_missing(opened, run, device, progress):
             given = place(opened, run, progress, width)
         widest = max(photo.width for photo in given.photos)
@@ -168,8 +173,10 @@ def reconstruct(
             run.update(seconds=seconds, machine=machine(device))
         watching.trained()
         run.check_whole(capture, opened.photos)
-        summary = finish(run, trainer.model, trainer.targets, given, trainer.last_sampling(), trainer.done, progress)
-        _page(out, progress)
+        with _preparing(out) as (prepare, prepared):
+            learned = trainer.model, trainer.targets, given, trainer.last_sampling(), trainer.done
+            summary = finish(run, *learned, progress, prepare)
+            _page(out, progress, prepared)
         return summary
 
 
@@ -256,15 +263,22 @@ def _looking(progress: Progress, options: Options | None, device: torch.device, 
 
     def begin(sizes: list[tuple[int, int]]) -> None:
         progress.stage("looking through the photos", len(sizes))
-        if options is not None and (len(sizes) > MANY or sum(width * height for width, height in sizes) > MUCH):
+        if options is not None and many(sizes):
             progress.note(expected(sizes, options, known, device).bound(len(sizes)))
 
     return Looking(begin, progress.advance)
 
 
-def _opened(capture: Path, options: Options, looking: Callable[[bool], Looking] | None = None) -> Capture:
+def _opened(
+    capture: Path,
+    options: Options,
+    looking: Callable[[bool], Looking] | None = None,
+    ahead: Ahead | None = None,
+) -> Capture:
     """The capture; with those photos, too, that a file of cameras does not name, where they are to be placed."""
-    opened = open_capture(capture, options.masks != "off", options.brackets == "auto", looking)
+    opened = None if ahead is None else ahead.capture()
+    if opened is None:
+        opened = open_capture(capture, options.masks != "off", options.brackets == "auto", looking)
     if options.place != "all" or not opened.unplaced or any(photo.pose is not None for photo in opened.photos):
         names = listed(photo.name for photo in opened.unplaced)
         left = f"Left out, having no camera: {names}; --place all seeks them by the scene of the others."
@@ -307,13 +321,31 @@ def follow(out: Path, capture: Path | None = None, device: Device | None = None)
         trainer.ranks.leave()
 
 
-def _page(out: Path, progress: Progress) -> None:
+@contextmanager
+def _preparing(out: Path) -> Iterator[tuple[Callable[[], object], Callable[[], Any]]]:
+    """What begins to make most of the page in a thread, and what waits for it; None where that went wrong."""
+    begun: list[Future[Any]] = []
+
+    def prepared() -> Any:
+        from macrosplat.web.page import prepare
+
+        return prepare(out)
+
+    def wait() -> Any:
+        with suppress(Exception):  # it is made once more then, which says what is wrong
+            return begun[0].result()
+
+    with ThreadPoolExecutor(1, "page") as pool:
+        yield lambda: begun.append(pool.submit(prepared)), wait
+
+
+def _page(out: Path, progress: Progress, prepared: Callable[[], Any] = lambda: None) -> None:
     """RUN/index.html; that it is missing is said, and spoils nothing else."""
     from macrosplat.web.page import write_page
 
     progress.stage("writing the page")
     try:
-        write_page(out)
+        write_page(out, prepared())
     except MacrosplatError as error:
         progress.note(str(error))
 

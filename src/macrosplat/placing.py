@@ -15,6 +15,7 @@ from macrosplat.cameras.colmap import read_colmap, write_colmap
 from macrosplat.cameras.plausible import unconfirmed
 from macrosplat.cameras.records import Cameras, SparsePoints
 from macrosplat.cameras.targets import Sizes, read_sizes
+from macrosplat.capture.ahead import Ahead
 from macrosplat.capture.read_targets import find_targets
 from macrosplat.capture.records import Capture, TrainingInput
 from macrosplat.capture.rig import partners, renamed
@@ -40,13 +41,17 @@ from macrosplat.train.unexplained import unexplained
 ROUNDS = 3  # of placing what has no camera
 
 
-def place(opened: Capture, run: Run, progress: Progress, width: int | None) -> TrainingInput:
-    """Cameras and points: from RUN/sparse, from the capture, or by structure from motion."""
+def place(
+    opened: Capture, run: Run, progress: Progress, width: int | None, ahead: Ahead | None = None
+) -> TrainingInput:
+    """Cameras and points: from RUN/sparse, from the capture, or by structure from motion; with feature points that were
+    sought `ahead`, perhaps."""
     options = run.manifest.options
     if not run.sparse.is_dir():
         sizes = sizes_of(options, run)
         targets = find_targets(opened, sizes, run.targets, progress) if sizes is not None else None
-        solved = solve(opened, run.scratch, options.seed, progress, targets, finer=options.quality != "draft")
+        finer = options.quality != "draft"
+        solved = solve(opened, run.scratch, options.seed, progress, targets, finer=finer, ahead=ahead)
         cameras, points = solved.cameras, solved.points
         # In this order: where there is a model, what it is of is known.
         run.update(camera_source=solved.source, registered=len(cameras), unsure=solved.unsure, doubted=solved.doubted)

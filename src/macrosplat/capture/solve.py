@@ -26,6 +26,7 @@ from macrosplat.support.progress import Progress
 
 if TYPE_CHECKING:
     from macrosplat.cameras.sfm.features import Features
+    from macrosplat.capture.ahead import Ahead
 
 # Degrees between neighbours: beyond which few points are seen by three photos; as it should be.
 FAR_APART, GOOD_STEP = 25.0, 15
@@ -52,6 +53,7 @@ def solve(
     targets: Readings | None = None,
     composed: bool = False,
     finer: bool = True,
+    ahead: Ahead | None = None,
 ) -> Solved:
     """Cameras and points, as they were given or from the photos.
 
@@ -60,6 +62,7 @@ def solve(
         targets: coded targets read in the photos.
         finer: whether structure from motion takes its time over photos that few points hold.
         composed: whether the photos are joined of several slices each, so that they are focused nowhere.
+        ahead: has sought feature points, perhaps.
 
     Raises:
         MacrosplatError: no cameras can be found, or the given ones do not belong to the photos.
@@ -90,9 +93,10 @@ def solve(
     cameras, found = opened.cameras, None
     progress.stage("triangulating points", 100)
     tell = _advance(progress)
-    taken = key_points(opened.photos, cameras.names, scratch, within(tell, 0.0, 0.6))
     by_name = {photo.name: photo for photo in opened.photos}
     photos = [by_name[name] for name in cameras.names]
+    taken = None if ahead is None else ahead.features(photos)
+    taken = taken or key_points(opened.photos, cameras.names, scratch, within(tell, 0.0, 0.6))
     for again in ("", "triangulating points of corrected cameras"):
         if again:
             progress.stage(again, 100)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
@@ -86,26 +86,39 @@ class Reconstruct:
     def run(self) -> None:
         if _by_ranks(self.devices, self.options.device, self.json):
             return
-        from macrosplat import pipeline
-
         if is_follower():
+            from macrosplat import pipeline
+
             pipeline.follow(self.out, self.capture, self.options.device)
             return
-        _told(
-            self.out,
-            self.json,
-            lambda **shown: pipeline.reconstruct(
-                self.capture,
+        with _ahead(self) as ahead:
+            from macrosplat import pipeline
+
+            _told(
                 self.out,
-                self.options,
-                self.resume,
-                cameras_from=self.cameras_from,
-                live=self.live,
-                results=self.finish,
-                preview=self.preview,
-                **shown,
-            ),
-        )
+                self.json,
+                lambda **shown: pipeline.reconstruct(
+                    self.capture,
+                    self.out,
+                    self.options,
+                    self.resume,
+                    cameras_from=self.cameras_from,
+                    live=self.live,
+                    results=self.finish,
+                    preview=self.preview,
+                    ahead=ahead,
+                    **shown,
+                ),
+            )
+
+
+def _ahead(command: Reconstruct) -> contextlib.AbstractContextManager[Any]:
+    """What can be done of it while the libraries are loaded."""
+    if command.resume or command.cameras_from is not None:
+        return contextlib.nullcontext()
+    from macrosplat.capture.ahead import Ahead
+
+    return Ahead(command.capture, command.options.masks != "off", command.options.brackets == "auto")
 
 
 def _by_ranks(devices: int, device: Device | None, json: bool) -> bool:

@@ -58,3 +58,11 @@ def mean_blur(
     assert sharp.dtype == torch.float32, f"sharp must be float32 or float64, not {sharp.dtype}"
     with_slopes = torch.is_grad_enabled() and sigma.requires_grad
     return _MeanBlur.apply(sharp, sigma, with_slopes, pivot)
+
+
+@torch.no_grad()
+def each_blurred(sharp: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """M frames [M, H, W, C], each blurred on its own, as `variable_blur` does it; without gradients."""
+    if sharp.dtype == torch.float64:
+        return torch.stack([gather_blur(*frame, None) for frame in zip(sharp, sigma, strict=True)])
+    return kernels_for(STAGE, sharp).each(sharp, sigma)

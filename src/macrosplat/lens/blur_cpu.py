@@ -262,6 +262,11 @@ def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool, pivot: 
     return blurred, (saved, in_planes(sharp) is not None)
 
 
+def each(sharp: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """From sharp [M, H, W, C] and sigma [M, H, W] or [M, H, W, C]: the blurred [M, H, W, C]."""
+    return torch.stack([forward(*frame, False)[0] for frame in zip(sharp.split(1), sigma.split(1), strict=True)])
+
+
 @dataclass(frozen=True)
 class _Saved:
     """What the way down needs of some frames. Rows of the table's coordinates lie one below the other: those of each

@@ -199,21 +199,23 @@ def _weight(table, v, by, used):
     return here + (v - i.to(tl.float32)) * (there - here)
 
 
-@triton.jit(do_not_specialize=["pixels", "frames", "before"])
+@triton.jit(do_not_specialize=["pixels", "frames", "averaged", "before"])
 def _combine(
-    sharp, levels, sigma, lowest, shares, blurred, slopes, coordinates, pixels, frames, before, part,
+    sharp, levels, sigma, lowest, shares, blurred, slopes, coordinates, pixels, frames, averaged, before, part,
     CHANNELS: tl.constexpr, PADDED: tl.constexpr, SLOPES: tl.constexpr, BLOCK: tl.constexpr, PIVOT: tl.constexpr,
 ):  # fmt: skip
     """Each pixel's own levels, weighted, and the share of these frames of `pixels` each in the mean, added to that of
-    the ones `before`; `levels` starts at level 1, level 0 is `sharp`."""
+    the ones `before`, of so many of them `averaged`; `levels` starts at level 1, level 0 is `sharp`."""
     p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = p < pixels
     c = tl.arange(0, PADDED)[None, :]
     kept = inside[:, None] & (c < CHANNELS)
     e = (p * CHANNELS)[:, None] + c
     mean = tl.zeros([BLOCK, PADDED], tl.float32)
-    frame = 0
-    while frame < frames:
+    blurred += tl.program_id(1).to(tl.int64) * pixels * CHANNELS
+    frame = tl.program_id(1) * averaged
+    stop = frame + averaged
+    while frame < stop:
         at = frame * tl.cast(pixels, tl.int64)
         if PIVOT == _ALIKE:
             s = tl.load(sigma + at + p, mask=inside, other=0.0)[:, None]
@@ -328,9 +330,16 @@ def _groups(frames: int, pixels: int, padded: int) -> list[slice]:
     return [slice(first, min(first + most, frames)) for first in range(0, frames, most)]
 
 
-def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool, pivot: int | None = None):
+def each(sharp: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """From sharp [M, H, W, C] and sigma [M, H, W] or [M, H, W, C]: the blurred [M, H, W, C]."""
+    return forward(sharp, sigma, False, averaged=False)[0]
+
+
+def forward(
+    sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool, pivot: int | None = None, averaged: bool = True
+):
     """From sharp [M, H, W, C] and sigma [M, H, W] or [M, H, W, C]: returns the mean of the blurred [H, W, C], and what
-    `backward` needs."""
+    `backward` needs; not `averaged`: all of them [M, H, W, C]."""
     sharp, sigma = sharp.contiguous(), sigma.contiguous()
     frames, height, width, channels = sharp.shape
     by = ALIKE if sigma.ndim == 3 else APART if pivot is None else pivot
@@ -340,7 +349,7 @@ def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool, pivot: 
     lowest, shares, _ = _tables(sharp.device)
     groups = _groups(frames, pixels, padded)
     stack = torch.empty((LEVELS - 1, groups[0].stop * pixels * padded), device=sharp.device)
-    blurred, coordinates = torch.empty_like(sharp[0]), torch.empty_like(sigma)
+    blurred, coordinates = torch.empty_like(sharp[0] if averaged else sharp), torch.empty_like(sigma)
     top = torch.zeros(1, dtype=torch.int32, device=sharp.device)
     slopes = torch.empty_like(sharp) if with_slopes else None
     count = sigma.numel()
@@ -356,9 +365,10 @@ def forward(sharp: torch.Tensor, sigma: torch.Tensor, with_slopes: bool, pivot: 
                 SOURCE=source, TARGET=padded, SHARE=False, FAR=far, **how, **STRIP,
             )  # fmt: skip
             below, source = levels[k - 1], padded
-        _combine[(triton.cdiv(pixels, RUN["BLOCK"]),)](
-            sharp[group], levels, sigma[group], lowest, shares, blurred, blurred if slopes is None else slopes[group],
-            coordinates[group], pixels, count, group.start, 1.0 / frames,
+        into, run, before, part = (blurred, count, group.start, 1 / frames) if averaged else (blurred[group], 1, 0, 1.0)
+        _combine[(triton.cdiv(pixels, RUN["BLOCK"]), count // run)](
+            sharp[group], levels, sigma[group], lowest, shares, into, into if slopes is None else slopes[group],
+            coordinates[group], pixels, count, run, before, part,
             SLOPES=with_slopes, **how, **RUN,
         )  # fmt: skip
     return blurred, (coordinates, top, highest, slopes, by)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from macrosplat.lens import curvature, motion
 from macrosplat.lens.aperture import apertures, has_centre, learned_of, residual_blur, rows_of
-from macrosplat.lens.blur import mean_blur
+from macrosplat.lens.blur import each_blurred, mean_blur
 from macrosplat.lens.coc import defocus
 from macrosplat.lens.model import Draw, Sampling, Sharp
 from macrosplat.lens.opening import ROUND, Opening
@@ -153,11 +153,31 @@ def blurred(
     whole: bool = False,  # whether `pupil` is the lens's own, and not what completes its samples
 ) -> Tensor:
     """The mean of M sub-aperture views, each blurred by a pupil."""
-    own = foci.by_channel(seen.colour.shape[-1])
-    depth = opening.narrowed(foci.flat(seen), focus)
-    sigma = defocus(depth, seen.alpha, camera.intrinsics[0], pupil, focus, sigma0, own)
+    own, sigma = _sigma(seen, camera, pupil, focus, sigma0, foci, opening)
     # The residual blur of a sample is small, and that of a colour differs from it by less (experiments: about-green).
     pivot = GREEN if own is not None and len(seen.colour) > 1 and not whole else None
     if shares is None:
         return mean_blur(seen.colour, sigma, pivot)
     return mean_blur(_Sharing.apply(seen.colour, shares), _Sharing.apply(sigma, shares), pivot)  # type: ignore[arg-type]
+
+
+def apart(
+    seen: Sharp,
+    camera: Camera,
+    pupil: Tensor,
+    focus: Tensor,
+    sigma0: Tensor,
+    foci: Foci = ONE_FOCUS,
+    opening: Opening = ROUND,
+) -> Tensor:
+    """[M, H, W, C] each of M sub-aperture views, blurred by a pupil; without gradients."""
+    return each_blurred(seen.colour, _sigma(seen, camera, pupil, focus, sigma0, foci, opening)[1])
+
+
+def _sigma(
+    seen: Sharp, camera: Camera, pupil: Tensor, focus: Tensor, sigma0: Tensor, foci: Foci, opening: Opening
+) -> tuple[Tensor | None, Tensor]:
+    """By what foci of the channels differ (None: one focus), and the blur [M, H, W] or [M, H, W, C] px."""
+    own = foci.by_channel(seen.colour.shape[-1])
+    depth = opening.narrowed(foci.flat(seen), focus)
+    return own, defocus(depth, seen.alpha, camera.intrinsics[0], pupil, focus, sigma0, own)

@@ -22,7 +22,7 @@ from torch import Tensor
 from macrosplat.lens.aperture import sheared
 from macrosplat.lens.blades import ORDERS, shaped, swing
 from macrosplat.lens.cats_eye import LEAST, MOST, weights
-from macrosplat.lens.defocused import Foci, blurred
+from macrosplat.lens.defocused import Foci, apart, blurred
 from macrosplat.lens.model import Draw, Sharp
 from macrosplat.lens.opening import Opening
 from macrosplat.render import Camera, Plane
@@ -65,20 +65,20 @@ def slopes(
             found.append(replace(seen, colour=colour if counted is None else colour * counted[part][..., None]))
         return found
 
-    def taken_of(seen: Sharp, blur: float) -> Tensor:
-        """Their mean, each blurred by a sigma in the pupil's radius."""
-        return developed(blurred(seen, camera, 2 * blur * pupil, focus, sigma0, foci, opening))
+    def by(blur: float) -> tuple[Camera, Tensor, Tensor, Tensor, Foci, Opening]:
+        """What views are blurred by: a sigma in the pupil's radius."""
+        return camera, 2 * blur * pupil, focus, sigma0, foci, opening
 
     u, v = placed(RINGS, pupil)
     blur = math.sqrt(0.25 - sum(count * reach**2 for count, reach, _ in RINGS) / len(u) / 2)
     if opening.blades is not None:
         u, v = shaped(u, v, opening.blades)
     counted = None if opening.clipped is None else weights(u, v, *opening.clipped, one_ring=False)
-    parts = [len(seen.colour) / len(u) * taken_of(seen, blur) for seen in seen_from(u, v, counted)]
+    parts = [len(seen.colour) / len(u) * developed(blurred(seen, *by(blur))) for seen in seen_from(u, v, counted)]
     taken = torch.stack(parts).sum(0)
     x, y = placed(((AROUND, 1.0, 0.0),), pupil)
     u, v = (x, y) if opening.blades is None else shaped(x, y, opening.blades)
-    views = torch.stack([taken_of(one, SPOT) for seen in seen_from(u, v) for one in _each(seen)]) * (2 / AROUND)
+    views = torch.stack([developed(one) for seen in seen_from(u, v) for one in apart(seen, *by(SPOT))]) * (2 / AROUND)
     away, (cosine, sine) = towards
     # abs of the cosine of an angle by the cosine of twice of it
     twice = (2 * x**2 - 1)[:, None, None] * cosine + (2 * x * y)[:, None, None] * sine
@@ -89,12 +89,6 @@ def slopes(
     waves = [swing(n) / faded(n) * way for n in ORDERS for way in ((n * angles).cos(), (n * angles).sin())]
     shapes = (torch.stack(waves) @ views.flatten(1)).view(-1, *taken.shape)
     return taken, torch.cat([torch.stack([views.sum(0) - 2 * taken, eye, *falls]), shapes])
-
-
-def _each(seen: Sharp) -> list[Sharp]:
-    """Its views one by one."""
-    parts = zip(seen.colour.split(1), seen.alpha.split(1), seen.depth.split(1), strict=True)
-    return [Sharp(*part) for part in parts]
 
 
 def faded(order: int) -> float:

@@ -6,6 +6,7 @@ a `Summary`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from itertools import repeat
@@ -43,6 +44,7 @@ from macrosplat.render import Camera
 from macrosplat.run import Run
 from macrosplat.scene.formats.ply import write_ply
 from macrosplat.support.files import Writers
+from macrosplat.support.memory import give_back
 from macrosplat.support.progress import Progress
 from macrosplat.support.threads import ahead
 from macrosplat.train.effort import spared
@@ -58,8 +60,14 @@ def finish(
     sampling: Sampling,  # of the aperture, as the last step had it
     steps: int,  # that were taken
     progress: Progress,
+    drawn: Callable[[], object] = lambda: None,
 ) -> Summary:
-    """Write all results; each file appears atomically, so an interrupted end is simply done again."""
+    """Write all results; each file appears atomically, so an interrupted end is simply done again.
+
+    Args:
+        drawn: is called when scene, cameras and pictures are there, and what is said of the lens is not yet.
+    """
+    give_back()
     options, focal_scale = run.manifest.options, model.rig.focal()
     shown = model.cameras()
     factors = model.rig.focal_factors(model.lens.magnifications()).cpu().numpy().astype(np.float64)
@@ -84,6 +92,7 @@ def finish(
         lensed = model.lens.sigma_in_focus(shown[0]) is not None
         share, looks = share_shown(deblurred, targets.photos, targets.alpha_masks) if lensed else (0.0, {})
         deblurred = replace(deblurred, own=True, share=share, looks=looks)
+        del looks  # else what was drawn stays to the end
         run.update(blur_shown=share)
         if lensed and share < 1:
             progress.note(SHARPER if share > 0 else SHARP)
@@ -107,6 +116,7 @@ def finish(
             maps[photo.name] = add_maps(writers, run, found.as_taken(given.cameras.distortion[v]))
             progress.advance()
         del deblurred  # which holds what was drawn
+        give_back()
         # While the last of them are encoded.
         progress.stage("fitting the scene for viewers")
         backdrops = [model.behind(v, camera.frame).detach() for v, camera in enumerate(shown)]
@@ -119,6 +129,10 @@ def finish(
     stops = dict(zip(given.cameras.names, model.exposure.stops(), strict=True))
     run.update(exposure_stops={name: tuple(values) for name, values in stops.items()})
     run.write_cameras(cameras)
+    write_ply(run.scene, fitted)
+    if coverage is not None:
+        write_ply(run.coverage_scene, coloured(fitted, coverage))
+    drawn()
     limit = run.manifest.limit
     report, covered, fit = None, None, float(np.mean([found.fit for found in matches]))
     if lens is not None:
@@ -144,9 +158,6 @@ def finish(
         ]
         covered = report_coverage(coverage, plan(coverage, slopes), report.focus_distances)
         write_coverage(run, covered, report.mm_per_unit, trust.level)
-    write_ply(run.scene, fitted)
-    if coverage is not None:
-        write_ply(run.coverage_scene, coloured(fitted, coverage))
     gains, errors = np.mean(list(stops.values()), 1), [found.gain_error for found in matches]
     summary = Summary(
         run=run.folder,

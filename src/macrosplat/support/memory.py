@@ -31,3 +31,10 @@ def keep_freed() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_MMAP_THRESHOLD, WITH_HEAP)
         mallopt(_TRIM_THRESHOLD, KEPT)
+
+
+def give_back() -> None:
+    """What is free goes back to the system, where the C library can be told so: before work of another kind, whose
+    arrays do not fit into the gaps that the last has left."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -27,8 +27,8 @@ OLD = 60.0  # s: a folder is locked long before
 
 
 @contextlib.contextmanager
-def library_scratch(folder: Path, prefix: str, size: float) -> Iterator[str]:
-    """A folder for `size` bytes: in memory, or else in `folder`.
+def library_scratch(folder: Path | None, prefix: str, size: float) -> Iterator[str]:
+    """A folder for `size` bytes: in memory, or else in `folder` (None: only in memory).
 
     Raises:
         MacrosplatError: there is no room.
@@ -40,10 +40,12 @@ def library_scratch(folder: Path, prefix: str, size: float) -> Iterator[str]:
             with contextlib.suppress(OSError, MacrosplatError):
                 made = held.enter_context(scratch_in(IN_MEMORY, NAME))
                 held.enter_context(locked(Path(made)))
-            if made is not None:
+            if made is not None and folder is not None:
                 with contextlib.suppress(OSError):  # where one would look for it
                     Path(held.enter_context(scratch_in(folder, prefix)), "in-memory").symlink_to(made)
         if made is None:
+            if folder is None:
+                raise MacrosplatError("There is no room in memory for scratch files.")
             room_on_disk(folder, size)
             made = held.enter_context(scratch_in(folder, prefix))
         yield made

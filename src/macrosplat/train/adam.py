@@ -58,7 +58,7 @@ class Adam:
             gradient = gradient.detach().contiguous()
             fast = parameter.dtype == torch.float32
             kernels = kernels_for(STAGE, parameter) if fast else adam_reference
-            if kernels.__name__.endswith("_cpu"):
+            if hasattr(kernels, "step_all"):
                 together.append((self._flat(name), gradient, how))
                 continue
             kernels.step(parameter.detach(), gradient, self.first[name], self.second[name], *how, *self.betas, EPS)

@@ -15,13 +15,14 @@ import shlex
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Template
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from macrosplat.cameras.records import Cameras
@@ -42,7 +43,7 @@ from macrosplat.support.files import write_whole
 from macrosplat.train import checkpoint
 from macrosplat.web import sections
 from macrosplat.web.facts import facts_of
-from macrosplat.web.gallery import gallery
+from macrosplat.web.gallery import Gallery, gallery
 from macrosplat.web.policy import policy
 from macrosplat.web.stack_page import stack_page
 
@@ -75,14 +76,38 @@ class Shown:
     blur: tuple[float | None, ...] = ()  # V, the largest diameter in those, px of the photo
 
 
-def write_page(run: Path) -> Path:
+@dataclass(frozen=True)
+class Embedded:
+    """What a page holds of scene and pictures, as text: nearly all that it takes to make it."""
+
+    fixed: dict[str, str]
+    core: NDArray[np.bool_]  # [N] which Gaussians are the object's
+    pictures: Gallery
+
+
+def prepare(run: Path) -> tuple[Shown, Embedded]:
+    """All of a run's page that its scene, cameras and pictures tell; they have to be there.
+
+    Raises:
+        MacrosplatError: the page's program is missing, or a file is damaged.
+    """
+    shown = _drawn(Run(run))
+    return shown, embed(shown, run, write=True)
+
+
+def write_page(run: Path, prepared: tuple[Shown, Embedded] | None = None) -> Path:
     """Write `RUN/index.html` atomically.
 
     Raises:
         MacrosplatError: the page's program is missing, or RUN is not finished.
     """
+    if prepared is None:
+        page = html_of_run(run, write=True)
+    else:
+        shown, embedded = prepared
+        page = as_html(_told(Run(run), shown), embedded=embedded)
     # A file's name may be no text at all; what stands for its bytes (PEP 383) is shown as question marks.
-    page = html_of_run(run, write=True).encode("utf-8", "replace")
+    page = page.encode("utf-8", "replace")
     write_whole(Run(run).page, lambda part: part.write_bytes(page))
     return Run(run).page
 
@@ -99,6 +124,22 @@ def html_of_run(run: Path, write: bool = False) -> str:
 
 def of_run(run: Run) -> Shown:
     """What there is to show of a finished run."""
+    return _told(run, _drawn(run))
+
+
+def _told(run: Run, drawn: Shown) -> Shown:
+    """With what was found out about its lens, and written last."""
+    return replace(
+        drawn,
+        lens=read_lens(run),
+        made=run.manifest,
+        coverage_report=read_coverage(run),
+        evaluation=read_means(run),
+    )
+
+
+def _drawn(run: Run) -> Shown:
+    """What there is to show of it as pictures."""
     cameras = run.cameras()
     names = cameras.names
 
@@ -113,13 +154,9 @@ def of_run(run: Run) -> Shown:
         title=run.folder.resolve().name,
         scene=read_own(run.scene).as_tensors(),
         cameras=cameras,
-        lens=read_lens(run),
         backdrop=_backdrop(run),
         coverage=read_own(run.coverage_scene).as_tensors() if run.coverage_scene.is_file() else None,
-        made=run.manifest,
-        coverage_report=read_coverage(run),
         masks=masks_of(run, names),
-        evaluation=read_means(run),
         before=tuple(run.taken(name) for name in names),
         after=tuple(existing(run.sharp(name)) for name in names),
         circles=circles,
@@ -152,8 +189,8 @@ def of_file(path: Path) -> Shown:
     return Shown(path.name, scene, cameras)
 
 
-def as_html(shown: Shown, folder: Path | None = None, write: bool = False) -> str:
-    """The page.
+def embed(shown: Shown, folder: Path | None = None, write: bool = False) -> Embedded:
+    """What of it is embedded; lens, report and evaluation are not looked at.
 
     Args:
         folder: that it lies in, or is to lie in: with pictures beside it where one file would be too large.
@@ -175,10 +212,25 @@ def as_html(shown: Shown, folder: Path | None = None, write: bool = False) -> st
         colours = to_bytes(0.5 + SH_C0 * shown.coverage.sh0.numpy())
         fixed["coverage"] = f'<script id="coverage-colours" type="text/plain">{_base64(colours.tobytes())}</script>'
     fixed["core"] = _base64(np.packbits(core, bitorder="little").tobytes())
-    facts = facts_of(shown.scene, shown.cameras, core, shown.lens, shown.backdrop)
-    names, sizes = [p["name"] for p in facts["photos"]], [p["size"] for p in facts["photos"]]
     budget = max(PICTURES_LEAST, LARGEST - 80_000 - sum(map(len, fixed.values())))
+    names = [name.removeprefix("photos/") for name in shown.cameras.names]
+    sizes = [(int(width), int(height)) for width, height in shown.cameras.sizes]
     pictures = gallery(names, sizes, shown.before, shown.after, shown.circles, budget, folder, write)
+    return Embedded(fixed, core, pictures)
+
+
+def as_html(shown: Shown, folder: Path | None = None, write: bool = False, embedded: Embedded | None = None) -> str:
+    """The page.
+
+    Args:
+        folder, write: as of `embed`. embedded: what was embedded already.
+
+    Raises:
+        MacrosplatError: the page's program is missing.
+    """
+    embedded = embed(shown, folder, write) if embedded is None else embedded
+    fixed, core, pictures = embedded.fixed, embedded.core, embedded.pictures
+    facts = facts_of(shown.scene, shown.cameras, core, shown.lens, shown.backdrop)
     red, green, blue = to_bytes(np.array(shown.backdrop))
     width, height = shown.cameras.sizes[0]
     beside = any(any(pair) for pair in pictures.full)

@@ -85,12 +85,9 @@ EVEN = replace(QUICK, copies=(2.0,))
 # What a model misses is looked at closer so, with what it has most in common with (experiments: sfm-closer).
 CLOSER = replace(QUICK, copies=(1.5, 3.0), most=1280)
 # Under poses that are known nearly, where each photo is matched along epipolar lines alone: three times as many
-# observations as without copies (experiments: sfm-copies). Photos of 640 px have 800 to 1200 points in each; what a
-# pair takes to match grows with the square of them.
+# observations as without copies (experiments: sfm-copies). What a pair takes to match grows with the square of them.
 COPIES = replace(QUICK, copies=(1.0, 2.0, 4.0), most=1280)
-# With cameras to go by, half of the sizes do, in two thirds of the time: 1495 points instead of 1531 on fly, 0.9 % of
-# their observations over 3 mm off in depth instead of 1.3; 1781 instead of 1749 on chess, 1.3 instead of 1.1 %. With 3
-# sizes fly has 1300.
+# With cameras to go by, half of the sizes do, in two thirds of the time (experiments: sizes-pooled).
 GUIDED = replace(BLURRED, domain_sizes=5)
 
 
@@ -149,6 +146,18 @@ class Features:
         """With the points of a blurred copy of the photo, which count as found with the others."""
         return replace(self.with_more(copies), own=None, copied=True)
 
+    def inside(self, photo: Photo) -> Features:
+        """Without those that lie outside the mask of their photo."""
+        mask = _mask_of(photo, self.size[0])
+        if mask is None:
+            return self
+        return self._only(np.flatnonzero(mask[self._rows_columns()] >= 128))
+
+    def _rows_columns(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """[N] the pixels of the photo at working size in which they lie."""
+        column, row = (self.px - self.margin).astype(int).T
+        return np.clip(row, 0, self.size[1] - 1), np.clip(column, 0, self.size[0] - 1)
+
     def _only(self, rows: NDArray[np.int64] | slice) -> Features:
         return Features(self.keypoints[rows], self.descriptors[rows], self.rgb[rows], self.size, copied=self.copied)
 
@@ -187,8 +196,16 @@ def working_size(width: int, height: int, side: int = WORK_SIDE) -> tuple[int, i
     return resized(width, height, round(width * min(1.0, side / max(width, height))))
 
 
-def interruptible(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a pycolmap function so that Ctrl-C reaches it: C++ alone would see the signal only when it is done."""
+def always() -> bool:
+    return True
+
+
+def interruptible(function: Callable[..., Any], *args: Any, wanted: Callable[[], bool] = always, **kwargs: Any) -> Any:
+    """Call a pycolmap function so that Ctrl-C reaches it: C++ alone would see the signal only when it is done.
+
+    Args:
+        wanted: is asked now and then whether to go on, in a thread that no signal reaches.
+    """
     token = pycolmap.CancellationToken()
     pycolmap.logging.minloglevel = SILENT  # here, since some of pycolmap's functions set it back
     with disk_told(), ThreadPoolExecutor(1) as pool:
@@ -196,6 +213,8 @@ def interruptible(function: Callable[..., Any], *args: Any, **kwargs: Any) -> An
             future = pool.submit(function, *args, cancellation_token=token, **kwargs)
             while not future.done():
                 wait([future], timeout=0.2)
+                if not wanted():
+                    raise InterruptedError
             return future.result()
         except BaseException:
             token.cancel()
@@ -205,24 +224,26 @@ def interruptible(function: Callable[..., Any], *args: Any, **kwargs: Any) -> An
 def extract(
     photos: tuple[Photo, ...],
     extraction: Extraction,
-    folder: Path,
+    folder: Path | None,
     progress: Progress,
     side: int = WORK_SIDE,
     own: Sequence[Features] | None = None,
+    wanted: Callable[[], bool] = always,
 ) -> list[Features]:
     """The features of every photo as taken, in the order of `photos`. Points outside a photo's mask are left out.
 
     Args:
         folder: for scratch files, which are removed. pycolmap finds features on several cores only in files: its
-            extractor for arrays holds the interpreter (28 s against 15 s on 30 photos, two cores).
+            extractor for arrays holds the interpreter (28 s against 15 s on 30 photos, two cores). None: in memory.
         side: px of the longer side, at the most.
         own: the photos' own points, where they are known: only those of copies are sought.
+        wanted: is asked now and then whether to go on.
     """
     found = []
     step = 2 * CORES  # photos per call, between which progress is told
     for start in range(0, len(photos), step):
         some = slice(start, start + step)
-        found += _extract_some(photos[some], extraction, folder, side, own and own[some])
+        found += _extract_some(photos[some], extraction, folder, side, own and own[some], wanted)
         progress(len(found) / len(photos), f"feature points of photo {len(found)} of {len(photos)}")
     return found
 
@@ -230,36 +251,38 @@ def extract(
 def extract_pictures(
     pictures: Sequence[NDArray[np.uint8]],
     extraction: Extraction,
-    folder: Path,
-    masks: Sequence[NDArray[np.uint8] | None] | None = None,
+    folder: Path | None,
+    wanted: Callable[[], bool] = always,
 ) -> list[Features]:
     """The features of pictures [H, W, 3] sRGB, of any size, as they are, without those of blurred copies.
 
     Args:
-        folder: for scratch files, which are removed.
-        masks: [H, W] where points count, per picture.
+        folder: for scratch files, which are removed; None: in memory.
     """
     sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
     with library_scratch(folder, ".features.", _bytes_of(sizes)) as scratch:
         for n, picture in enumerate(pictures):
             Image.fromarray(picture).convert("L").save(Path(scratch) / f"{n}.pgm")
-        raw = _extracted(Path(scratch), len(pictures), extraction)
-    masks = masks or [None] * len(pictures)
-    return [_features(picture, mask, *found) for picture, mask, found in zip(pictures, masks, raw, strict=True)]
+        raw = _extracted(Path(scratch), len(pictures), extraction, wanted)
+    return [_features(picture, *found) for picture, found in zip(pictures, raw, strict=True)]
 
 
 def _extract_some(
-    photos: tuple[Photo, ...], extraction: Extraction, folder: Path, side: int, own: Sequence[Features] | None
+    photos: tuple[Photo, ...],
+    extraction: Extraction,
+    folder: Path | None,
+    side: int,
+    own: Sequence[Features] | None,
+    wanted: Callable[[], bool],
 ) -> list[Features]:
     widths = [working_size(photo.width, photo.height, side)[0] for photo in photos]
     colours = list(ordered(lambda n: read_photo(photos[n], widths[n]), range(len(photos)), readers(photos)))
-    masks = [_mask_of(photo, rgb.shape[1]) for photo, rgb in zip(photos, colours, strict=True)]
-    found = list(own or extract_pictures(colours, replace(extraction, copies=()), folder, masks))
+    found = list(own or extract_pictures(colours, replace(extraction, copies=()), folder, wanted))
     for sigma in extraction.copies:
         copies = [_blurred(rgb, sigma) for rgb in colours]
-        more = extract_pictures(copies, replace(extraction, copies=()), folder, masks)
+        more = extract_pictures(copies, replace(extraction, copies=()), folder, wanted)
         found = [one.with_copies(also) for one, also in zip(found, more, strict=True)]
-    return found
+    return [one.inside(photo) for one, photo in zip(found, photos, strict=True)]
 
 
 def _blurred(rgb: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
@@ -289,7 +312,9 @@ def _bytes_of(sizes: Sequence[tuple[int, int]]) -> float:
     return sum(width * height for width, height in sizes) + JOURNAL * features + EMPTY_DATABASE
 
 
-def _extracted(folder: Path, count: int, extraction: Extraction) -> list[tuple[NDArray, NDArray]]:
+def _extracted(
+    folder: Path, count: int, extraction: Extraction, wanted: Callable[[], bool]
+) -> list[tuple[NDArray, NDArray]]:
     """Key points and descriptors of the pictures that were put there, as COLMAP has them."""
     names = [f"{n}.pgm" for n in range(count)]
     path = folder / "features.db"
@@ -301,23 +326,19 @@ def _extracted(folder: Path, count: int, extraction: Extraction) -> list[tuple[N
         camera_mode=pycolmap.CameraMode.PER_IMAGE,
         extraction_options=extraction.options(),
         device=pycolmap.Device.cpu,
+        wanted=wanted,
     )
     with open_database(path) as database:
         ids = {image.name: image.image_id for image in database.read_all_images()}
         return [(database.read_keypoints(ids[n]), database.read_descriptors(ids[n]).data) for n in names]
 
 
-def _features(
-    rgb: NDArray[np.uint8], mask: NDArray[np.uint8] | None, keypoints: NDArray, descriptors: NDArray
-) -> Features:
+def _features(rgb: NDArray[np.uint8], keypoints: NDArray, descriptors: NDArray) -> Features:
     size = rgb.shape[1], rgb.shape[0]
     keypoints = np.array(keypoints, np.float32).reshape(-1, 6)
     vectors = np.asarray(descriptors, np.float32).reshape(-1, 128)
     column = np.clip(keypoints[:, 0].astype(int), 0, size[0] - 1)
     row = np.clip(keypoints[:, 1].astype(int), 0, size[1] - 1)
-    if mask is not None:
-        inside = mask[row, column] >= 128
-        keypoints, vectors, row, column = keypoints[inside], vectors[inside], row[inside], column[inside]
     keypoints[:, :2] += (max(size) - np.array(size)) / 2
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     return Features(keypoints, vectors, rgb[row, column], size)

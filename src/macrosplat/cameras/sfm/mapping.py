@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +111,10 @@ def register(
     with library_scratch(folder, ".sfm.", _bytes_of(features, verified)) as scratch:
         database = Path(scratch) / "matches.db"
         _write_database(database, features, names, cameras, verified)
-        told = {"initial_image_pair_callback": lambda: tell(2), "next_image_callback": lambda: tell(placed + 1)}
+        told: dict[str, Any] = {
+            "initial_image_pair_callback": lambda: tell(2),
+            "next_image_callback": lambda: tell(placed + 1),
+        }
         models = interruptible(pycolmap.incremental_mapping, database, NO_FOLDER, scratch, options, **told)
     return max(models.values(), key=pycolmap.Reconstruction.num_reg_images, default=None)
 

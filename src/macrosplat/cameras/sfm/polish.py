@@ -154,7 +154,9 @@ def _placed(
             if point.has_point3D():
                 point.xy = px[row]
     _end(closer)
-    if set(mapping.views_of(closer)) != set(begun.views):
+    # Where next to no points are left, no photo is left out as weak.
+    held_by = [closer.images[i].num_points3D for i in closer.reg_image_ids()]
+    if set(mapping.views_of(closer)) != set(begun.views) or min(held_by) < mapping.POSE_INLIERS:
         return None
     return Polished(closer, refine.cameras_of(closer, found), moved, ALIGNED_LOSS)
 

@@ -6,7 +6,7 @@ far it agrees with pairs of photos.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,7 +98,8 @@ def improve(
         sure: those of strong pairs, which count however far apart the model has their photos: a bent ring hides what it
             contradicts that way.
     """
-    mapping.adjust(model, LOSS)
+    begun_px = {camera.camera_id: camera.focal_length_x for camera in cameras}
+    _adjust(model, begun_px)
     cameras = cameras_of(model, cameras)
     for turn in range(ROUNDS):
         views = mapping.views_of(model)
@@ -114,7 +115,7 @@ def improve(
         model = mapping.triangulate_tracks(features, names, cameras, placed, found, folder, seed)
         for error in (2 * KEEP_ERROR, KEEP_ERROR):
             mapping.thin_out(model, error, KEEP_ANGLE)
-            mapping.adjust(model, LOSS)
+            _adjust(model, begun_px)
         mapping.thin_out(model, KEEP_ERROR, KEEP_ANGLE)
         mapping.leave_out_weak(model, mapping.POSE_INLIERS)
         cameras = cameras_of(model, cameras)
@@ -124,6 +125,13 @@ def improve(
     now = mapping.views_of(model)
     judged = agreement(features, near(verified, now, verified, MAX_TURN, sure), now, calibrations(cameras))
     return Refined(model, cameras, judged, agreement(features, verified, now, calibrations(cameras)).share)
+
+
+def _adjust(model: pycolmap.Reconstruction, begun_px: Mapping[int, float]) -> None:
+    """Bundle adjustment in which focal lengths grow no further from those that all began with than in one (px, by
+    camera): in several in turn they would run away all the same."""
+    left = [mapping.RUNS_AWAY * begun_px[i] / camera.focal_length_x for i, camera in model.cameras.items()]
+    mapping.adjust(model, LOSS, most=max(1.0, min(left)))
 
 
 def with_focal(model: pycolmap.Reconstruction, cameras: list[pycolmap.Camera], factor: float) -> list[pycolmap.Camera]:

@@ -15,8 +15,7 @@ from macrosplat.photos.records import Photo
 from macrosplat.support.colmap import pycolmap
 
 # The nominal focal length times this is where SfM starts: m = 1, the middle of macro (`focal.py` explains m). Set
-# free at the end it is found from far off: to 2.2 % on fly (from 0.95 of the true one), 1.0 % on chess (1.15), 0.4 %
-# on skull (2.1).
+# free at the end it is found from far off (experiments: focal-start).
 FOCAL_START = 2.0
 # For a second try, if the model is wrong: m = 0.2.
 OTHER_START = 1.2
