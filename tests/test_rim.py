@@ -92,6 +92,7 @@ def test_what_counts_as_seen():
     assert rim.blades_seen(record(0.9, math.inf), ORDERS) is None
     assert rim.cats_eye_seen(record(0, 0.1, 0.2)) == 0.2 and rim.cats_eye_seen(record(0, 0.1, 0.9)) == cats_eye.MOST
     assert rim.cats_eye_seen(record(0, 0.1, 0.2, 0.1)) is None and rim.cats_eye_seen(record(0, 0.1, 0.03)) is None
+    assert rim.cats_eye_seen(record(0, 0.1, 0.23, 0.05)) is None  # what is found of whole pupils, and its uncertainty
 
 
 def test_a_lens_is_decided_once_by_one_look():

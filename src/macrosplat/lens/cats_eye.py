@@ -18,9 +18,8 @@ from torch import Tensor
 
 RATE = 5e-4  # pupil radii, of Adam, per step
 BELIEF = 1e-5  # of the loss per (pupil radius)^2: pulls to none what no photo tells
-# Pupil radii in the corner: 19 % of the pupil is lost there. Less is said to be none: pupils that are seen whole are
-# found to have up to 0.10 (experiments: blades).
-LEAST = 0.15
+WHOLE = 0.1  # pupil radii in the corner: as much is found of pupils that are seen whole (experiments: blades)
+LEAST = 0.15  # 19 % of the pupil is lost there; less is said to be none
 MOST = 0.5  # likewise: two fifths of the pupil are left
 LOWEST = -0.2
 

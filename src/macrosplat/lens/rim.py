@@ -21,7 +21,7 @@ from torch import Tensor
 
 from macrosplat.lens.aperture import sheared
 from macrosplat.lens.blades import ORDERS, shaped, swing
-from macrosplat.lens.cats_eye import LEAST, MOST, weights
+from macrosplat.lens.cats_eye import LEAST, MOST, WHOLE, weights
 from macrosplat.lens.defocused import Foci, apart, blurred
 from macrosplat.lens.model import Draw, Sharp
 from macrosplat.lens.opening import Opening
@@ -142,6 +142,6 @@ def blades_seen(told: RimTold, orders: Sequence[int]) -> tuple[float, float, flo
 
 
 def cats_eye_seen(told: RimTold) -> float | None:
-    """The corner's t, if the photos show one."""
+    """The corner's t, if the photos show one: more than is found of pupils that are whole, beyond its uncertainty."""
     found, sure = told.cats_eye()
-    return min(found, MOST) if found >= max(LEAST, SURE * sure) else None
+    return min(found, MOST) if found >= max(LEAST, WHOLE + SURE * sure) else None
