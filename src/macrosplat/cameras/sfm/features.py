@@ -234,7 +234,7 @@ def extract(
 
     Args:
         folder: for scratch files, which are removed. pycolmap finds features on several cores only in files: its
-            extractor for arrays holds the interpreter (28 s against 15 s on 30 photos, two cores). None: in memory.
+            extractor for arrays holds the interpreter (experiments: sizes-pooled). None: in memory.
         side: px of the longer side, at the most.
         own: the photos' own points, where they are known: only those of copies are sought.
         wanted: is asked now and then whether to go on.

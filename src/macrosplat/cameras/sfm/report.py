@@ -84,7 +84,10 @@ def reasons(
         if feature_points[i] < FEW_POINTS:
             text = f"has only {feature_points[i]} feature points: light it better, or focus on a textured part"
         elif i in contradicting:
-            text = "was placed where that contradicts what the neighbours show: add photos in between"
+            text = (
+                "was placed where that contradicts what the neighbours show, or with a few others that share next to "
+                "nothing with the rest: add photos in between"
+            )
         elif partners.get(i) == 0:
             text = "shares next to nothing with the others: add photos between, or leave out what shows another thing"
         elif i in partners:

@@ -10,18 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pycolmap
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-LINK = 5  # points that two photos share where they hold each other
-ACROSS = 30  # points that a part and the largest one have to share where no two photos of theirs hold each other
-# Experiments: apart.
+from macrosplat.support.colmap import pycolmap
+
+# Points that two photos share where they hold each other; and those that a part and the largest one have to share where
+# no two photos of theirs do (experiments: apart).
+LINK, ACROSS = 5, 30
 
 
 def together(model: pycolmap.Reconstruction, photos: Sequence[int]) -> list[int]:
-    """Which of the photos (indices) are held by the largest part of a model, in the order given; single ones all are,
-    since what they agree on is judged by itself."""
+    """Which of the photos (indices) the largest part of a model holds, in the order given. Single ones stay: what they
+    agree on is judged elsewhere."""
     place = {photo: n for n, photo in enumerate(photos)}
     sees = np.zeros((model.num_points3D(), len(place)), np.float32)
     for row, point in enumerate(model.points3D.values()):
