@@ -10,9 +10,10 @@ import pytest
 from macrosplat.cameras.sfm.together import ACROSS, LINK, largest_part, together
 
 
-def rows_of_photos(across: int, single: int = 0) -> np.ndarray:
-    """Photos 0 to 5 and 6 to 8 each see 40 points with their neighbour; `across` points are seen from both rows, by
-    another pair of photos each time; photo 9 shares `single` points with photo 0 alone."""
+def rows_of_photos(across: int, single: int = 0, by_two: int = 0) -> np.ndarray:
+    """Photos 0 to 5 and 6 to 8 each see 40 points with their neighbours; `across` points are seen from both rows, by
+    others each time; photo 9 shares `single` points with photos 0 and 1 alone, and 0 and 6 share `by_two` with no
+    other."""
     sees = []
 
     def seen_by(*photos: int) -> None:
@@ -20,15 +21,17 @@ def rows_of_photos(across: int, single: int = 0) -> np.ndarray:
         row[list(photos)] = 1
         sees.append(row)
 
-    for i in (0, 1, 2, 3, 4, 6, 7):
+    for i in (0, 1, 2, 3, 6):
         for _ in range(40):
-            seen_by(i, i + 1)
-    pairs = [(i, j) for i in range(6) for j in (6, 7, 8)]
-    assert across <= (LINK - 1) * len(pairs)
+            seen_by(i, i + 1, i + 2)
+    apart = [(i, (i + 3) % 6, j) for j in (6, 7, 8) for i in range(6)]
+    assert across <= (LINK - 1) * len(apart) // 2
     for n in range(across):
-        seen_by(*pairs[n % len(pairs)])
+        seen_by(*apart[n % len(apart)])
     for _ in range(single):
-        seen_by(0, 9)
+        seen_by(0, 1, 9)
+    for _ in range(by_two):
+        seen_by(0, 6)
     return np.stack(sees)
 
 
@@ -39,6 +42,10 @@ def test_a_row_that_hangs_by_a_few_points_is_not_held(across):
 
 def test_a_row_that_shares_many_points_is_held_though_no_two_photos_share_several():
     assert largest_part(rows_of_photos(ACROSS)).all()
+
+
+def test_what_two_photos_alone_have_seen_holds_nothing():
+    assert largest_part(rows_of_photos(7, by_two=100)).tolist() == [True] * 6 + [False] * 3 + [True]
 
 
 def test_a_photo_by_itself_is_left_to_others():

@@ -16,8 +16,8 @@ from scipy.sparse.csgraph import connected_components
 from macrosplat.support.colmap import pycolmap
 
 # Points that two photos share where they hold each other; and those that a part and the largest one have to share where
-# no two photos of theirs do (experiments: apart).
-LINK, ACROSS = 5, 30
+# no two photos of theirs do (experiments: apart). What two photos alone have seen is false too often.
+LINK, ACROSS, SEEN_BY = 5, 30, 3
 
 
 def together(model: pycolmap.Reconstruction, photos: Sequence[int]) -> list[int]:
@@ -39,6 +39,7 @@ def largest_part(sees: NDArray[np.float32]) -> NDArray[np.bool_]:
     Args:
         sees: [P, V] 1 where a photo sees a point, else 0.
     """
+    sees = sees[sees.sum(1) >= SEEN_BY]
     count, part = connected_components(sees.T @ sees >= LINK, directed=False)
     if count < 2:
         return np.ones(sees.shape[1], bool)
